@@ -1,0 +1,1 @@
+"""Directories that a lookup may ask, one module each."""

@@ -1,0 +1,1 @@
+"""The desk process: HTTP API, advisors' page, lookup, contacts, audit and index."""

@@ -1,0 +1,1 @@
+"""SIP, SDP and RTP. Knows nothing of recordings, customer records or HTTP."""

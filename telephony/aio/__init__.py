@@ -1,0 +1,1 @@
+"""The thin asyncio shells around the protocol cores: sockets, relay and ports."""
