@@ -1,0 +1,168 @@
+"""Messages over a Unix socket: a length of four bytes, then msgpack (`galwad.messages`).
+
+`serve` listens; `Connector` keeps one connection alive with back-off. Both hand each message
+to a callback and never block the sender: a peer that does not read is cut off at
+`MAX_BACKLOG` bytes, and a snapshot mends what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from galwad.messages import AnyMessage
+
+MAX_MESSAGE = 16 * 1024 * 1024
+MAX_BACKLOG = 32 * 1024 * 1024
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 2.0
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+log = structlog.get_logger()
+
+
+class LinkError(Exception):
+    """The peer sent what is not a message."""
+
+
+class Link:
+    """One connection; `send` queues, `receive` returns the next message or None at the end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._writer.is_closing()
+
+    def send(self, message: AnyMessage) -> None:
+        """Queue a message; a peer that lets `MAX_BACKLOG` bytes pile up is cut off."""
+        if self._writer.is_closing():
+            return
+        body = _encoder.encode(message)
+        self._writer.write(len(body).to_bytes(4, "big") + body)
+        if self._writer.transport.get_write_buffer_size() > MAX_BACKLOG:
+            log.warning("link.backlog")
+            self._writer.transport.abort()
+
+    async def receive(self) -> AnyMessage | None:
+        """The next message; None when the peer has gone.
+
+        Raises:
+            LinkError: what came is no message.
+        """
+        try:
+            length = int.from_bytes(await self._reader.readexactly(4), "big")
+            if length > MAX_MESSAGE:
+                raise LinkError(f"a message of {length} bytes")
+            return _decoder.decode(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        except msgspec.DecodeError as error:
+            raise LinkError("not a message of this version") from error
+
+    async def close(self) -> None:
+        """Send what is queued, then close."""
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+Handler = Callable[[Link, AnyMessage], Awaitable[None]]
+
+
+async def _pump(link: Link, on_message: Handler) -> None:
+    while (message := await link.receive()) is not None:
+        await on_message(link, message)
+
+
+async def serve(
+    path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
+) -> asyncio.Server:
+    """Listen on `path` (mode 0660); an older socket file is replaced."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = Link(reader, writer)
+        try:
+            await _pump(link, on_message)
+        except LinkError as error:
+            log.warning("link.garbage", reason=str(error))
+        finally:
+            if on_close is not None:
+                on_close(link)
+            await link.close()
+
+    path.unlink(missing_ok=True)
+    before = os.umask(0o117)
+    try:
+        return await asyncio.start_unix_server(accept, path)
+    finally:
+        os.umask(before)
+
+
+class Connector:
+    """Keeps one connection to `path` alive; run `run()` as a task.
+
+    `on_connect` is called with each fresh link before any message is read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_connect: Callable[[Link], None],
+        on_message: Handler,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._on_connect = on_connect
+        self._on_message = on_message
+        self._on_close = on_close
+        self.link: Link | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the peer is there now."""
+        return self.link is not None and not self.link.closed
+
+    def send(self, message: AnyMessage) -> bool:
+        """Send if connected; False when there is nobody to send to."""
+        if self.link is None or self.link.closed:
+            return False
+        self.link.send(message)
+        return True
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again until cancelled."""
+        wait = _FIRST_WAIT_S
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._path)
+            except OSError:
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _LONGEST_WAIT_S)
+                continue
+            wait = _FIRST_WAIT_S
+            await self._serve(Link(reader, writer))
+            await asyncio.sleep(wait)
+
+    async def _serve(self, link: Link) -> None:
+        self.link = link
+        try:
+            self._on_connect(link)
+            await _pump(link, self._on_message)
+        except LinkError as error:
+            log.warning("link.garbage", reason=str(error))
+        finally:
+            self.link = None
+            if self._on_close is not None:
+                self._on_close()
+            await link.close()

@@ -1,0 +1,227 @@
+"""What the three processes say to each other, as tagged msgpack structures.
+
+The switch speaks to the desk and the finaliser over `switch.sock`, the finaliser to the
+desk over `desk.sock`; `galwad.link` carries these structures. Messages of a call's state
+are whole and idempotent, so a lost connection is mended by a `Snapshot`. Numbers and names
+travel here and in the sealed files only: no process logs a message's content.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Role: TypeAlias = Literal["desk", "finaliser", "command"]
+RecordingStateName: TypeAlias = Literal[
+    "not_started", "recording", "paused", "ceased", "fault", "ended"
+]
+CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
+    """Base of all messages; `type` on the wire is the class's name."""
+
+
+class CallerFacts(msgspec.Struct, frozen=True):
+    """What the signalling says of the caller, before any lookup.
+
+    `from_user`/`from_host` are the From URI's parts, `asserted` the P-Asserted-Identity
+    users in order, `privacy` the Privacy header's tokens in lower case, `trusted` whether
+    the trunk's assertions are believed (RFC 3325, RFC 3323).
+    """
+
+    from_user: str
+    from_host: str
+    asserted: tuple[str, ...] = ()
+    privacy: tuple[str, ...] = ()
+    trusted: bool = False
+
+
+class Party(msgspec.Struct, frozen=True):
+    """An advisor's phone: its extension and the user who sits there ("" when nobody does)."""
+
+    extension: str
+    user: str = ""
+
+
+class CallState(msgspec.Struct, frozen=True):
+    """The whole state of one live call.
+
+    `since`, `started` and `recording_since` are Unix times in seconds. `ringing` are the
+    phones that ring now; `advisor` is the one that answered. `durable` is False when the
+    last pause or resume could not be made durable in time.
+    """
+
+    call_id: str
+    version: int
+    started: float
+    since: float
+    line: str
+    called: str
+    caller: CallerFacts
+    state: CallStateName
+    ringing: tuple[Party, ...] = ()
+    advisor: Party | None = None
+    recording: RecordingStateName = "not_started"
+    recording_since: float = 0.0
+    holders: tuple[str, ...] = ()
+    durable: bool = True
+
+
+class Hello(Message, frozen=True):
+    """First message of a client on either socket."""
+
+    role: Role
+    version: str
+
+
+class Snapshot(Message, frozen=True):
+    """Switch to desk on connection: every live call."""
+
+    calls: tuple[CallState, ...]
+
+
+class CallChanged(Message, frozen=True):
+    """Switch to desk: a call is new, or its state has changed."""
+
+    call: CallState
+
+
+class CallEnded(Message, frozen=True):
+    """Switch to desk: the call is over; `answered` says whether a recording will follow."""
+
+    call_id: str
+    ended: float
+    answered: bool
+
+
+class Alarm(Message, frozen=True):
+    """Any process to the desk: something a person must know. `kind` is an event name."""
+
+    kind: str
+    call_id: str | None = None
+    detail: str = ""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """SIP credentials of one phone: digest HA1 values (RFC 7616), never the password."""
+
+    extension: str
+    user: str = ""
+    ha1_md5: str = ""
+    ha1_sha256: str = ""
+
+
+class SetPhones(Message, frozen=True):
+    """Desk to switch: the complete set of accounts that may register and ring."""
+
+    accounts: tuple[Account, ...]
+
+
+class Hold(Message, frozen=True):
+    """Desk to switch: a payment holder pauses a call (by id), or all calls of a phone.
+
+    Exactly one of `call_id`, `extension`, `user` is given. `holder` names who must let go;
+    `trigger` is "page" or "api"; `actor` goes into the manifest.
+    """
+
+    ref: int
+    holder: str
+    trigger: Literal["page", "api"]
+    actor: str
+    call_id: str = ""
+    extension: str = ""
+    user: str = ""
+
+
+class Release(Message, frozen=True):
+    """Desk to switch: a payment holder lets go; fields as in `Hold`."""
+
+    ref: int
+    holder: str
+    trigger: Literal["page", "api"]
+    actor: str
+    call_id: str = ""
+    extension: str = ""
+    user: str = ""
+
+
+class HoldReply(Message, frozen=True):
+    """Switch to desk: the outcome of the `Hold` or `Release` with the same `ref`.
+
+    `calls` lists the calls it reached (empty: no such call); `state` is the recording state
+    of the last of them; `durable` is False when the disk did not confirm within 250 ms.
+    """
+
+    ref: int
+    calls: tuple[str, ...]
+    state: RecordingStateName
+    durable: bool
+
+
+class SpoolClosed(Message, frozen=True):
+    """Switch to finaliser: no more will be written to this call's spools."""
+
+    call_id: str
+
+
+class GapFacts(msgspec.Struct, frozen=True):
+    """A gap as the index keeps it: microseconds since the recording's start."""
+
+    reason: str
+    trigger: str
+    actor: str
+    from_us: int
+    to_us: int
+
+
+class Sealed(Message, frozen=True):
+    """Finaliser to desk: a recording lies complete in the archive.
+
+    `folder` is relative to the archive. The personal fields come from the sealed spool, so
+    the index is complete even where the desk was down during the call. `gaps` as in the
+    manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
+    """
+
+    call_id: str
+    folder: str
+    started: float
+    talk_us: int
+    interrupted: bool
+    number: str | None
+    line: str
+    advisor: str
+    extension: str
+    gaps: tuple[GapFacts, ...]
+    payload_size: int
+    payload_sha256: str
+    manifest_sha256: str
+    unexplained_us: int = 0
+
+
+class Indexed(Message, frozen=True):
+    """Desk to finaliser: the row is committed; the spool may go."""
+
+    call_id: str
+
+
+class UsersChanged(Message, frozen=True):
+    """Command line to desk: read the users again and tell the switch."""
+
+
+AnyMessage: TypeAlias = (
+    Hello
+    | Snapshot
+    | CallChanged
+    | CallEnded
+    | Alarm
+    | SetPhones
+    | Hold
+    | Release
+    | HoldReply
+    | SpoolClosed
+    | Sealed
+    | Indexed
+    | UsersChanged
+)
