@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -85,6 +86,18 @@ async def _pump(link: Link, on_message: Handler) -> None:
         await on_message(link, message)
 
 
+def _bind(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    before = os.umask(0o117)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    return listener
+
+
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
@@ -101,12 +114,8 @@ async def serve(
                 on_close(link)
             await link.close()
 
-    path.unlink(missing_ok=True)
-    before = os.umask(0o117)
-    try:
-        return await asyncio.start_unix_server(accept, path)
-    finally:
-        os.umask(before)
+    listener = _bind(path)
+    return await asyncio.start_unix_server(accept, sock=listener)
 
 
 class Connector:
