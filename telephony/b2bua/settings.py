@@ -1,0 +1,59 @@
+"""What a call is told by whoever made it: its settings, and whom it may ring.
+
+Plain values; where they come from (a file, a database) is nobody's business here.
+"""
+
+from dataclasses import dataclass
+
+from telephony.sip.events import Address
+from telephony.sip.uri import Uri
+
+DEFAULT_CODECS = ("PCMU", "PCMA", "G722", "telephone-event", "CN")
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """How one call behaves. Every time is in seconds."""
+
+    ring_timeout: float = 180.0
+    """How long advisors are rung before the caller is told that nobody answers."""
+    session_expires: int = 1800
+    """Session-Expires that we ask for (RFC 4028); not below 90."""
+    min_se: int = 90
+    """Shortest session interval that we accept."""
+    recall_timeout: float = 30.0
+    """How long the advisor is rung again after a blind transfer failed behind their back."""
+    transfer_timeout: float = 60.0
+    """How long a transfer's target is rung before the transfer has failed."""
+    request_timeout: float = 33.0
+    """How long a request that was carried across may stay unanswered before we answer it."""
+    codecs: tuple[str, ...] = DEFAULT_CODECS
+    """Encoding names that an offer is cut to: what the finaliser can decode."""
+    allow_transfer: bool = True
+    """False: every REFER is refused with 603."""
+    trust_caller: bool = False
+    """The caller's side is a trunk whose P-Asserted-Identity we believe and which may be told ours."""
+    product: str = "Galwad"
+    """User-Agent and Server header."""
+    max_legs: int = 32
+    """Most legs that one call may have over its life; dialling beyond it is refused."""
+
+    def __post_init__(self) -> None:
+        if self.min_se < 90 or self.session_expires < self.min_se:
+            raise ValueError("session_expires must be at least min_se, and min_se at least 90")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somebody on the advisor's side whom a call may ring."""
+
+    uri: Uri
+    """Request-URI: a registered contact, or a number at the PBX."""
+    destination: Address
+    """Where the INVITE is sent."""
+    name: str = ""
+    """Extension or route name."""
+    user: str = ""
+    """The advisor, where it is known before they answer."""
+    trust: bool = False
+    """The target is inside the trust domain (RFC 3325): it may see an asserted identity."""
