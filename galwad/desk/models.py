@@ -1,0 +1,302 @@
+"""The HTTP API's bodies, as pydantic models; every path lies under `/api/v1`.
+
+| method and path | asks | answers | who |
+|---|---|---|---|
+| POST login | `Login` | `Me`, cookie; `client: "cli"`: `Me` with `token` | anyone, throttled |
+| POST logout | nothing | 204 | signed in |
+| GET me | | `Me` | signed in |
+| GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
+| GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
+| GET calls | | `list[Pop]`, those the viewer may see | people |
+| PUT, DELETE calls/{id}/payment | `Holding` or nothing | `HoldOutcome` | own advisor, supervisor, `payments` |
+| PUT, DELETE payments | `PaymentTarget` | `HoldOutcome` | supervisor, `payments` |
+| POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
+| POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
+| PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor |
+| POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
+| GET recordings | | `RecordingPage`, the newest | supervisor, admin |
+| GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
+| POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
+| GET health | | `Health` | anyone |
+| GET metrics | | Prometheus text | loopback, `metrics` |
+
+Errors are `{"error": …, "hint": …}` with a proper status. `/` is the page, `/static/…` its
+files. Events: `snapshot` is `Snapshot`, `call` a `Pop`, `closed` is `Closed`, `alarm` is
+`AlarmEvent`. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
+Language: TypeAlias = Literal["en", "cy"]
+PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
+RecordingShown: TypeAlias = Literal[
+    "not_started", "recording", "paused", "ceased", "fault", "ended"
+]
+LookupStatus: TypeAlias = Literal[
+    "looking_up", "found", "several", "not_found", "withheld", "unavailable"
+]
+ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them"]
+CallerType: TypeAlias = Literal[
+    "self", "representative", "family", "councillor", "officer", "organisation"
+]
+Purpose: TypeAlias = Literal[
+    "quality-training",
+    "customer-insight",
+    "complaint",
+    "legal-claim",
+    "staff-safety",
+    "legal-disclosure",
+    "crime",
+    "vital-interests",
+]
+Short: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+Needed: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+]
+
+
+class Asked(BaseModel):
+    """Base of what a client sends: unknown fields are refused, input never echoed."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Login(Asked):
+    """A password sign-in; `client: "cli"` asks for a bearer token instead of a cookie."""
+
+    user: Needed
+    password: SecretStr = Field(max_length=1024)
+    client: Literal["page", "cli"] = "page"
+
+
+class Me(BaseModel):
+    """Who is signed in; `token` only in the answer to a command line's sign-in."""
+
+    user: str
+    role: Role
+    language: Language
+    extension: str | None = None
+    token: str | None = None
+
+
+class Candidate(BaseModel):
+    """A person the number may belong to: what may be seen before the confirmation."""
+
+    person_id: str
+    name: str
+    language: str
+    shared_warning: bool
+    kind: Literal["person", "organisation", "payphone"]
+    main_line: bool = False
+
+
+class Caller(BaseModel):
+    """The pop's caller; `details` stays empty until the advisor has confirmed."""
+
+    status: LookupStatus
+    number_display: str | None
+    candidates: list[Candidate]
+    chosen: str | None
+    confirmed: bool
+    outcome: ConfirmationOutcome | None = None
+    details: dict[str, str] = Field(default_factory=dict)
+
+
+class ContactView(BaseModel):
+    """The contact note as saved so far."""
+
+    purpose: str
+    language: str
+    outcome: str
+    caller_type: CallerType
+    on_behalf_of: str = ""
+    authority: str = ""
+    notes: str = ""
+
+
+class Pop(BaseModel):
+    """One call as its viewer may see it; `mine` when the viewer is ringing or has answered."""
+
+    call_id: str
+    line: str
+    state: PopState
+    since: float
+    started: float
+    advisor: str | None
+    extension: str | None
+    mine: bool
+    recording: RecordingShown
+    recording_since: float
+    durable: bool
+    holders: list[str]
+    caller: Caller
+    contact_saved: bool = False
+    contact: ContactView | None = None
+    recording_link: str | None = None
+
+
+class Snapshot(BaseModel):
+    """First event of a stream whose past is not known: everything the viewer may see."""
+
+    calls: list[Pop]
+    me: Me
+    now: float
+    switch: bool
+
+
+class Closed(BaseModel):
+    """The viewer's pop of this call goes: another has answered, or all is done."""
+
+    call_id: str
+
+
+class AlarmEvent(BaseModel):
+    """Something a person must know; `kind` is an event name such as `payment.forgotten`."""
+
+    kind: str
+    call_id: str | None = None
+    since: float
+
+
+class Holding(Asked):
+    """Which holder pauses or lets go; by default the caller of the API itself.
+
+    Supervisors may name another's holder, so that a dead payment page's can be released.
+    """
+
+    holder: Short | None = None
+
+
+class PaymentTarget(Asked):
+    """Whose calls a payment system pauses: exactly one of the two."""
+
+    advisor: Short | None = None
+    extension: Short | None = None
+
+
+class HoldOutcome(BaseModel):
+    """The gate's real state; `durable` is False when the disk did not confirm in time."""
+
+    state: RecordingShown
+    durable: bool
+    calls: list[str]
+
+
+class Choice(Asked):
+    """The advisor picks one of several candidates."""
+
+    person_id: Needed
+
+
+class Confirmation(Asked):
+    """The advisor's answer to "have the details been confirmed?"."""
+
+    outcome: ConfirmationOutcome
+    person_id: Short | None = None
+
+
+class Contact(Asked):
+    """The contact note: `on_behalf_of` and `authority` are needed unless the caller is `self`."""
+
+    purpose: Needed
+    language: Language = "en"
+    outcome: Short = ""
+    caller_type: CallerType = "self"
+    on_behalf_of: Short = ""
+    authority: Short = ""
+    notes: Annotated[str, StringConstraints(max_length=4000)] = ""
+
+
+class ContactSaved(BaseModel):
+    """The note is durable; `version` counts its revisions."""
+
+    call_id: str
+    version: int
+
+
+class RecordingQuery(Asked):
+    """Filters of the index, all optional; times in Unix seconds, `offset` from 0."""
+
+    number: Short | None = None
+    advisor: Short | None = None
+    line: Short | None = None
+    reference: Short | None = None
+    gap_reason: Literal["payment", "transfer", "fault", "erased"] | None = None
+    since: float | None = None
+    until: float | None = None
+    min_length_s: float | None = None
+    max_length_s: float | None = None
+    limit: int = Field(default=50, ge=1, le=500)
+    offset: int = Field(default=0, ge=0)
+
+
+class Gap(BaseModel):
+    """Talk time that was not recorded, in microseconds since the recording's start."""
+
+    reason: str
+    trigger: str
+    actor: str
+    from_us: int
+    to_us: int
+
+
+class RecordingRow(BaseModel):
+    """One recording as the index knows it."""
+
+    call_id: str
+    started: float
+    talk_s: float
+    number: str | None
+    line: str
+    advisor: str
+    extension: str
+    interrupted: bool
+    unexplained_s: float
+    payload_size: int
+    payload_sha256: str
+    manifest_sha256: str
+    gaps: list[Gap]
+
+
+class RecordingPage(BaseModel):
+    """Rows in falling order of start; `more` when a further page follows."""
+
+    rows: list[RecordingRow]
+    more: bool
+
+
+class RecordingDetail(BaseModel):
+    """An index row with the signed manifest's text (None when its file is missing)."""
+
+    recording: RecordingRow
+    manifest: str | None
+
+
+class Fetch(Asked):
+    """Why a recording leaves the archive; both fields go into the audit first."""
+
+    purpose: Purpose
+    reference: Needed
+
+
+class Health(BaseModel):
+    """Whether the desk's neighbours are there; `status` is `ok` or `degraded`."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    database: bool
+    switch: bool
+    finaliser: bool
+    live_calls: int
+
+
+class ErrorBody(BaseModel):
+    """What every failed request answers."""
+
+    error: str
+    hint: str = ""
