@@ -1,1 +1,4 @@
-"""The settings: their schema, their loader and a commented example. Knows nothing of the other packages."""
+"""The settings: their schema, their loader and a commented example.
+
+Knows nothing of the other packages.
+"""

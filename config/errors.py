@@ -1,0 +1,38 @@
+"""What goes wrong with settings.
+
+SettingsError            the file cannot be used; `faults` says where and what would be right
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a settings file.
+
+    `line` counts from 1 (0: the whole file), `key` is the dotted name ("" for the whole file),
+    `expected` says what would be right. The offending value is never part of it: settings
+    hold secrets.
+    """
+
+    line: int
+    key: str
+    expected: str
+
+
+class SettingsError(Exception):
+    """A settings file cannot be used; the message has one line for each fault."""
+
+    def __init__(self, file: Path, faults: tuple[Fault, ...]) -> None:
+        self.file = file
+        self.faults = faults
+        super().__init__("\n".join(self._describe(fault) for fault in faults))
+
+    def _describe(self, fault: Fault) -> str:
+        where = f"{self.file}:{fault.line}" if fault.line else str(self.file)
+        return (
+            f"{where}: {fault.key}: {fault.expected}" if fault.key else f"{where}: {fault.expected}"
+        )

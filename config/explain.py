@@ -1,0 +1,147 @@
+"""From a faulty settings file to words: the line of a key, and what would be right there."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from config.errors import Fault
+
+Location = tuple[int | str, ...]
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-\"]+)\s*\]\]?\s*(?:#.*)?")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.\-\"]+)\s*=")
+_PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
+
+
+def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
+    """The fault of a text that is not TOML."""
+    message = str(error)
+    match = _PLACE.search(message)
+    line = int(match[1]) if match and match[1] else 0
+    what = _PLACE.sub("", message).strip()
+    return Fault(line, "", f"not valid TOML: {what[:1].lower()}{what[1:]}")
+
+
+def faults_of(error: ValidationError, text: str, model: type[BaseModel]) -> tuple[Fault, ...]:
+    """All faults that validation found, in the order of the file."""
+    lines = lines_of(text)
+    items = error.errors(include_url=False, include_input=False)
+    inner = {item["loc"][:-1] for item in items}
+    found = [
+        Fault(_line(lines, item["loc"]), _dotted(item["loc"]), _expected(dict(item), model))
+        for item in items
+        if not (item["type"] == "too_short" and item["loc"] in inner)  # its items are the fault
+    ]
+    return tuple(sorted(dict.fromkeys(found), key=lambda fault: fault.line))
+
+
+def lines_of(text: str) -> dict[Location, int]:
+    """The line, from 1, of every table and key of a TOML text."""
+    lines: dict[Location, int] = {}
+    counts: dict[Location, int] = {}
+    table: Location = ()
+    statement = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not statement and (header := _HEADER.fullmatch(line)):
+            table = _names(header[2])
+            if header[1] == "[[":
+                index = counts.get(table, 0)
+                counts[table] = index + 1
+                lines.setdefault(table, number)
+                table = (*table, index)
+            lines.setdefault(table, number)
+        elif not statement and (key := _KEY.match(line)):
+            lines[*table, *_names(key[1])] = number
+            statement = "" if _complete(line) else line
+        elif statement:
+            statement += "\n" + line
+            statement = "" if _complete(statement) else statement
+    return lines
+
+
+def _names(dotted: str) -> Location:
+    return tuple(part.strip('"') for part in dotted.split("."))
+
+
+def _complete(statement: str) -> bool:
+    try:
+        tomllib.loads(statement)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
+def _line(lines: dict[Location, int], location: Location) -> int:
+    for length in range(len(location), 0, -1):
+        if location[:length] in lines:
+            return lines[location[:length]]
+    return 0
+
+
+def _dotted(location: Location) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _expected(item: dict[str, Any], model: type[BaseModel]) -> str:
+    location: Location = item["loc"]
+    if item["type"] == "extra_forbidden":
+        return _unknown_key(location, model)
+    field = _field(location, model)
+    wanted = field.description if field else None
+    if item["type"] == "missing":
+        return f"is missing; wanted: {wanted}" if wanted else "is missing"
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    return f"must be {wanted}" if wanted else str(item["msg"]).lower()
+
+
+def _unknown_key(location: Location, model: type[BaseModel]) -> str:
+    owner = _model(location[:-1], model)
+    known = sorted(_fields(owner)) if owner else []
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f'did you mean "{close[0]}"? ' if close else ""
+    return f"is no key of ours; {hint}known here: {', '.join(known)}"
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _field(location: Location, model: type[BaseModel]) -> FieldInfo | None:
+    names = [part for part in location if isinstance(part, str)]
+    if not names:
+        return None
+    current: type[BaseModel] | None = model
+    field: FieldInfo | None = None
+    for name in names:
+        if current is None or name not in _fields(current):
+            break
+        field = _fields(current)[name]
+        current = _model_in(field.annotation)
+    return field
+
+
+def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None:
+    if not any(isinstance(part, str) for part in location):
+        return model
+    field = _field(location, model)
+    return _model_in(field.annotation) if field else None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section inside a field's type: itself, or the items of its tuple."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in {tuple, Union, UnionType}:
+        return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)
+    return None

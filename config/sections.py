@@ -1,0 +1,299 @@
+"""The sections of `galwad.toml`, one model each. Each field's description says what is right.
+
+All of them are frozen and refuse unknown keys; none repeats a value in an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+from config.values import HostPort, Listener, Pattern, Peer, PortRange
+
+SourceRule: TypeAlias = Literal["sdp-host", "symmetric", "latch"]
+DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
+
+_SIP_URI = re.compile(r"sips?:[^\s<>\"@]+(?:@[^\s<>\"@]+)?")
+_DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, closed to unknown keys, silent about values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _parsed(kind: Any) -> PlainValidator:
+    """Take a value of `kind` as it is, and its text through `kind.parse`."""
+
+    def validate(value: object) -> object:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic reports ValueError alone
+        return kind.parse(value)
+
+    return PlainValidator(validate)
+
+
+def _sip_uri(value: object) -> str:
+    if not isinstance(value, str) or _SIP_URI.fullmatch(value) is None:
+        raise ValueError('must be a SIP URI, such as "sip:301@192.0.2.20:5060"')
+    return value
+
+
+def _absolute(value: object) -> Path:
+    if not isinstance(value, str | Path) or not Path(value).is_absolute():
+        raise ValueError('must be a full path, such as "/etc/galwad/tls.crt"')
+    return Path(value)
+
+
+def _public_key(value: object) -> str:
+    try:
+        raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 32 or not any(raw):
+        raise ValueError("must be the officer's public key that `galwad keys show` prints")
+    return str(value)
+
+
+def _dtmf_code(value: object) -> str:
+    if not isinstance(value, str) or _DTMF_CODE.fullmatch(value) is None:
+        raise ValueError('must be two to eight of 0-9 * #, such as "*71"')
+    return value
+
+
+SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
+FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
+DtmfCode: TypeAlias = Annotated[str, PlainValidator(_dtmf_code)]
+Extension: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+
+
+class Node(Section):
+    """`[node]`: this machine and its folders."""
+
+    name: str = Field(
+        default="galwad",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+        description='a short name in lower case, such as "galwad-1"',
+    )
+    state: FilePath = Field(
+        default=Path("/var/lib/galwad"), description="the folder of what must outlive a restart"
+    )
+    runtime: FilePath = Field(
+        default=Path("/run/galwad"), description="a folder in memory (tmpfs), gone after a reboot"
+    )
+
+
+class Sip(Section):
+    """`[sip]`: where calls arrive, and the clocks of signalling (seconds)."""
+
+    listen: tuple[Annotated[Listener, _parsed(Listener)], ...] = Field(
+        min_length=1, description='a list such as ["udp:192.0.2.10:5060"]'
+    )
+    advertise: str | None = Field(
+        default=None,
+        pattern=r"^[^\s:/]+$|^[0-9A-Fa-f:]+$",
+        description="the host that others reach us by, where it is not the listening address",
+    )
+    realm: str = Field(
+        default="galwad",
+        pattern=r"^[^\s\"]{1,64}$",
+        description="the realm of the phones' passwords",
+    )
+    session_expires: int = Field(default=1800, ge=90, description="seconds, at least 90 (RFC 4028)")
+    min_se: int = Field(default=90, ge=90, description="seconds, at least 90 (RFC 4028)")
+    ring_timeout: float = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")
+    recall_timeout: float = Field(default=30, gt=0, le=600, description="seconds, up to 600")
+    max_calls: int = Field(default=500, ge=1, le=10000, description="a whole number, 1 to 10000")
+
+    @model_validator(mode="after")
+    def _clocks_agree(self) -> Self:
+        if self.session_expires < self.min_se:
+            raise ValueError("session_expires must be at least min_se")
+        return self
+
+
+class Trunk(Section):
+    """`[[trunks]]`: who may send us calls without a password."""
+
+    name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
+    peers: tuple[Annotated[Peer, _parsed(Peer)], ...] = Field(
+        min_length=1, description='a list such as ["192.0.2.1", "198.51.100.0/28"]'
+    )
+    trusted: bool = Field(
+        default=False, description="true when its P-Asserted-Identity is to be believed, or false"
+    )
+    source: SourceRule | None = Field(
+        default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
+    )
+
+    def matches(self, host: str, port: int) -> bool:
+        """Whether a datagram from this address comes from the trunk."""
+        return any(peer.matches(host, port) for peer in self.peers)
+
+
+class Phone(Section):
+    """`[[phones]]`: a phone that is not in the database; it may register and be rung."""
+
+    extension: Extension = Field(description='the name it registers by, such as "201"')
+    user: str = Field(default="", description="the advisor who sits there, or absent")
+    ha1_md5: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{32})?$",
+        repr=False,
+        description="32 hexadecimal digits: md5 of extension:realm:password",
+    )
+    ha1_sha256: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        repr=False,
+        description="64 hexadecimal digits: sha256 of extension:realm:password",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_secret(self) -> Self:
+        if not (self.ha1_md5 or self.ha1_sha256):
+            raise ValueError("needs ha1_md5, ha1_sha256 or both")
+        return self
+
+
+class Route(Section):
+    """`[[routes]]`: what happens to a call, by the number that was called."""
+
+    called: Annotated[Pattern, _parsed(Pattern)] = Field(
+        description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
+    )
+    target: SipUri | None = Field(default=None, description='"sip:…", where the call goes')
+    ring: tuple[Extension, ...] | None = Field(
+        default=None, min_length=1, description='a list of extensions, such as ["201", "202"]'
+    )
+    line: str = Field(default="", description="the label that advisors see")
+    source: SourceRule | None = Field(
+        default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
+    )
+
+    @model_validator(mode="after")
+    def _goes_one_way(self) -> Self:
+        if (self.target is None) == (self.ring is None):
+            raise ValueError("needs exactly one of target and ring")
+        return self
+
+
+class Destination(Section):
+    """`[[destinations]]`: what a transfer's target is to the recording."""
+
+    match: Annotated[Pattern, _parsed(Pattern)] = Field(
+        description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
+    )
+    class_: DestinationClassName = Field(
+        alias="class", description='"centre", "department", "external" or "payment"'
+    )
+    target: SipUri | None = Field(
+        default=None, description='"sip:…", where the transfer goes when not to the name itself'
+    )
+
+    def matches(self, user: str, uri: str) -> bool:
+        """Whether a Refer-To with this user part and this bare URI means this destination."""
+        return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
+
+
+class Media(Section):
+    """`[media]`: the addresses and ports of RTP."""
+
+    listen: str = Field(
+        default="0.0.0.0",  # noqa: S104 - media arrives from trunks and phones alike
+        pattern=r"^[0-9A-Fa-f:.]+$",
+        description="an IP address of this machine",
+    )
+    advertise: str | None = Field(
+        default=None, pattern=r"^[0-9A-Fa-f:.]+$", description="the IP address to put into SDP"
+    )
+    ports: Annotated[PortRange, _parsed(PortRange)] = Field(
+        default=PortRange(20000, 21999), description='a range such as "20000-21999"'
+    )
+    source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
+    silence_alarm: float = Field(default=30, ge=1, le=3600, description="seconds, 1 to 3600")
+
+
+class RecordingSection(Section):
+    """`[recording]`: who can open the archive, and how a pause is made."""
+
+    recipients: FilePath | None = Field(
+        default=None,
+        description="the full path of the signed set that `galwad keys sign` wrote",
+    )
+    officer_key: Annotated[str, PlainValidator(_public_key)] = Field(
+        description="the officer's public key that `galwad keys show` prints"
+    )
+    lookback: float = Field(default=5, ge=0, le=60, description="seconds, 0 to 60")
+    erase_back: float = Field(default=0, ge=0, le=60, description="seconds, up to lookback")
+    payment_code_on: DtmfCode | None = Field(
+        default=None, description='two to eight of 0-9 * #, such as "*71"'
+    )
+    payment_code_off: DtmfCode | None = Field(
+        default=None, description='two to eight of 0-9 * #, such as "*72"'
+    )
+    unattended_recovery: bool = Field(default=False, description="true or false")
+
+    @model_validator(mode="after")
+    def _pauses_make_sense(self) -> Self:
+        if self.erase_back > self.lookback:
+            raise ValueError("erase_back must not be longer than lookback")
+        on, off = self.payment_code_on, self.payment_code_off
+        if (on is None) != (off is None):
+            raise ValueError("payment_code_on and payment_code_off come together or not at all")
+        if on and off and (on.startswith(off) or off.startswith(on)):
+            raise ValueError("payment_code_on and payment_code_off must not begin alike")
+        return self
+
+
+class Desk(Section):
+    """`[desk]`: the page and the HTTP API."""
+
+    listen: Annotated[HostPort, _parsed(HostPort)] = Field(
+        default=HostPort("127.0.0.1", 8443), description='"HOST:PORT", such as "127.0.0.1:8443"'
+    )
+    tls_certificate: FilePath | None = Field(
+        default=None, description="the full path of a PEM file"
+    )
+    tls_key: FilePath | None = Field(default=None, description="the full path of a PEM file")
+    public_origin: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+$",
+        description='what the browser shows, such as "https://galwad.example.gov.uk"',
+    )
+    session_idle: int = Field(default=1800, ge=60, description="seconds, at least 60")
+    session_absolute: int = Field(default=36000, ge=60, description="seconds, at least 60")
+
+    @model_validator(mode="after")
+    def _is_safe_to_reach(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key come together")
+        if self.tls_certificate is None and not self.listen.loopback:
+            raise ValueError("needs tls_certificate and tls_key, or a listen address on loopback")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether the desk itself speaks TLS."""
+        return self.tls_certificate is not None
+
+    @property
+    def origin(self) -> str:
+        """The origin that a browser's requests must carry."""
+        return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
+
+
+class DirectorySection(Section):
+    """`[directory]`: the lookup of callers."""
+
+    budget: float = Field(
+        default=1.0, ge=0.05, le=1.0, description="seconds that all sources have, 0.05 to 1.0"
+    )

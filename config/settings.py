@@ -1,0 +1,127 @@
+"""The settings of the service: the whole file as one value, and its loader.
+
+`load` reads TOML and answers frozen models; what is wrong with the file becomes one
+`SettingsError` that names file, line, key and what would be right.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from config.errors import Fault, SettingsError
+from config.explain import faults_of, syntax_fault
+from config.sections import (
+    Desk,
+    Destination,
+    DirectorySection,
+    Media,
+    Node,
+    Phone,
+    RecordingSection,
+    Route,
+    Section,
+    Sip,
+    SourceRule,
+    Trunk,
+)
+
+__all__ = ["DEFAULT_PATH", "Settings", "SourceRule", "load"]
+
+DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
+
+
+class Settings(Section):
+    """All of `galwad.toml`."""
+
+    node: Node = Field(default=Node(), description="the table [node]")
+    sip: Sip = Field(description="the table [sip] with at least `listen`")
+    trunks: tuple[Trunk, ...] = Field(default=(), description="tables [[trunks]]")
+    phones: tuple[Phone, ...] = Field(default=(), description="tables [[phones]]")
+    routes: tuple[Route, ...] = Field(default=(), description="tables [[routes]]")
+    destinations: tuple[Destination, ...] = Field(default=(), description="tables [[destinations]]")
+    media: Media = Field(default=Media(), description="the table [media]")
+    recording: RecordingSection = Field(
+        description="the table [recording] with at least `officer_key`"
+    )
+    desk: Desk = Field(default=Desk(), description="the table [desk]")
+    directory: DirectorySection = Field(
+        default=DirectorySection(), description="the table [directory]"
+    )
+
+    @model_validator(mode="after")
+    def _names_are_given_once(self) -> Self:
+        for what, names in (
+            ("two [[phones]] with the same extension", [p.extension for p in self.phones]),
+            ("two [[trunks]] with the same name", [t.name for t in self.trunks]),
+            ("two [[routes]] with the same called", [r.called.text for r in self.routes]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what}; each needs its own")
+        return self
+
+    @property
+    def spool(self) -> Path:
+        """Where calls in progress are written."""
+        return self.node.state / "spool"
+
+    @property
+    def archive(self) -> Path:
+        """Where sealed recordings lie."""
+        return self.node.state / "archive"
+
+    @property
+    def database(self) -> Path:
+        """The desk's SQLite file."""
+        return self.node.state / "desk" / "galwad.db"
+
+    @property
+    def recipients(self) -> Path:
+        """The signed set of those who can open recordings."""
+        return self.recording.recipients or self.node.state / "keys" / "recipients.json"
+
+    @property
+    def switch_socket(self) -> Path:
+        """Where the switch listens for desk and finaliser."""
+        return self.node.runtime / "switch.sock"
+
+    @property
+    def desk_socket(self) -> Path:
+        """Where the desk listens for the finaliser."""
+        return self.node.runtime / "desk.sock"
+
+    def trunk_of(self, host: str, port: int) -> Trunk | None:
+        """The first trunk that sends from this address."""
+        return next((trunk for trunk in self.trunks if trunk.matches(host, port)), None)
+
+    def route_of(self, called: str) -> Route | None:
+        """The first route for a called number, as it arrived in the Request-URI."""
+        return next((route for route in self.routes if route.called.matches(called)), None)
+
+    def destination_of(self, user: str, uri: str) -> Destination | None:
+        """The first destination that a Refer-To means; `uri` is it without parameters."""
+        return next((d for d in self.destinations if d.matches(user, uri)), None)
+
+
+def load(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        SettingsError: the file cannot be read, is not TOML, or holds what is not right.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise SettingsError(path, (Fault(0, "", reason.lower()),)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(path, (Fault(0, "", "must be text in UTF-8"),)) from None
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(path, (syntax_fault(error),)) from None
+    except ValidationError as error:
+        raise SettingsError(path, faults_of(error, text, Settings)) from None

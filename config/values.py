@@ -1,0 +1,174 @@
+"""The small values inside settings: addresses, ranges, patterns. Each parses from its text.
+
+`parse` raises ValueError with a message that says what would be right, without repeating
+what was given.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>\d{1,5})")
+_BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d{1,5}))?")
+_HIGHEST_PORT = 65535
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if port > _HIGHEST_PORT:
+        raise ValueError("a port is a number from 1 to 65535")
+    return port
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """`HOST:PORT`; an IPv6 host stands in square brackets."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> HostPort:
+        """Read `127.0.0.1:8443`, `[::1]:8443` or `name:8443`."""
+        match = _HOST_PORT.fullmatch(text)
+        if match is None:
+            raise ValueError('must be "HOST:PORT", such as "127.0.0.1:8443" or "[::1]:8443"')
+        return cls(match["v6"] or match["host"], _port(match["port"]))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where SIP is received: `udp:HOST:PORT`. Port 0 asks for any free port."""
+
+    transport: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Listener:
+        """Read `udp:192.0.2.10:5060` or `udp:[2001:db8::10]:5060`."""
+        transport, _, rest = text.partition(":")
+        try:
+            place = HostPort.parse(rest)
+            ip_address(place.host)
+        except ValueError:
+            transport = ""
+            place = HostPort("", 0)
+        if transport != "udp":
+            raise ValueError('must be "udp:ADDRESS:PORT", such as "udp:192.0.2.10:5060"')
+        return cls(transport, place.host, place.port)
+
+    def __str__(self) -> str:
+        return f"{self.transport}:{HostPort(self.host, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Addresses from which a trunk sends: a network, and a port unless any will do."""
+
+    network: IPv4Network | IPv6Network
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Peer:
+        """Read `192.0.2.1`, `192.0.2.0/24`, `192.0.2.1:5060` or `[2001:db8::1]:5060`."""
+        host, port = text, None
+        if match := _BRACKETED.fullmatch(text):
+            host, port = match["host"], match["port"]
+        elif text.count(":") == 1:
+            host, _, port = text.partition(":")
+        try:
+            return cls(ip_network(host), _port(port) if port else None)
+        except ValueError:
+            raise ValueError(
+                'must be an address or a network, such as "192.0.2.1", "192.0.2.0/24" or '
+                '"192.0.2.1:5060"'
+            ) from None
+
+    def matches(self, host: str, port: int) -> bool:
+        """Whether a datagram from this numeric address comes from the peer."""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return address in self.network and self.port in {None, port}
+
+    def __str__(self) -> str:
+        text = str(self.network)
+        return text if self.port is None else f"{text}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """The UDP ports of media, both ends included; RTP takes the even ones, RTCP the next."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> PortRange:
+        """Read `20000-21999`; an even first port and an odd last one, so that pairs fill it."""
+        match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+        first, last = (int(match[1]), int(match[2])) if match else (1, 0)
+        if first % 2 or not last % 2 or not 1024 <= first < last <= _HIGHEST_PORT:
+            raise ValueError(
+                'must be "FIRST-LAST" within 1024-65535, FIRST even and LAST odd, '
+                'such as "20000-21999"'
+            )
+        return cls(first, last)
+
+    @property
+    def calls(self) -> int:
+        """How many calls of two legs fit, four ports each."""
+        return (self.last - self.first + 1) // 4
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a called number or a transfer's target looks like.
+
+    Exact text, a prefix that ends in `*` (a lone `*` matches everything), or a regular
+    expression between slashes, which must match the whole.
+    """
+
+    text: str
+    _expression: re.Pattern[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Read `01970000000`, `0197*`, `*` or `/2[0-9]{2}/`."""
+        if len(text) > 2 and text[0] == text[-1] == "/":
+            try:
+                return cls(text, re.compile(text[1:-1]))
+            except re.error:
+                raise ValueError("the regular expression between the slashes is faulty") from None
+        body = text.removesuffix("*")
+        if not text or "*" in body or any(letter.isspace() for letter in text):
+            raise ValueError(
+                'must be exact ("01970000000"), a prefix ("0197*"), everything ("*") or a '
+                'regular expression between slashes ("/2[0-9]{2}/")'
+            )
+        return cls(text, re.compile(re.escape(body) + (".*" if text.endswith("*") else "")))
+
+    def matches(self, value: str) -> bool:
+        """Whether the whole of `value` fits."""
+        return self._expression.fullmatch(value) is not None
+
+    def __str__(self) -> str:
+        return self.text
