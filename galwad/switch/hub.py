@@ -1,0 +1,123 @@
+"""The switch's end of `switch.sock`: tells the desk and the finaliser, waits for neither.
+
+A desk that connects gets a snapshot of the live calls; a finaliser gets a notice for every
+spool that nobody writes to. Commands (pause, resume, phones) are handed to the `Commands`
+given by the daemon, and the answer goes back on the same connection.
+"""
+
+from __future__ import annotations
+
+from asyncio import Server
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from galwad import link
+from galwad.messages import (
+    Alarm,
+    AnyMessage,
+    CallChanged,
+    CallEnded,
+    CallState,
+    Hello,
+    Hold,
+    HoldReply,
+    Release,
+    SetPhones,
+    Snapshot,
+    SpoolClosed,
+)
+
+log = structlog.get_logger()
+
+
+class Commands(Protocol):
+    """What the desk may ask of the switch."""
+
+    async def hold(self, command: Hold) -> HoldReply:
+        """Shut the gates that the command names."""
+
+    async def release(self, command: Release) -> HoldReply:
+        """Let a holder go from the calls that the command names."""
+
+    def set_phones(self, command: SetPhones) -> None:
+        """Replace the accounts that may register."""
+
+    def live_calls(self) -> Iterable[CallState]:
+        """Every call that has not ended."""
+
+    def closed_spools(self) -> Iterable[str]:
+        """Call ids of the spools that nobody writes to."""
+
+
+class Hub:
+    """Keeps the desks' and finalisers' connections and speaks to all of them."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._desks: set[link.Link] = set()
+        self._finalisers: set[link.Link] = set()
+        self._alarms: list[Alarm] = []
+
+    async def listen(self, path: Path) -> Server:
+        """Open the socket; returns the server to close at the end."""
+        return await link.serve(path, self._on_message, self._forget)
+
+    def call_changed(self, call: CallState) -> None:
+        """Tell every desk a call's whole state."""
+        self._tell(self._desks, CallChanged(call=call))
+
+    def call_ended(self, ended: CallEnded) -> None:
+        """Tell every desk that a call is over."""
+        self._tell(self._desks, ended)
+
+    def spool_closed(self, call_id: str) -> None:
+        """Tell every finaliser that a call's spool is complete."""
+        self._tell(self._finalisers, SpoolClosed(call_id=call_id))
+
+    def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
+        """Log an alarm and tell the desks; without a desk it waits for the next one."""
+        log.error("alarm", kind=kind, call_id=call_id, detail=detail)
+        message = Alarm(kind=kind, call_id=call_id, detail=detail)
+        if self._desks:
+            self._tell(self._desks, message)
+        elif len(self._alarms) < _KEPT_ALARMS:
+            self._alarms.append(message)
+
+    async def _on_message(self, peer: link.Link, message: AnyMessage) -> None:
+        match message:
+            case Hello(role="desk"):
+                self._greet_desk(peer)
+            case Hello(role="finaliser"):
+                self._finalisers.add(peer)
+                for call_id in self._commands.closed_spools():
+                    peer.send(SpoolClosed(call_id=call_id))
+            case Hold():
+                peer.send(await self._commands.hold(message))
+            case Release():
+                peer.send(await self._commands.release(message))
+            case SetPhones():
+                self._commands.set_phones(message)
+            case _:
+                log.warning("hub.unexpected", message=type(message).__name__)
+
+    def _greet_desk(self, peer: link.Link) -> None:
+        self._desks.add(peer)
+        peer.send(Snapshot(calls=tuple(self._commands.live_calls())))
+        for message in self._alarms:
+            peer.send(message)
+        self._alarms.clear()
+
+    def _forget(self, peer: link.Link) -> None:
+        self._desks.discard(peer)
+        self._finalisers.discard(peer)
+
+    @staticmethod
+    def _tell(peers: set[link.Link], message: AnyMessage) -> None:
+        for peer in peers:
+            peer.send(message)
+
+
+_KEPT_ALARMS = 1000
