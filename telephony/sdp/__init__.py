@@ -1,0 +1,46 @@
+"""SDP (RFC 8866) and offer/answer (RFC 3264): values, parser, negotiation. No I/O."""
+
+from telephony.sdp.codecs import (
+    DEFAULT_ALLOWED,
+    STATIC_PAYLOADS,
+    Codec,
+    find_payload,
+    payload_map,
+    payload_rows,
+)
+from telephony.sdp.media import Direction, LocalMedia, Origin, RemoteMedia
+from telephony.sdp.negotiation import (
+    answer_for,
+    build_answer,
+    build_offer,
+    cut_offer,
+    offer_for,
+    remote_media,
+    rewrite,
+    same_media,
+)
+from telephony.sdp.session import Line, MediaDescription, SessionDescription
+
+__all__ = [
+    "DEFAULT_ALLOWED",
+    "STATIC_PAYLOADS",
+    "Codec",
+    "Direction",
+    "Line",
+    "LocalMedia",
+    "MediaDescription",
+    "Origin",
+    "RemoteMedia",
+    "SessionDescription",
+    "answer_for",
+    "build_answer",
+    "build_offer",
+    "cut_offer",
+    "find_payload",
+    "offer_for",
+    "payload_map",
+    "payload_rows",
+    "remote_media",
+    "rewrite",
+    "same_media",
+]

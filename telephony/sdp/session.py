@@ -1,0 +1,260 @@
+"""Session descriptions (RFC 8866): parsed, looked into, changed and written.
+
+Every line is kept in its order, those of unknown type too; reading is lenient about line ends
+and order, writing is strict. Codec choice and addresses of our own live in `negotiation`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from telephony.errors import ProtocolError, SdpParseError
+from telephony.sdp.codecs import STATIC_PAYLOADS, Codec
+from telephony.sdp.media import Direction
+
+MAX_BYTES = 65_536
+MAX_LINES = 2_000
+MAX_MEDIA = 32
+
+_DIRECTIONS = {direction.value: direction for direction in Direction}
+_UNSPECIFIED = {"0.0.0.0", "::"}  # noqa: S104  (compared with, never bound)
+_RTP_PROFILES = {"RTP/AVP", "RTP/AVPF"}
+_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+
+class Line(NamedTuple):
+    """One `type=value` line."""
+
+    type: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.type}={self.value}"
+
+
+def _number(text: str, limit: int, what: str) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > limit:
+        raise SdpParseError(f"{what} is not a number up to {limit}")
+    return int(text)
+
+
+def _address(value: str) -> str:
+    """The host of a c= line or of the second half of an a=rtcp line."""
+    words = value.split()
+    if len(words) != 3 or words[0].upper() != "IN" or words[1].upper() not in {"IP4", "IP6"}:
+        raise SdpParseError("connection data is not 'IN IP4|IP6 address'")
+    return words[2]
+
+
+def _attribute(lines: Iterable[Line], name: str) -> Iterator[str]:
+    for line in lines:
+        if line.type == "a":
+            key, _, value = line.value.partition(":")
+            if key.strip().lower() == name:
+                yield value.strip()
+
+
+def _direction(lines: Iterable[Line]) -> Direction | None:
+    found = None
+    for line in lines:
+        if line.type == "a":
+            found = _DIRECTIONS.get(line.value.strip().lower(), found)
+    return found
+
+
+def _connection(lines: Iterable[Line]) -> str | None:
+    for line in lines:
+        if line.type == "c":
+            return _address(line.value)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDescription:
+    """One m= section. `lines` are what follows the m= line, in order."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    lines: tuple[Line, ...] = ()
+    port_count: int = 1
+
+    @classmethod
+    def parse(cls, value: str, lines: Iterable[Line] = ()) -> "MediaDescription":
+        """Read the value of an m= line.
+
+        Raises:
+            SdpParseError: it is not `kind port[/count] protocol format…`.
+        """
+        words = value.split()
+        if len(words) < 4:
+            raise SdpParseError("an m= line has fewer than four fields")
+        port, slash, count = words[1].partition("/")
+        return cls(
+            kind=words[0],
+            port=_number(port, 65_535, "the port of an m= line"),
+            protocol=words[2],
+            formats=tuple(words[3:]),
+            lines=tuple(lines),
+            port_count=_number(count, 65_535, "the port count of an m= line") if slash else 1,
+        )
+
+    def __str__(self) -> str:
+        port = f"{self.port}/{self.port_count}" if self.port_count != 1 else f"{self.port}"
+        head = f"m={self.kind} {port} {self.protocol} {' '.join(self.formats)}"
+        return "\r\n".join([head, *map(str, self.lines)])
+
+    def attribute(self, name: str) -> str | None:
+        """The value of the first a=`name`, empty for a flag, None where there is none."""
+        return next(self.attributes(name), None)
+
+    def attributes(self, name: str) -> Iterator[str]:
+        """The values of every a=`name` (lower case) in order."""
+        return _attribute(self.lines, name)
+
+    @property
+    def is_rtp_audio(self) -> bool:
+        """Whether this is live audio over plain RTP: neither refused nor SRTP nor video."""
+        return (
+            self.kind.lower() == "audio" and self.port > 0 and self.protocol.upper() in _RTP_PROFILES
+        )
+
+    def codecs(self) -> dict[int, Codec]:
+        """The encodings by payload type, in the order of preference.
+
+        Formats that are no payload type, and dynamic ones without a=rtpmap, are left out.
+
+        Raises:
+            SdpParseError: an a=rtpmap of a listed format cannot be read.
+        """
+        maps = dict(_split_payload(value) for value in self.attributes("rtpmap"))
+        parameters = dict(_split_payload(value) for value in self.attributes("fmtp"))
+        table: dict[int, Codec] = {}
+        for text in self.formats:
+            if not _NUMBER.fullmatch(text) or int(text) > 127:
+                continue
+            number = int(text)
+            codec = _codec(maps[number]) if number in maps else STATIC_PAYLOADS.get(number)
+            if codec is not None:
+                table[number] = replace(codec, fmtp=parameters.get(number, ""))
+        return table
+
+
+def _split_payload(value: str) -> tuple[int, str]:
+    number, _, rest = value.partition(" ")
+    return (int(number) if _NUMBER.fullmatch(number) else -1), rest.strip()
+
+
+def _codec(text: str) -> Codec:
+    parts = [part.strip() for part in text.split("/")]
+    if len(parts) not in {2, 3} or not parts[0] or len(parts[0].split()) != 1:
+        raise SdpParseError("an a=rtpmap is not 'name/clock[/channels]'")
+    clock = _number(parts[1], 1_000_000, "the clock of an a=rtpmap")
+    channels = _number(parts[2], 255, "the channels of an a=rtpmap") if len(parts) == 3 else 1
+    if not clock or not channels:
+        raise SdpParseError("an a=rtpmap has no clock or no channels")
+    return Codec(parts[0], clock, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    """A whole description: the session's lines, then its m= sections."""
+
+    lines: tuple[Line, ...]
+    media: tuple[MediaDescription, ...] = ()
+
+    @classmethod
+    def parse(cls, data: str | bytes) -> "SessionDescription":
+        """Read a description.
+
+        Raises:
+            SdpParseError: it is not one; never anything else, whatever the bytes.
+        """
+        lines = list(_lines(data))
+        if not lines or lines[0] != Line("v", "0"):
+            raise SdpParseError("a session description begins with v=0")
+        starts = [index for index, line in enumerate(lines) if line.type == "m"]
+        if len(starts) > MAX_MEDIA:
+            raise SdpParseError(f"more than {MAX_MEDIA} m= lines")
+        ends = [*starts[1:], len(lines)]
+        session = cls(
+            lines=tuple(lines[: starts[0] if starts else len(lines)]),
+            media=tuple(
+                MediaDescription.parse(lines[start].value, lines[start + 1 : end])
+                for start, end in zip(starts, ends, strict=bool(starts))
+            ),
+        )
+        session.check()
+        return session
+
+    def check(self) -> None:
+        """Read what the lines must say, so that later questions find no surprise.
+
+        Raises:
+            SdpParseError: the o= line, a c= line or an a=rtpmap cannot be read.
+        """
+        origins = [line for line in self.lines if line.type == "o"]
+        if len(origins) != 1 or len(origins[0].value.split()) != 6:
+            raise SdpParseError("there is not one o= line with six fields")
+        _connection(self.lines)
+        for index, media in enumerate(self.media):
+            self.host(index)
+            media.codecs()
+
+    def __str__(self) -> str:
+        text = "\r\n".join([*map(str, self.lines), *map(str, self.media), ""])
+        every = [*self.lines, *(line for media in self.media for line in media.lines)]
+        if "\0" in text or text.count("\r") != text.count("\n") or text.count("\n") != (
+            len(every) + len(self.media)
+        ):
+            raise ProtocolError("a line of a session description holds CR, LF or NUL")
+        return text
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode("utf-8", "surrogateescape")
+
+    def attribute(self, name: str) -> str | None:
+        """The value of the first session-level a=`name`, None where there is none."""
+        return next(_attribute(self.lines, name), None)
+
+    @property
+    def origin(self) -> str:
+        """The value of the o= line."""
+        return next((line.value for line in self.lines if line.type == "o"), "")
+
+    def host(self, index: int) -> str | None:
+        """The connection address of the `index`-th section, its own or the session's."""
+        own = _connection(self.media[index].lines)
+        return own if own is not None else _connection(self.lines)
+
+    def direction(self, index: int) -> Direction:
+        """What the `index`-th section wants, an address of 0.0.0.0 counting as hold."""
+        said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
+        if self.host(index) in _UNSPECIFIED:
+            return Direction.of(sends=said.sends, receives=False)
+        return said
+
+    def audio_index(self) -> int | None:
+        """The place of the first live plain-RTP audio section."""
+        return self.find(lambda media: media.is_rtp_audio)
+
+    def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:
+        """The place of the first section that is `wanted`."""
+        return next((i for i, media in enumerate(self.media) if wanted(media)), None)
+
+
+def _lines(data: str | bytes) -> Iterator[Line]:
+    if len(data) > MAX_BYTES:
+        raise SdpParseError("a session description is too long")
+    text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
+    if "\0" in text:
+        raise SdpParseError("a session description holds NUL")
+    rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    if len(rows) > MAX_LINES:
+        raise SdpParseError(f"more than {MAX_LINES} lines")
+    for row in rows:
+        if len(row) < 2 or row[1] != "=" or "\r" in row or not row[0].isalpha():
+            raise SdpParseError("a line is not 'type=value'")
+        yield Line(row[0], row[2:])
