@@ -1,0 +1,195 @@
+"""What the SIP core says to its user: addresses, datagrams and events.
+
+Each event is a small frozen dataclass. Handles in them (`InviteServer`, `InviteClient`, `Dialog`,
+…) are the live objects of the core on which the user acts; each has an `owner` attribute that the
+user may set, and that dialogs inherit from the INVITE which makes them, so that an event finds its
+call without a table. What the core does with a message is in endpoint.py, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from telephony.sip.dialog import Dialog
+    from telephony.sip.message import Request, Response
+    from telephony.sip.uac import ClientRequest, InviteClient, NonInviteClient
+    from telephony.sip.uas import InviteServer, ServerRequest
+
+
+class Address(NamedTuple):
+    """An IP address (never a name; IPv6 without brackets) and a port."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """Bytes to be sent from the socket bound to `local`."""
+
+    data: bytes
+    destination: Address
+    local: Address
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingInvite:
+    """A new INVITE outside any dialog. 100 has been sent; the user answers the rest."""
+
+    invite: InviteServer
+
+
+@dataclass(frozen=True, slots=True)
+class InviteCancelled:
+    """The caller gave up (CANCEL, or BYE in the early dialog). 487 has been sent.
+
+    Also for a re-INVITE (then `invite.dialog` is the dialog, which lives on).
+    """
+
+    invite: InviteServer
+    request: Request
+    """The CANCEL or BYE, for its Reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class InviteProgress:
+    """A provisional response to our INVITE (outside a dialog)."""
+
+    client: InviteClient
+    dialog: Dialog | None
+    """The early dialog; None for 100 and for responses without a To tag."""
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAnswered:
+    """A 2xx to our INVITE, once for each dialog that it makes.
+
+    The user must `dialog.ack(client, now=now)`, and BYE those that it does not want: a second
+    2xx of a fork, or one that crossed our CANCEL (`client.cancelled`).
+    """
+
+    client: InviteClient
+    dialog: Dialog
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class InviteFailed:
+    """Our INVITE ended without an answer; its early dialogs are gone. Comes at most once."""
+
+    client: InviteClient
+    response: Response | None
+    """None when nobody answered: timed out (408), unreachable (503), CANCEL unanswered (487)."""
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AckReceived:
+    """The first ACK to our 2xx (later copies are absorbed)."""
+
+    dialog: Dialog
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class AckMissing:
+    """Our 2xx was repeated for 64 × T1 and never acknowledged: the user sends BYE."""
+
+    dialog: Dialog
+
+
+@dataclass(frozen=True, slots=True)
+class DialogRequest:
+    """A request within a dialog, in order. The user answers it: `transaction.respond`.
+
+    A re-INVITE's `transaction` is an `InviteServer`. After a BYE, `DialogEnded` follows by itself.
+    """
+
+    dialog: Dialog
+    transaction: ServerRequest
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class DialogResponse:
+    """A response, provisional or final, to a request that we sent within a dialog.
+
+    A 2xx to a re-INVITE wants `dialog.ack(transaction, now=now)`.
+    """
+
+    dialog: Dialog
+    transaction: ClientRequest
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class DialogRequestFailed:
+    """A request that we sent within a dialog had no final response.
+
+    After 408 the user should send BYE (RFC 3261 12.2.1.2).
+    """
+
+    dialog: Dialog
+    transaction: ClientRequest
+    status: int
+    """408 timed out, 503 unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogEnded:
+    """A confirmed dialog is over; comes exactly once for each, and last."""
+
+    dialog: Dialog
+    reason: str
+    """`bye received`, `bye sent`, `unknown to the peer` (481), or what `Dialog.forget` was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneRequest:
+    """A request outside any dialog, INVITE excepted: REGISTER, OPTIONS, MESSAGE, REFER, …"""
+
+    transaction: ServerRequest
+    request: Request
+    source: Address
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneResponse:
+    """A response, or the lack of one, to a request that we sent outside any dialog."""
+
+    transaction: NonInviteClient
+    response: Response | None
+    """None when there was none."""
+    status: int
+    """The response's status; 408 timed out, 503 unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDropped:
+    """A datagram that nothing was done with, except a count (`Endpoint.dropped`)."""
+
+    source: Address
+    why: str
+    """A fixed phrase, never a part of the message."""
+
+
+Event = (
+    IncomingInvite
+    | InviteCancelled
+    | InviteProgress
+    | InviteAnswered
+    | InviteFailed
+    | AckReceived
+    | AckMissing
+    | DialogRequest
+    | DialogResponse
+    | DialogRequestFailed
+    | DialogEnded
+    | StandaloneRequest
+    | StandaloneResponse
+    | MessageDropped
+)
