@@ -1,0 +1,198 @@
+"""The settings' loader: what it accepts, and what it says of the rest."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from config.errors import SettingsError
+from config.sections import Section
+from config.settings import Settings, load
+
+OFFICER_KEY = "3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+LEAST = f"""\
+[sip]
+listen = ["udp:127.0.0.1:5060"]
+[recording]
+officer_key = "{OFFICER_KEY}"
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a settings file and return its path."""
+
+    def writer(text: str) -> Path:
+        path = tmp_path / "galwad.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return writer
+
+
+@pytest.fixture
+def faults(write):
+    """Load a faulty text; return (line, key, what would be right) of each fault."""
+
+    def loader(text: str) -> list[tuple[int, str, str]]:
+        with pytest.raises(SettingsError) as caught:
+            load(write(text))
+        return [(f.line, f.key, f.expected) for f in caught.value.faults]
+
+    return loader
+
+
+def example() -> str:
+    return files("config").joinpath("example.toml").read_text(encoding="utf-8")
+
+
+def test_the_example_loads_as_it_stands(write):
+    settings = load(write(example()))
+    assert settings.node.name == "galwad-1"
+    assert [route.line for route in settings.routes] == ["Council Tax", "Main number"]
+    assert settings.media.ports.calls == 500
+
+
+def test_the_example_shows_every_key_and_every_default():
+    text = example()
+    named = set(re.findall(r"^(?:# )?([a-z0-9_]+) = ", text, re.MULTILINE))
+    known = set()
+    for field in Settings.model_fields.values():
+        section = next(s for s in Section.__subclasses__() if s.__name__ in str(field.annotation))
+        known |= {f.alias or name for name, f in section.model_fields.items()}
+    assert named == known
+    shown = "\n".join(
+        line.removeprefix("# ") if re.match(r"# [a-z_]+ = [\d\"tf]", line) else line
+        for line in text.splitlines()
+        if "…" not in line and not re.match(r"# (extension|user|\[\[)", line)
+    )
+    with_defaults = tomllib.loads(shown)
+    plain = tomllib.loads(text)
+    for table in ("node", "sip", "media", "recording", "desk", "directory"):
+        model = Settings.model_fields[table].annotation
+        assert model is not None
+        for key, value in with_defaults.get(table, {}).items():
+            default = model.model_fields[key].default
+            if key not in plain.get(table, {}) and default is not None:
+                assert str(default) == str(value) or default == value, key
+
+
+def test_the_least_file_has_the_documented_defaults(write):
+    settings = load(write(LEAST))
+    assert settings.sip.ring_timeout == 180
+    assert settings.sip.recall_timeout == 30
+    assert str(settings.media.ports) == "20000-21999"
+    assert settings.recording.lookback == 5
+    assert settings.recipients == Path("/var/lib/galwad/keys/recipients.json")
+    assert settings.desk.origin == "http://127.0.0.1:8443"
+
+
+@pytest.mark.parametrize(
+    ("extra", "key", "line", "wanted"),
+    [
+        ("[media]\nports = '20001-20010'", "media.ports", 6, "FIRST even and LAST odd"),
+        ("[media]\nport = '20000-20099'", "media.port", 6, 'did you mean "ports"?'),
+        ("[medai]\nports = 1", "medai", 5, 'did you mean "media"?'),
+        ("[[routes]]\ncalled = '1'", "routes[1]", 5, "exactly one of target and ring"),
+        ("[[routes]]\ncalled = '1 2'\nring = ['201']", "routes[1].called", 6, "must be exact"),
+        ("[[routes]]\ncalled = '*'\ntarget = '301'", "routes[1].target", 7, "must be a SIP URI"),
+        ("[[trunks]]\nname = 'a'\npeers = [\n '192.0.2.300']", "trunks[1].peers[1]", 7, "network"),
+        ("[[phones]]\nextension = '201'", "phones[1]", 5, "ha1_md5, ha1_sha256 or both"),
+        ("[desk]\nlisten = '0.0.0.0:443'", "desk", 5, "needs tls_certificate and tls_key"),
+        ("[desk]\ntls_key = 'key.pem'", "desk.tls_key", 6, "must be a full path"),
+        ("[desk]\nsession_idle = 'long'", "desk.session_idle", 6, "must be seconds, at least 60"),
+        ("[[destinations]]\nmatch = '3*'", "destinations[1].class", 5, "is missing"),
+    ],
+)
+def test_a_fault_names_line_key_and_what_would_be_right(faults, extra, key, line, wanted):
+    (fault,) = faults(LEAST + extra)
+    assert fault[:2] == (line, key)
+    assert wanted in fault[2]
+
+
+def test_two_routes_for_one_number_are_a_fault(faults):
+    route = "[[routes]]\ncalled = '1'\nring = ['201']\n"
+    ((_, _, expected),) = faults(LEAST + route + route)
+    assert "same called" in expected
+
+
+def test_the_codes_for_on_and_off_must_not_begin_alike(faults):
+    codes = 'payment_code_on = "*7"\npayment_code_off = "*71"\n'
+    ((_, _, expected),) = faults(LEAST + codes)
+    assert "must not begin alike" in expected
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file(faults):
+    found = faults('[sip]\nlisten = ["tcp:127.0.0.1:5060"]\nmax_calls = 0\n[recording]\n')
+    assert [key for _, key, _ in found] == [
+        "sip.listen[1]",
+        "sip.max_calls",
+        "recording.officer_key",
+    ]
+
+
+def test_a_missing_table_is_named(faults):
+    assert {key for _, key, _ in faults("")} == {"sip", "recording"}
+
+
+def test_broken_toml_names_its_line(faults):
+    ((line, _, expected),) = faults("[sip]\nlisten = \n")
+    assert line == 2
+    assert "not valid TOML" in expected
+
+
+def test_a_missing_file_is_an_error_of_ours(tmp_path):
+    with pytest.raises(SettingsError, match="no such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_not_text_is_an_error_of_ours(tmp_path):
+    path = tmp_path / "galwad.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="UTF-8"):
+        load(path)
+
+
+def test_an_error_never_repeats_the_value(write):
+    secret = "5ebe2294ecd0e0f08eab7690d2a6ee69-and-more"
+    with pytest.raises(SettingsError) as caught:
+        load(write(LEAST + f"[[phones]]\nextension = '201'\nha1_md5 = '{secret}'"))
+    assert secret not in str(caught.value)
+
+
+def test_a_phones_secret_is_not_in_its_repr(write):
+    secret = "5ebe2294ecd0e0f08eab7690d2a6ee69"
+    settings = load(write(LEAST + f"[[phones]]\nextension = '201'\nha1_md5 = '{secret}'"))
+    assert settings.phones[0].ha1_md5 == secret
+    assert secret not in repr(settings)
+
+
+def test_the_first_route_that_fits_decides(write):
+    settings = load(write(example()))
+    first, second = settings.routes
+    assert settings.route_of("01970000000") is first
+    assert settings.route_of("01970000001") is second
+    assert settings.route_of("999") is None
+
+
+def test_a_destination_is_found_by_number_or_by_uri(write):
+    uri_rule = '[[destinations]]\nmatch = "sip:*"\nclass = "external"\n'
+    settings = load(
+        write(LEAST + '[[destinations]]\nmatch = "3*"\nclass = "department"\n' + uri_rule)
+    )
+    by_number = settings.destination_of("301", "sip:301@pbx.example")
+    by_uri = settings.destination_of("7", "sip:7@elsewhere.example")
+    assert by_number is not None
+    assert by_number.class_ == "department"
+    assert by_uri is not None
+    assert by_uri.class_ == "external"
+
+
+def test_a_trunk_is_known_by_its_network(write):
+    settings = load(write(example()))
+    assert settings.trunk_of("198.51.100.7", 5071) is settings.trunks[0]
+    assert settings.trunk_of("203.0.113.1", 5060) is None
