@@ -1,1 +1,4 @@
-"""Who is calling: numbers, directories, lookup, the screen-pop and the contact history. Knows nothing of SIP or audio."""
+"""Who is calling: numbers, directories, lookup, the screen-pop and the contact history.
+
+Knows nothing of SIP or audio.
+"""

@@ -1,0 +1,235 @@
+"""Contact notes: that somebody called, and why (C5, C6).
+
+A note opens when a call is answered, and so is never forgotten; the advisor fills it in; each
+saved version lies at once, in the same transaction, in the outbox from which a CRM connector
+takes it. The outbox is idempotent by call id and version, and outlives a dead CRM.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callerid.directory import metadata
+from callerid.errors import ContactError
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("started", Float, nullable=False, index=True),
+    Column("line", String(100), nullable=False),
+    Column("advisor", String(100), nullable=False),
+    Column("extension", String(20), nullable=False),
+    Column("person_id", String(100), nullable=False),
+    Column("confirmation", String(12), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("purpose", String(200), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("outcome", String(200), nullable=False),
+    Column("caller_type", String(20), nullable=False),
+    Column("on_behalf_of", String(200), nullable=False),
+    Column("authority", String(200), nullable=False),
+    Column("notes", Text, nullable=False),
+)
+
+outbox = Table(
+    "contact_outbox",
+    metadata,
+    Column("call_id", String(24), ForeignKey("contacts.call_id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("payload", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("delivered", Float),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the advisor writes; `on_behalf_of` and `authority` unless the caller is `self`."""
+
+    purpose: str
+    language: str
+    outcome: str = ""
+    caller_type: str = "self"
+    on_behalf_of: str = ""
+    authority: str = ""
+    notes: str = ""
+
+    def check(self) -> None:
+        """Refuse a note that does not say for whom a representative calls.
+
+        Raises:
+            ContactError: names what is missing.
+        """
+        if not self.purpose:
+            raise ContactError("a contact needs a purpose")
+        if self.caller_type == "self":
+            return
+        if not self.on_behalf_of:
+            raise ContactError("say for whom this caller speaks")
+        if not self.authority:
+            raise ContactError("say on what authority this caller speaks")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenContact:
+    """An answered call whose note is not written yet."""
+
+    call_id: str
+    started: float
+    line: str
+    advisor: str
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One version of a note on its way to the CRM; `payload` is JSON."""
+
+    call_id: str
+    version: int
+    payload: str
+
+
+class Contacts:
+    """The contact history; every method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def answered(self, contact: OpenContact) -> None:
+        """Open the note of an answered call; a later advisor takes it over while unwritten."""
+        async with self._writer.begin() as connection:
+            found = await connection.scalar(
+                select(contacts.c.version).where(contacts.c.call_id == contact.call_id)
+            )
+            if found is None:
+                blank = dict.fromkeys(_NOTE_FIELDS, "")
+                await connection.execute(
+                    insert(contacts).values(
+                        call_id=contact.call_id,
+                        started=contact.started,
+                        line=contact.line,
+                        advisor=contact.advisor,
+                        extension=contact.extension,
+                        person_id="",
+                        confirmation="",
+                        version=0,
+                        **blank,
+                    )
+                )
+            elif found == 0:
+                await connection.execute(
+                    update(contacts)
+                    .where(contacts.c.call_id == contact.call_id)
+                    .values(advisor=contact.advisor, extension=contact.extension)
+                )
+
+    async def identified(self, call_id: str, person_id: str, confirmation: str) -> None:
+        """Remember whom the advisor confirmed, or that it was not who we thought."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(contacts)
+                .where(contacts.c.call_id == call_id)
+                .values(person_id=person_id, confirmation=confirmation)
+            )
+
+    async def save(self, call_id: str, note: Note, now: float) -> int:
+        """Save the note and queue it for the CRM; gives the version.
+
+        Raises:
+            ContactError: the note is incomplete, or the call was never answered.
+        """
+        note.check()
+        fields = {name: getattr(note, name) for name in _NOTE_FIELDS}
+        async with self._writer.begin() as connection:
+            row = (
+                await connection.execute(select(contacts).where(contacts.c.call_id == call_id))
+            ).first()
+            if row is None:
+                raise ContactError("no answered call has this id")
+            if row.version and all(getattr(row, name) == value for name, value in fields.items()):
+                return int(row.version)
+            version = int(row.version) + 1
+            payload = {
+                "call_id": call_id,
+                "version": version,
+                "started": row.started,
+                "line": row.line,
+                "advisor": row.advisor,
+                "person_id": row.person_id,
+                "confirmation": row.confirmation,
+                **fields,
+            }
+            await connection.execute(
+                update(contacts)
+                .where(contacts.c.call_id == call_id)
+                .values(version=version, **fields)
+            )
+            await connection.execute(
+                insert(outbox).values(
+                    call_id=call_id,
+                    version=version,
+                    payload=json.dumps(payload, ensure_ascii=False, sort_keys=True),
+                    created=now,
+                )
+            )
+            return version
+
+    async def unwritten(self) -> list[OpenContact]:
+        """Answered calls whose note is still to be written, oldest first."""
+        columns = [contacts.c[name] for name in OpenContact.__dataclass_fields__]
+        statement = select(*columns).where(contacts.c.version == 0).order_by(contacts.c.started)
+        async with self._engine.connect() as connection:
+            return [OpenContact(*row) for row in await connection.execute(statement)]
+
+    async def note(self, call_id: str) -> Note | None:
+        """The note as last saved."""
+        columns = [contacts.c[name] for name in _NOTE_FIELDS]
+        statement = select(*columns).where(contacts.c.call_id == call_id, contacts.c.version > 0)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else Note(*row)
+
+    async def undelivered(self, limit: int = 100) -> list[Outgoing]:
+        """What the CRM has not taken yet, oldest first."""
+        statement = (
+            select(outbox.c.call_id, outbox.c.version, outbox.c.payload)
+            .where(outbox.c.delivered.is_(None))
+            .order_by(outbox.c.created)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return [Outgoing(*row) for row in await connection.execute(statement)]
+
+    async def delivered(self, call_id: str, version: int, now: float) -> None:
+        """The CRM has taken this version; saying so twice changes nothing."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(outbox)
+                .where(
+                    outbox.c.call_id == call_id,
+                    outbox.c.version == version,
+                    outbox.c.delivered.is_(None),
+                )
+                .values(delivered=now)
+            )
+
+
+_NOTE_FIELDS = tuple(Note.__dataclass_fields__)

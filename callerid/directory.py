@@ -1,0 +1,256 @@
+"""The embedded directory: its tables, and the import from CSV.
+
+An import is all or nothing, and every fault is reported with file, line and column. A row
+replaces the person with the same `reference`; nobody else is touched unless asked. Columns,
+in any order, named in the first line (UTF-8, comma or semicolon):
+
+| column | needed | meaning |
+|---|---|---|
+| reference | yes | the CRM's identifier; names the person over imports |
+| name | yes | as the pop shows it |
+| numbers | yes | one or more, separated by `|` ; `01970 625000 x12` has an extension |
+| language | no | `cy`, `en` or empty: preferred language |
+| kind | no | `person` (default), `organisation`, `payphone` |
+| shared | no | yes/no: a household's, home's or office's line: the pop warns |
+| do_not_pop | no | yes/no: never shown by number |
+| address, postcode, email, date_of_birth, notes | no | shown after confirmation only |
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from callerid.errors import Fault, ImportFileError, NumberError
+from callerid.number import REGION, Number
+from callerid.person import Kind
+
+metadata = MetaData()
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("reference", String(200), nullable=False, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("do_not_pop", Boolean, nullable=False),
+    Column("address", String, nullable=False),
+    Column("postcode", String, nullable=False),
+    Column("email", String, nullable=False),
+    Column("date_of_birth", String, nullable=False),
+    Column("notes", String, nullable=False),
+)
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("person_id", Integer, ForeignKey("people.id", ondelete="CASCADE"), primary_key=True),
+    Column("e164", String(20), primary_key=True),
+    Column("extension", String(8), primary_key=True),
+    Index("numbers_by_e164", "e164", "extension"),
+)
+
+DETAILS = ("reference", "address", "postcode", "email", "date_of_birth", "notes")
+_NEEDED = ("reference", "name", "numbers")
+_OPTIONAL = ("language", "kind", "shared", "do_not_pop", *DETAILS[1:])
+_YES = frozenset({"yes", "y", "true", "1", "ie", "ydy"})
+_NO = frozenset({"", "no", "n", "false", "0", "na", "nac ydy"})
+_MOST_FAULTS = 100
+_MOST_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One good row of an import file."""
+
+    values: dict[str, str | bool]
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import changed."""
+
+    added: int
+    replaced: int
+    removed: int
+
+
+@dataclass(slots=True)
+class _Reader:
+    file: str
+    region: str
+    faults: list[Fault] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def fault(self, line: int, column: str, problem: str) -> None:
+        self.faults.append(Fault(self.file, line, column, problem))
+
+    def header(self, names: list[str]) -> None:
+        for name in _NEEDED:
+            if name not in names:
+                self.fault(1, name, "this column is missing")
+        for name in names:
+            if name not in _NEEDED + _OPTIONAL:
+                known = ", ".join(_NEEDED + _OPTIONAL)
+                self.fault(1, name, f"unknown column; known are {known}")
+            elif names.count(name) > 1:
+                self.fault(1, name, "this column stands twice")
+
+    def row(self, line: int, cells: dict[str, str]) -> Entry | None:
+        before = len(self.faults)
+        values: dict[str, str | bool] = {name: cells.get(name, "") for name in DETAILS}
+        values["name"] = cells.get("name", "")
+        for name in ("reference", "name"):
+            self._text(line, name, str(values[name]))
+        self._unique(line, str(values["reference"]))
+        values["language"] = self._word(line, "language", cells, ("", "cy", "en"))
+        values["kind"] = (
+            self._word(line, "kind", cells, tuple(Kind)) if cells.get("kind") else "person"
+        )
+        for name in ("shared", "do_not_pop"):
+            values[name] = self._flag(line, name, cells.get(name, ""))
+        found = self._numbers(line, cells.get("numbers", ""))
+        return Entry(values, found) if len(self.faults) == before else None
+
+    def _text(self, line: int, name: str, value: str) -> None:
+        if not value:
+            self.fault(line, name, "is empty")
+        elif len(value) > _MOST_CHARACTERS:
+            self.fault(line, name, f"is longer than {_MOST_CHARACTERS} characters")
+
+    def _unique(self, line: int, reference: str) -> None:
+        if reference and reference in self.seen:
+            self.fault(line, "reference", f"stands already in line {self.seen[reference]}")
+        self.seen.setdefault(reference, line)
+
+    def _word(self, line: int, name: str, cells: dict[str, str], known: tuple[str, ...]) -> str:
+        value = cells.get(name, "").lower()
+        if value not in known:
+            choice = ", ".join(word for word in known if word)
+            self.fault(line, name, f"must be one of {choice}")
+        return value
+
+    def _flag(self, line: int, name: str, value: str) -> bool:
+        if value.lower() not in _YES | _NO:
+            self.fault(line, name, "must be yes or no")
+        return value.lower() in _YES
+
+    def _numbers(self, line: int, text: str) -> tuple[Number, ...]:
+        found: dict[Number, None] = {}
+        for part in filter(None, (part.strip() for part in text.split("|"))):
+            try:
+                found[Number.parse(part, self.region)] = None
+            except NumberError as error:
+                self.fault(line, "numbers", str(error))
+        if not text.strip(" |"):
+            self.fault(line, "numbers", "is empty")
+        return tuple(found)
+
+
+def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[Entry]:
+    """Read an import file.
+
+    Raises:
+        ImportFileError: with every fault found, up to a hundred.
+    """
+    reader = _Reader(file, region)
+    text = text.removeprefix("\ufeff")
+    first = text.split("\n", 1)[0]
+    rows = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=";" if first.count(";") > first.count(",") else ",",
+        strict=True,
+    )
+    entries: list[Entry] = []
+    try:
+        names = [name.strip().lower() for name in next(rows, [])]
+        reader.header(names)
+        if not reader.faults:
+            for row in rows:
+                _read_row(reader, names, row, rows.line_num, entries)
+                if len(reader.faults) >= _MOST_FAULTS:
+                    break
+    except csv.Error as error:
+        reader.fault(rows.line_num, "", f"not CSV: {error}")
+    if reader.faults:
+        raise ImportFileError(reader.faults)
+    return entries
+
+
+def _read_row(
+    reader: _Reader, names: list[str], row: list[str], line: int, entries: list[Entry]
+) -> None:
+    if not any(cell.strip() for cell in row):
+        return
+    if len(row) != len(names):
+        reader.fault(line, "", f"has {len(row)} fields where the header has {len(names)}")
+        return
+    cells = {name: cell.strip() for name, cell in zip(names, row, strict=True)}
+    entry = reader.row(line, cells)
+    if entry is not None:
+        entries.append(entry)
+
+
+async def import_csv(
+    engine: AsyncEngine,
+    text: str,
+    file: str = "people.csv",
+    *,
+    region: str = REGION,
+    absent: Literal["keep", "remove"] = "keep",
+) -> ImportResult:
+    """Import a whole file in one transaction; `absent` says what happens to everyone else.
+
+    Raises:
+        ImportFileError: the file has faults; nothing was changed.
+    """
+    entries = read_csv(text, file, region)
+    async with engine.execution_options(immediate=True).begin() as connection:
+        rows = await connection.execute(select(people.c.reference, people.c.id))
+        known = {str(row.reference): int(row.id) for row in rows}
+        for entry in entries:
+            await _store(connection, entry, known.get(str(entry.values["reference"])))
+        given = {str(entry.values["reference"]) for entry in entries}
+        replaced = len(given & known.keys())
+        gone = known.keys() - given if absent == "remove" else set()
+        for reference in gone:
+            await connection.execute(delete(people).where(people.c.id == known[reference]))
+    return ImportResult(len(entries) - replaced, replaced, len(gone))
+
+
+async def _store(connection: AsyncConnection, entry: Entry, person_id: int | None) -> None:
+    if person_id is None:
+        statement = insert(people).values(**entry.values).returning(people.c.id)
+        person_id = (await connection.execute(statement)).scalar_one()
+    else:
+        await connection.execute(
+            update(people).where(people.c.id == person_id).values(**entry.values)
+        )
+        await connection.execute(delete(numbers).where(numbers.c.person_id == person_id))
+    rows = [
+        {"person_id": person_id, "e164": number.e164, "extension": number.extension}
+        for number in entry.numbers
+    ]
+    await connection.execute(insert(numbers), rows)

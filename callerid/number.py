@@ -1,0 +1,117 @@
+"""Telephone numbers: reading them, and deciding whether a call presents one at all.
+
+`Number` is E.164 (libphonenumber) with an optional extension. `presented` applies the rules
+of RFC 3323 and RFC 3325 as UK trunks need them: a withheld number is never looked at, not
+even where the network asserts one beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import phonenumbers
+
+from callerid.errors import NumberError
+
+REGION = "GB"
+_PRIVATE = frozenset({"id", "user", "header"})
+_ANONYMOUS_USERS = frozenset({"anonymous", "restricted", "private", "withheld"})
+# Ofcom's 08979 range stands in where a call came without a usable number: it names nobody.
+_FILLER = "+448979"
+_INTERNAL = re.compile(r"[0-9]{2,6}")
+_DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in E.164, or an internal extension alone (`e164` is then empty)."""
+
+    e164: str
+    extension: str = ""
+
+    @classmethod
+    def parse(cls, text: str, region: str = REGION) -> Number:
+        """Read what people and trunks write.
+
+        Raises:
+            NumberError: the text is no possible number.
+        """
+        text = text.strip()
+        if not _DIALLABLE.fullmatch(text):
+            raise NumberError("not a telephone number")
+        try:
+            parsed = phonenumbers.parse(text, region)
+        except phonenumbers.NumberParseException as error:
+            raise NumberError("not a telephone number") from error
+        if not phonenumbers.is_possible_number(parsed):
+            raise NumberError("a number of this length does not exist")
+        e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        return cls(e164, parsed.extension or "")
+
+    def __str__(self) -> str:
+        return f"{self.e164};ext={self.extension}" if self.e164 and self.extension else self.bare
+
+    @property
+    def bare(self) -> str:
+        """The number without its extension; an internal extension itself."""
+        return self.e164 or self.extension
+
+    @property
+    def display(self) -> str:
+        """As a person reads it: national form at home, international abroad."""
+        if not self.e164:
+            return self.extension
+        parsed = phonenumbers.parse(self.e164)
+        home = parsed.country_code == phonenumbers.country_code_for_region(REGION)
+        style = phonenumbers.PhoneNumberFormat
+        text = phonenumbers.format_number(parsed, style.NATIONAL if home else style.INTERNATIONAL)
+        return f"{text} x{self.extension}" if self.extension else text
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the signalling lets us know: a number, a withheld one, or none."""
+
+    number: Number | None
+    withheld: bool
+
+
+NOBODY = Caller(None, withheld=False)
+WITHHELD = Caller(None, withheld=True)
+
+
+def presented(
+    from_user: str,
+    from_host: str,
+    asserted: Sequence[str] = (),
+    privacy: Sequence[str] = (),
+    *,
+    trusted: bool = False,
+    region: str = REGION,
+) -> Caller:
+    """Which number the caller presents.
+
+    The From number comes first; an asserted one counts only from a trusted trunk, only
+    where From has none, and never when privacy is asked in any form.
+    """
+    tokens = {token.strip().lower() for token in privacy}
+    host = from_host.strip().lower().rstrip(".")
+    if tokens & _PRIVATE or host == "anonymous.invalid" or from_user.lower() in _ANONYMOUS_USERS:
+        return WITHHELD
+    for text in (from_user, *(asserted if trusted else ())):
+        number = _usable(text, region)
+        if number is not None:
+            return Caller(number, withheld=False)
+    return NOBODY
+
+
+def _usable(text: str, region: str) -> Number | None:
+    if _INTERNAL.fullmatch(text):
+        return Number("", text)
+    try:
+        number = Number.parse(text, region)
+    except NumberError:
+        return None
+    return None if number.e164.startswith(_FILLER) else number

@@ -1,0 +1,32 @@
+"""A person as a directory describes them: what a pop may show before and after confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What answers at the number."""
+
+    PERSON = "person"
+    ORGANISATION = "organisation"
+    PAYPHONE = "payphone"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One entry of a directory.
+
+    `person_id` is opaque and names its source; `details` are shown only after the advisor
+    has confirmed; `main_line` says that the number matched without its extension.
+    """
+
+    person_id: str
+    name: str
+    language: str = ""
+    kind: Kind = Kind.PERSON
+    shared: bool = False
+    do_not_pop: bool = False
+    main_line: bool = False
+    details: tuple[tuple[str, str], ...] = ()

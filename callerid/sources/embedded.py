@@ -1,0 +1,61 @@
+"""The embedded directory as a source of lookups (`callerid.directory` holds its tables)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callerid.directory import DETAILS, numbers, people
+from callerid.errors import SourceError
+from callerid.number import Number
+from callerid.person import Kind, Person
+
+_MOST_PEOPLE = 50
+
+
+class EmbeddedDirectory:
+    """Finds people by number: the exact one first, then the same line without extension."""
+
+    name = "directory"
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, number: Number) -> list[Person]:
+        """Everyone at this number, at most fifty.
+
+        Raises:
+            SourceError: the database cannot be read.
+        """
+        statement = (
+            select(people, numbers.c.extension)
+            .join(numbers, numbers.c.person_id == people.c.id)
+            .where(numbers.c.e164 == number.e164)
+            .order_by(people.c.name, people.c.id)
+        )
+        try:
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(statement)).all()
+        except SQLAlchemyError as error:
+            raise SourceError(f"the directory cannot be read: {type(error).__name__}") from None
+        exact = [row for row in rows if row.extension == number.extension]
+        chosen = exact or rows
+        once = {row.id: _person(row, main_line=not exact) for row in chosen}
+        return list(once.values())[:_MOST_PEOPLE]
+
+
+def _person(row: Row[Any], *, main_line: bool) -> Person:
+    details = tuple((name, str(getattr(row, name))) for name in DETAILS if getattr(row, name))
+    return Person(
+        person_id=f"directory:{row.id}",
+        name=row.name,
+        language=row.language,
+        kind=Kind(row.kind),
+        shared=row.shared,
+        do_not_pop=row.do_not_pop,
+        main_line=main_line,
+        details=details,
+    )
