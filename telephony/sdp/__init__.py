@@ -10,19 +10,21 @@ from telephony.sdp.codecs import (
 )
 from telephony.sdp.media import Direction, LocalMedia, Origin, RemoteMedia
 from telephony.sdp.negotiation import (
+    OWN_CODECS,
     answer_for,
     build_answer,
     build_offer,
     cut_offer,
     offer_for,
     remote_media,
-    rewrite,
     same_media,
 )
 from telephony.sdp.session import Line, MediaDescription, SessionDescription
+from telephony.sdp.writing import rewrite
 
 __all__ = [
     "DEFAULT_ALLOWED",
+    "OWN_CODECS",
     "STATIC_PAYLOADS",
     "Codec",
     "Direction",

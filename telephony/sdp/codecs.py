@@ -77,7 +77,7 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
     """
     found = [number for number, other in table.items() if other.identity == codec.identity]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
-    return (same or found or [None])[0]
+    return next(iter(same or found), None)
 
 
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:

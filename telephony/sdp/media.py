@@ -75,7 +75,6 @@ class RemoteMedia:
     """Payload types that the peer may *send*: those of our SDP to it, then those of its own."""
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """Payload types that the peer *receives*: those of its own SDP."""
-    rtcp_mux: bool = False
 
     @property
     def direction(self) -> Direction:

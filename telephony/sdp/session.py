@@ -118,7 +118,9 @@ class MediaDescription:
     def is_rtp_audio(self) -> bool:
         """Whether this is live audio over plain RTP: neither refused nor SRTP nor video."""
         return (
-            self.kind.lower() == "audio" and self.port > 0 and self.protocol.upper() in _RTP_PROFILES
+            self.kind.lower() == "audio"
+            and self.port > 0
+            and self.protocol.upper() in _RTP_PROFILES
         )
 
     def codecs(self) -> dict[int, Codec]:
@@ -206,8 +208,10 @@ class SessionDescription:
     def __str__(self) -> str:
         text = "\r\n".join([*map(str, self.lines), *map(str, self.media), ""])
         every = [*self.lines, *(line for media in self.media for line in media.lines)]
-        if "\0" in text or text.count("\r") != text.count("\n") or text.count("\n") != (
-            len(every) + len(self.media)
+        if (
+            "\0" in text
+            or text.count("\r") != text.count("\n")
+            or text.count("\n") != (len(every) + len(self.media))
         ):
             raise ProtocolError("a line of a session description holds CR, LF or NUL")
         return text

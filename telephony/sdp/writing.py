@@ -1,0 +1,116 @@
+"""Descriptions as we write them: our origin, address and ports, and nothing of the peer's.
+
+Sections that we do not carry stay where they are with port 0 (RFC 3264 section 6); what would
+tell one peer how to reach the other past us is taken out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from telephony.sdp.codecs import Codec
+from telephony.sdp.media import Direction, LocalMedia, Origin
+from telephony.sdp.session import Line, MediaDescription, SessionDescription
+
+_ORDER = "vosiuepcbtrzka"
+_PERSONAL = frozenset("iuepk")
+_OURS = frozenset("voscm")
+_DROPPED = re.compile(
+    r"candidate|connection|crypto|end-of-candidates|fingerprint|group|ice-\w+|identity|key-mgmt"
+    r"|mid|msid|msid-semantic|remote-candidates|rtcp|rtcp-mux|rtcp-mux-only|setup|tls-id"
+    r"|zrtp-hash|sendrecv|sendonly|recvonly|inactive",
+    re.IGNORECASE,
+)
+_BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
+
+
+def rewrite(
+    session: SessionDescription,
+    local: LocalMedia,
+    origin: Origin,
+    *,
+    direction: Direction | None = None,
+) -> SessionDescription:
+    """`session` with our origin, address and ports, and without what names the peer's.
+
+    Dropped: s=, i=, u=, e= and p= texts, ICE, DTLS and SDES attributes, rtcp, rtcp-mux. A live
+    audio section gets `local`'s port; hold by 0.0.0.0 becomes a direction attribute.
+    """
+    carried = session.audio_index()
+    media = tuple(
+        _written(section, local, direction or session.direction(index))
+        if index == carried
+        else refused(section)
+        for index, section in enumerate(session.media)
+    )
+    return SessionDescription(session_lines(local, origin, session.lines), media)
+
+
+def _written(
+    section: MediaDescription, local: LocalMedia, direction: Direction
+) -> MediaDescription:
+    kept = (line for line in section.lines if line.type not in "ck" and _passes(line))
+    lines = (*kept, Line("a", direction.value))
+    return replace(section, port=local.port, port_count=1, lines=lines)
+
+
+def _passes(line: Line) -> bool:
+    return line.type != "a" or not _DROPPED.fullmatch(line.value.partition(":")[0].strip())
+
+
+def refused(section: MediaDescription) -> MediaDescription:
+    """`section` refused: port 0, its formats kept because an m= line needs one."""
+    return replace(section, port=0, port_count=1, lines=())
+
+
+def session_lines(local: LocalMedia, origin: Origin, kept: Iterable[Line] = ()) -> tuple[Line, ...]:
+    """The session's own lines in the order of RFC 8866 section 5, `kept` ones among them."""
+    family = f"IN IP{ip_address(local.host).version} {local.host}"
+    lines = [
+        Line("v", "0"),
+        Line("o", f"- {origin.session_id} {origin.version} {family}"),
+        Line("s", "-"),
+        Line("c", family),
+    ]
+    lines += [ln for ln in kept if ln.type not in _OURS | _PERSONAL and _passes(ln)]
+    if not any(line.type == "t" for line in lines):
+        lines.append(Line("t", "0 0"))
+    known = [line for line in lines if line.type in _ORDER]
+    unknown = [line for line in lines if line.type not in _ORDER]
+    return (*sorted(known, key=lambda line: _ORDER.index(line.type)), *unknown)
+
+
+def with_codecs(
+    section: MediaDescription, table: Mapping[int, Codec], renumbered: Mapping[int, int]
+) -> MediaDescription:
+    """`section` with the codecs of `table` alone.
+
+    Args:
+        section: where the other attributes come from.
+        table: the formats to write, by their new payload type, in order.
+        renumbered: the section's payload type of each to the new one, for attributes that
+            name one (fmtp, rtcp-fb).
+    """
+    lines = [Line("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
+    for line in section.lines:
+        name, _, value = line.value.partition(":") if line.type == "a" else ("", "", "")
+        if name.lower() not in _BY_PAYLOAD:
+            lines.append(line)
+        elif name.lower() != "rtpmap":
+            number, _, rest = value.strip().partition(" ")
+            if number == "*":
+                lines.append(line)
+            elif number.isascii() and number.isdigit() and int(number) in renumbered:
+                lines.append(Line("a", f"{name}:{renumbered[int(number)]} {rest}"))
+    return replace(section, formats=tuple(map(str, table)), lines=tuple(lines))
+
+
+def placed(
+    audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
+) -> tuple[MediaDescription, ...]:
+    """The sections of `shape` refused, `audio` instead of the `index`-th or after them."""
+    others = [refused(section) for section in shape]
+    if index is None:
+        return (*others, audio)
+    return (*others[:index], audio, *others[index + 1 :])

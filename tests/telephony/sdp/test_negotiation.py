@@ -1,0 +1,260 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import SdpParseError
+from telephony.sdp import (
+    DEFAULT_ALLOWED,
+    Codec,
+    Direction,
+    LocalMedia,
+    Origin,
+    SessionDescription,
+    answer_for,
+    build_answer,
+    build_offer,
+    cut_offer,
+    offer_for,
+    payload_map,
+    payload_rows,
+    remote_media,
+    rewrite,
+    same_media,
+)
+
+parse = SessionDescription.parse
+OFFER_LINES = (
+    "a=rtpmap:96 iLBC/8000",
+    "a=rtpmap:97 telephone-event/8000",
+    "a=fmtp:97 0-15",
+    "a=ptime:20",
+    "a=x-colour:blue",
+)
+VIDEO = ("m=video 4002 RTP/AVP 99", "a=rtpmap:99 H264/90000")
+
+
+def names(section):
+    return [codec.name for codec in section.codecs().values()]
+
+
+@pytest.fixture
+def offer(sdp):
+    return parse(sdp(*OFFER_LINES, m="audio 4000 RTP/AVP 96 8 0 97", extra=VIDEO))
+
+
+def test_an_offer_is_cut_to_the_allowed_codecs_in_their_order(offer):
+    audio = cut_offer(offer).media[0]
+    assert audio.formats == ("8", "0", "97")
+    text = str(audio)
+    assert "iLBC" not in text
+    assert all(line in text for line in ("a=fmtp:97 0-15", "a=ptime:20", "a=x-colour:blue"))
+
+
+def test_what_is_not_audio_is_refused_in_its_place(offer):
+    assert [(m.kind, m.port) for m in cut_offer(offer).media] == [("audio", 4000), ("video", 0)]
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "audio 4000 RTP/SAVP 0",
+        "audio 4000 UDP/TLS/RTP/SAVPF 0",
+        "audio 0 RTP/AVP 0",
+        "audio 4000 RTP/AVP 3",
+        "audio 4000 RTP/AVP 13",
+        "video 4000 RTP/AVP 0",
+    ],
+)
+def test_an_offer_without_a_stream_that_we_carry_is_not_acceptable(sdp, media):
+    with pytest.raises(SdpParseError) as caught:
+        cut_offer(parse(sdp(m=media)))
+    assert caught.value.status == 488
+
+
+def test_an_srtp_section_beside_a_plain_one_is_refused_alone(sdp):
+    both = parse(sdp(m="audio 4000 RTP/SAVP 0", extra=["m=audio 4002 RTP/AVP 0"]))
+    assert [media.port for media in cut_offer(both).media] == [0, 4002]
+
+
+def test_nothing_of_the_peer_s_address_or_name_is_passed_on(sdp, local, origin):
+    session = parse(
+        sdp(
+            "a=candidate:1 1 udp 1 192.0.2.5 4000 typ host",
+            "a=rtcp:4001 IN IP4 192.0.2.5",
+            "c=IN IP4 192.0.2.5",
+            "a=rtcp-mux",
+            "a=crypto:1 x inline:y",
+            session=["p=+44 29 2018 0001", "a=ice-ufrag:abcd"],
+        )
+    )
+    text = str(rewrite(session, local, origin))
+    assert "192.0.2.5" not in text
+    assert all(word not in text for word in ("alice", "Call", "2018", "ice", "crypto", "rtcp"))
+    assert text.startswith("v=0\r\no=- 77 3 IN IP4 203.0.113.9\r\ns=-\r\nc=IN IP4 203.0.113.9\r\n")
+    assert "m=audio 30000 RTP/AVP 0" in text
+
+
+def test_an_address_of_ours_may_be_ipv6(sdp, origin):
+    text = str(rewrite(parse(sdp()), LocalMedia("2001:db8::9", 30_000), origin))
+    assert "c=IN IP6 2001:db8::9" in text
+
+
+def test_hold_by_address_is_passed_on_as_a_direction(sdp, local, origin):
+    written = offer_for(parse(sdp(c="0.0.0.0")), local, origin)
+    assert written.direction(0) is Direction.SENDONLY
+    assert written.host(0) == "203.0.113.9"
+
+
+def test_the_first_offer_to_a_leg_has_one_section(offer, local, origin):
+    assert len(offer_for(offer, local, origin).media) == 1
+
+
+def test_a_later_offer_keeps_the_sections_of_what_was_said_before(sdp, local, origin):
+    said = parse(sdp(m="video 0 RTP/AVP 99", extra=["m=audio 5000 RTP/AVP 0"]))
+    later = offer_for(parse(sdp()), local, origin, previous=said)
+    assert [(m.kind, m.port) for m in later.media] == [("video", 0), ("audio", 30_000)]
+
+
+def test_an_answer_comes_back_in_the_offer_s_payload_types(sdp, offer, local, origin):
+    answer = parse(
+        sdp(
+            "a=rtpmap:101 telephone-event/8000",
+            "a=fmtp:101 0-15",
+            "a=ptime:30",
+            m="audio 6000 RTP/AVP 0 101",
+        )
+    )
+    written = answer_for(offer, answer, local, origin)
+    assert [(m.kind, m.port) for m in written.media] == [("audio", 30_000), ("video", 0)]
+    assert written.media[0].formats == ("0", "97")
+    assert "a=fmtp:97 0-15" in str(written)
+    assert "a=ptime:30" in str(written)
+    assert "101" not in str(written)
+
+
+@pytest.mark.parametrize("media", ["audio 0 RTP/AVP 0", "audio 6000 RTP/AVP 18"])
+def test_an_answer_that_shares_nothing_is_not_acceptable(sdp, offer, local, origin, media):
+    with pytest.raises(SdpParseError) as caught:
+        answer_for(offer, parse(sdp(m=media)), local, origin)
+    assert caught.value.status == 488
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "written"),
+    [
+        ("sendrecv", "sendrecv", "sendrecv"),
+        ("sendonly", "sendrecv", "recvonly"),
+        ("sendonly", "recvonly", "recvonly"),
+        ("inactive", "sendrecv", "inactive"),
+        ("sendrecv", "sendonly", "sendonly"),
+    ],
+)
+def test_an_answer_wants_no_more_than_the_offer_gives(sdp, asked, said, written):
+    offer, answer = parse(sdp(f"a={asked}")), parse(sdp(f"a={said}"))
+    got = answer_for(offer, answer, LocalMedia("::1", 10), Origin(1))
+    assert got.direction(0) == written
+
+
+def test_payload_types_are_mapped_by_codec(sdp, offer, local, origin):
+    to_b = offer_for(offer, local, origin)
+    b = parse(sdp("a=rtpmap:101 telephone-event/8000", m="audio 6000 RTP/AVP 0 101"))
+    to_a = answer_for(offer, b, local, origin)
+    remote_a, remote_b = remote_media(offer, to_a), remote_media(b, to_b)
+    assert payload_map(remote_a.payloads, remote_b.accepts) == {0: 0, 97: 101}
+    # what B was told (97) and what B itself said (101) both reach A as 97
+    to_caller = payload_map(remote_b.payloads, remote_a.accepts)
+    assert to_caller[97] == 97
+    assert to_caller[101] == 97
+
+
+def test_several_events_of_one_clock_are_told_apart_by_fmtp():
+    sends = {100: Codec("telephone-event", 8000, 1, "0-15"), 101: Codec("telephone-event", 16_000)}
+    accepts = {
+        96: Codec("Telephone-Event", 8000, 1, "0-16"),
+        97: Codec("telephone-event", 8000, 1, "0-15"),
+    }
+    assert payload_map(sends, accepts) == {100: 97}
+
+
+def test_the_recorder_s_table_is_plain_rows(sdp):
+    assert payload_rows(remote_media(parse(sdp())).payloads) == {0: ("PCMU", 8000, 1, "")}
+
+
+@pytest.mark.parametrize("host", ["phone.example", "224.0.0.1", "239.1.1.1/127"])
+def test_only_a_unicast_literal_can_be_sent_to(sdp, host):
+    with pytest.raises(SdpParseError) as caught:
+        remote_media(parse(sdp(c=host)))
+    assert caught.value.status == 488
+
+
+@pytest.mark.parametrize(
+    ("line", "port"), [("a=rtcp:5005", 5005), ("a=rtcp:x", 4001), ("a=x:1", 4001)]
+)
+def test_rtcp_goes_where_the_peer_says_or_one_above(sdp, line, port):
+    assert remote_media(parse(sdp(line))).rtcp_port == port
+
+
+def test_a_held_peer_is_not_sent_to(sdp):
+    remote = remote_media(parse(sdp(c="0.0.0.0")))
+    assert (remote.send, remote.receive, remote.on_hold) == (True, False, True)
+
+
+def test_an_offer_of_our_own_is_whole_and_readable(local, origin):
+    offer = parse(str(build_offer(local, origin, direction=Direction.SENDONLY)))
+    assert names(offer.media[0]) == ["PCMA", "PCMU", "G722", "telephone-event"]
+    assert offer.media[0].formats == ("8", "0", "9", "101")
+    assert offer.direction(0) is Direction.SENDONLY
+    assert remote_media(offer).host == local.host
+
+
+def test_dynamic_codecs_of_our_own_offer_get_free_numbers(local, origin):
+    codecs = [Codec("opus", 48_000, 2), Codec("L16", 16_000), Codec("telephone-event", 48_000)]
+    offer = build_offer(local, origin, codecs=codecs)
+    assert offer.media[0].formats == ("96", "97", "101")
+
+
+def test_an_answer_of_our_own_chooses_the_first_codec_and_its_events(offer, local, origin):
+    answer = build_answer(offer, local, origin)
+    assert [m.port for m in answer.media] == [30_000, 0]
+    assert names(answer.media[0]) == ["PCMA", "telephone-event"]
+
+
+def test_an_answer_of_our_own_reverses_the_direction(sdp, local, origin):
+    assert build_answer(parse(sdp("a=sendonly")), local, origin).direction(0) == "recvonly"
+
+
+def test_a_refresh_that_changes_only_the_origin_is_the_same_media(sdp):
+    one = sdp("a=ptime:20")
+    assert same_media(parse(one), parse(one.replace("alice 1 1", "alice 1 2")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("4000", "4002"), ("192.0.2.5", "0.0.0.0"), ("AVP 0", "AVP 8"), ("ptime:20", "ptime:30")],
+)
+def test_any_other_change_is_not(sdp, old, new):
+    one = sdp("a=ptime:20")
+    assert not same_media(parse(one), parse(one.replace(old, new)))
+
+
+def test_absence_is_the_same_as_absence_alone(sdp):
+    assert same_media(None, None)
+    assert not same_media(parse(sdp()), None)
+
+
+@given(
+    st.permutations(["0", "8", "9", "18", "3", "96", "97", "101"]),
+    st.integers(2, 8),
+    st.sampled_from(["a=sendonly", "a=sendrecv", "a=inactive", "a=foo"]),
+)
+def test_whatever_is_offered_what_we_write_can_be_read_again(formats, count, line):
+    rows = ["v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "t=0 0"]
+    rows += [f"m=audio 9 RTP/AVP 8 {' '.join(formats[:count])}", "a=rtpmap:96 opus/48000/2", line]
+    offer = parse("\r\n".join([*rows, "a=rtpmap:101 telephone-event/8000"]))
+    local, origin = LocalMedia("::1", 10), Origin(1)
+    to_b = offer_for(offer, local, origin)
+    assert parse(str(to_b)) == to_b
+    allowed = {name.lower() for name in DEFAULT_ALLOWED}
+    assert {name.lower() for name in names(to_b.media[0])} <= allowed
+    to_a = answer_for(offer, build_answer(to_b, local, origin), local, origin)
+    assert parse(str(to_a)) == to_a

@@ -1,0 +1,115 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import ProtocolError, SdpParseError
+from telephony.sdp import Codec, Direction, Line, SessionDescription, remote_media
+
+WORDS = st.sampled_from(
+    [
+        "v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "c=IN IP6 ::", "t=0 0",
+        "c=IN IP4", "m=audio 9 RTP/AVP 0 8 101", "m=audio 0 RTP/SAVP 0", "m=video 5/2 udp x",
+        "m=audio 99999 RTP/AVP 0", "a=rtpmap:101 telephone-event/8000", "a=rtpmap:0 x/y/z",
+        "a=rtpmap:٣ L16/8000/2", "a=fmtp:101", "a=rtcp:٣", "a=sendonly", "a=", "=", "x=y", "", "\0",
+        "a=rtpmap:101 L16/0", "m=audio ² RTP/AVP ²",
+    ]
+)  # fmt: skip
+
+
+def test_every_line_is_kept_in_its_order(sdp):
+    text = sdp("a=ptime:20", "y=unknown", "a=x-odd: kept ", session=["q=1", "b=AS:64"])
+    assert str(SessionDescription.parse(text)) == text
+
+
+def test_bare_line_feeds_are_read_and_written_as_crlf(sdp):
+    text = sdp("a=ptime:20")
+    assert str(SessionDescription.parse(text.replace("\r\n", "\n"))) == text
+
+
+def test_bytes_that_are_not_utf8_survive(sdp):
+    data = sdp("a=note:").encode().replace(b"a=note:", b"a=note:\xff\xfe")
+    assert bytes(SessionDescription.parse(data)) == data
+
+
+def test_static_payload_types_need_no_rtpmap(sdp):
+    session = SessionDescription.parse(sdp(m="audio 4000 RTP/AVP 8 0 9 18 13 96"))
+    names = [codec.name for codec in session.media[0].codecs().values()]
+    assert names == ["PCMA", "PCMU", "G722", "G729", "CN"]
+
+
+def test_a_codec_has_name_clock_channels_and_fmtp(sdp):
+    session = SessionDescription.parse(
+        sdp("a=rtpmap:111 opus/48000/2", "a=fmtp:111 useinbandfec=1", m="audio 1 RTP/AVP 111")
+    )
+    assert session.media[0].codecs() == {111: Codec("opus", 48_000, 2, "useinbandfec=1")}
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_direction_of_the_session_holds_for_its_media(sdp, direction):
+    session = SessionDescription.parse(sdp(session=[f"a={direction}"]))
+    assert session.direction(0) is direction
+
+
+def test_a_direction_of_the_media_goes_before_that_of_the_session(sdp):
+    session = SessionDescription.parse(sdp("a=sendonly", session=["a=inactive"]))
+    assert session.direction(0) is Direction.SENDONLY
+
+
+@pytest.mark.parametrize(("said", "meant"), [("sendrecv", "sendonly"), ("recvonly", "inactive")])
+def test_the_unspecified_address_is_hold(sdp, said, meant):
+    session = SessionDescription.parse(sdp(f"a={said}", c="0.0.0.0"))
+    assert session.direction(0) == meant
+
+
+def test_the_connection_of_the_media_goes_before_that_of_the_session(sdp):
+    session = SessionDescription.parse(sdp("c=IN IP6 2001:db8::1"))
+    assert session.host(0) == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "v=1\r\no=- 1 1 IN IP4 h\r\n",
+        "v=0\r\ns=-\r\n",
+        "v=0\r\no=- 1 1 IN IP4\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio 70000 RTP/AVP 0\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\nc=IN ATM x\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\na=x\ry\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\na=\0\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\n" + "a=x\r\n" * 3000,
+        "v=0\r\no=- 1 1 IN IP4 h\r\n" + "m=audio 1 RTP/AVP 0\r\n" * 40,
+        "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio 1 RTP/AVP 96\r\na=rtpmap:96 opus\r\n",
+        "v=0" + " " * 70_000,
+    ],
+)
+def test_what_is_no_description_is_an_sdp_parse_error(text):
+    with pytest.raises(SdpParseError):
+        SessionDescription.parse(text)
+
+
+@given(st.one_of(st.binary(max_size=300), st.text(max_size=300)))
+def test_arbitrary_input_raises_nothing_but_sdp_parse_error(data):
+    try:
+        SessionDescription.parse(data)
+    except SdpParseError:
+        return
+
+
+@given(st.lists(WORDS, max_size=12))
+def test_hostile_lines_raise_nothing_but_sdp_parse_error(words):
+    text = "\r\n".join(["v=0", "o=- 1 1 IN IP4 192.0.2.1", *words])
+    try:
+        session = SessionDescription.parse(text)
+        assert SessionDescription.parse(str(session)) == session
+        remote_media(session, session)
+    except SdpParseError:
+        return
+
+
+def test_a_line_that_holds_a_line_end_is_never_written(sdp):
+    session = SessionDescription.parse(sdp())
+    forged = SessionDescription((*session.lines, Line("a", "x\r\na=sendonly")), session.media)
+    with pytest.raises(ProtocolError):
+        str(forged)
