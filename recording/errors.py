@@ -1,6 +1,8 @@
 """The exceptions of this package, as one tree.
 
 RecordingError
+├── CatalogueError             the index cannot be read or written
+├── AuditError                 the audit cannot be written: what it covers must not happen
 └── SpoolError                 the spool of a running or interrupted call
     ├── SpoolWriteError        the disk refused what we handed it (full, broken, gone)
     ├── SpoolSyncError         the kernel could not bring what it had taken to the disk
@@ -45,3 +47,11 @@ class SpoolHeaderError(SpoolError):
 
 class SpoolKeyError(SpoolError):
     """The boot key or spool key at hand does not open this spool."""
+
+
+class CatalogueError(RecordingError):
+    """The index cannot be read or written."""
+
+
+class AuditError(RecordingError):
+    """The audit cannot be written; what the entry covers must not happen."""

@@ -1,0 +1,93 @@
+"""Accounting: an answered call ends as segments and gaps that add up to its talk time.
+
+Pure arithmetic on intervals, in microseconds since the recording's start. A second that
+neither a segment nor a gap covers is a fault, and so is one that both claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A half-open interval, `from_us` ≤ t < `to_us`."""
+
+    from_us: int
+    to_us: int
+
+    @property
+    def length_us(self) -> int:
+        """Its length; never negative."""
+        return max(0, self.to_us - self.from_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How one call's talk time was spent."""
+
+    talk_us: int
+    recorded_us: int
+    gap_us: int
+    unexplained: tuple[Span, ...]
+    claimed_twice: tuple[Span, ...]
+
+    @property
+    def unexplained_us(self) -> int:
+        """Talk time that nothing covers."""
+        return sum(span.length_us for span in self.unexplained)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether segments + gaps = talk time, each instant once."""
+        return not self.unexplained and not self.claimed_twice
+
+
+def account(talk_us: int, segments: Iterable[Span], gaps: Iterable[Span]) -> Account:
+    """Balance a call; what lies outside its talk time counts for nothing."""
+    whole = Span(0, talk_us)
+    recorded = _merged(segments, whole)
+    missing = _merged(gaps, whole)
+    return Account(
+        talk_us,
+        _total(recorded),
+        _total(missing),
+        tuple(_uncovered(_merged([*recorded, *missing], whole), whole)),
+        tuple(_common(recorded, missing)),
+    )
+
+
+def _merged(spans: Iterable[Span], within: Span) -> list[Span]:
+    merged: list[Span] = []
+    for span in sorted(spans):
+        cut = Span(max(span.from_us, within.from_us), min(span.to_us, within.to_us))
+        if cut.from_us >= cut.to_us:
+            continue
+        if merged and cut.from_us <= merged[-1].to_us:
+            merged[-1] = Span(merged[-1].from_us, max(merged[-1].to_us, cut.to_us))
+        else:
+            merged.append(cut)
+    return merged
+
+
+def _uncovered(merged: list[Span], within: Span) -> Iterable[Span]:
+    at = within.from_us
+    for span in merged:
+        if span.from_us > at:
+            yield Span(at, span.from_us)
+        at = span.to_us
+    if at < within.to_us:
+        yield Span(at, within.to_us)
+
+
+def _common(left: list[Span], right: list[Span]) -> Iterable[Span]:
+    for one in left:
+        for other in right:
+            both = Span(max(one.from_us, other.from_us), min(one.to_us, other.to_us))
+            if both.from_us < both.to_us:
+                yield both
+
+
+def _total(spans: list[Span]) -> int:
+    return sum(span.length_us for span in spans)

@@ -1,0 +1,354 @@
+"""The audit: who did what, as one append-only hash chain a node.
+
+An entry's hash covers its body and the hash before it. Personal values are not in the chain:
+it holds salted commitments, while values and salts lie in rows of their own that can be
+erased without breaking it. Each day's key (`recording.daykey`) signs the head and the next
+day's public key, then is destroyed, so that yesterday cannot be rewritten by whoever holds
+the machine today. Claimed is no more than: tampering before the last anchor is detectable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from recording.daykey import DayKeys, public_hex
+from recording.errors import AuditError
+from recording.index import metadata
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("node", String(32), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+audit_values = Table(
+    "audit_values",
+    metadata,
+    Column("node", String(32), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(40), primary_key=True),
+    Column("salt", LargeBinary, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
+DAY_KEY = "day-key"
+_GENESIS = "0" * 64
+_US = 1_000_000
+_DAY_US = 86_400 * _US
+
+Facts = Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The chain's end: what an anchor records elsewhere."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as read back; erased personal values are absent from `personal`."""
+
+    seq: int
+    at_us: int
+    kind: str
+    facts: dict[str, str | int | bool]
+    personal: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the chain, at this entry."""
+
+    seq: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of reading the whole chain."""
+
+    entries: int
+    head: Head | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+class AuditLog:
+    """Appends to one node's chain; several processes may, one transaction at a time."""
+
+    def __init__(
+        self, engine: AsyncEngine, node: str, key: Path, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+        self._node = node
+        self._keys = DayKeys(key)
+        self._clock = clock
+
+    async def append(
+        self, kind: str, facts: Facts | None = None, personal: Mapping[str, str] | None = None
+    ) -> Head:
+        """Write one entry; when this returns, it is committed.
+
+        Args:
+            kind: an event name, such as `recording.fetched`.
+            facts: what is not personal, in the chain for ever.
+            personal: names, numbers, addresses: committed to in the chain, erasable.
+
+        Raises:
+            AuditError: the entry could not be written; what it covers must not happen.
+        """
+        at_us = int(self._clock() * _US)
+        try:
+            async with self._writer.begin() as connection:
+                head, rolled = await self._day(connection, at_us)
+                head = await self._write(connection, head, at_us, kind, facts or {}, personal or {})
+            if rolled:
+                self._keys.adopt()
+        except (SQLAlchemyError, OSError) as error:
+            raise AuditError(f"the audit cannot be written: {type(error).__name__}") from None
+        return head
+
+    async def _day(self, connection: AsyncConnection, at_us: int) -> tuple[Head, bool]:
+        """Begin a new day's key when the day has changed since the last one."""
+        table = audit_entries.c
+        own = table.node == self._node
+        last = (
+            await connection.execute(
+                select(table.seq, table.hash).where(own).order_by(table.seq.desc()).limit(1)
+            )
+        ).first()
+        head = Head(0, _GENESIS) if last is None else Head(last.seq, last.hash)
+        day = (
+            await connection.execute(
+                select(table.at_us, table.body)
+                .where(own, table.kind == DAY_KEY)
+                .order_by(table.seq.desc())
+                .limit(1)
+            )
+        ).first()
+        announced = "" if day is None else str(json.loads(day.body)["facts"]["public_key"])
+        old = self._keys.current(announced)
+        if old is not None and day is not None and day.at_us // _DAY_US >= at_us // _DAY_US:
+            return head, False
+        new = public_hex(self._keys.successor())
+        facts = {"public_key": new, "previous": announced}
+        if old is not None:
+            facts["signature"] = old.sign(_to_sign(head.hash, new)).hex()
+        return await self._write(connection, head, at_us, DAY_KEY, facts, {}), True
+
+    async def _write(
+        self,
+        connection: AsyncConnection,
+        head: Head,
+        at_us: int,
+        kind: str,
+        facts: Facts,
+        personal: Mapping[str, str],
+    ) -> Head:
+        seq = head.seq + 1
+        salts = {name: secrets.token_bytes(32) for name in personal}
+        body = _canonical(
+            {
+                "node": self._node,
+                "seq": seq,
+                "at_us": at_us,
+                "kind": kind,
+                "facts": dict(facts),
+                "commitments": {
+                    name: commitment(salts[name], name, value) for name, value in personal.items()
+                },
+            }
+        )
+        new = Head(seq, _chained(head.hash, body))
+        row = {"node": self._node, "seq": seq}
+        await connection.execute(
+            insert(audit_entries).values(**row, at_us=at_us, kind=kind, body=body, hash=new.hash)
+        )
+        values = [
+            {**row, "name": name, "salt": salts[name], "value": value}
+            for name, value in personal.items()
+        ]
+        if values:
+            await connection.execute(insert(audit_values), values)
+        return new
+
+    async def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
+        """Entries in order, `seq` > `after`."""
+        async with self._engine.connect() as connection:
+            statement = (
+                select(audit_entries)
+                .where(audit_entries.c.node == self._node, audit_entries.c.seq > after)
+                .order_by(audit_entries.c.seq)
+                .limit(limit)
+            )
+            rows = (await connection.execute(statement)).all()
+            values = await _values(connection, self._node, [row.seq for row in rows])
+        return [
+            Entry(
+                row.seq,
+                row.at_us,
+                row.kind,
+                json.loads(row.body)["facts"],
+                {name: value for name, (_, value) in values.get(row.seq, {}).items()},
+            )
+            for row in rows
+        ]
+
+    async def erase(self, seq: int) -> None:
+        """Erase an entry's personal values and salts; the chain stays whole."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                delete(audit_values).where(
+                    audit_values.c.node == self._node, audit_values.c.seq == seq
+                )
+            )
+
+
+def commitment(salt: bytes, name: str, value: str) -> str:
+    """HMAC-SHA256 under the salt of name, a zero byte and value, in hexadecimal."""
+    return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+
+async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> Verification:
+    """Read a node's whole chain; `anchors` are heads that somebody else kept."""
+    checker = _Checker(node, {anchor.seq: anchor.hash for anchor in anchors})
+    async with engine.connect() as connection:
+        while True:
+            statement = (
+                select(audit_entries)
+                .where(audit_entries.c.node == node, audit_entries.c.seq > checker.last)
+                .order_by(audit_entries.c.seq)
+                .limit(1000)
+            )
+            rows = (await connection.execute(statement)).all()
+            if not rows:
+                break
+            values = await _values(connection, node, [row.seq for row in rows])
+            for row in rows:
+                checker.entry(row, values.get(row.seq, {}))
+    return checker.result()
+
+
+class _Checker:
+    def __init__(self, node: str, anchors: dict[int, str]) -> None:
+        self._node = node
+        self._anchors = anchors
+        self._hash = _GENESIS
+        self._public = ""
+        self._count = 0
+        self._findings: list[Finding] = []
+        self.last = 0
+
+    def _find(self, seq: int, problem: str) -> None:
+        self._findings.append(Finding(seq, problem))
+
+    def entry(self, row: Row[Any], values: dict[str, tuple[bytes, str]]) -> None:
+        seq = int(row.seq)
+        if seq != self.last + 1:
+            self._find(seq, f"{seq - self.last - 1} entries before it are missing")
+        if _chained(self._hash, row.body) != row.hash:
+            self._find(seq, "it was changed, or what stood before it")
+        body = _parsed(row.body)
+        shown = (self._node, seq, row.at_us, row.kind)
+        if tuple(body.get(name) for name in ("node", "seq", "at_us", "kind")) != shown:
+            self._find(seq, "its columns contradict its body")
+        commitments = body.get("commitments", {})
+        for name, (salt, value) in values.items():
+            if commitments.get(name) != commitment(salt, name, value):
+                self._find(seq, f"its value {name} is not the one committed to")
+        if row.kind == DAY_KEY:
+            self._day_key(seq, body.get("facts", {}))
+        if self._anchors.pop(seq, row.hash) != row.hash:
+            self._find(seq, "an anchor kept elsewhere has another hash")
+        self._hash, self.last = row.hash, seq
+        self._count += 1
+
+    def _day_key(self, seq: int, facts: dict[str, str]) -> None:
+        new = str(facts.get("public_key", ""))
+        if self._public:
+            try:
+                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
+                signature = bytes.fromhex(facts.get("signature", ""))
+                key.verify(signature, _to_sign(self._hash, new))
+            except (InvalidSignature, ValueError):
+                self._find(seq, "the day key before it did not sign it")
+        elif seq != 1:
+            self._find(seq, "the first day key is missing")
+        self._public = new
+
+    def result(self) -> Verification:
+        for seq in sorted(self._anchors):
+            self._find(seq, "an anchor kept elsewhere names it, and it is gone")
+        head = Head(self.last, self._hash) if self._count else None
+        return Verification(self._count, head, tuple(self._findings))
+
+
+async def _values(
+    connection: AsyncConnection, node: str, seqs: list[int]
+) -> dict[int, dict[str, tuple[bytes, str]]]:
+    rows = await connection.execute(
+        select(audit_values).where(audit_values.c.node == node, audit_values.c.seq.in_(seqs))
+    )
+    found: dict[int, dict[str, tuple[bytes, str]]] = {}
+    for row in rows:
+        found.setdefault(row.seq, {})[row.name] = (row.salt, row.value)
+    return found
+
+
+def _parsed(body: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _canonical(body: Mapping[str, object]) -> str:
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _chained(previous: str, body: str) -> str:
+    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+
+
+def _to_sign(head: str, public_key: str) -> bytes:
+    return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -1,0 +1,63 @@
+"""The audit's day key: one Ed25519 key a day, which signs its successor and is destroyed.
+
+The private half lies in one file (0600). A successor is first written beside it (`.next`),
+announced in the chain, then put in its place; `current` mends a crash between these steps by
+asking which public key the chain announced last.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def public_hex(key: Ed25519PrivateKey) -> str:
+    """The public half, as the chain writes it."""
+    return key.public_key().public_bytes_raw().hex()
+
+
+class DayKeys:
+    """The file of today's key, and its successor's while a day changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._next = path.with_name(path.name + ".next")
+
+    def current(self, announced: str) -> Ed25519PrivateKey | None:
+        """The private key whose public half the chain announced; None when it is lost."""
+        for path in (self._path, self._next):
+            key = _read(path)
+            if key is not None and public_hex(key) == announced:
+                if path == self._next:
+                    self.adopt()
+                return key
+        return None
+
+    def successor(self) -> Ed25519PrivateKey:
+        """A fresh key, durable beside the current one."""
+        key = Ed25519PrivateKey.generate()
+        descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, key.private_bytes_raw())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return key
+
+    def adopt(self) -> None:
+        """The successor takes the place of the current key, which is destroyed."""
+        self._next.replace(self._path)
+        descriptor = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read(path: Path) -> Ed25519PrivateKey | None:
+    try:
+        return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+    except (OSError, ValueError):
+        return None
