@@ -1,0 +1,8 @@
+"""`python -m galwad`: the command line."""
+
+from __future__ import annotations
+
+from galwad.cli import main
+
+if __name__ == "__main__":
+    main()

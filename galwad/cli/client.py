@@ -1,0 +1,175 @@
+"""The HTTP API's client: where the server is, who we are, and failures told as ours.
+
+Server and token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`, or from
+`client.toml` in the user's configuration folder, which `galwad login` writes.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from config.explain import faults_of, syntax_fault
+from galwad.cli.console import CliError
+
+API = "/api/v1"
+
+
+def client_file() -> Path:
+    """Where `galwad login` keeps server and token: `~/.config/galwad/client.toml`."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "galwad" / "client.toml"
+
+
+class ClientSettings(BaseSettings):
+    """What an API client needs to know; the environment outranks the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GALWAD_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    server: str = Field(default="", description='an address such as "https://galwad.example"')
+    token: SecretStr | None = Field(default=None, description="what `galwad login` received")
+    certificate: Path | None = Field(
+        default=None, description="a PEM file with the authority that signed the server's key"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `client.toml`."""
+        file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
+        return init_settings, env_settings, file
+
+
+def client_settings() -> ClientSettings:
+    """Read the client's settings, or fail with the line that is wrong."""
+    file = client_file()
+    try:
+        return ClientSettings()
+    except tomllib.TOMLDecodeError as error:
+        fault = syntax_fault(error)
+    except ValidationError as error:
+        fault = faults_of(error, _text(file), ClientSettings)[0]
+    where = f"{file}:{fault.line}" if fault.line else str(file)
+    raise CliError(
+        f"{where}: {fault.key} {fault.expected}".replace("  ", " "), "`galwad login` writes it anew"
+    )
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def base_url(server: str) -> str:
+    """The server's address, checked: plain HTTP is for this machine alone."""
+    try:
+        url = httpx.URL(server)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise CliError(
+            "no server's address" if not server else "that is no server's address",
+            "give --server https://HOST[:PORT], or run `galwad login --server …` once",
+            status=2,
+        )
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise CliError(
+            "plain http reaches only this machine: a token would travel in the open",
+            "use the server's https address",
+            status=2,
+        )
+    return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def open_client(server: str, *, anonymous: bool = False) -> httpx.Client:
+    """A client that is signed in, unless `anonymous`."""
+    settings = client_settings()
+    url = base_url(server or settings.server)
+    headers = {"Accept": "application/json"}
+    if not anonymous:
+        if settings.token is None:
+            raise CliError("not signed in", "run `galwad login` first")
+        headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
+    verify: ssl.SSLContext | bool = True
+    if settings.certificate is not None:
+        try:
+            verify = ssl.create_default_context(cafile=settings.certificate)
+        except (OSError, ssl.SSLError):
+            raise CliError(
+                f"{settings.certificate} cannot be read as a certificate",
+                f"put the right path after `certificate =` in {client_file()}",
+            ) from None
+    return httpx.Client(
+        base_url=url + API, headers=headers, verify=verify, timeout=httpx.Timeout(30.0, connect=5.0)
+    )
+
+
+@contextmanager
+def told_as_ours() -> Iterator[None]:
+    """Turn what httpx raises into one line and a hint."""
+    try:
+        yield
+    except httpx.ConnectError:
+        raise CliError(
+            "the server cannot be reached",
+            "is `galwad serve` running there, and the address right?",
+        ) from None
+    except httpx.TimeoutException:
+        raise CliError("the server does not answer", "try again, or look at its journal") from None
+    except httpx.HTTPError as error:
+        raise CliError(f"the connection broke ({type(error).__name__})", "try again") from None
+
+
+def check(response: httpx.Response) -> None:
+    """Raise the server's refusal as a failure of ours."""
+    if response.is_success:
+        return
+    response.read()
+    try:
+        body = response.json()
+        message, hint = str(body["error"]), str(body.get("hint", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, hint = f"the server answered {response.status_code}", ""
+    if response.status_code == httpx.codes.UNAUTHORIZED and not hint:
+        hint = "run `galwad login`"
+    raise CliError(message, hint)
+
+
+def ask(server: str, method: str, path: str, body: Any = None, *, anonymous: bool = False) -> Any:
+    """One request; its JSON answer."""
+    with told_as_ours(), open_client(server, anonymous=anonymous) as client:
+        response = client.request(method, path, json=body)
+        check(response)
+        try:
+            return response.json()
+        except ValueError:
+            raise CliError("what answered is no Galwad server", "check the address") from None

@@ -1,0 +1,78 @@
+"""`galwad login`: get a token from the server and keep it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from galwad.cli.client import ask, base_url, client_file, client_settings
+from galwad.cli.console import CliError, print_json
+from galwad.cli.options import Json, Server
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(epilog="Example: galwad login --server https://galwad.example --user officer")
+def login(
+    *,
+    user: Annotated[str, typer.Option(help="Your user name; asked for when absent.")] = "",
+    server: Server = "",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Sign in to a server, for the commands that ask it.
+
+    The token goes to ~/.config/galwad/client.toml, which only you can read; the password is
+    kept nowhere. A token ends as a session does: log in again then.
+    """
+    known = client_settings()
+    address = base_url(server or known.server)
+    name = user or _asked("User")
+    password = (
+        sys.stdin.readline().rstrip("\n") if password_stdin else _asked("Password", hide=True)
+    )
+    me = ask(
+        address,
+        "POST",
+        "/login",
+        {"user": name, "password": password, "client": "cli"},
+        anonymous=True,
+    )
+    token = me.get("token") if isinstance(me, dict) else None
+    if not token:
+        raise CliError("the server gave no token", "check the address")
+    file = client_file()
+    _keep(file, address, token, known.certificate)
+    if json:
+        print_json({"user": me["user"], "role": me["role"], "server": address, "file": str(file)})
+    else:
+        print(f"signed in at {address} as {me['user']} ({me['role']})")
+
+
+def _asked(what: str, *, hide: bool = False) -> str:
+    if not sys.stdin.isatty():
+        option = "--password-stdin" if hide else "--user"
+        raise CliError(f"{what.lower()} missing, and nobody to ask", f"use {option}", status=2)
+    return str(typer.prompt(what, hide_input=hide, err=True))
+
+
+def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
+    """Write `client.toml`, readable by its owner alone, whole or not at all."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
+    if certificate is not None:
+        lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        new.touch(mode=0o600)
+        new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)

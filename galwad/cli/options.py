@@ -1,0 +1,36 @@
+"""Options that several commands have, and the settings that they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from config.errors import SettingsError
+from config.settings import DEFAULT_PATH, Settings, load
+from galwad.cli.console import CliError
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
+Config: TypeAlias = Annotated[
+    Path, typer.Option("--config", envvar="GALWAD_CONFIG", help="The settings file.")
+]
+Server: TypeAlias = Annotated[
+    str, typer.Option("--server", help="The server's address, such as https://galwad.example.")
+]
+
+__all__ = ["DEFAULT_PATH", "Config", "Json", "Server", "load_settings"]
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in a file, or a failure that names each fault in it."""
+    try:
+        return load(path)
+    except SettingsError as error:
+        missing = not path.exists()
+        hint = (
+            "name your file with --config or $GALWAD_CONFIG; `galwad serve --help` shows how"
+            if missing
+            else "config/example.toml explains every key"
+        )
+        raise CliError(str(error), hint) from None

@@ -1,0 +1,56 @@
+"""`galwad serve`: the daemon, all of it or one of its processes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+
+from galwad import supervise
+from galwad.cli.logs import configure
+from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+class Process(StrEnum):
+    """The three processes."""
+
+    SWITCH = "switch"
+    DESK = "desk"
+    FINALISER = "finaliser"
+
+
+# Loaded by name: each process loads its own code and none of the others'.
+_MODULES: Final = {
+    Process.SWITCH: "galwad.switch.daemon",
+    Process.DESK: "galwad.desk.app",
+    Process.FINALISER: "galwad.finaliser",
+}
+
+
+@app.command(epilog="Example: galwad serve --config /etc/galwad/galwad.toml")
+def serve(
+    *,
+    only: Annotated[
+        Process | None, typer.Option(help="Run this process alone, for a systemd unit of its own.")
+    ] = None,
+    config: Config = DEFAULT_PATH,
+    json: Json = False,
+) -> None:
+    """Run the daemon: switch, desk and finaliser.
+
+    Without --only the three run as children of this process, which restarts the one that
+    dies. SIGTERM drains: calls in progress finish, and the desk stops last; a second SIGTERM
+    stops at once. The log goes to stderr; --json makes each of its lines a JSON object, as
+    it is anyway where stderr is no terminal.
+    """
+    supervise.die_with_parent()
+    settings = load_settings(config)
+    configure(only or "galwad", as_json=json or not sys.stderr.isatty())
+    if only is None:
+        raise typer.Exit(supervise.serve(config))
+    raise typer.Exit(importlib.import_module(_MODULES[only]).run(settings))

@@ -1,0 +1,156 @@
+"""The supervisor, with real processes that stand in for the three."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import textwrap
+
+import pytest
+
+from galwad import supervise
+from galwad.supervise import START_ORDER, Supervisor
+
+# Says that it is ready, notes its start and its end in a file, obeys SIGTERM.
+OBEDIENT = textwrap.dedent("""
+    import os, signal, sys
+    from galwad import supervise
+    name, book = sys.argv[1:]
+    def note(what):
+        with open(book, "a") as file:
+            file.write(f"{name} {what}\\n")
+    def end(*_):
+        note("ends")
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, end)
+    supervise.die_with_parent()
+    note("starts")
+    supervise.ready()
+    while True:
+        signal.pause()
+""")
+
+
+@pytest.fixture
+def book(tmp_path):
+    """The file in which the children note what they do."""
+    path = tmp_path / "book"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+async def announced(tmp_path, monkeypatch):
+    """A notification socket of ours; returns an awaitable for the next message."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.setblocking(False)
+    listener.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+    async def receive() -> bytes:
+        return await asyncio.get_running_loop().sock_recv(listener, 4096)
+
+    yield receive
+    listener.close()
+
+
+def commands(book, **others):
+    return {
+        name: [sys.executable, "-c", others.get(name, OBEDIENT), name, str(book)]
+        for name in START_ORDER
+    }
+
+
+async def noted(book, line: str, times: int = 1) -> None:
+    async with asyncio.timeout(20):
+        while book.read_text().splitlines().count(line) < times:  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.02)
+
+
+async def test_it_is_ready_when_all_three_are_and_stops_the_desk_last(book, announced):
+    supervisor = Supervisor(commands(book))
+    running = asyncio.create_task(supervisor.run())
+    assert await announced() == b"READY=1"
+    supervisor.signalled()
+    assert await announced() == b"STOPPING=1"
+    assert await running == 0
+    ends = [line for line in book.read_text().splitlines() if line.endswith("ends")]
+    assert ends == ["switch ends", "finaliser ends", "desk ends"]
+
+
+async def test_a_dead_desk_is_started_again_and_the_switch_left_alone(book, announced):
+    supervisor = Supervisor(commands(book))
+    running = asyncio.create_task(supervisor.run())
+    await announced()
+    switch, desk = supervisor.children["switch"].pid, supervisor.children["desk"].pid
+    assert desk is not None
+    os.kill(desk, signal.SIGKILL)
+    await noted(book, "desk starts", times=2)
+    assert supervisor.children["switch"].pid == switch
+    supervisor.signalled()
+    assert await running == 0
+
+
+async def test_a_child_that_never_gets_ready_ends_the_service(book):
+    supervisor = Supervisor(commands(book, finaliser="raise SystemExit(1)"))
+    assert await supervisor.run() == 1
+    assert "desk ends" in book.read_text()
+
+
+async def test_a_second_signal_does_not_wait_for_the_calls(book, announced):
+    stubborn = OBEDIENT.replace('note("ends")\n    sys.exit(0)', 'note("drains")')
+    supervisor = Supervisor(commands(book, switch=stubborn))
+    running = asyncio.create_task(supervisor.run())
+    await announced()
+    supervisor.signalled()
+    await noted(book, "switch drains")
+    supervisor.signalled()
+    assert await running == 0
+    assert book.read_text().splitlines()[-1] == "desk ends"
+
+
+async def test_children_go_when_the_supervisor_is_killed(book, tmp_path):
+    script = textwrap.dedent("""
+        import asyncio, sys
+        from galwad.supervise import START_ORDER, Supervisor
+        child, book = sys.argv[1:]
+        command = {n: [sys.executable, "-c", child, n, book] for n in START_ORDER}
+        asyncio.run(Supervisor(command).run())
+    """)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, OBEDIENT, str(book), env=environment
+    )
+    for name in START_ORDER:
+        await noted(book, f"{name} starts")
+    process.kill()
+    await process.wait()
+    for name in START_ORDER:
+        await noted(book, f"{name} ends")
+
+
+async def test_nobody_is_notified_when_nobody_asked(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert supervise.ready() is False
+
+
+@pytest.mark.parametrize(
+    ("usec", "pid", "interval"),
+    [("10000000", "", 5.0), ("10000000", "1", None), ("", "", None), ("soon", "", None)],
+)
+def test_the_watchdog_keeps_half_the_time_that_is_allowed(monkeypatch, usec, pid, interval):
+    monkeypatch.setenv("WATCHDOG_USEC", usec)
+    monkeypatch.setenv("WATCHDOG_PID", pid)
+    assert supervise.watchdog_interval() == interval
+
+
+async def test_the_watchdog_gives_signs_of_life(monkeypatch, announced):
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    task = asyncio.create_task(supervise.watchdog())
+    assert await announced() == b"WATCHDOG=1"
+    assert await announced() == b"WATCHDOG=1"
+    task.cancel()
