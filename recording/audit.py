@@ -111,6 +111,14 @@ class Verification:
         return not self.findings
 
 
+@dataclass(frozen=True, slots=True)
+class _Event:
+    at_us: int
+    kind: str
+    facts: Facts
+    personal: Mapping[str, str]
+
+
 class AuditLog:
     """Appends to one node's chain; several processes may, one transaction at a time."""
 
@@ -140,7 +148,8 @@ class AuditLog:
         try:
             async with self._writer.begin() as connection:
                 head, rolled = await self._day(connection, at_us)
-                head = await self._write(connection, head, at_us, kind, facts or {}, personal or {})
+                event = _Event(at_us, kind, facts or {}, personal or {})
+                head = await self._write(connection, head, event)
             if rolled:
                 self._keys.adopt()
         except (SQLAlchemyError, OSError) as error:
@@ -173,39 +182,35 @@ class AuditLog:
         facts = {"public_key": new, "previous": announced}
         if old is not None:
             facts["signature"] = old.sign(_to_sign(head.hash, new)).hex()
-        return await self._write(connection, head, at_us, DAY_KEY, facts, {}), True
+        event = _Event(at_us, DAY_KEY, facts, {})
+        return await self._write(connection, head, event), True
 
-    async def _write(
-        self,
-        connection: AsyncConnection,
-        head: Head,
-        at_us: int,
-        kind: str,
-        facts: Facts,
-        personal: Mapping[str, str],
-    ) -> Head:
+    async def _write(self, connection: AsyncConnection, head: Head, event: _Event) -> Head:
         seq = head.seq + 1
-        salts = {name: secrets.token_bytes(32) for name in personal}
+        salts = {name: secrets.token_bytes(32) for name in event.personal}
         body = _canonical(
             {
                 "node": self._node,
                 "seq": seq,
-                "at_us": at_us,
-                "kind": kind,
-                "facts": dict(facts),
+                "at_us": event.at_us,
+                "kind": event.kind,
+                "facts": dict(event.facts),
                 "commitments": {
-                    name: commitment(salts[name], name, value) for name, value in personal.items()
+                    name: commitment(salts[name], name, value)
+                    for name, value in event.personal.items()
                 },
             }
         )
         new = Head(seq, _chained(head.hash, body))
         row = {"node": self._node, "seq": seq}
         await connection.execute(
-            insert(audit_entries).values(**row, at_us=at_us, kind=kind, body=body, hash=new.hash)
+            insert(audit_entries).values(
+                **row, at_us=event.at_us, kind=event.kind, body=body, hash=new.hash
+            )
         )
         values = [
             {**row, "name": name, "salt": salts[name], "value": value}
-            for name, value in personal.items()
+            for name, value in event.personal.items()
         ]
         if values:
             await connection.execute(insert(audit_values), values)

@@ -8,8 +8,8 @@
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
 | GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
 | GET calls | | `list[Pop]`, those the viewer may see | people |
-| PUT, DELETE calls/{id}/payment | `Holding` or nothing | `HoldOutcome` | own advisor, supervisor, `payments` |
-| PUT, DELETE payments | `PaymentTarget` | `HoldOutcome` | supervisor, `payments` |
+| PUT, DELETE calls/{id}/payment | `Holding`? | `HoldOutcome` | own advisor, supervisor, right |
+| PUT, DELETE payments | `PaymentTarget` | `HoldOutcome` | supervisor, right |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor |
@@ -20,6 +20,7 @@
 | GET health | | `Health` | anyone |
 | GET metrics | | Prometheus text | loopback, `metrics` |
 
+The right is `payments`, which a machine's token may have.
 Errors are `{"error": …, "hint": …}` with a proper status. `/` is the page, `/static/…` its
 files. Events: `snapshot` is `Snapshot`, `call` a `Pop`, `closed` is `Closed`, `alarm` is
 `AlarmEvent`. Times are Unix seconds.

@@ -1,0 +1,23 @@
+"""Alembic's environment: runs revisions on the connection that `galwad.desk.database` hands in."""
+
+from __future__ import annotations
+
+from alembic import context
+
+import callerid.contacts
+import recording.audit
+from callerid.directory import metadata as callerid_metadata
+from galwad.desk.tables import metadata as desk_metadata
+from recording.index import metadata as recording_metadata
+
+# Tables join their package's metadata when their module is imported.
+TABLE_MODULES = (callerid.contacts, recording.audit)
+METADATA = [callerid_metadata, desk_metadata, recording_metadata]
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
