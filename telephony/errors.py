@@ -1,23 +1,34 @@
-"""The exceptions of this package.
+"""The exceptions of this package, as one tree.
 
 TelephonyError
-├── ParseError          the peer broke the protocol; `status` is the answer it deserves
-│   ├── SipParseError
-│   ├── SdpParseError
-│   └── RtpParseError
-├── ProtocolError       we broke it: local misuse
-└── NoPortsError        no media ports are left
+├── ParseError                 the peer broke the protocol: what it sent cannot be read
+│   ├── SipParseError          a SIP message, header or URI
+│   ├── SdpParseError          a session description
+│   └── RtpParseError          an RTP or RTCP packet
+├── ProtocolError              our own mistake: what we were about to do or send is not allowed
+└── NoPortsError               no pair of media ports is free
+
+A `ParseError` never quotes what it read: messages carry telephone numbers, and errors are logged.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from telephony.sip.message import Request
 
 
 class TelephonyError(Exception):
-    """Base of every error that this package raises."""
+    """Anything that this package raises on purpose."""
 
 
 class ParseError(TelephonyError):
-    """What a peer sent cannot be read.
+    """What the peer sent cannot be read.
 
-    `reason` says why, without quoting what was sent; `status` is the SIP status it deserves.
+    Attributes:
+        reason: what is wrong, in a few words fit for a log.
+        status: the SIP status to answer with, if an answer is possible at all.
     """
 
     def __init__(self, reason: str, status: int = 400) -> None:
@@ -27,11 +38,18 @@ class ParseError(TelephonyError):
 
 
 class SipParseError(ParseError):
-    """A SIP message or one of its headers cannot be read."""
+    """A SIP message, header or URI cannot be read.
+
+    Attributes:
+        request: the request as far as it was read, when its Via, From, To, Call-ID and CSeq are
+            sound, so that it can be refused by a response; else None.
+    """
+
+    request: Request | None = None
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read, or (status 488) holds nothing that we can do."""
+    """A session description cannot be read."""
 
 
 class RtpParseError(ParseError):
@@ -39,7 +57,7 @@ class RtpParseError(ParseError):
 
 
 class ProtocolError(TelephonyError):
-    """The program asked for what the protocol forbids."""
+    """We were about to do or send what the protocol does not allow."""
 
 
 class NoPortsError(TelephonyError):

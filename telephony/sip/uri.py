@@ -1,0 +1,325 @@
+"""Addresses: sip, sips and tel URIs (RFC 3261 19.1, RFC 3966); any other scheme is kept as text.
+
+The parts are kept as they stand on the wire, %-escapes included, so that a peer's Contact comes
+back to it unchanged; `number`, `parameter` and `header` give the plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final
+from urllib.parse import quote as percent_quote
+from urllib.parse import unquote as percent_unquote
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.grammar import Parameters, find_parameter, replace_parameter
+
+MAX_URI: Final = 4096
+"""Longest URI that we read, in characters."""
+
+SIP_SCHEMES: Final = frozenset({"sip", "sips"})
+
+_UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
+_USER: Final = re.compile(rf"(?:[{_UNRESERVED}&=+$,;?/]|%[0-9A-Fa-f]{{2}})+")
+_PASSWORD: Final = re.compile(rf"(?:[{_UNRESERVED}&=+$,]|%[0-9A-Fa-f]{{2}})*")
+_PARAMETER: Final = re.compile(rf"(?:[{_UNRESERVED}\[\]/:&+$]|%[0-9A-Fa-f]{{2}})+")
+_HEADER: Final = re.compile(rf"(?:[{_UNRESERVED}\[\]/?:+$]|%[0-9A-Fa-f]{{2}})*")
+_OPAQUE: Final = re.compile(r"[!#-;=?-~]+")
+_HOST: Final = re.compile(r"[A-Za-z0-9._\-]+")
+_HOST_AND_PORT: Final = re.compile(r"(?:\[([^\]]*)\]|([A-Za-z0-9._\-]+))(?::([0-9]{0,5}))?")
+_STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_VISUAL_SEPARATORS: Final = str.maketrans("", "", "-.()")
+_MUST_MATCH: Final = frozenset({"user", "ttl", "method", "maddr", "transport"})
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A URI.
+
+    Attributes:
+        scheme: in lower case.
+        user: escaped as on the wire. The number of a tel URI; all after the colon for a scheme
+            that is not ours.
+        password: escaped as on the wire; never use one.
+        host: a name or an address, an IPv6 one without its brackets; "" unless sip or sips.
+        port: None if it is not given.
+        parameters: escaped as on the wire.
+        headers: escaped as on the wire.
+    """
+
+    scheme: str = "sip"
+    user: str | None = None
+    password: str | None = None
+    host: str = ""
+    port: int | None = None
+    parameters: Parameters = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem is not None:
+            raise ProtocolError(problem)
+
+    @classmethod
+    def parse(cls, text: str) -> Uri:
+        """Read a URI without angle brackets; raise SipParseError if it is none."""
+        text = text.strip(" \t")
+        if len(text) > MAX_URI:
+            raise SipParseError("a URI is too long", status=414)
+        try:
+            return _parse(text)
+        except ProtocolError as error:
+            raise SipParseError(str(error)) from None
+
+    def __str__(self) -> str:
+        if self.scheme not in SIP_SCHEMES:
+            return f"{self.scheme}:{self.user or ''}{_join_parameters(self.parameters)}"
+        user = "" if self.user is None else self.user
+        if self.password is not None:
+            user = f"{user}:{self.password}"
+        at = "" if self.user is None else "@"
+        headers = ""
+        if self.headers:
+            headers = "?" + "&".join(f"{name}={value}" for name, value in self.headers)
+        address = join_host_port(self.host, self.port)
+        return f"{self.scheme}:{user}{at}{address}{_join_parameters(self.parameters)}{headers}"
+
+    @property
+    def number(self) -> str:
+        """The user part as plain text: escapes undone, a tel URI's visual separators left out."""
+        plain = percent_unquote(self.user or "")
+        return plain.translate(_VISUAL_SEPARATORS) if self.scheme == "tel" else plain
+
+    def parameter(self, name: str) -> str | None:
+        """Return a parameter as plain text; "" for a flag, None if it is not there."""
+        value = find_parameter(self.parameters, name)
+        return value if value is None else percent_unquote(value)
+
+    def header(self, name: str) -> str | None:
+        """Return a header of the URI (`?Replaces=…`) as plain text, None if it is not there."""
+        wanted = name.lower()
+        for key, value in self.headers:
+            if percent_unquote(key).lower() == wanted:
+                return percent_unquote(value)
+        return None
+
+    def with_parameter(self, name: str, value: str | None) -> Uri:
+        """Return the URI with a parameter set."""
+        return replace(self, parameters=replace_parameter(self.parameters, name, value))
+
+    def without_headers(self) -> Uri:
+        """Return the URI as it may stand in a request line (RFC 3261 19.1.1)."""
+        return replace(self, headers=()) if self.headers else self
+
+    def equivalent(self, other: Uri) -> bool:
+        """Compare by the rules of RFC 3261 19.1.4, and of RFC 3966 4 for telephone numbers."""
+        if self.scheme != other.scheme:
+            return False
+        if self.scheme not in SIP_SCHEMES:
+            return self.number.lower() == other.number.lower() and _folded(
+                self.parameters
+            ) == _folded(other.parameters)
+        return (
+            _normal(self.user) == _normal(other.user)
+            and _normal(self.password) == _normal(other.password)
+            and _same_host(self.host, other.host)
+            and self.port == other.port
+            and _parameters_agree(_folded(self.parameters), _folded(other.parameters))
+            and _header_set(self.headers) == _header_set(other.headers)
+        )
+
+
+def escape_user(text: str) -> str:
+    """Escape plain text for the user part of a URI."""
+    return percent_quote(text, safe="-_.!~*'()&=+$,;?/")
+
+
+def escape_header(text: str) -> str:
+    """Escape plain text for a header within a URI."""
+    return percent_quote(text, safe="-_.!~*'()[]/?:+$")
+
+
+def join_host_port(host: str, port: int | None) -> str:
+    """Write a host, an IPv6 address in brackets, and its port if there is one."""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"
+
+
+def parse_host_port(text: str) -> tuple[str, int | None]:
+    """Read `host`, `host:port` or `[v6]:port`; the host comes back without brackets."""
+    found = _HOST_AND_PORT.fullmatch(text)
+    if found is None:
+        raise SipParseError("not a host and port")
+    six, name, digits = found.groups()
+    host = name if six is None else six
+    port = int(digits) if digits else None
+    if (six is not None and not _is_ipv6(six)) or (port is not None and port > 65535):
+        raise SipParseError("not a host and port")
+    return host, port
+
+
+def is_host(text: str) -> bool:
+    """Say whether `text` is a host name, an IPv4 or (without brackets) an IPv6 address."""
+    return _HOST.fullmatch(text) is not None or _is_ipv6(text)
+
+
+@lru_cache(maxsize=256)
+def _is_ipv6(text: str) -> bool:
+    if ":" not in text or "%" in text:
+        return False
+    try:
+        IPv6Address(text)
+    except (AddressValueError, ValueError):
+        return False
+    return True
+
+
+def _parse(text: str) -> Uri:
+    scheme, colon, rest = text.partition(":")
+    if not colon or _SCHEME.fullmatch(scheme) is None or not rest:
+        raise SipParseError("not a URI")
+    scheme = scheme.lower()
+    if scheme == "tel":
+        number, _, tail = rest.partition(";")
+        return Uri("tel", _lenient(number, _USER), parameters=_split_parameters(tail))
+    if scheme not in SIP_SCHEMES:
+        return Uri(scheme, rest)
+    # A user part may hold ";" and "?", but no "@": the first "@" ends it.
+    userinfo, at, tail = rest.partition("@")
+    user: str | None = None
+    password: str | None = None
+    if not at:
+        tail = rest
+    else:
+        user, password = _split_user(userinfo)
+    tail, _, header_text = tail.partition("?")
+    address, _, parameter_text = tail.partition(";")
+    host, port = parse_host_port(address.strip(" \t"))
+    parameters = _split_parameters(parameter_text) if parameter_text else ()
+    headers = _split_headers(header_text) if header_text else ()
+    return Uri(scheme, user, password, host, port, parameters, headers)
+
+
+def _split_user(userinfo: str) -> tuple[str | None, str | None]:
+    user, colon, password = userinfo.partition(":")
+    if not user:
+        return None, None
+    return _lenient(user, _USER), _lenient(password, _PASSWORD) if colon else None
+
+
+def _split_parameters(text: str) -> Parameters:
+    parameters: list[tuple[str, str | None]] = []
+    for part in text.split(";"):
+        name, _, value = part.strip(" \t").partition("=")
+        if name:
+            parameters.append(
+                (_lenient(name, _PARAMETER), _lenient(value, _PARAMETER) if value else None)
+            )
+    return tuple(parameters)
+
+
+def _split_headers(text: str) -> tuple[tuple[str, str], ...]:
+    headers: list[tuple[str, str]] = []
+    for part in text.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            headers.append((_lenient(name, _HEADER), _lenient(value, _HEADER)))
+    return tuple(headers)
+
+
+def _lenient(text: str, allowed: re.Pattern[str]) -> str:
+    """Escape what should have come escaped (`#` in a dialled code, a blank, a letter like â)."""
+    if allowed.fullmatch(text) is not None:
+        return text
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise SipParseError("a CR, LF or NUL in a URI")
+    escaped = percent_quote(_STRAY_PERCENT.sub("%25", text), safe="-_.!~*'()%")
+    return escaped
+
+
+def _problem(uri: Uri) -> str | None:
+    if _SCHEME.fullmatch(uri.scheme) is None or not uri.scheme.islower():
+        return "a URI's scheme is wrong"
+    if uri.scheme not in SIP_SCHEMES:
+        return _problem_without_host(uri)
+    if uri.user is not None and _USER.fullmatch(uri.user) is None:
+        return "a URI's user part has characters that must be escaped"
+    if uri.password is not None and (uri.user is None or _PASSWORD.fullmatch(uri.password) is None):
+        return "a URI's password has characters that must be escaped"
+    if not is_host(uri.host):
+        return "a URI's host is wrong"
+    if uri.port is not None and not 0 <= uri.port <= 65535:
+        return "a URI's port is out of range"
+    if uri.parameters and not _parameters_are_sound(uri.parameters):
+        return "a URI's parameter has characters that must be escaped"
+    for name, value in uri.headers:
+        if not name or _HEADER.fullmatch(name) is None or _HEADER.fullmatch(value) is None:
+            return "a URI's header has characters that must be escaped"
+    return None
+
+
+def _problem_without_host(uri: Uri) -> str | None:
+    if uri.host or uri.port is not None or uri.password is not None or uri.headers:
+        return "only sip and sips URIs have a host, a port, a password or headers"
+    if uri.scheme == "tel":
+        number = uri.user or ""
+        if ";" in number or "?" in number or _USER.fullmatch(number) is None:
+            return "a tel URI's number is wrong"
+        if not _parameters_are_sound(uri.parameters):
+            return "a URI's parameter has characters that must be escaped"
+    elif uri.parameters or _OPAQUE.fullmatch(uri.user or "") is None:
+        return "a URI has characters that must be escaped"
+    return None
+
+
+def _parameters_are_sound(parameters: Parameters) -> bool:
+    return all(
+        _PARAMETER.fullmatch(name) is not None
+        and (value is None or _PARAMETER.fullmatch(value) is not None)
+        for name, value in parameters
+    )
+
+
+def _join_parameters(parameters: Parameters) -> str:
+    return "".join(
+        f";{name}" if value is None else f";{name}={value}" for name, value in parameters
+    )
+
+
+def _normal(text: str | None) -> str | None:
+    # An escaped reserved character differs from a bare one; all other escapes are mere spelling.
+    if text is None or "%" not in text:
+        return text
+    return re.sub(r"%([0-9A-Fa-f]{2})", _normal_escape, text)
+
+
+def _normal_escape(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    return character if re.fullmatch(rf"[{_UNRESERVED}]", character) else found[0].upper()
+
+
+def _same_host(one: str, other: str) -> bool:
+    if ":" in one and ":" in other:
+        return IPv6Address(one) == IPv6Address(other)
+    return one.lower() == other.lower()
+
+
+def _folded(parameters: Parameters) -> dict[str, str | None]:
+    return {
+        (_normal(name) or "").lower(): None if value is None else (_normal(value) or "").lower()
+        for name, value in parameters
+    }
+
+
+def _parameters_agree(one: dict[str, str | None], other: dict[str, str | None]) -> bool:
+    if any(one[name] != other[name] for name in one.keys() & other.keys()):
+        return False
+    return not (one.keys() ^ other.keys()) & _MUST_MATCH
+
+
+def _header_set(headers: tuple[tuple[str, str], ...]) -> frozenset[tuple[str, str | None]]:
+    return frozenset((percent_unquote(name).lower(), _normal(value)) for name, value in headers)
