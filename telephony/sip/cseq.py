@@ -1,0 +1,46 @@
+"""CSeq (RFC 3261 20.16): a request's number within its dialog, and its method."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.grammar import is_token
+
+MAX_NUMBER: Final = 2**31 - 1
+"""The RFC wants less than 2**31."""
+
+_CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CSeq:
+    """A request's number and method.
+
+    Attributes:
+        number: 0 to 2**31 - 1.
+        method: as it came; methods are case-sensitive.
+    """
+
+    number: int
+    method: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number <= MAX_NUMBER or not is_token(self.method):
+            raise ProtocolError("a CSeq is out of range or its method is no token")
+
+    @classmethod
+    def parse(cls, text: str) -> CSeq:
+        """Read a number and a method; raise SipParseError if it is something else."""
+        found = _CSEQ.fullmatch(text.strip(" \t"))
+        if found is None:
+            raise SipParseError("not a CSeq")
+        number = int(found[1])
+        if number > MAX_NUMBER:
+            raise SipParseError("a CSeq number is too large")
+        return cls(number, found[2])
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"

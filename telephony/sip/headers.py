@@ -1,0 +1,150 @@
+"""The headers of a message, in order and in the spelling in which they came (RFC 3261 7.3).
+
+`Headers` holds text; what a value means is read by its own type when asked for: `NameAddr`,
+`Via` and `CSeq` live in files of their own and are offered here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from telephony.errors import ProtocolError
+from telephony.sip.cseq import CSeq
+from telephony.sip.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, split_list
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.via import Via
+
+__all__ = ["CSeq", "Headers", "NameAddr", "Via", "header_key"]
+
+_MAX_KNOWN: Final = 1024
+_keys: dict[str, str] = {}
+
+
+def header_key(name: str) -> str:
+    """Return the one spelling under which a header is looked up: long form, lower case.
+
+    Raises:
+        ProtocolError: `name` is no token.
+    """
+    key = _keys.get(name)
+    if key is None:
+        if not is_token(name):
+            raise ProtocolError("a header's name is not a token")
+        lower = name.lower()
+        key = COMPACT_NAMES.get(lower, lower)
+        if len(_keys) < _MAX_KNOWN:
+            _keys[name] = key
+    return key
+
+
+class Headers:
+    """An ordered map of many values a name; names compare without case, in long or compact form."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._rows: list[tuple[str, str, str]] = []
+        for name, value in pairs:
+            self.add(name, value)
+
+    @classmethod
+    def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
+        """Take over rows of (key, name, value) which the parser has checked."""
+        headers = cls()
+        headers._rows = rows
+        return headers
+
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """All headers as (key, name, value); for reading only."""
+        return self._rows
+
+    def get(self, name: str) -> str | None:
+        """Return the first value of `name`, None if there is none."""
+        key = header_key(name)
+        for row in self._rows:
+            if row[0] == key:
+                return row[2]
+        return None
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the values of `name`, one a line, as they came (lists are not split)."""
+        key = header_key(name)
+        return [row[2] for row in self._rows if row[0] == key]
+
+    def get_list(self, name: str) -> list[str]:
+        """Return the elements of `name` over all its lines, split at the commas.
+
+        Raises:
+            SipParseError: a quote or an angle bracket has no end.
+        """
+        return [element for value in self.get_all(name) for element in split_list(value)]
+
+    def has_token(self, name: str, token: str) -> bool:
+        """Say whether `token` is in the list `name` (Supported, Require, Allow), without case.
+
+        Raises:
+            SipParseError: a quote or an angle bracket has no end.
+        """
+        wanted = token.lower()
+        return any(element.lower() == wanted for element in self.get_list(name))
+
+    def add(self, name: str, value: object) -> None:
+        """Add a value after all others; raise ProtocolError for CR, LF or NUL in it."""
+        self._rows.append(_row(name, value))
+
+    def prepend(self, name: str, value: object) -> None:
+        """Add a value before all others."""
+        self._rows.insert(0, _row(name, value))
+
+    def set(self, name: str, value: object) -> None:
+        """Put one value in the place of the first of that name (or at the end); drop the others."""
+        row = _row(name, value)
+        place = next((i for i, old in enumerate(self._rows) if old[0] == row[0]), None)
+        if place is None:
+            self._rows.append(row)
+            return
+        self._rows[place] = row
+        self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
+
+    def replace_first(self, name: str, *values: object) -> None:
+        """Put values in the place of the first of that name; the others stay."""
+        key = header_key(name)
+        place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
+        self._rows[place : place + 1] = [_row(name, value) for value in values]
+
+    def remove(self, name: str) -> None:
+        """Drop all values of `name`, if there are any."""
+        key = header_key(name)
+        self._rows = [row for row in self._rows if row[0] != key]
+
+    def copy(self) -> Headers:
+        """Return a copy that changes by itself."""
+        return Headers.from_rows(self._rows.copy())
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return all names and values, in order and as they were spelled."""
+        return [(name, value) for _, name, value in self._rows]
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.items())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._rows == other._rows
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        # Values are personal data: a traceback shows the names alone.
+        return f"Headers({', '.join(name for _, name, _ in self._rows)})"
+
+
+def _row(name: str, value: object) -> tuple[str, str, str]:
+    return header_key(name), name, refuse_line_breaks(str(value).strip(" \t"))

@@ -1,0 +1,350 @@
+"""Requests and responses (RFC 3261 7, 8.2.6): read from a datagram, written as bytes.
+
+Reading is lenient (folded lines, compact names, bare LF, no Content-Length), writing is strict:
+nothing that holds a CR, LF or NUL leaves us. Values are read when they are asked for, but what
+transactions need (Via, From, To, Call-ID, CSeq) is known to be sound once `parse_message` returns.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.cseq import CSeq
+from telephony.sip.grammar import REASONS, is_token, split_list
+from telephony.sip.headers import Headers, header_key
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.uri import Uri
+from telephony.sip.via import Via
+
+__all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respond"]
+
+MAX_MESSAGE: Final = 65535
+"""Longest message that we read, in bytes."""
+MAX_HEADERS: Final = 256
+MAX_LINE: Final = 16384
+"""Longest header that we read, unfolded, in characters."""
+
+_EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
+_FOLD: Final = re.compile(r"\n[ \t]+")
+_REQUEST_LINE: Final = re.compile(r"([^ \t]+)[ \t]+([^ \t]+)[ \t]+(SIP/[0-9]+\.[0-9]+)", re.I)
+_STATUS_LINE: Final = re.compile(r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.I)
+_ONCE: Final = ("from", "to", "call-id", "cseq")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Message(ABC):
+    """What requests and responses share.
+
+    Attributes:
+        headers: all of them but Content-Length, which is worked out when the message is written.
+        body: the bytes after the headers.
+    """
+
+    headers: Headers
+    body: bytes
+    _read: dict[str, tuple[str, object]] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    @abstractmethod
+    def start_line(self) -> str:
+        """The first line, without its end."""
+
+    @property
+    def vias(self) -> list[Via]:
+        """All hops, the nearest first."""
+        return [Via.parse(element) for element in self.headers.get_list("Via")]
+
+    @property
+    def via(self) -> Via:
+        """The nearest hop."""
+        return self._value("Via", _first_via)
+
+    @property
+    def from_(self) -> NameAddr:
+        """Who sends the request."""
+        return self._value("From", NameAddr.parse)
+
+    @property
+    def to(self) -> NameAddr:
+        """Whom the request was first meant for."""
+        return self._value("To", NameAddr.parse)
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID."""
+        return self._value("Call-ID", str)
+
+    @property
+    def cseq(self) -> CSeq:
+        """The number and the method."""
+        return self._value("CSeq", CSeq.parse)
+
+    @property
+    def contacts(self) -> list[NameAddr]:
+        """All contacts, over all lines; raises SipParseError for `*`."""
+        return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
+
+    @property
+    def content_type(self) -> str:
+        """The body's type in lower case without its parameters; "" if none is given."""
+        value = self.headers.get("Content-Type") or ""
+        return value.partition(";")[0].strip(" \t").lower()
+
+    def replace_top_via(self, via: Via) -> None:
+        """Put `via` in the place of the nearest hop."""
+        lines = self.headers.get_all("Via")
+        rest = split_list(lines[0])[1:] if lines else []
+        self.headers.replace_first("Via", via, *rest)
+
+    def __bytes__(self) -> bytes:
+        lines = [self.start_line]
+        for name, value in self.headers.items():
+            if header_key(name) != "content-length":
+                lines.append(f"{name}: {value}")
+        lines.append(f"Content-Length: {len(self.body)}")
+        head = "\r\n".join(lines)
+        breaks = len(lines) - 1
+        if head.count("\r") != breaks or head.count("\n") != breaks or "\0" in head:
+            raise ProtocolError("a CR, LF or NUL in the message's head")
+        try:
+            return head.encode() + b"\r\n\r\n" + self.body
+        except UnicodeEncodeError:
+            raise ProtocolError("the message's head cannot be written as UTF-8") from None
+
+    def _value(self, name: str, parse: Callable[[str], T]) -> T:
+        raw = self.headers.get(name)
+        if raw is None:
+            raise SipParseError(f"no {name}")
+        kept = self._read.get(name)
+        if kept is not None and kept[0] is raw:
+            return kept[1]  # type: ignore[return-value]  # written by this method alone
+        value = parse(raw)
+        self._read[name] = (raw, value)
+        return value
+
+
+@dataclass(slots=True, eq=False, init=False, repr=False)
+class Request(Message):
+    """A request.
+
+    Attributes:
+        method: as it came; methods are case-sensitive.
+        uri: the Request-URI.
+    """
+
+    method: str
+    uri: Uri
+
+    def __init__(
+        self, method: str, uri: Uri, headers: Headers | None = None, body: bytes = b""
+    ) -> None:
+        if not is_token(method):
+            raise ProtocolError("a method is not a token")
+        self.method = method
+        self.uri = uri
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+        self._read = {}
+
+    @property
+    def start_line(self) -> str:
+        """The request line."""
+        return f"{self.method} {self.uri} SIP/2.0"
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method}, {len(self.body)} bytes of body>"
+
+
+@dataclass(slots=True, eq=False, init=False, repr=False)
+class Response(Message):
+    """A response.
+
+    Attributes:
+        status: 100 to 699.
+        reason: the phrase; may be empty.
+    """
+
+    status: int
+    reason: str
+
+    def __init__(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Headers | None = None,
+        body: bytes = b"",
+    ) -> None:
+        if not 100 <= status <= 699:
+            raise ProtocolError("a status is out of range")
+        self.status = status
+        self.reason = REASONS.get(status, "") if reason is None else reason
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+        self._read = {}
+
+    @property
+    def start_line(self) -> str:
+        """The status line."""
+        return f"SIP/2.0 {self.status} {self.reason}"
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self.body)} bytes of body>"
+
+
+def parse_message(data: bytes) -> Request | Response:
+    """Read the message in a datagram; bytes after its body are cut off.
+
+    Raises:
+        SipParseError: it is no message; `status` says what to answer, and `request` is set if
+            an answer is possible.
+    """
+    if len(data) > MAX_MESSAGE:
+        raise SipParseError("a message is too long", status=513)
+    data = data.lstrip(b"\r\n")
+    end = _EMPTY_LINE.search(data)
+    if end is None:
+        raise SipParseError("no empty line ends the headers")
+    lines = _unfold(_decode(data[: end.start()])).split("\n")
+    message = _start(lines[0].rstrip(" \t"), _header_rows(lines))
+    _require_sound(message)
+    try:
+        message.body = _cut(message.headers, data[end.end() :])
+    except SipParseError as error:
+        error.request = message if isinstance(message, Request) else None
+        raise
+    message.headers.remove("Content-Length")
+    return message
+
+
+def respond(
+    request: Request,
+    status: int,
+    reason: str | None = None,
+    to_tag: str | None = None,
+    headers: Iterable[tuple[str, object]] = (),
+) -> Response:
+    """Make the response to a request (RFC 3261 8.2.6.2).
+
+    Args:
+        request: what is answered.
+        status: 100 to 699.
+        reason: the phrase, if not the usual one.
+        to_tag: our tag, added unless the request's To has one already.
+        headers: more of them, after those that are copied.
+    """
+    kept = Headers()
+    for value in request.headers.get_all("Via"):
+        kept.add("Via", value)
+    if 100 < status < 300:
+        for value in request.headers.get_all("Record-Route"):
+            kept.add("Record-Route", value)
+    to: object = request.headers.get("To") or ""
+    if to_tag is not None and request.to.tag is None:
+        to = request.to.with_tag(to_tag)
+    kept.add("From", request.headers.get("From") or "")
+    kept.add("To", to)
+    kept.add("Call-ID", request.call_id)
+    kept.add("CSeq", request.headers.get("CSeq") or "")
+    timestamp = request.headers.get("Timestamp")
+    if status == 100 and timestamp is not None:
+        kept.add("Timestamp", timestamp)
+    for name, value in headers:
+        kept.add(name, value)
+    return Response(status, reason, kept)
+
+
+def _first_via(value: str) -> Via:
+    if "," not in value:
+        return Via.parse(value)
+    elements = split_list(value)
+    if not elements:
+        raise SipParseError("no Via")
+    return Via.parse(elements[0])
+
+
+def _decode(head: bytes) -> str:
+    # Some phones send display names in Latin-1; they leave us as UTF-8.
+    try:
+        return head.decode()
+    except UnicodeDecodeError:
+        return head.decode("latin-1")
+
+
+def _unfold(head: str) -> str:
+    head = head.replace("\r\n", "\n")
+    if "\r" in head or "\0" in head:
+        raise SipParseError("a bare CR or a NUL in the headers")
+    return _FOLD.sub(" ", head) if "\n " in head or "\n\t" in head else head
+
+
+def _header_rows(lines: list[str]) -> list[tuple[str, str, str]]:
+    if len(lines) > MAX_HEADERS + 1:
+        raise SipParseError("too many headers", status=513)
+    rows: list[tuple[str, str, str]] = []
+    for line in lines[1:]:
+        if len(line) > MAX_LINE:
+            raise SipParseError("a header is too long", status=513)
+        name, colon, value = line.partition(":")
+        name = name.rstrip(" \t")
+        try:
+            key = header_key(name)
+        except ProtocolError:
+            raise SipParseError("a header's name is not a token") from None
+        if not colon:
+            raise SipParseError("a header without a colon")
+        rows.append((key, name, value.strip(" \t")))
+    return rows
+
+
+def _start(line: str, rows: list[tuple[str, str, str]]) -> Request | Response:
+    headers = Headers.from_rows(rows)
+    found = _STATUS_LINE.fullmatch(line)
+    if found is not None:
+        version, status, reason = found.groups()
+        _require_version(version)
+        return Response(int(status), reason or "", headers)
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is None:
+        raise SipParseError("neither a request line nor a status line")
+    method, uri, version = found.groups()
+    _require_version(version)
+    if not is_token(method):
+        raise SipParseError("a method is not a token")
+    return Request(method, Uri.parse(uri), headers)
+
+
+def _require_version(version: str) -> None:
+    if version[4:] != "2.0":
+        raise SipParseError("a SIP version other than 2.0", status=505)
+
+
+def _require_sound(message: Request | Response) -> None:
+    keys = [row[0] for row in message.headers.rows]
+    for name in _ONCE:
+        if keys.count(name) > 1:
+            raise SipParseError("From, To, Call-ID or CSeq more than once")
+    _ = message.via, message.from_, message.to
+    if not message.call_id:
+        raise SipParseError("an empty Call-ID")
+    cseq = message.cseq
+    if isinstance(message, Request) and cseq.method != message.method:
+        raise SipParseError("the CSeq names another method than the request line")
+
+
+def _cut(headers: Headers, body: bytes) -> bytes:
+    lengths = set(headers.get_all("Content-Length"))
+    if not lengths:
+        return body
+    length = lengths.pop()
+    if lengths or not length.isascii() or not length.isdecimal() or len(length) > 9:
+        raise SipParseError("not a Content-Length")
+    if int(length) > len(body):
+        raise SipParseError("the body is shorter than its Content-Length")
+    return body[: int(length)]

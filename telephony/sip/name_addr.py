@@ -1,0 +1,97 @@
+"""From, To, Contact, Route, Refer-To and their like (RFC 3261 20.10): a name, a URI, parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from telephony.errors import SipParseError
+from telephony.sip.grammar import (
+    WHITESPACE,
+    Parameters,
+    check_parameters,
+    drop_parameter,
+    find_parameter,
+    format_parameters,
+    leading_quoted,
+    parse_parameters,
+    quote,
+    refuse_line_breaks,
+    replace_parameter,
+    split_list,
+)
+from telephony.sip.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddr:
+    """A URI with a display name and the header's own parameters.
+
+    Attributes:
+        uri: the address.
+        display_name: plain text without quotes; "" if there is none.
+        parameters: the header's, not the URI's; values as on the wire, quotes included.
+    """
+
+    uri: Uri
+    display_name: str = ""
+    parameters: Parameters = ()
+
+    def __post_init__(self) -> None:
+        refuse_line_breaks(self.display_name)
+        if self.parameters:
+            check_parameters(self.parameters)
+
+    @classmethod
+    def parse(cls, text: str) -> NameAddr:
+        """Read one address, in angle brackets or bare; raise SipParseError if it is none."""
+        text = text.strip(WHITESPACE)
+        if text.startswith('"'):
+            name, end = leading_quoted(text)
+            rest = text[end:].lstrip(WHITESPACE)
+            if not rest.startswith("<"):
+                raise SipParseError("a display name without an address in angle brackets")
+            return _bracketed(name, rest)
+        before, bracket, after = text.partition("<")
+        # A quote before the bracket: it belongs to a parameter such as +sip.instance="<urn:…>".
+        if bracket and '"' not in before:
+            return _bracketed(before.strip(WHITESPACE), bracket + after)
+        # Without brackets, parameters are the header's and not the URI's (RFC 3261 20.10).
+        address, semicolon, parameters = text.partition(";")
+        return NameAddr(Uri.parse(address), "", parse_parameters(semicolon + parameters))
+
+    @classmethod
+    def parse_list(cls, text: str) -> list[NameAddr]:
+        """Read a comma-separated list of addresses."""
+        return [cls.parse(element) for element in split_list(text)]
+
+    def __str__(self) -> str:
+        name = f"{quote(self.display_name)} " if self.display_name else ""
+        return f"{name}<{self.uri}>{format_parameters(self.parameters)}"
+
+    @property
+    def tag(self) -> str | None:
+        """The tag, None if there is none."""
+        return find_parameter(self.parameters, "tag") or None
+
+    def with_tag(self, tag: str | None) -> NameAddr:
+        """Return the address with this tag in place of any other; None takes it away."""
+        if tag is None:
+            return replace(self, parameters=drop_parameter(self.parameters, "tag"))
+        return self.with_parameter("tag", tag)
+
+    def parameter(self, name: str) -> str | None:
+        """Return a header parameter as plain text; "" for a flag, None if it is not there."""
+        return find_parameter(self.parameters, name)
+
+    def with_parameter(self, name: str, value: str | None) -> NameAddr:
+        """Return the address with a header parameter set; `value` as on the wire."""
+        return replace(self, parameters=replace_parameter(self.parameters, name, value))
+
+
+def _bracketed(name: str, text: str) -> NameAddr:
+    uri, bracket, parameters = text[1:].partition(">")
+    if not bracket:
+        raise SipParseError("an angle bracket without an end")
+    if "\r" in name or "\n" in name or "\0" in name:
+        raise SipParseError("a CR, LF or NUL in a display name")
+    return NameAddr(Uri.parse(uri), name, parse_parameters(parameters))

@@ -1,0 +1,109 @@
+"""Via (RFC 3261 20.42, RFC 3581): by which hop a request came, and the way back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.grammar import (
+    Parameters,
+    check_parameters,
+    find_parameter,
+    format_parameters,
+    is_token,
+    parse_parameters,
+    replace_parameter,
+    split_list,
+)
+from telephony.sip.uri import is_host, join_host_port, parse_host_port
+
+MAGIC_COOKIE: Final = "z9hG4bK"
+"""A branch that begins with it is unique as RFC 3261 17.2.3 wants it."""
+
+_VIA: Final = re.compile(
+    r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([^\s/;,]+)[ \t]+([^\s;,]+)(?:[ \t]*(:)[ \t]*([0-9]+))?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One hop.
+
+    Attributes:
+        transport: UDP, TCP, TLS, … in capitals.
+        host: as the sender gave it, an IPv6 address without its brackets.
+        port: None if it is not given.
+        parameters: values as on the wire.
+    """
+
+    transport: str
+    host: str
+    port: int | None = None
+    parameters: Parameters = ()
+
+    def __post_init__(self) -> None:
+        if not is_token(self.transport) or self.transport != self.transport.upper():
+            raise ProtocolError("a Via's transport is wrong")
+        if not is_host(self.host) or (self.port is not None and not 0 <= self.port <= 65535):
+            raise ProtocolError("a Via's host or port is wrong")
+        check_parameters(self.parameters)
+
+    @classmethod
+    def parse(cls, text: str) -> Via:
+        """Read one hop; raise SipParseError if it is none."""
+        text = text.strip(" \t")
+        found = _VIA.match(text)
+        if found is None:
+            raise SipParseError("not a Via")
+        transport, sent_by, colon, digits = found.groups()
+        host, port = parse_host_port(f"{sent_by}:{digits}" if colon else sent_by)
+        parameters = parse_parameters(text[found.end() :])
+        try:
+            return cls(transport.upper(), host, port, parameters)
+        except ProtocolError as error:
+            raise SipParseError(str(error)) from None
+
+    @classmethod
+    def parse_list(cls, text: str) -> list[Via]:
+        """Read a comma-separated list of hops, the nearest first."""
+        return [cls.parse(element) for element in split_list(text)]
+
+    def __str__(self) -> str:
+        sent_by = join_host_port(self.host, self.port)
+        return f"SIP/2.0/{self.transport} {sent_by}{format_parameters(self.parameters)}"
+
+    @property
+    def branch(self) -> str | None:
+        """The transaction's branch, None if there is none."""
+        return self.parameter("branch") or None
+
+    @property
+    def received(self) -> str | None:
+        """The address from which the request really came, without brackets."""
+        value = self.parameter("received")
+        return value.strip("[]") if value else None
+
+    @property
+    def rport(self) -> int | None:
+        """The port from which the request really came; see `wants_rport` for an empty one."""
+        value = self.parameter("rport")
+        # isdecimal() alone would let through digits of other scripts, and int() reads those.
+        if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
+            return None
+        return int(value)
+
+    @property
+    def wants_rport(self) -> bool:
+        """True if the sender asks us to answer to the port from which it sent (RFC 3581)."""
+        return self.parameter("rport") is not None
+
+    def parameter(self, name: str) -> str | None:
+        """Return a parameter as plain text; "" for a flag, None if it is not there."""
+        return find_parameter(self.parameters, name)
+
+    def with_parameter(self, name: str, value: str | None) -> Via:
+        """Return the hop with a parameter set; `value` as on the wire."""
+        return replace(self, parameters=replace_parameter(self.parameters, name, value))
