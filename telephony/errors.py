@@ -11,13 +11,6 @@ TelephonyError
 A `ParseError` never quotes what it read: messages carry telephone numbers, and errors are logged.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from telephony.sip.message import Request
-
 
 class TelephonyError(Exception):
     """Anything that this package raises on purpose."""
@@ -38,18 +31,11 @@ class ParseError(TelephonyError):
 
 
 class SipParseError(ParseError):
-    """A SIP message, header or URI cannot be read.
-
-    Attributes:
-        request: the request as far as it was read, when its Via, From, To, Call-ID and CSeq are
-            sound, so that it can be refused by a response; else None.
-    """
-
-    request: Request | None = None
+    """A SIP message, header or URI cannot be read."""
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read."""
+    """A session description cannot be read, or (status 488) holds nothing that we can do."""
 
 
 class RtpParseError(ParseError):

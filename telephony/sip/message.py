@@ -31,8 +31,12 @@ MAX_LINE: Final = 16384
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _FOLD: Final = re.compile(r"\n[ \t]+")
-_REQUEST_LINE: Final = re.compile(r"([^ \t]+)[ \t]+([^ \t]+)[ \t]+(SIP/[0-9]+\.[0-9]+)", re.I)
-_STATUS_LINE: Final = re.compile(r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.I)
+_REQUEST_LINE: Final = re.compile(
+    r"([^ \t]+)[ \t]+([^ \t]+)[ \t]+(SIP/[0-9]+\.[0-9]+)", re.IGNORECASE
+)
+_STATUS_LINE: Final = re.compile(
+    r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.IGNORECASE
+)
 _ONCE: Final = ("from", "to", "call-id", "cseq")
 
 T = TypeVar("T")
@@ -202,8 +206,7 @@ def parse_message(data: bytes) -> Request | Response:
     """Read the message in a datagram; bytes after its body are cut off.
 
     Raises:
-        SipParseError: it is no message; `status` says what to answer, and `request` is set if
-            an answer is possible.
+        SipParseError: it is no message; `status` says what to answer if an answer is possible.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)
@@ -214,11 +217,7 @@ def parse_message(data: bytes) -> Request | Response:
     lines = _unfold(_decode(data[: end.start()])).split("\n")
     message = _start(lines[0].rstrip(" \t"), _header_rows(lines))
     _require_sound(message)
-    try:
-        message.body = _cut(message.headers, data[end.end() :])
-    except SipParseError as error:
-        error.request = message if isinstance(message, Request) else None
-        raise
+    message.body = _cut(message.headers, data[end.end() :])
     message.headers.remove("Content-Length")
     return message
 
@@ -245,9 +244,9 @@ def respond(
     if 100 < status < 300:
         for value in request.headers.get_all("Record-Route"):
             kept.add("Record-Route", value)
-    to: object = request.headers.get("To") or ""
+    to = request.headers.get("To") or ""
     if to_tag is not None and request.to.tag is None:
-        to = request.to.with_tag(to_tag)
+        to = str(request.to.with_tag(to_tag))
     kept.add("From", request.headers.get("From") or "")
     kept.add("To", to)
     kept.add("Call-ID", request.call_id)

@@ -27,13 +27,13 @@ class NameAddr:
     """A URI with a display name and the header's own parameters.
 
     Attributes:
-        uri: the address.
         display_name: plain text without quotes; "" if there is none.
+        uri: the address.
         parameters: the header's, not the URI's; values as on the wire, quotes included.
     """
 
+    display_name: str
     uri: Uri
-    display_name: str = ""
     parameters: Parameters = ()
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class NameAddr:
             return _bracketed(before.strip(WHITESPACE), bracket + after)
         # Without brackets, parameters are the header's and not the URI's (RFC 3261 20.10).
         address, semicolon, parameters = text.partition(";")
-        return NameAddr(Uri.parse(address), "", parse_parameters(semicolon + parameters))
+        return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
 
     @classmethod
     def parse_list(cls, text: str) -> list[NameAddr]:
@@ -94,4 +94,4 @@ def _bracketed(name: str, text: str) -> NameAddr:
         raise SipParseError("an angle bracket without an end")
     if "\r" in name or "\n" in name or "\0" in name:
         raise SipParseError("a CR, LF or NUL in a display name")
-    return NameAddr(Uri.parse(uri), name, parse_parameters(parameters))
+    return NameAddr(name, Uri.parse(uri), parse_parameters(parameters))

@@ -237,41 +237,48 @@ def _lenient(text: str, allowed: re.Pattern[str]) -> str:
         return text
     if "\r" in text or "\n" in text or "\0" in text:
         raise SipParseError("a CR, LF or NUL in a URI")
-    escaped = percent_quote(_STRAY_PERCENT.sub("%25", text), safe="-_.!~*'()%")
-    return escaped
+    return percent_quote(_STRAY_PERCENT.sub("%25", text), safe="-_.!~*'()%")
 
 
 def _problem(uri: Uri) -> str | None:
-    if _SCHEME.fullmatch(uri.scheme) is None or not uri.scheme.islower():
+    if _SCHEME.fullmatch(uri.scheme) is None or uri.scheme != uri.scheme.lower():
         return "a URI's scheme is wrong"
-    if uri.scheme not in SIP_SCHEMES:
-        return _problem_without_host(uri)
-    if uri.user is not None and _USER.fullmatch(uri.user) is None:
-        return "a URI's user part has characters that must be escaped"
-    if uri.password is not None and (uri.user is None or _PASSWORD.fullmatch(uri.password) is None):
-        return "a URI's password has characters that must be escaped"
-    if not is_host(uri.host):
-        return "a URI's host is wrong"
-    if uri.port is not None and not 0 <= uri.port <= 65535:
-        return "a URI's port is out of range"
-    if uri.parameters and not _parameters_are_sound(uri.parameters):
+    if uri.scheme in SIP_SCHEMES:
+        return _problem_of_sip(uri)
+    if uri.host or uri.port is not None or uri.password is not None or uri.headers:
+        return "only sip and sips URIs have a host, a port, a password or headers"
+    return _problem_of_tel(uri) if uri.scheme == "tel" else _problem_of_other(uri)
+
+
+def _problem_of_sip(uri: Uri) -> str | None:
+    if not is_host(uri.host) or (uri.port is not None and not 0 <= uri.port <= 65535):
+        return "a URI's host or port is wrong"
+    sound = (
+        (uri.user is None or _USER.fullmatch(uri.user) is not None)
+        and (
+            uri.password is None
+            or (uri.user is not None and _PASSWORD.fullmatch(uri.password) is not None)
+        )
+        and _parameters_are_sound(uri.parameters)
+        and all(
+            name and _HEADER.fullmatch(name) and _HEADER.fullmatch(value)
+            for name, value in uri.headers
+        )
+    )
+    return None if sound else "a URI has characters that must be escaped"
+
+
+def _problem_of_tel(uri: Uri) -> str | None:
+    number = uri.user or ""
+    if ";" in number or "?" in number or _USER.fullmatch(number) is None:
+        return "a tel URI's number is wrong"
+    if not _parameters_are_sound(uri.parameters):
         return "a URI's parameter has characters that must be escaped"
-    for name, value in uri.headers:
-        if not name or _HEADER.fullmatch(name) is None or _HEADER.fullmatch(value) is None:
-            return "a URI's header has characters that must be escaped"
     return None
 
 
-def _problem_without_host(uri: Uri) -> str | None:
-    if uri.host or uri.port is not None or uri.password is not None or uri.headers:
-        return "only sip and sips URIs have a host, a port, a password or headers"
-    if uri.scheme == "tel":
-        number = uri.user or ""
-        if ";" in number or "?" in number or _USER.fullmatch(number) is None:
-            return "a tel URI's number is wrong"
-        if not _parameters_are_sound(uri.parameters):
-            return "a URI's parameter has characters that must be escaped"
-    elif uri.parameters or _OPAQUE.fullmatch(uri.user or "") is None:
+def _problem_of_other(uri: Uri) -> str | None:
+    if uri.parameters or _OPAQUE.fullmatch(uri.user or "") is None:
         return "a URI has characters that must be escaped"
     return None
 
