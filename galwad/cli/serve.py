@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from galwad import supervise
-from galwad.cli.logs import configure
 from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.logs import configure
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 

@@ -1,0 +1,32 @@
+// Requests to the desk. A refusal is an `ApiError` with the HTTP status; 0: no connection.
+
+const BASE = "/api/v1";
+
+export class ApiError extends Error {
+  constructor(status) {
+    super(`status ${status}`);
+    this.status = status;
+  }
+}
+
+/** One request; its JSON answer, or null where there is none. */
+export async function ask(method, path, body) {
+  let response;
+  try {
+    response = await fetch(BASE + path, {
+      method,
+      cache: "no-store",
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new ApiError(0);
+  }
+  if (!response.ok) throw new ApiError(response.status);
+  return response.status === 204 ? null : response.json();
+}
+
+/** The path of a call's part. */
+export function callPath(callId, part) {
+  return `/calls/${encodeURIComponent(callId)}/${part}`;
+}

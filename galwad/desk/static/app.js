@@ -1,0 +1,215 @@
+// The advisor's page: signs in, follows the desk's events, and keeps one card for each call.
+// It decides nothing: every state shown is the desk's, and the desk has it from the switch.
+
+import { ApiError, ask } from "./api.js";
+import { CallCard } from "./card.js";
+import { el, reveal, say } from "./dom.js";
+import * as i18n from "./i18n.js";
+import { Overview } from "./overview.js";
+import { PAUSE_KEY } from "./recording.js";
+import { signIn } from "./signin.js";
+import { Stream } from "./stream.js";
+
+const main = document.getElementById("main");
+const who = document.getElementById("who");
+const link = document.getElementById("link");
+const lost = document.getElementById("lost");
+const alarms = document.getElementById("alarms");
+const signOut = document.getElementById("sign-out");
+
+const calls = new Map(); // call id → pop
+const cards = new Map(); // call id → CallCard
+let me = null;
+let stream = null;
+let overview = null;
+let idle = null;
+let list = null;
+let connected = false;
+let switchUp = true;
+let skew = 0; // the desk's clock minus ours, seconds
+
+const now = () => Date.now() / 1000 + skew;
+const known = () => connected && switchUp;
+
+/** Speak through the status region, which never takes the focus. */
+function announce(key, values) {
+  const status = document.getElementById("status");
+  status.replaceChildren(el("span", {}));
+  say(status.firstChild, key, values);
+}
+
+function showSignIn(note) {
+  stream?.close();
+  stream = null;
+  me = null;
+  calls.clear();
+  cards.clear();
+  alarms.replaceChildren();
+  for (const part of [link, lost, alarms, signOut]) reveal(part, false);
+  who.textContent = "";
+  main.replaceChildren(signIn(start, note));
+  main.querySelector("input").focus();
+}
+
+function start(signedIn) {
+  me = signedIn;
+  who.textContent = me.user;
+  reveal(signOut, true);
+  reveal(link, true);
+  if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
+  overview = me.role === "advisor" ? null : new Overview();
+  idle = el("div", { class: "idle card" }, el("p", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
+  list = el("div", { class: "calls" });
+  main.replaceChildren(list, idle, ...(overview ? [overview.box] : []));
+  stream = new Stream({
+    event: receive,
+    up: () => setConnected(true),
+    down: () => setConnected(false),
+    refused: () => showSignIn("signin.expired"),
+  });
+  setConnected(false, { first: true });
+  stream.run();
+}
+
+function setConnected(up, { first = false } = {}) {
+  const changed = connected !== up;
+  connected = up;
+  showLink(first);
+  if (changed) render();
+}
+
+function showLink(first = false) {
+  const state = !connected ? (first ? "connecting" : "lost") : switchUp ? "live" : "noswitch";
+  link.dataset.state = state;
+  say(link, `link.${state}`);
+  const broken = state === "lost" || state === "noswitch";
+  if (broken) say(lost, `${state === "lost" ? "lost" : "noswitch"}.banner`);
+  reveal(lost, broken);
+}
+
+function receive(type, data) {
+  if (type === "snapshot") {
+    skew = data.now - Date.now() / 1000;
+    switchUp = data.switch !== false;
+    calls.clear();
+    for (const pop of data.calls) calls.set(pop.call_id, pop);
+    showLink();
+  } else if (type === "call") {
+    calls.set(data.call_id, data);
+  } else if (type === "closed") {
+    calls.delete(data.call_id);
+  } else if (type === "alarm") {
+    raise(data);
+    return;
+  }
+  render();
+}
+
+function render() {
+  if (!list) return;
+  const mine = [...calls.values()].filter((pop) => pop.mine);
+  for (const [id, card] of cards) {
+    if (!calls.get(id)?.mine) {
+      card.box.remove();
+      cards.delete(id);
+    }
+  }
+  for (const pop of mine) {
+    let card = cards.get(pop.call_id);
+    if (!card) {
+      card = new CallCard(pop, { announce, replace, dismiss });
+      cards.set(pop.call_id, card);
+      list.append(card.box);
+      i18n.translate(card.box);
+    }
+    card.update(pop, known(), now());
+  }
+  reveal(idle, mine.length === 0);
+  overview?.update([...calls.values()], known(), now());
+}
+
+function replace(pop) {
+  calls.set(pop.call_id, pop);
+  render();
+}
+
+function dismiss(callId) {
+  calls.delete(callId);
+  render();
+  main.focus();
+}
+
+/** Alarms stay until somebody closes them. */
+function raise(alarm) {
+  if (alarm.kind === "switch.lost" || alarm.kind === "switch.back") {
+    switchUp = alarm.kind === "switch.back";
+    showLink();
+    render();
+    return;
+  }
+  const text = el("span", {});
+  const key = `alarm.${alarm.kind}`;
+  say(text, i18n.has(key) ? key : "alarm.other", { kind: alarm.kind, line: calls.get(alarm.call_id)?.line ?? "" });
+  const box = el("div", { class: "banner alarm" }, text);
+  const close = () => {
+    box.remove();
+    reveal(alarms, alarms.childElementCount > 0);
+  };
+  box.append(el("button", { type: "button", class: "quiet", t: "alarm.close", on: { click: close } }));
+  alarms.append(box);
+  reveal(alarms, true);
+  announce(text.dataset.t, JSON.parse(text.dataset.tValues));
+}
+
+/** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */
+function onKey(event) {
+  if (event.key !== PAUSE_KEY || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  const live = [...cards.values()].filter(({ pop }) => pop.state === "answered" || pop.state === "held");
+  if (!live.length) return;
+  event.preventDefault();
+  for (const card of live) {
+    if (event.shiftKey) card.recording.resume();
+    else card.recording.pause();
+  }
+}
+
+async function choose(chosen) {
+  await i18n.use(chosen);
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.language === chosen));
+  }
+  if (me) render();
+}
+
+async function leave() {
+  try {
+    await ask("POST", "/logout", {});
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+  showSignIn();
+}
+
+async function begin() {
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.addEventListener("click", () => {
+      i18n.remember(button.dataset.language);
+      choose(button.dataset.language);
+    });
+  }
+  signOut.addEventListener("click", leave);
+  document.addEventListener("keydown", onKey);
+  setInterval(() => {
+    for (const card of cards.values()) card.tick(now());
+    overview?.update([...calls.values()], known(), now());
+  }, 1000);
+  await choose(i18n.preferred());
+  try {
+    start(await ask("GET", "/me"));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    showSignIn();
+  }
+}
+
+begin();

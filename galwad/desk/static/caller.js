@@ -1,0 +1,136 @@
+// Who is calling: looking up, a name, a choice of several, or why there is none; then the
+// question that must be answered before the desk hands out anything more.
+
+import { ApiError, ask, callPath } from "./api.js";
+import { el, reveal, say, show } from "./dom.js";
+import { has } from "./i18n.js";
+
+const OUTCOMES = ["confirmed", "volunteered", "not_them"];
+
+export class CallerPanel {
+  constructor(callId, replace) {
+    this.callId = callId;
+    this.replace = replace; // takes the pop that the desk answers
+    this.number = el("p", { class: "number" });
+    this.status = el("p", { class: "lookup" });
+    this.people = el("div", { class: "people" });
+    this.question = el("p", { class: "question", id: `question-${callId}` });
+    this.answers = OUTCOMES.map((outcome) => this.answer(outcome));
+    this.step = el(
+      "div",
+      { class: "confirm", role: "group", "aria-labelledby": this.question.id },
+      this.question,
+      el("div", { class: "buttons" }, ...this.answers),
+    );
+    this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
+    this.details = el("dl", { class: "details" });
+    this.box = el(
+      "section",
+      { class: "caller", "data-t-label": "caller.label" },
+      this.number,
+      this.status,
+      this.people,
+      this.step,
+      this.trouble,
+      this.details,
+    );
+  }
+
+  answer(outcome) {
+    const kind = outcome === "confirmed" ? "primary" : "";
+    const listener = { click: () => this.confirm(outcome) };
+    return el("button", { type: "button", class: kind, "data-outcome": outcome, t: `confirm.${outcome}`, on: listener });
+  }
+
+  update(pop) {
+    const caller = pop.caller;
+    this.box.dataset.status = caller.status;
+    show(this.number, caller.number_display ?? "");
+    reveal(this.number, Boolean(caller.number_display));
+    const named = caller.status === "found" || caller.status === "several";
+    reveal(this.status, !named || caller.status === "several");
+    say(this.status, `caller.${caller.status}`, { count: caller.candidates.length });
+    this.listPeople(caller);
+    this.ask(pop, named);
+    this.listDetails(caller);
+  }
+
+  /** Candidates are made anew only when they change: a choice being made is never disturbed. */
+  listPeople(caller) {
+    const confirmed = caller.confirmed && caller.chosen;
+    const people = caller.candidates.filter((one) => !confirmed || one.person_id === caller.chosen);
+    const key = JSON.stringify([people, caller.status, Boolean(confirmed)]);
+    if (key !== this.peopleKey) {
+      this.peopleKey = key;
+      const choose = caller.status === "several" && !confirmed;
+      this.chosen = choose ? caller.chosen : (people[0]?.person_id ?? null);
+      this.people.setAttribute("role", choose ? "radiogroup" : "group");
+      this.people.replaceChildren(...people.map((one) => this.person(one, choose)));
+    }
+  }
+
+  person(one, choose) {
+    const name = el(choose ? "span" : "h2", { class: "name", raw: one.name });
+    const badges = el("span", { class: "badges" });
+    if (has(`language.prefers.${one.language}`)) {
+      badges.append(el("span", { class: "badge language", t: `language.prefers.${one.language}` }));
+    }
+    if (one.kind !== "person") badges.append(el("span", { class: "badge", t: `kind.${one.kind}` }));
+    if (one.main_line) badges.append(el("span", { class: "badge", t: "kind.main_line" }));
+    if (one.shared_warning) badges.append(el("span", { class: "badge shared", t: "caller.shared" }));
+    if (!choose) return el("div", { class: "person" }, name, badges);
+    const radio = el("input", {
+      type: "radio",
+      name: `person-${this.callId}`,
+      value: one.person_id,
+      on: { change: () => this.choose(one.person_id) },
+    });
+    radio.checked = one.person_id === this.chosen;
+    return el("label", { class: "person choice" }, radio, name, badges);
+  }
+
+  choose(personId) {
+    this.chosen = personId;
+    this.enable();
+  }
+
+  /** Only "not who we thought" can be said of several people of whom none is chosen. */
+  enable() {
+    for (const button of this.answers) {
+      button.disabled = this.chosen === null && button.dataset.outcome !== "not_them";
+    }
+  }
+
+  ask(pop, named) {
+    const { confirmed, outcome } = pop.caller;
+    const answered = pop.state !== "ringing";
+    reveal(this.step, pop.mine && named && answered && !confirmed);
+    const key = outcome === "not_them" ? "confirm.again" : "confirm.question";
+    say(this.question, key);
+    this.enable();
+  }
+
+  listDetails(caller) {
+    const key = JSON.stringify(caller.details);
+    reveal(this.details, Object.keys(caller.details).length > 0);
+    if (key === this.detailsKey) return;
+    this.detailsKey = key;
+    this.details.replaceChildren(
+      ...Object.entries(caller.details).flatMap(([name, value]) => [
+        has(`detail.${name}`) ? el("dt", { t: `detail.${name}` }) : el("dt", { raw: name }),
+        el("dd", { raw: value }),
+      ]),
+    );
+  }
+
+  async confirm(outcome) {
+    try {
+      this.replace(await ask("POST", callPath(this.callId, "confirm"), { outcome, person_id: this.chosen }));
+      reveal(this.trouble, false);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      say(this.trouble, "error.notsent");
+      reveal(this.trouble, true);
+    }
+  }
+}

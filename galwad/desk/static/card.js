@@ -1,0 +1,63 @@
+// One call of mine: what the desk knows of it, top to bottom in the order an advisor needs it.
+
+import { CallerPanel } from "./caller.js";
+import { ContactNote } from "./contact.js";
+import { clock, el, reveal, say, show } from "./dom.js";
+import { Recording } from "./recording.js";
+
+export class CallCard {
+  /** `replace(pop)` stores a newer pop; `dismiss(callId)` takes the card away. */
+  constructor(pop, { announce, replace, dismiss }) {
+    this.announce = announce;
+    this.line = el("h1", { class: "line-name" });
+    this.state = el("span", { class: "call-state" });
+    this.time = el("span", { class: "call-time" });
+    this.recording = new Recording(pop.call_id, announce);
+    this.caller = new CallerPanel(pop.call_id, replace);
+    this.contact = new ContactNote(pop.call_id);
+    this.done = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => dismiss(pop.call_id) } });
+    this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
+    const head = el("header", {}, this.line, el("p", { class: "call-meta" }, this.state, this.time));
+    this.box = el(
+      "article",
+      { class: "card call", "data-call": pop.call_id },
+      head,
+      this.recording.box,
+      this.caller.box,
+      this.contact.box,
+      el("footer", {}, this.kept, this.done),
+    );
+  }
+
+  update(pop, known, now) {
+    const before = this.pop;
+    this.pop = pop;
+    this.box.dataset.state = pop.state;
+    show(this.line, pop.line);
+    say(this.state, `state.${pop.state}`);
+    this.recording.update(pop, known, now);
+    this.caller.update(pop);
+    const over = pop.state === "wrapup" || pop.state === "ended";
+    reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
+    this.contact.update(pop);
+    reveal(this.done, over);
+    reveal(this.kept, Boolean(pop.recording_link));
+    show(this.kept.lastChild, pop.call_id);
+    this.tell(before, pop);
+    this.tick(now);
+  }
+
+  /** Speak what a sighted advisor would notice by themselves. */
+  tell(before, pop) {
+    if (!before && pop.state === "ringing") this.announce("say.ringing", { line: pop.line });
+    if (before?.caller.status === pop.caller.status) return;
+    if (pop.caller.status === "found") this.announce("say.found", { name: pop.caller.candidates[0]?.name ?? "" });
+    else if (before) this.announce(`caller.${pop.caller.status}`, { count: pop.caller.candidates.length });
+  }
+
+  tick(now) {
+    const over = this.pop.state === "wrapup" || this.pop.state === "ended";
+    show(this.time, over ? "" : clock(now - this.pop.since));
+    this.recording.tick(now);
+  }
+}

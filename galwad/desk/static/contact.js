@@ -1,0 +1,103 @@
+// The contact note: why they called, in which language, what came of it, and who it was for.
+
+import { ApiError, ask, callPath } from "./api.js";
+import { el, reveal, say } from "./dom.js";
+import { language } from "./i18n.js";
+
+const CALLER_TYPES = ["self", "representative", "family", "councillor", "officer", "organisation"];
+
+export class ContactNote {
+  constructor(callId) {
+    this.callId = callId;
+    this.purpose = this.input("purpose", { required: true, maxlength: 200, autocomplete: "off" });
+    this.language = this.select("language", ["en", "cy"]);
+    this.language.value = language();
+    this.outcome = this.input("outcome", { maxlength: 200, autocomplete: "off" });
+    this.callerType = this.select("caller_type", CALLER_TYPES);
+    this.callerType.addEventListener("change", () => this.showBehalf());
+    this.behalf = this.input("on_behalf_of", { maxlength: 200, autocomplete: "off" });
+    this.authority = this.input("authority", { maxlength: 200, autocomplete: "off" });
+    this.notes = el("textarea", { id: this.id("notes"), rows: 3, maxlength: 4000 });
+    this.others = el("div", { class: "pair" }, this.field("on_behalf_of", this.behalf), this.field("authority", this.authority));
+    this.saved = el("p", { class: "saved", role: "status" });
+    this.form = el(
+      "form",
+      { class: "contact", on: { submit: (event) => this.save(event), input: () => this.dirty() } },
+      el("h3", { t: "contact.title" }),
+      this.field("purpose", this.purpose),
+      el("div", { class: "pair" }, this.field("language", this.language), this.field("caller_type", this.callerType)),
+      this.others,
+      this.field("outcome", this.outcome),
+      this.field("notes", this.notes),
+      el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", t: "contact.save" }), this.saved),
+    );
+    this.box = this.form;
+    this.showBehalf();
+  }
+
+  id(name) {
+    return `${name}-${this.callId}`;
+  }
+
+  input(name, attributes) {
+    return el("input", { type: "text", id: this.id(name), ...attributes });
+  }
+
+  select(name, values) {
+    const options = values.map((value) => el("option", { value, t: `${name}.${value}` }));
+    return el("select", { id: this.id(name) }, ...options);
+  }
+
+  field(name, control) {
+    return el("div", { class: "field" }, el("label", { for: control.id, t: `contact.${name}` }), control);
+  }
+
+  /** Someone who calls for another says for whom, and on what authority. */
+  showBehalf() {
+    const needed = this.callerType.value !== "self";
+    reveal(this.others, needed);
+    this.behalf.required = needed;
+    this.authority.required = needed;
+  }
+
+  /** A note saved elsewhere, or before a reload, fills the form unless somebody is at it. */
+  update(pop) {
+    if (!pop.contact || this.touched) return;
+    this.purpose.value = pop.contact.purpose;
+    this.language.value = pop.contact.language;
+    this.outcome.value = pop.contact.outcome;
+    this.callerType.value = pop.contact.caller_type;
+    this.behalf.value = pop.contact.on_behalf_of;
+    this.authority.value = pop.contact.authority;
+    this.notes.value = pop.contact.notes;
+    this.showBehalf();
+    say(this.saved, "contact.saved");
+  }
+
+  dirty() {
+    this.touched = true;
+    say(this.saved, "contact.unsaved");
+  }
+
+  async save(event) {
+    event.preventDefault();
+    const mine = this.callerType.value === "self";
+    const note = {
+      purpose: this.purpose.value,
+      language: this.language.value,
+      outcome: this.outcome.value,
+      caller_type: this.callerType.value,
+      on_behalf_of: mine ? "" : this.behalf.value,
+      authority: mine ? "" : this.authority.value,
+      notes: this.notes.value,
+    };
+    try {
+      await ask("PUT", callPath(this.callId, "contact"), note);
+      this.touched = false;
+      say(this.saved, "contact.saved");
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      say(this.saved, error.status === 422 ? "contact.refused" : "error.notsent");
+    }
+  }
+}

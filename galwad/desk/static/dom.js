@@ -1,0 +1,54 @@
+// Building and changing elements. Texts come from the locale by key (`t`), or are data (`raw`).
+
+import { t } from "./i18n.js";
+
+/** Make an element: attributes, `t` (a locale key), `raw` (data as text), `on` (listeners). */
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "on") {
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    } else if (name === "t") {
+      say(node, value);
+    } else if (name === "raw") {
+      show(node, value);
+    } else if (value === true) {
+      node.setAttribute(name, "");
+    } else if (value !== false && value !== null && value !== undefined) {
+      node.setAttribute(name, value);
+    }
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** Show a text of the locale; it follows a change of language. */
+export function say(node, key, values = {}) {
+  node.dataset.t = key;
+  node.dataset.tValues = JSON.stringify(values);
+  change(node, t(key, values));
+}
+
+/** Show data, which no locale translates. */
+export function show(node, text) {
+  node.dataset.raw = "";
+  change(node, text);
+}
+
+/** Show an element or hide it, touching the page only where that changes something. */
+export function reveal(node, visible) {
+  if (node.hidden === visible) node.hidden = !visible;
+}
+
+function change(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** `4:32`, or `1:04:32` from an hour on. */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}

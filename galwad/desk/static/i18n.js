@@ -1,0 +1,64 @@
+// The page's texts: one file a language, fetched from the desk.
+
+let texts = {};
+let current = "en";
+
+/** The language now shown. */
+export function language() {
+  return current;
+}
+
+/** The language to begin with: the last one chosen here, or what the browser prefers. */
+export function preferred() {
+  return remembered() ?? (navigator.language.startsWith("cy") ? "cy" : "en");
+}
+
+/** The language chosen on this machine before, if any. */
+export function remembered() {
+  try {
+    const kept = localStorage.getItem("galwad.language");
+    return kept === "en" || kept === "cy" ? kept : null;
+  } catch {
+    return null; // storage may be barred; the choice then lasts as long as the page
+  }
+}
+
+/** Keep the choice for the next time. */
+export function remember(chosen) {
+  try {
+    localStorage.setItem("galwad.language", chosen);
+  } catch {
+    return; // as above
+  }
+}
+
+/** Load a language and show the whole page in it. */
+export async function use(chosen) {
+  const response = await fetch(`/api/v1/strings/${chosen}`);
+  if (!response.ok) throw new Error(`strings: ${response.status}`);
+  texts = await response.json();
+  current = chosen;
+  document.documentElement.lang = chosen;
+  translate(document.body);
+}
+
+/** A text by its key, with `{name}` filled in. */
+export function t(key, values = {}) {
+  const text = texts[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+/** Whether the locale knows a key. */
+export function has(key) {
+  return key in texts;
+}
+
+/** Say again, in the language now shown, everything below `root`. */
+export function translate(root) {
+  for (const node of root.querySelectorAll("[data-t]")) {
+    node.textContent = t(node.dataset.t, JSON.parse(node.dataset.tValues ?? "{}"));
+  }
+  for (const node of root.querySelectorAll("[data-t-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.tLabel));
+  }
+}

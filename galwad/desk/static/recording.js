@@ -1,0 +1,106 @@
+// The recording indicator and its two buttons. It shows what the writer itself reports, and
+// "unknown" for as long as that cannot be heard. Shape and text say it; colour only helps.
+
+import { ApiError, ask, callPath } from "./api.js";
+import { clock, el, reveal, say, show } from "./dom.js";
+
+export const PAUSE_KEY = "F8";
+const FORGOTTEN_S = 180;
+
+/** Whether a pause has lasted so long that somebody should look. */
+export function forgotten(pop, now) {
+  return pop.recording === "paused" && now - pop.recording_since >= FORGOTTEN_S;
+}
+
+/** What to show as the state of a pop's recording. */
+export function shownState(pop, known) {
+  return known ? pop.recording : "unknown";
+}
+
+export class Recording {
+  constructor(callId, announce) {
+    this.callId = callId;
+    this.announce = announce;
+    this.word = el("strong", { class: "word" });
+    this.time = el("span", { class: "time" });
+    this.meaning = el("span", { class: "meaning" });
+    this.warning = el("p", { class: "warning", hidden: true });
+    this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
+    this.pauseButton = this.button("pause", PAUSE_KEY, () => this.pause());
+    this.resumeButton = this.button("resume", `Shift+${PAUSE_KEY}`, () => this.resume());
+    this.box = el(
+      "section",
+      { class: "recording", "data-t-label": "rec.label" },
+      el("span", { class: "shape", "aria-hidden": "true" }),
+      el("div", { class: "says" }, el("p", { class: "line" }, this.word, this.time), this.meaning),
+      el("div", { class: "buttons" }, this.pauseButton, this.resumeButton),
+      this.warning,
+      this.trouble,
+    );
+  }
+
+  button(name, key, act) {
+    return el(
+      "button",
+      { type: "button", class: name, "aria-keyshortcuts": key, on: { click: act } },
+      el("span", { t: `rec.${name}` }),
+      el("kbd", { raw: key }),
+    );
+  }
+
+  update(pop, known, now) {
+    const before = this.box.dataset.state;
+    this.pop = pop;
+    const state = shownState(pop, known);
+    this.box.dataset.state = state;
+    say(this.word, `rec.${state}`);
+    say(this.meaning, `rec.${state}.means`);
+    if (before && before !== state) this.announce(`rec.${state}.means`);
+    const live = pop.state === "answered" || pop.state === "held";
+    reveal(this.pauseButton, pop.mine && live && state !== "paused");
+    reveal(this.resumeButton, pop.mine && live && state === "paused");
+    this.tick(now);
+  }
+
+  /** The parts that change with time alone. */
+  tick(now) {
+    const state = this.box.dataset.state;
+    const timed = state === "recording" || state === "paused";
+    show(this.time, timed && this.pop.recording_since ? clock(now - this.pop.recording_since) : "");
+    const key = this.warningKey(state, now);
+    if (key && this.warning.dataset.t !== key) this.announce(key);
+    if (key) say(this.warning, key, { time: clock(now - this.pop.recording_since) });
+    else delete this.warning.dataset.t;
+    reveal(this.warning, Boolean(key));
+    this.box.classList.toggle("forgotten", key === "rec.forgotten");
+  }
+
+  warningKey(state, now) {
+    if (state === "unknown") return null;
+    if (!this.pop.durable) return state === "paused" ? "rec.undurable.paused" : "rec.undurable";
+    return forgotten(this.pop, now) ? "rec.forgotten" : null;
+  }
+
+  pause() {
+    return this.hold("PUT", "rec.pause.failed");
+  }
+
+  resume() {
+    return this.hold("DELETE", "rec.resume.failed");
+  }
+
+  /** Ask the gate; its answer comes back here and as an event. A failure is told at once. */
+  async hold(method, failure) {
+    this.box.setAttribute("aria-busy", "true");
+    try {
+      await ask(method, callPath(this.callId, "payment"), {});
+      reveal(this.trouble, false);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      say(this.trouble, failure);
+      reveal(this.trouble, true);
+    } finally {
+      this.box.removeAttribute("aria-busy");
+    }
+  }
+}
