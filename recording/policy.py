@@ -3,6 +3,10 @@
 Four independent facts: the gate is open when the call is answered, in the centre, no payment
 holder stands and the storage is good. Everything else here is how these facts are shown: a state
 for the page, and the call's length divided without remainder into segments and gaps.
+
+When several causes keep the gate shut, the gap bears the name of the first in this order: out of
+the centre, the holder that has stood longest, the storage. When the leading cause changes, one
+gap ends and the next begins at that instant, so gaps never overlap.
 """
 
 from dataclasses import dataclass
@@ -100,34 +104,112 @@ class GapEnded:
 Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """Why the gate is shut, as the gap will tell it."""
+
+    reason: GapReason
+    trigger: Trigger
+    actor: str
+
+
+_STATE_OF_GAP = {
+    GapReason.PAYMENT: RecordingState.PAUSED,
+    GapReason.TRANSFER: RecordingState.CEASED,
+    GapReason.FAULT: RecordingState.FAULT,
+}
+
+
 class Policy:
     """The gate of one call. `at` is microseconds since the spool's start, everywhere.
 
-    Each input returns what follows from it, in the order in which it must be done.
+    Each input returns what follows from it, in the order in which it must be done. An `at` that
+    lies before the latest edge between segment and gap counts as that edge: time that has been
+    accounted for is never accounted for again.
     """
+
+    def __init__(self) -> None:
+        self._answered = False
+        self._ended = False
+        self._holds: dict[str, _Cause] = {}
+        self._referral: _Cause | None = None
+        self._identity: _Cause | None = None
+        self._storage: _Cause | None = None
+        self._gap: _Cause | None = None
+        self._edge = 0
 
     @property
     def state(self) -> RecordingState:
-        raise NotImplementedError
+        """What the page shows."""
+        if self._ended:
+            return RecordingState.ENDED
+        if not self._answered:
+            return RecordingState.NOT_STARTED
+        cause = self._cause()
+        return RecordingState.RECORDING if cause is None else _STATE_OF_GAP[cause.reason]
 
     @property
     def gate_open(self) -> bool:
-        raise NotImplementedError
+        """Whether media may be stored: the four facts, and nothing else."""
+        return (
+            self._answered
+            and not self._ended
+            and self._referral is None
+            and self._identity is None
+            and not self._holds
+            and self._storage is None
+        )
 
     @property
     def holders(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        """Who holds the gate shut for a payment, longest first."""
+        return tuple(self._holds)
+
+    @property
+    def storage_good(self) -> bool:
+        """Whether what is stored reaches the disk."""
+        return self._storage is None
+
+    @property
+    def edge(self) -> int:
+        """When the present segment or gap began."""
+        return self._edge
 
     def answered(self, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The call was answered: recording starts unless something keeps it shut."""
+        if self._answered or self._ended:
+            return ()
+        self._answered = True
+        self._edge = at
+        cause = self._gap = self._cause()
+        if cause is None:
+            return (NewSegment(at), Open(at))
+        return (_started(cause, at),)
 
     def hold(
-        self, holder: str, trigger: Trigger, actor: str, at: int, *, erase_to: int | None = None
+        self,
+        holder: str,
+        trigger: Trigger,
+        actor: str,
+        at: int,
+        *,
+        erase_to: int | None = None,
     ) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """Payment details are taken: `holder` shuts the gate. Repeating it changes nothing.
+
+        `erase_to` is how far back the recording can be, and shall be, made unreadable; never
+        further than the present segment. What is erased becomes a gap of its own.
+        """
+        if self._ended or holder in self._holds:
+            return ()
+        self._holds[holder] = _Cause(GapReason.PAYMENT, trigger, actor)
+        return self._settle(at, erase_to=erase_to)
 
     def release(self, holder: str, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """`holder` lets go. An unknown holder changes nothing."""
+        if self._ended or self._holds.pop(holder, None) is None:
+            return ()
+        return self._settle(at)
 
     def referred(
         self,
@@ -137,25 +219,116 @@ class Policy:
         *,
         trigger: Trigger = Trigger.REFER,
     ) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The advisor's side sent the call on. Within the centre, a new segment begins."""
+        if self._ended:
+            return ()
+        if destination is not DestinationClass.CENTRE:
+            self._referral = _left_for(destination, trigger, actor)
+            return self._settle(at)
+        if not self.gate_open:
+            return ()
+        return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The transfer came to nothing: the call is back where it was."""
+        if self._ended or self._referral is None:
+            return ()
+        self._referral = None
+        return self._settle(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The call is in the centre again, whatever took it away."""
+        if self._ended or (self._referral is None and self._identity is None):
+            return ()
+        self._referral = self._identity = None
+        return self._settle(at)
 
     def identity_changed(self, actor: str, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The far end became someone else: shut until `identity_classed` says who."""
+        if self._ended or self._identity is not None:
+            return ()
+        self._identity = _Cause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
+        return self._settle(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """Who the far end is. The centre ends what `identity_changed` began, never a referral."""
+        if self._ended or self._identity is None:
+            return ()
+        if destination is DestinationClass.CENTRE:
+            self._identity = None
+        else:
+            self._identity = _left_for(destination, Trigger.IDENTITY, self._identity.actor)
+        return self._settle(at)
 
-    def storage_fault(self, at: int, *, trigger: Trigger = Trigger.STORAGE) -> tuple[Output, ...]:
-        raise NotImplementedError
+    def storage_fault(
+        self, at: int, *, trigger: Trigger = Trigger.STORAGE, actor: str = "system"
+    ) -> tuple[Output, ...]:
+        """What is stored no longer reaches the disk. `at`: where the media was lost from."""
+        if self._ended or self._storage is not None:
+            return ()
+        self._storage = _Cause(GapReason.FAULT, trigger, actor)
+        return self._settle(at)
 
     def storage_ok(self, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The disk takes writes again."""
+        if self._ended or self._storage is None:
+            return ()
+        self._storage = None
+        return self._settle(at)
 
     def ended(self, at: int) -> tuple[Output, ...]:
-        raise NotImplementedError
+        """The call is over."""
+        if self._ended:
+            return ()
+        was_open = self.gate_open
+        self._ended = True
+        self._holds.clear()
+        at = max(at, self._edge)
+        self._edge = at
+        if was_open:
+            return (Shut(at), EraseBackTo(at))
+        return (GapEnded(at),) if self._gap is not None else ()
+
+    def _cause(self) -> _Cause | None:
+        """The leading cause that keeps the gate shut."""
+        if self._referral is not None:
+            return self._referral
+        if self._identity is not None:
+            return self._identity
+        return next(iter(self._holds.values()), self._storage)
+
+    def _settle(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
+        """Bring the open gap in line with the facts; the one place where it changes."""
+        before, cause = self._gap, self._cause()
+        if not self._answered or cause == before:
+            return ()
+        at = max(at, self._edge)
+        edge, self._edge, self._gap = self._edge, at, cause
+        if cause is None:
+            return (GapEnded(at), NewSegment(at), Open(at))
+        if before is not None:
+            return (GapEnded(at), _started(cause, at))
+        back_to = at if erase_to is None else min(at, max(erase_to, edge))
+        if back_to == at:
+            return (Shut(at), EraseBackTo(at), _started(cause, at))
+        erased = _Cause(GapReason.ERASED, cause.trigger, cause.actor)
+        return (
+            Shut(at),
+            EraseBackTo(back_to),
+            _started(erased, back_to),
+            GapEnded(at),
+            _started(cause, at),
+        )
+
+    def _next_segment(self, at: int) -> tuple[Output, ...]:
+        self._edge = max(at, self._edge)
+        return (NewSegment(self._edge),)
+
+
+def _left_for(destination: DestinationClass, trigger: Trigger, actor: str) -> _Cause:
+    paying = destination is DestinationClass.PAYMENT
+    return _Cause(GapReason.PAYMENT if paying else GapReason.TRANSFER, trigger, actor)
+
+
+def _started(cause: _Cause, at: int) -> GapStarted:
+    return GapStarted(cause.reason, cause.trigger, cause.actor, at)

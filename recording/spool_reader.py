@@ -1,24 +1,96 @@
-"""Reads a spool back, whatever happened to it."""
+"""Reads a spool back, whatever happened to it.
 
+Two passes: the first collects the keys that were published and what was erased, the second gives
+the records. Memory does not grow with the file but for these keys. A frame counts when it
+authenticates under the spool key or a published key; what lies between two frames that count is
+reported as lost.
+"""
+
+import fcntl
+import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from recording.spool_records import Record, SpoolHeader
+import msgspec
+
+from recording.errors import SpoolError, SpoolKeyError
+from recording.spool_format import (
+    Frame,
+    FrameKind,
+    Release,
+    Seal,
+    Tombstone,
+    unpack_event,
+    unpack_packets,
+)
+from recording.spool_keys import key_check, keys_path, load_keys, shred_keys, unwrap_spool_key
+from recording.spool_records import EndRecord, LossReason, LostRecord, Record, SpoolHeader
+from recording.spool_scan import Scanner, find_header, frame_at
+
+_RECENT = 16
+"""A stand-in lies right before its tombstone; this many media frames are remembered."""
+_Records = Iterator[Record]
+_release = msgspec.msgpack.Decoder(Release)
+_tombstone = msgspec.msgpack.Decoder(Tombstone)
 
 
 def read_header(path: Path) -> SpoolHeader:
     """The header alone, which needs no key. Raises `SpoolHeaderError`."""
-    raise NotImplementedError
+    fd = _open(path)
+    try:
+        return find_header(fd, path.name)[0]
+    finally:
+        os.close(fd)
 
 
 def is_live(path: Path) -> bool:
     """Whether a writer holds this spool open."""
-    raise NotImplementedError
+    fd = _open(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
     """Unlink a spool that is archived, its unpublished keys overwritten first. Idempotent."""
-    raise NotImplementedError
+    if runtime_keys_folder is not None:
+        shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")
+    path.unlink(missing_ok=True)
+
+
+def read_spool(
+    path: Path,
+    *,
+    boot_key: bytes | None = None,
+    spool_key: bytes | None = None,
+    runtime_keys_folder: Path | None = None,
+) -> "SpoolReader":
+    """Open a spool for reading. Raises `SpoolHeaderError`, `SpoolKeyError`."""
+    fd = _open(path)
+    try:
+        header, identity, start, whole = find_header(fd, path.name)
+        if spool_key is None:
+            if boot_key is None:
+                raise SpoolKeyError("a boot key or the spool key is needed to read a spool")
+            spool_key = unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
+        if len(spool_key) != 32 or key_check(spool_key) != header.key_check:
+            raise SpoolKeyError("this is not the key of this spool")
+        reader = SpoolReader(fd, header, Seal(spool_key, identity), start)
+    except SpoolError:
+        os.close(fd)
+        raise
+    reader.damaged = not whole
+    if runtime_keys_folder is not None:
+        keys = load_keys(keys_path(runtime_keys_folder, header.call_id, header.life), identity)
+        reader.add_keys(dict(keys))
+    return reader
 
 
 class SpoolReader(Iterator[Record]):
@@ -29,20 +101,205 @@ class SpoolReader(Iterator[Record]):
         interrupted: no END was found (the writer died).
         truncated: the file stops inside a frame.
         damaged: something in the file was changed, if only a spare copy of the header.
+        last_us: the offset of the last thing that is known to have happened.
     """
 
-    header: SpoolHeader
-    interrupted: bool
-    truncated: bool
-    damaged: bool
+    def __init__(self, fd: int, header: SpoolHeader, seal: Seal, start: int) -> None:
+        """Use `read_spool`."""
+        self.header = header
+        self.interrupted = True
+        self.truncated = False
+        self.damaged = False
+        self.last_us = 0
+        self._fd = fd
+        self._seal = seal
+        self._start = start
+        self._end = os.fstat(fd).st_size
+        self._keys: dict[int, bytes] = {}
+        self._erased: set[int] = set()
+        self._stands_for: dict[int, tuple[int, int]] = {}
+        self._stand_ins: set[int] = set()
+        self._next_index = 1
+        self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
+        self._records = self._read()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Record:
+        return next(self._records)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. Reading to the end does it too."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+    def add_keys(self, keys: dict[int, bytes]) -> None:
+        """Keys of frames that were never published (from the runtime folder)."""
+        self._keys.update(keys)
+
+    def _read(self) -> _Records:
+        """Second pass."""
+        self._collect()
+        scanner = Scanner(self._fd, self._start, self._end)
+        for frame in scanner:
+            records = None if frame.index < self._next_index else self._records_of(frame)
+            if records is None:
+                scanner.reject()
+                continue
+            yield from records
+            if not self.interrupted:
+                break
+        self.damaged = self.damaged or scanner.damaged
+        if self.interrupted:
+            self.truncated = scanner.torn
+            self.damaged = self.damaged or (scanner.rubble and not scanner.torn)
+            yield from self._tail(scanner)
+        elif scanner.rubble or scanner.offset + frame.size < self._end:
+            self.damaged = True
+        self.close()
+
+    def _collect(self) -> None:
+        """First pass: published keys, tombstones, and where stand-ins lie."""
+        recent: dict[int, int] = {}
+        scanner = Scanner(self._fd, self._start, self._end)
+        for frame in scanner:
+            if frame.kind is FrameKind.MEDIA:
+                recent[frame.index] = scanner.offset
+                if len(recent) > _RECENT:
+                    del recent[next(iter(recent))]
+            elif not self._learn(frame, recent):
+                scanner.reject()
+        for index in self._erased:
+            self._keys.pop(index, None)
+
+    def _learn(self, frame: Frame, recent: dict[int, int]) -> bool:
+        plaintext = self._seal.open(frame)
+        if plaintext is None:
+            return False
+        try:
+            if frame.kind is FrameKind.RELEASE:
+                self._keys.update(_release.decode(plaintext).keys)
+            elif frame.kind is FrameKind.TOMBSTONE:
+                self._bury(_tombstone.decode(plaintext), recent)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    def _bury(self, stone: Tombstone, recent: dict[int, int]) -> None:
+        self._erased.update(stone.erased)
+        for old, new in stone.replaced:
+            if new in recent and new > old:
+                self._stands_for[old] = (new, recent[new])
+                self._stand_ins.add(new)
+
+    def _records_of(self, frame: Frame) -> _Records | None:
+        """What a frame says; None if it is none of ours."""
+        if frame.kind is FrameKind.MEDIA:
+            return self._media(frame)
+        plaintext = self._seal.open(frame)
+        if plaintext is None:
+            return None
+        if frame.kind is FrameKind.EVENT:
+            event = unpack_event(frame.from_us, plaintext)
+            return None if event is None else self._counted(frame, [event])
+        if frame.kind is FrameKind.END:
+            self.interrupted = False
+            return self._counted(frame, [EndRecord(frame.from_us)])
+        return self._counted(frame, [])
+
+    def _media(self, frame: Frame) -> _Records | None:
+        if frame.index in self._stand_ins:
+            return self._counted(frame, [], tells_time=False)
+        if frame.index in self._erased:
+            return self._counted(frame, self._instead_of(frame))
+        records = self._packets(frame)
+        if records is not None:
+            return self._counted(frame, records)
+        if frame.index in self._keys:
+            return None
+        self._keyless.append((frame.index, frame.from_us, frame.to_us))
+        return iter(())
+
+    def _packets(self, frame: Frame) -> list[Record] | None:
+        key = self._keys.get(frame.index)
+        if key is None or len(key) != 32:
+            return None
+        plaintext = self._seal.open(frame, key)
+        packets = None if plaintext is None else unpack_packets(frame.from_us, plaintext)
+        return None if packets is None else list(packets)
+
+    def _instead_of(self, frame: Frame) -> list[Record]:
+        """What stands for an erased frame: the part before the trigger, or nothing."""
+        from_us, index, kept = frame.from_us, frame.index, None
+        while kept is None and index in self._stands_for:
+            index, offset = self._stands_for[index]
+            stand_in = frame_at(self._fd, offset, self._end)
+            if stand_in is None or stand_in.index != index:
+                break
+            kept = self._packets(stand_in)
+            if kept is not None:
+                from_us = stand_in.to_us + 1
+        lost = LostRecord(frame.index, frame.index, from_us, frame.to_us, LossReason.ERASED)
+        return [*(kept or ()), lost]
+
+    def _counted(self, frame: Frame, records: list[Record], *, tells_time: bool = True) -> _Records:
+        """What is missing before `frame`, then what is in it."""
+        yield from self._missing(frame.index, frame.from_us if tells_time else None)
+        self._next_index = frame.index + 1
+        if tells_time:
+            self.last_us = max(self.last_us, frame.to_us)
+        yield from records
+
+    def _missing(self, before: int, until_us: int | None) -> _Records:
+        """Account for the indices from the last frame that counted up to `before`.
+
+        Frames without a key have shown a right CRC and no more, so their times are believed
+        only between those of the frames that count.
+        """
+        waiting = [entry for entry in self._keyless if entry[0] < before]
+        self._keyless.clear()
+        for index, first, last in waiting:
+            if index < self._next_index:
+                continue
+            from_us = max(first if until_us is None else min(first, until_us), self.last_us)
+            to_us = max(last if until_us is None else min(last, until_us), from_us)
+            if index > self._next_index:
+                yield self._hole(index, from_us)
+            self._next_index = index + 1
+            self.last_us = to_us
+            yield LostRecord(index, index, from_us, to_us, LossReason.UNRELEASED)
+        if before > self._next_index:
+            yield self._hole(before, until_us)
+
+    def _hole(self, before: int, until_us: int | None) -> LostRecord:
+        until = None if until_us is None else max(until_us, self.last_us)
+        return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
+
+    def _tail(self, scanner: Scanner) -> _Records:
+        """The end of a file without END."""
+        last = max((index for index, _, _ in self._keyless), default=self._next_index - 1)
+        yield from self._missing(last + 1, None)
+        self._next_index = max(self._next_index, last + 1)
+        if scanner.rubble:
+            why = LossReason.TRUNCATED if scanner.torn else LossReason.DAMAGED
+            yield LostRecord(self._next_index, self._next_index, self.last_us, None, why)
 
 
-def read_spool(
-    path: Path,
-    *,
-    boot_key: bytes | None = None,
-    spool_key: bytes | None = None,
-    runtime_keys_folder: Path | None = None,
-) -> SpoolReader:
-    """Open a spool for reading. Raises `SpoolHeaderError`, `SpoolKeyError`."""
-    raise NotImplementedError
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

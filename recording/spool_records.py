@@ -33,9 +33,11 @@ class SpoolHeader:
     """Unix epoch microseconds of offset 0."""
     lookback_us: int
     boot_wrapped: bytes
-    """The spool key, sealed to the boot key."""
+    """The spool key, sealed to the boot key (`spool_keys.wrap_spool_key`)."""
     recipients_wrapped: bytes
-    """The spool key, sealed to the archive's recipients (an age file); empty when there are none."""
+    """The spool key, sealed to the archive's recipients (an age file); empty without any."""
+    key_check: bytes
+    """Tells a wrong spool key from a damaged file."""
 
 
 class LossReason(StrEnum):

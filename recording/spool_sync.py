@@ -1,6 +1,16 @@
-"""One `syncfs` a second brings all open spools to the disk."""
+"""One `syncfs` a second brings all open spools to the disk.
+
+A thread of its own makes the call, which releases the interpreter lock. Linux tells an error of
+writing back once, to descriptors that were open before it happened; so the folder is opened when
+the object is made, before the first spool, and a failing round counts for every open spool.
+"""
 
 import asyncio
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,26 +21,99 @@ class SyncListener(Protocol):
     """Who wants to know whether the spools reach the disk (each open `Recorder`)."""
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """The last round failed; called on the loop, once a failing round."""
+        """The last round failed; called on the loop after each failing round."""
 
     def sync_succeeded(self) -> None:
         """A round succeeded after one that failed; called on the loop."""
 
 
-class SpoolSync:
-    """The thread that calls `syncfs`, and whom it tells."""
+def syncfs(fd: int) -> None:
+    """`syncfs(2)`: bring the file system of `fd` to the disk. Raises OSError."""
+    if _libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
-    def __init__(self, folder: Path, *, interval_s: float = 1.0) -> None:
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syncfs.argtypes = [ctypes.c_int]
+_libc.syncfs.restype = ctypes.c_int
+
+
+class SpoolSync:
+    """The thread that calls `syncfs`, and whom it tells.
+
+    Attributes:
+        rounds: how many rounds were made.
+        last_round_s: how long the last one took, in seconds.
+        error: why the last one failed, or None.
+    """
+
+    def __init__(
+        self, folder: Path, *, interval_s: float = 1.0, call: Callable[[int], None] = syncfs
+    ) -> None:
         """`folder` is opened at once: errors of writes made before are not reported."""
+        self.rounds = 0
+        self.last_round_s = 0.0
+        self.error: SpoolSyncError | None = None
+        self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._interval_s = interval_s
+        self._call = call
+        self._listeners: dict[SyncListener, None] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def attach(self, listener: SyncListener) -> None:
         """Tell `listener` from now on."""
+        self._listeners[listener] = None
 
     def detach(self, listener: SyncListener) -> None:
         """Tell `listener` no longer."""
+        self._listeners.pop(listener, None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the thread; listeners are called on `loop`."""
+        self._thread = threading.Thread(
+            target=self._run, args=(loop,), name="spool-sync", daemon=True
+        )
+        self._thread.start()
 
     def stop(self) -> None:
-        """One last round, then end the thread."""
+        """One last round, then end the thread. Blocks while it lasts."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(self._interval_s)
+            error = self._round()
+            if error is None and self.error is None:
+                continue
+            self.error = error
+            try:
+                loop.call_soon_threadsafe(self._tell, error)
+            except RuntimeError:  # the loop is closed: nobody is left to be told
+                return
+
+    def _round(self) -> SpoolSyncError | None:
+        began = time.monotonic()
+        try:
+            self._call(self._fd)
+        except OSError as error:
+            return SpoolSyncError(f"syncfs: {error.strerror}")
+        finally:
+            self.rounds += 1
+            self.last_round_s = time.monotonic() - began
+        return None
+
+    def _tell(self, error: SpoolSyncError | None) -> None:
+        for listener in list(self._listeners):
+            if error is None:
+                listener.sync_succeeded()
+            else:
+                listener.sync_failed(error)

@@ -1,10 +1,56 @@
-"""Writes the spool of one call."""
+"""Writes the spool of one call.
 
+Media gathers in an open frame in memory; about once a second the owner's `tick` seals it under a
+fresh key and hands it to the kernel, and publishes the keys of frames that are older than the
+lookback. A key is published twice, in two release records, so that no single damaged frame costs
+more than itself. What the disk refuses is dropped and never retried: the caller shows it as a gap.
+"""
+
+import contextlib
+import fcntl
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from recording.spool_records import Clock, Field
+import msgspec
+
+from recording.errors import SpoolClosedError, SpoolSyncError, SpoolWriteError
+from recording.spool_format import (
+    CRC,
+    FRAME_HEADER,
+    MAX_MEDIA,
+    End,
+    FrameKind,
+    Release,
+    Seal,
+    Tombstone,
+    pack_event,
+    pack_header,
+    pack_packets,
+    parse_frame,
+    unpack_packets,
+)
+from recording.spool_keys import KeySlots, key_check, keys_path, wrap_spool_key
+from recording.spool_records import Clock, Field, SpoolHeader
+
+_encode = msgspec.msgpack.encode
+_Packets = list[tuple[int, int, bytes]]
+_MAX_PACKETS = 20_000
+
+
+@dataclass(slots=True)
+class _Unreleased:
+    """A sealed media frame whose key is still ours to publish or to destroy."""
+
+    index: int
+    key: bytearray
+    span: tuple[int, int]
+    offset: int
+    size: int
+    published: int = 0
+    """How many release records hold the key; after the first nothing can be erased."""
 
 
 class SpoolWriter:
@@ -15,7 +61,7 @@ class SpoolWriter:
     """
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0917 - eight facts of one file; a class to carry them would say no more
         cls,
         folder: Path,
         runtime_keys_folder: Path,
@@ -26,52 +72,320 @@ class SpoolWriter:
         started: Clock,
         lookback_s: float = 5.0,
     ) -> Self:
-        """Make `folder/CALL_ID.LIFE.spool`, locked, with its header written."""
-        raise NotImplementedError
+        """Make `folder/CALL_ID.LIFE.spool`, locked, with its header written.
 
-    path: Path
+        The name appears only once the file is locked and its header whole. `recipients_wrap`
+        seals the spool key to the archive's recipients (an age file comes back).
+        """
+        spool_key, spool_id = os.urandom(32), os.urandom(16)
+        header = SpoolHeader(
+            call_id=call_id,
+            life=life,
+            spool_id=spool_id,
+            started_wall_us=int(started.wall * 1_000_000),
+            lookback_us=int(lookback_s * 1_000_000),
+            boot_wrapped=wrap_spool_key(spool_key, boot_key, spool_id),
+            recipients_wrapped=b"" if recipients_wrap is None else recipients_wrap(spool_key),
+            key_check=key_check(spool_key),
+        )
+        block, identity = pack_header(header)
+        path = folder / f"{call_id}.{life}.spool"
+        try:
+            slots = KeySlots(keys_path(runtime_keys_folder, call_id, life), identity)
+            try:
+                fd = _create_locked(path, block * 2)
+            except OSError:
+                slots.close(unlink=True)
+                raise
+        except OSError as error:
+            raise SpoolWriteError(f"cannot make {path.name}: {error.strerror or error}") from error
+        return cls(path, fd, slots, header, Seal(spool_key, identity))
+
+    def __init__(
+        self, path: Path, fd: int, slots: KeySlots, header: SpoolHeader, seal: Seal
+    ) -> None:
+        """Use `create`."""
+        self.path = path
+        self.header = header
+        self.closed = False
+        self._fd = fd
+        self._slots = slots
+        self._seal = seal
+        self._size = os.fstat(fd).st_size
+        self._index = 0
+        self._open: _Packets = []
+        self._open_bytes = 0
+        self._unreleased: list[_Unreleased] = []
+        self._released_to_us = -1
+        self._folder_synced = False
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """Keep one packet in the open frame. The hot path: no system call."""
-        raise NotImplementedError
+        """Keep one packet (a datagram, so under 64 KiB) in the open frame.
+
+        `at_us` is never negative. The hot path: no system call, unless the owner has let the
+        frame grow beyond its limit.
+        """
+        self._open.append((at_us, track, data))
+        self._open_bytes += len(data)
+        if self._open_bytes > MAX_MEDIA or len(self._open) > _MAX_PACKETS:
+            self.flush_frame()
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Seal the open frame, then append an event: what is read comes in this order."""
-        raise NotImplementedError
+        self._append(event=(kind, fields, max(0, at_us)))
 
     def flush_frame(self) -> None:
         """Seal the open frame and hand it to the kernel."""
-        raise NotImplementedError
+        if self._open:
+            self._append()
 
     def release_due(self, now_us: int) -> None:
         """Publish the keys of frames that ended `lookback` or longer before `now_us`."""
-        raise NotImplementedError
+        due = self._due(now_us)
+        if due:
+            self._write(self._release(due, now_us), published=due)
 
     def tick(self, now_us: int) -> None:
         """`flush_frame` and `release_due` in one write. To be called at least once a second."""
-        raise NotImplementedError
+        self._append(release_at=now_us)
 
     @property
     def erasable_from_us(self) -> int:
         """The earliest offset that `erase_back_to` can still reach."""
-        raise NotImplementedError
+        return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make every packet with offset >= `at_us` unreadable, as far as keys are unpublished."""
-        raise NotImplementedError
+        """Make every packet with offset >= `at_us` unreadable, as far as keys are unpublished.
+
+        Keys are destroyed first and unconditionally; only then is the disk asked to take the
+        frame that keeps what came before `at_us`, and the tombstone.
+        """
+        kept = [packet for packet in self._open if packet[0] < at_us]
+        if len(kept) != len(self._open):
+            self._open = kept
+            self._open_bytes = sum(len(data) for _, _, data in kept)
+        doomed = [f for f in self._unreleased if not f.published and f.span[1] >= at_us]
+        if not doomed:
+            return
+        saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
+        stuck = [frame for frame in doomed if not self._forget(frame)]
+        self._unreleased = [f for f in self._unreleased if f not in doomed]
+        lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
+        try:
+            blocks, sealed, replaced = self._reseal(saved)
+        except OSError as error:
+            raise SpoolWriteError(str(error), lost_from) from error
+        stone = _encode(Tombstone(at_us, [f.index for f in doomed], replaced))
+        for _ in range(2):
+            blocks.append(self._frame(FrameKind.TOMBSTONE, (max(0, at_us),) * 2, stone))
+        self._write(blocks, media=sealed, lost_from=lost_from)
+        if stuck:
+            raise SpoolWriteError(f"{self.path.name}: keys of the last seconds stay behind")
 
     def sync(self) -> None:
         """Block until what was written is on the disk (`fdatasync`). Raises `SpoolSyncError`."""
-        raise NotImplementedError
+        self.sync_job()()
 
     def sync_job(self) -> Callable[[], None]:
         """What `sync` does, to be run in a thread; safe against a `close` meanwhile."""
-        raise NotImplementedError
+        if self.closed:
+            raise SpoolClosedError(self.path.name)
+        fd = os.dup(self._fd)
+        folder = None if self._folder_synced else self.path.parent
+
+        def job() -> None:
+            try:
+                os.fdatasync(fd)
+                if folder is not None:
+                    _sync_folder(folder)
+                    self._folder_synced = True
+            except OSError as error:
+                raise SpoolSyncError(f"{self.path.name}: {error.strerror}") from error
+            finally:
+                os.close(fd)
+
+        return job
 
     def close(self, at_us: int) -> None:
         """Publish every key left, append END, unlock. Closing again does nothing."""
-        raise NotImplementedError
+        if self.closed:
+            return
+        try:
+            self._append()
+            due = self._unreleased
+            blocks = self._release(due, at_us) + self._release(due, at_us) if due else []
+            end = _encode(End(self._index))
+            blocks.append(self._frame(FrameKind.END, (max(0, at_us),) * 2, end))
+            self._write(blocks, published=due)
+        except SpoolWriteError:
+            self.abandon()
+            raise
+        for frame in self._unreleased:
+            self._forget(frame)
+        self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
         """Let go of the file as it is, without END: the recording reads as interrupted."""
-        raise NotImplementedError
+        if not self.closed:
+            self._let_go(unlink_keys=False)
+
+    def _let_go(self, *, unlink_keys: bool) -> None:
+        self.closed = True
+        self._open.clear()
+        self._slots.close(unlink=unlink_keys)
+        os.close(self._fd)
+
+    def _append(
+        self,
+        *,
+        event: tuple[str, Mapping[str, Field], int] | None = None,
+        release_at: int | None = None,
+    ) -> None:
+        """Write the open frame, an event and what is due to be published, all or nothing."""
+        blocks: list[bytes] = []
+        sealed: list[_Unreleased] = []
+        lost_from = self._open[0][0] if self._open else None
+        if self._open:
+            packets, self._open, self._open_bytes = self._open, [], 0
+            try:
+                block, frame = self._seal_media(packets, self._size)
+            except OSError as error:
+                raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
+            blocks.append(block)
+            sealed.append(frame)
+        if event is not None:
+            kind, fields, at_us = event
+            blocks.append(self._frame(FrameKind.EVENT, (at_us, at_us), pack_event(kind, fields)))
+        due = [] if release_at is None else self._due(release_at)
+        if release_at is not None and due:
+            blocks += self._release(due, release_at)
+        if blocks:
+            self._write(blocks, media=sealed, published=due, lost_from=lost_from)
+
+    def _frame(self, kind: FrameKind, span: tuple[int, int], plaintext: bytes) -> bytes:
+        self._index += 1
+        return self._seal.frame(kind, self._index, span, plaintext)
+
+    def _seal_media(self, packets: _Packets, offset: int) -> tuple[bytes, _Unreleased]:
+        """A media frame under a key of its own, which the runtime folder has before the disk."""
+        self._index += 1
+        key = bytearray(os.urandom(32))
+        span, plaintext = pack_packets(packets)
+        self._slots.put(self._index, key)
+        block = self._seal.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
+        return block, _Unreleased(self._index, key, span, offset, len(block))
+
+    def _reseal(
+        self, saved: dict[int, _Packets]
+    ) -> tuple[list[bytes], list[_Unreleased], list[tuple[int, int]]]:
+        """New frames for what is kept of erased ones, and which stands for which."""
+        blocks: list[bytes] = []
+        sealed: list[_Unreleased] = []
+        replaced: list[tuple[int, int]] = []
+        offset = self._size
+        for old, packets in saved.items():
+            if packets:
+                block, frame = self._seal_media(packets, offset)
+                offset += len(block)
+                blocks.append(block)
+                sealed.append(frame)
+                replaced.append((old, frame.index))
+        return blocks, sealed, replaced
+
+    def _packets_before(self, frame: _Unreleased, at_us: int) -> _Packets:
+        """What a sealed frame holds from before `at_us`; nothing if it cannot be read back."""
+        try:
+            data = os.pread(self._fd, frame.size, frame.offset)
+        except OSError:
+            return []
+        split = FRAME_HEADER.size, FRAME_HEADER.size + CRC.size
+        parsed = parse_frame(data[: split[0]], data[split[0] : split[1]], data[split[1] :])
+        plaintext = None if parsed is None else self._seal.open(parsed, frame.key)
+        packets = None if plaintext is None else unpack_packets(frame.span[0], plaintext)
+        return [(p.at_us, p.track, p.data) for p in packets or () if p.at_us < at_us]
+
+    def _due(self, now_us: int) -> list[_Unreleased]:
+        return [f for f in self._unreleased if f.span[1] + self.header.lookback_us <= now_us]
+
+    def _release(self, due: list[_Unreleased], at_us: int) -> list[bytes]:
+        payload = _encode(Release([(f.index, bytes(f.key)) for f in due]))
+        return [self._frame(FrameKind.RELEASE, (max(0, at_us),) * 2, payload)]
+
+    def _write(
+        self,
+        blocks: list[bytes],
+        *,
+        media: list[_Unreleased] | None = None,
+        published: list[_Unreleased] | None = None,
+        lost_from: int | None = None,
+    ) -> None:
+        """Hand `blocks` to the kernel; then, and only then, what they say is so."""
+        media = media or []
+        try:
+            self._hand_over(b"".join(blocks))
+        except SpoolWriteError as error:
+            for frame in media:
+                self._forget(frame)
+            error.lost_from_us = lost_from
+            raise
+        self._unreleased += media
+        for frame in published or ():
+            frame.published += 1
+            self._released_to_us = max(self._released_to_us, frame.span[1])
+            if frame.published == 2:
+                self._forget(frame)
+        self._unreleased = [f for f in self._unreleased if f.published < 2]
+
+    def _forget(self, frame: _Unreleased) -> bool:
+        """Destroy a key wherever it is; False if the runtime folder would not have it."""
+        frame.key[:] = bytes(len(frame.key))
+        try:
+            self._slots.forget(frame.index)
+        except OSError:
+            return False
+        return True
+
+    def _hand_over(self, data: bytes) -> None:
+        """Append all of `data` or nothing: a torn tail is cut off again, if the disk lets us."""
+        if self.closed:
+            raise SpoolClosedError(self.path.name)
+        try:
+            _write_all(self._fd, data)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # the reader skips what stays behind
+                os.ftruncate(self._fd, self._size)
+            self._size = os.fstat(self._fd).st_size
+            raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
+        self._size += len(data)
+
+
+def _create_locked(path: Path, data: bytes) -> int:
+    """A new file that appears under its name only when it is locked and holds `data`."""
+    hidden = path.with_name(f".{path.name}.new")
+    hidden.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    fd = os.open(hidden, flags, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        _write_all(fd, data)
+        os.link(hidden, path)
+    except OSError:
+        os.close(fd)
+        raise
+    finally:
+        hidden.unlink(missing_ok=True)
+    return fd
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = 0
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,235 @@
+"""The bytes of a spool file: header, frames, and how each is sealed. No files here.
+
+`docs/file-formats.md` describes the same for a stranger. In short: the header lies twice at the
+start; then come frames, each with a CRC (tells damage without any key) and AES-256-GCM
+ciphertext whose associated data are the frame's own header and the digest of the file's, so that
+no frame can be moved, renumbered or carried into another file.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import cast
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from recording.errors import SpoolHeaderError
+from recording.spool_records import EventRecord, Field, PacketRecord, SpoolHeader
+
+HEADER_MAGIC = b"GALSPOOL"
+VERSION = 1
+HEADER_PREFIX = struct.Struct(">8sHII")
+"""Magic, version, length of the body, CRC-32 of the fields before it and the body."""
+MAX_HEADER = 65_536
+
+FRAME_MAGIC = b"\xc1GwF"
+FRAME_HEADER = struct.Struct(">4sB3xIQQI")
+"""Magic, kind, index, first and last offset in microseconds, length of the ciphertext."""
+CRC = struct.Struct(">I")
+FRAME_OVERHEAD = FRAME_HEADER.size + CRC.size
+TAG = 16
+MAX_CIPHERTEXT = 1 << 20
+"""A longer length is damage or malice; nothing of that size is ever read into memory."""
+MAX_MEDIA = MAX_CIPHERTEXT // 2
+"""A frame is sealed early when it holds this much."""
+
+PACKET = struct.Struct(">IBI")
+"""Microseconds since the frame's first, track, length."""
+_U32 = 0xFFFFFFFF
+
+_EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
+_HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
+
+
+class FrameKind(IntEnum):
+    """What a frame holds."""
+
+    MEDIA = 1
+    """Packets, under a key of the frame's own."""
+    EVENT = 2
+    RELEASE = 3
+    """Keys of media frames."""
+    TOMBSTONE = 4
+    """Which media frames were made unreadable, and which frame stands for one of them."""
+    END = 5
+
+
+_KINDS = frozenset(FrameKind)
+
+
+class Release(msgspec.Struct, frozen=True, array_like=True):
+    """The payload of a RELEASE frame."""
+
+    keys: list[tuple[int, bytes]]
+    """Index and key of media frames."""
+
+
+class Tombstone(msgspec.Struct, frozen=True, array_like=True):
+    """The payload of a TOMBSTONE frame."""
+
+    from_us: int
+    """What arrived at or after this offset was erased."""
+    erased: list[int]
+    """Indices of media frames whose keys were destroyed."""
+    replaced: list[tuple[int, int]]
+    """Of these, the index of the frame that holds what came before `from_us`: (old, new)."""
+
+
+class End(msgspec.Struct, frozen=True, array_like=True):
+    """The payload of an END frame."""
+
+    frames: int
+    """How many frames came before; the END frame's own index is one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as it lies in the file, its CRC found right."""
+
+    kind: FrameKind
+    index: int
+    from_us: int
+    to_us: int
+    raw_header: bytes
+    ciphertext: bytes
+
+    @property
+    def size(self) -> int:
+        """Its length in the file, in bytes."""
+        return FRAME_OVERHEAD + len(self.ciphertext)
+
+
+class Seal:
+    """Seals and opens the frames of one file under its spool key."""
+
+    def __init__(self, spool_key: bytes, identity: bytes) -> None:
+        self._cipher = AESGCM(spool_key)
+        self._identity = identity
+
+    def frame(
+        self,
+        kind: FrameKind,
+        index: int,
+        span: tuple[int, int],
+        plaintext: bytes,
+        key: bytearray | None = None,
+    ) -> bytes:
+        """The bytes of one frame, sealed under `key` or else the spool key."""
+        cipher = self._cipher if key is None else AESGCM(key)
+        raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
+        sealed = cipher.encrypt(_nonce(index), plaintext, raw + self._identity)
+        return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
+
+    def open(self, frame: Frame, key: bytes | bytearray | None = None) -> bytes | None:
+        """What a frame holds, or None when it does not authenticate."""
+        cipher = self._cipher if key is None else AESGCM(key)
+        associated = frame.raw_header + self._identity
+        try:
+            return cipher.decrypt(_nonce(frame.index), frame.ciphertext, associated)
+        except InvalidTag:
+            return None
+
+
+def _nonce(index: int) -> bytes:
+    """Never twice under one key: an index is used once in a file, even if its write failed."""
+    return index.to_bytes(12, "big")
+
+
+def frame_length(raw: bytes) -> int | None:
+    """Length of the ciphertext that follows this frame header; None when it cannot be one."""
+    magic, kind, index, from_us, to_us, length = FRAME_HEADER.unpack(raw)
+    if magic != FRAME_MAGIC or kind not in _KINDS or not index or from_us > to_us:
+        return None
+    return length if TAG <= length <= MAX_CIPHERTEXT else None
+
+
+def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> Frame | None:
+    """The frame of these three parts, or None when its CRC is wrong."""
+    if CRC.pack(zlib.crc32(ciphertext, zlib.crc32(raw))) != crc:
+        return None
+    _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
+    return Frame(FrameKind(kind), index, from_us, to_us, raw, ciphertext)
+
+
+def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:
+    """The span and the plaintext of a media frame from (at_us, track, data); at_us >= 0."""
+    offsets = [packet[0] for packet in packets]
+    first, last = min(offsets), max(offsets)
+    parts: list[bytes] = []
+    pack = PACKET.pack
+    for at, track, data in packets:
+        parts.extend((pack(min(at - first, _U32), track, len(data)), data))
+    return (first, last), b"".join(parts)
+
+
+def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
+    """The packets of a media frame; None when its lengths do not add up."""
+    packets: list[PacketRecord] = []
+    position, end = 0, len(plaintext)
+    while position < end:
+        if end - position < PACKET.size:
+            return None
+        delta, track, length = PACKET.unpack_from(plaintext, position)
+        position += PACKET.size
+        if length > end - position:
+            return None
+        data = plaintext[position : position + length]
+        packets.append(PacketRecord(from_us + delta, track, data))
+        position += length
+    return packets
+
+
+def pack_event(kind: str, fields: Mapping[str, Field]) -> bytes:
+    """The plaintext of an event frame."""
+    return msgspec.msgpack.encode((kind, fields))
+
+
+def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
+    """The event of a frame; None when it is none."""
+    try:
+        kind, fields = _EVENT_DECODER.decode(plaintext)
+    except msgspec.DecodeError:
+        return None
+    return EventRecord(at_us, kind, cast("dict[str, Field]", fields))
+
+
+def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
+    """The header as it lies in the file, once, and the file's identity."""
+    body = msgspec.msgpack.encode(header)
+    if len(body) > MAX_HEADER:
+        raise SpoolHeaderError(f"header of {len(body)} bytes; {MAX_HEADER} are allowed")
+    crc = zlib.crc32(body, zlib.crc32(HEADER_PREFIX.pack(HEADER_MAGIC, VERSION, len(body), 0)[:14]))
+    return HEADER_PREFIX.pack(HEADER_MAGIC, VERSION, len(body), crc) + body, identity_of(body)
+
+
+def identity_of(body: bytes) -> bytes:
+    """What ties a frame to its file: SHA-256 of the header's body."""
+    return hashlib.sha256(body).digest()
+
+
+def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
+    """Header, identity and length of the copy at the start of `data`; None when it is not whole.
+
+    Raises:
+        SpoolHeaderError: it is whole, but of a version that we do not know.
+    """
+    if len(data) < HEADER_PREFIX.size:
+        return None
+    magic, version, length, crc = HEADER_PREFIX.unpack_from(data)
+    end = HEADER_PREFIX.size + length
+    if magic != HEADER_MAGIC or length > MAX_HEADER or end > len(data):
+        return None
+    body = data[HEADER_PREFIX.size : end]
+    if zlib.crc32(body, zlib.crc32(data[:14])) != crc:
+        return None
+    if version != VERSION:
+        raise SpoolHeaderError(f"spool of version {version}; this program reads {VERSION}")
+    try:
+        return _HEADER_DECODER.decode(body), identity_of(body), end
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,117 @@
+"""Where keys live before they are published, and how the spool key is wrapped.
+
+The runtime folder (a tmpfs) holds, for each open spool, a file of fixed slots: one key each,
+overwritten with zeros as soon as the key is published or must be forgotten. It outlives a process
+that crashes, never a reboot. A key that was forgotten cannot be had again: its slot is zeros, the
+copy in memory is zeros, and no other copy was made on purpose.
+"""
+
+import contextlib
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from recording.errors import SpoolKeyError
+
+_MAGIC: Final = b"GALSKEYS"
+_IDENTITY: Final = 32
+_START: Final = len(_MAGIC) + _IDENTITY
+_SLOT = struct.Struct(">I32sI")
+"""Index of the frame, its key, CRC-32 of both. Free: all zeros."""
+_FREE: Final = bytes(_SLOT.size)
+_MAX_FILE: Final = 1 << 20
+_WRAP_CONTEXT: Final = b"galwad spool key v1\0"
+
+
+def keys_path(folder: Path, call_id: str, life: int) -> Path:
+    """The runtime file of one spool."""
+    return folder / f"{call_id}.{life}.keys"
+
+
+class KeySlots:
+    """The runtime file of one open spool. Raises OSError as the file system does."""
+
+    def __init__(self, path: Path, identity: bytes) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o640)
+        os.pwrite(self._fd, _MAGIC + identity, 0)
+        self._free: list[int] = []
+        self._slots = 0
+        self._by_index: dict[int, int] = {}
+
+    def put(self, index: int, key: bytearray) -> None:
+        """Keep a frame's key until it is forgotten."""
+        if not self._free:
+            self._free.append(self._slots)
+            self._slots += 1
+        slot = self._free[-1]
+        entry = _SLOT.pack(index, bytes(key), zlib.crc32(key, zlib.crc32(index.to_bytes(4, "big"))))
+        if os.pwrite(self._fd, entry, _START + slot * _SLOT.size) != _SLOT.size:
+            raise OSError(f"the runtime folder takes no more keys: {self.path.parent}")
+        self._by_index[index] = self._free.pop()
+
+    def forget(self, index: int) -> None:
+        """Overwrite a frame's key with zeros; nothing happens if there is none."""
+        slot = self._by_index.pop(index, None)
+        if slot is not None:
+            os.pwrite(self._fd, _FREE, _START + slot * _SLOT.size)
+            self._free.append(slot)
+
+    def close(self, *, unlink: bool) -> None:
+        """Let go of the file, and of its name when nothing in it is wanted any more."""
+        os.close(self._fd)
+        if unlink:
+            self.path.unlink(missing_ok=True)
+
+
+def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
+    """The unpublished keys of the spool with this identity; empty when there are none."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE)
+    except OSError:
+        return {}
+    if data[:_START] != _MAGIC + identity:
+        return {}
+    keys: dict[int, bytes] = {}
+    for position in range(_START, len(data) - _SLOT.size + 1, _SLOT.size):
+        index, key, crc = _SLOT.unpack_from(data, position)
+        if index and zlib.crc32(data[position : position + 36]) == crc:
+            keys[index] = key
+    return keys
+
+
+def shred_keys(path: Path) -> None:
+    """Overwrite and unlink a runtime file, whatever it holds. Idempotent."""
+    with contextlib.suppress(FileNotFoundError):
+        with path.open("r+b", buffering=0) as file:
+            file.write(bytes(min(path.stat().st_size, _MAX_FILE)))
+        path.unlink()
+
+
+def wrap_spool_key(spool_key: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
+    """The spool key sealed under the boot key: nonce, then AES-256-GCM."""
+    nonce = os.urandom(12)
+    return nonce + AESGCM(boot_key).encrypt(nonce, spool_key, _WRAP_CONTEXT + spool_id)
+
+
+def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
+    """Undo `wrap_spool_key`. Raises `SpoolKeyError` for another boot's key."""
+    try:
+        return AESGCM(boot_key).decrypt(wrapped[:12], wrapped[12:], _WRAP_CONTEXT + spool_id)
+    except (InvalidTag, ValueError) as error:
+        raise SpoolKeyError("the spool was written under another boot key") from error
+
+
+def key_check(spool_key: bytes) -> bytes:
+    """Tells a wrong spool key from a damaged file, and nothing about the key."""
+    return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]
