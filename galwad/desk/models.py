@@ -301,3 +301,15 @@ class ErrorBody(BaseModel):
 
     error: str
     hint: str = ""
+
+
+ASKED: tuple[type[Asked], ...] = (
+    Login,
+    Holding,
+    PaymentTarget,
+    Choice,
+    Confirmation,
+    Contact,
+    RecordingQuery,
+    Fetch,
+)

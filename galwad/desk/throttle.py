@@ -38,16 +38,21 @@ class Throttle:
         return int(longest) + 1 if longest else 0
 
     def failed(self, account: str, address: str) -> None:
-        """Count one failure."""
+        """Count one failure, or a try that is not known to be right yet."""
         now = self._clock()
         if len(self._failures) > _MOST_KEYS:
             self._forget(now)
         for key, limit in _limits(account, address):
             self._failures.setdefault(key, deque(maxlen=limit)).append(now)
 
-    def succeeded(self, account: str) -> None:
-        """The account's holder is here: their own failures are forgotten."""
+    def succeeded(self, account: str, address: str) -> None:
+        """The try was right: it counts for nothing, and the account's failures are forgotten."""
         self._failures.pop(("account", account), None)
+        times = self._failures.get(("address", address))
+        if times:
+            times.pop()
+            if not times:
+                del self._failures["address", address]
 
     def _forget(self, now: float) -> None:
         old = [key for key, times in self._failures.items() if times[-1] <= now - WINDOW_S]

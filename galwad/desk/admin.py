@@ -1,0 +1,141 @@
+"""What the command line does to the desk's database on the server itself.
+
+Each function opens the database, brings its schema up to date, does its work with an audit
+entry, and closes; `poke` then tells a running desk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callerid.directory import ImportResult, import_csv
+from callerid.lookup import Lookup, Outcome
+from callerid.number import Caller, Number
+from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.database import open_engine, upgrade
+from galwad.desk.sessions import Sessions
+from galwad.desk.users import User, UserError, Users
+from galwad.link import Link
+from galwad.messages import Hello, UsersChanged
+from recording.audit import AuditLog, Entry, Verification, verify
+
+
+class Administration:
+    """The database of one node, for commands; every method raises what its package raises."""
+
+    def __init__(self, database: Path, node: str, realm: str = "galwad") -> None:
+        self._database = database
+        self._node = node
+        self._realm = realm
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[AsyncEngine, AuditLog]]:
+        await asyncio.to_thread(upgrade, self._database)
+        engine = open_engine(self._database)
+        try:
+            yield engine, AuditLog(engine, self._node, self._database.with_name("audit.key"))
+        finally:
+            await engine.dispose()
+
+    async def add_user(
+        self, user: User, password: str | None, sip_password: str | None = None
+    ) -> str | None:
+        """Add a user; for a machine, gives its bearer token, which is never seen again.
+
+        Raises:
+            UserError: a value does not fit, or the name or extension is taken.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).add(user, password, sip_password, self._realm)
+            await audit.append(
+                "user.added",
+                {"role": user.role, "rights": ",".join(sorted(user.rights))},
+                {"user": user.name, "actor": _actor()},
+            )
+            if user.role == "machine":
+                return await Sessions(engine).open(user.name, "machine")
+            return None
+
+    async def disable_user(self, name: str) -> None:
+        """Bar a user and end their sessions.
+
+        Raises:
+            UserError: there is no such user.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).disable(name)
+            await audit.append("user.disabled", {}, {"user": name, "actor": _actor()})
+
+    async def users(self) -> list[User]:
+        """Everyone, by name."""
+        async with self._opened() as (engine, _):
+            return await Users(engine).all()
+
+    async def import_directory(
+        self, text: str, file: str, absent: Literal["keep", "remove"] = "keep"
+    ) -> ImportResult:
+        """Import people from CSV text, all or nothing.
+
+        Raises:
+            ImportFileError: with every fault's line and column.
+        """
+        async with self._opened() as (engine, audit):
+            result = await import_csv(engine, text, file, absent=absent)
+            await audit.append(
+                "directory.imported",
+                {"added": result.added, "replaced": result.replaced, "removed": result.removed},
+                {"actor": _actor()},
+            )
+            return result
+
+    async def try_lookup(self, number: str) -> Outcome:
+        """What a call from this number would show.
+
+        Raises:
+            NumberError: the text is no number.
+        """
+        caller = Caller(Number.parse(number), withheld=False)
+        async with self._opened() as (engine, _):
+            return await Lookup([EmbeddedDirectory(engine)]).look_up(caller)
+
+    async def audit_entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
+        """The audit's entries in order."""
+        async with self._opened() as (_, audit):
+            return await audit.entries(after, limit)
+
+    async def verify_audit(self) -> Verification:
+        """Read the whole chain."""
+        async with self._opened() as (engine, _):
+            return await verify(engine, self._node)
+
+
+async def poke(desk_socket: Path) -> bool:
+    """Tell a running desk that users have changed; False when none runs."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(desk_socket)
+    except OSError:
+        return False
+    link = Link(reader, writer)
+    link.send(Hello("command", version("galwad")))
+    link.send(UsersChanged())
+    await link.close()
+    return True
+
+
+def _actor() -> str:
+    try:
+        return f"os:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"os:{os.getuid()}"
+
+
+__all__ = ["Administration", "UserError", "poke"]

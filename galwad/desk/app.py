@@ -1,0 +1,208 @@
+"""The desk process: the ASGI application, its HTTP server, and `run`.
+
+TLS is needed unless the listening address is loopback; signals are ours: SIGTERM ends the
+event streams first, so that the server's own shutdown has nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from importlib.resources import as_file, files
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from config.settings import Settings
+from galwad import supervise
+from galwad.desk import errors, logs
+from galwad.desk.routes import accounts, calls, payments, recordings, stream, system
+from galwad.desk.security import MAX_BODY, Guard
+from galwad.desk.service import Desk, DeskOptions
+
+log = structlog.get_logger()
+
+
+class UnsafeListenerError(Exception):
+    """The address can be reached from elsewhere and there is no TLS."""
+
+
+def options_of(settings: Settings) -> DeskOptions:
+    """The desk's part of the settings."""
+    desk = settings.desk
+    return DeskOptions(
+        database=settings.database,
+        archive=settings.archive,
+        switch_socket=settings.switch_socket,
+        desk_socket=settings.desk_socket,
+        node=settings.node.name,
+        host=desk.listen.host,
+        port=desk.listen.port,
+        tls_certificate=desk.tls_certificate,
+        tls_key=desk.tls_key,
+        public_origin=desk.public_origin,
+        session_idle=desk.session_idle,
+        session_absolute=desk.session_absolute,
+        lookup_budget=settings.directory.budget,
+    )
+
+
+def create_app(desk: Desk) -> ASGIApp:
+    """The application over a desk, guard and all."""
+    app = FastAPI(
+        title="Galwad",
+        version=version("galwad"),
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        max_body_size=MAX_BODY,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.desk = desk
+    errors.install(app)
+    for module in (accounts, stream, calls, payments, recordings, system):
+        app.include_router(module.router, prefix="/api/v1")
+    _install_page(app)
+    options = desk.options
+    return Guard(app, cookie=options.cookie, origin=options.public_origin, secure=options.secure)
+
+
+def _install_page(app: FastAPI) -> None:
+    with as_file(files("galwad.desk")) as package:
+        static = Path(package) / "static"
+    app.mount("/static", StaticFiles(directory=static, check_dir=False))
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(static / "index.html")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with signals left to us; `ready` is set when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+class DeskServer:
+    """A desk with its HTTP server; `start` returns when it accepts requests."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Open the desk and listen.
+
+        Raises:
+            UnsafeListenerError: no TLS on an address that is not loopback.
+            OSError: the address cannot be had.
+        """
+        options = self.desk.options
+        if options.tls_certificate is None and not _loopback(options.host):
+            raise UnsafeListenerError(
+                "the desk needs TLS (tls_certificate, tls_key) or a listen address on loopback"
+            )
+        listener = _listen(options.host, options.port)
+        self.port = listener.getsockname()[1]
+        await self.desk.start()
+        config = uvicorn.Config(
+            create_app(self.desk),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            ssl_certfile=options.tls_certificate,
+            ssl_keyfile=options.tls_key,
+            timeout_graceful_shutdown=5,
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+
+    async def stop(self) -> None:
+        """End the streams, answer what is under way, close."""
+        self.desk.hub.close()
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            await self._task
+        await self.desk.stop()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def run(settings: Settings) -> int:
+    """Run the desk until SIGTERM or SIGINT; the process's exit status."""
+    logs.configure()
+    return uvloop.run(_main(options_of(settings)))
+
+
+async def _main(options: DeskOptions) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    on_signal: Callable[[], None] = stopping.set
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    server = DeskServer(await asyncio.to_thread(Desk, options))
+    try:
+        await server.start()
+    except (UnsafeListenerError, OSError) as error:
+        log.critical("desk.cannot_start", reason=str(error))  # an address or a path, nobody's data
+        await server.desk.stop()
+        return 1
+    log.info("desk.ready", host=options.host, port=server.port)
+    supervise.ready()
+    alive = asyncio.create_task(supervise.watchdog())
+    await stopping.wait()
+    supervise.stopping()
+    log.info("desk.stopping")
+    alive.cancel()
+    await server.stop()
+    return 0

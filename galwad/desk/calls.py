@@ -1,0 +1,264 @@
+"""Live calls: the switch's state of each, joined with its screen-pop, as immutable values.
+
+`LiveCall` knows who may see it and what of it; `LiveCalls` is the store, changed only on the
+event loop, which tells a listener of every change. A call that was answered stays, in wrap-up,
+until its contact note is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from callerid.contacts import Note, OpenContact
+from callerid.lookup import Outcome, Status
+from callerid.number import Caller as Presented
+from callerid.number import presented
+from callerid.screenpop import Confirmation, ScreenPop
+from galwad.desk.models import Caller, Candidate, ContactView, Pop, PopState
+from galwad.desk.users import User
+from galwad.messages import CallerFacts, CallState, Party
+
+
+def presented_by(facts: CallerFacts) -> Presented:
+    """The number rules, applied to what the switch passes on."""
+    return presented(
+        facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """One call as the desk knows it now."""
+
+    state: CallState
+    pop: ScreenPop
+    wrapup: bool = False
+    note: Note | None = None
+    recording_link: str | None = None
+
+    @property
+    def call_id(self) -> str:
+        """The call's id."""
+        return self.state.call_id
+
+    @property
+    def owner(self) -> str | None:
+        """The advisor who has answered."""
+        return (self.state.advisor.user or None) if self.state.advisor else None
+
+    @property
+    def shown(self) -> PopState:
+        """The state as pages show it."""
+        return "wrapup" if self.wrapup else self.state.state
+
+    def mine(self, user: User) -> bool:
+        """Whether it rings at this user, or this user has answered it."""
+        if self.state.advisor is not None:
+            return _at(self.state.advisor, user)
+        return any(_at(party, user) for party in self.state.ringing)
+
+    def visible(self, user: User) -> bool:
+        """Whether this user may see it at all."""
+        return user.role != "machine" and (user.supervises or self.mine(user))
+
+    def view(self, user: User) -> Pop:
+        """What this user may see: details go to the call's own advisor alone."""
+        state, pop = self.state, self.pop
+        own = self.mine(user)
+        number = pop.caller.number
+        return Pop(
+            call_id=state.call_id,
+            line=state.line,
+            state=self.shown,
+            since=state.since,
+            started=state.started,
+            advisor=self.owner,
+            extension=state.advisor.extension if state.advisor else None,
+            mine=own,
+            recording=state.recording,
+            recording_since=state.recording_since,
+            durable=state.durable,
+            holders=list(state.holders),
+            caller=Caller(
+                status=pop.status.value,
+                number_display=number.display if number is not None else None,
+                candidates=_candidates(pop),
+                chosen=pop.chosen,
+                confirmed=pop.confirmed,
+                outcome=pop.confirmation.value if pop.confirmation else None,
+                details=pop.details if own else {},
+            ),
+            contact_saved=self.note is not None,
+            contact=_note_view(self.note) if own else None,
+            recording_link=self.recording_link,
+        )
+
+
+def _at(party: Party, user: User) -> bool:
+    return party.user == user.name if party.user else party.extension == user.extension
+
+
+def _candidates(pop: ScreenPop) -> list[Candidate]:
+    return [
+        Candidate(
+            person_id=candidate.person_id,
+            name=candidate.name,
+            language=candidate.language,
+            shared_warning=candidate.shared_warning,
+            kind=candidate.kind.value,
+            main_line=candidate.main_line,
+        )
+        for candidate in pop.candidates
+    ]
+
+
+def _note_view(note: Note | None) -> ContactView | None:
+    if note is None:
+        return None
+    return ContactView.model_validate(
+        {name: getattr(note, name) for name in ContactView.model_fields}
+    )
+
+
+Listener = Callable[[LiveCall | None, LiveCall | None], None]
+
+
+class LiveCalls:
+    """The store; `on_change(before, after)` hears of every change."""
+
+    def __init__(self, on_change: Listener) -> None:
+        self._calls: dict[str, LiveCall] = {}
+        self._on_change = on_change
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def get(self, call_id: str) -> LiveCall | None:
+        """One call."""
+        return self._calls.get(call_id)
+
+    def all(self) -> list[LiveCall]:
+        """Every call, the longest-standing first."""
+        return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
+
+    def changed(self, state: CallState) -> LiveCall | None:
+        """The switch's newer word on a call; gives it when the call is new to us."""
+        before = self._calls.get(state.call_id)
+        if before is None:
+            call = LiveCall(state, ScreenPop(state.call_id, presented_by(state.caller)))
+            self._put(call)
+            return call
+        if state.version < before.state.version or before.wrapup:
+            return None
+        pop = before.pop
+        if before.owner is not None and state.advisor and state.advisor.user != before.owner:
+            # Another advisor has the call now: the caller's details are confirmed anew.
+            pop = replace(pop, confirmation=None)
+        self._put(replace(before, state=state, pop=pop))
+        return None
+
+    def snapshot(self, states: Iterable[CallState], now: float) -> list[LiveCall]:
+        """All calls of a switch that has (re)connected; gives those that are new to us."""
+        states = tuple(states)
+        known = {state.call_id for state in states}
+        for call in self.all():
+            if call.call_id not in known and not call.wrapup:
+                self.ended(call.call_id, now, answered=call.state.advisor is not None)
+        new = []
+        for state in states:
+            # A switch that was restarted counts its versions from the beginning.
+            before = self._calls.get(state.call_id)
+            if before is not None and not before.wrapup:
+                stale = replace_version(before.state, 0)
+                self._calls[state.call_id] = replace(before, state=stale)
+            fresh = self.changed(state)
+            if fresh is not None:
+                new.append(fresh)
+        return new
+
+    def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
+        """The call is over: it goes, or stays in wrap-up until its note is saved."""
+        call = self._calls.get(call_id)
+        if call is None or call.wrapup:
+            return
+        if not answered or call.note is not None or call.state.advisor is None:
+            self._remove(call)
+            return
+        state = ended_state(call.state, ended)
+        self._put(replace(call, state=state, wrapup=True))
+
+    def unwritten(self, contact: OpenContact) -> None:
+        """An answered call of before, whose note is still to be written."""
+        if contact.call_id in self._calls:
+            return
+        state = CallState(
+            call_id=contact.call_id,
+            version=0,
+            started=contact.started,
+            since=contact.started,
+            line=contact.line,
+            called="",
+            caller=CallerFacts("", ""),
+            state="ended",
+            advisor=Party(contact.extension, contact.advisor),
+            recording="ended",
+        )
+        pop = ScreenPop(contact.call_id).filled(Outcome(Status.UNAVAILABLE))
+        self._put(LiveCall(state, pop, wrapup=True))
+
+    def filled(self, call_id: str, outcome: Outcome) -> None:
+        """The lookup has ended."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            self._put(replace(call, pop=call.pop.filled(outcome)))
+
+    def choose(self, call: LiveCall, person_id: str) -> LiveCall:
+        """The advisor picks a candidate (raises ChoiceError)."""
+        return self._put(replace(call, pop=call.pop.choose(person_id)))
+
+    def confirm(
+        self, call: LiveCall, confirmation: Confirmation, person_id: str | None
+    ) -> LiveCall:
+        """The advisor's answer (raises ChoiceError)."""
+        return self._put(replace(call, pop=call.pop.confirm(confirmation, person_id)))
+
+    def noted(self, call_id: str, note: Note) -> None:
+        """The contact note is saved: a call in wrap-up is done."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return
+        if call.wrapup:
+            self._remove(call)
+        else:
+            self._put(replace(call, note=note))
+
+    def indexed(self, call_id: str, link: str) -> None:
+        """The recording can be fetched."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            self._put(replace(call, recording_link=link))
+
+    def _put(self, call: LiveCall) -> LiveCall:
+        before = self._calls.get(call.call_id)
+        self._calls[call.call_id] = call
+        self._on_change(before, call)
+        return call
+
+    def _remove(self, call: LiveCall) -> None:
+        before = self._calls.pop(call.call_id)
+        self._on_change(before, None)
+
+
+def replace_version(state: CallState, version: int) -> CallState:
+    """The same state with another version."""
+    return msgspec.structs.replace(state, version=version)
+
+
+def ended_state(state: CallState, ended: float) -> CallState:
+    """The last state, ended: nothing rings, nothing records."""
+    return msgspec.structs.replace(
+        state, state="ended", since=ended, ringing=(), recording="ended", holders=()
+    )

@@ -1,0 +1,85 @@
+"""Errors of the HTTP API: one shape, `{"error", "hint"}`, and nothing of the input in it."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from callerid.errors import ChoiceError, ContactError
+from galwad.desk.models import ASKED
+from recording.errors import AuditError, CatalogueError
+
+log = structlog.get_logger()
+
+_STANDARD = {
+    404: ("there is nothing here", "check the address"),
+    405: ("this method does not apply here", ""),
+    413: ("the request is too large", ""),
+}
+
+
+class ApiError(Exception):
+    """A request is answered with this status, error and hint."""
+
+    def __init__(self, status: int, error: str, hint: str = "", retry_after: int = 0) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.hint = hint
+        self.retry_after = retry_after
+
+
+class SwitchDownError(ApiError):
+    """The switch cannot be reached, or did not answer in time."""
+
+    def __init__(self, error: str = "the switch cannot be reached") -> None:
+        super().__init__(503, error, "take it that nothing changed; pause by the phone's own code")
+
+
+def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
+    """The uniform body."""
+    headers = {"Retry-After": str(retry_after)} if retry_after else None
+    return JSONResponse({"error": error, "hint": hint}, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Give the app its handlers."""
+
+    @app.exception_handler(ApiError)
+    async def api(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.error, error.hint, error.retry_after)
+
+    @app.exception_handler(HTTPException)
+    async def standard(_: Request, error: HTTPException) -> JSONResponse:
+        text, hint = _STANDARD.get(error.status_code, ("the request failed", ""))
+        return answer(error.status_code, text, hint)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        fields = sorted({_field(item["loc"]) for item in error.errors()})
+        return answer(422, "the request does not fit", f"look at: {', '.join(fields)}")
+
+    @app.exception_handler(ChoiceError)
+    @app.exception_handler(ContactError)
+    async def conflict(_: Request, error: ChoiceError | ContactError) -> JSONResponse:
+        return answer(409, str(error), "")
+
+    @app.exception_handler(AuditError)
+    @app.exception_handler(CatalogueError)
+    async def storage(_: Request, error: AuditError | CatalogueError) -> JSONResponse:
+        log.error("storage.failed", exc_info=error)
+        return answer(503, str(error), "nothing was done; see the journal")
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """The field's place, by names that the schema knows; a stranger's key is not repeated."""
+    names = [part for part in location if isinstance(part, str) and part.isidentifier()]
+    return ".".join(name for name in names if name in _KNOWN) or "body"
+
+
+_KNOWN = frozenset(
+    {"body", "query", "path", *(name for model in ASKED for name in model.model_fields)}
+)

@@ -1,0 +1,119 @@
+"""The event hub: what the pages are told, numbered, with a short memory for replays.
+
+An event holds the call before and after a change, as immutable values; each viewer's own view
+is drawn from them when it is sent, so one ring serves everybody and a replay shows what that
+viewer was allowed to see then. Numbers go on rising over restarts of the desk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from galwad.desk.calls import LiveCall
+from galwad.desk.models import AlarmEvent, Closed, Pop
+from galwad.desk.users import User
+
+MEMORY = 2000
+Sent: TypeAlias = tuple[Literal["call", "closed", "alarm"], Pop | Closed | AlarmEvent]
+
+
+Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A call's change (`before` None: new; `after` None: gone), or an alarm.
+
+    An alarm is for the call's own advisor, for supervisors as well, or for everybody.
+    """
+
+    id: int
+    before: LiveCall | None = None
+    after: LiveCall | None = None
+    alarm: AlarmEvent | None = None
+    audience: Audience = "supervisors"
+
+    def seen_by(self, user: User) -> Sent | None:
+        """What this viewer is sent; None when it is none of their business."""
+        if self.alarm is not None:
+            return ("alarm", self.alarm) if self._alarms(user) else None
+        if self.after is not None and self.after.visible(user):
+            return "call", self.after.view(user)
+        if self.before is not None and self.before.visible(user):
+            return "closed", Closed(call_id=self.before.call_id)
+        return None
+
+    def _alarms(self, user: User) -> bool:
+        own = self.after is not None and self.after.mine(user)
+        return {
+            "own": own,
+            "supervisors": own or user.supervises,
+            "everybody": True,
+        }[self.audience]
+
+
+class Hub:
+    """Publishes events; streams read the ring at their own pace and never hold it up."""
+
+    def __init__(self, memory: int = MEMORY) -> None:
+        self._ring: deque[Event] = deque(maxlen=memory)
+        self._last = int(time.time() * 1000)
+        self._news = asyncio.Event()
+        self.closed = False
+
+    @property
+    def last(self) -> int:
+        """The newest event's number."""
+        return self._last
+
+    def call(self, before: LiveCall | None, after: LiveCall | None) -> None:
+        """Publish a call's change."""
+        self._publish(Event(self._last + 1, before, after))
+
+    def alarm(
+        self,
+        kind: str,
+        call: LiveCall | None = None,
+        call_id: str | None = None,
+        audience: Audience = "supervisors",
+    ) -> None:
+        """Publish an alarm."""
+        named = call.call_id if call is not None else call_id
+        alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
+        self._publish(Event(self._last + 1, after=call, alarm=alarm, audience=audience))
+
+    def since(self, position: int) -> list[Event] | None:
+        """Events after `position`; None when it is too old, or no number of ours."""
+        if position == self._last:
+            return []
+        if position > self._last or not self._ring or position < self._ring[0].id - 1:
+            return None
+        return [event for event in self._ring if event.id > position]
+
+    async def wait(self, seconds: float) -> None:
+        """Until something is published, the hub wakes or closes, or the time is over."""
+        news = self._news
+        try:
+            async with asyncio.timeout(seconds):
+                await news.wait()
+        except TimeoutError:
+            return
+
+    def wake(self) -> None:
+        """Let every stream look again, as when a session has been revoked."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def close(self) -> None:
+        """End all streams."""
+        self.closed = True
+        self.wake()
+
+    def _publish(self, event: Event) -> None:
+        self._last = event.id
+        self._ring.append(event)
+        self.wake()

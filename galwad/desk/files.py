@@ -1,0 +1,102 @@
+"""Recordings as they lie in the archive: found by call id, opened, streamed, never decrypted."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from galwad.desk.errors import ApiError
+from recording.index import Recording
+
+CALL_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
+_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
+_BLOCK = 64 * 1024
+
+
+def checked_id(call_id: str) -> str:
+    """The id itself; anything else is no name of a file.
+
+    Raises:
+        ApiError: 404, the text is no call id.
+    """
+    if not CALL_ID.fullmatch(call_id):
+        raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
+    return call_id
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFiles:
+    """An open header and payload; `stream` closes them."""
+
+    header: BinaryIO
+    payload: BinaryIO
+    header_length: int
+    payload_length: int
+
+    @property
+    def length(self) -> int:
+        """Bytes that `stream` gives."""
+        return self.header_length + self.payload_length
+
+    def stream(self) -> Iterator[bytes]:
+        """Header, then payload: together a standard age file."""
+        with self.header, self.payload:
+            for file in (self.header, self.payload):
+                while block := file.read(_BLOCK):
+                    yield block
+
+    def close(self) -> None:
+        """Close both without reading."""
+        self.header.close()
+        self.payload.close()
+
+
+class ArchiveFolder:
+    """The archive as the desk may use it: reading only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, recording: Recording, suffix: str) -> Path:
+        if not _FOLDER.fullmatch(recording.folder):
+            raise ApiError(409, "the index names no folder of the archive", "run a verification")
+        return self._folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
+
+    def open(self, recording: Recording) -> SealedFiles:
+        """Open both objects.
+
+        Raises:
+            ApiError: 409, one is missing or has not the size that the index knows.
+        """
+        with contextlib.ExitStack() as opened:
+            try:
+                header = opened.enter_context(self._path(recording, "header").open("rb"))
+                payload = opened.enter_context(self._path(recording, "payload").open("rb"))
+            except OSError:
+                raise ApiError(
+                    409, "the archive does not hold this recording", "restore it from a backup"
+                ) from None
+            files = SealedFiles(header, payload, _size(header), _size(payload))
+            if files.payload_length != recording.payload_size:
+                raise ApiError(
+                    409, "the recording has not the size that it was sealed with", "verify it"
+                )
+            opened.pop_all()
+        return files
+
+    def manifest(self, recording: Recording) -> str | None:
+        """The manifest's text; None when it is missing."""
+        try:
+            return self._path(recording, "manifest").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def _size(file: BinaryIO) -> int:
+    length = file.seek(0, 2)
+    file.seek(0)
+    return length

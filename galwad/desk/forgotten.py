@@ -1,0 +1,52 @@
+"""Forgotten pauses: the advisor is warned first, then the supervisor; nothing resumes by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from galwad.desk.calls import LiveCalls
+from galwad.desk.events import Hub
+
+ADVISOR_S = 120.0
+SUPERVISOR_S = 300.0
+_STEP_S = 5.0
+
+
+class ForgottenPauses:
+    """Raises `payment.forgotten`, then `payment.forgotten_long`, once a pause each."""
+
+    def __init__(self, calls: LiveCalls, hub: Hub, clock: Callable[[], float] = time.time) -> None:
+        self._calls = calls
+        self._hub = hub
+        self._clock = clock
+        self._warned: dict[tuple[str, float], str] = {}
+
+    def check(self) -> None:
+        """Warn of what is due now."""
+        standing = {}
+        for call in self._calls.all():
+            if call.state.recording != "paused":
+                continue
+            key = (call.call_id, call.state.recording_since)
+            paused = self._clock() - call.state.recording_since
+            kind = self._warned.get(key, "")
+            due = _due(paused)
+            if due and due != kind:
+                late = due == "payment.forgotten_long"
+                self._hub.alarm(due, call, audience="supervisors" if late else "own")
+            standing[key] = due
+        self._warned = standing
+
+    async def run(self) -> None:
+        """Check every five seconds until cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(_STEP_S)
+
+
+def _due(paused_s: float) -> str:
+    if paused_s >= SUPERVISOR_S:
+        return "payment.forgotten_long"
+    return "payment.forgotten" if paused_s >= ADVISOR_S else ""

@@ -1,0 +1,116 @@
+"""The desk's own socket: the finaliser hands in recordings, the command line pokes.
+
+A recording is acknowledged only after its row is committed, and handing it in twice changes
+nothing, so the finaliser may ask again after any crash on either side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from callerid.errors import NumberError
+from callerid.number import Number
+from galwad.link import Link, serve
+from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, UsersChanged
+from recording.errors import CatalogueError
+from recording.index import Catalogue, GapRow, Recording
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Listens on `desk.sock`; the callbacks hear of what has been committed."""
+
+    def __init__(
+        self,
+        path: Path,
+        catalogue: Catalogue,
+        *,
+        on_indexed: Callable[[Sealed], Awaitable[None]],
+        on_alarm: Callable[[Alarm], None],
+        on_users: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._path = path
+        self._catalogue = catalogue
+        self._on_indexed = on_indexed
+        self._on_alarm = on_alarm
+        self._on_users = on_users
+        self._finalisers: set[Link] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def finaliser(self) -> bool:
+        """Whether a finaliser is connected."""
+        return bool(self._finalisers)
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await serve(self._path, self._received, self._finalisers.discard)
+
+    async def stop(self) -> None:
+        """Stop listening; connections are cut."""
+        if self._server is not None:
+            self._server.close()
+            for link in tuple(self._finalisers):
+                await link.close()
+
+    async def _received(self, link: Link, message: AnyMessage) -> None:
+        match message:
+            case Hello():
+                if message.role == "finaliser":
+                    self._finalisers.add(link)
+            case Sealed():
+                await self._sealed(link, message)
+            case Alarm():
+                self._on_alarm(message)
+            case UsersChanged():
+                await self._on_users()
+            case _:
+                log.warning("intake.unexpected", message=type(message).__name__)
+
+    async def _sealed(self, link: Link, sealed: Sealed) -> None:
+        try:
+            new = await self._catalogue.add(recording_of(sealed))
+            await self._on_indexed(sealed)
+        except CatalogueError:
+            log.exception("recording.not_indexed", call_id=sealed.call_id)
+            return
+        link.send(Indexed(sealed.call_id))
+        log.info("recording.indexed", call_id=sealed.call_id, again=not new)
+
+
+def recording_of(sealed: Sealed) -> Recording:
+    """The index's row for what the finaliser says."""
+    return Recording(
+        call_id=sealed.call_id,
+        folder=sealed.folder,
+        started=sealed.started,
+        talk_us=sealed.talk_us,
+        interrupted=sealed.interrupted,
+        number=normal(sealed.number),
+        line=sealed.line,
+        advisor=sealed.advisor,
+        extension=sealed.extension,
+        payload_size=sealed.payload_size,
+        payload_sha256=sealed.payload_sha256,
+        manifest_sha256=sealed.manifest_sha256,
+        unexplained_us=sealed.unexplained_us,
+        gaps=tuple(
+            GapRow(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us)
+            for gap in sealed.gaps
+        ),
+    )
+
+
+def normal(text: str | None) -> str | None:
+    """A number as the index keeps and seeks it: E.164 where it is one, else as written."""
+    if not text:
+        return None
+    try:
+        return Number.parse(text).bare
+    except NumberError:
+        return text

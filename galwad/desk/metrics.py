@@ -1,0 +1,53 @@
+"""What the desk counts; labels are states and outcomes, never calls or people."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """One registry a desk, so that several can live in one process (as in the tests)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.live_calls = Gauge(
+            "galwad_desk_live_calls", "Calls on the advisors' pages", registry=self.registry
+        )
+        self.switch_connected = Gauge(
+            "galwad_desk_switch_connected", "1 while the switch is there", registry=self.registry
+        )
+        self.streams = Gauge("galwad_desk_streams", "Open event streams", registry=self.registry)
+        self.lookups = Histogram(
+            "galwad_desk_lookup_seconds",
+            "From the call's appearance to its filled pop",
+            ["status"],
+            buckets=(0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 1.5),
+            registry=self.registry,
+        )
+        self.sign_ins = Counter(
+            "galwad_desk_sign_ins", "Sign-ins by outcome", ["outcome"], registry=self.registry
+        )
+        self.holds = Counter(
+            "galwad_desk_holds",
+            "Payment holds and releases",
+            ["action", "outcome"],
+            registry=self.registry,
+        )
+        self.indexed = Counter(
+            "galwad_desk_recordings_indexed", "Recordings indexed", registry=self.registry
+        )
+        self.unexplained = Counter(
+            "galwad_desk_unexplained_seconds",
+            "Talk time that neither segments nor gaps cover",
+            registry=self.registry,
+        )
+        self.fetched = Counter(
+            "galwad_desk_recordings_fetched", "Recordings handed out", registry=self.registry
+        )
+        self.alarms = Counter(
+            "galwad_desk_alarms", "Alarms raised", ["kind"], registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,1 @@
+"""The HTTP API's endpoints, one file a noun; `galwad.desk.models` tabulates them."""

@@ -1,0 +1,88 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from galwad.desk.access import SignedIn, TheDesk, session_of
+from galwad.desk.errors import ApiError
+from galwad.desk.models import Login, Me
+from galwad.desk.sessions import Session
+from galwad.desk.users import User
+
+router = APIRouter()
+
+
+@router.post("/login")
+async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
+    """Sign in by password; failures are slowed per account and per address."""
+    address = request.client.host if request.client else ""
+    name = body.user.lower()
+    wait = desk.throttle.wait(name, address)
+    if wait:
+        desk.metrics.sign_ins.labels("throttled").inc()
+        raise ApiError(429, "too many failed sign-ins", f"try again in {wait} s", wait)
+    # Counted before the check, so that parallel guesses do not slip past the limit.
+    desk.throttle.failed(name, address)
+    user = await desk.users.check(name, body.password.get_secret_value())
+    outcome = "accepted" if user is not None else "refused"
+    desk.metrics.sign_ins.labels(outcome).inc()
+    # An unknown name is not kept: it may be a password in the wrong field.
+    known = user or await desk.users.get(name)
+    await desk.audit.append(
+        f"sign-in.{outcome}",
+        {"client": body.client},
+        {"user": known.name if known else "", "address": address},
+    )
+    if user is None:
+        raise ApiError(401, "name or password is wrong", "both are case-sensitive")
+    desk.throttle.succeeded(name, address)
+    token = await desk.sessions.open(user.name, body.client)
+    if body.client == "cli":
+        return _me(user, token)
+    response.set_cookie(
+        desk.options.cookie,
+        token,
+        path="/",
+        secure=desk.options.secure,
+        httponly=True,
+        samesite="strict",
+    )
+    return _me(user)
+
+
+@router.post("/logout", status_code=204)
+async def logout(
+    response: Response, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
+) -> None:
+    """End the session here and now, its streams included."""
+    if session is not None:
+        await desk.sessions.close(session)
+        await desk.audit.append("sign-out", {}, {"user": session.user.name})
+        desk.hub.wake()
+    response.delete_cookie(
+        desk.options.cookie, path="/", secure=desk.options.secure, httponly=True, samesite="strict"
+    )
+
+
+@router.get("/me")
+async def me(session: SignedIn) -> Me:
+    """Who is signed in."""
+    return _me(session.user)
+
+
+def me_of(session: Session) -> Me:
+    """The signed-in user as the page sees them."""
+    return _me(session.user)
+
+
+def _me(user: User, token: str | None = None) -> Me:
+    return Me(
+        user=user.name,
+        role=user.role,
+        language=user.language,
+        extension=user.extension,
+        token=token,
+    )

@@ -1,0 +1,61 @@
+"""Live calls: seeing them, choosing and confirming the caller, and the contact note."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter
+
+from callerid.contacts import Note
+from callerid.screenpop import Confirmation as Confirmed
+from galwad.desk.access import Person, TheDesk, live_call, own_call
+from galwad.desk.models import Choice, Confirmation, Contact, ContactSaved, Pop
+
+router = APIRouter()
+
+
+@router.get("/calls")
+async def calls(desk: TheDesk, session: Person) -> list[Pop]:
+    """Every call that the viewer may see."""
+    user = session.user
+    return [call.view(user) for call in desk.calls.all() if call.visible(user)]
+
+
+@router.get("/calls/{call_id}")
+async def call(call_id: str, desk: TheDesk, session: Person) -> Pop:
+    """One call."""
+    return live_call(desk, session, call_id).view(session.user)
+
+
+@router.post("/calls/{call_id}/choose")
+async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> Pop:
+    """Pick one of several people; details still wait for the confirmation."""
+    chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
+    return chosen.view(session.user)
+
+
+@router.post("/calls/{call_id}/confirm")
+async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Person) -> Pop:
+    """Answer whether it is them; audited before any detail leaves."""
+    confirmation = Confirmed(body.outcome)
+    before = own_call(desk, session, call_id)
+    person_id = before.pop.confirm(confirmation, body.person_id).chosen or ""
+    await desk.audit.append(
+        "caller.confirmed",
+        {"call_id": call_id, "outcome": body.outcome},
+        {"actor": session.actor, "person_id": person_id},
+    )
+    await desk.contacts.identified(call_id, person_id, body.outcome)
+    # The call may have moved on while the audit was written: ask again whose it is.
+    current = own_call(desk, session, call_id)
+    return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
+
+
+@router.put("/calls/{call_id}/contact")
+async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -> ContactSaved:
+    """Save the contact note; a call in wrap-up is done with it."""
+    own_call(desk, session, call_id)
+    note = Note(**body.model_dump())
+    version = await desk.contacts.save(call_id, note, time.time())
+    desk.calls.noted(call_id, note)
+    return ContactSaved(call_id=call_id, version=version)

@@ -1,0 +1,122 @@
+"""Payment holds: the page's key and the payment system's call; both wait for the real gate.
+
+Pausing never waits for the audit, resuming does: what cannot be audited stays paused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+from fastapi import APIRouter
+
+from galwad.desk.access import SignedIn, TheDesk, live_call
+from galwad.desk.errors import ApiError, SwitchDownError
+from galwad.desk.models import Holding, HoldOutcome, PaymentTarget
+from galwad.desk.service import Desk
+from galwad.desk.sessions import Session
+from galwad.desk.switch import Whose
+from recording.errors import AuditError
+
+router = APIRouter()
+log = structlog.get_logger()
+
+Action = Literal["hold", "release"]
+# The page is one holder whoever presses its key, so that a supervisor can let go of it too.
+PAGE = "page"
+
+
+@router.put("/calls/{call_id}/payment")
+async def hold(
+    call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
+) -> HoldOutcome:
+    """Pause the recording of this call; repeating changes nothing."""
+    return await _one(desk, session, call_id, "hold", body)
+
+
+@router.delete("/calls/{call_id}/payment")
+async def release(
+    call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
+) -> HoldOutcome:
+    """Let go; recording resumes when the last holder has."""
+    return await _one(desk, session, call_id, "release", body)
+
+
+@router.put("/payments")
+async def hold_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
+    """Pause all calls of an advisor or an extension."""
+    return await _all(desk, session, body, "hold")
+
+
+@router.delete("/payments")
+async def release_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
+    """Let go of all calls of an advisor or an extension."""
+    return await _all(desk, session, body, "release")
+
+
+async def _one(
+    desk: Desk, session: Session, call_id: str, action: Action, body: Holding | None
+) -> HoldOutcome:
+    if not _has_right(session):
+        call = live_call(desk, session, call_id)
+        if session.user.role == "machine" or not (
+            call.mine(session.user) or session.user.supervises
+        ):
+            raise ApiError(403, "this call is another advisor's", "only they or a supervisor may")
+    holder = _holder(session, body, action)
+    return await _payment(desk, session, action, Whose(call_id=call_id), holder)
+
+
+async def _all(desk: Desk, session: Session, body: PaymentTarget, action: Action) -> HoldOutcome:
+    if (body.advisor is None) == (body.extension is None):
+        raise ApiError(422, "name an advisor or an extension", "exactly one of the two")
+    if not (_has_right(session) or session.user.supervises):
+        raise ApiError(403, "this is for payment systems and supervisors", "use the page's key")
+    whose = Whose(user=body.advisor or "", extension=body.extension or "")
+    return await _payment(desk, session, action, whose, _holder(session, None, action))
+
+
+def _has_right(session: Session) -> bool:
+    return session.kind == "machine" and "payments" in session.user.rights
+
+
+def _holder(session: Session, body: Holding | None, action: Action) -> str:
+    own = session.actor if session.kind == "machine" else PAGE
+    if body is None or body.holder is None or body.holder == own:
+        return own
+    if action == "hold" or not session.user.supervises:
+        raise ApiError(403, "another's hold is not yours to change", "a supervisor can release it")
+    return body.holder
+
+
+async def _payment(
+    desk: Desk, session: Session, action: Action, whose: Whose, holder: str
+) -> HoldOutcome:
+    if action == "release":
+        await _audit(desk, session, action, whose, holder)
+    trigger: Literal["page", "api"] = "page" if session.kind == "page" else "api"
+    try:
+        reply = await desk.switch.payment(action, whose, holder, session.actor, trigger)
+    except SwitchDownError:
+        desk.metrics.holds.labels(action, "no_switch").inc()
+        raise
+    desk.metrics.holds.labels(action, "done" if reply.calls else "no_call").inc()
+    if action == "hold":
+        try:
+            await _audit(desk, session, action, whose, holder)
+        except AuditError:
+            log.exception("payment.not_audited", calls=list(reply.calls))
+    if not reply.calls:
+        raise ApiError(404, "there is no such call", "it may have ended")
+    event = "payment.held" if action == "hold" else "payment.released"
+    log.info(event, calls=list(reply.calls), state=reply.state, durable=reply.durable)
+    return HoldOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
+
+
+async def _audit(desk: Desk, session: Session, action: Action, whose: Whose, holder: str) -> None:
+    personal = {"actor": session.actor, "holder": holder, "user": whose.user}
+    await desk.audit.append(
+        f"payment.{action}",
+        {"call_id": whose.call_id, "extension": whose.extension},
+        {name: value for name, value in personal.items() if value},
+    )

@@ -1,0 +1,143 @@
+"""Recordings: searching the index, and handing out sealed files for a stated purpose.
+
+What leaves is what lies in the archive, still sealed; the audit entry is committed before the
+first byte. Disclosures (law, crime, vital interests) are the recording administrator's.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from galwad.desk.access import Supervisor, TheDesk
+from galwad.desk.errors import ApiError
+from galwad.desk.files import checked_id
+from galwad.desk.intake import normal
+from galwad.desk.models import (
+    Fetch,
+    Gap,
+    RecordingDetail,
+    RecordingPage,
+    RecordingQuery,
+    RecordingRow,
+)
+from galwad.desk.service import Desk
+from galwad.desk.sessions import Session
+from recording.index import Filters, Recording
+
+router = APIRouter()
+
+ADMIN_PURPOSES = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
+_US = 1_000_000
+
+
+@router.get("/recordings")
+async def newest(desk: TheDesk, session: Supervisor) -> RecordingPage:
+    """The newest recordings."""
+    return await _search(desk, session, RecordingQuery())
+
+
+@router.post("/recordings/search")
+async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> RecordingPage:
+    """Recordings that fit; filters travel in the body, for a query string is logged everywhere."""
+    return await _search(desk, session, body)
+
+
+@router.get("/recordings/{call_id}")
+async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
+    """One row, with the signed manifest."""
+    recording = await _recording(desk, call_id)
+    await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
+    return RecordingDetail(recording=_row(recording), manifest=desk.archive.manifest(recording))
+
+
+@router.post("/recordings/{call_id}/fetch", response_class=StreamingResponse)
+async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
+    """The sealed recording: header, then payload; together a standard age file."""
+    if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
+        raise ApiError(403, "this purpose is the recording administrator's", "ask them")
+    recording = await _recording(desk, call_id)
+    files = desk.archive.open(recording)
+    try:
+        await desk.audit.append(
+            "recording.fetched",
+            {
+                "call_id": call_id,
+                "purpose": body.purpose,
+                "payload_sha256": recording.payload_sha256,
+            },
+            {"actor": session.actor, "reference": body.reference},
+        )
+        await desk.catalogue.refer(call_id, body.reference)
+    except BaseException:
+        files.close()
+        raise
+    desk.metrics.fetched.inc()
+    return StreamingResponse(
+        files.stream(),
+        media_type="application/octet-stream",
+        headers={
+            "Content-Length": str(files.length),
+            "Content-Disposition": f'attachment; filename="{call_id}.flac.age"',
+            "X-Galwad-Header-Length": str(files.header_length),
+            "X-Galwad-Payload-SHA256": recording.payload_sha256,
+        },
+    )
+
+
+async def _recording(desk: Desk, call_id: str) -> Recording:
+    recording = await desk.catalogue.get(checked_id(call_id))
+    if recording is None:
+        raise ApiError(404, "no recording has this id", "it may not be sealed yet")
+    return recording
+
+
+async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
+    given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "offset"}))
+    await desk.audit.append(
+        "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
+    )
+    filters = Filters(
+        number=normal(query.number),
+        advisor=query.advisor,
+        line=query.line,
+        since=query.since,
+        until=query.until,
+        min_us=_us(query.min_length_s),
+        max_us=_us(query.max_length_s),
+        gap_reason=query.gap_reason,
+        reference=query.reference,
+    )
+    page = await desk.catalogue.search(filters, query.limit, query.offset)
+    return RecordingPage(rows=[_row(recording) for recording in page.rows], more=page.more)
+
+
+def _us(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * _US)
+
+
+def _row(recording: Recording) -> RecordingRow:
+    return RecordingRow(
+        call_id=recording.call_id,
+        started=recording.started,
+        talk_s=recording.talk_us / _US,
+        number=recording.number,
+        line=recording.line,
+        advisor=recording.advisor,
+        extension=recording.extension,
+        interrupted=recording.interrupted,
+        unexplained_s=recording.unexplained_us / _US,
+        payload_size=recording.payload_size,
+        payload_sha256=recording.payload_sha256,
+        manifest_sha256=recording.manifest_sha256,
+        gaps=[
+            Gap(
+                reason=gap.reason,
+                trigger=gap.trigger,
+                actor=gap.actor,
+                from_us=gap.from_us,
+                to_us=gap.to_us,
+            )
+            for gap in recording.gaps
+        ],
+    )

@@ -1,0 +1,56 @@
+"""The event stream: a snapshot or a replay first, then each change as this viewer may see it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from galwad.desk.access import Person, TheDesk
+from galwad.desk.models import Snapshot
+from galwad.desk.routes.accounts import me_of
+from galwad.desk.service import Desk
+from galwad.desk.sessions import Session
+
+router = APIRouter()
+
+# How often a quiet stream asks whether its session still stands (heartbeats are FastAPI's).
+CHECK_S = 10.0
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def events(
+    desk: TheDesk,
+    session: Person,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Follow the calls; `Last-Event-ID` resumes where the connection was lost."""
+    position = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
+    with desk.metrics.streams.track_inprogress():
+        while not desk.hub.closed and await desk.sessions.alive(session):
+            news = desk.hub.since(position)
+            if news is None:
+                position = desk.hub.last
+                yield _snapshot(desk, session, position)
+                continue
+            for event in news:
+                position = event.id
+                sent = event.seen_by(session.user)
+                if sent is not None:
+                    yield ServerSentEvent(event=sent[0], id=str(event.id), data=sent[1])
+            if not news:
+                await desk.hub.wait(CHECK_S)
+
+
+def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:
+    user = session.user
+    snapshot = Snapshot(
+        calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
+        me=me_of(session),
+        now=time.time(),
+        switch=desk.switch.connected,
+    )
+    return ServerSentEvent(event="snapshot", id=str(position), data=snapshot)

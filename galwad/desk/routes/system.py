@@ -1,0 +1,75 @@
+"""Health, metrics, and the page's texts."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.resources import files
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from galwad.desk.access import TheDesk, session_of
+from galwad.desk.errors import ApiError
+from galwad.desk.models import Health, Language
+from galwad.desk.service import Desk
+from galwad.desk.sessions import Session
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health(desk: TheDesk, response: Response) -> Health:
+    """Whether the desk and its neighbours are there; 503 when the database is not."""
+    database = await _database(desk)
+    fine = database and desk.switch.connected and desk.intake.finaliser
+    response.status_code = 200 if database else 503
+    return Health(
+        status="ok" if fine else "degraded",
+        version=version("galwad"),
+        database=database,
+        switch=desk.switch.connected,
+        finaliser=desk.intake.finaliser,
+        live_calls=len(desk.calls),
+    )
+
+
+@router.get("/metrics")
+async def metrics(
+    request: Request, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
+) -> Response:
+    """Prometheus text, for this machine or a token with the right `metrics`."""
+    allowed = session is not None and (
+        "metrics" in session.user.rights or session.user.role == "admin"
+    )
+    if not (allowed or _loopback(request)):
+        raise ApiError(403, "metrics are for this machine", "or for a token with that right")
+    return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/strings/{language}")
+async def strings(language: Language) -> Response:
+    """The page's texts in one language."""
+    file = files("galwad.desk") / "locale" / f"{language}.json"
+    if not file.is_file():
+        raise ApiError(404, "there are no texts in this language", "use en or cy")
+    return Response(file.read_bytes(), media_type="application/json")
+
+
+async def _database(desk: Desk) -> bool:
+    try:
+        async with desk.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+def _loopback(request: Request) -> bool:
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

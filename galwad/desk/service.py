@@ -1,0 +1,225 @@
+"""The desk, wired together: database, switch, intake, lookup, live calls and their events.
+
+Everything that must outlive the desk is in the database before it is acknowledged; what is
+only in memory (live calls, pops) comes back from the switch's snapshot and a new lookup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from argon2 import PasswordHasher
+
+from callerid.contacts import Contacts, OpenContact
+from callerid.lookup import Lookup, Source
+from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.calls import LiveCall, LiveCalls
+from galwad.desk.database import open_engine, upgrade
+from galwad.desk.events import Hub
+from galwad.desk.files import ArchiveFolder
+from galwad.desk.forgotten import ForgottenPauses
+from galwad.desk.intake import Intake
+from galwad.desk.metrics import Metrics
+from galwad.desk.sessions import Sessions
+from galwad.desk.switch import FromSwitch, SwitchClient
+from galwad.desk.throttle import Throttle
+from galwad.desk.users import Users
+from galwad.messages import Alarm, CallChanged, CallEnded, Sealed, Snapshot
+from recording.audit import AuditLog
+from recording.index import Catalogue
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions:
+    """What a desk needs to know; times in seconds. The audit's day key lies by the database."""
+
+    database: Path
+    archive: Path
+    switch_socket: Path
+    desk_socket: Path
+    node: str = "galwad"
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    public_origin: str | None = None
+    session_idle: float = 1800
+    session_absolute: float = 36000
+    lookup_budget: float = 1.0
+
+    @property
+    def audit_key(self) -> Path:
+        """Where the audit's day key lies."""
+        return self.database.with_name("audit.key")
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach the desk by TLS."""
+        return self.tls_certificate is not None or (self.public_origin or "").startswith("https:")
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name; the prefix binds it to host and TLS (RFC 6265bis)."""
+        return "__Host-galwad" if self.secure else "galwad"
+
+
+class Desk:
+    """One desk process's parts; `start` opens, `stop` closes."""
+
+    def __init__(
+        self,
+        options: DeskOptions,
+        sources: Sequence[Source] | None = None,
+        hasher: PasswordHasher | None = None,
+    ) -> None:
+        self.options = options
+        upgrade(options.database)
+        self.engine = open_engine(options.database)
+        self.metrics = Metrics()
+        self.hub = Hub()
+        self.calls = LiveCalls(self._call_changed)
+        self.users = Users(self.engine, hasher)
+        self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
+        self.throttle = Throttle()
+        self.contacts = Contacts(self.engine)
+        self.catalogue = Catalogue(self.engine)
+        self.audit = AuditLog(self.engine, options.node, options.audit_key)
+        self.archive = ArchiveFolder(options.archive)
+        self.lookup = Lookup(
+            [EmbeddedDirectory(self.engine)] if sources is None else sources, options.lookup_budget
+        )
+        self.switch = SwitchClient(
+            options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
+        )
+        self.intake = Intake(
+            options.desk_socket,
+            self.catalogue,
+            on_indexed=self._indexed,
+            on_alarm=self._alarm,
+            on_users=self._users_changed,
+        )
+        self._forgotten = ForgottenPauses(self.calls, self.hub)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Bring back calls in wrap-up, listen, and connect to the switch."""
+        for contact in await self.contacts.unwritten():
+            self.calls.unwritten(contact)
+        await self.intake.start()
+        self._spawn(self.switch.run())
+        self._spawn(self._forgotten.run())
+
+    async def stop(self) -> None:
+        """End streams, connections and the database."""
+        self.hub.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.intake.stop()
+        await self.engine.dispose()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("desk.task_failed", exc_info=error)
+
+    def _call_changed(self, before: LiveCall | None, after: LiveCall | None) -> None:
+        self.metrics.live_calls.set(len(self.calls))
+        self.hub.call(before, after)
+        if after is not None and not after.wrapup and after.state.advisor is not None:
+            known = before.state.advisor if before is not None else None
+            if known != after.state.advisor:
+                self._spawn(self._answered(after))
+
+    def _from_switch(self, message: FromSwitch) -> None:
+        match message:
+            case Snapshot():
+                for call in self.calls.snapshot(message.calls, time.time()):
+                    self._spawn(self._look_up(call))
+            case CallChanged():
+                new = self.calls.changed(message.call)
+                if new is not None:
+                    self._spawn(self._look_up(new))
+            case CallEnded():
+                self.calls.ended(message.call_id, message.ended, answered=message.answered)
+            case Alarm():
+                self._alarm(message)
+
+    def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - a callback's one fact
+        self.metrics.switch_connected.set(connected)
+        log.info("switch.connected" if connected else "switch.lost")
+        kind = "switch.connected" if connected else "switch.lost"
+        self.hub.alarm(kind, audience="everybody")
+
+    async def _look_up(self, call: LiveCall) -> None:
+        started = time.monotonic()
+        outcome = await self.lookup.look_up(call.pop.caller)
+        self.calls.filled(call.call_id, outcome)
+        taken = time.monotonic() - started
+        self.metrics.lookups.labels(outcome.status.value).observe(taken)
+        log.info(
+            "lookup.done",
+            call_id=call.call_id,
+            status=outcome.status.value,
+            failed=list(outcome.failed),
+            ms=round(taken * 1000),
+        )
+
+    async def _answered(self, call: LiveCall) -> None:
+        """Open the contact note at once, so that the contact is never forgotten."""
+        call = self.calls.get(call.call_id) or call
+        if call.state.advisor is None:
+            return
+        await self.contacts.answered(
+            OpenContact(
+                call.call_id,
+                call.state.started,
+                call.state.line,
+                call.owner or "",
+                call.state.advisor.extension,
+            )
+        )
+        note = await self.contacts.note(call.call_id)
+        current = self.calls.get(call.call_id)
+        if note is not None and current is not None and current.note is None:
+            self.calls.noted(call.call_id, note)
+
+    async def _indexed(self, sealed: Sealed) -> None:
+        """A recording is in the index; a desk that slept through the call learns of it here."""
+        self.metrics.indexed.inc()
+        if sealed.unexplained_us:
+            self.metrics.unexplained.inc(sealed.unexplained_us / 1_000_000)
+            self._alarm(Alarm("recording.unexplained", sealed.call_id))
+        if sealed.advisor or sealed.extension:
+            contact = OpenContact(
+                sealed.call_id, sealed.started, sealed.line, sealed.advisor, sealed.extension
+            )
+            if self.calls.get(sealed.call_id) is None:
+                await self.contacts.answered(contact)
+                if await self.contacts.note(sealed.call_id) is None:
+                    self.calls.unwritten(contact)
+        self.calls.indexed(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
+
+    def _alarm(self, alarm: Alarm) -> None:
+        log.warning("alarm", kind=alarm.kind, call_id=alarm.call_id)
+        self.metrics.alarms.labels(alarm.kind).inc()
+        call = self.calls.get(alarm.call_id) if alarm.call_id else None
+        self.hub.alarm(alarm.kind, call, alarm.call_id)
+
+    async def _users_changed(self) -> None:
+        await self.switch.set_phones()
+        self.hub.wake()

@@ -1,0 +1,132 @@
+"""The desk's side of `switch.sock`: live calls in, payment holds and phones out.
+
+Requests are matched to replies by number, wait at most two seconds, and fail at once when the
+connection drops: a page must never believe in a pause that nobody made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from galwad.desk.errors import SwitchDownError
+from galwad.link import Connector, Link
+from galwad.messages import (
+    Account,
+    Alarm,
+    AnyMessage,
+    CallChanged,
+    CallEnded,
+    Hello,
+    Hold,
+    HoldReply,
+    Release,
+    SetPhones,
+    Snapshot,
+)
+
+REPLY_S = 2.0
+log = structlog.get_logger()
+
+FromSwitch = Snapshot | CallChanged | CallEnded | Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Which calls a hold is for: one call, or all of a phone or a user."""
+
+    call_id: str = ""
+    extension: str = ""
+    user: str = ""
+
+
+class SwitchClient:
+    """Keeps the connection; `on_message` gets what the switch says, in order."""
+
+    def __init__(
+        self,
+        path: Path,
+        on_message: Callable[[FromSwitch], None],
+        on_connection: Callable[[bool], None],
+        phones: Callable[[], Awaitable[tuple[Account, ...]]],
+    ) -> None:
+        self._connector = Connector(path, self._connected, self._received, self._lost)
+        self._on_message = on_message
+        self._on_connection = on_connection
+        self._phones = phones
+        self._refs = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[HoldReply]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the switch is there now."""
+        return self._connector.connected
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        await self._connector.run()
+
+    async def set_phones(self) -> None:
+        """Tell the switch who may register; nothing when it is away (it is told on return)."""
+        self._connector.send(SetPhones(await self._phones()))
+
+    async def payment(
+        self,
+        action: Literal["hold", "release"],
+        whose: Whose,
+        holder: str,
+        actor: str,
+        trigger: Literal["page", "api"],
+    ) -> HoldReply:
+        """Pause or let go, and wait for the gate's real state.
+
+        Raises:
+            SwitchDownError: nobody is there, or no answer came within two seconds.
+        """
+        ref = next(self._refs)
+        kind = Hold if action == "hold" else Release
+        message = kind(ref, holder, trigger, actor, whose.call_id, whose.extension, whose.user)
+        reply: asyncio.Future[HoldReply] = asyncio.get_running_loop().create_future()
+        self._waiting[ref] = reply
+        try:
+            if not self._connector.send(message):
+                raise SwitchDownError
+            async with asyncio.timeout(REPLY_S):
+                return await reply
+        except TimeoutError:
+            log.warning("switch.no_reply", action=action)
+            raise SwitchDownError("the switch did not answer in time") from None
+        finally:
+            self._waiting.pop(ref, None)
+
+    def _connected(self, link: Link) -> None:
+        link.send(Hello("desk", version("galwad")))
+        task = asyncio.create_task(self.set_phones())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._on_connection(True)
+
+    def _lost(self) -> None:
+        for reply in self._waiting.values():
+            if not reply.done():
+                reply.set_exception(SwitchDownError("the switch has gone"))
+        self._on_connection(False)
+
+    async def _received(self, _link: Link, message: AnyMessage) -> None:
+        match message:
+            case HoldReply():
+                reply = self._waiting.get(message.ref)
+                if reply is not None and not reply.done():
+                    reply.set_result(message)
+            case Snapshot() | CallChanged() | CallEnded() | Alarm():
+                self._on_message(message)
+            case _:
+                log.warning("switch.unexpected", message=type(message).__name__)
