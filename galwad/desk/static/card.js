@@ -17,6 +17,7 @@ export class CallCard {
     this.contact = new ContactNote(pop.call_id);
     this.done = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => dismiss(pop.call_id) } });
     this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
+    this.foot = el("footer", {}, this.kept, this.done);
     const head = el("header", {}, this.line, el("p", { class: "call-meta" }, this.state, this.time));
     this.box = el(
       "article",
@@ -25,7 +26,7 @@ export class CallCard {
       this.recording.box,
       this.caller.box,
       this.contact.box,
-      el("footer", {}, this.kept, this.done),
+      this.foot,
     );
   }
 
@@ -41,6 +42,7 @@ export class CallCard {
     reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);
     reveal(this.done, over);
+    reveal(this.foot, over || Boolean(pop.recording_link));
     reveal(this.kept, Boolean(pop.recording_link));
     show(this.kept.lastChild, pop.call_id);
     this.tell(before, pop);

@@ -1,0 +1,96 @@
+"""The page's files: both languages whole, nothing inline, nothing foreign, enough contrast."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+
+import pytest
+
+DESK = files("galwad.desk")
+SOURCES = [
+    f for f in DESK.joinpath("static").iterdir() if f.name.endswith((".js", ".html", ".css"))
+]
+PAIRS = [
+    ("text", "page"),
+    ("text", "card"),
+    ("muted", "card"),
+    ("muted", "page"),
+    ("accent-text", "accent"),
+    ("soft-text", "soft"),
+    ("warn-text", "warn"),
+    ("bad-text", "bad"),
+    ("rec-text", "rec"),
+    ("paused-text", "paused"),
+    ("paused-text", "paused-stripe"),
+    ("off-text", "off"),
+    ("fault-text", "fault"),
+]
+
+
+def texts(language: str) -> dict[str, str]:
+    return json.loads(DESK.joinpath("locale", f"{language}.json").read_text(encoding="utf-8"))
+
+
+def themes() -> dict[str, dict[str, str]]:
+    css = DESK.joinpath("static", "style.css").read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    light, dark = (dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block)) for block in blocks)
+    return {"light": light, "dark": {**light, **dark}}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_both_languages_have_the_same_keys():
+    assert texts("en").keys() == texts("cy").keys()
+
+
+def test_both_languages_fill_in_the_same_values():
+    english, welsh = texts("en"), texts("cy")
+    for key in english:
+        assert set(re.findall(r"\{\w+\}", english[key])) == set(re.findall(r"\{\w+\}", welsh[key]))
+
+
+def test_nothing_is_left_in_english():
+    english, welsh = texts("en"), texts("cy")
+    assert [key for key in english if english[key] == welsh[key]] == []
+
+
+def test_every_key_that_the_page_names_is_in_the_locale():
+    known = texts("en")
+    named = set()
+    for source in SOURCES:
+        text = source.read_text(encoding="utf-8")
+        named |= set(re.findall(r'(?:data-t(?:-label)?=|\bt: |, )"([a-z_]+(?:\.[a-z_.]+)?)"', text))
+    missing = {key for key in named if "." in key} - known.keys()
+    assert missing == set()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("text", "ground"), PAIRS)
+def test_text_stands_out_from_its_ground(theme, text, ground):
+    colours = themes()[theme]
+    lighter, darker = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_edge_of_a_field_can_be_seen(theme):
+    colours = themes()[theme]
+    lighter, darker = sorted(
+        (luminance(colours["field"]), luminance(colours["card"])), reverse=True
+    )
+    assert (lighter + 0.05) / (darker + 0.05) >= 3
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere(source):
+    text = source.read_text(encoding="utf-8")
+    assert not re.search(r"https?://", text)
+    assert not re.search(r"<style|style=|<script(?![^>]*src=)|\son[a-z]+=|innerHTML|eval\(", text)
