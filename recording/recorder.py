@@ -1,13 +1,44 @@
-"""One call's recorder: the policy, the gate it moves, and the spool behind the gate."""
+"""One call's recorder: the policy, the gate it moves, and the spool behind the gate.
 
+Everything but waiting for the disk is synchronous and belongs to the loop's thread. Facts go to
+the policy; what follows from them is done at once, in order: the gate first, then what must be
+erased, then the events that tell it. Events that the disk refuses wait in memory and are written
+before anything else once it takes writes again; media is never kept back for later.
+"""
+
+import asyncio
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from recording.policy import DestinationClass, RecordingState, Trigger
+from recording.errors import RecordingError, SpoolSyncError, SpoolWriteError
+from recording.policy import (
+    DestinationClass,
+    EraseBackTo,
+    GapEnded,
+    GapStarted,
+    NewSegment,
+    Open,
+    Output,
+    Policy,
+    RecordingState,
+    Shut,
+    Trigger,
+)
+from recording.spool_outbox import SpoolOutbox
 from recording.spool_records import Clock, Field
 from recording.spool_sync import SpoolSync
 from recording.spool_writer import SpoolWriter
+
+TICK_S = 0.9
+"""A crash of the process costs what arrived since the last tick, so less than a second."""
+RELEASE_TIMEOUT_S = 5.0
+"""A disk that takes longer than this to bring down a few kilobytes is a fault."""
+CLOCK_EVENT_US = 60_000_000
+"""How often the wall clock is noted, so that its jumps can be told."""
+_FAILURES = (RecordingError, OSError)
 
 Tap = Callable[[int, bytes, float, bool], None]
 """`tap(track, data, arrival_mono, is_event)`: what the relay calls for each packet."""
@@ -41,52 +72,169 @@ class Recorder:
         started: Clock,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         erase_back_s: float = 0.0,
         on_change: Callable[[Snapshot], None] | None = None,
         sync: SpoolSync | None = None,
     ) -> None:
-        """Open the spool. If the disk refuses, the recorder starts in fault and tries again."""
+        """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
 
-    counters: Counters
-    state: RecordingState
-    gate_open: bool
-    holders: tuple[str, ...]
+        `erase_back_s`: a payment hold also makes unreadable what was recorded that many seconds
+        before it, as far as the lookback allows.
+        """
+        self.counters = Counters()
+        self.last_error: RecordingError | OSError | None = None
+        self._started = started
+        self._clock = clock
+        self._wall = wall
+        self._erase_back_us = int(erase_back_s * 1_000_000)
+        self._on_change = on_change
+        self._sync = sync
+        self._policy = Policy()
+        self._outbox = SpoolOutbox(open_spool)
+        self._gate = False
+        self._open_from_us = 0
+        self._to_do: deque[Output] = deque()
+        self._doing = False
+        self._segment_fields = _CENTRE
+        self._hold_count: dict[str, int] = {}
+        self._synced = True
+        self._probe: asyncio.Future[None] | None = None
+        self._clock_due_us = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._snapshot = Snapshot(RecordingState.NOT_STARTED, 0, (), storage_good=True)
+        if sync is not None:
+            sync.attach(self)
+        self._try_disk()
+
+    @property
+    def state(self) -> RecordingState:
+        """As the page shows it."""
+        return self._policy.state
+
+    @property
+    def gate_open(self) -> bool:
+        """Whether packets are being kept."""
+        return self._gate
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Who holds the gate shut for a payment."""
+        return self._policy.holders
+
+    @property
+    def writer(self) -> SpoolWriter | None:
+        """The spool behind the gate; None while none could be opened."""
+        return self._outbox.writer
 
     def snapshot(self) -> Snapshot:
         """What `on_change` was told last."""
-        raise NotImplementedError
+        return self._snapshot
 
     def tap(self, track: int) -> Tap:
-        """The relay's callable for one leg. Gate shut: nothing is kept."""
-        raise NotImplementedError
+        """The relay's callable for the leg on `track`. Gate shut: nothing is kept.
+
+        Packets that arrived before the gate opened are dropped as well, however late they come.
+        Telephone-events are dropped always: the relay gives none, and none would be taken.
+        """
+        counters = self.counters
+        started = self._started.mono
+        outbox = self._outbox
+
+        def store(_track: int, data: bytes, arrival_mono: float, is_event: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
+            writer = outbox.writer
+            at_us = int((arrival_mono - started) * 1_000_000)
+            if not self._gate or is_event or at_us < self._open_from_us or writer is None:
+                counters.dropped += 1
+                return
+            counters.kept += 1
+            try:
+                writer.packet(track, at_us, data)
+            except _FAILURES as error:
+                self._disk_failed(error)
+
+        return store
 
     def start(self) -> None:
         """Tick on the running loop until `close`, at a random phase."""
+        loop = asyncio.get_running_loop()
+        phase = random.uniform(0.0, TICK_S)  # noqa: S311 - spreads work, hides nothing
+        self._timer = loop.call_later(phase, self._on_timer, loop)
 
     def tick(self) -> None:
         """Hand the last second to the kernel; after a fault, try the disk again."""
+        if self._closed:
+            return
+        if not self._policy.storage_good:
+            self._try_disk()
+            return
+        now = self._now()
+        if now >= self._clock_due_us:
+            self._clock_due_us = now + CLOCK_EVENT_US
+            self._append("clock", {"wall": self._wall()}, now)
+        try:
+            self._outbox.drain().tick(now)
+        except _FAILURES as error:
+            self._disk_failed(error)
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
         """Append an event of the caller's own. Kept in memory while the disk refuses."""
+        self._append(kind, fields, self._now())
 
     def answered(self, advisor: str, extension: str) -> None:
         """Recording starts."""
+        at = self._now()
+        self._append("answered", {"advisor": advisor, "extension": extension}, at)
+        self._do(self._policy.answered(at))
 
     def hold(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
         """Shut the gate, now. `arrived_mono`: when the trigger arrived, if that was earlier."""
+        self._hold_count[holder] = self._hold_count.get(holder, 0) + 1
+        at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
+        erase_to = None
+        if self._erase_back_us and self.writer is not None:
+            erase_to = max(at - self._erase_back_us, self.writer.erasable_from_us)
+        self._do(self._policy.hold(holder, trigger, actor, at, erase_to=erase_to))
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
-        """Bring the spool to the disk; False when that failed or took longer (gate shut all the same)."""
-        raise NotImplementedError
+        """Bring the spool to the disk; False when that failed or takes longer.
+
+        Whatever comes back, a gate that is shut stays shut.
+        """
+        try:
+            job = self._outbox.sync_soon()
+        except _FAILURES as error:
+            self._disk_failed(error)
+            return False
+        if job is None:
+            return False
+        job.add_done_callback(self._sync_done)
+        try:
+            await asyncio.wait_for(asyncio.shield(job), timeout_s)
+        except (*_FAILURES, TimeoutError):
+            return False
+        return True
 
     async def release(self, holder: str, actor: str) -> bool:
         """Let go of one hold: durable first, then the gate opens if no other fact shuts it.
 
-        Returns whether it is durable. A hold that `holder` repeats meanwhile stands.
+        Returns whether it is durable; when it is not, the hold is over but the gate stays shut
+        by the storage fault. A hold that `holder` repeats meanwhile stands.
         """
-        raise NotImplementedError
+        if holder not in self._policy.holders:
+            return True
+        count = self._hold_count.get(holder)
+        self._append("release", {"holder": holder, "actor": actor}, self._now())
+        durable = await self.make_durable(RELEASE_TIMEOUT_S)
+        if self._hold_count.get(holder) != count:
+            return durable
+        if not durable:
+            self._disk_failed(SpoolSyncError("the release of a payment hold is not on the disk"))
+        self._do(self._policy.release(holder, self._now()))
+        return durable
 
     def referred(
         self,
@@ -98,24 +246,180 @@ class Recorder:
         arrived_mono: float | None = None,
     ) -> None:
         """The advisor's side sent the call on: it ceases unless `destination` is the centre."""
+        at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
+        self._segment_fields = _segment(destination, to)
+        self._do(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self) -> None:
         """The transfer came to nothing; the call is back."""
+        self._segment_fields = _CENTRE
+        self._do(self._policy.transfer_failed(self._now()))
 
     def returned(self) -> None:
         """The call came back to the centre."""
+        self._segment_fields = _CENTRE
+        self._do(self._policy.returned(self._now()))
 
     def identity_changed(self, actor: str) -> None:
         """The far end became someone else: shut until `identity_classed`."""
+        self._do(self._policy.identity_changed(actor, self._now()))
 
     def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
         """Who the far end now is."""
+        self._segment_fields = _segment(destination, to)
+        self._do(self._policy.identity_classed(destination, self._now()))
 
     def storage_fault(self, why: str) -> None:
         """The disk failed; the gate shuts, the call goes on."""
+        self._disk_failed(SpoolWriteError(why))
+
+    def sync_failed(self, error: SpoolSyncError) -> None:
+        """What was handed over does not reach the disk (told by `SpoolSync`)."""
+        self._disk_failed(error)
+
+    def sync_succeeded(self) -> None:
+        """It does again."""
+        self._synced = True
 
     def ended(self, cause: str) -> None:
         """The call is over: the open gap ends, nothing is stored any more."""
+        if self._policy.state is RecordingState.ENDED:
+            return
+        at = self._now()
+        self._do(self._policy.ended(at))
+        counts: dict[str, Field] = {"kept": self.counters.kept, "dropped": self.counters.dropped}
+        self._append("counters", counts, at)
+        self._append("ended", {"cause": cause}, at)
 
     def close(self) -> None:
         """End the call if need be and close the spool; its path can be given to the finaliser."""
+        if self._closed:
+            return
+        self.ended("closed")
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sync is not None:
+            self._sync.detach(self)
+        self._closed = True
+        try:
+            self._outbox.close(self._now())
+        except _FAILURES as error:
+            self.last_error = error
+
+    def _now(self) -> int:
+        return max(0, self._started.at_us(self._clock()))
+
+    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.tick()
+        if not self._closed:
+            self._timer = loop.call_later(TICK_S, self._on_timer, loop)
+
+    def _do(self, outputs: Iterable[Output]) -> None:
+        """Carry out what the policy says, in its order, and tell the page.
+
+        The gate shuts before anything else. If the disk fails on the way, what follows from
+        that is done after what was said before.
+        """
+        self._to_do.extend(outputs)
+        self._gate = self._gate and self._policy.gate_open
+        if self._doing:
+            return
+        self._doing = True
+        try:
+            while self._to_do:
+                self._carry_out(self._to_do.popleft())
+        finally:
+            self._doing = False
+        self._gate = self._policy.gate_open
+        self._tell()
+
+    def _carry_out(self, output: Output) -> None:
+        match output:
+            case Open(at):
+                self._open_from_us = at
+            case Shut():
+                self._gate = False
+            case EraseBackTo(at):
+                try:
+                    self._outbox.erase_back_to(at)
+                except _FAILURES as error:
+                    self._disk_failed(error)
+            case NewSegment(at):
+                self._append("segment", self._segment_fields, at)
+            case GapStarted(reason, trigger, actor, at):
+                told = {"reason": reason.value, "trigger": trigger.value, "actor": actor}
+                self._append("gap-start", told, at)
+            case GapEnded(at):
+                self._append("gap-end", {}, at)
+
+    def _append(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
+        """Write an event after those that wait; if the disk refuses, it waits too."""
+        self._outbox.put(kind, fields, at_us)
+        if self._policy.storage_good:
+            try:
+                self._outbox.drain()
+            except _FAILURES as error:
+                self._disk_failed(error)
+
+    def _try_disk(self) -> None:
+        """Open what is not open and write what waits; the fault is over if that works."""
+        try:
+            writer = self._outbox.drain()
+            if self._policy.storage_good:
+                return
+            if not self._synced:
+                self._try_sync()
+                return
+            writer.event("fault", {"why": "over"}, self._now())
+        except _FAILURES as error:
+            self._disk_failed(error)
+            return
+        self._do(self._policy.storage_ok(self._now()))
+
+    def _try_sync(self) -> None:
+        """After a failed sync, only one that succeeds ends the fault."""
+        if self._probe is None or self._probe.done():
+            self._probe = self._outbox.sync_soon()
+            if self._probe is not None:
+                self._probe.add_done_callback(self._sync_done)
+
+    def _sync_done(self, job: "asyncio.Future[None]") -> None:
+        if job.cancelled():
+            return
+        error = job.exception()
+        if error is None:
+            self._synced = True
+        elif isinstance(error, _FAILURES):
+            self._disk_failed(error)
+
+    def _disk_failed(self, error: RecordingError | OSError) -> None:
+        """The gate shuts from where media was lost; told as a gap of its own kind."""
+        self.last_error = error
+        self._gate = False
+        if isinstance(error, SpoolSyncError):
+            self._synced = False
+        if not self._policy.storage_good:
+            return
+        at = self._now()
+        lost_from = error.lost_from_us if isinstance(error, SpoolWriteError) else None
+        outputs = self._policy.storage_fault(at if lost_from is None else lost_from)
+        self._outbox.put("fault", {"why": str(error)}, at)
+        self._do(outputs)
+
+    def _tell(self) -> None:
+        policy = self._policy
+        since = self._snapshot.since_us
+        if policy.state is not self._snapshot.state:
+            since = self._now()
+        snapshot = Snapshot(policy.state, since, policy.holders, policy.storage_good)
+        if snapshot != self._snapshot:
+            self._snapshot = snapshot
+            if self._on_change is not None:
+                self._on_change(snapshot)
+
+
+def _segment(destination: DestinationClass, to: str) -> dict[str, Field]:
+    return {"class": destination.value, "to": to}
+
+
+_CENTRE = _segment(DestinationClass.CENTRE, "")

@@ -1,0 +1,64 @@
+"""Events on their way into a spool: in order, and kept in memory while the disk refuses them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from recording.spool_records import Field
+from recording.spool_writer import SpoolWriter
+
+_MAX_WAITING = 10_000
+"""Holds of a whole day's fault; only facts wait here, never media."""
+
+
+class SpoolOutbox:
+    """Owns the spool of one call, and opens it when the disk lets it.
+
+    Attributes:
+        writer: the spool; None while none could be opened.
+    """
+
+    def __init__(self, open_spool: Callable[[], SpoolWriter]) -> None:
+        self.writer: SpoolWriter | None = None
+        self._open_spool = open_spool
+        self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque(maxlen=_MAX_WAITING)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was said that the kernel does not have yet."""
+        return bool(self._waiting)
+
+    def put(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
+        """Queue an event behind those that wait."""
+        self._waiting.append((kind, fields, at_us))
+
+    def drain(self) -> SpoolWriter:
+        """Open the spool if need be and write what waits. Raises as `SpoolWriter` does."""
+        if self.writer is None:
+            self.writer = self._open_spool()
+        while self._waiting:
+            self.writer.event(*self._waiting[0])
+            self._waiting.popleft()
+        return self.writer
+
+    def erase_back_to(self, at_us: int) -> None:
+        """Make what arrived at or after `at_us` unreadable."""
+        if self.writer is not None and not self.writer.closed:
+            self.writer.erase_back_to(at_us)
+
+    def sync_soon(self) -> "asyncio.Future[None] | None":
+        """Bring it all to the disk in a thread; None when there is nothing that could be."""
+        if self.writer is None or self.writer.closed or self._waiting:
+            return None
+        return asyncio.get_running_loop().run_in_executor(None, self.writer.sync_job())
+
+    def close(self, at_us: int) -> None:
+        """Close the spool properly, unless facts are missing from it: then it is interrupted."""
+        if self.writer is None:
+            return
+        try:
+            self.drain()
+        except Exception:
+            self.writer.abandon()
+            raise
+        self.writer.close(at_us)
