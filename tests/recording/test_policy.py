@@ -1,0 +1,376 @@
+"""The policy as a table: four facts, one gate, and gaps that explain every second."""
+
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recording.policy import (
+    DestinationClass,
+    EraseBackTo,
+    GapEnded,
+    GapReason,
+    GapStarted,
+    NewSegment,
+    Open,
+    Output,
+    Policy,
+    RecordingState,
+    Shut,
+    Trigger,
+)
+
+LEAVING = [c for c in DestinationClass if c is not DestinationClass.CENTRE]
+SIAN = "user:sian"
+
+
+@dataclass
+class Ledger:
+    """Adds up what a policy says, the way the accounting does."""
+
+    start: int | None = None
+    open_since: int | None = None
+    gap_since: int | None = None
+    segments: list[tuple[int, int]] = field(default_factory=list)
+    gaps: list[tuple[int, int, GapReason]] = field(default_factory=list)
+    reason: GapReason | None = None
+
+    def take(self, outputs: tuple[Output, ...]) -> None:
+        for output in outputs:
+            match output:
+                case NewSegment(at):
+                    self._end_segment(at)
+                    self.open_since = at
+                case EraseBackTo(at):
+                    self._end_segment(at)
+                case GapStarted(reason, _, _, at):
+                    assert self.gap_since is None, "gaps overlap"
+                    assert self.open_since is None, "a gap inside a segment"
+                    self.gap_since, self.reason = at, reason
+                case GapEnded(at):
+                    assert self.gap_since is not None
+                    assert self.reason is not None
+                    self.gaps.append((self.gap_since, at, self.reason))
+                    self.gap_since = None
+                case _:
+                    continue
+            if self.start is None:
+                self.start = output.at
+
+    def _end_segment(self, at: int) -> None:
+        if self.open_since is not None:
+            self.segments.append((self.open_since, at))
+            self.open_since = None
+
+
+def answered() -> Policy:
+    policy = Policy()
+    policy.answered(0)
+    return policy
+
+
+def test_recording_starts_with_the_answer():
+    policy = Policy()
+    assert policy.state is RecordingState.NOT_STARTED
+    assert not policy.gate_open
+    assert policy.answered(7) == (NewSegment(7), Open(7))
+    assert policy.state is RecordingState.RECORDING
+    assert policy.answered(9) == ()
+
+
+def test_a_payment_hold_shuts_erases_and_opens_a_gap_in_this_order():
+    policy = answered()
+    assert policy.hold("page", Trigger.PAGE, SIAN, 10) == (
+        Shut(10),
+        EraseBackTo(10),
+        GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 10),
+    )
+    assert policy.state is RecordingState.PAUSED
+    assert policy.holders == ("page",)
+
+
+def test_repeating_a_hold_changes_nothing():
+    policy = answered()
+    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    assert policy.hold("page", Trigger.API, "token:pay", 11) == ()
+    assert policy.release("page", 12) == (GapEnded(12), NewSegment(12), Open(12))
+
+
+def test_releasing_an_unknown_holder_changes_nothing():
+    policy = answered()
+    assert policy.release("nobody", 5) == ()
+    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    assert policy.release("nobody", 11) == ()
+    assert not policy.gate_open
+
+
+def test_the_recording_resumes_when_the_last_holder_lets_go():
+    policy = answered()
+    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    policy.hold("api", Trigger.API, "token:pay", 11)
+    assert policy.release("page", 20) == (
+        GapEnded(20),
+        GapStarted(GapReason.PAYMENT, Trigger.API, "token:pay", 20),
+    )
+    assert not policy.gate_open
+    assert policy.release("api", 30) == (GapEnded(30), NewSegment(30), Open(30))
+
+
+def test_a_hold_before_the_answer_keeps_the_gate_shut_from_the_first_packet():
+    policy = Policy()
+    assert policy.hold("page", Trigger.PAGE, SIAN, 0) == ()
+    assert policy.answered(5) == (GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 5),)
+    assert not policy.gate_open
+
+
+def test_a_hold_may_erase_backwards_and_says_so_in_a_gap_of_its_own():
+    policy = answered()
+    assert policy.hold("page", Trigger.PAGE, SIAN, 100, erase_to=40) == (
+        Shut(100),
+        EraseBackTo(40),
+        GapStarted(GapReason.ERASED, Trigger.PAGE, SIAN, 40),
+        GapEnded(100),
+        GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 100),
+    )
+
+
+def test_erasing_stops_at_the_present_segment():
+    policy = answered()
+    policy.hold("page", Trigger.PAGE, SIAN, 50)
+    policy.release("page", 60)
+    assert EraseBackTo(60) in policy.hold("page", Trigger.PAGE, SIAN, 70, erase_to=10)
+
+
+@pytest.mark.parametrize("destination", LEAVING)
+def test_every_class_but_the_centre_makes_the_recording_cease(destination: DestinationClass):
+    policy = answered()
+    outputs = policy.referred(destination, "phone:201", 10)
+    reason = GapReason.PAYMENT if destination is DestinationClass.PAYMENT else GapReason.TRANSFER
+    assert outputs == (
+        Shut(10),
+        EraseBackTo(10),
+        GapStarted(reason, Trigger.REFER, "phone:201", 10),
+    )
+    assert not policy.gate_open
+
+
+def test_unknown_counts_as_a_department():
+    known, unknown = answered(), answered()
+    assert known.referred(DestinationClass.DEPARTMENT, "a", 1) == unknown.referred(
+        DestinationClass.UNKNOWN, "a", 1
+    )
+    assert unknown.state is RecordingState.CEASED
+
+
+def test_within_the_centre_a_transfer_is_only_a_new_segment():
+    policy = answered()
+    assert policy.referred(DestinationClass.CENTRE, "phone:201", 10) == (NewSegment(10),)
+    assert policy.state is RecordingState.RECORDING
+
+
+@pytest.mark.parametrize("back", [Policy.transfer_failed, Policy.returned])
+def test_a_call_that_comes_back_is_recorded_in_a_new_segment(back):
+    policy = answered()
+    policy.referred(DestinationClass.DEPARTMENT, "phone:201", 10)
+    assert back(policy, 20) == (GapEnded(20), NewSegment(20), Open(20))
+
+
+def test_a_paused_call_transferred_and_back_comes_back_paused():
+    policy = answered()
+    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    assert policy.referred(DestinationClass.DEPARTMENT, "phone:201", 20) == (
+        GapEnded(20),
+        GapStarted(GapReason.TRANSFER, Trigger.REFER, "phone:201", 20),
+    )
+    assert policy.returned(30) == (
+        GapEnded(30),
+        GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 30),
+    )
+    assert policy.state is RecordingState.PAUSED
+    assert not policy.gate_open
+
+
+def test_a_changed_identity_shuts_until_it_is_classed():
+    policy = answered()
+    policy.identity_changed("system", 10)
+    assert not policy.gate_open
+    assert policy.identity_classed(DestinationClass.CENTRE, 20) == (
+        GapEnded(20),
+        NewSegment(20),
+        Open(20),
+    )
+
+
+@pytest.mark.parametrize("destination", LEAVING)
+def test_an_identity_outside_the_centre_stays_shut_until_the_call_returns(destination):
+    policy = answered()
+    policy.identity_changed("system", 10)
+    policy.identity_classed(destination, 20)
+    assert not policy.gate_open
+    policy.returned(30)
+    assert policy.gate_open
+
+
+def test_an_identity_of_the_centre_does_not_undo_a_referral():
+    policy = answered()
+    policy.referred(DestinationClass.DEPARTMENT, "phone:201", 10)
+    policy.identity_changed("system", 11)
+    policy.identity_classed(DestinationClass.CENTRE, 12)
+    assert policy.state is RecordingState.CEASED
+
+
+def test_a_storage_fault_is_a_gap_of_its_own_kind_and_ends_by_itself():
+    policy = answered()
+    assert policy.storage_fault(10)[-1] == GapStarted(
+        GapReason.FAULT, Trigger.STORAGE, "system", 10
+    )
+    assert policy.state is RecordingState.FAULT
+    assert policy.storage_ok(20) == (GapEnded(20), NewSegment(20), Open(20))
+
+
+def test_a_payment_during_a_fault_is_told_as_a_payment():
+    policy = answered()
+    policy.storage_fault(10)
+    policy.hold("page", Trigger.PAGE, SIAN, 20)
+    assert policy.state is RecordingState.PAUSED
+    policy.storage_ok(25)
+    assert not policy.gate_open
+    assert policy.release("page", 30)[-1] == Open(30)
+
+
+def test_the_end_closes_the_open_gap_and_nothing_follows_it():
+    policy = answered()
+    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    assert policy.ended(20) == (GapEnded(20),)
+    assert policy.state is RecordingState.ENDED
+    assert policy.release("page", 30) == policy.returned(30) == policy.answered(30) == ()
+    assert not policy.gate_open
+
+
+def test_the_end_of_a_recording_call_drops_what_came_after_it():
+    assert answered().ended(20) == (Shut(20), EraseBackTo(20))
+
+
+def test_time_already_accounted_for_is_not_accounted_for_again():
+    policy = answered()
+    policy.hold("page", Trigger.PAGE, SIAN, 50)
+    assert policy.release("page", 40) == (GapEnded(50), NewSegment(50), Open(50))
+
+
+HOLDERS = st.sampled_from(["page", "api", "phone"])
+CLASSES = st.sampled_from(list(DestinationClass))
+INPUTS = st.one_of(
+    st.tuples(st.just("answered")),
+    st.tuples(st.just("hold"), HOLDERS, st.integers(0, 60) | st.none()),
+    st.tuples(st.just("release"), HOLDERS),
+    st.tuples(st.just("referred"), CLASSES),
+    st.tuples(st.just("transfer_failed")),
+    st.tuples(st.just("returned")),
+    st.tuples(st.just("identity_changed")),
+    st.tuples(st.just("identity_classed"), CLASSES),
+    st.tuples(st.just("storage_fault"), st.integers(0, 20)),
+    st.tuples(st.just("storage_ok")),
+)
+
+
+CENTRE = DestinationClass.CENTRE
+GIVE = {
+    "hold": lambda p, at, holder, back: p.hold(
+        holder, Trigger.PAGE, f"user:{holder}", at, erase_to=None if back is None else at - back
+    ),
+    "release": lambda p, at, holder: p.release(holder, at),
+    "referred": lambda p, at, destination: p.referred(destination, "phone:201", at),
+    "identity_changed": lambda p, at: p.identity_changed("system", at),
+    "identity_classed": lambda p, at, destination: p.identity_classed(destination, at),
+    "storage_fault": lambda p, at, back: p.storage_fault(at - back),
+}
+# what must be absent for the gate to be open, kept the plain way
+SHUTTING = {
+    "answered": lambda against: against - {"unanswered"},
+    "hold": lambda against, holder, _: against | {holder},
+    "release": lambda against, holder: against - {holder},
+    "referred": lambda against, to: against | ({"referral"} if to is not CENTRE else set()),
+    "transfer_failed": lambda against: against - {"referral"},
+    "returned": lambda against: against - {"referral", "identity"},
+    "identity_changed": lambda against: against | {"identity"},
+    "identity_classed": lambda against, to: against - ({"identity"} if to is CENTRE else set()),
+    "storage_fault": lambda against, _: against | {"storage"},
+    "storage_ok": lambda against: against - {"storage"},
+}
+
+
+def give(policy: Policy, what: tuple, at: int) -> tuple[Output, ...]:
+    name, *details = what
+    if name in GIVE:
+        return GIVE[name](policy, at, *details)
+    return getattr(policy, name)(at)
+
+
+@given(st.lists(st.tuples(INPUTS, st.integers(0, 50)), max_size=40))
+def test_the_gate_is_open_exactly_when_the_four_facts_say_so(steps):
+    policy, against, at = Policy(), {"unanswered"}, 100
+    gate = False
+    for what, wait in steps:
+        at += wait
+        for output in give(policy, what, at):
+            gate = isinstance(output, Open) or (gate and not isinstance(output, Shut))
+        against = SHUTTING[what[0]](against, *what[1:])
+        assert policy.gate_open is gate is (not against)
+        assert (policy.state is RecordingState.RECORDING) is gate
+        assert set(policy.holders) == against & {"page", "api", "phone"}
+
+
+@given(st.lists(st.tuples(INPUTS, st.integers(0, 50)), max_size=40), st.integers(0, 50))
+def test_segments_and_gaps_add_up_to_the_talk_time(steps, last):
+    policy, ledger, at = Policy(), Ledger(), 100
+    answered_at = None
+    for what, wait in steps:
+        at += wait
+        if what == ("answered",) and answered_at is None:
+            answered_at = at
+        ledger.take(give(policy, what, at))
+    at += last
+    ledger.take(policy.ended(at))
+    if answered_at is None:
+        assert not ledger.segments
+        assert not ledger.gaps
+        return
+    assert ledger.open_since is None
+    assert ledger.gap_since is None
+    spans = sorted([*ledger.segments, *((a, b) for a, b, _ in ledger.gaps)])
+    assert spans[0][0] == answered_at
+    assert spans[-1][1] == at
+    for (_, end), (start, _) in itertools.pairwise(spans):
+        assert end == start
+    assert sum(b - a for a, b in spans) == at - answered_at
+
+
+def test_nothing_but_the_listed_inputs_shuts_the_gate():
+    shutting = {
+        "hold": lambda p: p.hold("page", Trigger.PAGE, SIAN, 1),
+        "referred": lambda p: p.referred(DestinationClass.EXTERNAL, "a", 1),
+        "identity_changed": lambda p: p.identity_changed("a", 1),
+        "storage_fault": lambda p: p.storage_fault(1),
+        "ended": lambda p: p.ended(1),
+    }
+    harmless = {
+        "answered": lambda p: p.answered(1),
+        "release": lambda p: p.release("page", 1),
+        "transfer_failed": lambda p: p.transfer_failed(1),
+        "returned": lambda p: p.returned(1),
+        "identity_classed": lambda p: p.identity_classed(DestinationClass.EXTERNAL, 1),
+        "storage_ok": lambda p: p.storage_ok(1),
+    }
+    methods = {name for name in vars(Policy) if not name.startswith("_")}
+    inputs = {n for n in methods if callable(getattr(Policy, n))}
+    assert inputs == set(shutting) | set(harmless), "an input that this test does not know"
+    for shut in shutting.values():
+        policy = answered()
+        shut(policy)
+        assert not policy.gate_open
+    for leave in harmless.values():
+        policy = answered()
+        leave(policy)
+        assert policy.gate_open
