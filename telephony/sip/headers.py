@@ -6,18 +6,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from telephony.errors import ProtocolError
+from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.cseq import CSeq
 from telephony.sip.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, split_list
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.via import Via
 
-__all__ = ["CSeq", "Headers", "NameAddr", "Via", "header_key"]
+__all__ = ["CSeq", "Headers", "NameAddr", "Via", "header_key", "unfold"]
+
+MAX_HEADERS: Final = 256
+MAX_LINE: Final = 16384
+"""Longest header that we read, unfolded, in characters."""
 
 _MAX_KNOWN: Final = 1024
+_FOLD: Final = re.compile(r"\n[ \t]+")
 _keys: dict[str, str] = {}
 
 
@@ -38,6 +44,25 @@ def header_key(name: str) -> str:
     return key
 
 
+def unfold(head: bytes) -> list[str]:
+    """Split a message's or part's head into lines, each with its continuations (RFC 3261 7.3.1).
+
+    Raises:
+        SipParseError: a bare CR or a NUL.
+    """
+    try:
+        text = head.decode()
+    except UnicodeDecodeError:
+        # Some phones send display names in Latin-1; they leave us as UTF-8.
+        text = head.decode("latin-1")
+    text = text.replace("\r\n", "\n")
+    if "\r" in text or "\0" in text:
+        raise SipParseError("a bare CR or a NUL in the headers")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    return text.split("\n")
+
+
 class Headers:
     """An ordered map of many values a name; names compare without case, in long or compact form."""
 
@@ -54,6 +79,25 @@ class Headers:
         headers = cls()
         headers._rows = rows
         return headers
+
+    @classmethod
+    def parse(cls, lines: list[str]) -> Headers:
+        """Read unfolded lines; raise SipParseError for what is no header, too long or too many."""
+        if len(lines) > MAX_HEADERS:
+            raise SipParseError("too many headers", status=513)
+        rows: list[tuple[str, str, str]] = []
+        for line in lines:
+            if len(line) > MAX_LINE:
+                raise SipParseError("a header is too long", status=513)
+            name, colon, value = line.partition(":")
+            name = name.rstrip(" \t")
+            if not colon:
+                raise SipParseError("a header without a colon")
+            try:
+                rows.append((header_key(name), name, value.strip(" \t")))
+            except ProtocolError as error:
+                raise SipParseError(str(error)) from None
+        return cls.from_rows(rows)
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.cseq import CSeq
 from telephony.sip.grammar import REASONS, is_token, split_list
-from telephony.sip.headers import Headers, header_key
+from telephony.sip.headers import Headers, header_key, unfold
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import Uri
 from telephony.sip.via import Via
@@ -25,12 +25,8 @@ __all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respon
 
 MAX_MESSAGE: Final = 65535
 """Longest message that we read, in bytes."""
-MAX_HEADERS: Final = 256
-MAX_LINE: Final = 16384
-"""Longest header that we read, unfolded, in characters."""
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
-_FOLD: Final = re.compile(r"\n[ \t]+")
 _REQUEST_LINE: Final = re.compile(
     r"([^ \t]+)[ \t]+([^ \t]+)[ \t]+(SIP/[0-9]+\.[0-9]+)", re.IGNORECASE
 )
@@ -214,8 +210,8 @@ def parse_message(data: bytes) -> Request | Response:
     end = _EMPTY_LINE.search(data)
     if end is None:
         raise SipParseError("no empty line ends the headers")
-    lines = _unfold(_decode(data[: end.start()])).split("\n")
-    message = _start(lines[0].rstrip(" \t"), _header_rows(lines))
+    first, *lines = unfold(data[: end.start()])
+    message = _start(first.rstrip(" \t"), Headers.parse(lines))
     _require_sound(message)
     message.body = _cut(message.headers, data[end.end() :])
     message.headers.remove("Content-Length")
@@ -244,11 +240,13 @@ def respond(
     if 100 < status < 300:
         for value in request.headers.get_all("Record-Route"):
             kept.add("Record-Route", value)
-    to = request.headers.get("To") or ""
-    if to_tag is not None and request.to.tag is None:
-        to = str(request.to.with_tag(to_tag))
+    to = request.to
+    if to_tag is not None and to.tag is None:
+        kept.add("To", to.with_tag(to_tag))
+    else:
+        kept.add("To", request.headers.get("To") or "")
     kept.add("From", request.headers.get("From") or "")
-    kept.add("To", to)
+    kept.add("From", request.headers.get("From") or "")
     kept.add("Call-ID", request.call_id)
     kept.add("CSeq", request.headers.get("CSeq") or "")
     timestamp = request.headers.get("Timestamp")
@@ -268,42 +266,7 @@ def _first_via(value: str) -> Via:
     return Via.parse(elements[0])
 
 
-def _decode(head: bytes) -> str:
-    # Some phones send display names in Latin-1; they leave us as UTF-8.
-    try:
-        return head.decode()
-    except UnicodeDecodeError:
-        return head.decode("latin-1")
-
-
-def _unfold(head: str) -> str:
-    head = head.replace("\r\n", "\n")
-    if "\r" in head or "\0" in head:
-        raise SipParseError("a bare CR or a NUL in the headers")
-    return _FOLD.sub(" ", head) if "\n " in head or "\n\t" in head else head
-
-
-def _header_rows(lines: list[str]) -> list[tuple[str, str, str]]:
-    if len(lines) > MAX_HEADERS + 1:
-        raise SipParseError("too many headers", status=513)
-    rows: list[tuple[str, str, str]] = []
-    for line in lines[1:]:
-        if len(line) > MAX_LINE:
-            raise SipParseError("a header is too long", status=513)
-        name, colon, value = line.partition(":")
-        name = name.rstrip(" \t")
-        try:
-            key = header_key(name)
-        except ProtocolError:
-            raise SipParseError("a header's name is not a token") from None
-        if not colon:
-            raise SipParseError("a header without a colon")
-        rows.append((key, name, value.strip(" \t")))
-    return rows
-
-
-def _start(line: str, rows: list[tuple[str, str, str]]) -> Request | Response:
-    headers = Headers.from_rows(rows)
+def _start(line: str, headers: Headers) -> Request | Response:
     found = _STATUS_LINE.fullmatch(line)
     if found is not None:
         version, status, reason = found.groups()

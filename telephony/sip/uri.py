@@ -60,6 +60,8 @@ class Uri:
     headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.host.startswith("["):
+            object.__setattr__(self, "host", without_brackets(self.host))
         problem = _problem(self)
         if problem is not None:
             raise ProtocolError(problem)
@@ -147,6 +149,11 @@ def join_host_port(host: str, port: int | None) -> str:
     """Write a host, an IPv6 address in brackets, and its port if there is one."""
     shown = f"[{host}]" if ":" in host else host
     return shown if port is None else f"{shown}:{port}"
+
+
+def without_brackets(host: str) -> str:
+    """Return an IPv6 address without its brackets, any other host as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:

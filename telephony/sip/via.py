@@ -17,7 +17,7 @@ from telephony.sip.grammar import (
     replace_parameter,
     split_list,
 )
-from telephony.sip.uri import is_host, join_host_port, parse_host_port
+from telephony.sip.uri import is_host, join_host_port, parse_host_port, without_brackets
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 """A branch that begins with it is unique as RFC 3261 17.2.3 wants it."""
@@ -45,6 +45,7 @@ class Via:
     parameters: Parameters = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "host", without_brackets(self.host))
         if not is_token(self.transport) or self.transport != self.transport.upper():
             raise ProtocolError("a Via's transport is wrong")
         if not is_host(self.host) or (self.port is not None and not 0 <= self.port <= 65535):

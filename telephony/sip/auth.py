@@ -1,0 +1,304 @@
+"""Digest authentication (RFC 3261 22, RFC 7616, RFC 8760), as a server and as a client.
+
+MD5 and SHA-256 with qop=auth; `auth-int`, `-sess` and userhash are neither offered nor answered.
+The server keeps no passwords: it asks a callable for the HA1, and does the same work for a user
+who is unknown. A nonce is a time with an HMAC; only nonces that were used are remembered.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import hmac
+import re
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.grammar import TOKEN, quote, split_list, unquote
+from telephony.sip.message import Request, Response, respond
+from telephony.sip.uri import Uri
+
+FindHa1 = Callable[[str, str, str], str | None]
+"""From user name, realm and algorithm (`MD5`, `SHA-256`) to the HA1 in hex, None if unknown."""
+
+MAX_NONCES: Final = 20_000
+"""More used nonces than this are not remembered; the next use is then told to take a fresh one."""
+
+_HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+_NONCE: Final = struct.Struct(">QQ")
+_MAC_LENGTH: Final = 16
+_COUNT: Final = re.compile(r"[0-9A-Fa-f]{8}")
+
+
+def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
+    """Return the digest of a user's name, realm and password, in hex: what a server stores."""
+    return _digest(algorithm, f"{user}:{realm}:{password}")
+
+
+def parse_digest(text: str) -> dict[str, str]:
+    """Read `Digest name=value, …` of a challenge or of credentials; names come in lower case.
+
+    Raises:
+        SipParseError: another scheme, a name twice, or no such list at all.
+    """
+    scheme, _, tail = text.strip(" \t").partition(" ")
+    if scheme.lower() != "digest":
+        raise SipParseError("not a Digest")
+    values: dict[str, str] = {}
+    for element in split_list(tail):
+        name, equals, value = element.partition("=")
+        name = name.strip(" \t").lower()
+        if not equals or TOKEN.fullmatch(name) is None or name in values:
+            raise SipParseError("a Digest that cannot be read")
+        values[name] = unquote(value.strip(" \t"))
+    return values
+
+
+class Outcome(enum.Enum):
+    """What the server makes of a request's credentials."""
+
+    ACCEPTED = "accepted"
+    MISSING = "missing"
+    """There are none for this realm that we can read."""
+    STALE = "stale"
+    """The password is right; the nonce is old, not ours, or was used with this count before."""
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of `DigestServer.verify`.
+
+    Attributes:
+        outcome: what to do.
+        user: the user name if it was accepted, else "".
+    """
+
+    outcome: Outcome
+    user: str = ""
+
+
+class DigestServer:
+    """Challenges requests and checks the answers."""
+
+    def __init__(
+        self,
+        realm: str,
+        secret: bytes,
+        find_ha1: FindHa1,
+        *,
+        lifetime: float = 300.0,
+        algorithms: Sequence[str] = ("SHA-256", "MD5"),
+    ) -> None:
+        """Make a server.
+
+        Args:
+            realm: shown to the users' phones.
+            secret: random bytes, at least 16; nonces made with another secret are stale.
+            find_ha1: the users' secrets.
+            lifetime: seconds for which a nonce may be used.
+            algorithms: those offered, the preferred first.
+        """
+        if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
+            raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
+        self.realm = realm
+        self._secret = secret
+        self._find_ha1 = find_ha1
+        self._lifetime = lifetime
+        self._algorithms = tuple(algorithms)
+        self._made = 0
+        self._used: dict[str, tuple[float, int]] = {}
+
+    def challenge(
+        self, request: Request, now: float, outcome: Outcome = Outcome.MISSING
+    ) -> Response:
+        """Make the 401 to a request, with one challenge an algorithm (RFC 8760 2.4)."""
+        return respond(request, 401, headers=self.challenges(now, outcome))
+
+    def challenges(self, now: float, outcome: Outcome = Outcome.MISSING) -> list[tuple[str, str]]:
+        """Return the WWW-Authenticate headers of a 401, as (name, value)."""
+        nonce = self._nonce(now)
+        stale = ", stale=true" if outcome is Outcome.STALE else ""
+        return [
+            (
+                "WWW-Authenticate",
+                f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}, "
+                f'algorithm={algorithm}, qop="auth"{stale}',
+            )
+            for algorithm in self._algorithms
+        ]
+
+    def verify(self, request: Request, now: float) -> Verification:
+        """Check a request's Authorization; never raises for what a peer sent."""
+        given = self._credentials(request)
+        if given is None:
+            return Verification(Outcome.MISSING)
+        if not self._is_right(request, given):
+            return Verification(Outcome.REFUSED)
+        nonce, count = given["nonce"], int(given["nc"], 16)
+        if not self._is_fresh(nonce, now) or not self._count(nonce, count, now):
+            return Verification(Outcome.STALE)
+        return Verification(Outcome.ACCEPTED, given["username"])
+
+    def _credentials(self, request: Request) -> dict[str, str] | None:
+        """The first Authorization for our realm with all that a check needs."""
+        needed = {"username", "nonce", "uri", "response", "nc", "cnonce"}
+        for value in request.headers.get_all("Authorization"):
+            try:
+                given = parse_digest(value)
+            except SipParseError:
+                continue  # another scheme, or unreadable: as good as none
+            if (
+                given.get("realm") == self.realm
+                and needed <= given.keys()
+                and given.get("qop", "").lower() == "auth"
+                and given.get("algorithm", "MD5").upper() in self._algorithms
+                and _COUNT.fullmatch(given["nc"]) is not None
+            ):
+                return given
+        return None
+
+    def _is_right(self, request: Request, given: dict[str, str]) -> bool:
+        algorithm = given.get("algorithm", "MD5").upper()
+        user = given["username"]
+        known = self._find_ha1(user, self.realm, algorithm)
+        # The stand-in depends on a secret, so that nobody can log in as an unknown user.
+        stand_in = _digest(algorithm, f"{self._secret.hex()}:{user}")
+        secret = stand_in if known is None else known.lower()
+        expected = _response(secret, request.method, given, algorithm)
+        right = hmac.compare_digest(expected.encode(), given["response"].lower().encode())
+        return right and known is not None and _names_target(given["uri"], request.uri)
+
+    def _nonce(self, now: float) -> str:
+        self._made += 1
+        stamp = _NONCE.pack(max(0, int(now * 1000)), self._made)
+        return base64.urlsafe_b64encode(stamp + self._mac(stamp)).decode()
+
+    def _mac(self, stamp: bytes) -> bytes:
+        return hmac.digest(self._secret, stamp + self.realm.encode(), "sha256")[:_MAC_LENGTH]
+
+    def _is_fresh(self, nonce: str, now: float) -> bool:
+        try:
+            raw = base64.b64decode(nonce.encode("ascii"), altchars=b"-_", validate=True)
+        except ValueError:
+            return False
+        stamp, mac = raw[: _NONCE.size], raw[_NONCE.size :]
+        if len(stamp) != _NONCE.size or not hmac.compare_digest(mac, self._mac(stamp)):
+            return False
+        made_ms, _ = _NONCE.unpack(stamp)
+        return -1.0 <= now - made_ms / 1000 <= self._lifetime
+
+    def _count(self, nonce: str, count: int, now: float) -> bool:
+        """Note the use of a nonce; False if this count or a later one was seen before."""
+        _, last = self._used.get(nonce, (now, 0))
+        if count <= last:
+            return False
+        if len(self._used) >= MAX_NONCES:
+            self._forget(now)
+        if nonce not in self._used and len(self._used) >= MAX_NONCES:
+            return False
+        first_used = self._used.get(nonce, (now, 0))[0]
+        self._used[nonce] = (first_used, count)
+        return True
+
+    def _forget(self, now: float) -> None:
+        # A nonce is made before it is first used, so it has died by then.
+        limit = now - self._lifetime - 1.0
+        self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
+
+
+class DigestClient:
+    """Answers challenges with one user's name and password."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self._user = user
+        self._password = password
+        self._counts: dict[str, int] = {}
+
+    def answer(self, request: Request, response: Response, cnonce: str) -> tuple[str, str] | None:
+        """Return the header that the request needs to be sent again, as (name, value).
+
+        Args:
+            request: what was challenged.
+            response: the 401 or 407.
+            cnonce: a fresh random token.
+
+        Returns:
+            None if no challenge can be answered, or if the request carried credentials already
+            and the server does not call them stale: the password is wrong.
+        """
+        asked, answered = (
+            ("Proxy-Authenticate", "Proxy-Authorization")
+            if response.status == 407
+            else ("WWW-Authenticate", "Authorization")
+        )
+        for value in response.headers.get_all(asked):
+            challenge = _usable(value)
+            if challenge is None:
+                continue
+            if request.headers.get(answered) is not None and not _says_stale(challenge):
+                return None
+            return answered, self._credentials(request, challenge, cnonce)
+        return None
+
+    def _credentials(self, request: Request, challenge: dict[str, str], cnonce: str) -> str:
+        algorithm = challenge.get("algorithm", "MD5").upper()
+        realm, nonce = challenge["realm"], challenge["nonce"]
+        values = {"username": self._user, "realm": realm, "nonce": nonce, "uri": str(request.uri)}
+        if "qop" in challenge:
+            # One nonce is kept: a server that changes its nonce starts the count anew.
+            self._counts = {nonce: self._counts.get(nonce, 0) + 1}
+            values |= {"nc": f"{self._counts[nonce]:08x}", "cnonce": cnonce, "qop": "auth"}
+        secret = ha1(self._user, realm, self._password, algorithm)
+        values["response"] = _response(secret, request.method, values, algorithm)
+        if "opaque" in challenge:
+            values["opaque"] = challenge["opaque"]
+        if "algorithm" in challenge:
+            values["algorithm"] = algorithm
+        bare = {"nc", "qop", "algorithm"}
+        return "Digest " + ", ".join(
+            f"{name}={value if name in bare else quote(value)}" for name, value in values.items()
+        )
+
+
+def _usable(value: str) -> dict[str, str] | None:
+    try:
+        challenge = parse_digest(value)
+    except SipParseError:
+        return None  # another scheme: not for us
+    qop = challenge.get("qop")
+    offered = qop is None or "auth" in (word.strip().lower() for word in qop.split(","))
+    known = challenge.get("algorithm", "MD5").upper() in _HASHES
+    return challenge if offered and known and {"realm", "nonce"} <= challenge.keys() else None
+
+
+def _says_stale(challenge: dict[str, str]) -> bool:
+    return challenge.get("stale", "").lower() == "true"
+
+
+def _response(secret: str, method: str, values: dict[str, str], algorithm: str) -> str:
+    a2 = _digest(algorithm, f"{method}:{values['uri']}")
+    if "qop" not in values:
+        return _digest(algorithm, f"{secret}:{values['nonce']}:{a2}")
+    count, cnonce = values["nc"], values["cnonce"]
+    return _digest(algorithm, f"{secret}:{values['nonce']}:{count}:{cnonce}:auth:{a2}")
+
+
+def _digest(algorithm: str, text: str) -> str:
+    make = _HASHES.get(algorithm.upper())
+    if make is None:
+        raise ProtocolError("an unknown digest algorithm")
+    return make(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _names_target(text: str, target: Uri) -> bool:
+    # Phones leave out or add the port and parameters; user and host must agree.
+    try:
+        named = Uri.parse(text)
+    except SipParseError:
+        return False
+    return (named.user, named.host.lower()) == (target.user, target.host.lower())

@@ -1,0 +1,135 @@
+"""Bodies of several parts (RFC 2046 5.1, RFC 5621), such as SDP with recording metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.grammar import find_parameter, parse_parameters
+from telephony.sip.headers import Headers, unfold
+from telephony.sip.message import Request, Response
+
+MAX_PARTS: Final = 16
+
+_EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
+_LINE_END: Final = re.compile(rb"\r?\n")
+_BOUNDARY: Final = re.compile(r"[A-Za-z0-9'()+_,\-./:=?]{1,70}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a body.
+
+    Attributes:
+        content_type: with its parameters, as it came.
+        body: the bytes.
+        headers: the part's other headers, such as Content-Disposition.
+    """
+
+    content_type: str
+    body: bytes
+    headers: Headers = field(default_factory=Headers)
+
+    @property
+    def type(self) -> str:
+        """The type in lower case without its parameters."""
+        return self.content_type.partition(";")[0].strip(" \t").lower()
+
+
+def parts_of(message: Request | Response) -> list[Part]:
+    """Return the parts of a message's body; a body that is not multipart is one part.
+
+    Raises:
+        SipParseError: the body says that it is multipart and cannot be read.
+    """
+    if not message.body:
+        return []
+    content_type = message.headers.get("Content-Type") or ""
+    if message.content_type.startswith("multipart/"):
+        return parse_multipart(content_type, message.body)
+    disposition = message.headers.get("Content-Disposition")
+    headers = Headers([] if disposition is None else [("Content-Disposition", disposition)])
+    return [Part(content_type, message.body, headers)]
+
+
+def parse_multipart(content_type: str, body: bytes) -> list[Part]:
+    """Read the parts of a multipart body; a missing last boundary is tolerated.
+
+    Raises:
+        SipParseError: no boundary is named or found, there are too many parts, or a part's
+            headers cannot be read.
+    """
+    _, semicolon, tail = content_type.partition(";")
+    boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")
+    if not boundary or len(boundary) > 70:
+        raise SipParseError("a multipart body without a boundary")
+    marks = re.compile(
+        rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|\Z)"
+    )
+    parts: list[Part] = []
+    start: int | None = None
+    for mark in marks.finditer(body):
+        if start is not None:
+            parts.append(_parse_part(body[start : mark.start()]))
+        start = None if mark[1] else mark.end()
+        if start is None:
+            break
+        if len(parts) >= MAX_PARTS:
+            raise SipParseError("a multipart body of too many parts", status=413)
+    if start is not None:
+        parts.append(_parse_part(body[start:]))
+    if not parts:
+        raise SipParseError("a multipart body in which its boundary does not occur")
+    return parts
+
+
+def build_multipart(parts: Iterable[Part], boundary: str | None = None) -> tuple[str, bytes]:
+    """Write a multipart/mixed body.
+
+    Args:
+        parts: at least one.
+        boundary: made from the parts' digest unless given.
+
+    Returns:
+        The Content-Type, and the body.
+
+    Raises:
+        ProtocolError: there is no part, or the boundary is wrong or occurs in one of them.
+    """
+    written = [_format_part(part) for part in parts]
+    if not written:
+        raise ProtocolError("a multipart body needs a part")
+    if boundary is None:
+        boundary = "part-" + hashlib.sha256(b"\0".join(written)).hexdigest()[:32]
+    mark = b"--" + boundary.encode()
+    if _BOUNDARY.fullmatch(boundary) is None or any(mark in part for part in written):
+        raise ProtocolError("the boundary is wrong or occurs in a part")
+    body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in written) + mark + b"--\r\n"
+    return f'multipart/mixed;boundary="{boundary}"', body
+
+
+def _parse_part(content: bytes) -> Part:
+    # `content` begins with the end of the boundary's line.
+    first = _LINE_END.match(content)
+    content = content[first.end() :] if first else content
+    blank = _LINE_END.match(content)
+    if blank is not None:
+        return Part("text/plain", content[blank.end() :])
+    end = _EMPTY_LINE.search(content)
+    if end is None:
+        raise SipParseError("no empty line ends a part's headers")
+    headers = Headers.parse(unfold(content[: end.start()]))
+    content_type = headers.get("Content-Type") or "text/plain"
+    for name in ("Content-Type", "Content-Length"):
+        headers.remove(name)
+    return Part(content_type, content[end.end() :], headers)
+
+
+def _format_part(part: Part) -> bytes:
+    pairs = Headers([("Content-Type", part.content_type), *part.headers.items()])
+    head = "".join(f"{name}: {value}\r\n" for name, value in pairs.items())
+    return head.encode() + b"\r\n" + part.body
