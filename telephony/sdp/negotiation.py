@@ -227,7 +227,8 @@ def build_answer(
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
     """What the relay must know of a peer that said `theirs`, while we told it `ours`.
 
-    The peer may send the payload types of `ours`, and, as some do, those of its own.
+    The peer may send the payload types of `ours`, and, as some do, those of its own; media flows
+    in the directions that both descriptions allow.
 
     Raises:
         SdpParseError: status 488; no live audio section, or no IP literal to send to.
@@ -236,16 +237,19 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
     if index is None:
         raise SdpParseError("there is no live audio section", status=488)
     section = theirs.media[index]
-    direction = theirs.direction(index)
+    said = theirs.direction(index)
     accepts = section.codecs()
     own = ours.audio_index() if ours else None
-    told = ours.media[own].codecs() if ours and own is not None else {}
+    told: dict[int, Codec] = {}
+    allowed = Direction.SENDRECV
+    if ours is not None and own is not None:
+        told, allowed = ours.media[own].codecs(), ours.direction(own)
     return RemoteMedia(
         host=_literal(theirs.host(index)),
         rtp_port=section.port,
         rtcp_port=_rtcp_port(section),
-        receive=direction.receives,
-        send=direction.sends,
+        receive=said.receives and allowed.sends,
+        send=said.sends and allowed.receives,
         payloads=told | {n: codec for n, codec in accepts.items() if n not in told},
         accepts=accepts,
     )

@@ -199,6 +199,11 @@ def test_a_held_peer_is_not_sent_to(sdp):
     assert (remote.send, remote.receive, remote.on_hold) == (True, False, True)
 
 
+def test_a_peer_that_was_told_to_stop_sending_does_not_send(sdp):
+    remote = remote_media(parse(sdp()), parse(sdp("a=sendonly")))
+    assert (remote.send, remote.receive) == (False, True)
+
+
 def test_an_offer_of_our_own_is_whole_and_readable(local, origin):
     offer = parse(str(build_offer(local, origin, direction=Direction.SENDONLY)))
     assert names(offer.media[0]) == ["PCMA", "PCMU", "G722", "telephone-event"]
