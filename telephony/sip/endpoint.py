@@ -3,7 +3,8 @@
 Feed it with `receive` and `handle_timer`, act on the handles that its events carry, then send
 `outgoing()` and take `next_event()` until None. `now` is monotonic seconds. Which calls exist and
 what becomes of them is the user's business: the core answers alone only what the RFC leaves no
-choice about (100, 200 to CANCEL, 400, 405, 420, 481, 482, 487, 491, 500 for sequence, 501, 505).
+choice about (100, 200 to CANCEL, 400, 405, 420, 481, 482, 487, 491, 500 for sequence, 501, 505);
+how, is in incoming.py.
 """
 
 from __future__ import annotations
@@ -12,16 +13,31 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from telephony.errors import ProtocolError
+from telephony.sip import checkpoint
+from telephony.sip.compose import Draft
+from telephony.sip.core import Core, Local
+from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.events import Address, Datagram, Event
+from telephony.sip.headers import NameAddr
+from telephony.sip.incoming import Incoming
+from telephony.sip.message import Request
+from telephony.sip.timers import Timings
+from telephony.sip.uac import ClientRequest, InviteClient, NonInviteClient
+from telephony.sip.uas import InviteServer, ServerRequest
+from telephony.sip.uri import Uri
 
-if TYPE_CHECKING:
-    from telephony.sip.dialog import Dialog
-    from telephony.sip.headers import NameAddr
-    from telephony.sip.message import Request
-    from telephony.sip.uac import InviteClient, NonInviteClient
-    from telephony.sip.uri import Uri
+__all__ = [
+    "ClientRequest",
+    "Counts",
+    "Dialog",
+    "Endpoint",
+    "InviteClient",
+    "InviteServer",
+    "NonInviteClient",
+    "ServerRequest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +55,6 @@ class Counts:
 class Endpoint:
     """One SIP entity on any number of local addresses."""
 
-    dropped: Counter[str]
-    """Messages dropped, by reason."""
-
     def __init__(
         self,
         *,
@@ -49,6 +62,7 @@ class Endpoint:
         supported: Iterable[str] = ("replaces", "timer"),
         user_agent: str = "Galwad",
         rng: random.Random | None = None,
+        timings: Timings = Timings(),  # noqa: B008 - a frozen value
     ) -> None:
         """Make a core without addresses; `listen` gives it some.
 
@@ -59,27 +73,45 @@ class Endpoint:
             user_agent: User-Agent and Server; empty leaves them out.
             rng: source of tags, branches, Call-IDs and back-off; the system's unless a test
                 wants it seeded.
+            timings: T1, T2, T4, in seconds.
         """
+        self._core = Core(
+            allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
+        )
+        self._incoming = Incoming(self._core)
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Messages dropped, by reason."""
+        return self._core.dropped
 
     def listen(
         self, local: Address, *, advertised: Address | None = None, transport: str = "UDP"
     ) -> None:
         """Add a local address; `advertised` (its own if None) goes into Via and Contact."""
+        self._core.locals[local] = Local(local, advertised or local, transport)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Take a datagram. No exception comes out, whatever the bytes."""
+        """Take a datagram that came to `local`. No exception comes out, whatever the bytes."""
+        self._incoming.receive(data, source, local, now)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`."""
+        self._core.timers.run(now)
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is wanted next."""
+        return self._core.timers.next()
 
     def outgoing(self) -> list[Datagram]:
         """Take the datagrams that wait to be sent."""
+        outbox, self._core.outbox = self._core.outbox, []
+        return outbox
 
     def next_event(self) -> Event | None:
         """Take the oldest event."""
+        events = self._core.events
+        return events.popleft() if events else None
 
     def invite(
         self,
@@ -105,9 +137,25 @@ class Endpoint:
         of the destination's family.
 
         Raises:
-            ProtocolError: no local address fits.
+            ProtocolError: no local address fits; a header holds CR, LF or NUL.
         """
-        raise NotImplementedError
+        draft = self._draft(
+            "INVITE",
+            uri,
+            from_=from_,
+            to=to,
+            call_id=call_id,
+            cseq=1,
+            destination=destination,
+            local=local,
+            routes=tuple(routes),
+            max_forwards=max_forwards,
+            headers=tuple(headers),
+            body=body,
+        )
+        client = InviteClient(self._core, draft, owner=owner)
+        client.begin(now)
+        return client
 
     def request(
         self,
@@ -121,7 +169,7 @@ class Endpoint:
         body: bytes = b"",
         routes: Iterable[NameAddr] = (),
         call_id: str | None = None,
-        cseq: int | None = None,
+        cseq: int = 1,
         local: Address | None = None,
         max_forwards: int = 70,
         owner: object = None,
@@ -130,29 +178,92 @@ class Endpoint:
         """Send any other request outside any dialog (OPTIONS, REGISTER, MESSAGE, …).
 
         Raises:
-            ProtocolError: INVITE, ACK or CANCEL; no local address fits.
+            ProtocolError: INVITE, ACK or CANCEL; no local address fits; a header holds CR, LF
+                or NUL.
         """
-        raise NotImplementedError
+        if method in {"INVITE", "ACK", "CANCEL"}:
+            raise ProtocolError("INVITE, ACK and CANCEL have calls of their own")
+        draft = self._draft(
+            method,
+            uri,
+            from_=from_,
+            to=to,
+            call_id=call_id,
+            cseq=cseq,
+            destination=destination,
+            local=local,
+            routes=tuple(routes),
+            max_forwards=max_forwards,
+            headers=tuple(headers),
+            body=body,
+        )
+        client = NonInviteClient(self._core, draft, owner=owner)
+        client.begin(now)
+        return client
 
     def restore_dialog(self, data: dict[str, object]) -> Dialog:
         """Take up a confirmed dialog from `Dialog.checkpoint()`.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint, or the dialog is here already.
+            ProtocolError: `data` is not a checkpoint; its local address is not ours any more;
+                the dialog is here already.
         """
-        raise NotImplementedError
+        return checkpoint.restore(self._core, data)
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
         """The dialog of these identifiers (for Replaces)."""
-        raise NotImplementedError
+        return self._core.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def looped(self, request: Request) -> bool:
         """True if one of the request's Via headers is ours: it has been here before."""
-        raise NotImplementedError
+        return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
         """The transport cannot reach `destination`: what we asked of it fails with 503."""
+        for transaction, where in list(self._core.clients.values()):
+            if where == destination:
+                transaction.fail(503, now)
 
     def counts(self) -> Counts:
         """What is held now, for metrics and leak tests."""
-        raise NotImplementedError
+        core = self._core
+        return Counts(
+            client_transactions=len(core.clients),
+            server_transactions=len(core.servers),
+            dialogs=len(core.dialogs),
+            unacknowledged=len(core.unacknowledged),
+            timers=len(core.timers),
+        )
+
+    def _draft(
+        self,
+        method: str,
+        uri: Uri,
+        *,
+        from_: NameAddr,
+        to: NameAddr,
+        call_id: str | None,
+        cseq: int,
+        destination: Address,
+        local: Address | None,
+        routes: tuple[NameAddr, ...],
+        max_forwards: int,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+    ) -> Draft:
+        core = self._core
+        return Draft(
+            method=method,
+            uri=uri,
+            from_=from_ if from_.tag else from_.with_tag(core.token()),
+            to=to,
+            call_id=call_id or core.token() + core.token(),
+            cseq=cseq,
+            destination=destination,
+            local=core.local(local, destination),
+            routes=routes,
+            max_forwards=max_forwards,
+            headers=headers,
+            body=body,
+            contact_user=from_.uri.user or "",
+        )

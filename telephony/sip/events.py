@@ -97,7 +97,7 @@ class AckReceived:
 
 @dataclass(frozen=True, slots=True)
 class AckMissing:
-    """Our 2xx was repeated for 64 × T1 and never acknowledged: the user sends BYE."""
+    """Our 2xx was repeated for 64*T1 and never acknowledged: the user sends BYE."""
 
     dialog: Dialog
 
@@ -150,7 +150,7 @@ class DialogEnded:
 
 @dataclass(frozen=True, slots=True)
 class StandaloneRequest:
-    """A request outside any dialog, INVITE excepted: REGISTER, OPTIONS, MESSAGE, REFER, …"""
+    """A request outside any dialog, INVITE excepted: REGISTER, OPTIONS, MESSAGE and so on."""
 
     transaction: ServerRequest
     request: Request

@@ -7,14 +7,29 @@ that waits for the first provisional response. Retransmission belongs to client_
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from telephony.sip.events import Address
+from telephony.sip.client_transaction import ClientTransaction
+from telephony.sip.compose import Draft, cancel_of, compose, merge
+from telephony.sip.core import Core
+from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.events import (
+    Address,
+    DialogRequestFailed,
+    DialogResponse,
+    InviteAnswered,
+    InviteFailed,
+    InviteProgress,
+    StandaloneResponse,
+)
+from telephony.sip.grammar import REASONS
+from telephony.sip.message import Request, Response
+from telephony.sip.timers import Timer
+from telephony.sip.uri import Uri
 
 if TYPE_CHECKING:
-    from telephony.sip.dialog import Dialog
-    from telephony.sip.message import Request, Response
-    from telephony.sip.uri import Uri
+    from typing import Self
 
 
 class ClientRequest:
@@ -25,16 +40,66 @@ class ClientRequest:
         destination: where it went.
         local: the socket it left by.
         dialog: the dialog in which it was sent, else None.
-        response: the final response, once there is one.
+        response: the final response, once there is one (of several 2xx the first).
         owner: the user's own.
     """
 
-    request: Request
-    destination: Address
-    local: Address
-    dialog: Dialog | None
-    response: Response | None
-    owner: object
+    def __init__(
+        self, core: Core, draft: Draft, *, dialog: Dialog | None = None, owner: object = None
+    ) -> None:
+        self.request: Request = compose(core, draft)
+        self.destination: Address = draft.destination
+        self.local: Address = draft.local.address
+        self.dialog = dialog
+        self.response: Response | None = None
+        self.owner = owner
+        self._core = core
+        self._draft = draft
+        self._transaction: ClientTransaction | None = None
+
+    def begin(self, now: float) -> None:
+        """Send it; done by the core, once."""
+        self._transaction = self._core.start_client(
+            self.request, self, self.destination, self._draft.local, now
+        )
+
+    def _again(
+        self,
+        headers: Iterable[tuple[str, str]],
+        uri: Uri | None,
+        destination: Address | None,
+        now: float,
+    ) -> Self:
+        """Send the same request with the next CSeq."""
+        merged = merge(self._draft.headers, headers)
+        if self.dialog is not None:
+            draft = self.dialog.draft(self.request.method, merged, self._draft.body)
+        else:
+            draft = replace(
+                self._draft,
+                uri=uri or self._draft.uri,
+                destination=destination or self.destination,
+                cseq=self._draft.cseq + 1,
+                headers=merged,
+            )
+        again = type(self)(self._core, draft, dialog=self.dialog, owner=self.owner)
+        if self.dialog is not None:
+            self.dialog.sent(again)
+        again.begin(now)
+        return again
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Take a response from the transaction."""
+        raise NotImplementedError
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Learn that no final response will come."""
+        raise NotImplementedError
+
+    def on_terminated(self, now: float) -> None:
+        """Learn that the transaction is gone."""
+        del now
+        self._core.end_client(self.request)
 
 
 class NonInviteClient(ClientRequest):
@@ -44,8 +109,30 @@ class NonInviteClient(ClientRequest):
         """Send it again: same Call-ID and From tag, next CSeq, `headers` put in their place.
 
         For 401 and 407 (credentials in `headers`), 423, …
+
+        Raises:
+            ProtocolError: its dialog is terminated.
         """
-        raise NotImplementedError
+        return self._again(headers, None, None, now)
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Hand the response to the user."""
+        if response.status >= 200:
+            self.response = response
+        if self.dialog is None:
+            self._core.emit(StandaloneResponse(self, response, response.status))
+            return
+        if self.dialog.state is not DialogState.TERMINATED:
+            self._core.emit(DialogResponse(self.dialog, self, response))
+            self.dialog.on_response(self, response, now)
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Tell the user that there will be no answer."""
+        if self.dialog is None:
+            self._core.emit(StandaloneResponse(self, None, status))
+        elif self.dialog.state is not DialogState.TERMINATED:
+            self._core.emit(DialogRequestFailed(self.dialog, self, status))
+            self.dialog.on_failure(self, now)
 
 
 class InviteClient(ClientRequest):
@@ -56,8 +143,21 @@ class InviteClient(ClientRequest):
         cancelled: True once `cancel` was called.
     """
 
-    dialogs: dict[str, Dialog]
-    cancelled: bool
+    def __init__(
+        self, core: Core, draft: Draft, *, dialog: Dialog | None = None, owner: object = None
+    ) -> None:
+        super().__init__(core, draft, dialog=dialog, owner=owner)
+        self.dialogs: dict[str, Dialog] = {}
+        self.cancelled = False
+        self._ringing = False
+        self._over = False
+        self._cancel_headers: tuple[tuple[str, str], ...] = ()
+        self._cancel_deadline: Timer | None = None
+
+    @property
+    def over(self) -> bool:
+        """True once a final response came, or none will."""
+        return self._over
 
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
         """Give up: CANCEL goes out now or with the first provisional response (9.1).
@@ -65,7 +165,12 @@ class InviteClient(ClientRequest):
         `InviteFailed` follows (487 as a rule), or `InviteAnswered` if a 2xx crossed it. Does
         nothing when a final response has come. `headers`: a Reason, for instance.
         """
-        raise NotImplementedError
+        if self._over or self.cancelled:
+            return
+        self.cancelled = True
+        self._cancel_headers = tuple(headers)
+        if self._ringing:
+            self._send_cancel(now)
 
     def retry(
         self,
@@ -79,5 +184,124 @@ class InviteClient(ClientRequest):
 
         `headers` replace those of the same name (credentials after 401/407, Session-Expires and
         Min-SE after 422); `uri` and `destination` follow a 3xx. The owner is carried over.
+
+        Raises:
+            ProtocolError: its dialog is terminated, or a re-INVITE is pending there.
         """
-        raise NotImplementedError
+        return self._again(headers, uri, destination, now)
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Take a response that the transaction lets through: 1xx, each 2xx, one other final."""
+        if response.status < 200:
+            self._progress(response, now)
+            return
+        self._finish()
+        self.response = self.response or response
+        if response.status < 300:
+            self._answered(response, now)
+        elif self.dialog is None:
+            self._drop_early_dialogs()
+            self._core.emit(InviteFailed(self, response, response.status, response.reason))
+        elif self.dialog.state is not DialogState.TERMINATED:
+            self.dialog.invite_over(self)
+            self._core.emit(DialogResponse(self.dialog, self, response))
+            self.dialog.on_response(self, response, now)
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Tell the user that there will be no answer."""
+        self._finish()
+        if self.dialog is None:
+            self._drop_early_dialogs()
+            self._core.emit(InviteFailed(self, None, status, REASONS.get(status, "")))
+        elif self.dialog.state is not DialogState.TERMINATED:
+            self.dialog.invite_over(self)
+            self._core.emit(DialogRequestFailed(self.dialog, self, status))
+            self.dialog.on_failure(self, now)
+
+    def on_terminated(self, now: float) -> None:
+        """Let go of forks that never answered."""
+        super().on_terminated(now)
+        self._drop_early_dialogs()
+
+    def _progress(self, response: Response, now: float) -> None:
+        if not self._ringing:
+            self._ringing = True
+            if self.cancelled:
+                self._send_cancel(now)
+        if self.dialog is not None:
+            if self.dialog.state is not DialogState.TERMINATED:
+                self._core.emit(DialogResponse(self.dialog, self, response))
+            return
+        tag = response.to.tag
+        dialog = self._dialog_for(response) if tag and response.status > 100 else None
+        self._core.emit(InviteProgress(self, dialog, response))
+
+    def _answered(self, response: Response, now: float) -> None:
+        dialog = self.dialog or self._dialog_for(response)
+        number = self.request.cseq.number
+        if dialog.answered(number):
+            dialog.repeat_ack(number)
+            return
+        if self.dialog is None:
+            dialog.confirm(response, number)
+            self._core.emit(InviteAnswered(self, dialog, response))
+            return
+        dialog.confirm_reinvite(response, self)
+        if dialog.state is DialogState.TERMINATED:
+            dialog.ack(self, now=now)
+        else:
+            self._core.emit(DialogResponse(dialog, self, response))
+
+    def _dialog_for(self, response: Response) -> Dialog:
+        tag = response.to.tag or ""
+        dialog = self.dialogs.get(tag)
+        if dialog is None:
+            dialog = Dialog.of_client(self._core, self._draft, response, self.owner)
+            self.dialogs[tag] = dialog
+        elif dialog.state is DialogState.EARLY:
+            dialog.refresh(response)
+        return dialog
+
+    def _drop_early_dialogs(self) -> None:
+        for dialog in self.dialogs.values():
+            if dialog.state is DialogState.EARLY:
+                dialog.forget("not answered")
+
+    def _send_cancel(self, now: float) -> None:
+        cancel = cancel_of(self.request, self._cancel_headers)
+        local = self._draft.local
+        self._core.start_client(
+            cancel, _CancelUser(self._core, cancel), self.destination, local, now
+        )
+        self._cancel_deadline = self._core.timers.at(
+            now + self._core.timings.timeout, self._cancel_unanswered
+        )
+
+    def _cancel_unanswered(self, now: float) -> None:
+        """Consider the INVITE cancelled 64*T1 after the CANCEL (9.1)."""
+        if self._transaction is not None:
+            self._transaction.fail(487, now)
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._cancel_deadline is not None:
+            self._cancel_deadline.cancel()
+
+
+class _CancelUser:
+    """The user of a CANCEL's transaction: only the INVITE's own response matters."""
+
+    def __init__(self, core: Core, request: Request) -> None:
+        self._core = core
+        self._request = request
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Ignore the answer to the CANCEL."""
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Ignore its absence: the INVITE has a deadline of its own."""
+
+    def on_terminated(self, now: float) -> None:
+        """Forget it."""
+        del now
+        self._core.end_client(self._request)

@@ -7,13 +7,16 @@ provisional response once a minute. Retransmission of all else belongs to server
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from telephony.sip.events import Address
-
-if TYPE_CHECKING:
-    from telephony.sip.dialog import Dialog
-    from telephony.sip.message import Request
+from telephony.errors import ProtocolError
+from telephony.sip.compose import compose_response, own_contact
+from telephony.sip.core import Core, Local
+from telephony.sip.dialog import Dialog, DialogId, DialogState
+from telephony.sip.events import AckMissing, AckReceived, Address, InviteCancelled
+from telephony.sip.matching import ServerKey
+from telephony.sip.message import Request
+from telephony.sip.server_transaction import InviteServerTransaction, NonInviteServerTransaction
+from telephony.sip.timers import Timer
 
 
 class ServerRequest:
@@ -24,20 +27,42 @@ class ServerRequest:
         source: where it came from.
         local: the socket it came to.
         dialog: the dialog in which it came, else None (INVITE: see there).
-        answered: True once a final response was sent.
         owner: the user's own.
     """
 
-    request: Request
-    source: Address
-    local: Address
-    dialog: Dialog | None
-    owner: object
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        key: ServerKey,
+        *,
+        source: Address,
+        reply_to: Address,
+        local: Local,
+        dialog: Dialog | None = None,
+    ) -> None:
+        self.request = request
+        self.source = source
+        self.local = local.address
+        self.dialog = dialog
+        self.owner: object = dialog.owner if dialog else None
+        self._core = core
+        self._key = key
+        self._local = local
+        self._final = False
+        self.own_tag: str = core.token()
+        """Our To tag, unless `respond` is given another."""
+        self._transaction = core.start_server(request, self, key, reply_to, local)
 
     @property
     def answered(self) -> bool:
         """True once a final response was sent."""
-        raise NotImplementedError
+        return self._final
+
+    def begin(self, now: float) -> None:
+        """Start waiting for an answer; done by the core, once."""
+        if isinstance(self._transaction, NonInviteServerTransaction):
+            self._transaction.start(now)
 
     def respond(
         self,
@@ -53,13 +78,59 @@ class ServerRequest:
 
         To INVITE: a provisional response above 100 makes an early dialog for its To tag (one tag
         of our own choosing unless `to_tag` is given; several tags make several dialogs), a 2xx
-        confirms it; that dialog is returned, and for 2xx also kept as `dialog`. A final response
-        after the caller's CANCEL does nothing and returns None.
+        confirms it; that dialog is returned, and for 2xx also kept as `dialog`. A response after
+        the caller's CANCEL, or so late that the caller has given up (non-INVITE, 64*T1), does
+        nothing and returns None.
 
         Raises:
             ProtocolError: a final response was sent before.
         """
-        raise NotImplementedError
+        if self._final:
+            raise ProtocolError("a final response was sent before")
+        if not self._transaction.answered:
+            tag = self._tag(to_tag, status)
+            self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
+        return None
+
+    def on_acknowledged(self, now: float) -> None:
+        """Learn that the final response arrived (INVITE)."""
+
+    def on_terminated(self, now: float) -> None:
+        """Learn that the transaction is gone."""
+        del now
+        self._core.end_server(self.request, self._key)
+
+    def _tag(self, to_tag: str | None, status: int) -> str | None:
+        """The To tag for a response: none on 100, none where the request has one."""
+        if status == 100 or self.request.to.tag:
+            return None
+        return self.own_tag if to_tag is None else to_tag
+
+    def _send(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        tag: str | None = None,
+        now: float,
+    ) -> None:
+        dialog = self.dialog
+        contact = dialog.contact if dialog else own_contact(self.request.uri.user, self._local)
+        response = compose_response(
+            self._core,
+            self.request,
+            status,
+            reason,
+            to_tag=tag,
+            contact=contact,
+            headers=headers,
+            body=body,
+        )
+        data = bytes(response)
+        self._final = status >= 200
+        self._transaction.respond(status, data, now)
 
 
 class InviteServer(ServerRequest):
@@ -72,4 +143,131 @@ class InviteServer(ServerRequest):
     """
 
     dialogs: dict[str, Dialog]
-    cancelled: bool
+    cancelled = False
+    _refresh: Timer | None = None
+    _repeat: Timer | None = None
+    _deadline: Timer | None = None
+
+    def begin(self, now: float) -> None:
+        """Send 100 at once (17.2.1 allows 200 ms; nobody gains by waiting)."""
+        self.dialogs = {}
+        self._send(100, now=now)
+
+    def respond(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        to_tag: str | None = None,
+        now: float,
+    ) -> Dialog | None:
+        """See `ServerRequest.respond`."""
+        if self.cancelled:
+            return None
+        if self._final:
+            raise ProtocolError("a final response was sent before")
+        tag = self._tag(to_tag, status)
+        self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
+        self._stop(self._refresh)
+        dialog = self._dialog_for(tag or "") if 100 < status < 300 else None
+        if status < 200:
+            if dialog is not None:
+                self._schedule_refresh(now)
+            return dialog
+        if dialog is not None:
+            self.dialog = dialog
+            dialog.confirm_served()
+            self._await_ack(dialog, now)
+        self._drop_early_dialogs()
+        return dialog
+
+    def give_up(self, request: Request, now: float) -> None:
+        """The caller's CANCEL (or BYE in the early dialog): 487, unless answered (9.2)."""
+        if self._final:
+            return
+        self.respond(487, now=now)
+        self.cancelled = True
+        self._core.emit(InviteCancelled(self, request))
+
+    def abandon(self, now: float) -> None:
+        """The dialog of this re-INVITE is over: 487 if it still waits (15.1.2)."""
+        if not self._final:
+            self.respond(487, now=now)
+            self.cancelled = True
+        self._stop_repeating()
+
+    def acknowledge(self, request: Request, now: float) -> None:
+        """Take the ACK to our 2xx."""
+        self._stop_repeating()
+        if self.dialog is not None:
+            self._core.emit(AckReceived(self.dialog, request))
+            self.dialog.served(self, now)
+
+    def on_acknowledged(self, now: float) -> None:
+        """The ACK to our non-2xx came, or never will."""
+        if self.dialog is not None:
+            self.dialog.served(self, now)
+
+    def _dialog_for(self, tag: str) -> Dialog:
+        if self.dialog is not None:
+            return self.dialog
+        dialog = self.dialogs.get(tag)
+        if dialog is None:
+            dialog = Dialog.of_server(
+                self._core,
+                self.request,
+                tag,
+                source=self.source,
+                at=self._local,
+                owner=self.owner,
+            )
+            dialog.serving(self)
+            self.dialogs[tag] = dialog
+        return dialog
+
+    def _drop_early_dialogs(self) -> None:
+        for dialog in self.dialogs.values():
+            if dialog.state is DialogState.EARLY:
+                dialog.forget("not answered")
+
+    def _schedule_refresh(self, now: float) -> None:
+        def refresh(now: float) -> None:
+            if isinstance(self._transaction, InviteServerTransaction):
+                self._transaction.receive_again(now)
+                self._schedule_refresh(now)
+
+        self._refresh = self._core.timers.at(now + self._core.timings.provisional_refresh, refresh)
+
+    def _await_ack(self, dialog: Dialog, now: float) -> None:
+        """Repeat the 2xx at T1, 2*T1, … T2 until its ACK, at most 64*T1 (13.3.1.4)."""
+        self._core.unacknowledged[self._ack_key(dialog)] = self
+        self._schedule_repeat(self._core.timings.t1, now)
+        self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._ack_missing)
+
+    def _schedule_repeat(self, interval: float, now: float) -> None:
+        def repeat(now: float) -> None:
+            self._transaction.repeat()
+            self._schedule_repeat(min(2 * interval, self._core.timings.t2), now)
+
+        self._repeat = self._core.timers.at(now + interval, repeat)
+
+    def _ack_missing(self, now: float) -> None:
+        self._stop_repeating()
+        if self.dialog is not None and not self.dialog.served(self, now):
+            self._core.emit(AckMissing(self.dialog))
+
+    def _ack_key(self, dialog: Dialog) -> tuple[DialogId, int]:
+        return dialog.id, self.request.cseq.number
+
+    def _stop_repeating(self) -> None:
+        self._stop(self._repeat)
+        self._stop(self._deadline)
+        if self.dialog is not None:
+            self._core.unacknowledged.pop(self._ack_key(self.dialog), None)
+
+    @staticmethod
+    def _stop(timer: Timer | None) -> None:
+        if timer is not None:
+            timer.cancel()

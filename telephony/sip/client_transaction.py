@@ -1,0 +1,222 @@
+"""Client transactions (RFC 3261 17.1, with the Accepted state of RFC 6026).
+
+They retransmit, recognise retransmissions and give up; the ACK to a non-2xx is theirs. What a
+response means (dialogs, forks, the ACK to a 2xx, CANCEL) is the UAC core's business: uac.py.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from telephony.sip.message import Headers, Request, Response
+from telephony.sip.timers import Timer, TimerQueue, Timings
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[bytes], None]
+
+
+class ClientState(enum.Enum):
+    """States of both client machines (figure 5 as amended by RFC 6026, and figure 6)."""
+
+    CALLING = "calling"
+    """INVITE sent, nothing heard."""
+    TRYING = "trying"
+    """Non-INVITE sent, nothing heard."""
+    PROCEEDING = "proceeding"
+    """A provisional response came. For INVITE this has no timer: it may ring for ever."""
+    COMPLETED = "completed"
+    """Final response came (INVITE: a non-2xx); its copies are absorbed."""
+    ACCEPTED = "accepted"
+    """INVITE: a 2xx came; more of them, of this or other forks, go to the user."""
+    TERMINATED = "terminated"
+
+
+class ClientUser(Protocol):
+    """The transaction user of a client transaction."""
+
+    def on_response(self, response: Response, now: float) -> None:
+        """A response that is not a retransmission, or any 2xx to INVITE."""
+
+    def on_failure(self, status: int, now: float) -> None:
+        """No final response will come: 408 (timer B or F) or 503 (transport)."""
+
+    def on_terminated(self, now: float) -> None:
+        """The transaction is gone; always the last call."""
+
+
+class ClientTransaction:
+    """What both client machines share: one request, its retransmission and its end."""
+
+    _first_state = ClientState.TRYING
+
+    def __init__(
+        self,
+        request: Request,
+        user: ClientUser,
+        *,
+        send: Send,
+        timers: TimerQueue,
+        timings: Timings = Timings(),  # noqa: B008 - a frozen value
+        reliable: bool = False,
+    ) -> None:
+        self.request = request
+        self.state = self._first_state
+        self._data = bytes(request)
+        self._user = user
+        self._send = send
+        self._timers = timers
+        self._timings = timings
+        self._reliable = reliable
+        self._interval = timings.t1
+        self._retransmission: Timer | None = None
+        self._deadline: Timer | None = None
+
+    def start(self, now: float) -> None:
+        """Send the request; start timers A and B, or E and F."""
+        self._send(self._data)
+        self._deadline = self._timers.at(now + self._timings.timeout, self._timed_out)
+        self._schedule_retransmission(now)
+
+    def receive(self, response: Response, now: float) -> None:
+        """Take a response that matches this transaction."""
+        raise NotImplementedError
+
+    def fail(self, status: int, now: float) -> None:
+        """End without a final response, if none has come: transport error or CANCEL unanswered."""
+        if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
+            self._user.on_failure(status, now)
+            self._set_state(ClientState.TERMINATED, now)
+
+    def _timed_out(self, now: float) -> None:
+        self.fail(408, now)
+
+    def _schedule_retransmission(self, now: float) -> None:
+        if not self._reliable:
+            self._retransmission = self._timers.at(now + self._interval, self._retransmit)
+
+    def _retransmit(self, now: float) -> None:
+        raise NotImplementedError
+
+    def _set_state(self, state: ClientState, now: float) -> None:
+        logger.debug("transaction.state %s %s", self.request.method, state.value)
+        self.state = state
+        if state is ClientState.TERMINATED:
+            self._stop_timers()
+            self._user.on_terminated(now)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._retransmission, self._deadline):
+            if timer is not None:
+                timer.cancel()
+
+    def _linger(self, state: ClientState, duration: float, now: float) -> None:
+        """Enter a state that absorbs retransmissions for `duration`, then ends."""
+        self._stop_timers()
+        self._set_state(state, now)
+        self._deadline = self._timers.at(now + duration, self._terminate)
+
+    def _terminate(self, now: float) -> None:
+        self._set_state(ClientState.TERMINATED, now)
+
+
+class InviteClientTransaction(ClientTransaction):
+    """RFC 3261 17.1.1, RFC 6026 7.2.
+
+    ========== ============== ============================== ============
+    state      input          action                         next
+    ========== ============== ============================== ============
+    calling    timer A        INVITE again, A doubled        calling
+    calling    timer B        failure 408                    terminated
+    calling    1xx            to the user                    proceeding
+    proceeding 1xx            to the user                    proceeding
+    both       2xx            to the user, timer M           accepted
+    both       300-699        ACK, to the user, timer D      completed
+    accepted   2xx            to the user                    accepted
+    accepted   timer M                                       terminated
+    completed  300-699        ACK again                      completed
+    completed  timer D                                       terminated
+    ========== ============== ============================== ============
+    """
+
+    _first_state = ClientState.CALLING
+    _ack: bytes = b""
+
+    def receive(self, response: Response, now: float) -> None:
+        """Take a response by the table above; whatever it does not name is dropped."""
+        open_ = self.state in {ClientState.CALLING, ClientState.PROCEEDING}
+        if open_ and response.status < 200:
+            if self.state is ClientState.CALLING:
+                self._stop_timers()
+                self._set_state(ClientState.PROCEEDING, now)
+            self._user.on_response(response, now)
+        elif open_ and response.status < 300:
+            self._linger(ClientState.ACCEPTED, self._timings.timeout, now)
+            self._user.on_response(response, now)
+        elif open_:
+            self._ack = bytes(ack_to_failure(self.request, response))
+            self._send(self._ack)
+            duration = 0.0 if self._reliable else self._timings.timeout
+            self._linger(ClientState.COMPLETED, duration, now)
+            self._user.on_response(response, now)
+        elif self.state is ClientState.ACCEPTED and 200 <= response.status < 300:
+            self._user.on_response(response, now)
+        elif self.state is ClientState.COMPLETED and response.status >= 300:
+            self._send(self._ack)
+
+    def _retransmit(self, now: float) -> None:
+        self._send(self._data)
+        self._interval *= 2
+        self._schedule_retransmission(now)
+
+
+class NonInviteClientTransaction(ClientTransaction):
+    """RFC 3261 17.1.2.
+
+    ========== ============== ================================ ==========
+    state      input          action                           next
+    ========== ============== ================================ ==========
+    trying     timer E        again, E doubled up to T2        trying
+    proceeding timer E        again, E = T2                    proceeding
+    both       timer F        failure 408                      terminated
+    both       1xx            to the user                      proceeding
+    both       200-699        to the user, timer K             completed
+    completed  any response   absorbed                         completed
+    completed  timer K                                         terminated
+    ========== ============== ================================ ==========
+    """
+
+    def receive(self, response: Response, now: float) -> None:
+        """Take a response by the table above."""
+        if self.state not in {ClientState.TRYING, ClientState.PROCEEDING}:
+            return
+        if response.status < 200:
+            if self.state is ClientState.TRYING:
+                self._set_state(ClientState.PROCEEDING, now)
+        else:
+            duration = 0.0 if self._reliable else self._timings.t4
+            self._linger(ClientState.COMPLETED, duration, now)
+        self._user.on_response(response, now)
+
+    def _retransmit(self, now: float) -> None:
+        self._send(self._data)
+        trying = self.state is ClientState.TRYING
+        self._interval = min(2 * self._interval, self._timings.t2) if trying else self._timings.t2
+        self._schedule_retransmission(now)
+
+
+def ack_to_failure(invite: Request, response: Response) -> Request:
+    """The ACK to a non-2xx: same branch and route as the INVITE (RFC 3261 17.1.1.3)."""
+    headers = Headers()
+    headers.add("Via", str(invite.via))
+    for route in invite.headers.get_all("Route"):
+        headers.add("Route", route)
+    headers.add("Max-Forwards", invite.headers.get("Max-Forwards") or "70")
+    headers.add("From", invite.headers.get("From") or "")
+    headers.add("To", response.headers.get("To") or "")
+    headers.add("Call-ID", invite.call_id)
+    headers.add("CSeq", f"{invite.cseq.number} ACK")
+    return Request("ACK", invite.uri, headers)

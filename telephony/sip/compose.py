@@ -1,0 +1,155 @@
+"""Requests and responses as this end writes them: which headers, in which order, from what.
+
+The message layer serialises; the values come from handles and dialogs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from telephony.sip.core import Core, Local
+from telephony.sip.events import Address
+from telephony.sip.headers import CSeq, NameAddr, Via
+from telephony.sip.matching import MAGIC
+from telephony.sip.message import Headers, Request, Response, respond
+from telephony.sip.uri import Uri
+
+HeaderList = tuple[tuple[str, str], ...]
+
+_CONTACT_IN = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
+"""Methods that create dialogs or refresh their target; their 1xx and 2xx carry Contact too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that a request of ours is made from; kept so that it can be made again."""
+
+    method: str
+    uri: Uri
+    from_: NameAddr
+    to: NameAddr
+    call_id: str
+    cseq: int
+    destination: Address
+    local: Local
+    routes: tuple[NameAddr, ...] = ()
+    max_forwards: int = 70
+    headers: HeaderList = ()
+    body: bytes = b""
+    contact_user: str = ""
+
+
+def own_contact(user: str | None, local: Local) -> str:
+    """Our Contact value at a local address."""
+    transport = () if local.transport == "UDP" else (("transport", local.transport.lower()),)
+    uri = Uri(
+        scheme="sip",
+        user=user or None,
+        password=None,
+        host=local.advertised.host,
+        port=local.advertised.port,
+        parameters=transport,
+        headers=(),
+    )
+    return f"<{uri}>"
+
+
+def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
+    """Write the request; with a fresh branch unless one is given.
+
+    A first route without `lr` is a strict router (RFC 3261 12.2.1.1): it gets the Request-URI,
+    and the target goes to the end of the route.
+    """
+    uri, routes = draft.uri, [str(route) for route in draft.routes]
+    if routes and not _is_loose(draft.routes[0]):
+        uri, routes = draft.routes[0].uri, [*routes[1:], f"<{draft.uri}>"]
+    headers = Headers()
+    headers.add("Via", _own_via(draft.local, branch or MAGIC + core.token()))
+    for route in routes:
+        headers.add("Route", route)
+    headers.add("Max-Forwards", str(draft.max_forwards))
+    headers.add("From", str(draft.from_))
+    headers.add("To", str(draft.to))
+    headers.add("Call-ID", draft.call_id)
+    headers.add("CSeq", str(CSeq(draft.cseq, draft.method)))
+    defaults = []
+    if draft.method in _CONTACT_IN:
+        defaults.append(("Contact", own_contact(draft.contact_user, draft.local)))
+    if draft.method == "INVITE":
+        defaults += _capabilities(core)
+    if core.user_agent:
+        defaults.append(("User-Agent", core.user_agent))
+    _fill(headers, defaults, draft.headers)
+    return Request(draft.method, uri, headers, draft.body)
+
+
+def compose_response(
+    core: Core,
+    request: Request,
+    status: int,
+    reason: str | None,
+    *,
+    to_tag: str | None,
+    contact: str,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+) -> Response:
+    """Write a response; Contact in what makes or refreshes a dialog, Allow where it helps."""
+    response = respond(request, status, reason, to_tag=to_tag)
+    defaults = []
+    if request.method in _CONTACT_IN and 100 < status < 300:
+        defaults.append(("Contact", contact))
+    if status == 405 or (200 <= status < 300 and request.method in {"INVITE", "OPTIONS"}):
+        defaults += _capabilities(core)
+    if core.user_agent and status != 100:
+        defaults.append(("Server", core.user_agent))
+    _fill(response.headers, defaults, tuple(headers))
+    return Response(response.status, response.reason, response.headers, body)
+
+
+def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
+    """The CANCEL of an INVITE: same branch, route, From, To and number (RFC 3261 9.1)."""
+    copy = Headers()
+    copy.add("Via", str(invite.via))
+    for route in invite.headers.get_all("Route"):
+        copy.add("Route", route)
+    for name in ("Max-Forwards", "From", "To", "Call-ID"):
+        copy.add(name, invite.headers.get(name) or "")
+    copy.add("CSeq", f"{invite.cseq.number} CANCEL")
+    _fill(copy, [], tuple(headers))
+    return Request("CANCEL", invite.uri, copy)
+
+
+def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
+    """`headers` with those of `newer` in the place of their namesakes."""
+    newer = tuple(newer)
+    names = {name.lower() for name, _ in newer}
+    return (*(pair for pair in headers if pair[0].lower() not in names), *newer)
+
+
+def _is_loose(route: NameAddr) -> bool:
+    return any(name.lower() == "lr" for name, _ in route.uri.parameters)
+
+
+def _capabilities(core: Core) -> list[tuple[str, str]]:
+    pairs = [("Allow", ", ".join(core.allow))]
+    if core.supported:
+        pairs.append(("Supported", ", ".join(core.supported)))
+    return pairs
+
+
+def _fill(headers: Headers, defaults: Iterable[tuple[str, str]], given: HeaderList) -> None:
+    names = {name.lower() for name, _ in given}
+    for name, value in (*(pair for pair in defaults if pair[0].lower() not in names), *given):
+        headers.add(name, value)
+
+
+def _own_via(local: Local, branch: str) -> str:
+    via = Via(
+        transport=local.transport,
+        host=local.advertised.host,
+        port=local.advertised.port,
+        parameters=(("branch", branch), ("rport", None)),
+    )
+    return str(via)

@@ -1,0 +1,198 @@
+"""What the core does with a message that arrives (RFC 3261 8.2, 9.2, 12.2.2, 17.2.3, 18).
+
+Requests go, in this order, to the transaction that they repeat, to what they cancel or
+acknowledge, through the checks of section 8.2, to their dialog, or to the user. Responses go to
+the transaction that they answer, or nowhere.
+"""
+
+from __future__ import annotations
+
+from telephony.errors import ParseError, ProtocolError, SipParseError
+from telephony.sip.compose import HeaderList
+from telephony.sip.core import KNOWN_METHODS, Core, Local, origin
+from telephony.sip.dialog import Dialog, DialogId, DialogState
+from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
+from telephony.sip.matching import ServerKey, client_key, server_key
+from telephony.sip.message import Request, Response, parse_message
+from telephony.sip.salvage import answer_malformed
+from telephony.sip.server_transaction import InviteServerTransaction
+from telephony.sip.transport import reply_address, stamp
+from telephony.sip.uas import InviteServer, ServerRequest
+
+_ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
+_ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
+"""A To tag means nothing on these."""
+
+
+class Incoming:
+    """The receiving side of one core."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
+        """Take a datagram; no exception comes out."""
+        at = self._core.locals.get(local)
+        if at is None:
+            self._core.drop(source, "came to no address of ours")
+        elif not data.strip(b"\r\n\0 "):
+            self._core.dropped["keep-alive"] += 1
+        else:
+            self._read(data, source, at, now)
+
+    def looped(self, request: Request) -> bool:
+        """True if one of the request's Via headers is ours."""
+        try:
+            vias = request.vias
+        except ParseError:
+            return False
+        return any(self._core.is_own(via.host, via.port) for via in vias)
+
+    def _read(self, data: bytes, source: Address, at: Local, now: float) -> None:
+        try:
+            message = parse_message(data)
+            if isinstance(message, Response):
+                self._response(message, source, now)
+            else:
+                self._request(message, source, at, now)
+        except SipParseError as error:
+            answer = answer_malformed(data, error, source, at.address)
+            if answer is None:
+                self._core.drop(source, "malformed")
+            else:
+                self._core.dropped["malformed, answered"] += 1
+                self._core.outbox.append(answer)
+        except ProtocolError:
+            # The answer would have held what the serialiser refuses (a NUL in a copied header).
+            self._core.drop(source, "cannot be answered")
+
+    def _response(self, response: Response, source: Address, now: float) -> None:
+        if not self._core.is_own(response.via.host, response.via.port):
+            self._core.drop(source, "response to somebody else")
+            return
+        found = self._core.clients.get(client_key(response))
+        if found is None:
+            self._core.drop(source, "response to no request of ours")
+            return
+        found[0].receive(response, now)
+
+    def _request(self, request: Request, source: Address, at: Local, now: float) -> None:
+        if request.method != "REGISTER":
+            _ = request.contacts  # a Contact that cannot be read is refused before it is needed
+        request.replace_top_via(stamp(request.via, source))
+        key = server_key(request)
+        transaction = self._core.servers.get(key)
+        if request.method == "ACK":
+            self._ack(request, key, source, now)
+        elif transaction is not None:
+            transaction.receive_again(now)
+        elif request.method == "CANCEL":
+            self._cancel(request, key, source, at, now)
+        else:
+            self._new(request, key, source, at, now)
+
+    def _ack(self, request: Request, key: ServerKey, source: Address, now: float) -> None:
+        transaction = self._core.servers.get(key)
+        dialog_id = _dialog_id(request)
+        invite = self._core.unacknowledged.get((dialog_id, request.cseq.number))
+        if invite is not None:
+            invite.acknowledge(request, now)
+        elif isinstance(transaction, InviteServerTransaction):
+            transaction.acknowledge(now)
+        elif dialog_id not in self._core.dialogs:
+            self._core.drop(source, "ACK to nothing")
+
+    def _cancel(
+        self, request: Request, key: ServerKey, source: Address, at: Local, now: float
+    ) -> None:
+        transaction = self._core.servers.get(server_key(request, "INVITE"))
+        invite = transaction.user if transaction is not None else None
+        server = self._open(request, key, source, at, now=now)
+        if isinstance(invite, InviteServer):
+            server.respond(200, to_tag=invite.own_tag, now=now)
+            invite.give_up(request, now)
+        else:
+            server.respond(481, now=now)
+
+    def _new(
+        self, request: Request, key: ServerKey, source: Address, at: Local, now: float
+    ) -> None:
+        refusal = self._inspect(request)
+        dialog = None
+        if refusal is None and request.to.tag and request.method not in _ONLY_OUTSIDE:
+            dialog = self._core.dialogs.get(_dialog_id(request))
+            refusal = dialog.receive(request) if dialog else (481, ())
+        elif refusal is None and request.method in _ONLY_IN_DIALOGS:
+            refusal = 481, ()
+        server = self._open(request, key, source, at, now=now, dialog=dialog)
+        if refusal is not None:
+            status, headers = refusal
+            server.respond(status, headers=headers, now=now)
+        elif dialog is not None:
+            self._in_dialog(dialog, server, now)
+        elif isinstance(server, InviteServer):
+            self._core.emit(IncomingInvite(server))
+        else:
+            self._core.emit(StandaloneRequest(server, request, source))
+
+    def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
+        """Sections 8.2.1 (method) and 8.2.2 (merged requests, Require), in this order."""
+        core = self._core
+        if request.method not in core.allow:
+            return (405 if request.method in KNOWN_METHODS else 501), (
+                ("Allow", ", ".join(core.allow)),
+            )
+        if not request.to.tag and origin(request) in core.origins:
+            return 482, ()
+        unknown = unsupported(request, core.supported)
+        if unknown:
+            return 420, (("Unsupported", ", ".join(unknown)),)
+        return None
+
+    def _in_dialog(self, dialog: Dialog, server: ServerRequest, now: float) -> None:
+        request = server.request
+        if request.method == "BYE" and dialog.state is DialogState.EARLY and not dialog.caller:
+            server.respond(200, now=now)
+            dialog.give_up_invite(request, now)
+            return
+        dialog.serving(server)
+        self._core.emit(DialogRequest(dialog, server, request))
+        if request.method == "BYE":
+            dialog.end("bye received", now)
+
+    def _open(
+        self,
+        request: Request,
+        key: ServerKey,
+        source: Address,
+        at: Local,
+        *,
+        now: float,
+        dialog: Dialog | None = None,
+    ) -> ServerRequest:
+        kind = InviteServer if request.method == "INVITE" else ServerRequest
+        server = kind(
+            self._core,
+            request,
+            key,
+            source=source,
+            reply_to=reply_address(request.via, source),
+            local=at,
+            dialog=dialog,
+        )
+        server.begin(now)
+        return server
+
+
+def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
+    """The option tags that a request requires and `supported` lacks: the Unsupported of a 420."""
+    known = {tag.lower() for tag in supported}
+    wanted = [
+        tag.strip() for value in request.headers.get_all("Require") for tag in value.split(",")
+    ]
+    return [tag for tag in wanted if tag and tag.lower() not in known]
+
+
+def _dialog_id(request: Request) -> DialogId:
+    """The dialog that a request to us names."""
+    return DialogId(request.call_id, request.to.tag or "", request.from_.tag or "")

@@ -1,0 +1,62 @@
+"""Answering a request that cannot be read, as far as its Via can (RFC 3261 8.2, 16.3, 21.4.1).
+
+The answer copies the lines that a response must have, as they stand; without a readable Via, or
+for an ACK or a response, there is none.
+"""
+
+from __future__ import annotations
+
+import re
+
+from telephony.errors import ParseError, ProtocolError
+from telephony.sip.events import Address, Datagram
+from telephony.sip.grammar import REASONS, split_list
+from telephony.sip.headers import Via
+from telephony.sip.transport import reply_address, stamp
+
+_LIMIT = 1024
+"""A copied line longer than this is not worth sending back."""
+
+_COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
+           "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
+_REQUEST_LINE = re.compile(rb"([A-Za-z0-9!%*_+`'~.-]+) +\S.* SIP/\d+\.\d+\Z")
+_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def answer_malformed(
+    data: bytes, error: ParseError, source: Address, local: Address
+) -> Datagram | None:
+    """The response that a malformed request deserves, or None."""
+    head = re.split(rb"\r?\n\r?\n", data.lstrip(b"\r\n"), maxsplit=1)[0]
+    first, *lines = re.split(rb"\r?\n(?![ \t])", head)
+    request_line = _REQUEST_LINE.match(first)
+    if request_line is None or request_line[1].upper() == b"ACK":
+        return None
+    fields = _fields(lines)
+    try:
+        via, *others = (
+            via for value in fields.pop("Via", []) for via in map(Via.parse, split_list(value))
+        )
+        destination = reply_address(via, source)
+        vias = [str(stamp(via, source)), *(str(other) for other in others)]
+    except (ParseError, ProtocolError, ValueError):
+        return None
+    status = error.status if 400 <= error.status < 700 else 400
+    reason = REASONS.get(status, "Bad Request")
+    answer = [f"SIP/2.0 {status} {reason}", *(f"Via: {value}" for value in vias)]
+    answer += [f"{name}: {values[0]}" for name, values in fields.items()]
+    answer += ["Content-Length: 0", "", ""]
+    return Datagram("\r\n".join(answer).encode("utf-8", "surrogateescape"), destination, local)
+
+
+def _fields(lines: list[bytes]) -> dict[str, list[str]]:
+    """The copied headers' values, unfolded; what could not be sent back safely is left out."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        raw_name, colon, raw_value = line.decode("utf-8", "surrogateescape").partition(":")
+        name = raw_name.strip().lower()
+        known = "Via" if name in {"via", "v"} else _COPIED.get(name)
+        value = re.sub(r"\r?\n[ \t]+", " ", raw_value).strip()
+        if known and colon and value and len(value) <= _LIMIT and not _UNSAFE.search(value):
+            found.setdefault(known, []).append(value)
+    return found

@@ -1,0 +1,29 @@
+"""The Via header at this hop: received and rport (RFC 3261 18.2, RFC 3581)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from telephony.sip.events import Address
+from telephony.sip.headers import Via
+
+
+def stamp(via: Via, source: Address) -> Via:
+    """A Via with `received` where it is due, and `rport` filled in where it was asked for."""
+    wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
+    kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
+    if wants_port:
+        kept += (("rport", str(source.port)),)
+    if wants_port or via.host.strip("[]").lower() != source.host.lower():
+        kept += (("received", source.host),)
+    return replace(via, parameters=kept)
+
+
+def reply_address(via: Via, source: Address) -> Address:
+    """Where responses go: to the source if it asked for that, else to its sent-by port there.
+
+    `maddr` is not followed: it would let anyone aim our responses.
+    """
+    if via.transport.upper() != "UDP" or any(n.lower() == "rport" for n, _ in via.parameters):
+        return source
+    return Address(source.host, via.port or 5060)
