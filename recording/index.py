@@ -6,6 +6,7 @@ changes nothing. Numbers stand here in E.164 where they are one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -235,31 +237,35 @@ async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
         await connection.execute(insert(gaps), rows)
 
 
-def _where(statement: Select[Any], filters: Filters) -> Select[Any]:
-    table = recordings.c
-    conditions = {
-        "number": table.number == filters.number,
-        "advisor": table.advisor == filters.advisor,
-        "line": table.line == filters.line,
-        "since": table.started >= filters.since,
-        "until": table.started < filters.until,
-        "min_us": table.talk_us >= filters.min_us,
-        "max_us": table.talk_us <= filters.max_us,
-        "gap_reason": exists().where(
-            gaps.c.call_id == table.call_id, gaps.c.reason == filters.gap_reason
-        ),
-        "reference": or_(
-            table.call_id == filters.reference,
-            exists().where(
-                references.c.call_id == table.call_id,
-                references.c.reference == filters.reference,
-            ),
-        ),
-    }
-    given = (
-        condition for name, condition in conditions.items() if getattr(filters, name) is not None
+def _with_gap(reason: str) -> ColumnElement[bool]:
+    return exists().where(gaps.c.call_id == recordings.c.call_id, gaps.c.reason == reason)
+
+
+def _known_as(reference: str) -> ColumnElement[bool]:
+    fetched = exists().where(
+        references.c.call_id == recordings.c.call_id, references.c.reference == reference
     )
-    return statement.where(*given)
+    return or_(recordings.c.call_id == reference, fetched)
+
+
+_CONDITIONS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "number": recordings.c.number.__eq__,
+    "advisor": recordings.c.advisor.__eq__,
+    "line": recordings.c.line.__eq__,
+    "since": recordings.c.started.__ge__,
+    "until": recordings.c.started.__lt__,
+    "min_us": recordings.c.talk_us.__ge__,
+    "max_us": recordings.c.talk_us.__le__,
+    "gap_reason": _with_gap,
+    "reference": _known_as,
+}
+
+
+def _where(statement: Select[Any], filters: Filters) -> Select[Any]:
+    given = {name: getattr(filters, name) for name in _CONDITIONS}
+    return statement.where(
+        *(_CONDITIONS[name](value) for name, value in given.items() if value is not None)
+    )
 
 
 def _gap(row: Row[Any]) -> GapRow:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.desk import errors, logs
+from galwad.desk import errors
 from galwad.desk.routes import accounts, calls, payments, recordings, stream, system
 from galwad.desk.security import MAX_BODY, Guard
 from galwad.desk.service import Desk, DeskOptions
@@ -129,8 +129,24 @@ class DeskServer:
             )
         listener = _listen(options.host, options.port)
         self.port = listener.getsockname()[1]
-        await self.desk.start()
-        config = uvicorn.Config(
+        try:
+            await self.desk.start()
+        except BaseException:
+            listener.close()
+            raise
+        self._server = _Server(self._config())
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():
+            listener.close()
+            await self._task  # raises what the server could not do, such as read the TLS key
+            raise OSError("the HTTP server ended at once")
+
+    def _config(self) -> uvicorn.Config:
+        options = self.desk.options
+        return uvicorn.Config(
             create_app(self.desk),
             log_config=None,
             access_log=False,
@@ -142,16 +158,11 @@ class DeskServer:
             ssl_keyfile=options.tls_key,
             timeout_graceful_shutdown=5,
         )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
-        ready = asyncio.create_task(self._server.ready.wait())
-        await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
 
     async def stop(self) -> None:
         """End the streams, answer what is under way, close."""
         self.desk.hub.close()
-        if self._server is not None and self._task is not None:
+        if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
             await self._task
         await self.desk.stop()
@@ -179,8 +190,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def run(settings: Settings) -> int:
-    """Run the desk until SIGTERM or SIGINT; the process's exit status."""
-    logs.configure()
+    """Run the desk until SIGTERM or SIGINT; the process's exit status.
+
+    The caller has set up the log (`galwad.logs`), which keeps texts of exceptions out of it.
+    """
     return uvloop.run(_main(options_of(settings)))
 
 

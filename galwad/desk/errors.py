@@ -52,6 +52,10 @@ def install(app: FastAPI) -> None:
     async def api(_: Request, error: ApiError) -> JSONResponse:
         return answer(error.status, error.error, error.hint, error.retry_after)
 
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, _error: Exception) -> JSONResponse:
+        return answer(500, "something failed here", "see the journal")
+
     @app.exception_handler(HTTPException)
     async def standard(_: Request, error: HTTPException) -> JSONResponse:
         text, hint = _STANDARD.get(error.status_code, ("the request failed", ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galwad.desk.errors import answer
@@ -54,17 +55,25 @@ class Guard:
                 self._dress(scope["path"], MutableHeaders(scope=message))
             await send(message)
 
-        if not self._same_origin(scope):
-            refusal = answer(403, "the request comes from another site", "open the page itself")
+        refusal = self._refusal(scope)
+        if refusal is not None:
             await refusal(scope, receive, dressed)
             return
         try:
             await self._app(scope, receive, dressed)
         except Exception:
             log.exception("request.failed", method=scope["method"])
-            if not started:
+            if not started:  # Starlette has answered unless the failure was its own
                 failure = answer(500, "something failed here", "see the journal")
                 await failure(scope, receive, dressed)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > MAX_BODY:
+            return answer(413, "the request is too large", "")
+        if not self._same_origin(scope):
+            return answer(403, "the request comes from another site", "open the page itself")
+        return None
 
     def _same_origin(self, scope: Scope) -> bool:
         """An unsafe request that rides on a cookie must say that it comes from our page."""

@@ -1,0 +1,314 @@
+"""A real desk on a real server at 127.0.0.1, with a fake switch on the real socket protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from argon2 import PasswordHasher
+
+from galwad.desk.app import DeskServer
+from galwad.desk.service import Desk, DeskOptions
+from galwad.desk.users import User
+from galwad.link import Link, serve
+from galwad.messages import (
+    AnyMessage,
+    CallChanged,
+    CallEnded,
+    CallerFacts,
+    CallState,
+    Hello,
+    Hold,
+    HoldReply,
+    Indexed,
+    Party,
+    Release,
+    Sealed,
+    SetPhones,
+    Snapshot,
+)
+
+PASSWORD = "correct horse battery"
+PATIENCE_S = 10.0
+
+
+class FakeSwitch:
+    """Speaks the switch's side of the protocol; replies to holds as a willing gate would."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.calls: dict[str, CallState] = {}
+        self.received: list[AnyMessage] = []
+        self.silent = False
+        self.durable = True
+        self.link: Link | None = None
+        self._news = asyncio.Condition()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await serve(self.path, self._on_message)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self.link is not None:
+            await self.link.close()
+        self.path.unlink(missing_ok=True)
+
+    async def _on_message(self, link: Link, message: AnyMessage) -> None:
+        self.received.append(message)
+        if isinstance(message, Hello):
+            self.link = link
+            link.send(Snapshot(tuple(self.calls.values())))
+        elif isinstance(message, Hold | Release) and not self.silent:
+            self._gate(link, message)
+        async with self._news:
+            self._news.notify_all()
+
+    def _gate(self, link: Link, message: Hold | Release) -> None:
+        reached = [
+            call
+            for call in self.calls.values()
+            if message.call_id == call.call_id
+            or (call.advisor and message.extension == call.advisor.extension)
+            or (call.advisor and message.user and message.user == call.advisor.user)
+        ]
+        state = "not_started"
+        for call in reached:
+            holders = set(call.holders) - {message.holder}
+            if isinstance(message, Hold):
+                holders.add(message.holder)
+            state = "paused" if holders else "recording"
+            self.change(
+                call.call_id,
+                holders=tuple(sorted(holders)),
+                recording=state,
+                durable=self.durable,
+            )
+        link.send(HoldReply(message.ref, tuple(c.call_id for c in reached), state, self.durable))
+
+    async def until(self, kind: type, count: int = 1) -> list[AnyMessage]:
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)
+
+    def of(self, kind: type) -> list[AnyMessage]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+    def ring(self, call_id: str, *, number: str = "+441632960001", at=("201",), **facts) -> None:
+        facts = {"from_user": number, "from_host": "pstn.example", **facts}
+        self.calls[call_id] = CallState(
+            call_id=call_id,
+            version=1,
+            started=1_800_000_000.0,
+            since=1_800_000_000.0,
+            line="Council Tax",
+            called="01632960999",
+            caller=CallerFacts(**facts),
+            state="ringing",
+            ringing=tuple(Party(extension) for extension in at),
+        )
+        self._tell(call_id)
+
+    def answer(self, call_id: str, extension: str, user: str = "") -> None:
+        self.change(
+            call_id,
+            state="answered",
+            ringing=(),
+            advisor=Party(extension, user),
+            recording="recording",
+            recording_since=1_800_000_005.0,
+        )
+
+    def change(self, call_id: str, **fields) -> None:
+        call = self.calls[call_id]
+        self.calls[call_id] = msgspec.structs.replace(call, version=call.version + 1, **fields)
+        self._tell(call_id)
+
+    def hang_up(self, call_id: str) -> None:
+        call = self.calls.pop(call_id)
+        if self.link is not None:
+            answered = call.advisor is not None
+            self.link.send(CallEnded(call_id, 1_800_000_065.0, answered))
+
+    def _tell(self, call_id: str) -> None:
+        if self.link is not None:
+            self.link.send(CallChanged(self.calls[call_id]))
+
+
+@dataclass
+class Page:
+    """A signed-in browser: a cookie jar and an open event stream."""
+
+    http: httpx.AsyncClient
+    seen: list[tuple[str, str, dict]] = field(default_factory=list)
+    _lines: AsyncIterator[str] | None = None
+    _response: httpx.Response | None = None
+
+    async def open(self, last_id: str | None = None) -> dict:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        request = self.http.build_request("GET", "/api/v1/events", headers=headers)
+        self._response = await self.http.send(request, stream=True)
+        assert self._response.status_code == 200
+        self._lines = self._response.aiter_lines()
+        return {} if last_id else await self.event("snapshot")
+
+    async def event(self, kind: str, want=lambda _data: True) -> dict:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                event = await self.next()
+                assert event is not None, "the stream has ended"
+                if event[0] == kind and want(event[2]):
+                    return event[2]
+
+    async def next(self) -> tuple[str, str, dict] | None:
+        fields: dict[str, str] = {}
+        assert self._lines is not None
+        async for line in self._lines:
+            if not line:
+                if "data" in fields:
+                    event = (fields["event"], fields["id"], json.loads(fields["data"]))
+                    self.seen.append(event)
+                    return event
+                fields = {}
+                continue
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        return None
+
+    async def filled(self, call_id: str) -> dict:
+        return await self.event(
+            "call",
+            lambda pop: pop["call_id"] == call_id and pop["caller"]["status"] != "looking_up",
+        )
+
+    async def close(self) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class Running:
+    """A desk under test, with its switch, pages and folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.archive = folder / "archive"
+        self.options = DeskOptions(
+            database=folder / "desk" / "galwad.db",
+            archive=self.archive,
+            switch_socket=folder / "switch.sock",
+            desk_socket=folder / "desk.sock",
+        )
+        self.switch = FakeSwitch(self.options.switch_socket)
+        self.server: DeskServer | None = None
+        self._clients: list[httpx.AsyncClient] = []
+        self._pages: list[Page] = []
+
+    @property
+    def desk(self) -> Desk:
+        assert self.server is not None
+        return self.server.desk
+
+    @property
+    def url(self) -> str:
+        assert self.server is not None
+        return f"http://127.0.0.1:{self.server.port}"
+
+    async def start(self, sources=None) -> None:
+        hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        self.server = DeskServer(Desk(self.options, sources, hasher))
+        await self.server.start()
+
+    async def stop(self) -> None:
+        for page in self._pages:
+            await page.close()
+        for client in self._clients:
+            await client.aclose()
+        self._pages, self._clients = [], []
+        if self.server is not None:
+            await self.server.stop()
+            self.server = None
+
+    async def add(self, name: str, role: str = "advisor", extension=None, **more) -> None:
+        machine = role == "machine"
+        user = User(name, role, extension=extension, rights=frozenset(more.get("rights", ())))
+        sip = "sip secret" if extension else None
+        await self.desk.users.add(user, None if machine else PASSWORD, sip)
+
+    def client(self, **more) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
+        self._clients.append(client)
+        return client
+
+    async def page(self, name: str) -> Page:
+        client = self.client(headers={"Origin": self.url})
+        reply = await client.post("/api/v1/login", json={"user": name, "password": PASSWORD})
+        assert reply.status_code == 200, reply.text
+        page = Page(client)
+        self._pages.append(page)
+        return page
+
+    async def machine(self, name: str, *rights: str) -> httpx.AsyncClient:
+        await self.add(name, "machine", rights=rights)
+        token = await self.desk.sessions.open(name, "machine")
+        return self.client(headers={"Authorization": f"Bearer {token}"})
+
+    async def seal(self, sealed: Sealed) -> Indexed:
+        """Hand a recording in as the finaliser does, and wait for its receipt."""
+        reader, writer = await asyncio.open_unix_connection(self.options.desk_socket)
+        link = Link(reader, writer)
+        link.send(Hello("finaliser", "0"))
+        link.send(sealed)
+        async with asyncio.timeout(PATIENCE_S):
+            reply = await link.receive()
+        await link.close()
+        assert isinstance(reply, Indexed)
+        return reply
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    """A started desk with advisors sian (201) and huw (202), supervisor mair, admin gwen."""
+    running = Running(tmp_path)
+    await running.switch.start()
+    await running.start()
+    await running.add("sian", "advisor", "201")
+    await running.add("huw", "advisor", "202")
+    await running.add("mair", "supervisor")
+    await running.add("gwen", "admin")
+    await running.switch.until(SetPhones)
+    yield running
+    await running.stop()
+    await running.switch.stop()
+
+
+@pytest.fixture
+def sealed(running: Running) -> Sealed:
+    """A recording that lies in the archive, with random bytes for header and payload."""
+    folder = running.archive / "2026" / "11" / "25"
+    folder.mkdir(parents=True)
+    call_id = "20261125-101500-abcdefgh"
+    (folder / f"{call_id}.header").write_bytes(b"age-encryption.org/v1\n--- mac\n")
+    (folder / f"{call_id}.payload").write_bytes(bytes(range(256)) * 1000)
+    (folder / f"{call_id}.manifest").write_text('{"call_id":"x"}')
+    return Sealed(
+        call_id=call_id,
+        folder="2026/11/25",
+        started=1_800_000_000.0,
+        talk_us=60_000_000,
+        interrupted=False,
+        number="01632960001",
+        line="Council Tax",
+        advisor="sian",
+        extension="201",
+        gaps=(),
+        payload_size=256_000,
+        payload_sha256="a" * 64,
+        manifest_sha256="b" * 64,
+    )

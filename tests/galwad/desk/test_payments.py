@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from galwad.messages import Hold, Release
+
+CALL = "20261125-101500-aaaaaaaa"
+URL = f"/api/v1/calls/{CALL}/payment"
+
+
+@pytest.fixture
+async def sian(running):
+    """Sian's page, on an answered call."""
+    page = await running.page("sian")
+    await page.open()
+    running.switch.ring(CALL)
+    await page.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await page.event("call", lambda pop: pop["state"] == "answered")
+    return page
+
+
+async def test_the_pages_key_pauses_and_resumes(running, sian):
+    paused = await sian.http.put(URL, json={})
+    assert paused.json() == {"state": "paused", "durable": True, "calls": [CALL]}
+    pop = await sian.event("call", lambda pop: pop["recording"] == "paused")
+    assert pop["holders"] == ["page"]
+    assert (await sian.http.delete(URL)).json()["state"] == "recording"
+    (hold,) = running.switch.of(Hold)
+    (release,) = running.switch.of(Release)
+    assert (hold.actor, hold.trigger, hold.call_id) == ("user:sian", "page", CALL)
+    assert release.holder == hold.holder == "page"
+
+
+async def test_a_pause_that_is_not_durable_says_so(running, sian):
+    running.switch.durable = False
+    assert (await sian.http.put(URL)).json()["durable"] is False
+
+
+async def test_another_advisor_may_not_pause_but_a_supervisor_may(running, sian):
+    huw, mair = await running.page("huw"), await running.page("mair")
+    assert (await huw.http.put(URL)).status_code == 404
+    assert (await mair.http.put(URL)).json()["state"] == "paused"
+    assert (await mair.http.delete(URL)).json()["state"] == "recording"
+
+
+async def test_a_payment_system_pauses_by_advisor_or_extension(running, sian):
+    pay = await running.machine("pay", "payments")
+    held = await pay.put("/api/v1/payments", json={"advisor": "sian"})
+    assert held.json()["calls"] == [CALL]
+    released = await pay.request("DELETE", "/api/v1/payments", json={"extension": "201"})
+    assert released.json()["state"] == "recording"
+    (hold,) = running.switch.of(Hold)
+    assert (hold.holder, hold.actor, hold.trigger) == ("token:pay", "token:pay", "api")
+    nobody = await pay.put("/api/v1/payments", json={"advisor": "huw"})
+    assert nobody.status_code == 404
+    both = await pay.put("/api/v1/payments", json={"advisor": "a", "extension": "b"})
+    assert both.status_code == 422
+
+
+async def test_a_machine_without_the_right_is_refused(running, sian):
+    watch = await running.machine("watch", "metrics")
+    assert (await watch.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 403
+    assert (await watch.put(URL)).status_code == 404
+    assert (await sian.http.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 403
+
+
+async def test_only_a_supervisor_releases_a_dead_payment_pages_hold(running, sian):
+    pay = await running.machine("pay", "payments")
+    await pay.put("/api/v1/payments", json={"advisor": "sian"})
+    theirs = {"holder": "token:pay"}
+    refused = await sian.http.request("DELETE", URL, json=theirs)
+    assert refused.status_code == 403
+    mair = await running.page("mair")
+    released = await mair.http.request("DELETE", URL, json=theirs)
+    assert released.json()["state"] == "recording"
+
+
+async def test_without_a_switch_nothing_is_promised(running, sian):
+    await running.switch.stop()
+    await sian.event("alarm", lambda alarm: alarm["kind"] == "switch.lost")
+    reply = await sian.http.put(URL)
+    assert reply.status_code == 503
+    assert reply.json()["error"] == "the switch cannot be reached"
+
+
+async def test_a_switch_that_dies_over_a_hold_is_not_believed(running, sian, monkeypatch):
+    monkeypatch.setattr("galwad.desk.switch.REPLY_S", 0.05)
+    running.switch.silent = True
+    reply = await sian.http.put(URL)
+    assert reply.status_code == 503
+
+
+async def test_holds_and_releases_are_audited(running, sian):
+    await sian.http.put(URL)
+    await sian.http.delete(URL)
+    entries = [e for e in await running.desk.audit.entries() if e.kind.startswith("payment")]
+    assert [entry.kind for entry in entries] == ["payment.hold", "payment.release"]
+    assert {entry.personal["actor"] for entry in entries} == {"user:sian"}
+    assert {entry.facts["call_id"] for entry in entries} == {CALL}

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import msgspec
+import pytest
+
+from callerid.directory import import_csv
+from galwad.logs import configure
+
+CALL = "20261125-101500-aaaaaaaa"
+PLANTED = "01632960123"
+TRACES = ("960123", "960 123", "Planted", "Plas Plannu")
+PEOPLE = f"reference,name,numbers,address\nC-9,Planted Person,{PLANTED},Plas Plannu\n"
+
+
+class Exploding:
+    name = "crm"
+
+    async def find(self, number):
+        raise RuntimeError(f"no answer for {number}")
+
+
+@pytest.fixture
+def journal(monkeypatch):
+    """Everything the process writes, with the real log set-up."""
+    text = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", text)
+    monkeypatch.setattr(sys, "stdout", text)
+    configure("desk", as_json=True)
+    return text
+
+
+async def test_a_planted_number_reaches_no_log_whatever_breaks(running, sealed, journal):
+    await import_csv(running.desk.engine, PEOPLE)
+    mair = await running.page("mair")
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL, number=PLANTED)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": PLANTED, "x": PLANTED})
+    await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": PLANTED})
+    await running.seal(msgspec.structs.replace(sealed, number=PLANTED, unexplained_us=9))
+    await mair.http.post("/api/v1/recordings/search", json={"number": PLANTED})
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE recordings RENAME TO elsewhere")
+        await connection.exec_driver_sql("ALTER TABLE contacts RENAME TO gone")
+    broken = await mair.http.post("/api/v1/recordings/search", json={"number": PLANTED})
+    assert broken.status_code == 503
+    failed = await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": PLANTED + "1"})
+    assert failed.status_code == 500
+    await mair.http.get(f"/api/v1/nowhere?number={PLANTED}")
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE gone RENAME TO contacts")
+    await running.stop()
+    await running.start([Exploding()])
+    sian = await running.page("sian")
+    await sian.open()
+    await running.stop()
+    written = journal.getvalue()
+    assert "lookup.done" in written
+    assert "request.failed" in written
+    assert "storage.failed" in written
+    assert CALL in written
+    for trace in TRACES:
+        assert trace not in written

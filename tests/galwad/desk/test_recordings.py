@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import msgspec
+
+from galwad.messages import GapFacts
+from recording.audit import verify
+
+SEARCH = "/api/v1/recordings/search"
+WHY = {"purpose": "complaint", "reference": "CMP-12"}
+
+
+async def test_a_sealed_recording_is_indexed_before_it_is_acknowledged(running, sealed):
+    gap = GapFacts("payment", "page", "user:sian", 10, 20)
+    sealed = msgspec.structs.replace(sealed, gaps=(gap,))
+    assert (await running.seal(sealed)).call_id == sealed.call_id
+    assert (await running.seal(sealed)).call_id == sealed.call_id
+    mair = await running.page("mair")
+    page = (await mair.http.post(SEARCH, json={"number": "01632 960001"})).json()
+    assert [row["call_id"] for row in page["rows"]] == [sealed.call_id]
+    assert page["rows"][0]["number"] == "+441632960001"
+    assert page["rows"][0]["gaps"][0]["reason"] == "payment"
+    assert (await mair.http.post(SEARCH, json={"gap_reason": "fault"})).json()["rows"] == []
+    assert len((await mair.http.get("/api/v1/recordings")).json()["rows"]) == 1
+
+
+async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, sealed):
+    await running.seal(sealed)
+    gwen = await running.page("gwen")
+    reply = await gwen.http.post(f"/api/v1/recordings/{sealed.call_id}/fetch", json=WHY)
+    assert reply.status_code == 200
+    length = int(reply.headers["x-galwad-header-length"])
+    assert reply.content[:length].startswith(b"age-encryption.org/v1\n")
+    assert reply.content[length:] == bytes(range(256)) * 1000
+    entry = (await running.desk.audit.entries())[-1]
+    assert entry.kind == "recording.fetched"
+    assert entry.facts["purpose"] == "complaint"
+    assert entry.personal == {"actor": "user:gwen", "reference": "CMP-12"}
+    by_reference = await gwen.http.post(SEARCH, json={"reference": "CMP-12"})
+    assert len(by_reference.json()["rows"]) == 1
+    assert (await verify(running.desk.engine, "galwad")).sound
+
+
+async def test_without_an_audit_nothing_leaves(running, sealed):
+    await running.seal(sealed)
+    gwen = await running.page("gwen")
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TABLE audit_values")
+    reply = await gwen.http.post(f"/api/v1/recordings/{sealed.call_id}/fetch", json=WHY)
+    assert reply.status_code == 503
+    assert reply.json()["error"].startswith("the audit cannot be written")
+    assert b"age-encryption" not in reply.content
+
+
+async def test_fetch_needs_a_known_purpose_a_reference_and_a_role(running, sealed):
+    await running.seal(sealed)
+    url = f"/api/v1/recordings/{sealed.call_id}/fetch"
+    sian, mair = await running.page("sian"), await running.page("mair")
+    assert (await sian.http.post(url, json=WHY)).status_code == 403
+    assert (await mair.http.post(url, json={**WHY, "purpose": "curiosity"})).status_code == 422
+    assert (await mair.http.post(url, json={**WHY, "reference": "  "})).status_code == 422
+    assert (await mair.http.post(url, json={**WHY, "purpose": "crime"})).status_code == 403
+    assert (await mair.http.post(url, json=WHY)).status_code == 200
+    assert (await running.client().post(url, json=WHY)).status_code == 401
+
+
+async def test_a_name_that_is_no_call_id_finds_nothing(running, sealed):
+    gwen = await running.page("gwen")
+    for name in ("..%2F..%2Fdesk%2Fgalwad.db", "20261125-101500-ABCDEFGH", sealed.call_id):
+        reply = await gwen.http.post(f"/api/v1/recordings/{name}/fetch", json=WHY)
+        assert reply.status_code == 404
+        assert set(reply.json()) == {"error", "hint"}
+
+
+async def test_a_missing_or_cut_payload_is_a_conflict(running, sealed):
+    await running.seal(sealed)
+    gwen = await running.page("gwen")
+    url = f"/api/v1/recordings/{sealed.call_id}/fetch"
+    payload = running.archive / sealed.folder / f"{sealed.call_id}.payload"
+    payload.write_bytes(b"short")
+    assert (await gwen.http.post(url, json=WHY)).status_code == 409
+    payload.unlink()
+    assert (await gwen.http.post(url, json=WHY)).status_code == 409
+    assert not [e for e in await running.desk.audit.entries() if e.kind == "recording.fetched"]
+
+
+async def test_show_gives_the_row_and_the_manifest(running, sealed):
+    await running.seal(sealed)
+    mair = await running.page("mair")
+    shown = (await mair.http.get(f"/api/v1/recordings/{sealed.call_id}")).json()
+    assert shown["recording"]["talk_s"] == 60
+    assert shown["manifest"] == '{"call_id":"x"}'
+
+
+async def test_unexplained_talk_time_alarms(running, sealed):
+    mair = await running.page("mair")
+    await mair.open()
+    await running.seal(msgspec.structs.replace(sealed, unexplained_us=2_000_000))
+    alarm = await mair.event("alarm")
+    assert (alarm["kind"], alarm["call_id"]) == ("recording.unexplained", sealed.call_id)
+
+
+async def test_a_call_that_the_desk_slept_through_still_wants_its_note(running, sealed):
+    sian = await running.page("sian")
+    await sian.open()
+    await running.seal(sealed)
+    pop = await sian.event("call", lambda pop: pop["recording_link"] is not None)
+    assert pop["state"] == "wrapup"
+    assert pop["recording_link"] == f"/api/v1/recordings/{sealed.call_id}"
