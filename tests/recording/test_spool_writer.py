@@ -1,0 +1,222 @@
+"""What lies in a spool while it is written, and what can be had of it."""
+
+import os
+
+import pytest
+
+from recording.errors import SpoolClosedError, SpoolKeyError, SpoolWriteError
+from recording.spool import (
+    EndRecord,
+    EventRecord,
+    LossReason,
+    LostRecord,
+    PacketRecord,
+    is_live,
+    read_header,
+    read_spool,
+    remove_spool,
+)
+
+
+def packets(records):
+    return [r for r in records if isinstance(r, PacketRecord)]
+
+
+def losses(records):
+    return [r for r in records if isinstance(r, LostRecord)]
+
+
+def test_what_was_written_is_read_in_the_same_order(spools):
+    writer = spools.writer()
+    writer.packet(0, 10, b"one")
+    writer.packet(1, 20, b"two")
+    writer.event("gap-start", {"reason": "payment", "n": [1, None, b"x"]}, 25)
+    writer.packet(0, 30, b"three")
+    writer.close(40)
+    reader = spools.read(writer.path)
+    assert list(reader) == [
+        PacketRecord(10, 0, b"one"),
+        PacketRecord(20, 1, b"two"),
+        EventRecord(25, "gap-start", {"reason": "payment", "n": [1, None, b"x"]}),
+        PacketRecord(30, 0, b"three"),
+        EndRecord(40),
+    ]
+    assert not reader.interrupted
+    assert not reader.damaged
+    assert not reader.truncated
+
+
+def test_the_header_tells_what_is_not_personal(spools):
+    writer = spools.writer(life=3, wrap=lambda key: b"age:" + key[::-1])
+    header = read_header(writer.path)
+    assert (header.call_id, header.life) == ("20260301-090000-abcdefgh", 3)
+    assert header.started_wall_us == 1_700_000_000_000_000
+    writer.close(0)
+    spool_key = header.recipients_wrapped.removeprefix(b"age:")[::-1]
+    assert list(read_spool(writer.path, spool_key=spool_key)) == [EndRecord(0)]
+
+
+def test_nothing_spoken_or_told_is_readable_in_the_file(spools, talk):
+    writer = spools.writer()
+    talk(writer, 8)
+    writer.event("call", {"number": "01632960123"}, 8_000_000)
+    writer.close(8_000_000)
+    data = writer.path.read_bytes()
+    for secret in (b"caller", b"advisor", b"01632960123", b"number"):
+        assert secret not in data
+
+
+def test_another_boots_key_opens_nothing(spools):
+    writer = spools.writer()
+    writer.close(0)
+    with pytest.raises(SpoolKeyError):
+        read_spool(writer.path, boot_key=os.urandom(32))
+    with pytest.raises(SpoolKeyError):
+        read_spool(writer.path, spool_key=os.urandom(32))
+    with pytest.raises(SpoolKeyError):
+        read_spool(writer.path)
+
+
+def test_a_spool_is_live_while_its_writer_holds_it(spools):
+    writer = spools.writer()
+    assert is_live(writer.path)
+    writer.close(0)
+    assert not is_live(writer.path)
+
+
+def test_two_writers_never_share_a_file(spools):
+    writer = spools.writer()
+    with pytest.raises(SpoolWriteError):
+        spools.writer()
+    writer.close(0)
+    assert not spools.read(writer.path).damaged
+
+
+def test_keys_are_published_only_after_the_lookback(spools, talk):
+    writer = spools.writer()
+    talk(writer, 8)
+    reader = spools.read(writer.path)
+    records = list(reader)
+    assert max(p.at_us for p in packets(records)) < 3_000_000
+    assert {loss.why for loss in losses(records)} == {LossReason.UNRELEASED}
+    assert reader.interrupted
+    assert len(packets(spools.read(writer.path, crashed=True))) == 160
+    writer.close(8_000_000)
+    assert len(packets(spools.read(writer.path))) == 160
+
+
+def test_closing_leaves_no_key_in_the_runtime_folder(spools, talk):
+    writer = spools.writer()
+    talk(writer, 3)
+    assert list(spools.keys.iterdir())
+    writer.close(3_000_000)
+    assert not list(spools.keys.iterdir())
+
+
+def test_what_is_erased_is_gone_with_every_key_to_it(spools, talk):
+    writer = spools.writer()
+    talk(writer, 8)
+    slots = next(spools.keys.iterdir())
+    before = slots.read_bytes()
+    writer.erase_back_to(6_450_000)
+    after = slots.read_bytes()
+    for crashed in (False, True):
+        read = packets(spools.read(writer.path, crashed=crashed))
+        assert max(p.at_us for p in read) < 6_450_000
+    writer.close(8_000_000)
+    records = list(spools.read(writer.path))
+    assert len(packets(records)) == 130
+    assert losses(records)[0].from_us == 6_400_002
+    assert {loss.why for loss in losses(records)} == {LossReason.ERASED}
+    assert losses(records)[-1].to_us == 7_900_001
+    gone = {before[i : i + 32] for i in range(44, len(before), 40)} - {
+        after[i : i + 32] for i in range(44, len(after), 40)
+    }
+    assert gone
+    assert not any(key in writer.path.read_bytes() for key in gone)
+
+
+def test_the_part_of_a_frame_before_the_trigger_is_kept_in_its_place(spools, talk):
+    writer = spools.writer()
+    talk(writer, 4)
+    writer.event("note", {}, 4_000_000)
+    writer.erase_back_to(1_550_000)
+    talk(writer, 3, start=5)
+    writer.close(8_000_000)
+    read = packets(spools.read(writer.path))
+    assert [p.at_us for p in read] == sorted(p.at_us for p in read)
+    assert [p.at_us for p in read if p.track == 0] == [
+        *range(0, 1_600_000, 100_000),
+        *range(5_000_000, 8_000_000, 100_000),
+    ]
+
+
+def test_what_was_kept_of_a_frame_can_be_erased_again(spools, talk):
+    writer = spools.writer()
+    talk(writer, 4)
+    writer.erase_back_to(3_500_000)
+    writer.erase_back_to(3_200_000)
+    writer.close(4_000_000)
+    assert max(p.at_us for p in packets(spools.read(writer.path))) == 3_100_001
+
+
+def test_published_seconds_cannot_be_erased_and_the_writer_says_from_where(spools, talk):
+    writer = spools.writer()
+    talk(writer, 10)
+    assert writer.erasable_from_us == 4_900_002
+    writer.erase_back_to(0)
+    writer.close(10_000_000)
+    assert max(p.at_us for p in packets(spools.read(writer.path))) < writer.erasable_from_us
+
+
+def test_the_open_frame_drops_what_arrived_after_the_trigger(spools):
+    writer = spools.writer()
+    for at_us in (10, 20, 30):
+        writer.packet(0, at_us, b"x")
+    writer.erase_back_to(20)
+    writer.close(40)
+    assert packets(spools.read(writer.path)) == [PacketRecord(10, 0, b"x")]
+    assert not losses(spools.read(writer.path))
+
+
+def test_a_neglected_frame_is_sealed_before_it_grows_out_of_bounds(spools):
+    writer = spools.writer()
+    for n in range(2_000):
+        writer.packet(0, n, bytes(1_200))
+    writer.close(2_000)
+    assert len(packets(spools.read(writer.path))) == 2_000
+
+
+def test_an_abandoned_spool_reads_as_interrupted(spools, talk):
+    writer = spools.writer()
+    talk(writer, 2)
+    writer.abandon()
+    assert not is_live(writer.path)
+    reader = spools.read(writer.path, crashed=True)
+    assert len(packets(reader)) == 40
+    assert reader.interrupted
+    with pytest.raises(SpoolClosedError):
+        writer.event("late", {}, 0)
+
+
+def test_removing_a_spool_overwrites_the_keys_left_of_it(spools, talk):
+    writer = spools.writer()
+    talk(writer, 2)
+    writer.abandon()
+    kept_open = next(spools.keys.iterdir()).open("rb")
+    remove_spool(writer.path, spools.keys)
+    remove_spool(writer.path, spools.keys)
+    with kept_open:
+        assert not kept_open.read().strip(b"\0")
+    assert not list(spools.folder.iterdir())
+    assert not list(spools.keys.iterdir())
+
+
+def test_a_sync_outlives_the_close_of_its_spool(spools):
+    writer = spools.writer()
+    writer.event("note", {}, 0)
+    job = writer.sync_job()
+    writer.close(1)
+    job()
+    with pytest.raises(SpoolClosedError):
+        writer.sync()
