@@ -34,6 +34,7 @@ from galwad.messages import Alarm, CallChanged, CallEnded, Sealed, Snapshot
 from recording.audit import AuditLog
 from recording.index import Catalogue
 
+_PATIENCE_S = 2.0
 log = structlog.get_logger()
 
 
@@ -108,22 +109,30 @@ class Desk:
         )
         self._forgotten = ForgottenPauses(self.calls, self.hub)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endless: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Bring back calls in wrap-up, listen, and connect to the switch."""
         for contact in await self.contacts.unwritten():
             self.calls.unwritten(contact)
         await self.intake.start()
-        self._spawn(self.switch.run())
-        self._spawn(self._forgotten.run())
+        self._endless = [
+            asyncio.create_task(self.switch.run()),
+            asyncio.create_task(self._forgotten.run()),
+        ]
 
     async def stop(self) -> None:
         """End streams, connections and the database."""
         self.hub.close()
+        await self.intake.stop()
+        for task in self._endless:
+            task.cancel()
+        await asyncio.gather(*self._endless, return_exceptions=True)
+        if self._tasks:  # lookups and notes under way: short, and better ended than cut
+            await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.intake.stop()
         await self.engine.dispose()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

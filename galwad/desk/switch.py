@@ -72,7 +72,10 @@ class SwitchClient:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        await self._connector.run()
+        try:
+            await self._connector.run()
+        finally:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
         """Tell the switch who may register; nothing when it is away (it is told on return)."""

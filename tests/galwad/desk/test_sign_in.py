@@ -155,6 +155,6 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
         tls_key=nothing,
     )
     server = DeskServer(Desk(options))
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         await server.start()
     await server.stop()
