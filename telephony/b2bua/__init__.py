@@ -2,11 +2,26 @@
 
 No I/O and no clock: endpoint events and `now` go in; requests and responses leave through
 the `Endpoint`, media orders through the `MediaPlane`, and `CallEvent`s tell the owner what
-happened. `BackToBackCall` is the face of the package.
+happened. `BackToBackCall` is the face of the package; `find_call` tells whose an event is.
 """
 
 from telephony.b2bua.call import BackToBackCall
-from telephony.b2bua.plane import MediaPlane
+from telephony.b2bua.checkpoint import bye_from_checkpoint
+from telephony.b2bua.core import Cause
+from telephony.b2bua.leg import Leg, LegState
+from telephony.b2bua.owners import find_call
+from telephony.b2bua.plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
 
-__all__ = ["BackToBackCall", "CallSettings", "MediaPlane", "Target"]
+__all__ = [
+    "BackToBackCall",
+    "CallSettings",
+    "Cause",
+    "Leg",
+    "LegState",
+    "MediaPlane",
+    "RingbackPlane",
+    "Target",
+    "bye_from_checkpoint",
+    "find_call",
+]

@@ -1,21 +1,52 @@
 """`BackToBackCall`: the face of a call, and the dispatcher of what its legs say."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-from telephony.b2bua.events import CallEvent
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from telephony.b2bua import checkpoint
+from telephony.b2bua.attempt import Attempt, decline
+from telephony.b2bua.core import CallCore, Cause
+from telephony.b2bua.dialogue import Dialogue
+from telephony.b2bua.events import CallEvent, Side
+from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.leg import Leg
+from telephony.b2bua.offers import Offers
+from telephony.b2bua.owners import leg_of
 from telephony.b2bua.plane import MediaPlane
+from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.settings import CallSettings, Target
-from telephony.sip.endpoint import Endpoint, InviteServer
-from telephony.sip.events import Event
+from telephony.b2bua.setup import Setup
+from telephony.b2bua.transfer import Transfers
+from telephony.errors import NoPortsError, ProtocolError
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import (
+    AckMissing,
+    AckReceived,
+    DialogEnded,
+    DialogRequest,
+    DialogRequestFailed,
+    DialogResponse,
+    Event,
+    InviteAnswered,
+    InviteCancelled,
+    InviteFailed,
+    InviteProgress,
+)
+from telephony.sip.uas import InviteServer
 
 
 class BackToBackCall:
     """One caller's leg, any number of advisor-side legs, at most one pair of them joined.
 
-    The owner's loop, for each event of the endpoint that the call `owns`:
+    The owner's loop, for each event of the endpoint whose call is this one (`find_call`):
     `handle(event, now)`, then `next_event()` until None, then flush the endpoint.
     The same after `handle_timer` and after every other method.
+
+    After `CallEnded` late events (a 200 that crossed our CANCEL) may still come and want
+    `handle`; the call itself may be forgotten, since `find_call` finds it by them.
     """
 
     def __init__(
@@ -30,71 +61,212 @@ class BackToBackCall:
     ) -> None:
         """Take over an incoming INVITE: it is checked here and may be refused at once.
 
-        Refused with 420 (unknown Require), 421, 482 (loop), 483 (Max-Forwards), 481 (Replaces),
-        488 (no common codec), 422 (session interval): then `CallEnded` is already waiting.
+        Refused with 482 (it was here before), 483 (Max-Forwards), 481 or 603 (Replaces), 415,
+        488 (no common codec), 422 (session interval), 503 (no ports): then `CallEnded` waits.
         """
-        raise NotImplementedError
+        self.call_id = call_id
+        self._core = CallCore(endpoint, media, settings, call_id)
+        offers = Offers(self._core)
+        self._refresh = Refresh(self._core, offers)
+        offers.started = self._refresh.start
+        self._exchange = Exchange(self._core, offers, self._refresh)
+        self._core.on_leg_ended = self._exchange.gone
+        self._transfers = Transfers(self._core, self._exchange, self._refresh, invite.request)
+        self._dialogue = Dialogue(self._core, self._exchange, self._transfers)
+        self._setup = Setup(self._core, self._refresh, invite)
+        self._invite = invite
+        self._begin(now)
 
-    call_id: str
-    legs: Mapping[str, Leg]
-    """By leg id; ended legs stay, with `state` ENDED."""
+    def _begin(self, now: float) -> None:
+        try:
+            leg = self._core.new_leg(self, Side.CALLER, None)
+        except NoPortsError:
+            self._setup.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
+            return
+        leg.invite = self._invite
+        leg.min_se = self._core.settings.min_se
+        self._invite.owner = leg
+        leg.learn(self._invite.request.headers.get("Allow"))
+        status = self._setup.check(now)
+        self._transfers.max_forwards = self._setup.max_forwards
+        if status:
+            self._setup.refuse(status, now, Cause.REFUSED)
+
+    # --- what is seen -----------------------------------------------------------------------
+
+    @property
+    def legs(self) -> Mapping[str, Leg]:
+        """By leg id; ended legs stay, with `state` ENDED."""
+        return MappingProxyType(self._core.legs)
 
     @property
     def joined(self) -> tuple[str, str] | None:
         """The caller's leg id and the advisor's, while they talk."""
-        raise NotImplementedError
+        partner = self._core.partner
+        return None if partner is None or self.ended else (self._core.caller.id, partner.id)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the caller's INVITE was answered with a 2xx."""
+        return bool(self._core.legs) and self._core.caller.dialog is not None
 
     @property
     def ended(self) -> bool:
         """Nothing is left; `CallEnded` was emitted."""
-        raise NotImplementedError
+        return self._core.ended
 
     def owns(self, event: Event) -> bool:
-        """Whether the event belongs to one of this call's legs (see also `CallTable`)."""
-        raise NotImplementedError
-
-    def dial(self, targets: Sequence[Target], now: float) -> None:
-        """Ring one target, or several at once. Without a free port: 503 and the call ends."""
-        raise NotImplementedError
-
-    def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Answer the caller's INVITE with a failure; ends the call. Once answered: `hangup`."""
-        raise NotImplementedError
-
-    def hangup(self, now: float, reason: str | None = None) -> None:
-        """End every leg by whatever its state asks for (CANCEL, BYE, 480); `reason` = Reason header."""
-        raise NotImplementedError
-
-    def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> None:
-        """Answer the REFER with 202 and ring its targets with the caller's media."""
-        raise NotImplementedError
-
-    def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
-        """Answer the REFER with a failure; nothing else changes."""
-        raise NotImplementedError
-
-    def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """After `TransferFailed(advisor_gone=True)`: ring these for `recall_timeout`."""
-        raise NotImplementedError
-
-    def handle(self, event: Event, now: float) -> None:
-        """Take an endpoint event that this call `owns`. Never raises on what a peer did."""
-        raise NotImplementedError
-
-    def next_timer(self) -> float | None:
-        """When `handle_timer` next wants to be called."""
-        raise NotImplementedError
-
-    def handle_timer(self, now: float) -> None:
-        """Do what is due: ring time-outs, session refreshes, dead peers."""
-        raise NotImplementedError
+        """Whether the event belongs to one of this call's legs."""
+        leg = leg_of(event)
+        return leg is not None and leg.call is self
 
     def next_event(self) -> CallEvent | None:
         """The oldest event not yet taken, or None."""
-        raise NotImplementedError
+        return self._core.events.popleft() if self._core.events else None
 
-    def checkpoint(self) -> dict[str, object]:
-        """Every live dialog, in JSON-able form, enough for `bye_from_checkpoint`."""
-        raise NotImplementedError
+    # --- what the owner wants -----------------------------------------------------------------
 
+    def dial(self, targets: Sequence[Target], now: float) -> None:
+        """Ring one target, or several at once. Without a free port: 503 and the call ends.
 
+        Raises:
+            ProtocolError: the call was dialled before; no target.
+        """
+        if self.ended:
+            return
+        if self._setup.attempt is not None or not targets:
+            raise ProtocolError("a call is dialled once, and to somebody")
+        self._setup.dial(self, targets, now)
+
+    def reject(self, status: int, now: float, reason: str | None = None) -> None:
+        """Answer the caller's INVITE with a failure; ends the call. Once answered: as `hangup`."""
+        if self.ended:
+            return
+        if self.answered:
+            self.hangup(now)
+        else:
+            self._setup.refuse(status, now, Cause.REFUSED, reason=reason)
+
+    def hangup(self, now: float, reason: str | None = None) -> None:
+        """End every leg by whatever its state asks for; `reason` is a Reason header's value."""
+        headers = (("Reason", reason),) if reason is not None else ()
+        self._core.end(Cause.HUNG_UP, now, headers)
+
+    def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
+        """Answer the REFER with 202 and ring its targets with the caller's media.
+
+        Returns:
+            False if that REFER is not waiting any more.
+        """
+        return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
+
+    def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
+        """Answer the REFER with a failure; nothing else changes."""
+        self._transfers.refuse(request_id, status, now)
+
+    def ring_again(self, targets: Sequence[Target], now: float) -> None:
+        """After `TransferFailed` with `advisor_gone`: ring these for `recall_timeout`.
+
+        To be called before the next `handle_timer`, which rings the advisor's own target.
+        """
+        if not self.ended and targets:
+            self._transfers.ring_again(targets, now)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Every live dialog, in plain values, enough for `bye_from_checkpoint`."""
+        return checkpoint.take(self._core)
+
+    # --- what the legs say --------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take an endpoint event of this call. Never raises on what a peer did."""
+        leg = leg_of(event)
+        if leg is None or leg.call is not self:
+            return
+        try:
+            self._dispatch(event, leg, now)
+        except ProtocolError:
+            # Our own mistake must not leave anybody in a call that nobody minds.
+            self._core.end(Cause.FAULT, now)
+
+    def _dispatch(self, event: Event, leg: Leg, now: float) -> None:
+        match event:
+            case InviteProgress() | InviteAnswered() | InviteFailed():
+                self._branch(event, leg, now)
+            case InviteCancelled():
+                self._cancelled(event, now)
+            case AckReceived() if leg.alive:
+                self._acknowledged(event, leg, now)
+            case AckMissing() if leg.alive:
+                self._core.end(Cause.ACK_MISSING, now)
+            case DialogRequest(_, transaction, request):
+                self._dialogue.request(leg, transaction, request, now)
+            case DialogResponse(_, client, response) if response.status >= 200:
+                self._core.concluded(leg, client, response, response.status, now)
+            case DialogRequestFailed(_, client, status):
+                self._core.concluded(leg, client, None, status, now)
+            case DialogEnded(dialog) if leg.alive and dialog is leg.dialog:
+                self._dialogue.lost(leg, Cause.PEER_GONE, now)
+            case _:
+                pass
+
+    def _branch(
+        self, event: InviteProgress | InviteAnswered | InviteFailed, leg: Leg, now: float
+    ) -> None:
+        attempt = self._attempt_of(leg)
+        if attempt is None:
+            if isinstance(event, InviteAnswered):
+                decline(event, now)
+        elif isinstance(event, InviteProgress):
+            attempt.progress(leg, event, now)
+        elif isinstance(event, InviteAnswered):
+            attempt.answered(leg, event, now)
+        else:
+            attempt.failed(leg, event, now)
+
+    def _attempt_of(self, leg: Leg) -> Attempt | None:
+        for attempt in (self._setup.attempt, self._transfers.attempt):
+            if attempt is not None and leg in attempt.branches:
+                return attempt
+        return None
+
+    def _cancelled(self, event: InviteCancelled, now: float) -> None:
+        if event.invite is not self._invite:
+            self._exchange.cancelled(event.invite, now)
+            return
+        reasons = tuple(("Reason", value) for value in event.request.headers.get_all("Reason"))
+        self._core.end(Cause.CANCELLED, now, reasons)
+
+    def _acknowledged(self, event: AckReceived, leg: Leg, now: float) -> None:
+        if leg is self._core.caller and self._setup.delayed is not None:
+            self._setup.acknowledged(event.request, now)
+        else:
+            self._exchange.acknowledged(leg, event.request, now)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` next wants to be called."""
+        if self.ended:
+            return None
+        attempt = self._setup.attempt
+        due = [
+            attempt.deadline if attempt is not None else None,
+            self._refresh.next_timer(),
+            self._exchange.next_timer(),
+            self._transfers.next_timer(),
+        ]
+        return min((at for at in due if at is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due: ring time-outs, session refreshes, dead peers."""
+        if self.ended:
+            return
+        try:
+            if self._setup.attempt is not None:
+                self._setup.attempt.timer(now)
+            self._refresh.timer(now)
+            self._exchange.timer(now)
+            self._transfers.timer(now)
+        except ProtocolError:
+            self._core.end(Cause.FAULT, now)

@@ -5,7 +5,7 @@ tests have a fake. Leg ids are unique over all calls of a process. Directions ar
 from the plane: `a_to_b` maps a payload type received from `a` to the one sent to `b`.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from telephony.sdp import LocalMedia, RemoteMedia
 
@@ -31,3 +31,14 @@ class MediaPlane(Protocol):
 
     def close(self, leg_id: str) -> None:
         """Free the leg's ports."""
+
+
+@runtime_checkable
+class RingbackPlane(Protocol):
+    """A plane that can also play: the caller waits while an advisor is rung again."""
+
+    def start_ringback(self, leg_id: str) -> None:
+        """Play the ringing tone to the leg's party until told otherwise."""
+
+    def stop_ringback(self, leg_id: str) -> None:
+        """Play it no longer."""

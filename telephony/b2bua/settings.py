@@ -32,7 +32,7 @@ class CallSettings:
     allow_transfer: bool = True
     """False: every REFER is refused with 603."""
     trust_caller: bool = False
-    """The caller's side is a trunk whose P-Asserted-Identity we believe and which may be told ours."""
+    """The caller's side is a trusted trunk: identities (RFC 3325) pass from it and to it."""
     product: str = "Galwad"
     """User-Agent and Server header."""
     max_legs: int = 32

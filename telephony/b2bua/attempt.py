@@ -1,0 +1,231 @@
+"""Ringing one target or several at once, until one answers or none is left (RFC 3261 16.7).
+
+An attempt is made for an `Outcome`: the first ringing, a transfer, a recall. It knows how
+branches race; what an answer means for the caller is the outcome's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from telephony.b2bua.bodies import description
+from telephony.b2bua.core import SDP_TYPE, CallCore, Cause
+from telephony.b2bua.events import LegRinging, Side
+from telephony.b2bua.headers import presented, survivors
+from telephony.b2bua.leg import Leg, LegState
+from telephony.b2bua.session_timer import min_se, request_fields
+from telephony.b2bua.settings import Target
+from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
+from telephony.sdp import Direction, Origin, SessionDescription, offer_for, rewrite
+from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import Request, Response
+
+if TYPE_CHECKING:
+    from telephony.b2bua.call import BackToBackCall
+
+ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
+_TELLING = (486, 480, 603, 415, 420, 484, 488)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A final response below or above 2xx, or the lack of one."""
+
+    status: int
+    response: Response | None = None
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The smaller, the better to tell the caller (RFC 3261 16.7 step 6)."""
+        if self.status >= 600:
+            return 0, 0
+        if self.status in _TELLING:
+            return self.status // 100, _TELLING.index(self.status)
+        return self.status // 100, len(_TELLING) + (self.response is None)
+
+
+class Outcome(Protocol):
+    """Whoever wants somebody to answer."""
+
+    def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
+        """A branch rings or sends early media."""
+
+    def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
+        """The first 2xx: 0 takes it (and has acknowledged it); a status turns it down."""
+
+    def on_failure(self, failure: Failure, now: float) -> None:
+        """Nobody answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What the branches' INVITEs hold."""
+
+    request: Request
+    """The caller's INVITE: its identity and its surviving headers."""
+    to: NameAddr | None
+    """None: each target's own URI."""
+    offer: SessionDescription | None
+    """None: the target makes the offer."""
+    max_forwards: int
+    direction: Direction | None = None
+    """Offered instead of the offer's own: a party on hold is not on hold for a newcomer."""
+
+
+class Attempt:
+    """Some branches that ring for one outcome."""
+
+    def __init__(
+        self, core: CallCore, outcome: Outcome, invitation: Invitation, deadline: float
+    ) -> None:
+        """An attempt without branches yet."""
+        self._core = core
+        self._outcome = outcome
+        self._invitation = invitation
+        self.deadline: float | None = deadline
+        self.branches: list[Leg] = []
+        self.offers: dict[str, SessionDescription] = {}
+        """What each leg was offered, by leg id."""
+        self._failures: list[Failure] = []
+
+    @property
+    def over(self) -> bool:
+        """Answered, failed or given up."""
+        return self.deadline is None
+
+    def start(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
+        """Ring them all.
+
+        Raises:
+            NoPortsError: not every branch got ports; nobody was rung.
+        """
+        try:
+            for target in targets:
+                self.branches.append(self._core.new_leg(call, Side.ADVISOR, target))
+        except NoPortsError:
+            self.cancel(Cause.NO_PORTS, now)
+            raise
+        for leg in self.branches:
+            try:
+                self._invite(leg, now)
+            except (ProtocolError, SdpParseError):
+                self._lost(leg, Failure(503), now)
+            if self.over:
+                return
+
+    def _invite(self, leg: Leg, now: float) -> None:
+        core, plan, target = self._core, self._invitation, leg.target
+        if target is None:
+            return
+        trust = core.trust(core.caller, leg)
+        leg.client = core.endpoint.invite(
+            target.uri,
+            from_=presented(plan.request, trust),
+            to=plan.to or NameAddr("", target.uri, ()),
+            destination=target.destination,
+            headers=(
+                *survivors(plan.request.headers, trust),
+                *request_fields(None, core.settings, leg.min_se),
+                *(SDP_TYPE if plan.offer else ()),
+            ),
+            body=self._offer(leg),
+            max_forwards=plan.max_forwards,
+            owner=leg,
+            now=now,
+        )
+
+    def _offer(self, leg: Leg) -> bytes:
+        offer, direction = self._invitation.offer, self._invitation.direction
+        if offer is None:
+            return b""
+        local, allowed = leg.media.local, self._core.settings.codecs
+
+        def build(origin: Origin) -> SessionDescription:
+            said = offer_for(offer, local, origin, allowed=allowed)
+            return rewrite(said, local, origin, direction=direction) if direction else said
+
+        said = leg.media.say(build)
+        self.offers[leg.id] = said
+        return bytes(said)
+
+    # --- answers ----------------------------------------------------------------------------
+
+    def progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
+        """A provisional response to a branch."""
+        if self.over or not leg.alive or event.response.status <= 100:
+            return
+        self._core.notice(leg, event.response)
+        if leg.state is LegState.CALLING and leg.target is not None:
+            leg.state = LegState.RINGING
+            self._core.emit(LegRinging(leg.id, leg.target))
+        self._outcome.on_progress(leg, event, now)
+
+    def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
+        """A 2xx to a branch: the first wins."""
+        if self.over or not leg.alive:
+            decline(event, now)
+            return
+        self._core.notice(leg, event.response)
+        refused = self._outcome.on_answer(leg, event, now)
+        if refused:
+            decline(event, now)
+            self._lost(leg, Failure(refused), now)
+            return
+        self.deadline = None
+        for other in self.branches:
+            if other is not leg:
+                self._core.end_leg(other, Cause.LOST, now, ELSEWHERE)
+
+    def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
+        """A branch ended without an answer."""
+        if self.over or not leg.alive:
+            return
+        if event.status == 422 and event.response is not None and leg.client is not None:
+            wanted = min_se(event.response)
+            if wanted > leg.min_se:
+                leg.min_se = wanted
+                fields = request_fields(None, self._core.settings, wanted)
+                leg.client = leg.client.retry(headers=fields, now=now)
+                return
+        self._lost(leg, Failure(event.status, event.response), now)
+
+    def _lost(self, leg: Leg, failure: Failure, now: float) -> None:
+        self._failures.append(failure)
+        self._core.end_leg(leg, Cause.FAILED, now)
+        if failure.status >= 600 or not any(branch.alive for branch in self.branches):
+            self._give_up(now)
+
+    def timer(self, now: float) -> None:
+        """Ring no longer than until the deadline."""
+        if self.deadline is not None and now >= self.deadline:
+            self._failures.append(Failure(408))
+            self._give_up(now)
+
+    def _give_up(self, now: float) -> None:
+        self.cancel(Cause.NO_ANSWER, now)
+        best = min(self._failures, key=lambda failure: failure.rank)
+        self._outcome.on_failure(best, now)
+
+    def cancel(self, cause: str, now: float) -> None:
+        """Ring no more; the outcome is not told."""
+        self.deadline = None
+        for leg in self.branches:
+            if not leg.talking:
+                self._core.end_leg(leg, cause, now)
+
+
+def decline(event: InviteAnswered, now: float) -> None:
+    """Acknowledge a 2xx that nobody wants, and hang up (RFC 3261 13.2.2.4, 15)."""
+    event.dialog.ack(event.client, now=now)
+    event.dialog.request("BYE", now=now)
+
+
+def early_description(response: Response) -> SessionDescription | None:
+    """A provisional response's SDP; None if there is none that can be read."""
+    try:
+        return description(response)
+    except ParseError:
+        return None

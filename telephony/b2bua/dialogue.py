@@ -1,0 +1,131 @@
+"""Requests within a dialog that are no offers: what crosses, what is answered here.
+
+INFO, MESSAGE and NOTIFY cross in order, one at a time a leg and direction; BYE overtakes them.
+Their contents (key presses among them) are never looked at beyond the `Record` header.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from telephony.b2bua.core import CallCore, Cause, answer
+from telephony.b2bua.events import InfoReceived
+from telephony.b2bua.exchange import Exchange
+from telephony.b2bua.headers import Trust, body_fields, survivors
+from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.transfer import Transfers
+from telephony.sip.message import Request, Response
+from telephony.sip.uas import ServerRequest
+
+_CROSSING: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
+_OURS_ALONE: Final = {401: 500, 407: 500}
+_ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
+
+
+class Dialogue:
+    """Hands each request within a dialog to whom it concerns."""
+
+    def __init__(self, core: CallCore, exchange: Exchange, transfers: Transfers) -> None:
+        """Nothing is under way."""
+        self._core = core
+        self._exchange = exchange
+        self._transfers = transfers
+
+    def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+        """Take a request from a leg's peer."""
+        method = request.method
+        if method == "BYE":
+            answer(transaction, 200, now)
+            self._bye(leg, request, now)
+        elif not leg.alive:
+            answer(transaction, 481, now)
+        elif method == "OPTIONS":
+            answer(transaction, 200, now, headers=_ACCEPT)
+        elif method == "UPDATE" and not leg.talking:
+            self._early_update(leg, transaction, request, now)
+        elif not leg.talking:
+            answer(transaction, 480, now)
+        elif method in {"INVITE", "UPDATE"}:
+            self._core.notice(leg, request)
+            self._exchange.incoming(leg, transaction, request, now)
+        elif method == "REFER":
+            self._transfers.requested(leg, transaction, request, now)
+        elif method in _CROSSING:
+            self._cross(leg, transaction, request, now)
+        else:
+            answer(transaction, 501, now)
+
+    def _early_update(
+        self, leg: Leg, transaction: ServerRequest, request: Request, now: float
+    ) -> None:
+        """Before the answer only a party's name can change (RFC 3311 section 5.2)."""
+        if request.body:
+            answer(transaction, 500, now, headers=(("Retry-After", "5"),))
+            return
+        self._core.notice(leg, request)
+        answer(transaction, 200, now)
+
+    def _bye(self, leg: Leg, request: Request, now: float) -> None:
+        if not leg.alive:
+            return
+        other = self._core.other(leg)
+        headers = survivors(request.headers, self._core.trust(leg, other or leg))
+        self.lost(leg, Cause.ADVISOR_HUNG_UP, now, headers)
+
+    def lost(
+        self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """A leg's dialog is over: it hung up, or knows of no dialog."""
+        leg.dialog = None
+        if leg is self._core.caller:
+            told = Cause.CALLER_HUNG_UP if cause == Cause.ADVISOR_HUNG_UP else cause
+            self._core.end(told, now, headers)
+        elif self._transfers.left_by(leg) or leg is not self._core.partner:
+            self._core.end_leg(leg, Cause.TRANSFERRED, now)
+        else:
+            self._core.end(cause, now, headers)
+
+    def _cross(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+        if request.method == "INFO":
+            self._core.emit(InfoReceived(leg.id, leg.side, request))
+            if "Record" in request.headers:
+                answer(transaction, 200, now)
+                return
+        if request.method == "NOTIFY" and _is_refer(request):
+            answer(transaction, 481, now)  # we never subscribed
+            return
+        other = self._core.other(leg)
+        if other is None or not other.talking:
+            answer(transaction, 480, now)
+            return
+
+        def then(response: Response | None, status: int, at: float) -> None:
+            trust = self._core.trust(other, leg)
+            _answer_back(transaction, response, status, trust, at)
+
+        headers = survivors(request.headers, self._core.trust(leg, other))
+        errand = Errand(request.method, (*headers, *body_fields(request)), request.body, then)
+        if not self._core.queue(other, errand, now):
+            answer(transaction, 503, now, headers=(("Retry-After", "5"),))
+
+
+def _answer_back(
+    transaction: ServerRequest, response: Response | None, status: int, trust: Trust, now: float
+) -> None:
+    told = _OURS_ALONE.get(status, status)
+    if response is None or told != status:
+        answer(transaction, told, now)
+        return
+    answer(
+        transaction,
+        status,
+        now,
+        reason=response.reason,
+        headers=(*survivors(response.headers, trust), *body_fields(response)),
+        body=response.body,
+    )
+
+
+def _is_refer(request: Request) -> bool:
+    event = (request.headers.get("Event") or "").partition(";")[0]
+    return event.strip().lower() == "refer"

@@ -1,0 +1,371 @@
+"""Offers that come within a dialog: re-INVITE and UPDATE, carried across to the other leg.
+
+Hold, resume and codec changes go to the other party, whose answer comes back; an unchanged
+refresh is answered here. One exchange at a time: whoever comes second gets 491 (RFC 3261 14.2).
+A failure leaves both legs' media as they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telephony.b2bua.bodies import description
+from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.events import CallHeld, CallResumed
+from telephony.b2bua.headers import survivors
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.leg_media import holds, looks_the_same
+from telephony.b2bua.offers import Offers
+from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.session_timer import (
+    IntervalTooSmallError,
+    SessionTimer,
+    agree_to_request,
+    answer_fields,
+)
+from telephony.errors import ParseError
+from telephony.sdp import SessionDescription, answer_for, build_answer, offer_for, same_media
+from telephony.sip.message import Request
+from telephony.sip.uas import InviteServer, ServerRequest
+
+_OURS_ALONE = {401: 500, 407: 500, 422: 500}
+"""Failures that mean something between us and the other leg only."""
+
+
+@dataclass(slots=True)
+class Carried:
+    """An offer (None: the lack of one) on its way across."""
+
+    source: Leg
+    transaction: ServerRequest
+    offer: SessionDescription | None
+    target: Leg
+    asked: SessionDescription | None
+    """What the target is offered."""
+    timer: SessionTimer
+    deadline: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """We answered an INVITE without SDP with an offer; the ACK will hold the answer."""
+
+    source: Leg
+    target: Leg | None
+    ours: SessionDescription
+    theirs: SessionDescription | None
+    """The target's offer, which `ours` was made from."""
+
+
+class Exchange:
+    """At most one offer/answer exchange between the two parties."""
+
+    def __init__(self, core: CallCore, offers: Offers, refresh: Refresh) -> None:
+        """Nothing is under way."""
+        self._core = core
+        self._offers = offers
+        self._refresh = refresh
+        self._carried: Carried | None = None
+        self._owed: Owed | None = None
+        self._align: tuple[Leg, Leg, float] | None = None
+
+    # --- an offer comes ---------------------------------------------------------------------
+
+    def incoming(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+        """INVITE or UPDATE within a confirmed dialog."""
+        try:
+            offer = description(request)
+            timer = agree_to_request(request, self._core.settings, now)
+        except ParseError as error:
+            answer(transaction, error.status, now)
+            return
+        except IntervalTooSmallError:
+            least = (("Min-SE", str(self._core.settings.min_se)),)
+            answer(transaction, 422, now, headers=least)
+            return
+        if offer is None and request.method == "UPDATE":
+            self._accept(leg, transaction, None, timer, now)
+        elif self._carried is not None or self._owed is not None or self._offers.offering(leg):
+            answer(transaction, 491, now)
+        elif offer is None:
+            self._offerless(leg, transaction, timer, now)
+        elif leg.media.ours is not None and same_media(offer, leg.media.theirs):
+            self._accept(leg, transaction, leg.media.ours, timer, now)
+        else:
+            self._changed(leg, transaction, offer, timer, now)
+
+    def _accept(
+        self,
+        leg: Leg,
+        transaction: ServerRequest,
+        ours: SessionDescription | None,
+        timer: SessionTimer,
+        now: float,
+    ) -> None:
+        body = bytes(ours) if ours is not None else b""
+        fields = (*answer_fields(timer), *(SDP_TYPE if body else ()))
+        answer(transaction, 200, now, headers=fields, body=body)
+        self._refresh.start(leg, timer)
+
+    def _changed(
+        self,
+        leg: Leg,
+        transaction: ServerRequest,
+        offer: SessionDescription,
+        timer: SessionTimer,
+        now: float,
+    ) -> None:
+        other, allowed = self._core.other(leg), self._core.settings.codecs
+        if other is None or not other.talking:
+            self._alone(leg, transaction, offer, timer, now)
+            return
+        media = other.media
+        try:
+            asked = media.say(
+                lambda o: offer_for(offer, media.local, o, allowed=allowed, previous=media.ours)
+            )
+        except ParseError as error:
+            answer(transaction, error.status, now)
+            return
+        self._carry(Carried(leg, transaction, offer, other, asked, timer, None), now)
+
+    def _alone(
+        self,
+        leg: Leg,
+        transaction: ServerRequest,
+        offer: SessionDescription,
+        timer: SessionTimer,
+        now: float,
+    ) -> None:
+        """Nobody is at the other end just now: answer for ourselves."""
+        media, allowed = leg.media, self._core.settings.codecs
+        try:
+            ours = media.say(lambda o: build_answer(offer, media.local, o, allowed=allowed))
+            media.agree(ours, offer)
+        except ParseError as error:
+            answer(transaction, error.status, now)
+            return
+        self._settled(leg, offer)
+        self._accept(leg, transaction, ours, timer, now)
+
+    def _offerless(
+        self, leg: Leg, transaction: ServerRequest, timer: SessionTimer, now: float
+    ) -> None:
+        other = self._core.other(leg)
+        if other is not None and other.talking:
+            self._carry(Carried(leg, transaction, None, other, None, timer, None), now)
+        elif leg.media.ours is not None:
+            self._owed = Owed(leg, None, leg.media.ours, None)
+            self._accept(leg, transaction, leg.media.ours, timer, now)
+        else:
+            answer(transaction, 500, now)
+
+    # --- it crosses -------------------------------------------------------------------------
+
+    def _carry(self, carried: Carried, now: float) -> None:
+        carried.deadline = now + self._core.settings.request_timeout
+        self._carried = carried
+        request = carried.transaction.request
+        trust = self._core.trust(carried.source, carried.target)
+        self._offers.offer(
+            carried.target,
+            carried.asked,
+            self._answered,
+            now,
+            headers=survivors(request.headers, trust),
+            by_update=request.method == "UPDATE",
+        )
+
+    def _answered(self, theirs: SessionDescription | None, status: int, now: float) -> None:
+        carried, self._carried = self._carried, None
+        if carried is None:
+            return
+        if status >= 300 or theirs is None:
+            told = _OURS_ALONE.get(status, status) if status >= 300 else 500
+            self._forgive(carried, now)
+            answer(carried.transaction, told, now)
+        elif carried.offer is None:
+            self._offered(carried, theirs, now)
+        else:
+            self._complete(carried, carried.offer, theirs, now)
+
+    @staticmethod
+    def _forgive(carried: Carried, now: float) -> None:
+        """A 2xx without the offer that was asked for is acknowledged all the same."""
+        target = carried.target
+        if target.unacked is not None and target.dialog is not None and target.talking:
+            client, target.unacked = target.unacked, None
+            target.dialog.ack(client, now=now)
+
+    def _complete(
+        self, carried: Carried, offer: SessionDescription, theirs: SessionDescription, now: float
+    ) -> None:
+        source, target, allowed = carried.source, carried.target, self._core.settings.codecs
+        media = source.media
+        try:
+            if carried.asked is not None:
+                target.media.agree(carried.asked, theirs)
+            if carried.transaction.answered or not source.talking:
+                self.align(target, source, now)  # it was given up; the target is ahead
+                return
+            ours = media.say(lambda o: answer_for(offer, theirs, media.local, o, allowed=allowed))
+            media.agree(ours, offer)
+        except ParseError:
+            answer(carried.transaction, 488, now)
+            self.align(target, source, now)
+            return
+        self._core.negotiated(target)
+        self._settled(source, offer)
+        self._accept(source, carried.transaction, ours, carried.timer, now)
+
+    def _settled(self, leg: Leg, offer: SessionDescription) -> None:
+        """A party's offer was answered: media follows, and hold is told."""
+        self._core.reconnect()
+        self._core.negotiated(leg)
+        holding = holds(offer)
+        if holding != leg.media.holding:
+            leg.media.holding = holding
+            kind = CallHeld if holding else CallResumed
+            self._core.emit(kind(leg.id, leg.side))
+
+    # --- the offer comes from the other side (INVITE without SDP) ----------------------------
+
+    def _offered(self, carried: Carried, theirs: SessionDescription, now: float) -> None:
+        source, allowed = carried.source, self._core.settings.codecs
+        media = source.media
+        if carried.transaction.answered or not source.talking:
+            self._decline(carried.target, source, theirs, now)
+            return
+        try:
+            ours = media.say(
+                lambda o: offer_for(theirs, media.local, o, allowed=allowed, previous=media.ours)
+            )
+        except ParseError:
+            answer(carried.transaction, 488, now)
+            self._decline(carried.target, source, theirs, now)
+            return
+        self._owed = Owed(source, carried.target, ours, theirs)
+        self._accept(source, carried.transaction, ours, carried.timer, now)
+
+    def _decline(self, target: Leg, source: Leg, theirs: SessionDescription, now: float) -> None:
+        """Answer the target's offer with what the source said last."""
+        client, target.unacked = target.unacked, None
+        if client is None or target.dialog is None or not target.talking:
+            return
+        back = self._back(target, theirs, source.media.theirs)
+        if back is None:
+            target.dialog.ack(client, now=now)
+            self._core.end(Cause.NO_MEDIA, now)
+            return
+        target.dialog.ack(client, headers=SDP_TYPE, body=bytes(back), now=now)
+        self._core.reconnect()
+
+    def _back(
+        self, target: Leg, theirs: SessionDescription, said: SessionDescription | None
+    ) -> SessionDescription | None:
+        media, allowed = target.media, self._core.settings.codecs
+        if said is None:
+            return None
+        try:
+            back = media.say(lambda o: answer_for(theirs, said, media.local, o, allowed=allowed))
+            media.agree(back, theirs)
+        except ParseError:
+            return None
+        return back
+
+    def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
+        """The ACK that holds the answer to our offer."""
+        owed = self._owed
+        if owed is None or owed.source is not leg:
+            return
+        self._owed = None
+        try:
+            said = description(request)
+            if said is not None:
+                leg.media.agree(owed.ours, said)
+        except ParseError:
+            said = None
+        if owed.target is not None and owed.theirs is not None:
+            if said is None:
+                self._core.end(Cause.NO_MEDIA, now)
+                return
+            self._return(owed.target, owed.theirs, said, now)
+        self._core.reconnect()
+        self._core.negotiated(leg)
+
+    def _return(
+        self, target: Leg, theirs: SessionDescription, said: SessionDescription, now: float
+    ) -> None:
+        client, target.unacked = target.unacked, None
+        back = self._back(target, theirs, said)
+        if client is None or target.dialog is None or not target.talking:
+            return
+        if back is None:
+            target.dialog.ack(client, now=now)
+            self._core.end(Cause.NO_MEDIA, now)
+            return
+        target.dialog.ack(client, headers=SDP_TYPE, body=bytes(back), now=now)
+        self._core.negotiated(target)
+
+    # --- giving up, and bringing into line ----------------------------------------------------
+
+    def cancelled(self, invite: InviteServer, now: float) -> None:
+        """The re-INVITE's sender gave it up."""
+        if self._carried is not None and self._carried.transaction is invite:
+            self._offers.cancel(self._carried.target, now)
+
+    def gone(self, leg: Leg) -> None:
+        """A leg ended: nothing is owed to it any more."""
+        if self._owed is not None and leg in {self._owed.source, self._owed.target}:
+            self._owed = None
+        if self._align is not None and leg in self._align[:2]:
+            self._align = None
+
+    def align(self, leg: Leg, source: Leg, now: float) -> None:
+        """Offer a leg what `source` last said, if that is not what it was told."""
+        said, media, allowed = source.media.theirs, leg.media, self._core.settings.codecs
+        if said is None or not leg.talking:
+            return
+        try:
+            built = offer_for(said, media.local, media.origin, allowed=allowed, previous=media.ours)
+            if looks_the_same(media.ours, built):
+                return
+            asked = media.say(
+                lambda o: offer_for(said, media.local, o, allowed=allowed, previous=media.ours)
+            )
+        except ParseError:
+            return
+
+        def then(theirs: SessionDescription | None, status: int, at: float) -> None:
+            if status == 491 and leg.dialog is not None and leg.talking:
+                self._align = leg, source, at + leg.dialog.glare_delay()
+            if theirs is not None and leg.talking:
+                self._aligned(leg, asked, theirs)
+
+        self._offers.offer(leg, asked, then, now)
+
+    def _aligned(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> None:
+        try:
+            leg.media.agree(asked, theirs)
+        except ParseError:
+            return
+        self._core.reconnect()
+        self._core.negotiated(leg)
+
+    def next_timer(self) -> float | None:
+        """When something is due."""
+        due = [self._align[2]] if self._align is not None else []
+        if self._carried is not None and self._carried.deadline is not None:
+            due.append(self._carried.deadline)
+        return min(due, default=None)
+
+    def timer(self, now: float) -> None:
+        """Give up what takes too long; try again what was refused for glare."""
+        if self._align is not None and now >= self._align[2]:
+            (leg, source, _), self._align = self._align, None
+            self.align(leg, source, now)
+        carried = self._carried
+        if carried is not None and carried.deadline is not None and now >= carried.deadline:
+            carried.deadline = None
+            answer(carried.transaction, 504, now)
+            self._offers.cancel(carried.target, now)

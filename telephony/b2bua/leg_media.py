@@ -1,0 +1,104 @@
+"""What one leg and its peer have said of media: descriptions, origin and the relay's ports.
+
+The o= line is the leg's own and its version grows only when what we say changes (RFC 3264 8).
+A description counts as agreed only when its offer was answered; a refused one leaves no trace
+but the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from telephony.b2bua.plane import MediaPlane
+from telephony.sdp import (
+    LocalMedia,
+    Origin,
+    RemoteMedia,
+    SessionDescription,
+    payload_rows,
+    remote_media,
+)
+
+Builder = Callable[[Origin], SessionDescription]
+
+
+class LegMedia:
+    """The ports of a leg and the offer/answer state with its peer."""
+
+    def __init__(self, plane: MediaPlane, leg_id: str, session_id: int) -> None:
+        """Bind the leg's ports.
+
+        Raises:
+            NoPortsError: there are none left.
+        """
+        self._plane = plane
+        self._leg_id = leg_id
+        self.origin = Origin(session_id, 0)
+        self.said: SessionDescription | None = None
+        """What we last told the peer, agreed to or not."""
+        self._open = True
+        self.local: LocalMedia = plane.open(leg_id)
+        self.ours: SessionDescription | None = None
+        """What we last told the peer and it agreed to."""
+        self.theirs: SessionDescription | None = None
+        """What the peer last told us and we agreed to."""
+        self.remote: RemoteMedia | None = None
+        self.holding = False
+        """The peer's last own offer put the other party on hold."""
+
+    def say(self, build: Builder) -> SessionDescription:
+        """Build a description for the peer, with a new version only if it differs.
+
+        Raises:
+            SdpParseError: from `build`.
+        """
+        if self.said is not None and build(self.origin) == self.said:
+            return self.said
+        said = build(self.origin.next())
+        self.origin = self.origin.next()
+        self.said = said
+        return said
+
+    def agree(self, ours: SessionDescription, theirs: SessionDescription) -> None:
+        """Offer and answer are complete: tell the relay.
+
+        Raises:
+            SdpParseError: there is no stream that can be carried.
+        """
+        remote = remote_media(theirs, ours)
+        self.ours, self.theirs, self.remote = ours, theirs, remote
+        if self._open:
+            self._plane.configure(self._leg_id, remote)
+
+    def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
+        """The payload types that the peer may send, as plain rows."""
+        table = payload_rows(self.remote.payloads) if self.remote else {}
+        return tuple((number, *row) for number, row in sorted(table.items()))
+
+    def close(self) -> None:
+        """Free the ports; a second time does nothing."""
+        if self._open:
+            self._open = False
+            self._plane.close(self._leg_id)
+
+
+def holds(offer: SessionDescription) -> bool:
+    """Whether an offer puts the other party on hold: its writer wants to hear nothing."""
+    index = offer.audio_index()
+    return index is None or not offer.direction(index).receives
+
+
+def looks_the_same(one: SessionDescription | None, other: SessionDescription) -> bool:
+    """Whether a peer that was told `one` need not be told `other`: same codecs and direction."""
+    if one is None:
+        return False
+    return _look(one) == _look(other)
+
+
+def _look(session: SessionDescription) -> object:
+    index = session.audio_index()
+    if index is None:
+        return None
+    table = session.media[index].codecs()
+    codecs = [(number, codec.identity) for number, codec in table.items()]
+    return codecs, session.direction(index)

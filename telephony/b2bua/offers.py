@@ -1,0 +1,145 @@
+"""Offers to one leg within its dialog: re-INVITE or UPDATE, their answers and their ACKs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from telephony.b2bua.bodies import description
+from telephony.b2bua.core import SDP_TYPE, CallCore
+from telephony.b2bua.leg import Errand, Leg, Then
+from telephony.b2bua.session_timer import SessionTimer, agree_to_response, min_se, request_fields
+from telephony.errors import ParseError, ProtocolError
+from telephony.sdp import SessionDescription
+from telephony.sip.message import Response
+from telephony.sip.uac import ClientRequest, InviteClient
+
+Fields = tuple[tuple[str, str], ...]
+Answered = Callable[[SessionDescription | None, int, float], None]
+"""Told the peer's description, the status, and now. 2xx without a description: None."""
+
+
+class Offers:
+    """Sends offers; at most one is under way on a leg."""
+
+    def __init__(self, core: CallCore) -> None:
+        """`started` is set by the call: it runs a leg's new session timer."""
+        self._core = core
+        self._under_way: dict[str, ClientRequest] = {}
+        self.started: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
+
+    def offering(self, leg: Leg) -> bool:
+        """Whether an INVITE of ours is under way on the leg."""
+        return leg.id in self._under_way
+
+    def busy(self, leg: Leg) -> bool:
+        """Whether an offer to the leg, or a re-INVITE from it, is under way."""
+        return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
+
+    def offer(
+        self,
+        leg: Leg,
+        session: SessionDescription | None,
+        then: Answered,
+        now: float,
+        *,
+        headers: Fields = (),
+        by_update: bool = False,
+    ) -> None:
+        """Send an offer (None: ask for one); 491 at once if another is under way.
+
+        The 2xx to an offerless INVITE is not acknowledged: `leg.unacked` is set.
+        """
+        if not leg.talking or leg.dialog is None:
+            then(None, 481, now)
+        elif self.busy(leg):
+            then(None, 491, now)
+        elif by_update and session is not None and "UPDATE" in leg.allow:
+            self._update(leg, session, then, headers, now)
+        else:
+            self._invite(leg, session, then, headers, now)
+
+    def cancel(self, leg: Leg, now: float) -> None:
+        """Give up the offer to the leg, if it can be given up."""
+        client = self._under_way.get(leg.id)
+        if isinstance(client, InviteClient):
+            client.cancel(now=now)
+
+    def _fields(self, leg: Leg, session: SessionDescription | None, headers: Fields) -> Fields:
+        timer = request_fields(leg.timer, self._core.settings, leg.min_se)
+        return (*headers, *timer, *(SDP_TYPE if session is not None else ()))
+
+    def _update(
+        self, leg: Leg, session: SessionDescription, then: Answered, headers: Fields, now: float
+    ) -> None:
+        def done(response: Response | None, status: int, at: float) -> None:
+            then(*self._read(leg, response, status, at), at)
+
+        fields = self._fields(leg, session, headers)
+        if not self._core.queue(leg, Errand("UPDATE", fields, bytes(session), done), now):
+            then(None, 500, now)
+
+    def _invite(
+        self,
+        leg: Leg,
+        session: SessionDescription | None,
+        then: Answered,
+        headers: Fields,
+        now: float,
+    ) -> None:
+        if leg.dialog is None:
+            return
+        try:
+            client = leg.dialog.request(
+                "INVITE",
+                headers=self._fields(leg, session, headers),
+                body=bytes(session) if session is not None else b"",
+                now=now,
+            )
+        except ProtocolError:  # the peer's BYE came, and waits to be handled
+            then(None, 481, now)
+            return
+        self._under_way[leg.id] = client
+        leg.waiting[client] = self._on_final(leg, client, session, then, headers)
+
+    def _on_final(
+        self,
+        leg: Leg,
+        client: ClientRequest,
+        session: SessionDescription | None,
+        then: Answered,
+        headers: Fields,
+    ) -> Then:
+        def done(response: Response | None, status: int, at: float) -> None:
+            self._under_way.pop(leg.id, None)
+            if status == 422 and response is not None and min_se(response) > leg.min_se:
+                leg.min_se = min_se(response)
+                self.offer(leg, session, then, at, headers=headers)
+                return
+            if response is not None and status < 300:
+                self._acknowledge(leg, client, session, at)
+            then(*self._read(leg, response, status, at), at)
+
+        return done
+
+    @staticmethod
+    def _acknowledge(
+        leg: Leg, client: ClientRequest, session: SessionDescription | None, now: float
+    ) -> None:
+        if leg.dialog is None or not isinstance(client, InviteClient):
+            return
+        if session is None:
+            leg.unacked = client
+        else:
+            leg.dialog.ack(client, now=now)
+
+    def _read(
+        self, leg: Leg, response: Response | None, status: int, now: float
+    ) -> tuple[SessionDescription | None, int]:
+        if response is None or status >= 300:
+            return None, status
+        self._core.notice(leg, response)
+        self.started(leg, agree_to_response(response, self._core.settings, leg.min_se, now))
+        try:
+            return description(response), status
+        except ParseError:
+            return None, status

@@ -1,0 +1,107 @@
+"""Session timers at work: refreshes what we must refresh, ends the call whose peer is gone."""
+
+from __future__ import annotations
+
+from telephony.b2bua.core import CallCore, Cause
+from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.offers import Offers
+from telephony.b2bua.session_timer import (
+    SessionTimer,
+    agree_to_response,
+    min_se,
+    request_fields,
+)
+from telephony.sdp import SessionDescription
+from telephony.sip.message import Response
+
+_REASON = (("Reason", 'SIP;cause=408;text="Session expired"'),)
+_DEAD = frozenset({408, 481})
+_UNKNOWN_METHOD = frozenset({405, 501})
+_BUSY_WAIT = 2.0
+
+
+class Refresh:
+    """Keeps every leg's session alive, or finds that it is not."""
+
+    def __init__(self, core: CallCore, offers: Offers) -> None:
+        """No timers run yet."""
+        self._core = core
+        self._offers = offers
+        self._tried_at: dict[str, float] = {}
+
+    def start(self, leg: Leg, timer: SessionTimer) -> None:
+        """A session was made or refreshed."""
+        leg.timer = timer
+        self._tried_at.pop(leg.id, None)
+
+    def next_timer(self) -> float | None:
+        """When something is due."""
+        return min((self._due(leg) for leg in self._legs()), default=None)
+
+    def _legs(self) -> list[Leg]:
+        return [leg for leg in self._core.legs.values() if leg.talking and leg.timer is not None]
+
+    def _due(self, leg: Leg) -> float:
+        if leg.timer is None:
+            return float("inf")
+        if not leg.timer.we_refresh:
+            return leg.timer.expires_at
+        tried = self._tried_at.get(leg.id)
+        return min(leg.timer.refresh_at if tried is None else tried, leg.timer.expires_at)
+
+    def timer(self, now: float) -> None:
+        """Refresh, or end the call."""
+        for leg in self._legs():
+            if leg.timer is None or not leg.talking or now < self._due(leg):
+                continue
+            if now >= leg.timer.expires_at:
+                self._core.end(Cause.SESSION_EXPIRED, now, _REASON)
+                return
+            self._refresh(leg, now)
+
+    def _refresh(self, leg: Leg, now: float) -> None:
+        if leg.timer is None or leg.dialog is None:
+            return
+        self._tried_at[leg.id] = leg.timer.expires_at  # until its answer says otherwise
+        if "UPDATE" in leg.allow:
+            self._update(leg, now)
+        elif self._offers.busy(leg) or leg.media.ours is None:
+            self._tried_at[leg.id] = now + _BUSY_WAIT
+        else:
+            self._reinvite(leg, leg.media.ours, now)
+
+    def _update(self, leg: Leg, now: float) -> None:
+        def then(response: Response | None, status: int, at: float) -> None:
+            if response is not None and 200 <= status < 300:
+                self.start(leg, agree_to_response(response, self._core.settings, leg.min_se, at))
+            elif status in _UNKNOWN_METHOD:
+                leg.allow -= {"UPDATE"}
+                self._tried_at[leg.id] = at
+            else:
+                self._failed(leg, response, status, at)
+
+        fields = request_fields(leg.timer, self._core.settings, leg.min_se)
+        if not self._core.queue(leg, Errand("UPDATE", fields, b"", then), now):
+            self._tried_at[leg.id] = now + _BUSY_WAIT
+
+    def _reinvite(self, leg: Leg, ours: SessionDescription, now: float) -> None:
+        def then(theirs: SessionDescription | None, status: int, at: float) -> None:
+            if status >= 300:
+                self._failed(leg, None, status, at)
+            elif theirs is not None:
+                leg.media.agree(ours, theirs)
+                if leg is self._core.caller or leg is self._core.partner:
+                    self._core.reconnect()
+
+        self._offers.offer(leg, ours, then, now)
+
+    def _failed(self, leg: Leg, response: Response | None, status: int, now: float) -> None:
+        if not leg.talking or leg.dialog is None:
+            return
+        if status in _DEAD:
+            self._core.end(Cause.PEER_GONE, now, _REASON)
+        elif status == 422 and response is not None:
+            leg.min_se = max(leg.min_se, min_se(response))
+            self._tried_at[leg.id] = now + _BUSY_WAIT
+        else:
+            self._tried_at[leg.id] = now + max(_BUSY_WAIT, leg.dialog.glare_delay())

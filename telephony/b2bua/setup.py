@@ -1,0 +1,285 @@
+"""The first ringing: from the caller's INVITE to its final answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from telephony.b2bua.attempt import Attempt, Failure, Invitation, early_description
+from telephony.b2bua.bodies import description
+from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.events import CallAnswered
+from telephony.b2bua.headers import survivors, untagged
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.session_timer import (
+    IntervalTooSmallError,
+    agree_to_request,
+    agree_to_response,
+    answer_fields,
+)
+from telephony.b2bua.settings import Target
+from telephony.errors import NoPortsError, ParseError
+from telephony.sdp import SessionDescription, answer_for, cut_offer, offer_for
+from telephony.sip.dialog import Dialog
+from telephony.sip.events import InviteAnswered, InviteProgress
+from telephony.sip.message import Request, Response
+from telephony.sip.uas import InviteServer
+
+if TYPE_CHECKING:
+    from telephony.b2bua.call import BackToBackCall
+
+_HIDDEN = {401: 502, 407: 502, 503: 500}
+"""Failures that are between us and the target, as the caller is told them."""
+
+
+class Setup:
+    """Rings the first targets, and answers the caller."""
+
+    def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
+        """Nothing is sent yet."""
+        self._core = core
+        self._refresh = refresh
+        self._invite = invite
+        self._tags: dict[str, str | None] = {}
+        self._early: dict[tuple[str, str], SessionDescription] = {}
+        self._rang = False
+        self.offer: SessionDescription | None = None
+        self.max_forwards = 70
+        self.attempt: Attempt | None = None
+        self.delayed: tuple[Leg, InviteAnswered, SessionDescription] | None = None
+        """The winner whose offer waits for the caller's ACK."""
+
+    # --- the caller's INVITE ----------------------------------------------------------------
+
+    def check(self, now: float) -> int:
+        """Look the INVITE over; a status refuses it."""
+        request = self._invite.request
+        if self._core.endpoint.looped(request):
+            return 482
+        hops = _hops(request)
+        if hops <= 0:
+            return 483
+        self.max_forwards = hops - 1
+        if request.headers.get("Replaces") is not None:
+            return self._replaces()
+        try:
+            self.offer = description(request)
+            if self.offer is not None:
+                cut_offer(self.offer, self._core.settings.codecs)
+            agree_to_request(request, self._core.settings, now)
+        except ParseError as error:
+            return error.status
+        except IntervalTooSmallError:
+            return 422
+        return 0
+
+    def _replaces(self) -> int:
+        """481 unless it names a dialog of ours (RFC 3891 section 3), which we do not give away."""
+        words = (self._invite.request.headers.get("Replaces") or "").split(";")
+        tags = dict(word.strip().partition("=")[::2] for word in words[1:])
+        ours, theirs = tags.get("to-tag", ""), tags.get("from-tag", "")
+        found = self._core.endpoint.find_dialog(words[0].strip(), ours, theirs)
+        return 481 if found is None else 603
+
+    # --- dialling ---------------------------------------------------------------------------
+
+    def dial(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
+        """Ring the targets, or answer 503 if there are no ports for them."""
+        request, core = self._invite.request, self._core
+        self.single = len(targets) == 1
+        wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
+        plan = Invitation(request, untagged(request.to), self.offer, self.max_forwards)
+        self.attempt = Attempt(core, self, plan, now + wait)
+        try:
+            self.attempt.start(call, targets, now)
+        except NoPortsError:
+            self.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
+
+    def refuse(
+        self,
+        status: int,
+        now: float,
+        cause: str,
+        *,
+        reason: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Answer the caller with a failure, and end the call."""
+        if status == 422:
+            headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
+        if status == 415:
+            headers = (*headers, ("Accept", "application/sdp, multipart/mixed"))
+        answer(self._invite, status, now, reason=reason, headers=headers)
+        self._core.end(cause, now)
+
+    # --- Outcome ----------------------------------------------------------------------------
+
+    def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
+        """One target: pass it on. Several: one 180, without SDP."""
+        response = event.response
+        if not self.single:
+            if not self._rang and response.status in {180, 183}:
+                self._rang = True
+                answer(self._invite, 180, now)
+            return
+        if response.status == 199:
+            return
+        body = self._early_media(leg, event)
+        answer(
+            self._invite,
+            response.status,
+            now,
+            reason=response.reason,
+            headers=(*self._passing(leg, response), *(SDP_TYPE if body else ())),
+            body=body,
+            to_tag=self._tag(event.dialog),
+        )
+
+    def _tag(self, dialog: Dialog | None) -> str | None:
+        """Our To tag for a downstream dialog: one for each (None: the core's first choice)."""
+        if dialog is None:
+            return None
+        tag = dialog.id.remote_tag
+        if tag not in self._tags:
+            text = f"{self._core.call_id} {dialog.id.local_tag} {tag}"
+            made = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+            self._tags[tag] = made if self._tags else None
+        return self._tags[tag]
+
+    def _early_media(self, leg: Leg, event: InviteProgress) -> bytes:
+        theirs, offer = early_description(event.response), self.offer
+        if theirs is None or offer is None or event.dialog is None or self.attempt is None:
+            return b""
+        try:
+            ours = self._answer(offer, theirs)
+            leg.media.agree(self.attempt.offers[leg.id], theirs)
+            self._core.caller.media.agree(ours, offer)
+        except ParseError:
+            return b""
+        self._early[leg.id, event.dialog.id.remote_tag] = theirs
+        self._core.connect(leg)
+        return bytes(ours)
+
+    def _answer(self, offer: SessionDescription, theirs: SessionDescription) -> SessionDescription:
+        media, allowed = self._core.caller.media, self._core.settings.codecs
+        return media.say(lambda o: answer_for(offer, theirs, media.local, o, allowed=allowed))
+
+    def _passing(self, leg: Leg, response: Response) -> tuple[tuple[str, str], ...]:
+        return survivors(response.headers, self._core.trust(leg, self._core.caller))
+
+    def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
+        """Join caller and winner; CallAnswered goes before the caller's 200."""
+        core, caller = self._core, self._core.caller
+        try:
+            theirs = description(event.response)
+            theirs = theirs or self._early.get((leg.id, event.dialog.id.remote_tag))
+            if theirs is None:
+                return 502
+            ours = self._agree(leg, theirs)
+        except ParseError as error:
+            return error.status if error.status == 488 else 502
+        core.confirm(leg, event.dialog)
+        core.partner = leg
+        if leg.target is not None:
+            core.emit(CallAnswered(leg.id, leg.target, event.response))
+        if self.offer is not None:
+            self._talk(leg)
+            event.dialog.ack(event.client, now=now)
+        else:
+            leg.unacked = event.client
+            self.delayed = (leg, event, theirs)
+        timer = agree_to_response(event.response, core.settings, leg.min_se, now)
+        self._refresh.start(leg, timer)
+        self._accept(leg, event, ours, now)
+        if caller.dialog is None:
+            core.end(Cause.CANCELLED, now)
+        return 0
+
+    def _agree(self, leg: Leg, theirs: SessionDescription) -> SessionDescription:
+        """What the caller is told: the answer, or the target's offer if the caller made none.
+
+        Raises:
+            SdpParseError: nothing in common.
+        """
+        media, allowed = self._core.caller.media, self._core.settings.codecs
+        if self.offer is None or self.attempt is None:
+            return media.say(lambda o: offer_for(theirs, media.local, o, allowed=allowed))
+        ours = self._answer(self.offer, theirs)
+        leg.media.agree(self.attempt.offers[leg.id], theirs)
+        media.agree(ours, self.offer)
+        return ours
+
+    def _talk(self, leg: Leg) -> None:
+        self._core.connect(leg)
+        self._core.negotiated(self._core.caller)
+        self._core.negotiated(leg)
+
+    def _accept(
+        self, leg: Leg, event: InviteAnswered, ours: SessionDescription, now: float
+    ) -> None:
+        core, caller = self._core, self._core.caller
+        timer = agree_to_request(self._invite.request, core.settings, now)
+        dialog = answer(
+            self._invite,
+            event.response.status,
+            now,
+            reason=event.response.reason,
+            headers=(*self._passing(leg, event.response), *answer_fields(timer), *SDP_TYPE),
+            body=bytes(ours),
+            to_tag=self._tag(event.dialog) if self.single else None,
+        )
+        if dialog is not None:
+            core.confirm(caller, dialog)
+            self._refresh.start(caller, timer)
+
+    def on_failure(self, failure: Failure, now: float) -> None:
+        """Tell the caller the best of the failures."""
+        status = _HIDDEN.get(failure.status, failure.status)
+        if 300 <= status < 400 or (status == 408 and failure.response is None):
+            status = 480
+        same = failure.response is not None and status == failure.status
+        headers = self._failure_fields(failure) if same else ()
+        reason = failure.response.reason if failure.response is not None and same else None
+        self.refuse(status, now, Cause.FAILED, reason=reason, headers=headers)
+
+    def _failure_fields(self, failure: Failure) -> tuple[tuple[str, str], ...]:
+        wanted = ("Reason", "Warning", "Retry-After", "Error-Info")
+        headers = failure.response.headers if failure.response is not None else None
+        return tuple((n, v) for n in wanted for v in (headers.get_all(n) if headers else ()))
+
+    # --- the caller's ACK -------------------------------------------------------------------
+
+    def acknowledged(self, request: Request, now: float) -> None:
+        """The answer to the target's offer came in the caller's ACK."""
+        if self.delayed is None:
+            return
+        (leg, event, theirs), self.delayed = self.delayed, None
+        caller, allowed = self._core.caller.media, self._core.settings.codecs
+        try:
+            ours = description(request)
+            if ours is None or caller.said is None:
+                self._core.end(Cause.NO_MEDIA, now)
+                return
+            media = leg.media
+            back = media.say(lambda o: answer_for(theirs, ours, media.local, o, allowed=allowed))
+            media.agree(back, theirs)
+            caller.agree(caller.said, ours)
+        except ParseError:
+            self._core.end(Cause.NO_MEDIA, now)
+            return
+        leg.unacked = None
+        event.dialog.ack(event.client, headers=SDP_TYPE, body=bytes(back), now=now)
+        self._talk(leg)
+
+
+def _hops(request: Request) -> int:
+    value = (request.headers.get("Max-Forwards") or "70").strip()
+    return min(int(value), 255) if value.isascii() and value.isdigit() and len(value) < 5 else 70
+
+
+def _expires(request: Request, otherwise: float) -> float:
+    value = (request.headers.get("Expires") or "").strip()
+    fits = value.isascii() and value.isdigit() and len(value) < 10
+    return float(value) if fits and int(value) > 0 else otherwise

@@ -1,0 +1,321 @@
+"""Blind transfer (RFC 3515, 5589), and the advisor rung again when it fails behind their back.
+
+The REFER waits for the owner's word. Then the target is rung with the caller's media while the
+advisor stays joined; they leave when it answered, or before. Attended transfer is told to the
+owner by `TransferRequested.replaces` and is its to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.b2bua.attempt import Attempt, Failure, Invitation
+from telephony.b2bua.bodies import description
+from telephony.b2bua.core import CallCore, Cause, answer
+from telephony.b2bua.events import (
+    Recalled,
+    TransferCompleted,
+    TransferFailed,
+    TransferProgress,
+    TransferRequested,
+)
+from telephony.b2bua.exchange import Exchange
+from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.session_timer import agree_to_response
+from telephony.b2bua.settings import Target
+from telephony.errors import NoPortsError, ParseError
+from telephony.sdp import Direction
+from telephony.sip.events import InviteAnswered, InviteProgress
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import Request, Response
+from telephony.sip.uas import ServerRequest
+
+_OWNER_WAIT: Final = 5.0
+"""Seconds that the owner may take over a REFER before it is refused."""
+_FAREWELL_WAIT: Final = 4.0
+"""Seconds that the last NOTIFY may take before the advisor's leg gets its BYE."""
+_SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
+
+
+@dataclass(slots=True)
+class Referral:
+    """One REFER and what came of it."""
+
+    request_id: int
+    leg: Leg
+    transaction: ServerRequest
+    event: str
+    """The Event header of its NOTIFYs."""
+    subscribed: bool
+    asked_at: float
+    accepted: bool = False
+    ringing: Leg | None = None
+
+
+class Transfers:
+    """The transfers of one call, one at a time; an `Outcome`."""
+
+    def __init__(
+        self, core: CallCore, exchange: Exchange, refresh: Refresh, request: Request
+    ) -> None:
+        """`request` is the caller's INVITE, from which the target's is made."""
+        self._core = core
+        self._exchange = exchange
+        self._refresh = refresh
+        self._request = request
+        self.max_forwards = 70
+        self._serial = 0
+        self._referral: Referral | None = None
+        self._attempt: Attempt | None = None
+        self._recalling = False
+        self._recall_at: float | None = None
+        self._recall_target: Target | None = None
+        self._farewell: tuple[Leg, float] | None = None
+
+    # --- the REFER --------------------------------------------------------------------------
+
+    def requested(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+        """Look a REFER over; a good one goes to the owner."""
+        if leg is not self._core.partner or not self._core.settings.allow_transfer:
+            answer(transaction, 603, now)
+            return
+        if self._referral is not None:
+            answer(transaction, 500, now, headers=(("Retry-After", "10"),))
+            return
+        found = _refer_to(request)
+        if isinstance(found, int):
+            answer(transaction, found, now)
+            return
+        self._serial += 1
+        wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
+        self._referral = Referral(
+            self._serial,
+            leg,
+            transaction,
+            event=f"refer;id={request.cseq.number}",
+            subscribed=wanted,
+            asked_at=now,
+        )
+        replaces = found.uri.header("Replaces")
+        self._core.emit(TransferRequested(self._serial, leg.id, leg.side, found, replaces))
+
+    def refuse(self, request_id: int, status: int, now: float) -> None:
+        """Answer the REFER with a failure."""
+        referral = self._referral
+        if referral is not None and referral.request_id == request_id and not referral.accepted:
+            self._referral = None
+            answer(referral.transaction, status, now)
+
+    def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
+        """Answer it with 202 and ring the targets; False if there is no such REFER any more."""
+        referral = self._referral
+        if referral is None or referral.request_id != request_id or referral.accepted:
+            return False
+        referral.accepted = True
+        headers = () if referral.subscribed else (("Refer-Sub", "false"),)
+        answer(referral.transaction, 202, now, headers=headers)
+        self._notify("100 Trying", now)
+        self._ring(targets, now, self._core.settings.transfer_timeout)
+        return True
+
+    # --- ringing ----------------------------------------------------------------------------
+
+    def _ring(self, targets: Sequence[Target], now: float, seconds: float) -> None:
+        core, media = self._core, self._core.caller.media
+        plan = Invitation(
+            self._request,
+            to=None,
+            offer=media.theirs,
+            max_forwards=self.max_forwards,
+            direction=None if media.holding else Direction.SENDRECV,
+        )
+        self._attempt = Attempt(core, self, plan, now + seconds)
+        try:
+            self._attempt.start(core.caller.call, targets, now)
+        except NoPortsError:
+            self.on_failure(Failure(503), now)
+
+    def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
+        """The target rings."""
+        referral = self._referral
+        if referral is None or self._recalling:
+            return
+        status, reason = event.response.status, event.response.reason
+        if referral.ringing is not leg:
+            referral.ringing = leg
+            self._core.emit(TransferProgress(referral.request_id, leg.id, status))
+            self._notify(f"{status} {reason}", now)
+
+    def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
+        """Join the caller with whoever answered."""
+        core, attempt = self._core, self._attempt
+        try:
+            theirs = description(event.response)
+            if theirs is None or attempt is None or leg.id not in attempt.offers:
+                return 502
+            leg.media.agree(attempt.offers[leg.id], theirs)
+        except ParseError as error:
+            return error.status if error.status == 488 else 502
+        core.confirm(leg, event.dialog)
+        event.dialog.ack(event.client, now=now)
+        timer = agree_to_response(event.response, core.settings, leg.min_se, now)
+        self._refresh.start(leg, timer)
+        core.set_ringback(wanted=False)
+        core.partner = leg
+        core.connect(leg)
+        self._tell_answered(leg, event.response, now)
+        core.negotiated(core.caller)
+        core.negotiated(leg)
+        self._exchange.align(core.caller, leg, now)
+        return 0
+
+    def _tell_answered(self, leg: Leg, response: Response, now: float) -> None:
+        referral, self._referral = self._referral, None
+        if leg.target is None:
+            return
+        if self._recalling:
+            self._recalling = False
+            self._core.emit(Recalled(leg.id, leg.target, response))
+        elif referral is not None:
+            done = TransferCompleted(referral.request_id, leg.id, leg.target, response)
+            self._core.emit(done)
+            self._part_from(referral, now)
+
+    def _part_from(self, referral: Referral, now: float) -> None:
+        """The last NOTIFY, then BYE, unless the advisor hangs up first."""
+        old = referral.leg
+        if not old.talking:
+            return
+        self._farewell = old, now + _FAREWELL_WAIT
+        if not self._notify_of(referral, "200 OK", now, last=True):
+            self._leave(old, now)
+
+    def _leave(self, leg: Leg, now: float) -> None:
+        if self._farewell is not None and self._farewell[0] is leg:
+            self._farewell = None
+        self._core.end_leg(leg, Cause.TRANSFERRED, now)
+
+    def on_failure(self, failure: Failure, now: float) -> None:
+        """Back to the advisor, who may be gone."""
+        if self._recalling:
+            self._core.end(Cause.NOBODY_LEFT, now)
+            return
+        referral, self._referral = self._referral, None
+        if referral is None:
+            return
+        response = failure.response
+        phrase = response.reason if response is not None else _PHRASES.get(failure.status, "Failed")
+        self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
+        gone = not referral.leg.talking
+        self._core.emit(TransferFailed(referral.request_id, failure.status, gone))
+        if gone:
+            self._recall_target = referral.leg.target
+            self._recall_at = now
+
+    # --- the advisor leaves, and is rung again ------------------------------------------------
+
+    def left_by(self, leg: Leg) -> bool:
+        """The leg hung up: True if that is part of a transfer and the call goes on."""
+        referral = self._referral
+        if self._farewell is not None and self._farewell[0] is leg:
+            self._farewell = None
+            return True
+        if referral is None or referral.leg is not leg or not referral.accepted:
+            return False
+        referral.subscribed = False
+        if self._core.partner is leg:
+            self._core.plane.part(self._core.caller.id)
+            self._core.set_ringback(wanted=True)
+        return True
+
+    def ring_again(self, targets: Sequence[Target], now: float) -> None:
+        """Ring these; the owner's choice comes before ours."""
+        if self._recall_at is None:
+            return
+        self._recall_at = None
+        self._recalling = True
+        self._core.set_ringback(wanted=True)
+        self._ring(targets, now, self._core.settings.recall_timeout)
+
+    # --- NOTIFY -----------------------------------------------------------------------------
+
+    def _notify(self, status_line: str, now: float) -> None:
+        if self._referral is not None:
+            self._notify_of(self._referral, status_line, now, last=False)
+
+    def _notify_of(self, referral: Referral, status_line: str, now: float, *, last: bool) -> bool:
+        if not referral.subscribed or not referral.leg.talking:
+            return False
+
+        def then(_response: Response | None, status: int, at: float) -> None:
+            if status == 481:
+                referral.subscribed = False
+            if self._farewell is not None and self._farewell[0] is referral.leg and last:
+                self._leave(referral.leg, at)
+
+        lasts = int(self._core.settings.transfer_timeout) + 60
+        state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
+        fields = (("Event", referral.event), ("Subscription-State", state), _SIPFRAG)
+        body = f"SIP/2.0 {status_line}\r\n".encode("utf-8", "replace")
+        return self._core.queue(referral.leg, Errand("NOTIFY", fields, body, then), now)
+
+    # --- branches and time --------------------------------------------------------------------
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """Who is being rung."""
+        return self._attempt
+
+    def next_timer(self) -> float | None:
+        """When something is due."""
+        due = [self._recall_at] if self._recall_at is not None else []
+        if self._farewell is not None:
+            due.append(self._farewell[1])
+        if self._referral is not None and not self._referral.accepted:
+            due.append(self._referral.asked_at + _OWNER_WAIT)
+        if self._attempt is not None and self._attempt.deadline is not None:
+            due.append(self._attempt.deadline)
+        return min(due, default=None)
+
+    def timer(self, now: float) -> None:
+        """Do what is due."""
+        if self._recall_at is not None and now >= self._recall_at:
+            self._recall(now)
+        if self._farewell is not None and now >= self._farewell[1]:
+            self._leave(self._farewell[0], now)
+        referral = self._referral
+        if (
+            referral is not None
+            and not referral.accepted
+            and now >= referral.asked_at + _OWNER_WAIT
+        ):
+            self.refuse(referral.request_id, 603, now)
+        if self._attempt is not None:
+            self._attempt.timer(now)
+
+    def _recall(self, now: float) -> None:
+        if self._recall_target is None:
+            self._core.end(Cause.NOBODY_LEFT, now)
+        else:
+            self.ring_again([self._recall_target], now)
+
+
+_PHRASES: Final = {408: "Request Timeout", 487: "Request Terminated", 503: "Service Unavailable"}
+
+
+def _refer_to(request: Request) -> NameAddr | int:
+    """Where to; or the status that the REFER deserves (RFC 3515 section 2.4.1)."""
+    lines = request.headers.get_all("Refer-To")
+    try:
+        found = [address for line in lines for address in NameAddr.parse_list(line)]
+    except ParseError:
+        return 400
+    if len(found) != 1:
+        return 400
+    uri = found[0].uri
+    if uri.scheme.lower() not in {"sip", "sips", "tel"}:
+        return 416
+    return 603 if (uri.parameter("method") or "INVITE").upper() != "INVITE" else found[0]
