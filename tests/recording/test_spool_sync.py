@@ -1,0 +1,77 @@
+"""One syncfs for all, and who hears of its failures."""
+
+import asyncio
+import errno
+import os
+import threading
+
+import pytest
+
+from recording.errors import SpoolSyncError
+from recording.spool import SpoolSync
+from recording.spool_sync import syncfs
+
+
+class Disk:
+    """Stands for the kernel's syncfs: tests say what the next rounds answer."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+        self.done = threading.Event()
+
+    def __call__(self, fd: int) -> None:
+        os.fstat(fd)
+        answer = self.answers.pop(0) if self.answers else 0
+        if not self.answers:
+            self.done.set()
+        if answer:
+            raise OSError(answer, os.strerror(answer))
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.well = asyncio.Event()
+
+    def sync_failed(self, error: SpoolSyncError) -> None:
+        self.heard.append(str(error))
+
+    def sync_succeeded(self) -> None:
+        self.heard.append("well")
+        self.well.set()
+
+
+async def test_every_listener_hears_of_a_failure_and_of_its_end(tmp_path):
+    disk = Disk(0, errno.EIO, errno.ENOSPC, 0)
+    sync = SpoolSync(tmp_path, interval_s=0.001, call=disk)
+    one, other, gone = Listener(), Listener(), Listener()
+    for listener in (one, other, gone):
+        sync.attach(listener)
+    sync.detach(gone)
+    sync.start(asyncio.get_running_loop())
+    await asyncio.wait_for(one.well.wait(), 10)
+    await asyncio.to_thread(sync.stop)
+    assert one.heard == other.heard
+    assert one.heard == [
+        f"syncfs: {os.strerror(errno.EIO)}",
+        f"syncfs: {os.strerror(errno.ENOSPC)}",
+        "well",
+    ]
+    assert gone.heard == []
+    assert sync.error is None
+
+
+async def test_the_real_syncfs_brings_a_real_folder_to_the_disk(tmp_path):
+    sync = SpoolSync(tmp_path, interval_s=60)
+    listener = Listener()
+    sync.attach(listener)
+    sync.start(asyncio.get_running_loop())
+    (tmp_path / "file").write_bytes(b"x")
+    await asyncio.to_thread(sync.stop)
+    assert sync.rounds == 1
+    assert listener.heard == []
+
+
+def test_the_real_syncfs_says_when_it_fails():
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        syncfs(-1)
