@@ -16,6 +16,7 @@ import structlog
 
 from galwad import link
 from galwad.messages import (
+    Account,
     Alarm,
     AnyMessage,
     CallChanged,
@@ -42,7 +43,7 @@ class Commands(Protocol):
     async def release(self, command: Release) -> HoldReply:
         """Let a holder go from the calls that the command names."""
 
-    def set_phones(self, command: SetPhones) -> None:
+    def set_phones(self, accounts: tuple[Account, ...]) -> None:
         """Replace the accounts that may register."""
 
     def live_calls(self) -> Iterable[CallState]:
@@ -99,7 +100,7 @@ class Hub:
             case Release():
                 peer.send(await self._commands.release(message))
             case SetPhones():
-                self._commands.set_phones(message)
+                self._commands.set_phones(message.accounts)
             case _:
                 log.warning("hub.unexpected", message=type(message).__name__)
 

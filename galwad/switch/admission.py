@@ -1,0 +1,138 @@
+"""Who may call and register: trunks by address, phones by digest (RFC 3261 22, RFC 8760).
+
+Everyone else is refused. What the signalling says of a caller becomes `CallerFacts` here; what
+it means (withheld, unknown, a person) is the desk's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from callerid.number import presented
+from config.settings import Settings
+from galwad.messages import CallerFacts
+from galwad.switch.phones import Phones
+from telephony.errors import ParseError
+from telephony.sip.auth import DigestServer, Outcome
+from telephony.sip.message import Request
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.uas import InviteServer, ServerRequest
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An INVITE that may go on, and what is known of it."""
+
+    caller: CallerFacts
+    called: str
+    """User part of the Request-URI."""
+    trusted: bool
+    """The caller's side is a trunk whose identities are believed (RFC 3325)."""
+    recorded: bool
+    source_rule: str
+    """Which media the relay accepts from the caller: `sdp-host`, `symmetric` or `latch`."""
+
+    def facts(self, line: str) -> Mapping[str, str | bool | None]:
+        """The `call` event of the spool: personal, and sealed like the audio."""
+        caller = presented(
+            self.caller.from_user,
+            self.caller.from_host,
+            self.caller.asserted,
+            self.caller.privacy,
+            trusted=self.caller.trusted,
+        )
+        return {
+            "number": str(caller.number) if caller.number else None,
+            "withheld": caller.withheld,
+            "line": line,
+            "called": self.called,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An INVITE that may not."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Doorkeeper:
+    """Decides on INVITE and REGISTER from outside any dialog."""
+
+    def __init__(self, settings: Settings, phones: Phones, secret: bytes) -> None:
+        """`secret` keys the nonces: random bytes of this process life."""
+        self._settings = settings
+        self._phones = phones
+        self._digest = DigestServer(settings.sip.realm, secret, phones.ha1)
+
+    def invite(self, invite: InviteServer, now: float) -> Admission | Refusal:
+        """Let a trunk in by its address, a phone by its password."""
+        request = invite.request
+        trunk = self._settings.trunk_of(invite.source.host, invite.source.port)
+        if trunk is not None:
+            return Admission(
+                caller=_caller(request, trusted=trunk.trusted),
+                called=request.uri.user or "",
+                trusted=trunk.trusted,
+                recorded=True,
+                source_rule=trunk.source or self._settings.media.source,
+            )
+        verification = self._digest.verify(request, now)
+        if verification.outcome is not Outcome.ACCEPTED:
+            return Refusal(401, tuple(self._digest.challenges(now, verification.outcome)))
+        return Admission(
+            caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
+            called=request.uri.user or "",
+            trusted=True,
+            recorded=self._settings.recording.include_phones,
+            source_rule=self._settings.media.source,
+        )
+
+    def register(self, transaction: ServerRequest, now: float) -> None:
+        """Answer a REGISTER: a phone may bind contacts to its own extension alone."""
+        request = transaction.request
+        verification = self._digest.verify(request, now)
+        if verification.outcome is not Outcome.ACCEPTED:
+            headers = self._digest.challenges(now, verification.outcome)
+            transaction.respond(401, headers=headers, now=now)
+            return
+        if request.to.uri.user != verification.user:
+            transaction.respond(403, now=now)
+            return
+        answer = self._phones.register(verification.user, request, transaction.source, now)
+        headers = [
+            (name, value)
+            for name, value in answer.headers.items()
+            if name in {"Contact", "Min-Expires"}
+        ]
+        headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())))
+        transaction.respond(answer.status, headers=headers, now=now)
+
+
+def _caller(request: Request, *, trusted: bool) -> CallerFacts:
+    privacy = {
+        token.strip().lower()
+        for value in request.headers.get_all("Privacy")
+        for token in value.replace(",", ";").split(";")
+    }
+    asserted = []
+    for value in request.headers.get_list("P-Asserted-Identity"):
+        try:
+            asserted.append(NameAddr.parse(value).uri.user or "")
+        except ParseError:
+            log.info("caller.identity_unreadable")
+    uri = request.from_.uri
+    return CallerFacts(
+        from_user=uri.user or "",
+        from_host=uri.host,
+        asserted=tuple(user for user in asserted if user),
+        privacy=tuple(sorted(privacy - {""})),
+        trusted=trusted,
+    )

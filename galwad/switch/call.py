@@ -1,0 +1,344 @@
+"""A live call: the SIP legs, the recording and what the desk is told, wired to each other.
+
+SIP events are handled where they enter, on the loop, without a wait in between: so a REFER or
+a payment trigger shuts the gate before anything else happens. What must wait for the disk (a
+durable pause, a resume) runs as a task; only there does a gate open again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+import structlog
+
+from config.sections import Route
+from config.settings import Settings
+from galwad.messages import CallEnded, CallState, CallStateName, Party
+from galwad.switch.admission import Admission
+from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.hub import Hub
+from galwad.switch.recording import TRACKS, CallRecording
+from galwad.switch.routing import Router
+from galwad.switch.spools import SpoolRoom, new_call_id
+from recording.policy import RecordingState, Trigger
+from telephony.aio.relay import Relay, SourceRule
+from telephony.b2bua import BackToBackCall, CallSettings, Target
+from telephony.b2bua import events as sip
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Event
+from telephony.sip.uas import InviteServer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """What every call of the switch shares."""
+
+    endpoint: Endpoint
+    relay: Relay
+    hub: Hub
+    router: Router
+    spools: SpoolRoom
+    checkpoints: Checkpoints
+    settings: Settings
+    flush: Callable[[], None]
+    """Send what the endpoint has to send."""
+    forget: Callable[[LiveCall], None]
+    """Called once, when the call is over."""
+
+
+def _call_settings(settings: Settings, admission: Admission) -> CallSettings:
+    sip_ = settings.sip
+    return CallSettings(
+        ring_timeout=sip_.ring_timeout,
+        session_expires=sip_.session_expires,
+        min_se=sip_.min_se,
+        recall_timeout=sip_.recall_timeout,
+        trust_caller=admission.trusted,
+    )
+
+
+class LiveCall:
+    """One call from its INVITE to its end."""
+
+    def __init__(
+        self, board: Switchboard, invite: InviteServer, admission: Admission, route: Route
+    ) -> None:
+        """Take over an INVITE that takes `route`. It may have ended already."""
+        self.call_id = new_call_id()
+        self._board = board
+        self._admission = admission
+        self._route = route
+        self._log = log.bind(call_id=self.call_id)
+        self._started = self._since = time.time()
+        self._state: CallStateName = "ringing"
+        self._ringing: tuple[Party, ...] = ()
+        self._advisor: Party | None = None
+        self._target: Target | None = None
+        self._identity = ""
+        self._version = 0
+        self._faulty = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[bool]] = set()
+        self.recording = CallRecording(
+            board.spools,
+            board.relay,
+            self.call_id,
+            admission.facts(route.line) if admission.recorded else None,
+            self.publish,
+        )
+        self._b2bua = BackToBackCall(
+            board.endpoint,
+            board.relay,
+            invite,
+            _call_settings(board.settings, admission),
+            call_id=self.call_id,
+            now=time.monotonic(),
+        )
+
+    def start(self, targets: tuple[Target, ...]) -> None:
+        """Ring the targets; the caller is answered 480 when there are none."""
+        now = time.monotonic()
+        self._log.info("call.started", targets=len(targets))
+        if self._b2bua.ended:
+            pass
+        elif targets:
+            self._ringing = tuple(Party(t.name, t.user) for t in targets)
+            self._b2bua.dial(targets, now)
+            self.publish()
+        else:
+            self._b2bua.reject(480, now)
+        self._settle(now)
+
+    def on_sip(self, event: Event) -> None:
+        """Take an event of one of this call's legs."""
+        now = time.monotonic()
+        self._b2bua.handle(event, now)
+        self._settle(now)
+
+    def hangup(self, reason: str) -> None:
+        """End every leg; `reason` is a Reason header (RFC 3326)."""
+        now = time.monotonic()
+        self._b2bua.hangup(now, reason)
+        self._settle(now)
+
+    def concerns(self, *, extension: str = "", user: str = "") -> bool:
+        """Whether the call is with (or, unanswered, rings at) this phone or advisor."""
+        parties = (self._advisor,) if self._advisor else self._ringing
+        return any(
+            (extension and p.extension == extension) or (user and p.user == user) for p in parties
+        )
+
+    def on_silence(self, leg_id: str, seconds: float) -> None:
+        """No media came from a leg that is not on hold."""
+        track = TRACKS[self._b2bua.legs[leg_id].side]
+        self._board.hub.alarm("media.silent", self.call_id, f"track {track}")
+        self.recording.event("silence", {"track": track, "seconds": seconds})
+
+    def state(self) -> CallState:
+        """The whole state, for the desk."""
+        return CallState(
+            call_id=self.call_id,
+            version=self._version,
+            started=self._started,
+            since=self._since,
+            line=self._route.line,
+            called=self._admission.called,
+            caller=self._admission.caller,
+            state=self._state,
+            ringing=self._ringing,
+            advisor=self._advisor,
+            recording=self.recording.state.value,
+            recording_since=self.recording.since,
+            holders=self.recording.holders,
+            durable=self.recording.durable,
+        )
+
+    def publish(self) -> None:
+        """Tell the desk the state as it is now; alarm when the recording has become faulty."""
+        self._version += 1
+        faulty = self.recording.state is RecordingState.FAULT
+        if faulty and not self._faulty:
+            self._board.hub.alarm("recording.fault", self.call_id)
+        self._faulty = faulty
+        self._board.hub.call_changed(self.state())
+
+    def _settle(self, now: float) -> None:
+        """After anything that the legs were told: take events, keep the checkpoint, send."""
+        while (event := self._b2bua.next_event()) is not None:
+            self._dispatch(event, now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._b2bua.next_timer()
+        if due is not None:
+            delay = max(0.0, due - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+        if not self._b2bua.ended:
+            self._board.checkpoints.save(self.call_id, self._b2bua.checkpoint())
+        self._board.flush()
+
+    def _on_timer(self) -> None:
+        now = time.monotonic()
+        self._b2bua.handle_timer(now)
+        self._settle(now)
+
+    def _dispatch(self, event: sip.CallEvent, now: float) -> None:  # noqa: C901 - one case an event
+        match event:
+            case sip.MediaNegotiated():
+                self._negotiated(event)
+            case sip.CallAnswered(leg_id, target):
+                self._answered(leg_id, target)
+            case sip.TransferRequested():
+                self._refer(event, now)
+            case sip.TransferCompleted(_, leg_id, target):
+                self._transferred(leg_id, target)
+            case sip.TransferFailed():
+                self._transfer_failed(event, now)
+            case sip.Recalled(leg_id, target):
+                self.recording.transfer_failed()
+                self._talk_with(leg_id, target)
+            case sip.InfoReceived():
+                self._info(event)
+            case sip.IdentityChanged():
+                self._identified(event)
+            case sip.CallHeld(_, side) | sip.CallResumed(_, side):
+                self._held(side, held=isinstance(event, sip.CallHeld))
+            case sip.CallEnded(cause):
+                self._ended(cause)
+            case sip.LegRinging() | sip.LegEnded() | sip.TransferProgress():
+                self._log.debug("call.leg", what=type(event).__name__)
+
+    def _negotiated(self, event: sip.MediaNegotiated) -> None:
+        caller = event.side is sip.Side.CALLER
+        rule = self._admission.source_rule if caller else self._route.source
+        if rule is not None:
+            self._board.relay.source_rule(event.leg_id, SourceRule(rule))
+        self.recording.negotiated(event)
+
+    def _party(self, target: Target) -> Party:
+        """Who answered: the phone's user, or whom a PBX named."""
+        if target.user or not self._identity:
+            return Party(target.name, target.user)
+        return Party(self._identity, self._board.router.user_of(self._identity))
+
+    def _answered(self, leg_id: str, target: Target) -> None:
+        self._log.info("call.answered")
+        self._state, self._since = "answered", time.time()
+        self._ringing, self._target = (), target
+        self._advisor = self._party(target)
+        caller = next(k for k, leg in self._b2bua.legs.items() if leg.side is sip.Side.CALLER)
+        self.recording.answered(caller, leg_id, self._advisor)
+        self.publish()
+
+    def _talk_with(self, leg_id: str, target: Target) -> None:
+        self._target, self._identity = target, ""
+        self._ringing, self._advisor = (), self._party(target)
+        self.recording.follow(leg_id, self._advisor)
+        self.publish()
+
+    @property
+    def _actor(self) -> str:
+        return f"phone:{self._advisor.extension}" if self._advisor else "system"
+
+    def _refer(self, event: sip.TransferRequested, now: float) -> None:
+        referral = self._board.router.refer(event.refer_to, now)
+        if referral is None or event.side is not sip.Side.ADVISOR:
+            self._log.info("transfer.refused")
+            self._b2bua.refuse_transfer(event.request_id, 603, now)
+            return
+        self._log.info("transfer.accepted", destination=referral.destination)
+        self.recording.referred(referral.destination, self._actor, referral.label)
+        self._b2bua.accept_transfer(event.request_id, referral.targets, now)
+        self.publish()
+
+    def _transferred(self, leg_id: str, target: Target) -> None:
+        self._log.info("transfer.completed")
+        self._talk_with(leg_id, target)
+
+    def _transfer_failed(self, event: sip.TransferFailed, now: float) -> None:
+        self._log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
+        if not event.advisor_gone:
+            self.recording.transfer_failed()
+        elif self._target is not None:
+            self._ringing = (self._party(self._target),)
+            self._b2bua.ring_again((self._target,), now)
+        self.publish()
+
+    def _info(self, event: sip.InfoReceived) -> None:
+        """A phone's record key: `Record: off` pauses, `on` resumes; the advisor's alone."""
+        wish = (event.request.headers.get("Record") or "").strip().lower()
+        if event.side is not sip.Side.ADVISOR or wish not in {"on", "off"}:
+            return
+        actor = holder = self._actor
+        if wish == "off":
+            self.recording.shut(holder, Trigger.PHONE, actor)
+            self._spawn(self._confirm_hold())
+        else:
+            self._spawn(self.release(holder, actor))
+
+    async def hold(self, holder: str, trigger: Trigger, actor: str) -> bool:
+        """Pause for a payment; True when the pause is durable. The gate is shut in any case."""
+        self._log.info("payment.hold", trigger=trigger)
+        self.recording.shut(holder, trigger, actor)
+        return await self._confirm_hold()
+
+    async def _confirm_hold(self) -> bool:
+        return self._confirmed(await self.recording.make_durable())
+
+    async def release(self, holder: str, actor: str) -> bool:
+        """A holder lets go; True when that is durable."""
+        self._log.info("payment.release")
+        return self._confirmed(await self.recording.release(holder, actor))
+
+    def _confirmed(self, durable: bool) -> bool:  # noqa: FBT001 - the disk's answer, passed on
+        if not durable:
+            self._board.hub.alarm("recording.not_durable", self.call_id)
+        return durable
+
+    def _identified(self, event: sip.IdentityChanged) -> None:
+        """A PBX names whoever is at the advisor's end (P-Asserted-Identity, Remote-Party-ID).
+
+        A phone that we rang by its registration is who it is; what it says changes nothing.
+        """
+        user = event.identity.uri.user or ""
+        if event.side is not sip.Side.ADVISOR or not user or user == self._identity:
+            return
+        if self._target is not None and self._target.user:
+            return
+        before, self._identity = self._identity, user
+        if self._state == "ringing":
+            return
+        if before and event.source.lower() != "contact":
+            destination = self._board.router.classify(event.identity.uri)
+            self.recording.identified(destination, self._actor)
+        if self._target is not None:
+            self._advisor = self._party(self._target)
+        self.publish()
+
+    def _held(self, side: sip.Side, *, held: bool) -> None:
+        self._state = "held" if held else "answered"
+        self.recording.event("hold" if held else "resume", {"track": TRACKS[side]})
+        self.publish()
+
+    def _ended(self, cause: str) -> None:
+        self._log.info("call.ended", cause=cause)
+        answered = self._state != "ringing"
+        self._state, self._ringing = "ended", ()
+        recorded = self.recording.end(cause)
+        self._board.checkpoints.remove(self.call_id)
+        self._board.hub.call_ended(
+            CallEnded(call_id=self.call_id, ended=time.time(), answered=answered and recorded)
+        )
+        if recorded:
+            self._board.hub.spool_closed(self.call_id)
+        self._board.forget(self)
+
+    def _spawn(self, work: Coroutine[None, None, bool]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

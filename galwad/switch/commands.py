@@ -1,0 +1,72 @@
+"""What the desk may ask of the switch: pause and resume calls, and replace the phones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from galwad.messages import Account, CallState, Hold, HoldReply, Release
+from galwad.switch.call import LiveCall
+from galwad.switch.phones import Phones
+from galwad.switch.spools import SpoolRoom
+from recording.policy import RecordingState, Trigger
+
+log = structlog.get_logger()
+
+
+class DeskCommands:
+    """Carries out the desk's messages on the live calls; `calls` is the switch's own dict."""
+
+    def __init__(self, calls: dict[str, LiveCall], phones: Phones, spools: SpoolRoom) -> None:
+        self._calls = calls
+        self._phones = phones
+        self._spools = spools
+
+    async def hold(self, command: Hold) -> HoldReply:
+        """Shut every gate that the command means before waiting for any disk."""
+        calls = self._meant(command)
+        trigger = Trigger(command.trigger)
+        for call in calls:
+            call.recording.shut(command.holder, trigger, command.actor)
+        durable = [await call.hold(command.holder, trigger, command.actor) for call in calls]
+        return _reply(command.ref, calls, durable=all(durable))
+
+    async def release(self, command: Release) -> HoldReply:
+        """Let the holder go from every call that the command means."""
+        calls = self._meant(command)
+        durable = [await call.release(command.holder, command.actor) for call in calls]
+        return _reply(command.ref, calls, durable=all(durable))
+
+    def set_phones(self, accounts: tuple[Account, ...]) -> None:
+        """Replace the desk's accounts."""
+        log.info("phones.set", count=len(accounts))
+        self._phones.set_accounts(accounts)
+
+    def live_calls(self) -> Iterable[CallState]:
+        """Every live call's state."""
+        return [call.state() for call in self._calls.values()]
+
+    def closed_spools(self) -> Iterable[str]:
+        """Spools that wait for the finaliser."""
+        return self._spools.closed()
+
+    def _meant(self, command: Hold | Release) -> list[LiveCall]:
+        if command.call_id:
+            call = self._calls.get(command.call_id)
+            return [] if call is None else [call]
+        return [
+            call
+            for call in self._calls.values()
+            if call.concerns(extension=command.extension, user=command.user)
+        ]
+
+
+def _reply(ref: int, calls: list[LiveCall], *, durable: bool) -> HoldReply:
+    states = [call.recording.state for call in calls] or [RecordingState.NOT_STARTED]
+    return HoldReply(
+        ref=ref,
+        calls=tuple(call.call_id for call in calls),
+        state=states[-1].value,
+        durable=durable,
+    )

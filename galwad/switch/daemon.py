@@ -1,0 +1,201 @@
+"""The switch process: sockets, calls and the drain, put together.
+
+It starts and answers calls whether or not the desk or the finaliser is there. SIGTERM drains:
+new calls get 503, calls in progress finish; a second SIGTERM hangs them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import secrets
+import signal
+import time
+
+import structlog
+import uvloop
+
+from config.settings import Settings
+from galwad import supervise
+from galwad.switch.admission import Doorkeeper
+from galwad.switch.call import LiveCall, Switchboard
+from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.commands import DeskCommands
+from galwad.switch.hub import Hub
+from galwad.switch.phones import Phones
+from galwad.switch.reception import Reception
+from galwad.switch.routing import Router
+from galwad.switch.spools import SpoolRoom
+from telephony.aio.ports import PortPool
+from telephony.aio.relay import Relay, SourceRule
+from telephony.aio.udp import UdpTransport
+from telephony.b2bua import bye_from_checkpoint
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, Event
+
+GOODBYE_S = 2.0
+"""How long BYEs may take to be answered when the switch stops or comes back after a crash."""
+log = structlog.get_logger()
+
+
+class Switch:
+    """Everything that lives as long as the process; made inside the running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.calls: dict[str, LiveCall] = {}
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._signals = 0
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._phones = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
+        self._spools = SpoolRoom(settings)
+        self._checkpoints = Checkpoints(settings.node.runtime / "calls")
+        self._hub = Hub(DeskCommands(self.calls, self._phones, self._spools))
+        self._relay = Relay(
+            PortPool(settings.media.listen, settings.media.ports.first, settings.media.ports.last),
+            advertise=settings.media.advertise,
+            source=SourceRule(settings.media.source),
+            silence_s=settings.media.silence_alarm,
+            on_silence=self._on_silence,
+        )
+        self._endpoint = Endpoint()
+        self._transport = UdpTransport(self._endpoint, self._on_event)
+        board = Switchboard(
+            endpoint=self._endpoint,
+            relay=self._relay,
+            hub=self._hub,
+            router=Router(settings, self._phones),
+            spools=self._spools,
+            checkpoints=self._checkpoints,
+            settings=settings,
+            flush=self._transport.flush,
+            forget=self._forget,
+        )
+        self._router = board.router
+        self._reception = Reception(
+            board,
+            Doorkeeper(settings, self._phones, secrets.token_bytes(32)),
+            self.calls,
+            settings.sip.max_calls,
+            self._stopping.is_set,
+        )
+
+    async def main(self) -> int:
+        """Serve until told to stop; the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_signal)
+        await self._router.resolver.refresh()
+        self._spools.sync.start(self._loop)
+        await self._listen()
+        hub = await self._hub.listen(self._settings.switch_socket)
+        self._hang_up_for_the_dead()
+        self._report_faults()
+        helpers = [
+            asyncio.create_task(work)
+            for work in (self._router.resolver.run(), self._sweep(), supervise.watchdog())
+        ]
+        gc.collect()
+        gc.freeze()
+        log.info("switch.ready")
+        supervise.ready()
+        await self._stopping.wait()
+        await self._drain()
+        hub.close()
+        for helper in helpers:
+            helper.cancel()
+        self._relay.shut()
+        self._transport.close()
+        self._phones.save(time.monotonic())
+        self._spools.sync.stop()
+        return 0
+
+    async def _listen(self) -> None:
+        sip = self._settings.sip
+        for listener in sip.listen:
+            wanted = Address(listener.host, listener.port)
+            advertised = Address(sip.advertise, listener.port) if sip.advertise else None
+            bound = await self._transport.listen(wanted, advertised=advertised)
+            log.info(
+                "sip.listening", transport=listener.transport, host=bound.host, port=bound.port
+            )
+
+    def _hang_up_for_the_dead(self) -> None:
+        """BYE both legs of every call that an earlier life left behind."""
+        left = list(self._checkpoints.left_behind())
+        for call_id, state in left:
+            log.warning("call.left_behind", call_id=call_id)
+            bye_from_checkpoint(self._endpoint, state, time.monotonic())
+            self._transport.flush()
+            self._checkpoints.remove(call_id)
+        if left:
+            self._hub.alarm("switch.restarted", None, f"{len(left)} calls were cut off")
+
+    def _report_faults(self) -> None:
+        if fault := self._spools.recipients_fault():
+            self._hub.alarm("recording.no_recipients", None, fault)
+
+    async def _sweep(self) -> None:
+        """Once a second: silent legs, expired bindings."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            self._relay.sweep(now)
+            self._phones.save(now)
+
+    async def _drain(self) -> None:
+        """Let the calls finish; hang them up at the second signal."""
+        supervise.stopping()
+        log.info("switch.draining", calls=len(self.calls))
+        hurry = asyncio.create_task(self._hurry.wait())
+        idle = asyncio.create_task(self._idle.wait())
+        await asyncio.wait([hurry, idle], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        for call in list(self.calls.values()):
+            call.hangup('Q.850;cause=41;text="service stopped"')
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(idle, GOODBYE_S)
+        self._transport.flush()
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        self._stopping.set()
+        if self._signals > 1:
+            self._hurry.set()
+
+    def _on_event(self, event: Event) -> None:
+        self._reception.on_event(event)
+        if self.calls:
+            self._idle.clear()
+
+    def _forget(self, call: LiveCall) -> None:
+        self.calls.pop(call.call_id, None)
+        if not self.calls:
+            self._idle.set()
+            self._loop.call_later(1.0, self._collect)
+
+    def _collect(self) -> None:
+        """Full collections happen while nobody talks."""
+        if not self.calls:
+            gc.collect()
+
+    def _on_silence(self, leg_id: str, seconds: float) -> None:
+        call = self.calls.get(leg_id.partition("/")[0])
+        if call is not None:
+            call.on_silence(leg_id, seconds)
+
+
+def run(settings: Settings) -> int:
+    """Run the switch until it is told to stop; the exit status."""
+
+    async def main() -> int:
+        return await Switch(settings).main()
+
+    try:
+        return uvloop.run(main())
+    except OSError as error:
+        log.error("switch.cannot_start", reason=error.strerror)  # noqa: TRY400 - no traceback needed
+        return 1

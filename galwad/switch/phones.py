@@ -1,0 +1,121 @@
+"""Phones that may register: their secrets, their users and where they are now.
+
+Accounts come from the settings and, by message, from the desk; the latter and the bindings
+are kept in `phones.json` and `bindings.json` in the state folder, so that the switch starts,
+registers and rings while the desk is down.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from config.sections import Phone
+from galwad.messages import Account
+from telephony.sip.events import Address
+from telephony.sip.message import Request, Response
+from telephony.sip.registrar import Registrar
+from telephony.sip.uri import Uri
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Phones:
+    """Accounts and bindings; `save` brings changed bindings to disk, at most as often as called."""
+
+    def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._accounts_file = folder / "phones.json"
+        self._bindings_file = folder / "bindings.json"
+        self._realm = realm
+        self._configured = {
+            phone.extension: Account(
+                extension=phone.extension,
+                user=phone.user,
+                ha1_md5=phone.ha1_md5,
+                ha1_sha256=phone.ha1_sha256,
+            )
+            for phone in configured
+        }
+        self._accounts: dict[str, Account] = dict(self._configured)
+        self._add(_read(self._accounts_file, list[Account]) or ())
+        saved = _read(self._bindings_file, dict[str, object])
+        self._registrar = Registrar.from_dict(saved or {}, time.monotonic())
+        self._changed = False
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        """Replace the desk's accounts; those of the settings stay and come first."""
+        accounts = tuple(accounts)
+        before = set(self._accounts)
+        self._accounts = dict(self._configured)
+        self._add(accounts)
+        for extension in before - set(self._accounts):
+            self._registrar.remove(extension)
+            self._changed = True
+        _write(self._accounts_file, msgspec.json.encode(accounts))
+
+    def _add(self, accounts: Iterable[Account]) -> None:
+        for account in accounts:
+            self._accounts.setdefault(account.extension, account)
+
+    def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
+        """The digest secret of a phone (RFC 7616), or None."""
+        account = self._accounts.get(username)
+        if account is None or realm != self._realm:
+            return None
+        secret = account.ha1_md5 if algorithm.upper() == "MD5" else account.ha1_sha256
+        return secret or None
+
+    def known(self, extension: str) -> bool:
+        """Whether a phone of this extension may register."""
+        return extension in self._accounts
+
+    def user_of(self, extension: str) -> str:
+        """The advisor who sits at the extension, or ""."""
+        account = self._accounts.get(extension)
+        return "" if account is None else account.user
+
+    def contacts(self, extension: str, now: float) -> list[tuple[Uri, Address]]:
+        """Where the extension's phones are: Request-URI and the address that they send from."""
+        return self._registrar.contacts(extension, now)
+
+    def registered(self, now: float) -> int:
+        """How many bindings there are."""
+        return self._registrar.count(now)
+
+    def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
+        """Answer an authenticated REGISTER (RFC 3261 10.3) and keep its bindings."""
+        self._changed = True
+        return self._registrar.register(extension, request, source, now)
+
+    def save(self, now: float) -> None:
+        """Drop what has expired and write the bindings, if anything changed."""
+        if self._registrar.expire(now) or self._changed:
+            self._changed = False
+            _write(self._bindings_file, msgspec.json.encode(self._registrar.to_dict(now)))
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        log.warning("phones.damaged", file=path.name)
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace the file; not synced: whoever wrote it sends it again after a power cut."""
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    fresh.replace(path)

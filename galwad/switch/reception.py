@@ -1,0 +1,93 @@
+"""SIP that belongs to no call yet: new calls, registrations, pings; and refusals of the rest.
+
+An event that belongs to a call is handed to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from galwad.switch.admission import Doorkeeper, Refusal
+from galwad.switch.call import LiveCall, Switchboard
+from telephony.b2bua import find_call
+from telephony.sip import events as sip
+from telephony.sip.uas import InviteServer, ServerRequest
+
+RETRY_AFTER_S = "5"
+log = structlog.get_logger()
+
+
+class Reception:
+    """Takes every event of the SIP core; `calls` is the switch's own dict."""
+
+    def __init__(
+        self,
+        board: Switchboard,
+        doorkeeper: Doorkeeper,
+        calls: dict[str, LiveCall],
+        max_calls: int,
+        drained: Callable[[], bool],
+    ) -> None:
+        """`drained` says whether the switch takes no new calls."""
+        self._board = board
+        self._doorkeeper = doorkeeper
+        self._calls = calls
+        self._max_calls = max_calls
+        self._drained = drained
+
+    def on_event(self, event: sip.Event) -> None:
+        """Handle one event where it enters."""
+        match event:
+            case sip.IncomingInvite(invite):
+                self._invite(invite)
+            case sip.StandaloneRequest(transaction):
+                self._standalone(transaction)
+            case sip.MessageDropped(_, why):
+                log.debug("sip.dropped", why=why)
+            case _:
+                self._of_a_call(event)
+
+    def _invite(self, invite: InviteServer) -> None:
+        now = time.monotonic()
+        if self._drained() or len(self._calls) >= self._max_calls:
+            invite.respond(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
+            return
+        admission = self._doorkeeper.invite(invite, now)
+        if isinstance(admission, Refusal):
+            invite.respond(admission.status, headers=admission.headers, now=now)
+            return
+        route = self._board.router.route(admission.called)
+        if route is None:
+            log.info("call.no_route")
+            invite.respond(404, now=now)
+            return
+        call = LiveCall(self._board, invite, admission, route)
+        self._calls[call.call_id] = call
+        call.start(self._board.router.targets(route, admission.called, now))
+
+    def _of_a_call(self, event: sip.Event) -> None:
+        legs = find_call(event)
+        if legs is None:
+            return
+        call = self._calls.get(legs.call_id)
+        if call is not None:
+            call.on_sip(event)
+        else:  # a late answer to a call that is over: it is still ACKed and hung up
+            legs.handle(event, time.monotonic())
+
+    def _standalone(self, transaction: ServerRequest) -> None:
+        now = time.monotonic()
+        match transaction.request.method:
+            case "REGISTER":
+                self._doorkeeper.register(transaction, now)
+            case "OPTIONS":
+                status = 503 if self._drained() else 200
+                transaction.respond(status, headers=[("Accept", "application/sdp")], now=now)
+            case _:
+                transaction.respond(405, headers=[("Allow", ALLOW)], now=now)
+
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, REFER, NOTIFY, MESSAGE"

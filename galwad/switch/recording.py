@@ -1,0 +1,192 @@
+"""The recording of one live call: its recorder, and which leg is on which track.
+
+Before the answer there is no spool: payment holds that come early wait here and are in force
+from the first packet on. A call that is not to be recorded has the same face and stores nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from galwad.messages import Party
+from galwad.switch.spools import SpoolRoom
+from recording.policy import DestinationClass, RecordingState, Trigger
+from recording.recorder import Recorder, Snapshot
+from recording.spool import Clock, Field
+from telephony.aio.relay import Relay
+from telephony.b2bua.events import MediaNegotiated, Side
+
+TRACKS = {Side.CALLER: 0, Side.ADVISOR: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class _EarlyHold:
+    trigger: Trigger
+    actor: str
+
+
+class CallRecording:
+    """Policy, gate and spool of one call, as the call's other parts see them.
+
+    `on_change` is called whenever `state`, `holders` or `durable` may have changed.
+    """
+
+    def __init__(
+        self,
+        room: SpoolRoom,
+        relay: Relay,
+        call_id: str,
+        facts: Mapping[str, Field] | None,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`facts` are the `call` event's fields; None: this call is not recorded."""
+        self._room = room
+        self._relay = relay
+        self._call_id = call_id
+        self._facts = facts
+        self._on_change = on_change
+        self._recorder: Recorder | None = None
+        self._early: dict[str, _EarlyHold] = {}
+        self._negotiated: dict[str, MediaNegotiated] = {}
+        self._legs: dict[str, int] = {}
+        self._started = Clock(time.time(), time.monotonic())
+        self.durable = True
+
+    @property
+    def state(self) -> RecordingState:
+        """As the page shows it: the writer's real state."""
+        if self._recorder is not None:
+            return self._recorder.state
+        return RecordingState.PAUSED if self._early else RecordingState.NOT_STARTED
+
+    @property
+    def since(self) -> float:
+        """Unix time at which the state began; 0 before the answer."""
+        if self._recorder is None:
+            return 0.0
+        return self._started.wall + self._recorder.snapshot().since_us / 1e6
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Who holds the recording for a payment."""
+        return tuple(self._early) if self._recorder is None else self._recorder.holders
+
+    def answered(self, caller_leg: str, advisor_leg: str, party: Party) -> None:
+        """Open the spool and record from the next packet on."""
+        if self._facts is None:
+            return
+        self._started = Clock(time.time(), time.monotonic())
+        recorder = self._room.recorder(self._call_id, self._started, self._changed)
+        self._recorder = recorder
+        recorder.event("call", self._facts)
+        for holder, early in self._early.items():
+            recorder.hold(holder, early.trigger, early.actor)
+        self._early.clear()
+        self._legs = {caller_leg: TRACKS[Side.CALLER]}
+        self._attach(caller_leg)
+        self._use(advisor_leg)
+        recorder.answered(party.user, party.extension)
+        recorder.start()
+
+    def follow(self, advisor_leg: str, party: Party) -> None:
+        """The advisor's side is another leg from now on."""
+        if self._recorder is not None:
+            self._use(advisor_leg)
+            self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
+
+    def negotiated(self, event: MediaNegotiated) -> None:
+        """What a leg sends was agreed; the decoder needs it before the first such packet."""
+        self._negotiated[event.leg_id] = event
+        if event.leg_id in self._legs:
+            self._tell_media(event.leg_id)
+
+    async def hold(
+        self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
+    ) -> bool:
+        """Shut at once, then wait for the disk; True when the pause is durable."""
+        self.shut(holder, trigger, actor, arrived_mono)
+        return await self.make_durable()
+
+    def shut(
+        self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
+    ) -> None:
+        """The synchronous half of `hold`."""
+        if self._recorder is None:
+            self._early.setdefault(holder, _EarlyHold(trigger, actor))
+            self._on_change()
+        else:
+            self._recorder.hold(holder, trigger, actor, arrived_mono=arrived_mono)
+
+    async def make_durable(self) -> bool:
+        """The waiting half of `hold`."""
+        durable = self._recorder is None or await self._recorder.make_durable()
+        return self._note(durable=durable)
+
+    async def release(self, holder: str, actor: str) -> bool:
+        """A holder lets go: durable first, then open unless something else shuts it."""
+        if self._recorder is None:
+            self._early.pop(holder, None)
+            return self._note(durable=True)
+        return self._note(durable=await self._recorder.release(holder, actor))
+
+    def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
+        """The advisor sent the call on; `label` is the settings' name for where."""
+        if self._recorder is not None:
+            self._recorder.referred(destination, actor, label)
+
+    def transfer_failed(self) -> None:
+        """The call is back where it was."""
+        if self._recorder is not None:
+            self._recorder.transfer_failed()
+
+    def identified(self, destination: DestinationClass, actor: str) -> None:
+        """The advisor's side became somebody else (RFC 3325), of this class."""
+        if self._recorder is not None:
+            self._recorder.identity_changed(actor)
+            self._recorder.identity_classed(destination)
+
+    def event(self, kind: str, fields: Mapping[str, Field]) -> None:
+        """Append an event, where there is a recording."""
+        if self._recorder is not None:
+            self._recorder.event(kind, fields)
+
+    def end(self, cause: str) -> bool:
+        """Close the spool; True when there is one for the finaliser."""
+        if self._recorder is None:
+            return False
+        self._recorder.ended(cause)
+        self._recorder.close()
+        return True
+
+    def _use(self, advisor_leg: str) -> None:
+        for leg_id, track in list(self._legs.items()):
+            if track == TRACKS[Side.ADVISOR]:
+                del self._legs[leg_id]
+                self._relay.tap(leg_id, track, None)
+        self._legs[advisor_leg] = TRACKS[Side.ADVISOR]
+        self._attach(advisor_leg)
+
+    def _attach(self, leg_id: str) -> None:
+        if self._recorder is not None:
+            self._tell_media(leg_id)
+            track = self._legs[leg_id]
+            self._relay.tap(leg_id, track, self._recorder.tap(track))
+
+    def _tell_media(self, leg_id: str) -> None:
+        event = self._negotiated.get(leg_id)
+        if event is not None:
+            payloads: dict[str, Field] = {
+                str(number): [name, clock, channels, fmtp]
+                for number, name, clock, channels, fmtp in event.payloads
+            }
+            self.event("media", {"track": self._legs[leg_id], "payloads": payloads})
+
+    def _note(self, *, durable: bool) -> bool:
+        self.durable = durable
+        self._on_change()
+        return durable
+
+    def _changed(self, _snapshot: Snapshot) -> None:
+        self._on_change()

@@ -1,0 +1,101 @@
+"""Where the switch's spools lie, and what every one of them needs to be opened.
+
+One `SpoolRoom` a process: the boot key, the archive's recipients, the number of this process
+life for a call, and the one `syncfs` a second for all.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from config.settings import Settings
+from recording.age import encrypt_small
+from recording.errors import RecordingError
+from recording.keys import RecipientSet, load_or_create_boot_key
+from recording.recorder import Recorder, Snapshot
+from recording.spool import Clock, SpoolSync, SpoolWriter, is_live
+
+log = structlog.get_logger()
+
+
+def new_call_id() -> str:
+    """`YYYYMMDD-HHMMSS-xxxxxxxx` in UTC: sortable, unique, nothing personal."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
+
+
+class SpoolRoom:
+    """Opens the spools of live calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.spool
+        self._keys = settings.node.runtime / "spool-keys"
+        for folder in (self.folder, self._keys):
+            folder.mkdir(mode=0o770, parents=True, exist_ok=True)
+        self._boot_key = load_or_create_boot_key(settings.node.runtime / "boot.key")
+        self._recording = settings.recording
+        self._recipients_path = settings.recipients
+        self.sync = SpoolSync(self.folder)
+
+    def recipients_fault(self) -> str | None:
+        """Why nobody could open what is recorded now; None when all is well."""
+        try:
+            self._load_recipients()
+        except (RecordingError, OSError) as error:
+            return str(error)
+        return None
+
+    def _load_recipients(self) -> RecipientSet:
+        return RecipientSet.load(self._recipients_path, self._recording.officer_key)
+
+    def recorder(
+        self, call_id: str, started: Clock, on_change: Callable[[Snapshot], None]
+    ) -> Recorder:
+        """A recorder on a fresh spool of this call."""
+        return Recorder(
+            lambda: self._open(call_id, started),
+            started,
+            erase_back_s=self._recording.erase_back,
+            on_change=on_change,
+            sync=self.sync,
+        )
+
+    def _open(self, call_id: str, started: Clock) -> SpoolWriter:
+        try:
+            recipients = self._load_recipients().recipients
+        except (RecordingError, OSError):
+            wrap = None
+        else:
+
+            def wrap(key: bytes) -> bytes:
+                return encrypt_small(key, recipients)
+
+        return SpoolWriter.create(
+            self.folder,
+            self._keys,
+            call_id,
+            self._next_life(call_id),
+            self._boot_key,
+            wrap,
+            started,
+            self._recording.lookback,
+        )
+
+    def _next_life(self, call_id: str) -> int:
+        taken = [int(path.suffixes[-2][1:]) for path in self.folder.glob(f"{call_id}.*.spool")]
+        return max(taken, default=0) + 1
+
+    def closed(self) -> Iterator[str]:
+        """Call ids of the spools that nobody writes to."""
+        paths: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.glob("*.spool")):
+            paths.setdefault(path.name.partition(".")[0], []).append(path)
+        for call_id, lives in paths.items():
+            if not any(is_live(path) for path in lives):
+                yield call_id
