@@ -141,8 +141,8 @@ function dismiss(callId) {
 
 /** Alarms stay until somebody closes them. */
 function raise(alarm) {
-  if (alarm.kind === "switch.lost" || alarm.kind === "switch.back") {
-    switchUp = alarm.kind === "switch.back";
+  if (alarm.kind === "switch.lost" || alarm.kind === "switch.connected") {
+    switchUp = alarm.kind === "switch.connected";
     showLink();
     render();
     return;

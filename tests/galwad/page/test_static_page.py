@@ -199,7 +199,7 @@ def test_a_desk_without_its_switch_does_not_know_either(desk, page):
     answered(desk)
     desk.push("alarm", {"kind": "switch.lost", "call_id": None, "since": 0})
     expect(page.locator(".recording .word")).to_have_text("UNKNOWN")
-    desk.push("alarm", {"kind": "switch.back", "call_id": None, "since": 0})
+    desk.push("alarm", {"kind": "switch.connected", "call_id": None, "since": 0})
     expect(page.locator(".recording .word")).to_have_text("REC")
 
 
