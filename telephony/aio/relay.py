@@ -1,0 +1,243 @@
+"""The media relay: RTP and RTCP from each leg to the leg it is joined to, and to its tap.
+
+All sockets stand in one epoll set, which the loop watches: one wake-up serves every packet that
+is there, which costs less than one transport a socket (`benchmarks/media.py`). Payload, SSRC,
+sequence and timestamp go through unchanged; the payload type changes where the two legs number
+a codec differently. Telephone events are never given to a tap.
+
+Media is sent to where the SDP says and accepted by the leg's `SourceRule`.
+"""
+
+import asyncio
+import select
+import time
+from collections.abc import Callable
+
+from telephony.aio.media_leg import (
+    Counters,
+    MediaLeg,
+    Reader,
+    SourceRule,
+    Tap,
+    Watcher,
+    control_reader_of,
+    reader_of,
+)
+from telephony.aio.ports import PortPool
+from telephony.aio.ringback import Ringback
+from telephony.errors import ProtocolError
+from telephony.sdp import LocalMedia, RemoteMedia
+
+__all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
+
+_BATCH = 64
+"""Packets a wake-up; at 10 µs each the loop's other work waits 0.7 ms."""
+
+
+class Relay:
+    """The `MediaPlane` of a process: legs by id. Belongs to one running loop."""
+
+    def __init__(
+        self,
+        ports: PortPool,
+        *,
+        advertise: str | None = None,
+        source: SourceRule = SourceRule.SDP_HOST,
+        silence_s: float = 30.0,
+        on_silence: Callable[[str, float], None] | None = None,
+        on_refused: Callable[[str, str, int], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Hold the ports; nothing is bound before a leg is opened.
+
+        Args:
+            ports: where pairs are taken from; its host is the address we listen on.
+            advertise: the address for SDP, the pool's host where absent.
+            source: the rule of legs for which `source_rule` says nothing else.
+            silence_s: seconds without a packet, while not on hold, that are worth a word.
+            on_silence: told leg id and seconds, once a silence, by `sweep`.
+            on_refused: told leg id, host and port when a burst of strangers' packets begins.
+            clock: monotonic seconds.
+        """
+        self._ports = ports
+        self._advertise = advertise or ports.host
+        self._source = source
+        self._silence_s = silence_s
+        self._on_silence = on_silence
+        self._on_refused = on_refused
+        self._clock = clock
+        self._legs: dict[str, MediaLeg] = {}
+        self._readers: dict[int, Reader] = {}
+        self._ringback = Ringback()
+        self._poll: select.epoll | None = None
+
+    # The media plane
+
+    def open(self, leg_id: str) -> LocalMedia:
+        """Bind an RTP and an RTCP port for a leg.
+
+        Raises:
+            NoPortsError: there is no pair left.
+        """
+        if leg_id in self._legs:
+            raise ProtocolError("the leg has media ports already")
+        leg = MediaLeg(leg_id, self._ports.take(), self._source, self._on_refused)
+        leg.on_latched = lambda latched: self._renew(latched.peer)
+        leg.waiting_since = self._clock()
+        self._legs[leg_id] = leg
+        poll = self._watched()
+        self._renew(leg)
+        self._readers[leg.pair.rtcp.fileno()] = control_reader_of(leg)
+        poll.register(leg.pair.rtp, select.EPOLLIN)
+        poll.register(leg.pair.rtcp, select.EPOLLIN)
+        return LocalMedia(self._advertise, leg.pair.port)
+
+    def configure(self, leg_id: str, remote: RemoteMedia) -> None:
+        """Say where the leg's peer is and which way media may flow; re-arms a latch."""
+        leg = self._legs[leg_id]
+        moved = leg.remote is None or (leg.remote.host, leg.remote.rtp_port) != (
+            remote.host,
+            remote.rtp_port,
+        )
+        leg.remote = remote
+        if moved:
+            leg.latched = None
+        leg.waiting_since = self._clock()
+        leg.silence_reported = False
+        self._renew(leg, leg.peer)
+
+    def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
+        """Relay between two legs; replaces any earlier join of either.
+
+        `a_to_b` maps a payload type that `a`'s peer sends to the one that `b`'s peer expects.
+        """
+        one, other = self._legs[a], self._legs[b]
+        if one is other:
+            raise ProtocolError("a leg cannot be joined to itself")
+        now = self._clock()
+        for leg, partner, renumbered in ((one, other, a_to_b), (other, one, b_to_a)):
+            if leg.peer is not partner:
+                self._leave(leg)
+                leg.waiting_since = now
+            leg.peer, leg.renumbered = partner, dict(renumbered)
+        self._renew(one, other)
+
+    def part(self, leg_id: str) -> None:
+        """Relay nothing from or to the leg; its ports and tap stay."""
+        leg = self._legs[leg_id]
+        self._leave(leg)
+        self._renew(leg)
+
+    def close(self, leg_id: str) -> None:
+        """Free the leg's ports; an unknown leg is closed already."""
+        leg = self._legs.pop(leg_id, None)
+        if leg is None:
+            return
+        self._ringback.stop(leg)
+        self._leave(leg)
+        for made in (leg.pair.rtp, leg.pair.rtcp):
+            if self._poll:
+                self._poll.unregister(made)
+            self._readers.pop(made.fileno(), None)
+        self._ports.give_back(leg.pair)
+
+    # What the switch adds
+
+    def tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
+        """Give what the leg's peer sends to `tap` as `track`; None: to nobody."""
+        leg = self._legs[leg_id]
+        leg.tap, leg.track = tap, track
+        self._renew(leg)
+
+    def source_rule(self, leg_id: str, rule: SourceRule) -> None:
+        """Accept the leg's media by `rule` from now on."""
+        leg = self._legs[leg_id]
+        leg.rule, leg.latched = rule, None
+        self._renew(leg, leg.peer)
+
+    def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
+        """Show the leg's telephone-event packets to `watcher`, before they go on."""
+        self._legs[leg_id].watcher = watcher
+
+    def drop_events(self, leg_id: str, *, drop: bool) -> None:
+        """Keep the leg's telephone events from going on to the joined leg, or let them."""
+        self._legs[leg_id].drops_events = drop
+
+    def start_ringback(self, leg_id: str) -> None:
+        """Play the ringing tone to the leg's peer, if it speaks G.711; once is enough."""
+        self._ringback.start(self._legs[leg_id])
+
+    def stop_ringback(self, leg_id: str) -> None:
+        """Play it no longer."""
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            self._ringback.stop(leg)
+
+    def counters(self, leg_id: str) -> Counters:
+        """The leg's counters, live."""
+        return self._legs[leg_id].counters
+
+    def silent_since(self, leg_id: str) -> float:
+        """The last packet's arrival or, if later, when media became due; monotonic seconds."""
+        leg = self._legs[leg_id]
+        return max(leg.counters.last or 0.0, leg.waiting_since)
+
+    def sweep(self, now: float) -> None:
+        """Report each leg that has been silent too long; to be called once a second."""
+        for leg_id, leg in list(self._legs.items()):
+            last = leg.counters.last
+            if last is not None and leg.counters.first is None:
+                leg.counters.first = last
+            seconds = now - self.silent_since(leg_id)
+            if seconds < self._silence_s:
+                leg.silence_reported = False
+            elif _is_due(leg) and not leg.silence_reported:
+                leg.silence_reported = True
+                if self._on_silence:
+                    self._on_silence(leg_id, seconds)
+
+    def shut(self) -> None:
+        """Close every leg and leave the loop."""
+        for leg_id in list(self._legs):
+            self.close(leg_id)
+        if self._poll:
+            asyncio.get_running_loop().remove_reader(self._poll.fileno())
+            self._poll.close()
+            self._poll = None
+
+    # Inside
+
+    def _leave(self, leg: MediaLeg) -> None:
+        partner = leg.peer
+        leg.peer, leg.renumbered = None, {}
+        if partner is not None and partner.peer is leg:
+            partner.peer, partner.renumbered = None, {}
+            self._renew(partner)
+
+    def _renew(self, *legs: MediaLeg | None) -> None:
+        for leg in legs:
+            if leg is not None and leg.leg_id in self._legs:
+                self._readers[leg.pair.rtp.fileno()] = reader_of(leg)
+
+    def _watched(self) -> select.epoll:
+        if self._poll is None:
+            self._poll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._poll.fileno(), self._ready)
+        return self._poll
+
+    def _ready(self) -> None:
+        """Serve every socket that has something; one packet each, so that all get their turn."""
+        if self._poll is None:
+            return
+        now = self._clock()
+        readers = self._readers
+        for number, _ in self._poll.poll(0, _BATCH):
+            reader = readers.get(number)
+            if reader is not None:  # a callback may have closed the leg meanwhile
+                reader(now)
+
+
+def _is_due(leg: MediaLeg) -> bool:
+    """Whether media should be coming: joined, and neither side on hold."""
+    remote = leg.remote
+    return leg.peer is not None and remote is not None and remote.send and remote.receive

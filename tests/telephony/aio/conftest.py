@@ -1,0 +1,125 @@
+import asyncio
+import socket
+
+import pytest
+
+from telephony.aio.ports import PortPool
+from telephony.aio.relay import Relay
+from telephony.rtp.packet import RtpPacket
+from telephony.sdp import Codec, RemoteMedia
+
+TABLE = {0: Codec("PCMU", 8000), 101: Codec("telephone-event", 8000, 1, "0-15")}
+
+
+class Phone:
+    """A peer with an RTP and an RTCP socket, and the leg that the relay has for it."""
+
+    def __init__(self, relay, leg_id, host="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.rtp, self.rtcp = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+        for made in (self.rtp, self.rtcp):
+            made.bind((host, 0))
+            made.setblocking(False)
+        self.host, self.leg_id, self.local = host, leg_id, relay.open(leg_id)
+        self.relay = relay
+
+    def configure(self, **changes):
+        remote = {
+            "host": self.host,
+            "rtp_port": self.rtp.getsockname()[1],
+            "rtcp_port": self.rtcp.getsockname()[1],
+            "payloads": TABLE,
+            "accepts": TABLE,
+        }
+        self.relay.configure(self.leg_id, RemoteMedia(**(remote | changes)))
+
+    def send(self, data, made=None):
+        (made or self.rtp).sendto(data, (self.local.host, self.local.port))
+
+    def send_control(self, data):
+        self.rtcp.sendto(data, (self.local.host, self.local.rtcp_port))
+
+    async def heard(self, made=None):
+        return await asyncio.wait_for(
+            asyncio.get_running_loop().sock_recv(made or self.rtp, 2048), 5
+        )
+
+    @property
+    def counters(self):
+        return self.relay.counters(self.leg_id)
+
+    def close(self):
+        self.rtp.close()
+        self.rtcp.close()
+
+
+def packet(number=0, sequence=1, **fields):
+    return bytes(RtpPacket(number, sequence, 160 * sequence, 7, bytes(160), **fields))
+
+
+@pytest.fixture
+def rtp():
+    return packet
+
+
+@pytest.fixture
+def pool():
+    return PortPool("127.0.0.1", 42_000, 43_999)
+
+
+@pytest.fixture
+def told():
+    """What the relay called back with."""
+    return []
+
+
+@pytest.fixture
+async def relay(pool, told):
+    made = Relay(
+        pool,
+        silence_s=30,
+        on_silence=lambda *what: told.append(("silence", *what)),
+        on_refused=lambda *what: told.append(("refused", *what)),
+    )
+    yield made
+    made.shut()
+
+
+@pytest.fixture
+async def pair(relay):
+    """Two phones whose legs are joined."""
+    phones = [Phone(relay, leg_id) for leg_id in "ab"]
+    for phone in phones:
+        phone.configure()
+    relay.join("a", "b", {0: 0, 101: 101}, {0: 0, 101: 101})
+    yield phones
+    for phone in phones:
+        phone.close()
+
+
+@pytest.fixture
+async def phone(relay):
+    """Make a phone with a leg of its own."""
+    made = []
+
+    def make(leg_id, host="127.0.0.1"):
+        made.append(Phone(relay, leg_id, host))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def until():
+    """Let the loop turn until a condition holds; five seconds are a failure."""
+
+    async def wait(condition):
+        for _ in range(5_000):
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+        pytest.fail("the condition never held")
+
+    return wait

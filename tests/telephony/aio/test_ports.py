@@ -1,0 +1,53 @@
+import socket
+
+import pytest
+
+from telephony.aio.ports import PortPool
+from telephony.errors import NoPortsError
+
+
+@pytest.fixture
+def taken():
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    held.bind(("127.0.0.1", 44_301))
+    yield held
+    held.close()
+
+
+def test_rtp_is_even_and_rtcp_the_next():
+    pool = PortPool("127.0.0.1", 44_201, 44_209)
+    assert pool.size == 4
+    pairs = [pool.take() for _ in range(4)]
+    assert sorted(pair.port for pair in pairs) == [44_202, 44_204, 44_206, 44_208]
+    assert all(pair.rtcp.getsockname()[1] == pair.port + 1 for pair in pairs)
+    for pair in pairs:
+        pool.give_back(pair)
+    assert pool.free == 4
+
+
+def test_a_port_that_another_program_holds_is_passed_over_and_tried_again(taken):
+    pool = PortPool("127.0.0.1", 44_300, 44_303)
+    pair = pool.take()
+    assert pair.port == 44_302
+    with pytest.raises(NoPortsError):
+        pool.take()
+    taken.close()
+    other = pool.take()
+    assert other.port == 44_300
+    pool.give_back(pair)
+    pool.give_back(other)
+
+
+def test_a_freed_pair_is_the_last_to_be_taken_again():
+    pool = PortPool("127.0.0.1", 44_400, 44_407)
+    first = pool.take()
+    pool.give_back(first)
+    pairs = [pool.take() for _ in range(4)]
+    assert pairs[-1].port == first.port
+    for pair in pairs:
+        pool.give_back(pair)
+
+
+def test_an_address_that_is_not_ours_has_no_ports():
+    with pytest.raises(NoPortsError):
+        PortPool("192.0.2.1", 44_500, 44_501).take()

@@ -1,0 +1,334 @@
+import asyncio
+import socket
+
+import pytest
+
+from telephony.aio.ports import PortPool
+from telephony.aio.relay import Relay, SourceRule
+from telephony.errors import NoPortsError, ProtocolError
+from telephony.sdp import Codec, LocalMedia
+
+RECEIVER_REPORT = bytes([0x80, 201, 0, 1, 0, 0, 0, 7])
+
+
+@pytest.fixture
+def stranger():
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.2", 0))
+    yield made
+    made.close()
+
+
+async def test_a_packet_goes_on_unchanged_both_ways(pair, rtp):
+    a, b = pair
+    data = rtp(marker=True, csrcs=(1, 2), extension=(0xBEDE, b"abcd"))
+    a.send(data)
+    assert await b.heard() == data
+    b.send(data)
+    assert await a.heard() == data
+    assert (a.counters.forwarded, b.counters.forwarded) == (1, 1)
+
+
+async def test_it_comes_from_the_port_that_our_sdp_named(pair, rtp):
+    a, b = pair
+    a.send(rtp())
+    _, source = await asyncio.get_running_loop().sock_recvfrom(b.rtp, 2048)
+    assert source == (b.local.host, b.local.port)
+
+
+async def test_a_payload_type_is_mapped_and_the_marker_kept(pair, relay, rtp):
+    a, b = pair
+    relay.join("a", "b", {0: 0, 101: 96}, {})
+    a.send(rtp(101, marker=True))
+    assert await b.heard() == rtp(96, marker=True)
+    a.send(rtp(0))
+    assert await b.heard() == rtp(0)
+
+
+async def test_a_tap_gets_audio_after_it_went_on_and_never_an_event(pair, relay, rtp):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.tap("b", 1, lambda *what: kept.append(what))
+    for data in (rtp(101), rtp(101, marker=True), rtp(0)):
+        a.send(data)
+        await b.heard()
+    b.send(rtp(0, 9))
+    await a.heard()
+    assert [(track, data, event) for track, data, _, event in kept] == [
+        (0, rtp(0), False),
+        (1, rtp(0, 9), False),
+    ]
+    assert a.counters.events == 2
+
+
+async def test_a_payload_type_that_nobody_negotiated_goes_on_but_is_not_stored(pair, relay, rtp):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    a.send(rtp(99))
+    assert await b.heard() == rtp(99)
+    assert (kept, a.counters.unknown) == ([], 1)
+
+
+async def test_a_tap_that_is_taken_away_gets_no_more(pair, relay, rtp):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.tap("a", 0, None)
+    a.send(rtp())
+    await b.heard()
+    assert kept == []
+
+
+async def test_events_can_be_watched_and_kept_back(pair, relay, rtp):
+    a, b = pair
+    seen = []
+    relay.watch_events("a", lambda data, _: seen.append(data))
+    relay.drop_events("a", drop=True)
+    a.send(rtp(101))
+    a.send(rtp(0))
+    assert await b.heard() == rtp(0)
+    assert seen == [rtp(101)]
+
+
+async def test_a_stranger_s_packets_are_refused_and_told_once_a_burst(
+    pair, told, rtp, stranger, until
+):
+    a, b = pair
+    for _ in range(3):
+        a.send(rtp(), stranger)
+    await until(lambda: a.counters.refused == 3)
+    assert told == [("refused", "a", *stranger.getsockname())]
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+
+
+async def test_by_sdp_host_any_port_of_the_host_will_do(pair, rtp):
+    a, b = pair
+    a.send(rtp(), a.rtcp)
+    assert await b.heard() == rtp()
+
+
+async def test_symmetric_wants_the_very_port(pair, relay, rtp, until):
+    a, b = pair
+    relay.source_rule("a", SourceRule.SYMMETRIC)
+    a.send(rtp(), a.rtcp)
+    await until(lambda: a.counters.refused == 1)
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+
+
+async def test_a_latch_takes_the_first_sender_and_sends_there_until_new_sdp(
+    pair, relay, rtp, stranger, until
+):
+    a, b = pair
+    relay.source_rule("a", SourceRule.LATCH)
+    a.send(b"\x00\x01", stranger)
+    a.send(rtp(), stranger)
+    assert await b.heard() == rtp()
+    a.send(rtp(0, 2))
+    await until(lambda: a.counters.refused == 1)
+    stranger.setblocking(False)
+    b.send(rtp(0, 3))
+    assert await a.heard(stranger) == rtp(0, 3)
+    a.configure(rtp_port=a.rtcp.getsockname()[1])
+    a.send(rtp(0, 4))
+    assert await b.heard() == rtp(0, 4)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"\x80",
+        b"\x00\x01\x00\x00!\x12\xa4B" + bytes(12),
+        b"\x16\xfe\xfd" + bytes(20),
+        bytes(12),
+    ],
+    ids=["empty", "short", "stun", "dtls", "version 0"],
+)
+async def test_junk_is_counted_and_goes_nowhere(pair, rtp, junk):
+    a, b = pair
+    a.send(junk)
+    a.send_control(junk)
+    a.send(rtp())
+    assert await b.heard() == rtp()
+    assert a.counters.malformed >= 1
+
+
+async def test_rtcp_goes_between_the_rtcp_ports_and_to_no_tap(pair, relay):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    a.send_control(RECEIVER_REPORT)
+    assert await b.heard(b.rtcp) == RECEIVER_REPORT
+    assert kept == []
+
+
+async def test_rtcp_on_the_rtp_port_goes_to_the_rtcp_port(pair, relay):
+    a, b = pair
+    long = bytes([0x81, 200, 0, 6]) + bytes(24)
+    for data in (RECEIVER_REPORT, long):
+        a.send(data)
+        assert await b.heard(b.rtcp) == data
+    assert a.counters.received == 0
+
+
+async def test_a_peer_on_hold_is_not_sent_to_but_its_music_is(pair, rtp, until):
+    a, b = pair
+    a.configure(host="0.0.0.0", receive=False)
+    b.send(rtp())
+    await until(lambda: b.counters.withheld == 1)
+    a.configure(receive=False)
+    a.send(rtp())
+    assert await b.heard() == rtp()
+
+
+async def test_what_an_inactive_peer_sends_is_neither_passed_on_nor_stored(pair, relay, rtp, until):
+    a, _ = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    a.configure(receive=False, send=False)
+    a.send(rtp())
+    await until(lambda: a.counters.unwanted == 1)
+    assert (kept, a.counters.received) == ([], 0)
+
+
+async def test_a_leg_without_a_partner_still_feeds_its_tap(pair, relay, rtp, until):
+    a, _ = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.part("a")
+    a.send(rtp())
+    await until(lambda: kept)
+    assert a.counters.withheld == 1
+
+
+async def test_a_new_join_ends_the_old_one(pair, relay, phone, rtp, until):
+    a, b = pair
+    c = phone("c")
+    c.configure()
+    relay.join("a", "c", {0: 0}, {0: 0})
+    a.send(rtp())
+    assert await c.heard() == rtp()
+    b.send(rtp())
+    await until(lambda: b.counters.withheld == 1)
+
+
+async def test_a_closed_peer_does_not_disturb_the_other_direction(pair, rtp, until):
+    a, b = pair
+    b.rtp.close()
+    for sequence in range(3):
+        a.send(rtp(0, sequence))
+    await until(lambda: a.counters.received == 3)
+    b.send(rtp(0, 9), b.rtcp)
+    assert await a.heard() == rtp(0, 9)
+
+
+async def test_a_closed_leg_gives_its_ports_back_and_leaves_its_partner(
+    pair, relay, pool, until, rtp
+):
+    b = pair[1]
+    before = pool.free
+    relay.close("a")
+    relay.close("a")
+    assert pool.free == before + 1
+    b.send(rtp())
+    await until(lambda: b.counters.withheld == 1)
+
+
+async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stranger, until):
+    closed = []
+    relay = Relay(pool, on_refused=lambda leg, *_: (relay.close(leg), closed.append(leg)))
+    local = relay.open("x")
+    stranger.sendto(rtp(), (local.host, local.port))
+    stranger.sendto(rtp(), (local.host, local.port))
+    stranger.sendto(bytes([0x80, 201, 0, 1, 0, 0, 0, 7]), (local.host, local.rtcp_port))
+    await until(lambda: closed == ["x"])
+    relay.shut()
+
+
+async def test_the_sdp_names_the_advertised_address(pool):
+    relay = Relay(pool, advertise="203.0.113.9")
+    local = relay.open("x")
+    assert local == LocalMedia("203.0.113.9", local.port)
+    assert local.port % 2 == 0
+    relay.shut()
+
+
+async def test_no_pair_left_is_an_error_of_its_own():
+    relay = Relay(PortPool("127.0.0.1", 44_000, 44_001))
+    relay.open("x")
+    with pytest.raises(NoPortsError):
+        relay.open("y")
+    relay.shut()
+
+
+async def test_a_leg_is_opened_once_and_joined_to_another(relay):
+    relay.open("x")
+    with pytest.raises(ProtocolError):
+        relay.open("x")
+    with pytest.raises(ProtocolError):
+        relay.join("x", "x", {}, {})
+
+
+async def test_silence_is_told_once_until_media_is_back(pair, relay, told, rtp):
+    a, b = pair
+    start = relay.silent_since("a")
+    relay.sweep(start + 29)
+    assert told == []
+    relay.sweep(start + 31)
+    relay.sweep(start + 32)
+    assert [(what[0], what[1]) for what in told] == [("silence", "a"), ("silence", "b")]
+    a.send(rtp())
+    await b.heard()
+    relay.sweep(relay.silent_since("a"))
+    relay.sweep(relay.silent_since("a") + 31)
+    assert [what[1] for what in told].count("a") == 2
+
+
+async def test_nobody_on_hold_or_alone_is_silent(pair, relay, told):
+    a, _ = pair
+    a.configure(receive=False)
+    relay.part("b")
+    relay.sweep(relay.silent_since("b") + 100)
+    assert told == []
+
+
+async def test_ipv6_works_the_same(rtp, phone, told):
+    relay = Relay(PortPool("::1", 44_100, 44_199))
+    made = type(phone("t"))
+    a, b = made(relay, "a", "::1"), made(relay, "b", "::1")
+    a.configure()
+    b.configure()
+    relay.join("a", "b", {}, {})
+    a.send(rtp())
+    assert await b.heard() == rtp()
+    for each in (a, b):
+        each.close()
+    relay.shut()
+
+
+async def test_ringback_is_a_g711_stream_of_our_own(pair, relay):
+    a, _ = pair
+    relay.part("a")
+    relay.start_ringback("a")
+    relay.start_ringback("a")
+    first, second = await a.heard(), await a.heard()
+    relay.stop_ringback("a")
+    relay.stop_ringback("gone")
+    assert (first[1], second[1]) == (0x80, 0)
+    assert len(first) == 172
+    assert first[12:] == second[12:]
+    assert int.from_bytes(second[2:4]) == (int.from_bytes(first[2:4]) + 1) & 0xFFFF
+    assert first[8:12] == second[8:12]
+
+
+async def test_ringback_is_not_played_in_a_codec_that_we_do_not_write(pair, relay, rtp):
+    a, b = pair
+    a.configure(accepts={96: Codec("opus", 48_000, 2)})
+    relay.start_ringback("a")
+    b.send(rtp())
+    assert await a.heard() == rtp()
+    relay.stop_ringback("a")

@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import RtpParseError
+from telephony.rtp.dtmf import KeyPresses, TelephoneEvent
+from telephony.rtp.packet import RtpPacket
+
+
+def event(code, timestamp, *, end=False, ssrc=1):
+    payload = bytes(TelephoneEvent(code, end, 10, 400))
+    return bytes(RtpPacket(101, 0, timestamp, ssrc, payload))
+
+
+@given(st.integers(0, 255), st.booleans(), st.integers(0, 63), st.integers(0, 0xFFFF))
+def test_an_event_that_is_written_is_read_back(code, end, volume, duration):
+    made = TelephoneEvent(code, end, volume, duration)
+    assert TelephoneEvent.parse(bytes(made)) == made
+
+
+@pytest.mark.parametrize(("code", "key"), [(0, "0"), (9, "9"), (10, "*"), (11, "#"), (16, None)])
+def test_codes_are_keys_of_the_telephone(code, key):
+    assert TelephoneEvent(code, True, 0, 0).key == key
+
+
+def test_a_press_is_told_once_however_often_its_packets_come():
+    presses = KeyPresses()
+    packets = [event(5, 800), event(5, 800), *[event(5, 800, end=True)] * 3]
+    assert [presses.receive(data) for data in packets] == ["5", None, None, None, None]
+
+
+def test_the_same_key_again_is_another_press():
+    presses = KeyPresses()
+    assert [presses.receive(event(5, 800)), presses.receive(event(5, 4000))] == ["5", "5"]
+
+
+def test_a_press_whose_beginning_was_lost_is_told_at_its_end():
+    assert KeyPresses().receive(event(11, 800, end=True)) == "#"
+
+
+def test_a_straggler_of_an_earlier_press_is_no_press():
+    presses = KeyPresses()
+    presses.receive(event(1, 800))
+    presses.receive(event(2, 4000))
+    assert presses.receive(event(1, 800, end=True)) is None
+
+
+def test_another_source_begins_anew():
+    presses = KeyPresses()
+    presses.receive(event(1, 4000))
+    assert presses.receive(event(2, 800, ssrc=2)) == "2"
+
+
+@given(st.binary(max_size=40))
+def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
+    try:
+        KeyPresses().receive(data)
+        TelephoneEvent.parse(data)
+    except RtpParseError:
+        return

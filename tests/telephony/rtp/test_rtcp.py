@@ -1,0 +1,48 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import RtpParseError
+from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound
+
+BLOCK = struct.pack("!IIIIII", 9, 0x40FFFFFE, 70_000, 12, 5, 6)
+RECEIVER = bytes([0x81, 201, 0, 7]) + struct.pack("!I", 7) + BLOCK
+SENDER = bytes([0x81, 200, 0, 12]) + bytes(24) + BLOCK
+GOODBYE = bytes([0x81, 203, 0, 1]) + struct.pack("!I", 7)
+
+
+def test_a_compound_is_taken_apart_in_order():
+    packets = parse_compound(SENDER + RECEIVER + GOODBYE)
+    assert [packet.type for packet in packets] == [SENDER_REPORT, RECEIVER_REPORT, BYE]
+    assert packets[1].ssrc == 7
+
+
+@pytest.mark.parametrize("data", [SENDER, RECEIVER])
+def test_a_report_block_has_its_loss_as_a_signed_number(data):
+    (block,) = parse_compound(data)[0].reports()
+    assert (block.ssrc, block.fraction_lost, block.lost) == (9, 0x40, -2)
+    assert (block.highest_sequence, block.jitter) == (70_000, 12)
+
+
+def test_other_types_have_no_reports():
+    assert list(parse_compound(GOODBYE)[0].reports()) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x80\xc9", RECEIVER[:-1], b"\x82" + RECEIVER[1:], bytes(8), b"\xa1\xcb\0\1\0\0\0\xff"],
+)
+def test_what_is_cut_short_is_an_rtp_parse_error(data):
+    with pytest.raises(RtpParseError):
+        parse_compound(data)
+
+
+@given(st.binary(max_size=120))
+def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
+    try:
+        for packet in parse_compound(data):
+            list(packet.reports())
+    except RtpParseError:
+        return

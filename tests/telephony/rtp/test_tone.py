@@ -1,0 +1,29 @@
+import pytest
+
+from telephony.rtp.tone import CYCLE_PACKETS, RINGING, is_sounding, to_pcma, to_pcmu
+
+
+def test_the_cadence_is_that_of_the_united_kingdom():
+    sounding = [is_sounding(packet) for packet in range(CYCLE_PACKETS)]
+    assert sounding == [True] * 20 + [False] * 10 + [True] * 20 + [False] * 100
+    assert is_sounding(CYCLE_PACKETS)
+
+
+@pytest.mark.parametrize(
+    ("sample", "pcmu", "pcma"),
+    [
+        (0, 0xFF, 0xD5),
+        (-1, 0x7F, 0x55),
+        (1000, 0xCE, 0xFA),
+        (-1000, 0x4E, 0x7A),
+        (32_767, 0x80, 0xAA),
+    ],
+)
+def test_samples_are_written_as_g711(sample, pcmu, pcma):
+    assert (to_pcmu(sample), to_pcma(sample)) == (pcmu, pcma)
+
+
+def test_a_packet_is_20_ms_and_joins_the_next_without_a_step():
+    for tone, silence in RINGING.values():
+        assert (len(tone), len(silence)) == (160, 160)
+        assert tone[0] == silence[0]
