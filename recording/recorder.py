@@ -36,6 +36,8 @@ TICK_S = 0.9
 """A crash of the process costs what arrived since the last tick, so less than a second."""
 RELEASE_TIMEOUT_S = 5.0
 """A disk that takes longer than this to bring down a few kilobytes is a fault."""
+ROOM_TO_RESUME = 64 * 1024
+"""Bytes that must be free after a fault: enough for seconds, so that it does not come and go."""
 CLOCK_EVENT_US = 60_000_000
 """How often the wall clock is noted, so that its jumps can be told."""
 _FAILURES = (RecordingError, OSError)
@@ -369,6 +371,8 @@ class Recorder:
                 return
             if not self._synced:
                 self._try_sync()
+                return
+            if writer.room < ROOM_TO_RESUME:
                 return
             writer.event("fault", {"why": "over"}, self._now())
         except _FAILURES as error:

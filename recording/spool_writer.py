@@ -182,6 +182,14 @@ class SpoolWriter:
         if stuck:
             raise SpoolWriteError(f"{self.path.name}: keys of the last seconds stay behind")
 
+    @property
+    def room(self) -> int:
+        """Bytes that the disk says it can still take."""
+        if self.closed:
+            return 0
+        disk = os.fstatvfs(self._fd)
+        return disk.f_bavail * disk.f_frsize
+
     def sync(self) -> None:
         """Block until what was written is on the disk (`fdatasync`). Raises `SpoolSyncError`."""
         self.sync_job()()

@@ -1,0 +1,333 @@
+"""The recorder of one call: what passes its gate, and what the spool says of it afterwards."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from recording.errors import SpoolSyncError, SpoolWriteError
+from recording.policy import DestinationClass, RecordingState, Trigger
+from recording.recorder import Recorder, Snapshot
+from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter
+
+SIAN = "user:sian"
+
+
+@dataclass
+class Call:
+    """A recorder whose clock tests turn, fed by both parties."""
+
+    open_spool: Callable[[], SpoolWriter]
+    erase_back_s: float = 0.0
+    now: float = 0.0
+    told: list[Snapshot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(
+            self.open_spool,
+            Clock(wall=1_700_000_000.0, mono=0.0),
+            clock=lambda: self.now,
+            wall=lambda: 1_700_000_000.0 + self.now,
+            erase_back_s=self.erase_back_s,
+            on_change=self.told.append,
+        )
+        self.taps = [self.recorder.tap(0), self.recorder.tap(1)]
+
+    def talk(self, until: float) -> None:
+        """A packet each 100 ms on both tracks, a tick a second."""
+        while self.now < until:
+            for track, tap in enumerate(self.taps):
+                tap(track, bytes(172), self.now, False)
+            self.now = round(self.now + 0.1, 3)
+            if round(self.now * 10) % 10 == 0:
+                self.recorder.tick()
+
+
+@pytest.fixture
+def call(spools) -> Call:
+    return Call(spools.writer)
+
+
+def events(records, *kinds: str) -> list[tuple[int, str]]:
+    return [
+        (r.at_us, r.kind)
+        for r in records
+        if isinstance(r, EventRecord) and (not kinds or r.kind in kinds)
+    ]
+
+
+def seconds_kept(records, track: int = 0) -> list[float]:
+    return [
+        round(r.at_us / 1e6, 1) for r in records if isinstance(r, PacketRecord) and r.track == track
+    ]
+
+
+def steps(start: float, end: float) -> list[float]:
+    return [n / 10 for n in range(round(start * 10), round(end * 10))]
+
+
+def test_nothing_is_kept_before_the_answer(spools, call):
+    call.talk(2)
+    assert call.recorder.state is RecordingState.NOT_STARTED
+    call.recorder.answered("sian", "201")
+    call.talk(4)
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert seconds_kept(records) == seconds_kept(records, 1) == steps(2, 4)
+    assert (call.recorder.counters.kept, call.recorder.counters.dropped) == (40, 40)
+
+
+async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(2.5)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    assert not call.recorder.gate_open
+    assert await call.recorder.make_durable(timeout_s=30)
+    call.talk(5)
+    assert await call.recorder.release("page", SIAN)
+    assert call.recorder.gate_open
+    call.talk(6)
+    call.recorder.ended("bye")
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert seconds_kept(records) == steps(0, 2.5) + steps(5, 6)
+    assert events(records, "segment", "gap-start", "gap-end", "release", "ended") == [
+        (0, "segment"),
+        (2_500_000, "gap-start"),
+        (5_000_000, "release"),
+        (5_000_000, "gap-end"),
+        (5_000_000, "segment"),
+        (6_000_000, "ended"),
+    ]
+    gap = next(r for r in records if isinstance(r, EventRecord) and r.kind == "gap-start")
+    assert gap.fields == {"reason": "payment", "trigger": "page", "actor": SIAN}
+
+
+def test_what_arrived_after_the_trigger_is_not_kept_though_it_was_handled_before(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(3.5)
+    call.recorder.hold("phone", Trigger.PHONE, SIAN, arrived_mono=2.25)
+    call.recorder.close()
+    assert seconds_kept(spools.read(call.recorder.writer.path)) == steps(0, 2.3)
+
+
+async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_late(spools, call):
+    call.recorder.answered("sian", "201")
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.now = 2.0
+    await call.recorder.release("page", SIAN)
+    call.taps[0](0, b"late", 1.999, False)
+    call.taps[0](0, b"digit", 2.1, True)
+    call.taps[0](0, b"fresh", 2.1, False)
+    call.now = 2.2
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert [r.data for r in records if isinstance(r, PacketRecord)] == [b"fresh"]
+
+
+def test_a_hold_erases_the_seconds_before_it_when_so_set(spools):
+    call = Call(spools.writer, erase_back_s=3.0)
+    call.recorder.answered("sian", "201")
+    call.talk(6.5)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert seconds_kept(records) == steps(0, 3.5)
+    assert events(records, "gap-start", "gap-end")[:3] == [
+        (3_500_000, "gap-start"),
+        (6_500_000, "gap-end"),
+        (6_500_000, "gap-start"),
+    ]
+
+
+def test_a_transfer_to_a_department_ceases_and_its_failure_resumes(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(2)
+    call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
+    assert call.recorder.state is RecordingState.CEASED
+    call.talk(4)
+    call.recorder.transfer_failed()
+    call.talk(5)
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert seconds_kept(records) == steps(0, 2) + steps(4, 5)
+    segments = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "segment"]
+    assert segments == [{"class": "centre", "to": ""}] * 2
+
+
+def test_a_transfer_within_the_centre_is_named_in_its_segment(spools, call):
+    call.recorder.answered("sian", "201")
+    call.recorder.referred(DestinationClass.CENTRE, "phone:201", "welsh-line")
+    call.recorder.close()
+    records = spools.read(call.recorder.writer.path)
+    segments = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "segment"]
+    assert segments[-1] == {"class": "centre", "to": "welsh-line"}
+
+
+async def test_a_hold_repeated_while_it_is_being_released_stands(call):
+    call.recorder.answered("sian", "201")
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    release = asyncio.ensure_future(call.recorder.release("page", SIAN))
+    await asyncio.sleep(0)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    await release
+    assert call.recorder.holders == ("page",)
+    assert not call.recorder.gate_open
+    call.recorder.close()
+
+
+async def test_the_page_is_told_each_change_once(call):
+    call.recorder.answered("sian", "201")
+    call.now = 1.0
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    await call.recorder.release("page", SIAN)
+    call.recorder.close()
+    states = [(s.state, s.since_us, s.holders) for s in call.told]
+    assert states == [
+        (RecordingState.RECORDING, 0, ()),
+        (RecordingState.PAUSED, 1_000_000, ("page",)),
+        (RecordingState.RECORDING, 1_000_000, ()),
+        (RecordingState.ENDED, 1_000_000, ()),
+    ]
+
+
+def test_a_disk_that_refuses_the_spool_is_a_fault_until_it_does_not(spools):
+    refusing = [True]
+
+    def open_spool() -> SpoolWriter:
+        if refusing:
+            raise SpoolWriteError("no room")
+        return spools.writer()
+
+    call = Call(open_spool)
+    call.recorder.answered("sian", "201")
+    assert call.recorder.state is RecordingState.FAULT
+    call.talk(2)
+    refusing.clear()
+    call.talk(5)
+    assert call.recorder.state is RecordingState.RECORDING
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert seconds_kept(records) == steps(3, 5)
+    assert events(records, "gap-start", "gap-end", "segment") == [
+        (0, "gap-start"),
+        (3_000_000, "gap-end"),
+        (3_000_000, "segment"),
+    ]
+
+
+async def test_a_failed_sync_is_a_fault_that_only_a_good_one_ends(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(1.5)
+    call.recorder.sync_failed(SpoolSyncError("syncfs: Input/output error"))
+    assert call.recorder.state is RecordingState.FAULT
+    call.recorder.sync_succeeded()
+    call.talk(3)
+    assert call.recorder.state is RecordingState.RECORDING
+    call.recorder.close()
+    records = list(spools.read(call.recorder.writer.path))
+    assert seconds_kept(records) == steps(0, 1.5) + steps(2, 3)
+
+
+async def test_a_pause_that_cannot_be_made_durable_shuts_all_the_same(call, monkeypatch):
+    call.recorder.answered("sian", "201")
+    call.talk(1)
+
+    def broken() -> Callable[[], None]:
+        def job() -> None:
+            raise SpoolSyncError("fdatasync: Input/output error")
+
+        return job
+
+    monkeypatch.setattr(call.recorder.writer, "sync_job", broken)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    assert not await call.recorder.make_durable(timeout_s=30)
+    assert not call.recorder.gate_open
+    assert not call.recorder.snapshot().storage_good
+    assert not await call.recorder.release("page", SIAN)
+    assert call.recorder.holders == ()
+    assert call.recorder.state is RecordingState.FAULT
+    monkeypatch.undo()
+    call.talk(2)
+    await call.recorder._probe
+    call.talk(3)
+    assert call.recorder.state is RecordingState.RECORDING
+    call.recorder.close()
+
+
+async def test_a_slow_disk_is_not_waited_for_longer_than_asked(call, monkeypatch):
+    loop = asyncio.get_running_loop()
+    gate = asyncio.Event()
+
+    def slow() -> Callable[[], None]:
+        return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result
+
+    call.recorder.answered("sian", "201")
+    monkeypatch.setattr(call.recorder.writer, "sync_job", slow)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    assert not await call.recorder.make_durable(timeout_s=0.01)
+    assert call.recorder.state is RecordingState.PAUSED
+    gate.set()
+    call.recorder.close()
+
+
+async def test_it_ticks_by_itself_once_started(call, monkeypatch):
+    ticked = asyncio.Event()
+    monkeypatch.setattr(call.recorder, "tick", ticked.set)
+    call.recorder.start()
+    await asyncio.wait_for(ticked.wait(), 10)
+    call.recorder.close()
+
+
+def test_closing_ends_the_call_and_the_spool(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(1)
+    call.recorder.close()
+    call.recorder.close()
+    call.taps[0](0, b"late", 1.1, False)
+    call.recorder.tick()
+    reader = spools.read(call.recorder.writer.path)
+    assert events(reader)[-1][1] == "ended"
+    assert not reader.interrupted
+
+
+def test_a_full_disk_is_a_gap_and_the_recording_goes_on_when_there_is_room(spools, small_disk):
+    call = Call(lambda: spools.writer(folder=small_disk.folder))
+    call.recorder.answered("sian", "201")
+    call.talk(5)
+    small_disk.fill()
+    call.talk(8)
+    assert call.recorder.state is RecordingState.FAULT
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    small_disk.free()
+    call.talk(10)
+    assert call.recorder.state is RecordingState.PAUSED
+    asyncio.run(call.recorder.release("page", SIAN))
+    call.talk(15)
+    call.recorder.close()
+    reader = spools.read(call.recorder.writer.path)
+    records = list(reader)
+    assert not reader.interrupted
+    kept = seconds_kept(records)
+    told = events(records, "gap-start", "gap-end")
+    fault_us = told[0][0]
+    assert kept == steps(0, fault_us / 1e6) + steps(10, 15)
+    assert 5_000_000 <= fault_us <= 7_000_000
+    assert [kind for _, kind in told] == ["gap-start", "gap-end", "gap-start", "gap-end"]
+    reasons = [
+        r.fields["reason"] for r in records if isinstance(r, EventRecord) and r.kind == "gap-start"
+    ]
+    assert reasons == ["fault", "payment"]
+    assert told[1][0] == told[2][0] == 8_000_000
+
+
+def test_the_names_of_a_call_never_reach_the_folder(spools, call):
+    call.recorder.event("call", {"number": "01632960123", "line": "main"})
+    call.recorder.answered("sian", "201")
+    call.recorder.close()
+    for path in Path(spools.root).rglob("*"):
+        assert "01632960123" not in path.name
+        assert not path.is_file() or b"01632960123" not in path.read_bytes()
