@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from callerid.contacts import Contacts, Note, OpenContact
+from callerid.errors import ContactError
+
+CALL = "20261125-101500-aaaaaaaa"
+OPEN = OpenContact(CALL, 1000.0, "Council Tax", "sian", "201")
+NOTE = Note("Council Tax", "cy", "answered")
+
+
+@pytest.fixture
+async def contacts(engine):
+    contacts = Contacts(engine)
+    await contacts.answered(OPEN)
+    return contacts
+
+
+async def test_an_answered_call_waits_for_its_note(contacts):
+    assert await contacts.unwritten() == [OPEN]
+    await contacts.save(CALL, NOTE, 1060.0)
+    assert await contacts.unwritten() == []
+    assert await contacts.note(CALL) == NOTE
+
+
+async def test_a_saved_note_lies_in_the_outbox_until_it_is_delivered(contacts):
+    await contacts.identified(CALL, "directory:1", "confirmed")
+    assert await contacts.save(CALL, NOTE, 1060.0) == 1
+    (outgoing,) = await contacts.undelivered()
+    payload = json.loads(outgoing.payload)
+    assert payload["purpose"] == "Council Tax"
+    assert payload["person_id"] == "directory:1"
+    await contacts.delivered(CALL, 1, 1070.0)
+    await contacts.delivered(CALL, 1, 1080.0)
+    assert await contacts.undelivered() == []
+
+
+async def test_saving_the_same_note_twice_queues_it_once(contacts):
+    assert await contacts.save(CALL, NOTE, 1060.0) == 1
+    assert await contacts.save(CALL, NOTE, 1061.0) == 1
+    assert await contacts.save(CALL, Note("Waste", "en"), 1062.0) == 2
+    assert [outgoing.version for outgoing in await contacts.undelivered()] == [1, 2]
+
+
+async def test_another_advisor_takes_an_unwritten_note_over(contacts):
+    huw = OpenContact(CALL, 1000.0, "Council Tax", "huw", "202")
+    await contacts.answered(huw)
+    assert await contacts.unwritten() == [huw]
+    await contacts.save(CALL, NOTE, 1060.0)
+    await contacts.answered(OPEN)
+    (outgoing,) = await contacts.undelivered()
+    assert json.loads(outgoing.payload)["advisor"] == "huw"
+
+
+@pytest.mark.parametrize(
+    ("note", "missing"),
+    [
+        (Note("", "cy"), "purpose"),
+        (Note("Waste", "cy", caller_type="family"), "for whom"),
+        (Note("Waste", "cy", caller_type="councillor", on_behalf_of="C-1"), "authority"),
+    ],
+)
+async def test_an_incomplete_note_is_refused_and_says_what_is_missing(contacts, note, missing):
+    with pytest.raises(ContactError, match=missing):
+        await contacts.save(CALL, note, 1060.0)
+    assert await contacts.undelivered() == []
+
+
+async def test_a_call_that_was_never_answered_has_no_note(contacts):
+    with pytest.raises(ContactError):
+        await contacts.save("20261125-101500-bbbbbbbb", NOTE, 1060.0)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+
+from galwad.desk.database import open_engine, upgrade
+from recording.audit import AuditLog, Head, verify
+from recording.errors import AuditError
+
+DAY_S = 86_400
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_800_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+async def engine(tmp_path):
+    upgrade(tmp_path / "galwad.db")
+    engine = open_engine(tmp_path / "galwad.db")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def audit(engine, clock, tmp_path):
+    return AuditLog(engine, "node-1", tmp_path / "audit.key", clock)
+
+
+async def sql(engine, statement):
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(statement)
+
+
+async def findings(engine, anchors=()):
+    result = await verify(engine, "node-1", anchors)
+    return [(finding.seq, finding.problem) for finding in result.findings]
+
+
+async def three(audit):
+    for number in range(3):
+        head = await audit.append(
+            "recording.fetched", {"call_id": f"call-{number}"}, {"actor": "user:gwen"}
+        )
+    return head
+
+
+async def test_a_chain_that_nobody_touched_is_sound(audit, engine):
+    head = await three(audit)
+    result = await verify(engine, "node-1")
+    assert result.sound
+    assert (result.entries, result.head) == (4, head)
+    entries = await audit.entries()
+    assert [entry.kind for entry in entries] == ["day-key", *["recording.fetched"] * 3]
+    assert entries[1].personal == {"actor": "user:gwen"}
+
+
+async def test_the_chain_itself_holds_no_personal_value(audit, engine):
+    await three(audit)
+    async with engine.connect() as connection:
+        rows = await connection.exec_driver_sql("SELECT body FROM audit_entries")
+        assert not any("gwen" in body for (body,) in rows)
+
+
+async def test_personal_values_can_be_erased_without_breaking_the_chain(audit, engine):
+    await three(audit)
+    await audit.erase(2)
+    assert (await audit.entries())[1].personal == {}
+    assert await findings(engine) == []
+
+
+async def test_a_changed_entry_is_named(audit, engine):
+    await three(audit)
+    await sql(engine, "UPDATE audit_entries SET body = replace(body, 'call-1', 'call-9')")
+    assert await findings(engine) == [(3, "it was changed, or what stood before it")]
+
+
+async def test_a_changed_value_or_column_is_named(audit, engine):
+    await three(audit)
+    await sql(engine, "UPDATE audit_values SET value = 'user:huw' WHERE seq = 2")
+    await sql(engine, "UPDATE audit_entries SET at_us = at_us + 1 WHERE seq = 3")
+    assert await findings(engine) == [
+        (2, "its value actor is not the one committed to"),
+        (3, "its columns contradict its body"),
+    ]
+
+
+async def test_a_dropped_entry_is_named(audit, engine):
+    await three(audit)
+    await sql(engine, "DELETE FROM audit_entries WHERE seq = 3")
+    assert (4, "1 entries before it are missing") in await findings(engine)
+
+
+async def test_a_cut_tail_is_found_by_an_anchor_kept_elsewhere(audit, engine):
+    head = await three(audit)
+    assert await findings(engine, [head]) == []
+    await sql(engine, "DELETE FROM audit_entries WHERE seq = 4")
+    assert await findings(engine) == []
+    assert await findings(engine, [head]) == [
+        (4, "an anchor kept elsewhere names it, and it is gone")
+    ]
+    assert (await findings(engine, [Head(3, "0" * 64)]))[0][0] == 3
+
+
+async def test_each_days_key_signs_the_next_and_is_destroyed(audit, engine, clock, tmp_path):
+    await three(audit)
+    yesterday = (tmp_path / "audit.key").read_bytes()
+    clock.now += DAY_S
+    await three(audit)
+    assert [entry.kind for entry in await audit.entries()].count("day-key") == 2
+    assert (tmp_path / "audit.key").read_bytes() != yesterday
+    assert not (tmp_path / "audit.key.next").exists()
+    assert (tmp_path / "audit.key").stat().st_mode & 0o777 == 0o600
+    assert await findings(engine) == []
+
+
+async def test_a_clock_that_goes_back_changes_no_key(audit, clock):
+    await three(audit)
+    clock.now -= 2 * DAY_S
+    await three(audit)
+    assert [entry.kind for entry in await audit.entries()].count("day-key") == 1
+
+
+async def test_a_day_key_that_its_predecessor_did_not_sign_is_named(audit, engine, tmp_path):
+    await three(audit)
+    (tmp_path / "audit.key").unlink()
+    await three(audit)
+    assert await findings(engine) == [(5, "the day key before it did not sign it")]
+
+
+async def test_a_rewritten_past_does_not_fit_the_signature(audit, engine, clock):
+    """Whoever holds the machine today recomputes every hash; yesterday's key is gone."""
+    await three(audit)
+    clock.now += DAY_S
+    await three(audit)
+    async with engine.begin() as connection:
+        rows = await connection.exec_driver_sql("SELECT seq, body FROM audit_entries ORDER BY seq")
+        previous = "0" * 64
+        for seq, body in rows.all():
+            forged = body.replace("call-1", "call-9") if seq == 3 else body
+            previous = _hash(previous, forged)
+            await connection.exec_driver_sql(
+                "UPDATE audit_entries SET body = ?, hash = ? WHERE seq = ?", (forged, previous, seq)
+            )
+    assert await findings(engine) == [(5, "the day key before it did not sign it")]
+
+
+def _hash(previous, body):
+    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+
+
+async def test_a_crash_between_announcing_and_adopting_a_key_is_mended(
+    audit, engine, clock, tmp_path, monkeypatch
+):
+    await three(audit)
+    clock.now += DAY_S
+    monkeypatch.setattr("recording.daykey.DayKeys.adopt", lambda _self: None)
+    await audit.append("x")
+    assert (tmp_path / "audit.key.next").exists()
+    monkeypatch.undo()
+    again = AuditLog(engine, "node-1", tmp_path / "audit.key", clock)
+    await again.append("y")
+    assert not (tmp_path / "audit.key.next").exists()
+    clock.now += DAY_S
+    await again.append("z")
+    assert await findings(engine) == []
+
+
+async def test_appends_from_several_places_at_once_make_one_chain(audit, engine, clock, tmp_path):
+    other = AuditLog(engine, "node-1", tmp_path / "audit.key", clock)
+    await asyncio.gather(*(log.append("x") for log in [audit, other] * 10))
+    result = await verify(engine, "node-1")
+    assert result.sound
+    assert result.entries == 21
+
+
+async def test_each_node_has_a_chain_of_its_own(audit, engine, tmp_path):
+    await three(audit)
+    other = AuditLog(engine, "node-2", tmp_path / "other.key")
+    await other.append("x")
+    assert (await verify(engine, "node-2")).entries == 2
+    assert await findings(engine) == []
+
+
+async def test_an_entry_that_cannot_be_written_is_an_error(audit, engine):
+    await sql(engine, "DROP TABLE audit_values")
+    with pytest.raises(AuditError):
+        await audit.append("recording.fetched", {}, {"actor": "user:gwen"})
+
+
+async def test_a_body_is_canonical_json(audit, engine):
+    await audit.append("x", {"b": 1, "a": "é"})
+    async with engine.connect() as connection:
+        body = (
+            await connection.exec_driver_sql("SELECT body FROM audit_entries WHERE seq = 2")
+        ).scalar_one()
+    parsed = json.loads(body)
+    assert body == json.dumps(parsed, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    assert parsed["facts"] == {"b": 1, "a": "é"}
