@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+import callerid.contacts
+import recording.audit
+from callerid.directory import metadata as callerid_metadata
+from galwad.desk.database import open_engine, upgrade
+from galwad.desk.tables import metadata as desk_metadata
+from recording.index import metadata as recording_metadata
+
+TABLE_MODULES = (callerid.contacts, recording.audit)
+
+
+def test_the_revisions_make_exactly_the_tables_that_the_code_declares(tmp_path):
+    path = tmp_path / "desk" / "galwad.db"
+    upgrade(path)
+    upgrade(path)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        metadata = [callerid_metadata, desk_metadata, recording_metadata]
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_connection_is_durable_and_guards_its_keys(tmp_path):
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    engine = open_engine(path)
+    async with engine.connect() as connection:
+        for pragma, value in (
+            ("journal_mode", "wal"),
+            ("synchronous", 2),
+            ("foreign_keys", 1),
+            ("busy_timeout", 5000),
+        ):
+            found = await connection.exec_driver_sql(f"PRAGMA {pragma}")
+            assert found.scalar_one() == value
+    await engine.dispose()
+
+
+async def test_transactions_that_read_before_they_write_wait_for_each_other(tmp_path):
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    engine = open_engine(path)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("CREATE TABLE counter (value INTEGER)")
+        await connection.exec_driver_sql("INSERT INTO counter VALUES (0)")
+
+    async def count():
+        async with engine.execution_options(immediate=True).begin() as connection:
+            value = (await connection.exec_driver_sql("SELECT value FROM counter")).scalar_one()
+            await asyncio.sleep(0)
+            await connection.exec_driver_sql("UPDATE counter SET value = ?", (value + 1,))
+
+    await asyncio.gather(*(count() for _ in range(20)))
+    async with engine.connect() as connection:
+        found = await connection.exec_driver_sql("SELECT value FROM counter")
+        assert found.scalar_one() == 20
+    await engine.dispose()
