@@ -42,7 +42,7 @@ class Party:
 
     def call(self, other: Party, **kwargs: object) -> InviteClient:
         client = self.endpoint.invite(
-            Uri.parse(f"sip:{other.name}@{other.address.host}:{other.address.port}"),
+            Uri(user=other.name, host=other.address.host, port=other.address.port),
             from_=NameAddr.parse(f"<sip:{self.name}@example.com>"),
             to=NameAddr.parse(f"<sip:{other.name}@example.com>"),
             destination=other.address,

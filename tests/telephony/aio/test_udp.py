@@ -1,0 +1,165 @@
+"""SIP over real UDP sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+import structlog.testing
+
+from telephony.aio.udp import UdpTransport
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import (
+    AckReceived,
+    Address,
+    DialogEnded,
+    DialogRequest,
+    IncomingInvite,
+    InviteAnswered,
+    InviteFailed,
+    MessageDropped,
+)
+from telephony.sip.headers import NameAddr
+from telephony.sip.timers import Timings
+from telephony.sip.uri import Uri
+
+LOOPBACK = Address("127.0.0.1", 0)
+
+
+class Agent:
+    """A core on a socket, which keeps its events and wakes who waits for one."""
+
+    def __init__(self, timings=None):
+        self.queue = asyncio.Queue()
+        self.transport = UdpTransport(Endpoint(timings=timings or Timings()), self.take)
+        self.answer = False
+
+    def take(self, event):
+        if self.answer and isinstance(event, IncomingInvite):
+            event.invite.respond(200, now=self.transport.now)
+        if self.answer and isinstance(event, DialogRequest):
+            event.transaction.respond(200, now=self.transport.now)
+        self.queue.put_nowait(event)
+
+    async def wait(self, kind):
+        async with asyncio.timeout(10):
+            while not isinstance(event := await self.queue.get(), kind):
+                pass
+        return event
+
+    def invite(self, destination):
+        client = self.transport.endpoint.invite(
+            Uri(user="bob", host=destination.host, port=destination.port),
+            from_=NameAddr.parse("<sip:alice@example.com>"),
+            to=NameAddr.parse("<sip:bob@example.com>"),
+            destination=destination,
+            now=self.transport.now,
+        )
+        self.transport.flush()
+        return client
+
+
+@pytest.fixture
+async def agents():
+    made = []
+
+    async def make(**kwargs):
+        agent = Agent(**kwargs)
+        agent.address = await agent.transport.listen(LOOPBACK)
+        made.append(agent)
+        return agent
+
+    yield make
+    for agent in made:
+        agent.transport.close()
+
+
+async def test_a_call_is_made_and_ended_over_loopback(agents):
+    alice, bob = await agents(), await agents()
+    bob.answer = True
+    client = alice.invite(bob.address)
+    answered = await alice.wait(InviteAnswered)
+    answered.dialog.ack(client, now=alice.transport.now)
+    alice.transport.flush()
+    await bob.wait(AckReceived)
+    answered.dialog.request("BYE", now=alice.transport.now)
+    alice.transport.flush()
+    await bob.wait(DialogEnded)
+    await alice.wait(DialogEnded)
+
+
+async def test_the_timer_of_the_core_is_kept(agents):
+    alice = await agents(timings=Timings(t1=0.002, t2=0.008, t4=0.01))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        alice.invite(Address(*deaf.getsockname()))
+        failed = await alice.wait(InviteFailed)
+    assert failed.status == 408
+    assert alice.transport.endpoint.next_timer() is None
+
+
+async def test_junk_is_counted_and_the_socket_goes_on(agents):
+    bob = await agents()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"\xff\xfejunk", bob.address)
+    await bob.wait(MessageDropped)
+    assert bob.transport.endpoint.dropped["malformed"] == 1
+
+
+async def test_a_bug_in_the_core_is_logged_once_without_the_message_and_kills_nothing(
+    agents, monkeypatch
+):
+    bob = await agents()
+
+    def broken(data, *rest):
+        raise RuntimeError(data.decode())
+
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+        patch.setattr(bob.transport.endpoint, "receive", broken)
+        for _ in range(3):
+            bob.transport.received(b"07700900123", Address("192.0.2.1", 5060), bob.address)
+    assert bob.transport.faults == 3
+    assert [entry["event"] for entry in logs] == ["sip.core_fault"]
+    assert "07700900123" not in str(logs)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"junk", bob.address)
+    await bob.wait(MessageDropped)
+
+
+async def test_a_bug_in_one_events_handling_does_not_stop_the_next(agents):
+    bob = await agents()
+    seen = []
+
+    def broken(event):
+        seen.append(event)
+        raise RuntimeError
+
+    bob.transport._on_event = broken
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            bob.transport.received(b"junk", Address("192.0.2.1", 5060), bob.address)
+    assert len(seen) == 2
+    assert [(e["event"], e["handling"]) for e in logs] == [("sip.event_fault", "MessageDropped")]
+
+
+async def test_what_cannot_be_sent_is_counted_not_raised(agents):
+    alice = await agents()
+    alice.transport.close()
+    alice.invite(Address("127.0.0.1", 9))
+    assert alice.transport.send_errors == 1
+
+
+async def test_flush_within_an_events_handling_leaves_the_order_of_events(agents):
+    bob = await agents()
+    seen = []
+
+    def take(event):
+        bob.transport.flush()
+        seen.append(event.why)
+
+    bob.transport._on_event = take
+    bob.transport.endpoint.receive(b"junk", bob.address, bob.address, 0.0)
+    bob.transport.endpoint.receive(b"junk", bob.address, Address("x", 1), 0.0)
+    bob.transport.flush()
+    assert seen == ["malformed", "came to no address of ours"]

@@ -1,0 +1,298 @@
+"""What the core answers by itself, and where: RFC 3261 sections 8.2, 9.2, 16.3, 18.2; RFC 3581."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import ProtocolError
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import (
+    AckReceived,
+    Address,
+    IncomingInvite,
+    InviteCancelled,
+    MessageDropped,
+    StandaloneRequest,
+)
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import parse_message
+from telephony.sip.uri import Uri
+
+HERE = Address("192.0.2.2", 5060)
+THERE = Address("198.51.100.9", 40123)
+
+
+def message(method="OPTIONS", *extra, via="branch=z9hG4bK1;rport", to="", cseq=None, version="2.0"):
+    lines = [
+        f"{method} sip:bob@192.0.2.2 SIP/{version}",
+        f"Via: SIP/2.0/UDP 10.0.0.1:5070;{via}",
+        "Max-Forwards: 70",
+        "From: <sip:alice@example.com>;tag=a",
+        f"To: <sip:bob@example.com>{to}",
+        "Call-ID: call",
+        f"CSeq: {cseq or '1 ' + method}",
+        "Contact: <sip:alice@10.0.0.1:5070>",
+        *extra,
+        "Content-Length: 0",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.fixture
+def endpoint():
+    endpoint = Endpoint()
+    endpoint.listen(HERE)
+    return endpoint
+
+
+def answers(endpoint, *datagrams):
+    for data in datagrams:
+        endpoint.receive(data, THERE, HERE, 0.0)
+    return [parse_message(d.data) for d in endpoint.outgoing()]
+
+
+def events(endpoint):
+    found = []
+    while (event := endpoint.next_event()) is not None:
+        found.append(event)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "header"),
+    [
+        (message("FROBNICATE"), 501, "Allow"),
+        (message("PUBLISH"), 405, "Allow"),
+        (message("BYE"), 481, None),
+        (message("INFO"), 481, None),
+        (message("OPTIONS", to=";tag=unknown"), 481, None),
+        (message("CANCEL"), 481, None),
+        (message("OPTIONS", "Require: teleport, timer"), 420, "Unsupported"),
+        (message("OPTIONS", version="3.0"), 505, None),
+        (message("OPTIONS", cseq="1 INVITE"), 400, None),
+        (message("INVITE", "Contact: <<<"), 400, None),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_the_core(endpoint, data, status, header):
+    (answer,) = [a for a in answers(endpoint, data) if a.status != 100]
+    assert answer.status == status
+    assert header is None or answer.headers.get(header)
+    assert not [e for e in events(endpoint) if isinstance(e, StandaloneRequest | IncomingInvite)]
+
+
+def test_unsupported_names_only_the_unknown_option_tags(endpoint):
+    (answer,) = answers(endpoint, message("OPTIONS", "Require: teleport, timer"))
+    assert answer.headers.get("Unsupported") == "teleport"
+
+
+def test_a_request_that_was_forked_and_merged_again_gets_482(endpoint):
+    one, two = (message("INVITE", via=f"branch=z9hG4bK{n};rport") for n in (1, 2))
+    assert [a.status for a in answers(endpoint, one, two)] == [100, 100, 482]
+    assert len([e for e in events(endpoint) if isinstance(e, IncomingInvite)]) == 1
+
+
+def test_a_retransmission_is_answered_again_and_told_once(endpoint):
+    data = message("OPTIONS")
+    answers(endpoint, data, data)
+    (event,) = events(endpoint)
+    event.transaction.respond(200, now=0.0)
+    assert [a.status for a in answers(endpoint, data)] == [200, 200]
+    assert events(endpoint) == []
+
+
+def test_the_same_branch_from_another_sent_by_is_another_transaction(endpoint):
+    other = message("OPTIONS").replace(b"10.0.0.1:5070;", b"10.0.0.2:5070;")
+    other = other.replace(b"Call-ID: call", b"Call-ID: other")
+    answers(endpoint, message("OPTIONS"), other)
+    assert len(events(endpoint)) == 2
+
+
+@pytest.mark.parametrize("branch", ["x=1", "branch=oldstyle", "branch=z9hG4bK"])
+def test_requests_of_rfc_2543_are_matched_without_the_cookie(endpoint, branch):
+    invite = message("INVITE", via=branch)
+    answers(endpoint, invite, invite)
+    (event,) = events(endpoint)
+    event.invite.respond(486, now=0.0)
+    (busy,) = answers(endpoint)
+    answers(endpoint, message("ACK", via=branch, to=f";tag={busy.to.tag}"))
+    endpoint.handle_timer(4.0)
+    assert answers(endpoint) == []
+
+
+def test_a_cancel_of_rfc_2543_finds_its_invite(endpoint):
+    answers(endpoint, message("INVITE", via="x=1"))
+    statuses = [a.status for a in answers(endpoint, message("CANCEL", via="x=1"))]
+    assert statuses == [200, 487]
+    assert isinstance(events(endpoint)[-1], InviteCancelled)
+
+
+def test_the_answer_to_a_cancel_has_the_to_tag_of_the_invites(endpoint):
+    answers(endpoint, message("INVITE"))
+    cancelled, terminated = answers(endpoint, message("CANCEL"))
+    assert cancelled.to.tag == terminated.to.tag
+
+
+def test_with_rport_the_response_goes_to_the_source_and_says_so(endpoint):
+    endpoint.receive(message("BYE"), THERE, HERE, 0.0)
+    (datagram,) = endpoint.outgoing()
+    via = parse_message(datagram.data).via
+    assert datagram.destination == THERE
+    assert (via.received, via.rport) == THERE
+
+
+def test_without_rport_the_response_goes_to_the_sent_by_port_at_the_source(endpoint):
+    endpoint.receive(message("BYE", via="branch=z9hG4bK1"), THERE, HERE, 0.0)
+    (datagram,) = endpoint.outgoing()
+    assert datagram.destination == (THERE.host, 5070)
+    assert parse_message(datagram.data).via.received == THERE.host
+
+
+def test_a_false_received_is_replaced_by_the_true_one(endpoint):
+    data = message("BYE", via="branch=z9hG4bK1;received=203.0.113.1;rport=99")
+    (answer,) = answers(endpoint, data)
+    assert (answer.via.received, answer.via.rport) == THERE
+
+
+def test_a_malformed_request_is_answered_with_its_own_lines(endpoint):
+    endpoint.receive(message("OPTIONS", cseq="x OPTIONS"), THERE, HERE, 0.0)
+    (datagram,) = endpoint.outgoing()
+    assert datagram.data.startswith(b"SIP/2.0 400 ")
+    assert b"\r\nCSeq: x OPTIONS\r\n" in datagram.data
+    assert datagram.destination == THERE
+
+
+def test_a_malformed_request_without_a_readable_via_is_dropped_and_counted(endpoint):
+    for data in (message("OPTIONS", cseq="x", via="branch=\x01"), b"junk", b"\xff" * 50):
+        assert answers(endpoint, data) == []
+    assert [type(e) for e in events(endpoint)] == [MessageDropped] * 3
+    assert endpoint.dropped["malformed"] == 3
+
+
+def test_a_malformed_ack_or_response_is_never_answered(endpoint):
+    assert answers(endpoint, message("ACK", cseq="x ACK")) == []
+    assert answers(endpoint, b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.2\r\n\r\n") == []
+
+
+def test_keep_alives_are_counted_without_a_word(endpoint):
+    assert answers(endpoint, b"\r\n\r\n", b"\0\0\0\0", b"") == []
+    assert events(endpoint) == []
+    assert endpoint.dropped["keep-alive"] == 3
+
+
+def test_a_response_to_somebody_else_is_dropped(endpoint):
+    data = message("OPTIONS").replace(b"OPTIONS sip:bob@192.0.2.2 SIP/2.0", b"SIP/2.0 200 OK")
+    answers(endpoint, data)
+    assert events(endpoint)[0].why == "response to somebody else"
+
+
+def test_a_stray_ack_is_dropped(endpoint):
+    assert answers(endpoint, message("ACK", to=";tag=x")) == []
+    assert events(endpoint)[0].why == "ACK to nothing"
+
+
+def test_an_ack_to_our_2xx_is_told_once_and_its_copies_are_absorbed(endpoint):
+    answers(endpoint, message("INVITE"))
+    dialog = events(endpoint)[0].invite.respond(200, now=0.0)
+    ack = message("ACK", via="branch=z9hG4bK2", to=f";tag={dialog.id.local_tag}")
+    answers(endpoint, ack, ack)
+    assert [type(e) for e in events(endpoint)] == [AckReceived]
+
+
+def test_a_register_that_removes_all_contacts_reaches_the_user(endpoint):
+    data = message("REGISTER").replace(b"Contact: <sip:alice@10.0.0.1:5070>", b"Contact: *")
+    answers(endpoint, data)
+    assert isinstance(events(endpoint)[0], StandaloneRequest)
+
+
+def test_a_request_that_has_been_here_before_is_known_by_our_via(endpoint):
+    answers(endpoint, message("OPTIONS", "Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx"))
+    assert endpoint.looped(events(endpoint)[0].request)
+    answers(endpoint, message("OPTIONS", via="branch=z9hG4bK7", cseq="2 OPTIONS"))
+    assert not endpoint.looped(events(endpoint)[0].request)
+
+
+def test_no_local_address_of_the_family_is_the_programs_fault(endpoint):
+    with pytest.raises(ProtocolError):
+        endpoint.request(
+            "OPTIONS",
+            Uri.parse("sip:x@[2001:db8::1]"),
+            from_=NameAddr.parse("<sip:a@b>"),
+            to=NameAddr.parse("<sip:a@b>"),
+            destination=Address("2001:db8::1", 5060),
+            now=0.0,
+        )
+
+
+@pytest.mark.parametrize("value", ["a\r\nEvil: 1", "a\nb", "a\0b"])
+def test_a_line_break_in_a_header_is_refused_and_leaves_nothing_behind(endpoint, value):
+    with pytest.raises(ProtocolError):
+        endpoint.invite(
+            Uri.parse("sip:x@192.0.2.1"),
+            from_=NameAddr.parse("<sip:a@b>"),
+            to=NameAddr.parse("<sip:a@b>"),
+            destination=Address("192.0.2.1", 5060),
+            headers=[("Subject", value)],
+            now=0.0,
+        )
+    assert endpoint.counts().client_transactions == 0
+
+
+METHODS = st.sampled_from(["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "x"])
+
+
+@given(data=st.binary(max_size=300))
+def test_no_exception_comes_out_whatever_the_bytes(data):
+    endpoint = Endpoint()
+    endpoint.listen(HERE)
+    endpoint.receive(data, THERE, HERE, 0.0)
+
+
+@given(
+    method=METHODS,
+    edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), st.binary(max_size=4))),
+    status=st.sampled_from([180, 200, 302, 486]),
+)
+def test_no_exception_comes_out_of_mutated_messages_nor_of_answering_them(method, edits, status):
+    endpoint = Endpoint()
+    endpoint.listen(HERE)
+    base = message(method, "Record-Route: <sip:10.0.0.3;lr>")
+    mutated = base
+    for place, length, replacement in edits:
+        mutated = mutated[:place] + replacement + mutated[place + length :]
+    for data in (base, mutated, mutated):
+        endpoint.receive(data, THERE, HERE, 0.0)
+        for event in events(endpoint):
+            if isinstance(event, IncomingInvite):
+                event.invite.respond(status, now=0.0)
+            elif isinstance(event, StandaloneRequest):
+                event.transaction.respond(200, now=0.0)
+    for when in range(0, 200, 2):
+        endpoint.handle_timer(float(when))
+    for datagram in endpoint.outgoing():
+        assert datagram.data.startswith(b"SIP/2.0 ")
+    if status != 180:
+        assert endpoint.counts().server_transactions == 0
+
+
+@given(edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), st.binary(max_size=4))))
+def test_no_exception_comes_out_of_mutated_responses(edits):
+    endpoint = Endpoint()
+    endpoint.listen(HERE)
+    client = endpoint.invite(
+        Uri.parse("sip:x@198.51.100.9"),
+        from_=NameAddr.parse("<sip:a@b>"),
+        to=NameAddr.parse("<sip:a@b>"),
+        destination=THERE,
+        now=0.0,
+    )
+    head = bytes(client.request).split(b"\r\n", 1)[1]
+    for start in (b"SIP/2.0 180 Ringing", b"SIP/2.0 200 OK", b"SIP/2.0 404 Not Found"):
+        data = start + b"\r\nRecord-Route: <sip:10.0.0.3;lr>\r\n" + head
+        for place, length, replacement in edits:
+            data = data[:place] + replacement + data[place + length :]
+        endpoint.receive(data, THERE, HERE, 0.0)
+    endpoint.handle_timer(100.0)
