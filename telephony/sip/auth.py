@@ -123,12 +123,9 @@ class DigestServer:
         """Return the WWW-Authenticate headers of a 401, as (name, value)."""
         nonce = self._nonce(now)
         stale = ", stale=true" if outcome is Outcome.STALE else ""
+        head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
         return [
-            (
-                "WWW-Authenticate",
-                f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}, "
-                f'algorithm={algorithm}, qop="auth"{stale}',
-            )
+            ("WWW-Authenticate", f'{head}, algorithm={algorithm}, qop="auth"{stale}')
             for algorithm in self._algorithms
         ]
 
@@ -189,7 +186,7 @@ class DigestServer:
         stamp, mac = raw[: _NONCE.size], raw[_NONCE.size :]
         if len(stamp) != _NONCE.size or not hmac.compare_digest(mac, self._mac(stamp)):
             return False
-        made_ms, _ = _NONCE.unpack(stamp)
+        made_ms = int.from_bytes(stamp[:8], "big")
         return -1.0 <= now - made_ms / 1000 <= self._lifetime
 
     def _count(self, nonce: str, count: int, now: float) -> bool:

@@ -240,20 +240,19 @@ def respond(
     if 100 < status < 300:
         for value in request.headers.get_all("Record-Route"):
             kept.add("Record-Route", value)
+    kept.add("From", request.headers.get("From") or "")
     to = request.to
     if to_tag is not None and to.tag is None:
         kept.add("To", to.with_tag(to_tag))
     else:
         kept.add("To", request.headers.get("To") or "")
-    kept.add("From", request.headers.get("From") or "")
-    kept.add("From", request.headers.get("From") or "")
     kept.add("Call-ID", request.call_id)
     kept.add("CSeq", request.headers.get("CSeq") or "")
     timestamp = request.headers.get("Timestamp")
     if status == 100 and timestamp is not None:
         kept.add("Timestamp", timestamp)
-    for name, value in headers:
-        kept.add(name, value)
+    for name, more in headers:
+        kept.add(name, more)
     return Response(status, reason, kept)
 
 

@@ -1,0 +1,233 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.auth import (
+    DigestClient,
+    DigestServer,
+    Outcome,
+    Verification,
+    _response,
+    ha1,
+    parse_digest,
+)
+from telephony.sip.headers import Headers
+from telephony.sip.message import Request, Response
+from telephony.sip.uri import Uri
+
+REALM = "galwad.example"
+LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)))
+ACCEPTED = Verification(Outcome.ACCEPTED, "201")
+
+
+class Users:
+    """A store that notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    def __call__(self, user: str, realm: str, algorithm: str) -> str | None:
+        self.asked.append((user, realm, algorithm))
+        return ha1(user, realm, "s3cret", algorithm) if user == "201" else None
+
+
+@pytest.fixture
+def users():
+    return Users()
+
+
+@pytest.fixture
+def server(users):
+    return DigestServer(REALM, bytes(range(32)), users)
+
+
+def register(authorization=None, *, cseq=1):
+    headers = Headers(
+        [
+            ("Via", "SIP/2.0/UDP h;branch=z9hG4bK1"),
+            ("From", "<sip:201@galwad.example>;tag=1"),
+            ("To", "<sip:201@galwad.example>"),
+            ("Call-ID", "c"),
+            ("CSeq", f"{cseq} REGISTER"),
+        ]
+    )
+    if authorization is not None:
+        headers.add(*authorization)
+    return Request("REGISTER", Uri(host="galwad.example"), headers)
+
+
+def answered(server, *, user="201", password="s3cret", now=1000.0, client=None):
+    client = client or DigestClient(user, password)
+    challenge = server.challenge(register(), now)
+    return register(client.answer(register(), challenge, "cnonce"))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expected"),
+    [
+        ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+        ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+    ],
+)
+def test_the_examples_of_rfc_7616_come_out(algorithm, expected):
+    values = {
+        "uri": "/dir/index.html",
+        "nonce": "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+        "nc": "00000001",
+        "cnonce": "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+        "qop": "auth",
+    }
+    secret = ha1("Mufasa", "http-auth@example.org", "Circle of Life", algorithm)
+    assert _response(secret, "GET", values, algorithm) == expected
+
+
+def test_the_example_of_rfc_2617_without_qop_of_a_legacy_server_comes_out():
+    values = {"uri": "/dir/index.html", "nonce": "dcd98b7102dd2f0e8b11d0f600bfb0c093"}
+    secret = ha1("Mufasa", "testrealm@host.com", "Circle Of Life")
+    assert _response(secret, "GET", values, "MD5") == "670fd8c2df070c60b045671b8b24ff02"
+
+
+def test_a_request_without_credentials_is_challenged_with_both_algorithms(server):
+    assert server.verify(register(), 1000.0) == Verification(Outcome.MISSING)
+    response = server.challenge(register(), 1000.0)
+    challenges = [parse_digest(v) for v in response.headers.get_all("WWW-Authenticate")]
+    assert response.status == 401
+    assert [c["algorithm"] for c in challenges] == ["SHA-256", "MD5"]
+    assert {c["realm"] for c in challenges} == {REALM}
+    assert {c["qop"] for c in challenges} == {"auth"}
+    assert all("stale" not in c for c in challenges)
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+def test_the_right_password_is_accepted(users, algorithm):
+    server = DigestServer(REALM, bytes(32), users, algorithms=[algorithm])
+    assert server.verify(answered(server), 1001.0) == ACCEPTED
+    assert users.asked == [("201", REALM, algorithm)]
+
+
+def test_a_wrong_password_is_refused(server):
+    request = answered(server, password="wrong")
+    assert server.verify(request, 1001.0) == Verification(Outcome.REFUSED)
+
+
+def test_an_unknown_user_is_refused_like_a_wrong_password(server, users):
+    unknown = server.verify(answered(server, user="999"), 1001.0)
+    assert unknown == server.verify(answered(server, password="wrong"), 1001.0)
+    assert [user for user, _, _ in users.asked] == ["999", "201"]
+
+
+def test_a_nonce_and_count_are_good_for_one_request(server):
+    request = answered(server)
+    assert server.verify(request, 1001.0) == ACCEPTED
+    assert server.verify(request, 1002.0) == Verification(Outcome.STALE)
+
+
+def test_a_nonce_may_be_used_again_with_a_higher_count(server):
+    client = DigestClient("201", "s3cret")
+    challenge = server.challenge(register(), 1000.0)
+    for now in (1001.0, 1002.0):
+        request = register(client.answer(register(), challenge, "x"))
+        assert server.verify(request, now) == ACCEPTED
+
+
+@pytest.mark.parametrize("now", [1301.0, 990.0])
+def test_an_old_nonce_or_one_of_the_future_is_stale(server, now):
+    assert server.verify(answered(server), now) == Verification(Outcome.STALE)
+
+
+def test_a_nonce_that_is_not_ours_is_stale_if_the_password_is_right(server, users):
+    other = DigestServer(REALM, b"another secret, as long", users)
+    assert server.verify(answered(other), 1001.0) == Verification(Outcome.STALE)
+    wrong = answered(other, password="wrong")
+    assert server.verify(wrong, 1001.0) == Verification(Outcome.REFUSED)
+
+
+def test_a_stale_answer_is_given_again_with_the_fresh_nonce(server):
+    client = DigestClient("201", "s3cret")
+    old = answered(server, client=client)
+    challenge = server.challenge(old, 2000.0, server.verify(old, 2000.0).outcome)
+    assert "stale=true" in (challenge.headers.get("WWW-Authenticate") or "")
+    assert server.verify(register(client.answer(old, challenge, "y")), 2001.0) == ACCEPTED
+
+
+def test_the_client_gives_up_when_its_password_is_wrong(server):
+    client = DigestClient("201", "wrong")
+    request = answered(server, client=client)
+    assert client.answer(request, server.challenge(request, 1001.0), "z") is None
+
+
+def test_credentials_for_another_method_or_target_are_refused(server):
+    request = answered(server)
+    request.method = "INVITE"
+    assert server.verify(request, 1001.0).outcome is Outcome.REFUSED
+    request = answered(server)
+    request.uri = Uri(host="elsewhere.example")
+    assert server.verify(request, 1001.0).outcome is Outcome.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("qop=auth", "qop=auth-int"), ("qop=auth", "x=y"), ("nc=00000001", "nc=1"),
+     ("SHA-256", "SHA-256-sess"), (REALM, "other"), ("Digest", "Basic"), ("nonce=", "nonsense="),
+     ("cnonce=", "username=")],
+)  # fmt: skip
+def test_credentials_that_we_cannot_check_count_as_none(server, old, new):
+    value = (answered(server).headers.get("Authorization") or "").replace(old, new)
+    assert server.verify(register(("Authorization", value)), 1001.0).outcome is Outcome.MISSING
+
+
+@given(LINE, st.integers(0, 400))
+def test_damaged_credentials_are_never_accepted_and_never_raise(junk, place):
+    server = DigestServer(REALM, bytes(32), Users())
+    whole = answered(server).headers.get("Authorization") or ""
+    for value in (junk, f"Digest {junk}", whole[:place] + junk + whole[place + 1 :]):
+        outcome = server.verify(register(("Authorization", value)), 1001.0).outcome
+        if outcome is Outcome.ACCEPTED:
+            given_, sent = parse_digest(value), parse_digest(whole)
+            assert all(given_[name] == sent[name] for name in ("username", "nonce", "nc", "cnonce"))
+
+
+@given(st.text())
+def test_any_text_is_a_digest_or_a_sip_parse_error(text):
+    for candidate in (text, f"Digest {text}"):
+        try:
+            parse_digest(candidate)
+        except SipParseError:
+            continue
+
+
+def test_the_client_answers_a_proxy_and_echoes_opaque():
+    value = 'Digest realm="p", nonce="n", opaque="o\\"p", qop="auth-int,auth", algorithm=md5'
+    response = Response(407, headers=Headers([("Proxy-Authenticate", value)]))
+    name, credentials = DigestClient("a", "b").answer(register(), response, "c") or ("", "")
+    assert name == "Proxy-Authorization"
+    assert parse_digest(credentials)["opaque"] == 'o"p'
+    assert parse_digest(credentials)["algorithm"] == "MD5"
+
+
+def test_the_client_skips_challenges_that_it_cannot_answer():
+    values = ["Basic realm=x", 'Digest realm="p", nonce="n", algorithm=SHA-512-256',
+              'Digest realm="p", nonce="n", qop="auth-int"']  # fmt: skip
+    response = Response(401, headers=Headers(("WWW-Authenticate", value) for value in values))
+    assert DigestClient("a", "b").answer(register(), response, "c") is None
+    response.headers.add("WWW-Authenticate", 'Digest realm="p", nonce="n"')
+    _, credentials = DigestClient("a", "b").answer(register(), response, "c") or ("", "")
+    assert "nc" not in parse_digest(credentials)
+
+
+def test_used_nonces_are_forgotten_when_they_have_died(server, monkeypatch):
+    monkeypatch.setattr("telephony.sip.auth.MAX_NONCES", 2)
+    for now in (1000.0, 1000.0):
+        assert server.verify(answered(server, now=now), now) == ACCEPTED
+    assert server.verify(answered(server, now=1001.0), 1001.0).outcome is Outcome.STALE
+    assert server.verify(answered(server, now=1400.0), 1400.0) == ACCEPTED
+
+
+def test_a_server_with_a_short_secret_or_an_unknown_algorithm_is_not_made(users):
+    with pytest.raises(ProtocolError):
+        DigestServer(REALM, b"short", users)
+    with pytest.raises(ProtocolError):
+        DigestServer(REALM, bytes(32), users, algorithms=["SHA-1"])
+    with pytest.raises(ProtocolError):
+        ha1("a", "b", "c", "SHA-1")

@@ -1,0 +1,167 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.headers import CSeq, Headers, NameAddr, Via
+from telephony.sip.uri import Uri
+
+LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)), max_size=20)
+TOKENS = st.from_regex(r"[A-Za-z0-9\-.!%*_+`'~]{1,8}", fullmatch=True)
+QUOTED = LINE.map(lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
+PARAMETERS = st.lists(st.tuples(TOKENS, st.none() | TOKENS | QUOTED), max_size=3).map(tuple)
+URIS = st.sampled_from(["sip:a@h;lr", "sips:[::1]:5061", "tel:+44-29;x=1", "sip:h?Replaces=a%40b"])
+
+
+@given(st.builds(NameAddr, LINE, URIS.map(Uri.parse), PARAMETERS))
+def test_an_address_that_is_written_reads_as_the_same_address(address):
+    assert NameAddr.parse(str(address)) == address
+    assert NameAddr.parse_list(f"{address}, {address}") == [address, address]
+
+
+@given(
+    st.builds(
+        Via,
+        st.sampled_from(["UDP", "TCP", "TLS"]),
+        st.sampled_from(["h.example", "192.0.2.1", "2001:db8::1"]),
+        st.none() | st.integers(0, 65535),
+        PARAMETERS,
+    )
+)
+def test_a_via_that_is_written_reads_as_the_same_via(via):
+    assert Via.parse(str(via)) == via
+    assert Via.parse_list(f"{via},{via}") == [via, via]
+
+
+@given(st.builds(CSeq, st.integers(0, 2**31 - 1), TOKENS))
+def test_a_cseq_that_is_written_reads_as_the_same_cseq(cseq):
+    assert CSeq.parse(str(cseq)) == cseq
+
+
+@pytest.mark.parametrize("parse", [NameAddr.parse, NameAddr.parse_list, Via.parse, CSeq.parse])
+@given(
+    text=st.text()
+    | st.text('<>"\\;,=: @sipSIP/2.0UDP1[]?%&').map("sip:{}".format)
+    | st.text('<>"\\;,=: @1[]?%&').map("SIP/2.0/UDP {}".format)
+)
+def test_any_text_is_a_value_or_a_sip_parse_error(parse, text):
+    try:
+        value = parse(text)
+    except SipParseError:
+        return
+    if not isinstance(value, list):
+        assert parse(str(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "uri", "parameters"),
+    [
+        ('"Desk 12" <sip:12@h>;+sip.instance="<urn:uuid:1>"', "Desk 12", "sip:12@h",
+         (("+sip.instance", '"<urn:uuid:1>"'),)),
+        ('sip:12@h;+sip.instance="<urn:uuid:1>"', "", "sip:12@h",
+         (("+sip.instance", '"<urn:uuid:1>"'),)),
+        ("sip:12@h;tag=1", "", "sip:12@h", (("tag", "1"),)),
+        ("<sip:12@h;lr>", "", "sip:12@h;lr", ()),
+        ("Bob Jones <sip:12@h> ; tag = 1", "Bob Jones", "sip:12@h", (("tag", "1"),)),
+        (r'"A \"B\" \\, <x>"<sip:12@h>', r'A "B" \, <x>', "sip:12@h", ()),
+        ("<sip:12@h?Replaces=a@b;to-tag=1;from-tag=2>", "",
+         "sip:12@h?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2", ()),
+        ("Siân <tel:+4429>", "Siân", "tel:+4429", ()),
+    ],
+)  # fmt: skip
+def test_addresses_of_the_field_are_read(text, name, uri, parameters):
+    assert NameAddr.parse(text) == NameAddr(name, Uri.parse(uri), parameters)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "*", "<>", "<sip:a@h", '"a', '"a" sip:a@h', "<sip:a@h> x", "sip:a@h;=1", '<sip:a@h>;a="b',
+     "<sip:a@h>;a=b c"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(SipParseError):
+        NameAddr.parse(text)
+
+
+def test_a_tag_is_set_replaced_and_taken_away():
+    address = NameAddr.parse("<sip:a@h>;x=1")
+    assert address.tag is None
+    assert address.with_tag("t").tag == "t"
+    assert str(address.with_tag("t").with_tag("u")) == "<sip:a@h>;x=1;tag=u"
+    assert address.with_tag("t").with_tag(None) == address
+
+
+@pytest.mark.parametrize("tag", ["a\r\nVia: x", "a b", "a;b", 'a"', "a,b"])
+def test_a_tag_cannot_break_out_of_its_header(tag):
+    with pytest.raises(ProtocolError):
+        NameAddr("", Uri(host="h")).with_tag(tag)
+
+
+def test_a_display_name_cannot_break_out_of_its_header():
+    with pytest.raises(ProtocolError):
+        NameAddr("a\r\nVia: x", Uri(host="h"))
+
+
+def test_a_via_tells_the_way_back():
+    via = Via.parse("SIP / 2.0 / udp [2001:db8::9]:5070 ;branch=z9hG4bK1;rport=9;received=[::1]")
+    assert (via.transport, via.host, via.port) == ("UDP", "2001:db8::9", 5070)
+    assert (via.branch, via.rport, via.received) == ("z9hG4bK1", 9, "::1")
+    asked = Via.parse("SIP/2.0/UDP h : 5060;rport")
+    assert asked.wants_rport
+    assert (asked.rport, asked.received, asked.branch, asked.port) == (None, None, None, 5060)
+    assert asked.with_parameter("received", "::1").received == "::1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "SIP/2.0/UDP", "SIP/3.0/UDP h", "SIP/2.0/UDP h:70000", "SIP/2.0/UDP h x", "UDP h"]
+)
+def test_what_is_no_via_is_refused(text):
+    with pytest.raises(SipParseError):
+        Via.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", "INVITE 1", "-1 INVITE", "2147483648 INVITE", "1 A B"])
+def test_what_is_no_cseq_is_refused(text):
+    with pytest.raises(SipParseError):
+        CSeq.parse(text)
+
+
+def test_names_compare_without_case_in_long_and_compact_form():
+    headers = Headers([("v", "1"), ("X-Odd", "2"), ("VIA", "3")])
+    assert headers.get_all("Via") == ["1", "3"]
+    assert headers.get("x-odd") == "2"
+    assert headers.items() == [("v", "1"), ("X-Odd", "2"), ("VIA", "3")]
+    assert "via" in headers
+    assert "To" not in headers
+
+
+def test_headers_are_changed_in_place_and_keep_their_order():
+    headers = Headers([("A", "1"), ("B", "2"), ("a", "3")])
+    copy = headers.copy()
+    headers.set("a", "4")
+    headers.prepend("C", "5")
+    headers.replace_first("B", "6", "7")
+    headers.set("D", 8)
+    assert headers.items() == [("C", "5"), ("a", "4"), ("B", "6"), ("B", "7"), ("D", "8")]
+    headers.remove("b")
+    assert len(headers) == 3
+    assert copy.items() == [("A", "1"), ("B", "2"), ("a", "3")]
+    assert copy == Headers(copy)
+
+
+def test_a_list_is_joined_over_lines_and_split_at_commas():
+    headers = Headers([("k", "timer, 100rel"), ("Supported", "replaces")])
+    assert headers.get_list("Supported") == ["timer", "100rel", "replaces"]
+    assert headers.has_token("Supported", "Replaces")
+    assert not headers.has_token("Require", "timer")
+
+
+@pytest.mark.parametrize("pair", [("A", "b\r\nc"), ("A", "b\nc"), ("A", "\0"), ("A b", "c"),
+                                  ("", "c"), ("A:", "c"), ("A\r\n", "c")])  # fmt: skip
+def test_a_header_cannot_break_out_of_its_line(pair):
+    with pytest.raises(ProtocolError):
+        Headers([pair])
+
+
+def test_a_traceback_shows_no_values():
+    assert "07700900123" not in repr(Headers([("From", "<tel:07700900123>")]))

@@ -1,0 +1,260 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.headers import CSeq, Headers, Via
+from telephony.sip.message import Request, Response, parse_message, respond
+from telephony.sip.uri import Uri
+
+INVITE = b"""INVITE sip:201@192.0.2.10 SIP/2.0\r
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK77;rport, SIP/2.0/TCP far.example;branch=z9hG4bK76\r
+v: SIP/2.0/UDP third.example;branch=z9hG4bK75\r
+Record-Route: <sip:192.0.2.1;lr>\r
+Max-Forwards: 70\r
+From: "Alice, A." <sip:alice@example.com>;tag=1928\r
+To: <sip:201@192.0.2.10>\r
+i: a84b4c76e66710@192.0.2.1\r
+CSeq: 314159 INVITE\r
+m: <sip:alice@192.0.2.1>,\r
+ "Desk 12" <sip:12@192.0.2.2>;+sip.instance="<urn:uuid:1>"\r
+X-Odd-Case:   kept as   it is  \r
+c: Application/SDP ; charset=x\r
+Timestamp: 54\r
+Content-Length: 5\r
+\r
+v=0\r
+"""
+
+DAMAGE = st.tuples(st.integers(0, len(INVITE)), st.integers(0, 3), st.binary(max_size=4))
+
+
+def changed(old: bytes, new: bytes) -> bytes:
+    assert old in INVITE
+    return INVITE.replace(old, new)
+
+
+def test_an_invite_is_read():
+    message = parse_message(INVITE)
+    assert isinstance(message, Request)
+    assert message.method == "INVITE"
+    assert message.uri == Uri.parse("sip:201@192.0.2.10")
+    assert message.via.branch == "z9hG4bK77"
+    assert [via.host for via in message.vias] == ["192.0.2.1", "far.example", "third.example"]
+    assert message.from_.tag == "1928"
+    assert message.from_.display_name == "Alice, A."
+    assert message.to.tag is None
+    assert message.call_id == "a84b4c76e66710@192.0.2.1"
+    assert message.cseq == CSeq(314159, "INVITE")
+    assert [contact.uri.user for contact in message.contacts] == ["alice", "12"]
+    assert message.content_type == "application/sdp"
+    assert message.body == b"v=0\r\n"
+    assert ("X-Odd-Case", "kept as   it is") in message.headers.items()
+
+
+def test_a_response_is_read():
+    message = parse_message(
+        changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", b"SIP/2.0 486 Busy \xc3\xa2")
+    )
+    assert isinstance(message, Response)
+    assert (message.status, message.reason) == (486, "Busy â")
+
+
+@pytest.mark.parametrize("line", [b"SIP/2.0 180 ", b"SIP/2.0 180", b"sip/2.0  180 "])
+def test_a_response_needs_no_reason(line):
+    message = parse_message(changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", line))
+    assert isinstance(message, Response)
+    assert (message.status, message.reason) == (180, "")
+
+
+@pytest.mark.parametrize("first", ["INVITE sip:201@192.0.2.10 SIP/2.0", "SIP/2.0 200 OK"])
+def test_a_message_that_is_written_reads_as_the_same_message(first):
+    message = parse_message(changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", first.encode()))
+    again = parse_message(bytes(message))
+    assert again.start_line == message.start_line == first
+    assert again.headers == message.headers
+    assert again.body == message.body
+    assert bytes(again) == bytes(message)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"X-[A-Za-z0-9]{1,8}", fullmatch=True),
+            st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",))).map(
+                lambda text: text.strip(" \t")
+            ),
+        ),
+        max_size=5,
+    ),
+    st.binary(max_size=200),
+)
+def test_unknown_headers_and_the_body_survive_in_order_and_case(pairs, body):
+    message = parse_message(INVITE)
+    for name, value in pairs:
+        message.headers.add(name, value)
+    message.body = body
+    again = parse_message(bytes(message))
+    assert again.headers.items() == message.headers.items()
+    assert again.body == body
+
+
+def test_bare_line_feeds_and_leading_empty_lines_are_tolerated():
+    message = parse_message(
+        b"\r\n\r\n" + INVITE.replace(b"\r\n", b"\n").replace(b"gth: 5", b"gth: 4")
+    )
+    assert message.body == b"v=0\n"
+    assert len(message.contacts) == 2
+
+
+def test_a_name_in_latin_1_leaves_as_utf_8():
+    message = parse_message(changed(b"Alice, A.", "Siân".encode("latin-1")))
+    assert message.from_.display_name == "Siân"
+    assert "Siân".encode() in bytes(message)
+
+
+def test_a_datagram_without_content_length_is_all_body():
+    message = parse_message(changed(b"Content-Length: 5\r\n", b"") + b"more")
+    assert message.body == b"v=0\r\nmore"
+
+
+def test_bytes_after_the_body_are_cut_off():
+    assert parse_message(INVITE + b"more").body == b"v=0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        (b"gth: 5", b"gth: 6", 400),
+        (b"gth: 5", b"gth: -5", 400),
+        (b"gth: 5", b"gth: 5\r\nl: 4", 400),
+        (b"gth: 5", b"gth: \xd9\xa5", 400),
+        (b"CSeq: 314159 INVITE\r\n", b"", 400),
+        (b"CSeq: 314159 INVITE\r\n", b"CSeq: 314159 INVITE\r\nCSeq: 1 INVITE\r\n", 400),
+        (b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE", 400),
+        (b"CSeq: 314159 INVITE", b"CSeq: 9999999999 INVITE", 400),
+        (b"i: a84b4c76e66710@192.0.2.1", b"i:", 400),
+        (b"From: ", b"Fromm: ", 400),
+        (b"To: <sip:201@192.0.2.10>", b"To: <sip:201@192.0.2.10", 400),
+        (b"SIP/2.0\r\nVia", b"SIP/7.0\r\nVia", 505),
+        (b"sip:201@192.0.2.10 SIP/2.0", b"<sip:201@192.0.2.10> SIP/2.0", 400),
+        (b"INVITE sip:201", b"INV<ITE sip:201", 400),
+        (b"INVITE sip:201@192.0.2.10 SIP/2.0", b"SIP/2.0 700 No", 400),
+        (b"Timestamp: 54", b"Timestamp 54", 400),
+        (b"Timestamp: 54", b"Time stamp: 54", 400),
+        (b"Timestamp: 54", b"Timestamp: 5\r4", 400),
+        (b"Timestamp: 54", b"Timestamp: 5\x004", 400),
+        (b"Timestamp: 54", b"Timestamp: " + b"5" * 20000, 513),
+        (b"Timestamp: 54", b"A: 1\r\n" * 300 + b"B: 2", 513),
+        (b"v=0", b"v" * 65536, 513),
+    ],
+)
+def test_a_malformed_message_is_refused_with_its_status(old, new, status):
+    with pytest.raises(SipParseError) as caught:
+        parse_message(changed(old, new))
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n\r\n", b"\0\0\0\0", INVITE[:60], INVITE[:300]])
+def test_what_is_no_message_is_refused(data):
+    with pytest.raises(SipParseError):
+        parse_message(data)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_a_sip_parse_error(data):
+    for candidate in (data, b"INVITE sip:a@b SIP/2.0\r\n" + data + b"\r\n\r\n"):
+        with contextlib.suppress(SipParseError):
+            assert parse_message(candidate).call_id
+
+
+@given(st.lists(DAMAGE, min_size=1, max_size=6))
+def test_a_damaged_invite_is_a_message_or_a_sip_parse_error(damage):
+    data = INVITE
+    for place, dropped, added in damage:
+        data = data[:place] + added + data[place + dropped :]
+    try:
+        message = parse_message(data)
+        assert all((message.via, message.from_, message.to, message.cseq, message.call_id))
+        again = parse_message(bytes(message))
+    except SipParseError:
+        return
+    assert again.headers == message.headers
+
+
+def test_the_content_length_is_worked_out():
+    message = parse_message(INVITE)
+    message.body = b"12345678"
+    assert bytes(message).endswith(b"Content-Length: 8\r\n\r\n12345678")
+    assert bytes(message).count(b"Content-Length") == 1
+
+
+def test_a_value_changed_behind_our_back_cannot_split_the_message():
+    request = Request("OPTIONS", Uri(host="h"))
+    request.headers.rows.append(("x", "X", "a\r\nY: b"))
+    with pytest.raises(ProtocolError):
+        bytes(request)
+    with pytest.raises(ProtocolError):
+        bytes(Response(200, "OK\r\nX: y"))
+    with pytest.raises(ProtocolError):
+        bytes(Response(200, "OK\udc80"))
+    with pytest.raises(ProtocolError):
+        Request("OPTIONS\r\n", Uri(host="h"))
+    with pytest.raises(ProtocolError):
+        Response(99)
+
+
+def test_a_value_is_read_again_after_its_header_changed():
+    message = parse_message(INVITE)
+    assert message.to.tag is None
+    message.headers.set("To", message.to.with_tag("new"))
+    assert message.to.tag == "new"
+
+
+def test_the_top_via_is_replaced_and_the_others_stay():
+    message = parse_message(INVITE)
+    message.replace_top_via(message.via.with_parameter("received", "203.0.113.5"))
+    assert message.via.received == "203.0.113.5"
+    assert [via.host for via in message.vias] == ["192.0.2.1", "far.example", "third.example"]
+
+
+def test_a_missing_header_is_a_sip_parse_error_when_it_is_asked_for():
+    with pytest.raises(SipParseError):
+        _ = Request("OPTIONS", Uri(host="h"), Headers()).via
+
+
+def test_a_response_copies_what_rfc_3261_8_2_6_2_wants():
+    request = parse_message(INVITE)
+    assert isinstance(request, Request)
+    response = respond(request, 180, to_tag="t", headers=[("Contact", "<sip:me@h>")])
+    assert (response.status, response.reason) == (180, "Ringing")
+    assert response.vias == request.vias
+    assert response.headers.get("From") == request.headers.get("From")
+    assert response.to.tag == "t"
+    assert (response.call_id, response.cseq) == (request.call_id, request.cseq)
+    assert [name for name, _ in response.headers] == [
+        "Via", "Via", "Record-Route", "From", "To", "Call-ID", "CSeq", "Contact",
+    ]  # fmt: skip
+    assert parse_message(bytes(response)).headers == response.headers
+
+
+def test_a_trying_copies_the_timestamp_and_a_refusal_no_record_route():
+    request = parse_message(INVITE)
+    assert isinstance(request, Request)
+    assert respond(request, 100).headers.get("Timestamp") == "54"
+    assert respond(request, 100).to.tag is None
+    assert "Record-Route" not in respond(request, 486, "Engaged").headers
+
+
+def test_a_tag_that_the_request_has_is_kept():
+    request = parse_message(changed(b"To: <sip:201@192.0.2.10>", b"To: <sip:201@h>;tag=old"))
+    assert isinstance(request, Request)
+    assert respond(request, 200, to_tag="new").to.tag == "old"
+
+
+def test_a_traceback_shows_no_numbers():
+    assert "alice" not in repr(parse_message(INVITE))
+    assert "201" not in repr(parse_message(INVITE))
+    assert Via.parse("SIP/2.0/UDP h").branch is None

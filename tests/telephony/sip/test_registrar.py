@@ -1,0 +1,192 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.sip.events import Address
+from telephony.sip.headers import Headers
+from telephony.sip.message import Request, parse_message
+from telephony.sip.registrar import Registrar
+from telephony.sip.uri import Uri
+
+SOURCE = Address("203.0.113.9", 40000)
+OTHER = Address("203.0.113.10", 40001)
+
+
+def request(*contacts, cseq=1, call_id="c1", expires=None):
+    headers = Headers(
+        [
+            ("Via", "SIP/2.0/UDP h;branch=z9hG4bK1"),
+            ("From", "<sip:201@h>;tag=1"),
+            ("To", "<sip:201@h>"),
+            ("Call-ID", call_id),
+            ("CSeq", f"{cseq} REGISTER"),
+        ]
+    )
+    for contact in contacts:
+        headers.add("Contact", contact)
+    if expires is not None:
+        headers.add("Expires", expires)
+    return Request("REGISTER", Uri(host="h"), headers)
+
+
+@pytest.fixture
+def registrar():
+    return Registrar()
+
+
+def test_a_phone_registers_and_is_reached_at_its_source_address(registrar):
+    response = registrar.register("201", request("<sip:201@10.0.0.5:5060>"), SOURCE, 100.0)
+    assert response.status == 200
+    assert response.headers.get_all("Contact") == ["<sip:201@10.0.0.5:5060>;expires=3600"]
+    assert registrar.contacts("201", 101.0) == [(Uri.parse("sip:201@10.0.0.5:5060"), SOURCE)]
+    assert registrar.count(101.0) == 1
+    assert parse_message(bytes(response)).headers == response.headers
+
+
+def test_a_query_lists_the_bindings_with_what_is_left(registrar):
+    registrar.register("201", request("<sip:a@h>;expires=90;q=0.5"), SOURCE, 100.0)
+    response = registrar.register("201", request(cseq=2), SOURCE, 129.5)
+    assert response.headers.get_all("Contact") == ["<sip:a@h>;q=0.5;expires=61"]
+
+
+def test_a_binding_expires(registrar):
+    registrar.register("201", request("<sip:a@h>;expires=60"), SOURCE, 100.0)
+    assert registrar.count(159.9) == 1
+    assert registrar.contacts("201", 160.0) == []
+    assert registrar.expire(159.0) == []
+    assert registrar.expire(160.0) == ["201"]
+
+
+def test_a_refresh_takes_over_the_new_source(registrar):
+    registrar.register("201", request("<sip:a@h>"), SOURCE, 100.0)
+    registrar.register("201", request("<sip:a@h>", cseq=2), OTHER, 200.0)
+    assert registrar.contacts("201", 3800.0 - 1) == [(Uri.parse("sip:a@h"), OTHER)]
+
+
+def test_an_older_register_of_the_same_call_changes_nothing(registrar):
+    registrar.register("201", request("<sip:a@h>", cseq=5), SOURCE, 100.0)
+    for cseq in (4, 5):
+        late = request("<sip:b@h>", "<sip:a@h>;expires=0", cseq=cseq)
+        assert registrar.register("201", late, OTHER, 101.0).status == 400
+    assert registrar.contacts("201", 102.0) == [(Uri.parse("sip:a@h"), SOURCE)]
+
+
+def test_a_phone_that_restarted_may_begin_its_cseq_anew(registrar):
+    registrar.register("201", request("<sip:a@h>", cseq=5), SOURCE, 100.0)
+    again = registrar.register("201", request("<sip:a@h>", cseq=1, call_id="c2"), OTHER, 101.0)
+    assert again.status == 200
+    assert registrar.contacts("201", 102.0) == [(Uri.parse("sip:a@h"), OTHER)]
+
+
+def test_the_same_instance_at_a_new_port_replaces_its_old_binding(registrar):
+    for call_id, port in (("c1", 1), ("c2", 2)):
+        contact = f'<sip:a@h:{port}>;+sip.instance="<urn:uuid:1>"'
+        registrar.register("201", request(contact, call_id=call_id), SOURCE, 100.0)
+    assert registrar.contacts("201", 101.0) == [(Uri.parse("sip:a@h:2"), SOURCE)]
+
+
+def test_too_short_an_expiry_is_refused_with_the_minimum(registrar):
+    response = registrar.register("201", request("<sip:a@h>", expires="59"), SOURCE, 100.0)
+    assert response.status == 423
+    assert response.headers.get("Min-Expires") == "60"
+    assert registrar.count(100.0) == 0
+
+
+@pytest.mark.parametrize("wish", ["99999", "4294967295", "soon", "-1", "٣"])
+def test_too_long_or_unreadable_an_expiry_becomes_ours(registrar, wish):
+    response = registrar.register("201", request("<sip:a@h>", expires=wish), SOURCE, 100.0)
+    assert response.headers.get("Contact") == "<sip:a@h>;expires=3600"
+
+
+def test_a_contacts_own_expiry_comes_before_the_header(registrar):
+    contacts = ("<sip:a@h>;expires=120, <sip:b@h>", "<sip:c@h>;expires=0")
+    response = registrar.register("201", request(*contacts, expires="180"), SOURCE, 100.0)
+    assert sorted(response.headers.get_all("Contact")) == [
+        "<sip:a@h>;expires=120",
+        "<sip:b@h>;expires=180",
+    ]
+
+
+def test_a_phone_unregisters_one_contact(registrar):
+    registrar.register("201", request("<sip:a@h>", "<sip:b@h>"), SOURCE, 100.0)
+    registrar.register("201", request("<sip:a@h>;expires=0", cseq=2), SOURCE, 101.0)
+    assert [uri.user for uri, _ in registrar.contacts("201", 102.0)] == ["b"]
+
+
+def test_a_wildcard_removes_all(registrar):
+    registrar.register("201", request("<sip:a@h>", "<sip:b@h>"), SOURCE, 100.0)
+    response = registrar.register("201", request("*", cseq=2, expires="0"), SOURCE, 101.0)
+    assert response.status == 200
+    assert registrar.count(102.0) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [request("*", cseq=2), request("*", cseq=2, expires="1"),
+     request("*", "<sip:a@h>", cseq=2, expires="0"), request("*", cseq=1, expires="0")],
+)  # fmt: skip
+def test_a_wrong_or_late_wildcard_changes_nothing(registrar, wrong):
+    registrar.register("201", request("<sip:a@h>"), SOURCE, 100.0)
+    assert registrar.register("201", wrong, SOURCE, 101.0).status == 400
+    assert registrar.count(102.0) == 1
+
+
+@pytest.mark.parametrize("contact", ["tel:201", "nonsense", '"open', "<sip:a@h"])
+def test_one_contact_that_is_no_sip_address_refuses_the_whole_register(registrar, contact):
+    response = registrar.register("201", request("<sip:a@h>", contact), SOURCE, 100.0)
+    assert response.status == 400
+    assert registrar.count(100.0) == 0
+
+
+def test_the_preferred_and_then_the_newest_contact_comes_first(registrar):
+    registrar.register("201", request("<sip:old@h>"), SOURCE, 100.0)
+    registrar.register("201", request("<sip:low@h>;q=0.1", cseq=2), SOURCE, 300.0)
+    registrar.register("201", request("<sip:odd@h>;q=x", cseq=3), SOURCE, 200.0)
+    assert [uri.user for uri, _ in registrar.contacts("201", 301.0)] == ["odd", "old", "low"]
+
+
+def test_too_many_bindings_push_out_the_one_that_would_expire_first():
+    registrar = Registrar(max_bindings=2)
+    for number in range(3):
+        contact = f"<sip:{number}@h>"
+        registrar.register("201", request(contact, call_id=str(number)), SOURCE, 100.0 + number)
+    assert [uri.user for uri, _ in registrar.contacts("201", 103.0)] == ["2", "1"]
+
+
+def test_bindings_are_restored_under_another_clock(registrar):
+    contact = '"Desk 12" <sip:a@[::1]:5060;ob>;q=0.5;+sip.instance="<urn:uuid:1>"'
+    registrar.register("201", request(contact, cseq=7, expires="600"), SOURCE, 1000.0)
+    saved = json.loads(json.dumps(registrar.to_dict(1100.0)))
+    restored = Registrar.from_dict(saved, 5.0)
+    assert restored.contacts("201", 504.0) == registrar.contacts("201", 1100.0)
+    assert restored.contacts("201", 505.0) == []
+    assert (
+        restored.register("201", request("<sip:a@[::1]:5060;ob>", cseq=7), SOURCE, 6.0).status
+        == 400
+    )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["contact", "call_id", "cseq", "source", "seconds", "x"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), JSON | st.lists(JSON, max_size=3)))
+def test_a_damaged_file_of_bindings_never_raises(saved):
+    restored = Registrar.from_dict(saved, 5.0)
+    assert json.dumps(restored.to_dict(6.0))
+
+
+def test_all_bindings_of_an_extension_are_dropped(registrar):
+    registrar.register("201", request("<sip:a@h>"), SOURCE, 100.0)
+    registrar.remove("201")
+    assert registrar.count(101.0) == 0
