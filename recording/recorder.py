@@ -172,7 +172,7 @@ class Recorder:
             self._try_disk()
             return
         now = self._now()
-        if now >= self._clock_due_us:
+        if now >= self._clock_due_us and self.state is not RecordingState.ENDED:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._append("clock", {"wall": self._wall()}, now)
         try:

@@ -56,6 +56,12 @@ def spools(tmp_path: Path) -> SpoolRoom:
     return SpoolRoom(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def room_class() -> type[SpoolRoom]:
+    """For properties, which want a fresh room for each example."""
+    return SpoolRoom
+
+
 def talk(writer: SpoolWriter, seconds: int, *, start: int = 0, every_us: int = 100_000) -> None:
     """Both parties speak: packets on both tracks, a tick each second."""
     for second in range(start, start + seconds):

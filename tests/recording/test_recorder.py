@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recording.errors import SpoolSyncError, SpoolWriteError
 from recording.policy import DestinationClass, RecordingState, Trigger
@@ -331,3 +334,63 @@ def test_the_names_of_a_call_never_reach_the_folder(spools, call):
     for path in Path(spools.root).rglob("*"):
         assert "01632960123" not in path.name
         assert not path.is_file() or b"01632960123" not in path.read_bytes()
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("talk"), st.integers(1, 25)),
+    st.tuples(st.just("hold"), st.sampled_from(["page", "api"])),
+    st.tuples(st.just("release"), st.sampled_from(["page", "api"])),
+    st.tuples(st.just("refer"), st.sampled_from(list(DestinationClass))),
+    st.tuples(st.just("back"), st.none()),
+    st.tuples(st.just("fault"), st.none()),
+)
+
+
+def take(call: Call, what: str, detail) -> None:
+    match what:
+        case "talk":
+            call.talk(call.now + detail / 10)
+        case "hold":
+            call.recorder.hold(detail, Trigger.PAGE, SIAN)
+        case "release":
+            asyncio.run(call.recorder.release(detail, SIAN))
+        case "refer":
+            call.recorder.referred(detail, "phone:201", "somewhere")
+        case "back":
+            call.recorder.transfer_failed()
+        case "fault":
+            call.recorder.storage_fault("tried")
+
+
+def stretches(records) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Segments and gaps as the events of a spool tell them."""
+    found: dict[str, list[tuple[int, int]]] = {"segment": [], "gap-start": []}
+    open_since: tuple[str, int] | None = None
+    for at_us, kind in events(records, "segment", "gap-start", "gap-end", "ended"):
+        if open_since is not None:
+            found[open_since[0]].append((open_since[1], at_us))
+        open_since = (kind, at_us) if kind in found else None
+    return found["segment"], found["gap-start"]
+
+
+@given(st.lists(STEPS, max_size=15), st.sampled_from([0.0, 2.0]))
+@settings(deadline=None, max_examples=40)
+def test_segments_and_gaps_in_the_spool_cover_the_call_and_packets_lie_in_segments(
+    tmp_path_factory, room_class, steps, erase_back_s
+):
+    room = room_class(tmp_path_factory.mktemp("room"))
+    call = Call(room.writer, erase_back_s=erase_back_s)
+    call.talk(0.5)
+    call.recorder.answered("sian", "201")
+    for what, detail in steps:
+        take(call, what, detail)
+    call.talk(call.now + 0.5)
+    call.recorder.close()
+    records = list(room.read(call.recorder.writer.path))
+    segments, gaps = stretches(records)
+    whole = sorted(s for s in [*segments, *gaps] if s[0] != s[1])
+    assert whole[0][0] == 500_000
+    assert whole[-1][1] == round(call.now * 1e6)
+    assert all(end == start for (_, end), (start, _) in pairwise(whole))
+    for packet in (r for r in records if isinstance(r, PacketRecord)):
+        assert any(start <= packet.at_us < end for start, end in segments)

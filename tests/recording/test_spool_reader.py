@@ -272,6 +272,16 @@ def test_a_spool_of_a_later_version_is_named_as_such(file):
         read_spool(file, boot_key=BOOT_KEY)
 
 
+@pytest.mark.parametrize("cut", range(1_000, 20_000, 1_777))
+def test_a_tail_that_power_loss_left_as_zeros_is_not_read_and_is_reported(file, cut):
+    cut = min(cut, len(whole()) - 100)
+    reader, records = read(file, whole()[:cut] + bytes(len(whole()) - cut))
+    assert reader.interrupted
+    assert reader.truncated or reader.damaged
+    assert damage(records)
+    assert set(packets(records)) <= set(packets(read(file, whole())[1]))
+
+
 def test_bytes_after_the_end_are_reported(file):
     reader, records = read(file, whole() + b"x")
     assert reader.damaged
