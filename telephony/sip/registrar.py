@@ -21,6 +21,9 @@ from telephony.sip.uri import SIP_SCHEMES, Uri
 FALLBACK_EXPIRES: Final = 3600
 """What an expiry that cannot be read counts as (RFC 3261 20.19), in seconds."""
 
+MAX_CONTACTS: Final = 32
+"""More contacts than this in one REGISTER are refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -78,6 +81,8 @@ class Registrar:
         held = self.bindings(aor, now)
         try:
             wanted = request.headers.get_list("Contact")
+            if len(wanted) > MAX_CONTACTS:
+                raise SipParseError("too many contacts in one REGISTER")
             if "*" in wanted:
                 held = _remove_all(held, request, wanted)
             else:

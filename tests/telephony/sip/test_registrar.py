@@ -190,3 +190,9 @@ def test_all_bindings_of_an_extension_are_dropped(registrar):
     registrar.register("201", request("<sip:a@h>"), SOURCE, 100.0)
     registrar.remove("201")
     assert registrar.count(101.0) == 0
+
+
+def test_a_register_with_a_flood_of_contacts_is_refused(registrar):
+    flood = ", ".join(f"<sip:{number}@h>" for number in range(5000))
+    assert registrar.register("201", request(flood), SOURCE, 100.0).status == 400
+    assert registrar.count(100.0) == 0
