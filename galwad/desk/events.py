@@ -64,6 +64,7 @@ class Hub:
         self._last = int(time.time() * 1000)
         self._news = asyncio.Event()
         self.closed = False
+        self.turn = 0
 
     @property
     def last(self) -> int:
@@ -94,17 +95,23 @@ class Hub:
             return None
         return [event for event in self._ring if event.id > position]
 
-    async def wait(self, seconds: float) -> None:
-        """Until something is published, the hub wakes or closes, or the time is over."""
-        news = self._news
+    async def wait(self, turn: int, seconds: float) -> None:
+        """Until the hub has woken since `turn`, or the time is over.
+
+        A reader notes `turn` before it looks at anything, so that no waking is missed
+        between its looking and its waiting.
+        """
+        if turn != self.turn:
+            return
         try:
             async with asyncio.timeout(seconds):
-                await news.wait()
+                await self._news.wait()
         except TimeoutError:
             return
 
     def wake(self) -> None:
         """Let every stream look again, as when a session has been revoked."""
+        self.turn += 1
         self._news.set()
         self._news = asyncio.Event()
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.errors import NumberError
 from callerid.number import Number
@@ -76,7 +77,7 @@ class Intake:
         try:
             new = await self._catalogue.add(recording_of(sealed))
             await self._on_indexed(sealed)
-        except CatalogueError:
+        except (CatalogueError, SQLAlchemyError):
             log.exception("recording.not_indexed", call_id=sealed.call_id)
             return
         link.send(Indexed(sealed.call_id))

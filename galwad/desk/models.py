@@ -12,7 +12,7 @@
 | PUT, DELETE payments | `PaymentTarget` | `HoldOutcome` | supervisor, right |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
-| PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor |
+| PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |
 | GET recordings/{id} | | `RecordingDetail` | supervisor, admin |

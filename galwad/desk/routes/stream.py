@@ -30,7 +30,10 @@ async def events(
     """Follow the calls; `Last-Event-ID` resumes where the connection was lost."""
     position = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
     with desk.metrics.streams.track_inprogress():
-        while not desk.hub.closed and await desk.sessions.alive(session):
+        while True:
+            turn = desk.hub.turn
+            if desk.hub.closed or not await desk.sessions.alive(session):
+                return
             news = desk.hub.since(position)
             if news is None:
                 position = desk.hub.last
@@ -41,8 +44,7 @@ async def events(
                 sent = event.seen_by(session.user)
                 if sent is not None:
                     yield ServerSentEvent(event=sent[0], id=str(event.id), data=sent[1])
-            if not news:
-                await desk.hub.wait(CHECK_S)
+            await desk.hub.wait(turn, CHECK_S)
 
 
 def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:

@@ -57,15 +57,18 @@ def test_a_reader_that_fell_out_of_the_ring_needs_a_snapshot(hub):
 
 
 async def test_waiting_ends_with_news_with_time_and_at_the_end(hub):
-    waiting = asyncio.create_task(hub.wait(60))
-    await asyncio.sleep(0)
-    hub.alarm("x")
-    await waiting
-    await hub.wait(0)
-    waiting = asyncio.create_task(hub.wait(60))
-    await asyncio.sleep(0)
+    for wake in (lambda: hub.alarm("x"), hub.close):
+        waiting = asyncio.create_task(hub.wait(hub.turn, 60))
+        await asyncio.sleep(0)
+        wake()
+        await waiting
+    await hub.wait(hub.turn, 0)
+
+
+async def test_no_waking_is_missed_between_looking_and_waiting(hub):
+    turn = hub.turn
     hub.close()
-    await waiting
+    await hub.wait(turn, 60)
 
 
 def test_an_older_word_on_a_call_changes_nothing(calls):

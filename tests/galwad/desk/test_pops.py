@@ -176,7 +176,7 @@ async def test_a_lost_connection_replays_what_it_missed_and_nothing_else(running
     running.switch.answer(CALL, "201")
     async with asyncio.timeout(5):
         while running.desk.calls.get(CALL).state.state != "answered":
-            await running.desk.hub.wait(1)
+            await running.desk.hub.wait(running.desk.hub.turn, 1)
     await sian.open(last)
     kind, number, pop = await sian.next()
     assert kind == "call"
@@ -264,3 +264,18 @@ async def test_a_switch_that_returns_mends_what_was_missed(running):
     running.switch.link = None
     await running.switch.start()
     assert await sian.event("closed") == {"call_id": CALL}
+
+
+async def test_a_supervisor_writes_the_note_of_an_advisor_who_has_gone_home(running):
+    mair = await running.page("mair")
+    await mair.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await mair.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.hang_up(CALL)
+    await mair.event("call", lambda pop: pop["state"] == "wrapup")
+    huw = await running.page("huw")
+    url = f"/api/v1/calls/{CALL}/contact"
+    assert (await huw.http.put(url, json={"purpose": "Waste"})).status_code == 404
+    assert (await mair.http.put(url, json={"purpose": "Waste"})).status_code == 200
+    assert await mair.event("closed") == {"call_id": CALL}

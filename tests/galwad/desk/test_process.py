@@ -1,0 +1,127 @@
+"""The desk as the process that systemd starts, and over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime as dt
+import os
+import signal
+import socket
+import ssl
+import sys
+from dataclasses import replace
+from ipaddress import ip_address
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from galwad.desk.admin import Administration
+from galwad.desk.users import User
+
+PATIENCE_S = 30.0
+PASSWORD = "correct horse battery"
+
+
+def self_signed(folder):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "tls.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder / "tls.crt", folder / "tls.key"
+
+
+async def test_over_tls_a_browser_signs_in_with_a_host_bound_cookie(running):
+    certificate, key = self_signed(running.folder)
+    await running.stop()
+    running.options = replace(running.options, tls_certificate=certificate, tls_key=key)
+    await running.start()
+    url = running.url.replace("http:", "https:")
+    trust = ssl.create_default_context(cafile=str(certificate))
+    async with httpx.AsyncClient(base_url=url, verify=trust, headers={"Origin": url}) as client:
+        reply = await client.post("/api/v1/login", json={"user": "sian", "password": PASSWORD})
+        assert reply.headers["set-cookie"].startswith("__Host-galwad=")
+        assert (await client.get("/api/v1/me")).json()["user"] == "sian"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "run").mkdir()
+    officer = base64.b64encode(b"\x01" * 32).decode()
+    file = tmp_path / "galwad.toml"
+    file.write_text(
+        f"""
+        [node]
+        name = "test-1"
+        state = "{tmp_path}/state"
+        runtime = "{tmp_path}/run"
+        [sip]
+        listen = ["udp:127.0.0.1:0"]
+        [recording]
+        officer_key = "{officer}"
+        [desk]
+        listen = "127.0.0.1:{port}"
+        """
+    )
+    return file, port
+
+
+async def test_sigterm_ends_the_process_with_a_stream_open(settings, tmp_path):
+    file, port = settings
+    administration = Administration(tmp_path / "state" / "desk" / "galwad.db", "test-1")
+    await administration.add_user(User("sian", "advisor", extension="201"), PASSWORD)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "galwad", "serve", "--only", "desk", "--config", str(file)),
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                assert b"READY=1" in await loop.sock_recv(notify, 4096)
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                    login = {"user": "sian", "password": PASSWORD}
+                    assert (await client.post("/api/v1/login", json=login)).status_code == 200
+                    async with client.stream("GET", "/api/v1/events") as stream:
+                        lines = stream.aiter_lines()
+                        assert await anext(lines) == "event: snapshot"
+                        process.send_signal(signal.SIGTERM)
+                        rest = [line async for line in lines]
+                        assert rest[-1] == ""
+                _, journal = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert process.returncode == 0
+    assert b'"event": "desk.ready"' in journal
+    assert b'"event": "desk.stopping"' in journal
