@@ -5,10 +5,9 @@ Plain values; where they come from (a file, a database) is nobody's business her
 
 from dataclasses import dataclass
 
+from telephony.sdp import DEFAULT_ALLOWED
 from telephony.sip.events import Address
 from telephony.sip.uri import Uri
-
-DEFAULT_CODECS = ("PCMU", "PCMA", "G722", "telephone-event", "CN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +26,12 @@ class CallSettings:
     """How long a transfer's target is rung before the transfer has failed."""
     request_timeout: float = 33.0
     """How long a request that was carried across may stay unanswered before we answer it."""
-    codecs: tuple[str, ...] = DEFAULT_CODECS
+    codecs: tuple[str, ...] = DEFAULT_ALLOWED
     """Encoding names that an offer is cut to: what the finaliser can decode."""
     allow_transfer: bool = True
     """False: every REFER is refused with 603."""
     trust_caller: bool = False
     """The caller's side is a trusted trunk: identities (RFC 3325) pass from it and to it."""
-    product: str = "Galwad"
-    """User-Agent and Server header."""
     max_legs: int = 32
     """Most legs that one call may have over its life; dialling beyond it is refused."""
 

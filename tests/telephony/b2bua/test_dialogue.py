@@ -1,0 +1,268 @@
+"""Requests within an answered call."""
+
+import pytest
+
+from telephony.b2bua.events import CallEnded, CallHeld, CallResumed, IdentityChanged, InfoReceived
+
+RECORD_OFF = (("Record", "off"),)
+DTMF = (("Content-Type", "application/dtmf-relay"),)
+
+
+def directions(session):
+    return session.direction(session.audio_index())
+
+
+def test_hold_crosses_and_the_answer_comes_back(world):
+    call = world.talk()
+    a, b = call.joined
+    world.b.reinvite(direction="sendonly")
+    assert directions(world.a.told()) == "sendonly"
+    assert directions(world.b.told()) == "recvonly"
+    assert world.switch.of(CallHeld)[0].leg_id == b
+    assert not world.switch.plane.remotes[b].receive
+    world.b.reinvite()
+    assert directions(world.a.told()) == "sendrecv"
+    assert world.switch.of(CallResumed)[0].leg_id == b
+    assert world.switch.plane.joins == {a: b, b: a}
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_hold_by_the_null_address_is_hold(world):
+    world.talk()
+    body = world.a.sdp(version=2).replace(b"c=IN IP4 192.0.2.10", b"c=IN IP4 0.0.0.0")
+    world.a.ask("INVITE", (("Content-Type", "application/sdp"),), body)
+    assert directions(world.b.told()) == "sendonly"
+    assert len(world.switch.of(CallHeld)) == 1
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_codec_change_crosses_with_payload_types_mapped(world):
+    world.talk()
+    a, b = world.call.joined
+    world.a.reinvite(codecs=("101 telephone-event/8000", "8 PCMA/8000"))
+    assert world.b.told().media[0].formats == ("101", "8")
+    assert world.switch.plane.maps[a, b][8] == 8
+    world.a.hang_up()
+
+
+def test_our_sdp_version_grows_only_when_what_we_say_changes(world):
+    world.talk()
+    first = world.a.told().origin.split()
+    world.b.ask("INVITE", (("Content-Type", "application/sdp"),), world.b.sdp())
+    assert world.a.methods == []
+    world.b.reinvite(direction="sendonly")
+    second = world.a.told().origin.split()
+    assert (second[1], int(second[2])) == (first[1], int(first[2]) + 1)
+
+
+def test_an_unchanged_refresh_is_answered_here(world):
+    world.talk()
+    before = world.b.told()
+    world.b.ask("INVITE", (("Content-Type", "application/sdp"),), world.b.sdp(version=5))
+    assert world.b.statuses[-1] == 200
+    assert world.a.methods == []
+    assert world.b.told() == before
+
+
+def test_a_refused_hold_is_carried_back_and_changes_nothing(world):
+    world.talk()
+    before = dict(world.switch.plane.remotes)
+    world.a.refuse_offer = 488
+    world.b.reinvite(direction="sendonly")
+    assert world.b.statuses[-1] == 488
+    assert world.switch.plane.remotes == before
+    assert world.switch.of(CallHeld) == []
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_glare_is_491_to_one_of_the_two(world):
+    world.talk()
+    for phone in (world.a, world.b):
+        phone.version += 1
+        body = phone.sdp(direction="sendonly")
+        phone.dialog.request(
+            "INVITE",
+            headers=(("Content-Type", "application/sdp"),),
+            body=body,
+            now=world.clock.now,
+        )
+    world.net.flush()
+    world.net.run(2)
+    assert sorted([world.a.statuses[-1], world.b.statuses[-1]])[1] == 491
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_re_invite_without_sdp_crosses(world):
+    world.talk()
+    world.a.ask("INVITE")
+    assert world.b.requests[-1].body == b""
+    assert b"m=audio" in world.a.responses[-1].body
+    assert world.switch.plane.joins
+    world.b.reinvite(direction="sendonly")
+    assert world.b.statuses[-1] == 200
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_update_goes_as_update_to_who_allows_it(world):
+    world.talk()
+    world.a.version += 1
+    world.a.ask("UPDATE", (("Content-Type", "application/sdp"),), world.a.sdp(direction="inactive"))
+    assert world.b.methods == ["UPDATE"]
+    assert world.a.statuses[-1] == 200
+    assert world.a.responses[-1].body
+    world.a.hang_up()
+
+
+def test_an_update_goes_as_re_invite_to_who_does_not(world, reply):
+    world.b.reply = reply(headers=(("Allow", "INVITE, ACK, BYE, CANCEL"),))
+    world.talk()
+    world.a.version += 1
+    world.a.ask("UPDATE", (("Content-Type", "application/sdp"),), world.a.sdp(direction="inactive"))
+    assert world.b.methods == ["INVITE"]
+    assert world.a.statuses[-1] == 200
+
+
+def test_a_given_up_re_invite_is_given_up_on_the_other_leg(world):
+    world.talk()
+    held = []
+    serve = world.b._serve
+    world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
+    client = world.a.reinvite(direction="sendonly")
+    held[0].respond(180, now=world.clock.now)
+    world.net.flush()
+    client.cancel(now=world.clock.now)
+    world.net.flush()
+    assert held[0].cancelled
+    assert world.a.statuses[-1] == 487
+    world.b._serve = serve
+    world.a.reinvite(direction="sendonly")
+    assert world.a.statuses[-1] == 200
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_re_invite_that_nobody_answers_times_out_and_the_call_goes_on(world):
+    world.talk()
+    held = []
+    world.b._serve = lambda _d, t, _r: (t.respond(180, now=world.clock.now), held.append(t))
+    world.a.reinvite(direction="sendonly")
+    world.net.run(40)
+    assert world.a.statuses[-1] == 504
+    assert held[0].cancelled
+    assert world.call.joined is not None
+
+
+def test_info_message_and_notify_cross_with_their_bodies(world):
+    world.talk()
+    for method in ("INFO", "MESSAGE", "NOTIFY"):
+        headers = (*DTMF, ("Event", "talk"), ("Subscription-State", "active"))
+        world.a.ask(method, headers, b"Signal=5")
+        assert world.b.requests[-1].method == method
+        assert world.b.requests[-1].body == b"Signal=5"
+        assert world.b.requests[-1].content_type == "application/dtmf-relay"
+        assert world.a.statuses[-1] == 200
+    assert [event.side for event in world.switch.of(InfoReceived)] == ["caller"]
+
+
+def test_one_request_is_under_way_at_a_time_and_in_order(world):
+    world.talk()
+    held = []
+    serve = world.b._serve
+    world.b._serve = lambda d, t, r: held.append((t, r)) if r.method == "INFO" else serve(d, t, r)
+    for digit in (b"1", b"2", b"3"):
+        world.a.ask("INFO", DTMF, digit)
+    assert [request.body for _, request in held] == [b"1"]
+    for number in range(3):
+        held[number][0].respond(200, now=world.clock.now)
+        world.net.flush()
+    assert [request.body for _, request in held] == [b"1", b"2", b"3"]
+
+
+def test_a_bye_overtakes_what_waits(world):
+    world.talk()
+    serve = world.b._serve
+    world.b._serve = lambda d, t, r: None if r.method == "INFO" else serve(d, t, r)
+    world.a.ask("INFO", DTMF, b"1")
+    world.a.ask("INFO", DTMF, b"2")
+    world.a.hang_up()
+    assert world.b.methods == ["INFO", "BYE"]
+    world.assert_clean()
+
+
+def test_an_info_failure_is_carried_back(world):
+    world.talk()
+    world.b.infos["INFO"] = 415
+    world.a.ask("INFO", DTMF, b"1")
+    assert world.a.statuses[-1] == 415
+    assert world.call.joined is not None
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_record_key_is_answered_here_and_told_with_its_side(world, side):
+    world.talk()
+    phone, other = (world.a, world.b) if side == "a" else (world.b, world.a)
+    phone.ask("INFO", RECORD_OFF)
+    assert phone.statuses[-1] == 200
+    assert other.methods == []
+    told = world.switch.of(InfoReceived)[0]
+    assert told.request.headers.get("Record") == "off"
+    assert told.side == ("caller" if side == "a" else "advisor")
+
+
+def test_options_within_the_call_are_answered_here(world):
+    world.talk()
+    world.b.ask("OPTIONS")
+    assert world.b.statuses[-1] == 200
+    assert world.b.responses[-1].headers.get("Allow")
+    assert world.a.methods == []
+
+
+def test_a_connected_line_update_names_the_advisor_and_stops_here(world):
+    world.talk()
+    before = len(world.switch.of(IdentityChanged))
+    world.b.ask("UPDATE", (("P-Asserted-Identity", "<sip:202@pbx.example>"),))
+    assert world.b.statuses[-1] == 200
+    assert world.a.methods == []
+    told = world.switch.of(IdentityChanged)[before:]
+    assert [event.identity.uri.user for event in told] == ["202"]
+
+
+def test_481_to_the_bye_is_no_trouble(world):
+    world.talk()
+    world.b.dialog.forget("crashed")
+    world.a.hang_up()
+    assert world.call.ended
+    world.assert_clean()
+
+
+def test_a_leg_that_knows_of_no_dialog_ends_the_call(world):
+    world.talk()
+    world.b.dialog.forget("crashed")
+    world.a.ask("INFO", DTMF, b"1")
+    assert world.a.statuses[-1] == 481
+    assert world.switch.of(CallEnded)[0].cause == "peer-gone"
+    world.assert_clean()
+
+
+def test_the_owner_hangs_up_both_legs(world):
+    world.talk()
+    world.switch.act(lambda call: call.hangup(world.clock.now, 'SIP;cause=200;text="bye"'))
+    assert world.a.methods == world.b.methods == ["BYE"]
+    assert world.b.requests[-1].headers.get("Reason") == 'SIP;cause=200;text="bye"'
+    world.switch.act(lambda call: call.hangup(world.clock.now))
+    world.assert_clean()
+
+
+def test_the_owner_rejects_a_call(world, reply):
+    world.b.reply = reply(final=None)
+    world.a.call()
+    world.switch.act(lambda call: call.reject(603, world.clock.now))
+    assert world.a.statuses[-1] == 603
+    assert world.b.invites[0].cancelled
+    world.assert_clean()

@@ -1,0 +1,148 @@
+"""Session timers (RFC 4028) on each leg, and checkpoints."""
+
+import json
+import random
+
+import pytest
+
+from telephony.b2bua import CallSettings, bye_from_checkpoint
+from telephony.b2bua.events import CallEnded
+from telephony.b2bua.session_timer import request_fields
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address
+
+TIMER = ("Supported", "timer")
+
+
+def test_we_ask_for_a_session_and_refresh_a_peer_that_says_nothing(make_world):
+    world = make_world(session_expires=90)
+    world.talk()
+    assert world.b.invites[0].request.headers.get("Session-Expires") == "90"
+    assert world.a.responses[-1].headers.get("Session-Expires") == "90;refresher=uas"
+    world.net.run(50)
+    assert world.b.methods == ["UPDATE"]
+    assert world.a.methods == ["UPDATE"]
+    world.net.run(300)
+    assert not world.call.ended
+
+
+def test_a_peer_without_update_is_refreshed_by_re_invite_with_the_same_sdp(make_world, reply):
+    world = make_world(session_expires=90)
+    world.b.reply = reply(headers=(("Allow", "INVITE, ACK, BYE"),))
+    world.talk()
+    before = world.b.told()
+    world.net.run(50)
+    assert world.b.methods == ["INVITE"]
+    assert world.b.told() == before
+    assert "INVITE" not in world.a.methods
+
+
+def test_too_short_a_session_is_422_with_min_se(world):
+    world.a.call(headers=(TIMER, ("Session-Expires", "60")))
+    assert world.a.statuses[-1] == 422
+    assert world.a.responses[-1].headers.get("Min-SE") == "90"
+    world.assert_clean()
+
+
+def test_a_peer_that_wants_longer_sessions_is_asked_again(make_world):
+    world = make_world(session_expires=90)
+    served = []
+
+    def answer(invite=None, reply=None):
+        served.append(invite)
+        if len(served) == 1:
+            invite.respond(422, headers=(("Min-SE", "300"),), now=world.clock.now)
+        else:
+            type(world.b).answer(world.b, invite)
+
+    world.b.answer = answer
+    world.talk()
+    second = world.b.invites[1].request.headers
+    assert (second.get("Session-Expires"), second.get("Min-SE")) == ("300", "300")
+    assert world.a.statuses.count(422) == 0
+
+
+def test_the_caller_may_be_the_refresher(make_world):
+    world = make_world(session_expires=1800)
+    world.talk(headers=(TIMER, ("Session-Expires", "120;refresher=uac")))
+    headers = world.a.responses[-1].headers
+    assert headers.get("Session-Expires") == "120;refresher=uac"
+    assert headers.get("Require") == "timer"
+    world.net.run(60)
+    world.a.ask("UPDATE", (TIMER, ("Session-Expires", "120;refresher=uac")))
+    world.net.run(60)
+    assert not world.call.ended
+    world.net.run(60)
+    assert world.switch.of(CallEnded)[0].cause == "session-expired"
+    assert world.a.methods == world.b.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_a_phone_that_died_on_hold_ends_the_call(make_world):
+    world = make_world(session_expires=90)
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    world.net.down.add(world.b.address)
+    world.net.run(90)
+    assert world.switch.of(CallEnded)[0].cause == "peer-gone"
+    assert world.a.methods[-1] == "BYE"
+    assert world.switch.plane.open_legs == {}
+
+
+def test_a_peer_that_forgot_the_call_ends_it_at_the_refresh(make_world):
+    world = make_world(session_expires=90)
+    world.talk()
+    world.a.dialog.forget("crashed")
+    world.net.run(50)
+    assert world.switch.of(CallEnded)[0].cause == "peer-gone"
+    world.assert_clean()
+
+
+def test_a_peer_that_knows_no_update_is_refreshed_by_re_invite(make_world):
+    world = make_world(session_expires=90)
+    world.talk()
+    world.b.infos["UPDATE"] = 501
+    world.net.run(50)
+    assert world.b.methods == ["UPDATE", "INVITE"]
+    assert not world.call.ended
+
+
+def test_a_transient_failure_of_a_refresh_is_tried_again(make_world):
+    world = make_world(session_expires=90)
+    world.talk()
+    world.b.infos["UPDATE"] = 500
+    world.net.run(50)
+    del world.b.infos["UPDATE"]
+    world.net.run(100)
+    assert not world.call.ended
+
+
+@pytest.mark.parametrize("bad", [{"min_se": 60}, {"session_expires": 80}])
+def test_sessions_are_not_shorter_than_90_seconds(bad):
+    with pytest.raises(ValueError, match="90"):
+        CallSettings(**bad)
+
+
+def test_a_min_se_of_the_peer_is_kept():
+    assert request_fields(None, CallSettings(), 600)[1] == ("Min-SE", "600")
+
+
+def test_a_checkpoint_is_enough_to_hang_up_after_a_restart(world):
+    call = world.talk()
+    data = json.loads(json.dumps(call.checkpoint()))
+    assert [leg["side"] for leg in data["legs"]] == ["caller", "advisor"]
+    after = Endpoint(rng=random.Random(99))
+    after.listen(Address("192.0.2.1", 5060))
+    world.switch.endpoint = after
+    world.switch.calls.clear()
+    assert bye_from_checkpoint(after, data, world.clock.now) == 2
+    world.net.run(1)
+    assert world.a.methods == world.b.methods == ["BYE"]
+    assert world.a.ended == world.b.ended == 1
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"version": 9}, {"version": 1, "legs": [{}, {"dialog": {"version": 1}}]}]
+)
+def test_a_checkpoint_that_cannot_be_read_hangs_up_nobody(world, data):
+    assert bye_from_checkpoint(world.switch.endpoint, data, 0.0) == 0

@@ -1,0 +1,342 @@
+"""From the caller's INVITE to its final answer."""
+
+import pytest
+
+from telephony.b2bua.events import (
+    CallAnswered,
+    CallEnded,
+    IdentityChanged,
+    LegEnded,
+    LegRinging,
+    MediaNegotiated,
+)
+from telephony.sip.headers import NameAddr
+from telephony.sip.uri import Uri
+
+
+def test_a_call_is_answered_joined_and_hung_up(world):
+    call = world.talk()
+    a, b = call.joined
+    assert world.a.statuses == [100, 180, 200]
+    assert world.switch.plane.joins == {a: b, b: a}
+    assert world.switch.kinds.index("LegRinging") < world.switch.kinds.index("CallAnswered")
+    world.a.hang_up()
+    assert world.b.methods == ["BYE"]
+    assert call.ended
+    world.assert_clean()
+
+
+def test_the_advisors_bye_reaches_the_caller_with_its_reason(world):
+    world.talk()
+    world.b.hang_up((("Reason", 'Q.850;cause=16;text="done"'),))
+    assert world.a.requests[-1].headers.get("Reason") == 'Q.850;cause=16;text="done"'
+    assert world.switch.of(CallEnded)[0].cause == "advisor-hung-up"
+    world.assert_clean()
+
+
+def test_the_answer_is_told_before_the_callers_200_leaves(world):
+    sent = []
+
+    def look(_call, event):
+        if isinstance(event, CallAnswered):
+            sent.extend(d.data for d in world.switch.endpoint._core.outbox)
+            assert not any(
+                b"SIP/2.0 200" in data for _, to, data in world.net.wire if to == world.a.address
+            )
+
+    world.switch.on_event = look
+    world.talk()
+    assert world.switch.of(CallAnswered)
+
+
+def test_each_leg_sees_our_address_and_none_of_the_others(world):
+    world.talk()
+    invite = world.b.invites[0].request
+    assert b"192.0.2.10" not in bytes(invite)
+    assert b"c=IN IP4 192.0.2.1\r\n" in invite.body
+    answer = world.a.responses[-1]
+    assert b"192.0.2.20" not in bytes(answer)
+
+
+def test_max_forwards_is_decremented_and_zero_is_483(world):
+    world.talk(max_forwards=9)
+    assert world.b.invites[0].request.headers.get("Max-Forwards") == "8"
+    world.a.hang_up()
+    world.a.call(max_forwards=0)
+    assert world.a.statuses[-1] == 483
+    world.assert_clean()
+
+
+def test_an_unknown_require_is_420(world):
+    world.a.call(headers=(("Require", "100rel"),))
+    assert world.a.statuses[-1] == 420
+    assert world.switch.calls == []
+
+
+def test_no_common_codec_is_488(world):
+    world.a.codecs = ("96 speex/16000",)
+    world.a.call()
+    assert world.a.statuses[-1] == 488
+    assert world.b.invites == []
+    world.assert_clean()
+
+
+def test_a_body_that_is_no_sdp_is_415(world):
+    world.a.call(body=b"hello", headers=(("Content-Type", "text/plain"),))
+    world.assert_clean()
+    assert world.a.statuses[-1] >= 400
+
+
+def test_a_replaces_that_names_no_dialog_is_481(world):
+    world.a.call(headers=(("Replaces", "nothing@x;to-tag=1;from-tag=2"),))
+    assert world.a.statuses[-1] == 481
+    world.assert_clean()
+
+
+def test_no_port_is_503_before_anybody_is_rung(world):
+    world.switch.plane.room = 1
+    world.a.call()
+    assert world.a.statuses[-1] == 503
+    assert world.b.invites == []
+    world.assert_clean()
+
+
+def test_a_call_that_comes_back_to_us_is_482(world):
+    world.switch.plan.targets = [world.target(world.switch)]
+    world.a.call()
+    assert world.a.statuses[-1] == 482
+    world.assert_clean()
+
+
+def test_three_minutes_of_ringing_then_480(world, reply):
+    world.b.reply = reply(final=None)
+    world.a.call()
+    world.net.run(179)
+    assert world.a.statuses[-1] == 180
+    world.net.run(2)
+    assert world.a.statuses[-1] == 480
+    assert world.b.invites[0].cancelled
+    world.assert_clean()
+
+
+def test_the_callers_cancel_reaches_the_advisor(world, reply):
+    world.b.reply = reply(final=None)
+    client = world.a.call()
+    client.cancel(now=world.clock.now)
+    world.net.flush()
+    assert world.b.invites[0].cancelled
+    assert world.a.statuses[-1] == 487
+    assert world.switch.of(CallEnded)[0].cause == "cancelled"
+    world.assert_clean()
+
+
+def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world, reply):
+    world.b.reply = reply(final=None)
+    client = world.a.call()
+    world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
+    client.cancel(now=world.clock.now)
+    world.net.flush()
+    world.b.answer(reply=reply(provisional=()))
+    world.net.lost = lambda _data: False
+    world.net.flush()
+    assert "BYE" in world.b.methods
+    world.assert_clean()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(486, 486), (603, 603), (503, 500), (401, 502), (302, 480)]
+)
+def test_a_failure_is_carried_back(world, reply, status, told):
+    world.b.reply = reply(final=status)
+    world.a.call()
+    assert world.a.statuses[-1] == told
+    world.assert_clean()
+
+
+def test_early_media_of_a_single_target_is_passed_on(world, reply):
+    world.b.reply = reply(provisional=(183,), early=True, final=None)
+    world.a.call()
+    progress = world.a.responses[-1]
+    assert progress.status == 183
+    assert b"c=IN IP4 192.0.2.1" in progress.body
+    assert len(world.switch.plane.joins) == 2
+    assert world.call.joined is None
+    world.b.answer(reply=reply(provisional=()))
+    world.net.flush()
+    assert world.call.joined is not None
+    world.b.hang_up()
+    world.assert_clean()
+
+
+def test_each_downstream_early_dialog_gets_a_tag_of_its_own(world, reply):
+    world.b.reply = reply(provisional=(), final=None)
+    world.a.call()
+    invite = world.b.invites[0]
+    for tag in ("one", "two", "one"):
+        invite.respond(180, to_tag=tag, now=world.clock.now)
+        world.net.flush()
+    tags = [response.to.tag for response in world.a.responses[-3:]]
+    assert tags[0] == tags[2] != tags[1]
+    world.b.dialog = invite.respond(
+        200,
+        headers=(("Content-Type", "application/sdp"),),
+        body=world.b.sdp(),
+        to_tag="two",
+        now=world.clock.now,
+    )
+    world.net.flush()
+    assert world.a.responses[-1].to.tag == tags[1]
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_the_offer_may_come_in_the_answer(world):
+    world.a.call(body=b"")
+    world.net.run(1)
+    assert world.b.invites[0].request.body == b""
+    assert b"m=audio" in world.a.responses[-1].body
+    acks = [m for m in world.b.seen if getattr(m, "method", "") == "ACK"]
+    assert b"c=IN IP4 192.0.2.1\r\n" in acks[-1].body
+    assert len(world.switch.plane.joins) == 2
+    assert len(world.switch.of(MediaNegotiated)) == 2
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_delayed_offer_without_an_answer_ends_both_legs(world):
+    world.a.answer_offers = False
+    world.a.call(body=b"")
+    world.a.dialog.ack(world.a.client, now=world.clock.now)
+    world.net.flush()
+    assert world.switch.of(CallEnded)[0].cause == "no-common-media"
+    assert world.a.methods == ["BYE"]
+    assert world.b.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_an_ack_that_never_comes_ends_both_legs(world):
+    world.net.lost = lambda data: data.startswith(b"ACK sip:100@192.0.2.1")
+    world.a.call()
+    world.net.run(40)
+    assert world.switch.of(CallEnded)[0].cause == "ack-missing"
+    world.assert_clean()
+
+
+# --- ring groups ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def group(world, reply):
+    world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
+    world.b.reply = reply(final=None)
+    world.c.reply = reply(provisional=(183,), early=True, final=None)
+    return world
+
+
+def test_a_group_rings_at_once_and_the_caller_gets_one_180_without_sdp(group):
+    group.a.call()
+    assert group.a.statuses == [100, 180]
+    assert group.a.responses[-1].body == b""
+    assert len(group.switch.of(LegRinging)) == 2
+    assert len(set(group.switch.plane.open_legs.values())) == 3
+
+
+def test_the_first_to_answer_wins_and_the_others_are_cancelled(group, reply):
+    group.a.call()
+    group.c.answer(reply=reply(provisional=()))
+    group.net.flush()
+    assert group.a.statuses[-1] == 200
+    assert group.b.invites[0].cancelled
+    assert len(group.switch.plane.open_legs) == 2
+    assert group.switch.of(LegEnded)[0].cause == "answered-elsewhere"
+    group.c.hang_up()
+    group.assert_clean()
+
+
+def test_two_that_answer_at_once_leave_one(group, reply):
+    group.a.call()
+    group.b.answer(reply=reply(provisional=()))
+    group.c.answer(reply=reply(provisional=()))
+    group.net.flush()
+    group.net.run(2)
+    assert group.a.statuses.count(200) == 1
+    assert sorted([group.b.methods, group.c.methods]) == [[], ["BYE"]]
+    assert len(group.switch.of(CallAnswered)) == 1
+    group.a.hang_up()
+    group.assert_clean()
+
+
+def test_of_several_failures_the_caller_gets_the_best(group, reply):
+    group.b.reply = reply(final=None)
+    group.c.reply = reply(final=404)
+    group.a.call()
+    group.b.answer(reply=reply(provisional=(), final=486))
+    group.net.flush()
+    assert group.a.statuses[-1] == 486
+    group.assert_clean()
+
+
+def test_a_6xx_ends_the_whole_group(group, reply):
+    group.a.call()
+    group.c.answer(reply=reply(provisional=(), final=603))
+    group.net.flush()
+    assert group.a.statuses[-1] == 603
+    assert group.b.invites[0].cancelled
+    group.assert_clean()
+
+
+def test_a_group_without_enough_ports_rings_nobody(group):
+    group.switch.plane.room = 2
+    group.a.call()
+    assert group.a.statuses[-1] == 503
+    assert group.b.invites == group.c.invites == []
+    group.assert_clean()
+
+
+# --- names and trust --------------------------------------------------------------------------
+
+ASSERTED = ("P-Asserted-Identity", "<sip:+441632960001@trunk.example>")
+
+
+def test_an_asserted_identity_goes_to_a_trusted_target_only(make_world):
+    world = make_world(trust_caller=True)
+    world.talk(headers=(ASSERTED, ("X-Note", "kept")))
+    request = world.b.invites[0].request
+    assert request.headers.get("P-Asserted-Identity") is None
+    assert request.headers.get("X-Note") == "kept"
+    world.a.hang_up()
+    world.switch.plan.targets = [world.target(world.b, trust=True)]
+    world.talk(headers=(ASSERTED,))
+    assert world.b.invites[1].request.headers.get("P-Asserted-Identity") == ASSERTED[1]
+
+
+def test_a_withheld_caller_is_anonymous_to_the_advisors_phone(make_world):
+    world = make_world(trust_caller=True)
+    world.talk(headers=(ASSERTED, ("Privacy", "id"), ("Subject", "from me")))
+    request = world.b.invites[0].request
+    assert b"01632960001" not in bytes(request)
+    assert b"1632960001" not in bytes(request)
+    assert request.from_.uri.host == "anonymous.invalid"
+    assert request.headers.get("Subject") is None
+
+
+def test_an_untrusted_caller_cannot_assert_an_identity(world):
+    world.switch.plan.targets = [world.target(world.b, trust=True)]
+    world.talk(headers=(ASSERTED,))
+    assert world.b.invites[0].request.headers.get("P-Asserted-Identity") is None
+
+
+def test_the_pbx_names_the_advisor_in_its_answer(world, reply):
+    world.b.reply = reply(headers=(("P-Asserted-Identity", '"Sian" <sip:201@pbx.example>'),))
+    world.talk()
+    told = world.switch.of(IdentityChanged)
+    assert [(e.identity.uri.user, e.source) for e in told] == [("201", "P-Asserted-Identity")]
+
+
+def test_the_callers_tag_and_call_id_stay_on_its_own_leg(world):
+    named = NameAddr("Caller", Uri.parse("sip:01632960001@trunk.example")).with_tag("secret-tag")
+    world.talk(from_=named, call_id="caller-call-id")
+    text = bytes(world.b.invites[0].request)
+    assert b"secret-tag" not in text
+    assert b"caller-call-id" not in text
+    assert b"01632960001" in text

@@ -1,0 +1,248 @@
+"""Blind transfer, and what happens when it fails."""
+
+import pytest
+
+from telephony.b2bua.events import (
+    CallEnded,
+    LegEnded,
+    Recalled,
+    TransferCompleted,
+    TransferFailed,
+    TransferProgress,
+    TransferRequested,
+)
+
+
+def fragments(phone):
+    return [r.body.decode().strip() for r in phone.requests if r.method == "NOTIFY"]
+
+
+def test_a_transfer_rings_the_target_and_the_advisor_leaves_when_it_answers(world):
+    call = world.talk()
+    a, b = call.joined
+    world.b.refer()
+    world.net.run(1)
+    assert 202 in world.b.statuses
+    assert fragments(world.b) == ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]
+    assert world.b.methods[-1] == "BYE"
+    assert call.joined == (a, world.switch.of(TransferCompleted)[0].leg_id)
+    assert world.switch.plane.joins[a] == call.joined[1]
+    assert b not in world.switch.plane.open_legs
+    assert world.a.methods == []
+    assert world.switch.of(LegEnded)[0].cause == "transferred"
+    assert len(world.switch.of(TransferProgress)) == 1
+    world.c.hang_up()
+    assert world.a.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_the_owner_hears_of_the_refer_before_it_is_answered(world):
+    world.talk()
+    world.switch.plan.transfer_refusal = 603
+    world.b.refer("<sip:0800@192.0.2.1?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>")
+    told = world.switch.of(TransferRequested)[0]
+    assert told.refer_to.uri.user == "0800"
+    assert told.replaces == "x;to-tag=1;from-tag=2"
+    assert told.side == "advisor"
+    assert world.b.statuses[-1] == 603
+    assert world.call.joined is not None
+    world.b.refer()
+    assert len(world.switch.of(TransferRequested)) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("<sip:1@x>, <sip:2@x>", 400),
+        ("<", 400),
+        ("<http://example.org>", 416),
+        ("<sip:1@x;method=BYE>", 603),
+    ],
+)
+def test_a_refer_that_is_no_invitation_is_refused_here(world, value, status):
+    world.talk()
+    world.b.refer(value)
+    assert world.b.statuses[-1] == status
+    assert world.switch.of(TransferRequested) == []
+
+
+def test_a_refer_from_the_callers_side_is_603(world):
+    world.talk()
+    world.a.refer()
+    assert world.a.statuses[-1] == 603
+    assert world.switch.of(TransferRequested) == []
+
+
+def test_a_refer_that_the_owner_forgets_is_refused_in_time(world):
+    world.talk()
+    world.switch.plan.transfer_targets = []
+    world.b.refer()
+    world.net.run(6)
+    assert world.b.statuses[-1] == 603
+
+
+def test_a_failed_transfer_brings_the_call_back(world, reply):
+    call = world.talk()
+    pair = call.joined
+    world.c.reply = reply(final=486)
+    world.b.refer()
+    world.net.run(1)
+    assert fragments(world.b)[-1] == "SIP/2.0 486 Busy Here"
+    assert call.joined == pair
+    assert world.switch.plane.joins[pair[0]] == pair[1]
+    failed = world.switch.of(TransferFailed)[0]
+    assert (failed.status, failed.advisor_gone) == (486, False)
+    world.b.reinvite(direction="sendonly")
+    assert world.b.statuses[-1] == 200
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_transfer_that_nobody_answers_fails_after_its_time(world, reply):
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.refer()
+    world.net.run(61)
+    assert world.switch.of(TransferFailed)[0].status == 408
+    assert world.c.invites[0].cancelled
+    assert world.call.joined is not None
+
+
+def test_an_advisor_who_hangs_up_at_once_leaves_the_caller_with_the_target(world):
+    call = world.talk()
+    world.b.bye_at_accept = True
+    world.b.refer()
+    world.net.run(1)
+    assert world.switch.of(TransferCompleted)
+    assert world.a.methods == []
+    assert call.joined is not None
+    world.a.hang_up()
+    assert world.c.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_the_caller_hears_ringing_while_the_advisor_is_gone(world, reply):
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.bye_at_accept = True
+    world.b.refer()
+    assert world.switch.plane.ringing
+    world.c.answer(reply=reply(provisional=()))
+    world.net.flush()
+    assert world.switch.plane.ringing == set()
+    assert world.call.joined is not None
+
+
+def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(world, reply):
+    call = world.talk()
+    world.c.reply = reply(final=486)
+    world.b.bye_at_accept = True
+    world.b.refer()
+    world.net.run(1)
+    assert world.switch.of(TransferFailed)[0].advisor_gone
+    assert len(world.b.invites) == 2
+    assert world.switch.of(Recalled)[0].leg_id == call.joined[1]
+    assert world.switch.plane.ringing == set()
+    world.a.hang_up()
+    assert world.b.methods[-1] == "BYE"
+    world.assert_clean()
+
+
+def test_a_recall_that_nobody_answers_ends_the_call(world, reply):
+    world.talk()
+    world.c.reply = reply(final=486)
+    world.b.reply = reply(final=None)
+    world.b.bye_at_accept = True
+    world.b.refer()
+    world.net.run(31)
+    assert world.switch.of(CallEnded)[0].cause == "nobody-left"
+    assert world.a.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_the_owner_may_choose_who_is_rung_again(world, reply):
+    world.talk()
+
+    def look(call, event):
+        if isinstance(event, TransferFailed):
+            world.c.reply = reply()
+            call.ring_again([world.target(world.c)], world.clock.now)
+
+    world.switch.on_event = look
+    world.c.reply = reply(final=486)
+    world.b.bye_at_accept = True
+    world.b.refer()
+    world.net.run(1)
+    assert len(world.b.invites) == 1
+    assert world.switch.of(Recalled)[0].target.name == "30"
+
+
+def test_the_caller_hangs_up_in_mid_transfer(world, reply):
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.refer()
+    world.a.hang_up()
+    assert world.c.invites[0].cancelled
+    assert world.b.methods[-1] == "BYE"
+    world.assert_clean()
+
+
+def test_a_caller_on_hold_is_taken_off_it_for_the_target(world):
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    world.b.refer()
+    world.net.run(1)
+    assert b"a=sendrecv" in world.c.invites[0].request.body
+    assert world.a.methods == ["INVITE", "INVITE"]
+    told = world.a.told()
+    assert told.direction(0) == "sendrecv"
+
+
+def test_a_target_with_another_codec_makes_the_caller_change(world):
+    world.talk()
+    world.c.codecs = ("8 PCMA/8000",)
+    world.b.refer()
+    world.net.run(1)
+    assert world.a.methods == ["INVITE"]
+    assert world.a.told().media[0].formats == ("8",)
+
+
+def test_no_ports_for_the_target_is_a_failed_transfer(world):
+    world.talk()
+    world.switch.plane.room = 2
+    world.b.refer()
+    world.net.run(1)
+    assert world.switch.of(TransferFailed)[0].status == 503
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_without_a_subscription_no_notify_is_sent(world):
+    world.talk()
+    world.b.refer(headers=(("Refer-Sub", "false"),))
+    world.net.run(1)
+    assert fragments(world.b) == []
+    assert world.b.methods == ["BYE"]
+
+
+def test_a_second_refer_during_the_first_is_refused(world, reply):
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.refer()
+    world.b.refer()
+    assert world.b.statuses[-1] == 500
+    assert len(world.c.invites) == 1
+
+
+def test_the_new_leg_may_transfer_on(world):
+    call = world.talk()
+    world.b.refer()
+    world.net.run(1)
+    world.switch.plan.transfer_targets = [world.target(world.b)]
+    world.c.refer()
+    world.net.run(1)
+    assert len(world.switch.of(TransferCompleted)) == 2
+    assert call.joined is not None
+    world.b.hang_up()
+    world.assert_clean()
