@@ -80,9 +80,7 @@ class Registrar:
         """Apply a REGISTER to the bindings of `aor`, wholly or not at all, and answer it."""
         held = self.bindings(aor, now)
         try:
-            wanted = request.headers.get_list("Contact")
-            if len(wanted) > MAX_CONTACTS:
-                raise SipParseError("too many contacts in one REGISTER")
+            wanted = _wanted(request)
             if "*" in wanted:
                 held = _remove_all(held, request, wanted)
             else:
@@ -189,6 +187,13 @@ class Registrar:
         if wish is None:
             wish = request.headers.get("Expires")
         return self._default_expires if wish is None else _parse_seconds(wish)
+
+
+def _wanted(request: Request) -> list[str]:
+    wanted = request.headers.get_list("Contact")
+    if len(wanted) > MAX_CONTACTS:
+        raise SipParseError("too many contacts in one REGISTER")
+    return wanted
 
 
 def _parse_seconds(text: str) -> int:
