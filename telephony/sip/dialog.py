@@ -10,12 +10,13 @@ import enum
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.compose import Draft, HeaderList, compose, own_contact
+from telephony.errors import ProtocolError
+from telephony.sip.compose import Draft, HeaderList, compose
 from telephony.sip.core import Core, Local, address_of
 from telephony.sip.events import Address, Datagram, DialogEnded
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
+from telephony.sip.route_set import recorded_routes, target_of
 from telephony.sip.timers import Timer
 from telephony.sip.uri import Uri
 
@@ -212,6 +213,8 @@ class Dialog:
         self._core.dialogs.pop(self.id, None)
         if self._challenged is not None:
             self._challenged.cancel()
+        if self._invite_server is not None and confirmed:
+            self._invite_server.stop_repeating()
         if confirmed:
             self._core.emit(DialogEnded(self, reason))
 
@@ -235,50 +238,6 @@ class Dialog:
             "send_to": list(self.send_to) if self.send_to else None,
             "contact": self.contact,
         }
-
-    # How the core makes one.
-
-    @classmethod
-    def of_client(cls, core: Core, draft: Draft, response: Response, owner: object) -> Dialog:
-        """The dialog that a 1xx or 2xx to our INVITE makes (12.1.2)."""
-        dialog = cls(
-            core,
-            call_id=draft.call_id,
-            local=draft.from_,
-            remote=response.to,
-            remote_target=draft.uri,
-            routes=(),
-            local_cseq=draft.cseq,
-            remote_cseq=None,
-            caller=True,
-            at=draft.local,
-            peer=draft.destination,
-            contact=own_contact(draft.contact_user, draft.local),
-            owner=owner,
-        )
-        dialog.refresh(response)
-        return dialog
-
-    @classmethod
-    def of_server(
-        cls, core: Core, request: Request, tag: str, *, source: Address, at: Local, owner: object
-    ) -> Dialog:
-        """The dialog that our 1xx or 2xx makes (12.1.1)."""
-        return cls(
-            core,
-            call_id=request.call_id,
-            local=request.to.with_tag(tag),
-            remote=request.from_,
-            remote_target=_target(request) or request.from_.uri,
-            routes=_recorded(request),
-            local_cseq=core.rng.getrandbits(15),
-            remote_cseq=request.cseq.number,
-            caller=False,
-            at=at,
-            peer=source,
-            contact=own_contact(request.uri.user, at),
-            owner=owner,
-        )
 
     def resume(self, send_to: Address | None) -> None:
         """Be confirmed again after a restart."""
@@ -313,9 +272,9 @@ class Dialog:
 
     def refresh(self, message: Request | Response) -> None:
         """Take the peer's Contact, and until the dialog is confirmed the route set (13.2.2.4)."""
-        self.remote_target = _target(message) or self.remote_target
+        self.remote_target = target_of(message) or self.remote_target
         if self.state is DialogState.EARLY and isinstance(message, Response):
-            self.routes = tuple(reversed(_recorded(message)))
+            self.routes = tuple(reversed(recorded_routes(message)))
 
     def answered(self, number: int) -> bool:
         """True if a 2xx to our INVITE of that number came before."""
@@ -325,6 +284,7 @@ class Dialog:
         """Take the 2xx to the INVITE that makes this dialog."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
+        self._bye = None  # one that was sent in the early dialog does not end this one
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, client: InviteClient) -> None:
@@ -430,6 +390,11 @@ class Dialog:
         if self._invite_server is not None:
             self._invite_server.give_up(request, now)
 
+    def bye_crossed(self, now: float) -> None:
+        """The peer's BYE came while ours was under way; one that still waits need not go out."""
+        if self._waiting_bye is not None:
+            self.end("bye received", now)
+
     def end(self, reason: str, now: float) -> None:
         """The dialog is over; an INVITE that waits for us gets 487."""
         if self._invite_server is not None:
@@ -460,18 +425,3 @@ class Dialog:
             headers=given,
             body=body,
         )
-
-
-def _target(message: Request | Response) -> Uri | None:
-    try:
-        contacts = message.contacts
-    except SipParseError:
-        return None
-    return contacts[0].uri if contacts else None
-
-
-def _recorded(message: Request | Response) -> list[NameAddr]:
-    try:
-        return [NameAddr.parse(route) for route in message.headers.get_list("Record-Route")]
-    except SipParseError:
-        return []

@@ -88,7 +88,13 @@ class Endpoint:
     def listen(
         self, local: Address, *, advertised: Address | None = None, transport: str = "UDP"
     ) -> None:
-        """Add a local address; `advertised` (its own if None) goes into Via and Contact."""
+        """Add a local address; `advertised` (its own if None) goes into Via and Contact.
+
+        Raises:
+            ProtocolError: a wildcard address without an advertised one: peers could not answer.
+        """
+        if (advertised or local).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
+            raise ProtocolError("a wildcard address wants an advertised one")
         self._core.locals[local] = Local(local, advertised or local, transport)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:

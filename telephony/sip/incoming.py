@@ -128,6 +128,8 @@ class Incoming:
         if refusal is not None:
             status, headers = refusal
             server.respond(status, headers=headers, now=now)
+            if dialog is not None and request.method == "BYE" and status == 200:
+                dialog.bye_crossed(now)
         elif dialog is not None:
             self._in_dialog(dialog, server, now)
         elif isinstance(server, InviteServer):

@@ -14,6 +14,7 @@ from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.compose import Draft, cancel_of, compose, merge
 from telephony.sip.core import Core
 from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.establish import dialog_at_client
 from telephony.sip.events import (
     Address,
     DialogRequestFailed,
@@ -255,8 +256,10 @@ class InviteClient(ClientRequest):
     def _dialog_for(self, response: Response) -> Dialog:
         tag = response.to.tag or ""
         dialog = self.dialogs.get(tag)
-        if dialog is None:
-            dialog = Dialog.of_client(self._core, self._draft, response, self.owner)
+        number = self.request.cseq.number
+        gone = dialog is not None and dialog.state is DialogState.TERMINATED
+        if dialog is None or (gone and not dialog.answered(number)):
+            dialog = dialog_at_client(self._core, self._draft, response, self.owner)
             self.dialogs[tag] = dialog
         elif dialog.state is DialogState.EARLY:
             dialog.refresh(response)

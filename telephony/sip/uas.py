@@ -12,6 +12,7 @@ from telephony.errors import ProtocolError
 from telephony.sip.compose import compose_response, own_contact
 from telephony.sip.core import Core, Local
 from telephony.sip.dialog import Dialog, DialogId, DialogState
+from telephony.sip.establish import dialog_at_server
 from telephony.sip.events import AckMissing, AckReceived, Address, InviteCancelled
 from telephony.sip.matching import ServerKey
 from telephony.sip.message import Request
@@ -196,11 +197,11 @@ class InviteServer(ServerRequest):
         if not self._final:
             self.respond(487, now=now)
             self.cancelled = True
-        self._stop_repeating()
+        self.stop_repeating()
 
     def acknowledge(self, request: Request, now: float) -> None:
         """Take the ACK to our 2xx."""
-        self._stop_repeating()
+        self.stop_repeating()
         if self.dialog is not None:
             self._core.emit(AckReceived(self.dialog, request))
             self.dialog.served(self, now)
@@ -215,7 +216,7 @@ class InviteServer(ServerRequest):
             return self.dialog
         dialog = self.dialogs.get(tag)
         if dialog is None:
-            dialog = Dialog.of_server(
+            dialog = dialog_at_server(
                 self._core,
                 self.request,
                 tag,
@@ -254,14 +255,15 @@ class InviteServer(ServerRequest):
         self._repeat = self._core.timers.at(now + interval, repeat)
 
     def _ack_missing(self, now: float) -> None:
-        self._stop_repeating()
+        self.stop_repeating()
         if self.dialog is not None and not self.dialog.served(self, now):
             self._core.emit(AckMissing(self.dialog))
 
     def _ack_key(self, dialog: Dialog) -> tuple[DialogId, int]:
         return dialog.id, self.request.cseq.number
 
-    def _stop_repeating(self) -> None:
+    def stop_repeating(self) -> None:
+        """Send the 2xx no more: it is acknowledged, given up, or its dialog is over."""
         self._stop(self._repeat)
         self._stop(self._deadline)
         if self.dialog is not None:

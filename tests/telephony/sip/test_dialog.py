@@ -262,3 +262,45 @@ def test_requests_go_through_a_dialog_in_order(network, alice, bob, call):
     numbers = [e.request.cseq.number for e in alice.seen(DialogRequest)]
     assert numbers == sorted(numbers)
     assert len(numbers) == 3
+
+
+def test_a_200_that_crosses_the_bye_of_the_early_dialog_still_surfaces(network, alice, bob):
+    network.delay = 0.1
+    client = alice.call(bob)
+    network.run(0.2)
+    invite = bob.last(IncomingInvite).invite
+    invite.respond(180, now=network.now)
+    network.run(0.2)
+    alice.last(InviteProgress).dialog.request("BYE", now=network.now)
+    invite.respond(200, now=network.now)
+    network.run(0.3)
+    dialog = alice.last(InviteAnswered).dialog
+    dialog.ack(client, now=network.now)
+    if dialog.state is DialogState.CONFIRMED:
+        dialog.request("BYE", now=network.now)
+    for event in bob.seen(DialogRequest):
+        event.transaction.respond(200, now=network.now)
+    network.run(100)
+    assert alice.endpoint.counts().dialogs == bob.endpoint.counts().dialogs == 0
+
+
+def test_a_callees_waiting_bye_is_not_sent_when_the_caller_hangs_up_first(network, alice, bob):
+    alice.call(bob)
+    dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
+    dialog.request("BYE", now=network.now)
+    network.flush()
+    alice.last(InviteAnswered).dialog.request("BYE", now=network.now)
+    network.run(100)
+    assert len(network.sent("BYE")) == 1
+    assert bob.last(DialogEnded).reason == "bye received"
+    assert bob.seen(AckMissing) == []
+
+
+def test_a_dialog_that_is_forgotten_says_so_and_repeats_no_2xx(network, alice, bob):
+    alice.call(bob)
+    dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
+    dialog.forget("drained")
+    network.run(100)
+    assert len(network.sent("SIP/2.0 200")) == 1
+    assert bob.last(DialogEnded).reason == "drained"
+    assert bob.seen(AckMissing) == []

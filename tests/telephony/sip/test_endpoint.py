@@ -215,6 +215,13 @@ def test_a_request_that_has_been_here_before_is_known_by_our_via(endpoint):
     assert not endpoint.looped(events(endpoint)[0].request)
 
 
+def test_a_wildcard_address_without_an_advertised_one_is_refused():
+    endpoint = Endpoint()
+    with pytest.raises(ProtocolError):
+        endpoint.listen(Address("0.0.0.0", 5060))
+    endpoint.listen(Address("0.0.0.0", 5060), advertised=HERE)
+
+
 def test_no_local_address_of_the_family_is_the_programs_fault(endpoint):
     with pytest.raises(ProtocolError):
         endpoint.request(

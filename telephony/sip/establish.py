@@ -1,0 +1,52 @@
+"""How a dialog begins: from a response to our INVITE, or from our response (RFC 3261 12.1)."""
+
+from __future__ import annotations
+
+from telephony.sip.compose import Draft, own_contact
+from telephony.sip.core import Core, Local
+from telephony.sip.dialog import Dialog
+from telephony.sip.events import Address
+from telephony.sip.message import Request, Response
+from telephony.sip.route_set import recorded_routes, target_of
+
+
+def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object) -> Dialog:
+    """The dialog that a 1xx or 2xx to our INVITE makes (12.1.2)."""
+    dialog = Dialog(
+        core,
+        call_id=draft.call_id,
+        local=draft.from_,
+        remote=response.to,
+        remote_target=draft.uri,
+        routes=(),
+        local_cseq=draft.cseq,
+        remote_cseq=None,
+        caller=True,
+        at=draft.local,
+        peer=draft.destination,
+        contact=own_contact(draft.contact_user, draft.local),
+        owner=owner,
+    )
+    dialog.refresh(response)
+    return dialog
+
+
+def dialog_at_server(
+    core: Core, request: Request, tag: str, *, source: Address, at: Local, owner: object
+) -> Dialog:
+    """The dialog that our 1xx or 2xx makes (12.1.1)."""
+    return Dialog(
+        core,
+        call_id=request.call_id,
+        local=request.to.with_tag(tag),
+        remote=request.from_,
+        remote_target=target_of(request) or request.from_.uri,
+        routes=recorded_routes(request),
+        local_cseq=core.rng.getrandbits(15),
+        remote_cseq=request.cseq.number,
+        caller=False,
+        at=at,
+        peer=source,
+        contact=own_contact(request.uri.user, at),
+        owner=owner,
+    )
