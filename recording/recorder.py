@@ -146,7 +146,7 @@ class Recorder:
 
         def store(_track: int, data: bytes, arrival_mono: float, is_event: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
             writer = outbox.writer
-            at_us = int((arrival_mono - started) * 1_000_000)
+            at_us = int((arrival_mono - started) * 1_000_000 + 0.5)
             if not self._gate or is_event or at_us < self._open_from_us or writer is None:
                 counters.dropped += 1
                 return
@@ -199,7 +199,11 @@ class Recorder:
         erase_to = None
         if self._erase_back_us and self.writer is not None:
             erase_to = max(at - self._erase_back_us, self.writer.erasable_from_us)
+        known = holder in self._policy.holders
         self._do(self._policy.hold(holder, trigger, actor, at, erase_to=erase_to))
+        if not known and holder in self._policy.holders:
+            told = {"holder": holder, "trigger": trigger.value, "actor": actor}
+            self._append("holder", told, at)
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
         """Bring the spool to the disk; False when that failed or takes longer.

@@ -16,8 +16,8 @@ class Clock:
     mono: float
 
     def at_us(self, mono: float) -> int:
-        """Microseconds from this instant to `mono` (monotonic seconds)."""
-        return int((mono - self.mono) * 1_000_000)
+        """Microseconds from this instant to `mono` (monotonic seconds), to the nearest."""
+        return int((mono - self.mono) * 1_000_000 + 0.5)
 
 
 @dataclass(frozen=True, slots=True)

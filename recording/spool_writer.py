@@ -230,6 +230,7 @@ class SpoolWriter:
             raise
         for frame in self._unreleased:
             self._forget(frame)
+        self._unreleased.clear()
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:

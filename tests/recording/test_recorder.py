@@ -197,6 +197,21 @@ async def test_the_page_is_told_each_change_once(call):
     ]
 
 
+async def test_every_holder_is_a_fact_of_the_spool_though_the_gate_was_shut_before(spools, call):
+    call.recorder.hold("api", Trigger.API, "token:pay")
+    call.recorder.answered("sian", "201")
+    call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.close()
+    records = spools.read(call.recorder.writer.path)
+    told = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "holder"]
+    assert told == [
+        {"holder": "api", "trigger": "api", "actor": "token:pay"},
+        {"holder": "page", "trigger": "page", "actor": SIAN},
+    ]
+
+
 def test_a_disk_that_refuses_the_spool_is_a_fault_until_it_does_not(spools):
     refusing = [True]
 
@@ -297,7 +312,7 @@ def test_closing_ends_the_call_and_the_spool(spools, call):
     assert not reader.interrupted
 
 
-def test_a_full_disk_is_a_gap_and_the_recording_goes_on_when_there_is_room(spools, small_disk):
+async def test_a_full_disk_is_a_gap_and_the_recording_goes_on_with_room(spools, small_disk):
     call = Call(lambda: spools.writer(folder=small_disk.folder))
     call.recorder.answered("sian", "201")
     call.talk(5)
@@ -308,7 +323,7 @@ def test_a_full_disk_is_a_gap_and_the_recording_goes_on_when_there_is_room(spool
     small_disk.free()
     call.talk(10)
     assert call.recorder.state is RecordingState.PAUSED
-    asyncio.run(call.recorder.release("page", SIAN))
+    await call.recorder.release("page", SIAN)
     call.talk(15)
     call.recorder.close()
     reader = spools.read(call.recorder.writer.path)
@@ -346,20 +361,32 @@ STEPS = st.one_of(
 )
 
 
-def take(call: Call, what: str, detail) -> None:
+async def take(call: Call, what: str, detail) -> None:
     match what:
         case "talk":
             call.talk(call.now + detail / 10)
         case "hold":
             call.recorder.hold(detail, Trigger.PAGE, SIAN)
         case "release":
-            asyncio.run(call.recorder.release(detail, SIAN))
+            await call.recorder.release(detail, SIAN)
         case "refer":
             call.recorder.referred(detail, "phone:201", "somewhere")
         case "back":
             call.recorder.transfer_failed()
         case "fault":
             call.recorder.storage_fault("tried")
+    if call.recorder._probe is not None:
+        await call.recorder._probe
+
+
+async def live(call: Call, steps) -> None:
+    """A whole call of these steps."""
+    call.talk(0.5)
+    call.recorder.answered("sian", "201")
+    for what, detail in steps:
+        await take(call, what, detail)
+    call.talk(call.now + 0.5)
+    call.recorder.close()
 
 
 def stretches(records) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -380,12 +407,7 @@ def test_segments_and_gaps_in_the_spool_cover_the_call_and_packets_lie_in_segmen
 ):
     room = room_class(tmp_path_factory.mktemp("room"))
     call = Call(room.writer, erase_back_s=erase_back_s)
-    call.talk(0.5)
-    call.recorder.answered("sian", "201")
-    for what, detail in steps:
-        take(call, what, detail)
-    call.talk(call.now + 0.5)
-    call.recorder.close()
+    asyncio.run(live(call, steps))
     records = list(room.read(call.recorder.writer.path))
     segments, gaps = stretches(records)
     whole = sorted(s for s in [*segments, *gaps] if s[0] != s[1])
