@@ -29,7 +29,7 @@ from telephony.sdp import payload_map
 from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, Response
-from telephony.sip.uac import ClientRequest
+from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import ServerRequest
 
 if TYPE_CHECKING:
@@ -227,6 +227,9 @@ class CallCore:
         waiting, leg.waiting = leg.waiting, {}
         errands, leg.errands = leg.errands, deque()
         leg.errand = None
+        for client in waiting:
+            if isinstance(client, InviteClient):
+                client.cancel(now=now)  # else it might wait for a final answer for ever
         for then in [*waiting.values(), *(errand.then for errand in errands)]:
             then(None, 481, now)
 

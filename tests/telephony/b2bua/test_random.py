@@ -1,0 +1,225 @@
+"""Anything in any order: no exception, nothing leaks, and both ends agree that it is over."""
+
+import random
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telephony.errors import ProtocolError
+from telephony.sip.dialog import DialogState
+
+INFO = (("Content-Type", "application/dtmf-relay"),)
+PHONES = ("a", "b", "c")
+
+acts = st.one_of(
+    st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 3.0, 20.0, 50.0, 200.0])),
+    st.tuples(
+        st.sampled_from(
+            [
+                "hold",
+                "resume",
+                "bare",
+                "codec",
+                "update",
+                "info",
+                "refer",
+                "bye",
+                "options",
+                "answer",
+                "refuse",
+                "cancel",
+                "forget",
+                "garbage",
+                "record",
+                "busy",
+                "slow",
+                "fast",
+            ]
+        ),
+        st.sampled_from(PHONES),
+    ),
+    st.tuples(st.sampled_from(["hangup", "reject", "ring-again", "down"]), st.just("b")),
+)
+
+
+class Script:
+    """Carries acts out; what a phone cannot do just now it leaves."""
+
+    def __init__(self, world, reply, *, group, at_once):
+        self.world = world
+        self.reply = reply
+        if group:
+            world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
+        if not at_once:
+            world.b.reply = world.c.reply = reply(final=None)
+
+    def play(self, name, who):
+        world = self.world
+        if name == "wait":
+            world.net.run(who)
+            return
+        phone = getattr(world, who)
+        act = getattr(self, "do_" + name.replace("-", "_"))
+        with suppress(ProtocolError):  # what the phone's own core forbids just now
+            act(phone)
+        world.net.flush()
+
+    def do_hold(self, phone):
+        self._offer(phone, direction="sendonly")
+
+    def do_resume(self, phone):
+        self._offer(phone)
+
+    def do_codec(self, phone):
+        self._offer(phone, codecs=("8 PCMA/8000", "101 telephone-event/8000"))
+
+    def _offer(self, phone, **changes):
+        if phone.dialog is not None:
+            phone.reinvite(**changes)
+
+    def do_bare(self, phone):
+        self._ask(phone, "INVITE")
+
+    def do_update(self, phone):
+        self._ask(phone, "UPDATE", (("Content-Type", "application/sdp"),), phone.sdp(version=50))
+
+    def do_info(self, phone):
+        self._ask(phone, "INFO", INFO, b"Signal=1")
+
+    def do_record(self, phone):
+        self._ask(phone, "INFO", (("Record", "off"),))
+
+    def do_options(self, phone):
+        self._ask(phone, "OPTIONS")
+
+    def do_garbage(self, phone):
+        self._ask(phone, "INVITE", (("Content-Type", "application/sdp"),), b"v=0\r\nnonsense")
+
+    def do_bye(self, phone):
+        self._ask(phone, "BYE")
+
+    def do_refer(self, phone):
+        self._ask(phone, "REFER", (("Refer-To", "<sip:c@x>"),))
+
+    @staticmethod
+    def _ask(phone, method, headers=(), body=b""):
+        if phone.dialog is not None:
+            phone.ask(method, headers, body)
+
+    def do_answer(self, phone):
+        self._final(phone, 200)
+
+    def do_refuse(self, phone):
+        self._final(phone, 486)
+
+    def do_busy(self, phone):
+        phone.reply = self.reply(final=486)
+
+    def do_slow(self, phone):
+        phone.infos = {"UPDATE": None, "INFO": None, "NOTIFY": None}
+
+    def do_fast(self, phone):
+        phone.infos = {}
+        phone.reply = self.reply()
+
+    def _final(self, phone, status):
+        for invite in phone.invites:
+            if not invite.answered:
+                phone.answer(invite, self.reply(provisional=(), final=status))
+
+    def do_cancel(self, phone):
+        if phone.client is not None:
+            phone.client.cancel(now=self.world.clock.now)
+
+    def do_forget(self, phone):
+        if phone.dialog is not None and phone.dialog.state is DialogState.CONFIRMED:
+            phone.dialog.forget("crashed")
+
+    def do_down(self, phone):
+        self.world.net.down ^= {phone.address}
+
+    def do_hangup(self, _phone):
+        self.world.switch.act(lambda call: call.hangup(self.world.clock.now))
+
+    def do_reject(self, _phone):
+        if not self.world.call.answered:
+            self.world.switch.act(lambda call: call.reject(486, self.world.clock.now))
+
+    def do_ring_again(self, phone):
+        again = [self.world.target(phone)]
+        self.world.switch.act(lambda call: call.ring_again(again, self.world.clock.now))
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    steps=st.lists(acts, max_size=14),
+    weather=st.tuples(st.integers(1, 1000), st.sampled_from([0.0, 0.0, 0.15, 0.4])),
+    shape=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_whatever_happens_nothing_is_left(make_world, reply, steps, weather, shape):
+    (seed, loss), (group, at_once, offerless) = weather, shape
+    world = make_world(seed, session_expires=90)
+    chance = random.Random(seed)
+    world.net.lost = lambda _data: chance.random() < loss
+    script = Script(world, reply, group=group, at_once=at_once)
+    world.a.call(body=b"" if offerless else None)
+    world.net.flush()
+    for step in steps:
+        if world.switch.calls:
+            script.play(*step)
+        else:
+            world.net.run(1)
+    check(world)
+
+
+def check(world):
+    world.net.run(250)
+    for call in world.switch.calls:
+        if not call.ended:
+            assert call.joined is not None
+            a, b = call.joined
+            assert world.switch.plane.joins.get(a) == b
+            assert set(world.switch.plane.open_legs) == {a, b}
+            call.hangup(world.clock.now)
+            world.switch.drain(call)
+    world.net.lost = lambda _data: False
+    world.net.down.clear()
+    for phone in (world.a, world.b, world.c):
+        phone.infos = {}
+    world.net.run(200)
+    for phone in (world.a, world.b, world.c):
+        # Who was out of reach while we hung up notices at its own next request.
+        if phone.dialog is not None and phone.dialog.state is DialogState.CONFIRMED:
+            phone.ask("OPTIONS")
+        for invite in phone.invites:
+            if not invite.answered:
+                invite.respond(487, now=world.clock.now)
+    world.net.run(100)
+    for phone in (world.a, world.b, world.c):
+        for dialog in list(phone.endpoint._core.dialogs.values()):
+            dialog.request("OPTIONS", now=world.clock.now)
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_call_over_a_lossy_network_ends_as_it_should(make_world, seed):
+    world = make_world(seed)
+    chance = random.Random(seed)
+    world.net.lost = lambda _data: chance.random() < 0.3
+    world.a.call()
+    world.net.run(30)
+    assert world.call.joined is not None
+    world.b.reinvite(direction="sendonly")
+    world.net.run(30)
+    world.b.refer()
+    world.net.run(40)
+    world.a.hang_up()
+    world.net.run(60)
+    assert world.call.ended
+    world.assert_clean()
