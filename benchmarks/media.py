@@ -194,7 +194,7 @@ class Batch:
         """Give every packet the header of the `sequence`-th."""
         head = struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, 7)
         for offset in range(0, self.count * PACKET_BYTES, PACKET_BYTES):
-            self.data[offset : offset + 12] = head
+            ctypes.memmove(ctypes.addressof(self.data) + offset, head, len(head))
 
 
 def exchange(sink: socket.socket, ports: list[int], seconds: float) -> tuple[int, int]:
@@ -227,7 +227,9 @@ def exchange(sink: socket.socket, ports: list[int], seconds: float) -> tuple[int
 def _drain(libc: ctypes.CDLL, sink: socket.socket, room: Batch) -> int:
     total = 0
     while True:
-        got = libc.recvmmsg(sink.fileno(), room.messages, room.count, socket.MSG_DONTWAIT, None)
+        got: int = libc.recvmmsg(
+            sink.fileno(), room.messages, room.count, socket.MSG_DONTWAIT, None
+        )
         if got <= 0:
             return total
         total += got
@@ -272,7 +274,7 @@ def run(role: str, calls: int, seconds: float, *, loaded: bool = False) -> dict[
         else:
             sent, back = exchange(sink, ports, seconds)
         _tell(process)
-        figures = json.loads(_line(process))
+        figures: dict[str, float] = json.loads(_line(process))
     forwarded = figures["forwarded"]
     return figures | {
         "calls": calls,

@@ -78,7 +78,8 @@ class MediaLeg:
     pair: PortPair
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
-    on_latched: "Callable[[MediaLeg], None] | None" = None
+    renew: "Callable[[MediaLeg | None], None]" = lambda _: None
+    """Makes a leg's reader anew, when what it took for granted has changed."""
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     renumbered: dict[int, int] = field(default_factory=dict)
@@ -120,8 +121,7 @@ class MediaLeg:
             return (host, port) == (self.remote.host, self.remote.rtp_port)
         if self.latched is None:
             self.latched = (host, port)
-            if self.on_latched:
-                self.on_latched(self)
+            self.renew(self.peer)
         return (host, port) == self.latched
 
     def refuse(self, host: str, port: int, now: float) -> None:
@@ -155,7 +155,20 @@ def reader_of(leg: MediaLeg) -> Reader:
     remote = leg.remote
     if remote is None or not remote.send:
         return _discarding_reader(leg)
-    return _relaying_reader(leg, remote)
+    reader = _relaying_reader(leg, remote)
+    return _first_reader(leg, reader) if leg.counters.first is None else reader
+
+
+def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
+    """`reader` until the first packet, whose arrival is noted."""
+
+    def read(now: float) -> None:
+        reader(now)
+        if leg.counters.last is not None:
+            leg.counters.first = leg.counters.last
+            leg.renew(leg)
+
+    return read
 
 
 def _relaying_reader(leg: MediaLeg, remote: RemoteMedia) -> Reader:
@@ -279,7 +292,7 @@ def control_reader_of(leg: MediaLeg) -> Reader:
             leg.counters.malformed += 1
         elif source[0] == _control_host(leg):
             forward_control(leg, data)
-        else:
+        elif leg.remote is not None:
             leg.refuse(source[0], source[1], now)
 
     return read

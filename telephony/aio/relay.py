@@ -82,7 +82,7 @@ class Relay:
         if leg_id in self._legs:
             raise ProtocolError("the leg has media ports already")
         leg = MediaLeg(leg_id, self._ports.take(), self._source, self._on_refused)
-        leg.on_latched = lambda latched: self._renew(latched.peer)
+        leg.renew = self._renew
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
         poll = self._watched()
@@ -174,7 +174,7 @@ class Relay:
             self._ringback.stop(leg)
 
     def counters(self, leg_id: str) -> Counters:
-        """The leg's counters, live."""
+        """The leg's counters, live; who holds them can read them after the leg was closed."""
         return self._legs[leg_id].counters
 
     def silent_since(self, leg_id: str) -> float:
@@ -185,9 +185,6 @@ class Relay:
     def sweep(self, now: float) -> None:
         """Report each leg that has been silent too long; to be called once a second."""
         for leg_id, leg in list(self._legs.items()):
-            last = leg.counters.last
-            if last is not None and leg.counters.first is None:
-                leg.counters.first = last
             seconds = now - self.silent_since(leg_id)
             if seconds < self._silence_s:
                 leg.silence_reported = False

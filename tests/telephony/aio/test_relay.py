@@ -241,12 +241,33 @@ async def test_a_closed_leg_gives_its_ports_back_and_leaves_its_partner(
 async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stranger, until):
     closed = []
     relay = Relay(pool, on_refused=lambda leg, *_: (relay.close(leg), closed.append(leg)))
-    local = relay.open("x")
-    stranger.sendto(rtp(), (local.host, local.port))
-    stranger.sendto(rtp(), (local.host, local.port))
-    stranger.sendto(bytes([0x80, 201, 0, 1, 0, 0, 0, 7]), (local.host, local.rtcp_port))
+    made = type(phone("t"))(relay, "x")
+    made.configure()
+    made.send(rtp(), stranger)
+    made.send(rtp(), stranger)
+    stranger.sendto(RECEIVER_REPORT, (made.local.host, made.local.rtcp_port))
     await until(lambda: closed == ["x"])
+    made.close()
     relay.shut()
+
+
+async def test_before_the_sdp_nobody_is_a_stranger(phone, told, rtp, until):
+    early = phone("x")
+    early.send_control(RECEIVER_REPORT)
+    early.send(rtp())
+    await until(lambda: early.counters.unwanted == 1)
+    assert told == []
+
+
+async def test_the_first_and_the_last_arrival_are_known(pair, rtp):
+    a, b = pair
+    a.send(rtp())
+    await b.heard()
+    first = a.counters.last
+    a.send(rtp(0, 2))
+    await b.heard()
+    assert a.counters.first == first
+    assert a.counters.last > first
 
 
 async def test_the_sdp_names_the_advertised_address(pool):
