@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import (
     BigInteger,
     Column,
+    Index,
     Integer,
     LargeBinary,
     Row,
@@ -50,6 +51,7 @@ audit_entries = Table(
     Column("kind", String(40), nullable=False),
     Column("body", Text, nullable=False),
     Column("hash", String(64), nullable=False),
+    Index("audit_entries_by_kind", "node", "kind", "seq"),
 )
 
 audit_values = Table(

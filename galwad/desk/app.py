@@ -151,7 +151,10 @@ class DeskServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            # A public origin means a proxy of ours in front, on this machine: whose address
+            # it forwards counts for the throttle. From anywhere else the header is ignored.
+            proxy_headers=options.public_origin is not None,
+            forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",
             ws="none",
             ssl_certfile=options.tls_certificate,

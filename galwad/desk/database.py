@@ -48,7 +48,7 @@ def _begin(connection: Connection) -> None:
 
 def upgrade(path: Path) -> None:
     """Bring the schema up to date, making the file (0600) where there is none. Blocking."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
     try:

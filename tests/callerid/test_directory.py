@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callerid.directory import import_csv, read_csv
 from callerid.errors import ImportFileError
@@ -109,3 +113,10 @@ def test_an_open_quote_is_a_fault_with_its_line():
     with pytest.raises(ImportFileError) as error:
         read_csv('reference,name,numbers\nC-1,"Elin,01632 960001\n')
     assert "not CSV" in str(error.value)
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_the_reader(text):
+    for head in ("", HEADER):
+        with contextlib.suppress(ImportFileError):
+            read_csv(head + text)

@@ -114,6 +114,9 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("node", "seq"),
     )
+    with op.batch_alter_table("audit_entries", schema=None) as batch_op:
+        batch_op.create_index("audit_entries_by_kind", ["node", "kind", "seq"], unique=False)
+
     op.create_table(
         "audit_values",
         sa.Column("node", sa.String(length=32), nullable=False),

@@ -158,3 +158,17 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
     with pytest.raises(FileNotFoundError):
         await server.start()
     await server.stop()
+
+
+async def test_a_proxy_of_ours_says_whose_address_is_throttled(running):
+    await running.stop()
+    running.options = replace(running.options, public_origin="https://galwad.example")
+    await running.start()
+    own = {"Origin": "https://galwad.example"}
+    client = running.client(headers=own)
+    for number in range(31):
+        guess = {"user": f"user{number}", "password": "wrong"}
+        last = await client.post(LOGIN, json=guess, headers={"X-Forwarded-For": "192.0.2.7"})
+    assert last.status_code == 429
+    other = await client.post(LOGIN, json=GOOD, headers={"X-Forwarded-For": "192.0.2.8"})
+    assert other.status_code == 200
