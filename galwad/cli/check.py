@@ -1,0 +1,50 @@
+"""`galwad check`: each fault of an installation by its name, with what mends it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+
+from galwad.cli import checks
+from galwad.cli.console import CliError, console, print_json
+from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+_MARKS: Final = {
+    checks.Grade.FINE: ("ok  ", "green"),
+    checks.Grade.WARNING: ("warn", "yellow"),
+    checks.Grade.FAULT: ("FAIL", "bold red"),
+}
+
+
+@app.command(epilog="Example: galwad check --config /etc/galwad/galwad.toml")
+def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
+    """Check settings, folders, ports, keys, database, clock and limits.
+
+    Run it on the server, as the service's user or as root. Warnings leave the exit status 0;
+    faults make it 1. Nothing is changed, and a running service is not disturbed.
+    """
+    settings = load_settings(config)
+    findings = [checks.Finding("settings", checks.Grade.FINE, f"{config} is right")]
+    findings += checks.run(settings)
+    faults = sum(1 for finding in findings if finding.grade is checks.Grade.FAULT)
+    if json:
+        print_json([finding.as_json() for finding in findings])
+    else:
+        _print(findings)
+    if faults:
+        raise CliError(
+            f"{faults} fault{'s' if faults > 1 else ''} found", "each has its fix beside it"
+        )
+
+
+def _print(findings: list[checks.Finding]) -> None:
+    out = console()
+    for finding in findings:
+        mark, style = _MARKS[finding.grade]
+        out.print(f"[{style}]{mark}[/{style}]  {finding.name:<12}", end="  ")
+        out.print(finding.text, markup=False)
+        if finding.fix:
+            out.print(f"{'':20}fix: {finding.fix}", markup=False)

@@ -1,0 +1,27 @@
+"""What `galwad check` looks at: one small module a subject, each giving findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+from config.settings import Settings
+from galwad.cli.checks import folders, host, keys, ports, stores
+from galwad.cli.checks.finding import Finding, Grade
+
+__all__ = ["Finding", "Grade", "run"]
+
+Look: TypeAlias = Callable[[Settings], Iterator[Finding]]
+
+_LOOKS: Final[tuple[Look, ...]] = (
+    folders.look,
+    ports.look,
+    keys.look,
+    stores.look,
+    host.look,
+)
+
+
+def run(settings: Settings) -> list[Finding]:
+    """Everything, in an order in which faults are best mended."""
+    return [finding for look in _LOOKS for finding in look(settings)]

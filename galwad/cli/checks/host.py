@@ -1,0 +1,59 @@
+"""The machine: its clock, its limits, its swap."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from config.settings import Settings
+from galwad.cli.checks.finding import Finding, fine, warning
+
+_TIMEX_BYTES = 208
+_TIME_ERROR = 5
+_FILES_A_CALL = 12
+_FILES_BESIDES = 200
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Clock, open files, core dumps, swap."""
+    yield _clock()
+    yield _files(settings)
+    if resource.getrlimit(resource.RLIMIT_CORE)[0] != 0:
+        yield warning(
+            "limits",
+            "a crash would write memory, and calls in it, to a core file",
+            "the units set LimitCORE=0; by hand: ulimit -c 0",
+        )
+    swaps = Path("/proc/swaps").read_text(encoding="utf-8").splitlines()[1:]
+    if any(not line.startswith("/dev/zram") for line in swaps):
+        yield warning(
+            "swap",
+            "this machine swaps to a disk, and calls could lie there",
+            "the units set MemorySwapMax=0; or encrypt the swap",
+        )
+
+
+def _clock() -> Finding:
+    """Whether the kernel believes its clock to be kept right (adjtimex(2))."""
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    if state == _TIME_ERROR or state < 0:
+        return warning(
+            "clock",
+            "nothing keeps this machine's clock right: times in recordings are evidence",
+            "apt install chrony, or: timedatectl set-ntp true",
+        )
+    return fine("clock", "it is kept right")
+
+
+def _files(settings: Settings) -> Finding:
+    needed = settings.sip.max_calls * _FILES_A_CALL + _FILES_BESIDES
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        return warning(
+            "limits",
+            f"{limit} open files allowed here, {settings.sip.max_calls} calls need {needed}",
+            f"the units set LimitNOFILE; by hand: ulimit -n {needed}",
+        )
+    return fine("limits", f"enough open files for {settings.sip.max_calls} calls")

@@ -1,0 +1,114 @@
+"""The ports of SIP, media and the page: free, unless a running Galwad holds them itself."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from config.settings import Settings
+from config.values import HostPort
+from galwad.cli.checks.finding import Finding, fault, fine, warning
+
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Each listening address, then the range of media."""
+    running = is_running(settings)
+    for listener in settings.sip.listen:
+        place = HostPort(listener.host, listener.port)
+        yield _port("sip", socket.SOCK_DGRAM, place, "[sip] listen", running=running)
+    yield _port("desk", socket.SOCK_STREAM, settings.desk.listen, "[desk] listen", running=running)
+    yield from _media(settings, running=running)
+    yield from _advertised(settings)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether a switch of these settings answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(settings.switch_socket))
+        except OSError:
+            return False
+    return True
+
+
+def _bind(kind: socket.SocketKind, place: HostPort) -> str:
+    """Why an address cannot be bound; empty when it can."""
+    try:
+        family = socket.AF_INET6 if ip_address(place.host).version == 6 else socket.AF_INET
+    except ValueError:
+        family = socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((place.host, place.port))
+        except OSError as error:
+            return (error.strerror or "cannot be bound").lower()
+    return ""
+
+
+def _port(
+    name: str, kind: socket.SocketKind, place: HostPort, key: str, *, running: bool
+) -> Finding:
+    problem = _bind(kind, place)
+    if not problem:
+        return fine(name, f"{place} is free")
+    if running and "in use" in problem:
+        return fine(name, f"{place} is held by the running service")
+    return fault(
+        name, f"{place}: {problem}", f"free it (ss -lunpt shows who has it) or change {key}"
+    )
+
+
+def _media(settings: Settings, *, running: bool) -> Iterator[Finding]:
+    ports = settings.media.ports
+    taken = [
+        port
+        for port in range(ports.first, ports.last + 1)
+        if _bind(socket.SOCK_DGRAM, HostPort(settings.media.listen, port))
+    ]
+    total = ports.last - ports.first + 1
+    if len(taken) == total:
+        yield fault("media", f"no port of {ports} can be bound", "change [media] listen or ports")
+    elif taken and not running:
+        yield warning(
+            "media", f"{len(taken)} ports of {ports} are taken", "they will be passed over"
+        )
+    else:
+        yield fine("media", f"{ports} has room for {ports.calls} calls")
+    most = settings.sip.max_calls
+    if ports.calls < most:
+        yield warning(
+            "media",
+            f"{ports} has room for {ports.calls} calls, [sip] max_calls is {most}",
+            f"widen [media] ports by {4 * (most - ports.calls)}, or lower max_calls",
+        )
+    low, high = (int(word) for word in _EPHEMERAL.read_text(encoding="ascii").split())
+    if ports.first <= high and low <= ports.last:
+        yield warning(
+            "media",
+            f"{ports} overlaps the ports that the kernel lends to other programs",
+            "reserve it: sysctl net.ipv4.ip_local_reserved_ports=" + str(ports),
+        )
+
+
+def _advertised(settings: Settings) -> Iterator[Finding]:
+    wild = [
+        listener for listener in settings.sip.listen if ip_address(listener.host).is_unspecified
+    ]
+    if wild and settings.sip.advertise is None:
+        yield warning(
+            "sip",
+            f"{wild[0]} names no address that others could reach",
+            "set [sip] advertise to this machine's address",
+        )
+    if ip_address(settings.media.listen).is_unspecified and settings.media.advertise is None:
+        yield warning(
+            "media",
+            "[media] listen names no address that others could send to",
+            "set [media] advertise to this machine's address",
+        )

@@ -1,0 +1,87 @@
+"""The database: its version, and whether anybody is in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from config.settings import Settings
+from galwad.cli.checks.finding import Finding, fault, fine, warning
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Read what is there, changing nothing."""
+    database = settings.database
+    if not database.exists():
+        yield warning(
+            "database",
+            f"{database} is not there yet",
+            "the desk makes it at its first start, or `galwad users add` does",
+        )
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            yield _version(connection)
+            yield from _people(connection, settings)
+    except sqlite3.Error as error:
+        yield fault(
+            "database",
+            f"{database} cannot be read ({error.sqlite_errorname or type(error).__name__})",
+            "run this as the service's user; if it is damaged, restore it",
+        )
+
+
+def _scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", "galwad:migrations")
+    return ScriptDirectory.from_config(config)
+
+
+def _version(connection: sqlite3.Connection) -> Finding:
+    scripts = _scripts()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    found, newest = (row[0] if row else ""), scripts.get_current_head()
+    if found == newest:
+        return fine("database", f"its schema is the newest ({newest})")
+    if found in {script.revision for script in scripts.walk_revisions()}:
+        return warning(
+            "database", f"its schema is {found}", "the desk brings it up to date at its start"
+        )
+    return fault(
+        "database", "its schema is newer than this program", "install the newer Galwad again"
+    )
+
+
+def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
+    people = _count(connection, "SELECT count(*) FROM people")
+    if people:
+        yield fine("directory", f"{people} people")
+    else:
+        yield warning(
+            "directory",
+            "it is empty: no caller will be known",
+            "galwad directory import people.csv",
+        )
+    users = _count(connection, "SELECT count(*) FROM users WHERE NOT disabled")
+    if not users:
+        yield warning("users", "there is nobody to sign in", "galwad users add NAME --role advisor")
+    rows = connection.execute(
+        "SELECT extension FROM users WHERE extension IS NOT NULL AND NOT disabled"
+    )
+    phones = {row[0] for row in rows} | {phone.extension for phone in settings.phones}
+    for route in settings.routes:
+        missing = [extension for extension in route.ring or () if extension not in phones]
+        if missing:
+            yield warning(
+                "routes",
+                f"{route.called} rings {', '.join(missing)}, which no phone has",
+                "galwad users add NAME --extension …, or change ring",
+            )
+
+
+def _count(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])

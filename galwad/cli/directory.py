@@ -1,0 +1,58 @@
+"""`galwad directory`: the people whom the embedded directory knows. Runs on the server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from galwad.cli.console import CliError, print_json
+from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.cli.server import administration, on_the_server
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def directory() -> None:
+    """The directory of callers."""
+
+
+@app.command("import", epilog="Example: galwad directory import people.csv")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV with reference, name, numbers and more.")],
+    *,
+    remove_absent: Annotated[
+        bool, typer.Option("--remove-absent", help="Remove the people whom the file lacks.")
+    ] = False,
+    config: Config = DEFAULT_PATH,
+    json: Json = False,
+) -> None:
+    """Import people from a CSV file: all of it, or nothing.
+
+    The first line names the columns: reference, name and numbers are needed; language, kind,
+    shared, do_not_pop, address, postcode, email, date_of_birth and notes may follow. A row
+    replaces the person with the same reference. Each fault is named with its line.
+    """
+    settings = load_settings(config)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise CliError(f"{file} is not in UTF-8", "save it as CSV UTF-8") from None
+    except OSError as error:
+        raise CliError(
+            f"{file}: {(error.strerror or 'unreadable').lower()}", "name a CSV file"
+        ) from None
+    with on_the_server(settings):
+        result = asyncio.run(
+            administration(settings).import_directory(
+                text, file.name, "remove" if remove_absent else "keep"
+            )
+        )
+    counts = {"added": result.added, "replaced": result.replaced, "removed": result.removed}
+    if json:
+        print_json(counts)
+    else:
+        print(", ".join(f"{count} {what}" for what, count in counts.items()))

@@ -1,0 +1,190 @@
+"""Fetching a recording: sealed bytes from the server, opened here, written whole or not at all.
+
+Only sealed bytes are ever written to a temporary file. Everything is authenticated to its end
+before the first decoded sample is written, and the output gets its name last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import httpx
+
+from galwad.cli import audio, sealed
+from galwad.cli.client import check, open_client, told_as_ours
+from galwad.cli.console import CliError, clock, size
+from galwad.cli.whole import whole_file
+
+CALL_ID: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+
+
+class Format(StrEnum):
+    """What the output may be."""
+
+    FLAC = "flac"
+    WAV = "wav"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    call_id: str
+    purpose: str
+    reference: str
+    identity: Path | None
+    output: Path | None
+    format: Format | None
+    from_s: float | None
+    to_s: float | None
+    sealed: bool
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was written."""
+
+    file: Path
+    octets: int
+    sha256: str
+    seconds: float | None
+
+    def as_json(self) -> dict[str, object]:
+        """For machines."""
+        return {
+            "file": str(self.file),
+            "octets": self.octets,
+            "sha256": self.sha256,
+            "seconds": self.seconds,
+        }
+
+    def sentence(self) -> str:
+        """For people."""
+        length = f", {clock(self.seconds)}" if self.seconds is not None else ", still sealed"
+        return f"{self.file} ({size(self.octets)}{length}) sha256 {self.sha256}"
+
+
+def seconds(text: str, option: str) -> float | None:
+    """A place in a recording: `80`, `1:20`, `1:02:03.5`; None for an empty text."""
+    if not text:
+        return None
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise CliError(f"{option} is no time", "write it as 1:20, 80 or 1:02:03", status=2)
+    hours, minutes, rest = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + rest
+
+
+def fetch(wish: Wish, server: str) -> Result:
+    """Do what was wished.
+
+    Everything that can be refused here is refused before the server hears of it, since
+    whatever reaches the server is a fetch in its audit.
+    """
+    _coherent(wish)
+    output, kind = _output(wish)
+    identity = sealed.read_identity(wish.identity) if wish.identity is not None else None
+    with told_as_ours(), open_client(server) as client, _received(wish, client) as stream:
+        header, payload = stream
+        with whole_file(output, replace=wish.force) as file:
+            if identity is None:
+                file.write(header)
+                _copy(payload, file)
+                length = None
+            else:
+                with sealed.opened(header, payload, identity) as plain:
+                    length = audio.export(plain, file, kind.value, wish.from_s, wish.to_s)
+            octets = file.tell()
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Result(output, octets, digest, length)
+
+
+def _coherent(wish: Wish) -> None:
+    opening = wish.identity or wish.format or wish.from_s is not None or wish.to_s is not None
+    if not wish.reference:
+        raise CliError(
+            "--reference is empty", "name your case, such as --reference C-1024", status=2
+        )
+    if wish.sealed and opening:
+        raise CliError(
+            "--sealed leaves it closed: no --identity, --format, --from or --to",
+            "leave out --sealed, or the others",
+            status=2,
+        )
+    if not wish.sealed and wish.identity is None:
+        raise CliError(
+            "no identity to open it with", "give --identity FILE, or take it --sealed", status=2
+        )
+    start, end = wish.from_s or 0.0, wish.to_s
+    if end is not None and end <= start:
+        raise CliError("--to lies before --from", "a slice has a length", status=2)
+
+
+def _output(wish: Wish) -> tuple[Path, Format]:
+    """Where it goes and as what, checked before anything is fetched."""
+    if wish.sealed:
+        return _free(wish.output or Path(f"{wish.call_id}.flac.age"), wish), Format.FLAC
+    kind = wish.format
+    if kind is None and wish.output is not None:
+        ending = wish.output.suffix.lower().removeprefix(".")
+        if ending not in set(Format):
+            raise CliError(
+                "the output's name says neither .flac nor .wav",
+                "add --format flac or wav",
+                status=2,
+            )
+        kind = Format(ending)
+    kind = kind or Format.FLAC
+    return _free(wish.output or Path(f"{wish.call_id}.{kind.value}"), wish), kind
+
+
+def _free(output: Path, wish: Wish) -> Path:
+    if not output.parent.is_dir():
+        raise CliError(f"{output.parent} is no folder", "make it first")
+    if output.is_dir():
+        raise CliError(f"{output} is a folder", "name a file in it")
+    if output.exists() and not wish.force:
+        raise CliError(f"{output} exists", "name another --output, or replace it with --force")
+    return output
+
+
+@contextmanager
+def _received(wish: Wish, client: httpx.Client) -> Iterator[tuple[bytes, BinaryIO]]:
+    """Header and payload as the server sent them, the payload's digest checked."""
+    body = {"purpose": wish.purpose, "reference": wish.reference}
+    path = f"/recordings/{wish.call_id}/fetch"
+    with tempfile.TemporaryFile() as payload:
+        header = b""
+        digest = hashlib.sha256()
+        with client.stream("POST", path, json=body) as response:
+            check(response)
+            header_length = int(response.headers.get("X-Galwad-Header-Length", "0"))
+            wanted = response.headers.get("X-Galwad-Payload-SHA256", "")
+            for block in response.iter_bytes():
+                missing = header_length - len(header)
+                header += block[:missing]
+                digest.update(block[missing:])
+                payload.write(block[missing:])
+        if not header or digest.hexdigest() != wanted:
+            raise CliError(
+                "what arrived is not what the index promises",
+                f"`galwad recordings verify {wish.call_id}` says more",
+            )
+        payload.seek(0)
+        yield header, payload
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    while block := source.read(64 * 1024):
+        target.write(block)

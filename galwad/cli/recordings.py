@@ -1,0 +1,271 @@
+"""`galwad recordings`: find, look at, fetch and prove recordings, through the server's API."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from galwad.cli import fetching, proof, timeline
+from galwad.cli.client import ask
+from galwad.cli.console import CliError, clock, console, local_time, print_json, print_table, size
+from galwad.cli.options import Json, Server
+from galwad.cli.timeline import Span
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_US = 1_000_000
+_WIDEST = 100
+
+CallId = Annotated[str, typer.Argument(help="The recording's id, as `recordings list` shows it.")]
+
+
+class GapName(StrEnum):
+    """Why a recording may have a gap."""
+
+    PAYMENT = "payment"
+    TRANSFER = "transfer"
+    FAULT = "fault"
+    ERASED = "erased"
+
+
+class PurposeName(StrEnum):
+    """What a recording may be fetched for."""
+
+    QUALITY_TRAINING = "quality-training"
+    CUSTOMER_INSIGHT = "customer-insight"
+    COMPLAINT = "complaint"
+    LEGAL_CLAIM = "legal-claim"
+    STAFF_SAFETY = "staff-safety"
+    LEGAL_DISCLOSURE = "legal-disclosure"
+    CRIME = "crime"
+    VITAL_INTERESTS = "vital-interests"
+
+
+@app.callback()
+def recordings() -> None:
+    """Recordings: find one, look at it, fetch it, prove that it is whole."""
+
+
+@app.command("list", epilog="Example: galwad recordings list --since 2026-11-24 --gap payment")
+def list_(
+    *,
+    since: Annotated[
+        str, typer.Option(help="Begun at or after: 2026-11-24 or 2026-11-24T09:30.")
+    ] = "",
+    until: Annotated[str, typer.Option(help="Begun before.")] = "",
+    number: Annotated[str, typer.Option(help="The caller's number.")] = "",
+    advisor: Annotated[str, typer.Option(help="Who answered.")] = "",
+    line: Annotated[str, typer.Option(help="The line that was called.")] = "",
+    reference: Annotated[
+        str, typer.Option(help="A call id, or a reference it was fetched under.")
+    ] = "",
+    gap: Annotated[GapName | None, typer.Option(help="Has a gap for this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many, the newest.")] = 50,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """List recordings, the newest first. Searching is audited; what for, is not asked."""
+    wanted: dict[str, Any] = {
+        "since": _time(since, "--since"),
+        "until": _time(until, "--until"),
+        "number": number,
+        "advisor": advisor,
+        "line": line,
+        "reference": reference,
+        "gap_reason": gap.value if gap else None,
+    }
+    query = {key: value for key, value in wanted.items() if value not in {None, ""}}
+    page = ask(server, "POST", "/recordings/search", {**query, "limit": limit})
+    if json:
+        print_json(page)
+        return
+    print_table(
+        ("RECORDING", "STARTED", "TALK", "LINE", "ADVISOR", "CALLER", "GAPS"),
+        (_row(row) for row in page["rows"]),
+        empty="No recording fits.",
+    )
+    if page["more"]:
+        console().print(f"There are more: these are the newest {limit}.", style="dim")
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    spans = _spans(row)
+    notes = [timeline.reasons(spans)]
+    if row["interrupted"]:
+        notes.append("interrupted")
+    return (
+        row["call_id"],
+        local_time(row["started"]),
+        clock(row["talk_s"]),
+        row["line"],
+        row["advisor"] or row["extension"],
+        row["number"] or "withheld",
+        ", ".join(note for note in notes if note),
+    )
+
+
+def _time(text: str, option: str) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CliError(
+            f"{option} is no time", "write it as 2026-11-24 or 2026-11-24T09:30", status=2
+        ) from None
+    return (moment if moment.tzinfo else moment.astimezone()).astimezone(UTC).timestamp()
+
+
+def _spans(row: dict[str, Any]) -> list[Span]:
+    gaps = [
+        Span(gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"]))
+        for gap in row["gaps"]
+    ]
+    return timeline.spans_of(gaps, round(row["talk_s"] * _US))
+
+
+def _why(trigger: str, actor: str) -> str:
+    return f"by {trigger}, {actor}" if trigger and actor else trigger or actor
+
+
+@app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
+def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
+    """Draw a recording as a line: talk, payment, transfer, faults, with their times."""
+    detail = ask(server, "GET", f"/recordings/{_checked(call_id)}")
+    if json:
+        print_json(detail)
+        return
+    row = detail["recording"]
+    spans = _spans(row)
+    out = console()
+    plain = not (out.encoding or "").lower().startswith("utf")
+    width = min(out.width, _WIDEST) - 2
+    out.print(f"{row['call_id']}   {row['line']}", style="bold")
+    who = row["advisor"] or "nobody"
+    at = f" at {row['extension']}" if row["extension"] else ""
+    caller = row["number"] or "withheld"
+    out.print(f"{local_time(row['started'])}   caller {caller}   advisor {who}{at}\n")
+    out.print(timeline.draw(spans, width, plain=plain))
+    out.print(timeline.scale(spans, width), style="dim")
+    out.print()
+    for text in timeline.table(spans, plain=plain):
+        out.print(text)
+    kept = clock(timeline.kept_us(spans) / _US)
+    out.print(
+        f"\n{kept} recorded of {clock(row['talk_s'])} talk, {size(row['payload_size'])} sealed"
+    )
+    _warn(row, detail["manifest"])
+
+
+def _warn(row: dict[str, Any], manifest: str | None) -> None:
+    out = console()
+    if row["unexplained_s"]:
+        out.print(f"! {row['unexplained_s']:.1f} s are explained by nothing", style="bold red")
+    if row["interrupted"]:
+        out.print("! interrupted: the recorder died during this call", style="bold red")
+    if manifest is None:
+        out.print("! its manifest is missing from the archive", style="bold red")
+
+
+@app.command(
+    epilog="Example: galwad recordings fetch 20261125-093000-abcdefgh --purpose complaint "
+    "--reference C-1024 --identity identity.txt --output call.wav"
+)
+def fetch(
+    call_id: CallId,
+    *,
+    purpose: Annotated[PurposeName, typer.Option(help="Why you need it; goes into the audit.")],
+    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    identity: Annotated[
+        Path | None, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; ID.flac if absent.")
+    ] = None,
+    format_: Annotated[
+        fetching.Format | None, typer.Option("--format", help="Or by the output's extension.")
+    ] = None,
+    from_: Annotated[str, typer.Option("--from", help="Begin here: 1:20 or 80.")] = "",
+    to: Annotated[str, typer.Option("--to", help="End here: 3:05 or 185.")] = "",
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="Leave it sealed: a standard age file.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the output if it exists.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Fetch a recording, and open it here with your identity.
+
+    The server notes purpose and reference before the first byte leaves, and sends what it
+    has: sealed bytes that it cannot read. The output appears whole or not at all.
+    """
+    wish = fetching.Wish(
+        call_id=_checked(call_id),
+        purpose=purpose.value,
+        reference=reference.strip(),
+        identity=identity,
+        output=output,
+        format=format_,
+        from_s=fetching.seconds(from_, "--from"),
+        to_s=fetching.seconds(to, "--to"),
+        sealed=sealed,
+        force=force,
+    )
+    result = fetching.fetch(wish, server)
+    if json:
+        print_json({"call_id": call_id, **result.as_json()})
+    else:
+        print(result.sentence())
+
+
+@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25 --node-key node.pub")
+def verify(
+    what: Annotated[
+        str,
+        typer.Argument(help="A folder or a .manifest file (offline), or an id (by the server)."),
+    ],
+    *,
+    node_key: Annotated[
+        Path | None, typer.Option(help="The node's public key; without it, any key is believed.")
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="Your identity: also opens each recording to its end.")
+    ] = None,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Prove recordings whole: signature, digests, lengths. Names what is wrong.
+
+    Offline for a folder (with everything below it) or one .manifest file. With --identity
+    every byte is decrypted, which finds what even a thief of the node's key has changed.
+    """
+    findings = proof.verify(what, node_key=node_key, identity=identity, server=server)
+    if json:
+        print_json([finding.as_json() for finding in findings])
+    else:
+        for finding in findings:
+            print(finding.sentence())
+    bad = sum(1 for finding in findings if finding.problems)
+    if not findings:
+        raise CliError(
+            "there is no recording to verify", "name a folder that holds .manifest files"
+        )
+    if bad:
+        raise CliError(
+            f"{bad} of {len(findings)} not whole", "restore them from the other custodian"
+        )
+
+
+def _checked(call_id: str) -> str:
+    """An id, before it becomes part of a path."""
+    if not fetching.CALL_ID.fullmatch(call_id):
+        raise CliError(
+            "that is no recording's id", "an id looks like 20261125-093000-abcdefgh", status=2
+        )
+    return call_id

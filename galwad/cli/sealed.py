@@ -1,0 +1,45 @@
+"""Opening what is sealed, on the officer's machine, with faults told as one line and a hint."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from galwad.cli.console import CliError
+from recording.age import Identity, open_header
+from recording.age_stream import PayloadReader
+from recording.errors import AgeError, ArchiveError, KeyFileError, NoMatchError, RecordingError
+from recording.keys import load_identities
+
+
+def read_identity(path: Path) -> list[Identity]:
+    """The identities in a file, or why there are none."""
+    try:
+        return load_identities(path)
+    except (KeyFileError, AgeError) as error:
+        raise hinted(error, "an identity file is what `galwad keys init` made") from None
+
+
+@contextmanager
+def opened(header: bytes, payload: BinaryIO, identities: list[Identity]) -> Iterator[BinaryIO]:
+    """The recording inside; a fault found while it is read is ours to tell, too."""
+    try:
+        file_key = open_header(header, identities)
+        yield io.BufferedReader(PayloadReader(payload, file_key))
+    except NoMatchError:
+        raise CliError(
+            "this identity does not open this recording",
+            "it was sealed to others: `galwad keys show` prints yours, its manifest theirs",
+        ) from None
+    except ArchiveError as error:
+        raise CliError(
+            f"the recording is damaged: {error}", "fetch it again, or restore it from a copy"
+        ) from None
+
+
+def hinted(error: RecordingError, otherwise: str) -> CliError:
+    """An error of the recording package, with its own hint or another."""
+    return CliError(str(error), getattr(error, "hint", "") or otherwise)

@@ -1,0 +1,58 @@
+"""Commands that work on the server's own database, and their failures told as ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from callerid.errors import CallerIdError
+from config.settings import Settings
+from galwad.cli.console import CliError
+from galwad.desk.admin import Administration
+from galwad.desk.users import UserError
+from recording.errors import RecordingError
+
+
+def administration(settings: Settings) -> Administration:
+    """The database that the settings name."""
+    return Administration(settings.database, settings.node.name, settings.sip.realm)
+
+
+def become_owner(settings: Settings) -> None:
+    """As root, become the owner of the desk's folder, so that no file in it becomes root's."""
+    folder = settings.database.parent
+    if os.geteuid() != 0 or not folder.exists():
+        return
+    owner = folder.stat()
+    if owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+
+
+@contextmanager
+def on_the_server(settings: Settings) -> Iterator[None]:
+    """Turn what the database and its users raise into one line and a hint."""
+    try:
+        become_owner(settings)
+        yield
+    except UserError as error:
+        raise CliError(str(error), "`galwad users list` shows who is there") from None
+    except CallerIdError as error:
+        raise CliError(str(error), "nothing was changed") from None
+    except RecordingError as error:
+        raise CliError(str(error), "nothing was changed") from None
+    except PermissionError:
+        raise CliError(
+            f"no permission to use {settings.database}",
+            "run this on the server, as the service's user or as root",
+        ) from None
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise CliError(
+            f"the database {settings.database} cannot be used ({type(error).__name__})",
+            "`galwad check` names the fault",
+        ) from None

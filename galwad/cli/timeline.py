@@ -1,0 +1,135 @@
+"""A recording as a line in the terminal: what was kept, what was not, and why.
+
+Each kind of time has a glyph of its own, so that the line can be read without colour.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.text import Text
+
+from galwad.cli.console import clock
+
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one kind of time looks."""
+
+    name: str
+    glyph: str
+    plain: str
+    style: str
+
+
+RECORDED: Final = Kind("recorded", "━", "=", "green")
+KINDS: Final = {
+    kind.name: kind
+    for kind in (
+        RECORDED,
+        Kind("payment", "▒", "P", "yellow"),
+        Kind("transfer", "→", ">", "cyan"),
+        Kind("fault", "✖", "X", "bold red"),
+        Kind("erased", "◌", "o", "magenta"),
+        Kind("unexplained", "?", "?", "bold red"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a call, in microseconds since its recording's start."""
+
+    kind: str
+    from_us: int
+    to_us: int
+    why: str = ""
+
+
+def spans_of(gaps: Iterable[Span], talk_us: int) -> list[Span]:
+    """The whole call in order: the gaps, and what was recorded between them."""
+    spans: list[Span] = []
+    at = 0
+    for gap in sorted(gaps, key=lambda gap: (gap.from_us, gap.to_us)):
+        start, end = max(gap.from_us, at), min(gap.to_us, talk_us)
+        if end <= start:
+            continue
+        if start > at:
+            spans.append(Span(RECORDED.name, at, start))
+        spans.append(Span(gap.kind, start, end, gap.why))
+        at = end
+    if at < talk_us or not spans:
+        spans.append(Span(RECORDED.name, at, max(talk_us, at)))
+    return spans
+
+
+def draw(spans: Sequence[Span], width: int, *, plain: bool) -> Text:
+    """The line: a gap is never shorter than one glyph, however short it was."""
+    total = max(spans[-1].to_us, 1)
+    width = max(width, len(spans))
+    cells = _cells(spans, total, width)
+    line = Text()
+    for span, count in zip(spans, cells, strict=True):
+        kind = kind_of(span)
+        line.append((kind.plain if plain else kind.glyph) * count, style=kind.style)
+    return line
+
+
+def _cells(spans: Sequence[Span], total: int, width: int) -> list[int]:
+    cells = [max(1, round((span.to_us - span.from_us) * width / total)) for span in spans]
+    while sum(cells) > width:
+        cells[cells.index(max(cells))] -= 1
+    while sum(cells) < width:
+        cells[cells.index(max(cells))] += 1
+    return cells
+
+
+def scale(spans: Sequence[Span], width: int) -> str:
+    """The times under the line: beginning, each change that has room, end."""
+    total = max(spans[-1].to_us, 1)
+    end = clock(total / _US)
+    row = [" "] * max(width, len(end) + 2)
+    row[-len(end) :] = end
+    for span in spans:
+        text = clock(span.from_us / _US)
+        at = round(span.from_us * width / total)
+        room = row[max(at - 1, 0) : at + len(text) + 1]
+        if len(room) >= len(text) + 1 and not "".join(room).strip():
+            row[at : at + len(text)] = text
+    return "".join(row)
+
+
+def table(spans: Sequence[Span], *, plain: bool) -> list[Text]:
+    """One line a span: glyph, times, kind and why."""
+    lines = []
+    for span in spans:
+        kind = kind_of(span)
+        start, end = clock(span.from_us / _US), clock(span.to_us / _US)
+        line = Text(f"{kind.plain if plain else kind.glyph}  ", style=kind.style)
+        line.append(f"{start:>7} - {end:<7}  ", style="default")
+        line.append(f"{kind.name:<11}  ", style=kind.style)
+        line.append(span.why, style="default")
+        lines.append(line)
+    return lines
+
+
+def kind_of(span: Span) -> Kind:
+    """How a span looks; a reason that we do not know counts as unexplained."""
+    return KINDS.get(span.kind, KINDS["unexplained"])
+
+
+def kept_us(spans: Iterable[Span]) -> int:
+    """Microseconds that were recorded."""
+    return sum(span.to_us - span.from_us for span in spans if span.kind == RECORDED.name)
+
+
+def reasons(spans: Iterable[Span]) -> str:
+    """The kinds of gaps, counted, for a list: `payment, 2 transfer`."""
+    names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
+    counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
+    return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

@@ -1,0 +1,95 @@
+# Set-up shared by scripts/test and scripts/demo; sourced, with `root` set to the repository.
+#
+#   choose_python            sets `python` (from $PYTHON, or the newest python3 that will do)
+#   need_commands NAME...    has Debian's packages installed that give these commands
+#   make_venv FOLDER         makes a virtual environment, and sets `venv`
+#   install_locked FILE      installs a lock file into it, hashes checked, when it has changed
+#   install_wheel            builds the wheel and installs it, when the sources have changed
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
+
+# A command, and the Debian package that has it.
+package_of() {
+  case "$1" in
+    sipp) echo sip-tester ;;
+    systemd-analyze) echo systemd ;;
+    *) echo "$1" ;;
+  esac
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_be_root() {
+  [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
+}
+
+apt_install() {
+  command -v apt-get >/dev/null || die "missing: $*" "install what gives these on your system"
+  can_be_root || die "missing: $*" "sudo apt-get install --no-install-recommends $*"
+  say "installing $*"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install -y --no-install-recommends "$@" >&2
+}
+
+need_commands() {
+  local missing=() name
+  for name in "$@"; do
+    command -v "$name" >/dev/null || missing+=("$(package_of "$name")")
+  done
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
+choose_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      python=$(command -v "$candidate")
+      version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+      return
+    fi
+  done
+  [ -z "${PYTHON:-}" ] || die "$PYTHON is no Python of 3.11 or later" "PYTHON=python3.13 scripts/test"
+  apt_install python3
+  python=$(command -v python3)
+  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+}
+
+make_venv() {
+  venv=$1
+  if [ ! -x "$venv/bin/pip" ]; then
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install "python$version-venv"
+    say "making $venv"
+    "$python" -m venv --clear "$venv"
+  fi
+}
+
+install_locked() {
+  local lock=$1 stamp
+  stamp="$venv/$(basename "$lock").installed"
+  cmp -s "$lock" "$stamp" && return
+  say "installing $(basename "$lock") for Python $version"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+  cp "$lock" "$stamp"
+}
+
+sources_digest() {
+  (cd "$root" && find galwad telephony recording callerid config pyproject.toml README.md LICENSE \
+    -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+}
+
+install_wheel() {
+  local stamp="$venv/wheel.installed" digest
+  digest=$(sources_digest)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$digest" ] && return
+  say "building the wheel"
+  rm -rf "$venv/wheel"
+  "$venv/bin/pip" wheel --quiet --disable-pip-version-check --no-deps \
+    --wheel-dir "$venv/wheel" "$root"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
+    "$venv"/wheel/galwad-*.whl
+  printf '%s' "$digest" >"$stamp"
+}

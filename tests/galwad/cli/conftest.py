@@ -1,0 +1,233 @@
+"""The command line, run in this process, and a server that hands out one real recording."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from galwad import cli
+from recording.age import Recipient, make_header
+from recording.age_stream import PayloadWriter
+from recording.keys import OfficerKeys
+
+CALL = "20261125-093000-abcdefgh"
+RATE = 8000
+SECONDS = 300
+TOKEN = "a-token"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self):
+        """Its answer, parsed."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run `galwad …`; its status, output and errors."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def runner(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        status = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return runner
+
+
+@pytest.fixture
+def settings_file(tmp_path):
+    """A settings file whose folders lie in the test's own."""
+    state, runtime = tmp_path / "state", tmp_path / "run"
+    for folder in (state, runtime):
+        folder.mkdir(mode=0o750)
+    officer = OfficerKeys.generate()
+    path = tmp_path / "galwad.toml"
+    path.write_text(f"""\
+[node]
+name = "test"
+state = "{state}"
+runtime = "{runtime}"
+[sip]
+listen = ["udp:127.0.0.1:0"]
+max_calls = 10
+[media]
+listen = "127.0.0.1"
+ports = "18200-18299"
+[recording]
+officer_key = "{officer.public_key}"
+[desk]
+listen = "127.0.0.1:0"
+""")
+    return path
+
+
+@pytest.fixture(scope="session")
+def speech():
+    """Five minutes of two different channels, 16 bits."""
+    rng = np.random.default_rng(7)
+    return rng.integers(-9000, 9000, (RATE * SECONDS, 2), dtype=np.int16)
+
+
+def seal(plain: bytes, recipient: Recipient) -> tuple[bytes, bytes]:
+    """Header and payload of a sealed recording."""
+    file_key, header = make_header([recipient])
+    payload = io.BytesIO()
+    with PayloadWriter(payload, file_key) as writer:
+        writer.write(plain)
+    return header, payload.getvalue()
+
+
+class Archive:
+    """What the scripted server has, and what it was asked."""
+
+    def __init__(self, header: bytes, payload: bytes) -> None:
+        self.header = header
+        self.payload = payload
+        self.digest = hashlib.sha256(payload).hexdigest()
+        self.asked: list[tuple[str, str, dict]] = []
+
+    @property
+    def row(self) -> dict:
+        """The index row."""
+        return {
+            "call_id": CALL,
+            "started": 1_795_599_000.0,
+            "talk_s": SECONDS,
+            "number": "+441970000001",
+            "line": "Council Tax",
+            "advisor": "sian",
+            "extension": "201",
+            "interrupted": False,
+            "unexplained_s": 0,
+            "payload_size": len(self.payload),
+            "payload_sha256": self.digest,
+            "manifest_sha256": "",
+            "gaps": [
+                gap("payment", "page", 80, 125),
+                gap("transfer", "refer", 280, 300),
+            ],
+        }
+
+
+def gap(reason: str, trigger: str, start: int, end: int) -> dict:
+    """A gap as the API tells it, in seconds."""
+    return {
+        "reason": reason,
+        "trigger": trigger,
+        "actor": "user:sian",
+        "from_us": start * 1_000_000,
+        "to_us": end * 1_000_000,
+    }
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP for an `Archive`."""
+
+    archive: Archive
+
+    def log_message(self, *_) -> None:
+        """Stay silent."""
+
+    def do_GET(self) -> None:
+        """Rows and calls."""
+        self.answer({})
+
+    def do_POST(self) -> None:
+        """Login, search, fetch."""
+        self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}"))
+
+    def answer(self, body: dict) -> None:
+        """One answer."""
+        path = self.path.removeprefix("/api/v1")
+        self.archive.asked.append((self.command, path, body))
+        if path == "/login":
+            right = body["password"] == "correct horse battery"
+            me = {"user": body["user"], "role": "admin", "language": "en", "token": TOKEN}
+            self.send_json(200 if right else 401, me if right else {"error": "no", "hint": "try"})
+        elif self.headers["Authorization"] != f"Bearer {TOKEN}":
+            self.send_json(401, {"error": "not signed in"})
+        elif path == "/recordings/search":
+            self.send_json(200, {"rows": [self.archive.row], "more": False})
+        elif path == f"/recordings/{CALL}":
+            self.send_json(200, {"recording": self.archive.row, "manifest": "{}"})
+        elif path == f"/recordings/{CALL}/fetch":
+            self.send_sealed()
+        elif path == "/calls":
+            self.send_json(200, [])
+        else:
+            self.send_json(404, {"error": "no recording has this id", "hint": "look again"})
+
+    def send_sealed(self) -> None:
+        """Header, then payload."""
+        archive = self.archive
+        self.send_response(200)
+        self.send_header("X-Galwad-Header-Length", str(len(archive.header)))
+        self.send_header("X-Galwad-Payload-SHA256", archive.digest)
+        self.send_header("Content-Length", str(len(archive.header) + len(archive.payload)))
+        self.end_headers()
+        self.wfile.write(archive.header + archive.payload)
+
+    def send_json(self, status: int, value: object) -> None:
+        """JSON."""
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def officer(tmp_path):
+    """The officer's key file, as `keys init` makes it."""
+    keys = OfficerKeys.generate()
+    path = tmp_path / "officer"
+    path.mkdir()
+    keys.save(path / "identity.txt")
+    return path / "identity.txt"
+
+
+@pytest.fixture
+def archive(officer, speech):
+    """One sealed recording of known speech."""
+    flac = io.BytesIO()
+    soundfile.write(flac, speech, RATE, format="FLAC", subtype="PCM_16")
+    keys = OfficerKeys.load(officer)
+    return Archive(*seal(flac.getvalue(), keys.identity.recipient))
+
+
+@pytest.fixture
+def server(archive, monkeypatch, run):
+    """A server with that recording, to which the command line is signed in."""
+    del run  # it clears the environment first
+    bound = type("Bound", (Handler,), {"archive": archive})
+    http = ThreadingHTTPServer(("127.0.0.1", 0), bound)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{http.server_port}"
+    monkeypatch.setenv("GALWAD_SERVER", address)
+    monkeypatch.setenv("GALWAD_TOKEN", TOKEN)
+    yield address
+    http.shutdown()
+    http.server_close()
+    thread.join()

@@ -1,0 +1,123 @@
+"""The commands that ask the server: signing in, listing, showing."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from galwad.cli.timeline import Span, draw, scale, spans_of
+
+CALL = "20261125-093000-abcdefgh"
+US = 1_000_000
+
+
+def test_login_keeps_the_token_for_its_owner_alone(run, server, monkeypatch, tmp_path):
+    monkeypatch.delenv("GALWAD_TOKEN")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
+    done = run("login", "--server", server, "--user", "officer", "--password-stdin")
+    assert done.status == 0, done.err
+    file = tmp_path / "xdg" / "galwad" / "client.toml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "correct horse" not in file.read_text()
+    assert run("calls", "list").out == "No calls in progress.\n"
+
+
+def test_a_wrong_password_is_told_in_the_servers_words(run, server, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
+    done = run("login", "--user", "officer", "--password-stdin")
+    assert (done.status, done.err) == (1, "error: no\nhint: try\n")
+    assert not (tmp_path / "xdg").exists()
+
+
+def test_without_a_token_nothing_is_asked(run, server, archive, monkeypatch):
+    monkeypatch.delenv("GALWAD_TOKEN")
+    done = run("recordings", "list")
+    assert done.err == "error: not signed in\nhint: run `galwad login` first\n"
+    assert archive.asked == []
+
+
+def test_a_server_that_is_not_there_is_told(run, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", "x")
+    done = run("calls", "list", "--server", "http://127.0.0.1:1")
+    assert done.status == 1
+    assert done.err.startswith("error: the server cannot be reached\nhint: ")
+
+
+def test_a_token_never_travels_in_the_open(run, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", "x")
+    done = run("calls", "list", "--server", "http://galwad.example")
+    assert done.status == 2
+    assert "plain http" in done.err
+
+
+def test_a_faulty_client_file_is_named_with_its_line(run, tmp_path):
+    file = tmp_path / "xdg" / "galwad" / "client.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('server = "https://x"\ntokn = "t"\n')
+    done = run("calls", "list")
+    assert done.status == 1
+    assert f"{file}:2: tokn" in done.err
+
+
+def test_a_list_names_the_gaps(run, server):
+    done = run("recordings", "list")
+    assert CALL in done.out
+    assert "payment, transfer" in done.out
+
+
+def test_filters_travel_in_the_body(run, server, archive):
+    run(
+        "recordings",
+        "list",
+        "--number",
+        "01970 000001",
+        "--gap",
+        "payment",
+        "--since",
+        "2026-11-24",
+    )
+    method, path, body = archive.asked[0]
+    assert (method, path) == ("POST", "/recordings/search")
+    assert body["number"] == "01970 000001"
+    assert body["gap_reason"] == "payment"
+
+
+def test_a_recording_is_drawn_as_a_line(run, server):
+    done = run("recordings", "show", CALL)
+    assert done.status == 0, done.err
+    assert "━" * 20 in done.out
+    assert "▒" * 5 in done.out
+    assert "→" * 3 in done.out
+    assert "1:20 - 2:05" in done.out
+    assert "by page, user:sian" in done.out
+    assert "3:55 recorded of 5:00 talk" in done.out
+
+
+def test_json_gives_what_the_server_said(run, server, archive):
+    assert run("recordings", "show", CALL, "--json").json()["recording"] == archive.row
+
+
+def test_an_unknown_recording_is_told_in_the_servers_words(run, server):
+    done = run("recordings", "show", "20261125-093000-zzzzzzzz")
+    assert (done.status, done.err) == (1, "error: no recording has this id\nhint: look again\n")
+
+
+@pytest.mark.parametrize("width", [10, 40, 98])
+def test_the_line_is_as_long_as_the_terminal_allows(width):
+    spans = spans_of([Span("payment", 10 * US, 11 * US), Span("fault", 90 * US, 95 * US)], 100 * US)
+    line = draw(spans, width, plain=True).plain
+    assert len(line) == width
+    assert "P" in line
+    assert "X" in line
+    assert len(scale(spans, width)) == width
+
+
+def test_gaps_that_overlap_or_overrun_are_told_once():
+    gaps = [Span("payment", 2 * US, 6 * US), Span("transfer", 5 * US, 20 * US)]
+    assert [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)] == [
+        ("recorded", 0, 2),
+        ("payment", 2, 6),
+        ("transfer", 6, 10),
+    ]

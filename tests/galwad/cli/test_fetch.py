@@ -1,0 +1,145 @@
+"""Fetching: what is written is what was recorded, or nothing is."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+CALL = "20261125-093000-abcdefgh"
+RATE = 8000
+WHY = ("--purpose", "complaint", "--reference", "C-1024")
+
+
+def nothing_left(folder):
+    return [p.name for p in folder.iterdir() if p.name.startswith(".") or "part" in p.name] == []
+
+
+@pytest.mark.parametrize("kind", ["flac", "wav"])
+@pytest.mark.usefixtures("server")
+def test_all_of_it_arrives_sample_by_sample(run, officer, speech, tmp_path, kind):
+    out = tmp_path / f"call.{kind}"
+    done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out, "--json")
+    assert done.status == 0, done.err
+    samples, rate = soundfile.read(out, dtype="int16")
+    assert rate == RATE
+    assert np.array_equal(samples, speech)
+    assert done.json()["seconds"] == 300
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert nothing_left(tmp_path)
+
+
+def test_purpose_and_reference_reach_the_server(run, server, archive, officer, tmp_path):
+    run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", tmp_path / "a.wav")
+    assert archive.asked == [
+        (
+            "POST",
+            f"/recordings/{CALL}/fetch",
+            {"purpose": "complaint", "reference": "C-1024"},
+        )
+    ]
+
+
+def test_a_slice_is_cut_to_the_millisecond(run, server, officer, speech, tmp_path):
+    out = tmp_path / "slice.wav"
+    cut = ("--from", "1:20.250", "--to", "3:05")
+    done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out, *cut)
+    assert done.status == 0, done.err
+    samples, _ = soundfile.read(out, dtype="int16")
+    assert np.array_equal(samples, speech[80 * RATE + 2000 : 185 * RATE])
+
+
+@pytest.mark.peer
+def test_a_sealed_copy_opens_with_stock_age(run, server, officer, speech, tmp_path):
+    out = tmp_path / "call.age"
+    done = run("recordings", "fetch", CALL, *WHY, "--sealed", "-o", out)
+    assert done.status == 0, done.err
+    opened = tmp_path / "opened.flac"
+    subprocess.run(["age", "-d", "-i", officer, "-o", opened, out], check=True, timeout=60)
+    assert np.array_equal(soundfile.read(opened, dtype="int16")[0], speech)
+
+
+def test_a_wrong_identity_is_told_and_nothing_is_written(run, server, tmp_path):
+    run("keys", "init", tmp_path / "stranger")
+    out = tmp_path / "call.wav"
+    identity = tmp_path / "stranger" / "identity.txt"
+    done = run("recordings", "fetch", CALL, *WHY, "--identity", identity, "-o", out)
+    assert done.status == 1
+    assert done.err.startswith("error: this identity does not open this recording\nhint: ")
+    assert not out.exists()
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("where", [20, 100_000, -1])
+@pytest.mark.usefixtures("server")
+def test_a_damaged_recording_is_told_and_nothing_is_written(run, archive, officer, tmp_path, where):
+    damaged = bytearray(archive.payload)
+    damaged[where] ^= 1
+    archive.payload = bytes(damaged)
+    out = tmp_path / "call.wav"
+    done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out)
+    assert (done.status, len(done.err.splitlines())) == (1, 2)
+    assert "not what the index promises" in done.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("where", [20, 100_000, -1])
+@pytest.mark.usefixtures("server")
+def test_damage_that_the_index_agrees_with_is_found_by_age(run, archive, officer, tmp_path, where):
+    damaged = bytearray(archive.payload)
+    damaged[where] ^= 1
+    archive.payload = bytes(damaged)
+    archive.digest = hashlib.sha256(damaged).hexdigest()
+    out = tmp_path / "call.wav"
+    cut = ("--from", "0:10", "--to", "0:12")
+    done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out, *cut)
+    assert (done.status, len(done.err.splitlines())) == (1, 2)
+    assert "error: the recording is damaged" in done.err
+    assert not out.exists()
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((), 2, "no identity to open it with"),
+        (("--sealed", "--from", "1:00"), 2, "--sealed leaves it closed"),
+        (("--identity", "{identity}", "-o", "call.mp3"), 2, "neither .flac nor .wav"),
+        (("--identity", "{identity}", "--from", "3:00", "--to", "1:00"), 2, "--to lies before"),
+        (("--identity", "{identity}", "--from", "soon"), 2, "--from is no time"),
+        (("--identity", "nowhere.txt"), 1, "no such file"),
+        (("--identity", "{identity}", "-o", "nowhere/call.wav"), 1, "nowhere is no folder"),
+        (
+            ("--identity", "{identity}", "--from", "59:00", "-o", "{tmp}/a.wav"),
+            2,
+            "after the record",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(run, server, officer, tmp_path, case):
+    arguments, status, error = case
+    filled = [a.format(identity=officer, tmp=tmp_path) for a in arguments]
+    done = run("recordings", "fetch", CALL, *WHY, *filled)
+    assert (done.status, len(done.err.splitlines())) == (status, 2)
+    assert error in done.err
+
+
+def test_a_refused_command_is_no_fetch_in_the_audit(run, server, archive, tmp_path):
+    run("recordings", "fetch", CALL, *WHY, "--identity", tmp_path / "none")
+    run("recordings", "fetch", CALL, "--purpose", "curiosity", "--reference", "x", "--sealed")
+    run("recordings", "fetch", CALL, "--purpose", "complaint", "--reference", " ", "--sealed")
+    assert archive.asked == []
+
+
+def test_an_existing_file_is_replaced_only_by_force(run, server, officer, tmp_path):
+    out = tmp_path / "call.flac"
+    out.write_text("precious")
+    words = ("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out)
+    refused = run(*words)
+    assert refused.status == 1
+    assert out.read_text() == "precious"
+    assert run(*words, "--force").status == 0
+    assert out.read_bytes()[:4] == b"fLaC"

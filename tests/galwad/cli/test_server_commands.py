@@ -1,0 +1,164 @@
+"""The commands that run on the server: users, directory, check; and the officer's keys."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sqlite3
+import sys
+
+import pytest
+
+from recording.keys import OfficerKeys, RecipientSet
+
+PEOPLE = """\
+reference,name,numbers,language,shared
+P1,Mair Evans,01970 000001,cy,no
+P2,Owen Evans,01970 000001,en,yes
+"""
+
+
+def test_a_user_gets_a_phone_whose_secret_is_shown_once(run, settings_file):
+    words = ("users", "add", "sian", "--extension", "201", "--generate", "--json")
+    done = run(*words, "--config", settings_file)
+    assert done.status == 0, done.err
+    secret = done.json()
+    assert secret["sip"]["extension"] == "201"
+    listed = run("users", "list", "--json", "--config", settings_file)
+    assert listed.json()[0] == {
+        "user": "sian",
+        "role": "advisor",
+        "extension": "201",
+        "language": "en",
+        "rights": [],
+        "disabled": False,
+    }
+    database = settings_file.parent / "state" / "desk" / "galwad.db"
+    with sqlite3.connect(database) as connection:
+        dump = "\n".join(connection.iterdump())
+    connection.close()
+    assert secret["sip"]["password"] not in dump
+    assert secret["password"] not in dump
+
+
+def test_a_machine_gets_a_token_with_its_rights(run, settings_file):
+    words = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
+    done = run(*words, "--config", settings_file)
+    assert done.status == 0, done.err
+    assert done.json()["token"]
+
+
+def test_a_password_can_be_read_from_standard_input(run, settings_file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
+    done = run("users", "add", "sian", "--password-stdin", "--config", settings_file)
+    assert done.status == 0, done.err
+    assert "correct horse" not in done.out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("sian", "short", "a password has at least"),
+        ("Siân Rhys", "correct horse battery", "a name has lower-case letters"),
+    ],
+)
+def test_a_user_that_does_not_fit_is_refused(run, settings_file, monkeypatch, case):
+    name, password, error = case
+    monkeypatch.setattr(sys, "stdin", io.StringIO(password + "\n"))
+    done = run("users", "add", name, "--password-stdin", "--config", settings_file)
+    assert (done.status, len(done.err.splitlines())) == (1, 2)
+    assert error in done.err
+
+
+def test_a_disabled_user_stays_in_the_list(run, settings_file):
+    run("users", "add", "sian", "--generate", "--config", settings_file)
+    assert run("users", "disable", "sian", "--config", settings_file).status == 0
+    assert run("users", "disable", "nobody", "--config", settings_file).status == 1
+    assert "disabled" in run("users", "list", "--config", settings_file).out
+
+
+def test_people_are_imported_all_or_none(run, settings_file, tmp_path):
+    file = tmp_path / "people.csv"
+    file.write_text(PEOPLE)
+    done = run("directory", "import", file, "--config", settings_file, "--json")
+    assert done.json() == {"added": 2, "replaced": 0, "removed": 0}
+    file.write_text(PEOPLE + "P3,,nonsense,xx,no\n")
+    refused = run("directory", "import", file, "--config", settings_file)
+    assert refused.status == 1
+    assert "error: people.csv:4: numbers:" in refused.err
+
+
+def test_check_names_each_fault_with_its_fix(run, settings_file):
+    done = run("check", "--json", "--config", settings_file)
+    assert done.status == 1
+    findings = {(f["name"], f["grade"]): f for f in json.loads(done.out)}
+    assert findings["recipients", "fault"]["fix"]
+    assert findings["state", "fine"]
+    assert ("database", "warning") in findings
+    assert all(f["fix"] for f in findings.values() if f["grade"] != "fine")
+
+
+def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path):
+    officer = OfficerKeys.generate()
+    key_line = f'officer_key = "{officer.public_key}"'
+    lines = settings_file.read_text().splitlines()
+    text = "\n".join(key_line if line.startswith("officer_key") else line for line in lines)
+    settings_file.write_text(text)
+    deputy = OfficerKeys.generate()
+    named = [("officer", officer.identity.recipient), ("deputy", deputy.identity.recipient)]
+    folder = tmp_path / "state" / "keys"
+    folder.mkdir()
+    (folder / "recipients.json").write_bytes(RecipientSet.of(named, 1).sign(officer.signing))
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    run("directory", "import", tmp_path / "people.csv", "--config", settings_file)
+    run("users", "add", "sian", "--generate", "--config", settings_file)
+    done = run("check", "--config", settings_file)
+    assert done.status == 0, done.out + done.err
+    assert "2 people" in done.out
+    assert "officer, deputy can open recordings" in done.out
+
+
+def test_check_finds_a_port_that_somebody_else_has(run, settings_file):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        text = settings_file.read_text().replace("udp:127.0.0.1:0", f"udp:127.0.0.1:{port}")
+        settings_file.write_text(text)
+        done = run("check", "--config", settings_file)
+    assert f"127.0.0.1:{port}: address already in use" in done.out
+    assert "[sip] listen" in done.out
+
+
+def test_keys_are_made_shown_and_signed(run, tmp_path):
+    folder = tmp_path / "keys"
+    made = run("keys", "init", folder, "--json").json()
+    assert (folder / "identity.txt").stat().st_mode & 0o777 == 0o600
+    shown = run("keys", "show", folder, "--json").json()
+    assert shown == made
+    assert "AGE-SECRET-KEY" not in run("keys", "show", folder).out
+    other = run("keys", "init", tmp_path / "deputy", "--json").json()
+    out = tmp_path / "recipients.json"
+    done = run("keys", "sign", folder, "--recipient", f"deputy={other['recipient']}", "-o", out)
+    assert done.status == 0, done.err
+    found = RecipientSet.load(out, made["officer_key"])
+    assert [entry.name for entry in found.named] == ["officer", "deputy"]
+    again = tmp_path / "next.json"
+    assert run("keys", "sign", folder, "--replaces", out, "-o", again).status == 0
+    assert RecipientSet.load(again, made["officer_key"]).serial == 2
+
+
+def test_keys_are_never_overwritten(run, tmp_path):
+    run("keys", "init", tmp_path / "keys")
+    before = (tmp_path / "keys" / "identity.txt").read_text()
+    done = run("keys", "init", tmp_path / "keys")
+    assert (done.status, len(done.err.splitlines())) == (1, 2)
+    assert (tmp_path / "keys" / "identity.txt").read_text() == before
+
+
+def test_a_recipient_that_is_none_is_refused(run, tmp_path):
+    run("keys", "init", tmp_path / "keys")
+    words = ("keys", "sign", tmp_path / "keys", "-o", tmp_path / "set.json", "--recipient")
+    assert run(*words, "age1deputy").status == 2
+    assert run(*words, "deputy=age1nonsense").status == 1
+    assert not (tmp_path / "set.json").exists()

@@ -1,0 +1,111 @@
+"""The command line as a whole: documented, quiet on success, one line and a hint on failure."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from galwad.cli import NOUNS
+
+
+def commands():
+    """Every command, as the words that name it."""
+    for noun in NOUNS:
+        command = typer.main.get_command(importlib.import_module(f"galwad.cli.{noun}").app)
+        children = getattr(command, "commands", None)
+        if children is None:
+            yield (noun,), command
+        else:
+            for name, child in children.items():
+                yield (noun, name), child
+
+
+COMMANDS = dict(commands())
+
+
+def test_the_commands_are_those_that_the_design_lists():
+    assert sorted(" ".join(words) for words in COMMANDS) == [
+        "calls list",
+        "check",
+        "directory import",
+        "keys init",
+        "keys show",
+        "keys sign",
+        "login",
+        "recordings fetch",
+        "recordings list",
+        "recordings show",
+        "recordings verify",
+        "serve",
+        "users add",
+        "users disable",
+        "users list",
+    ]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_each_command_is_documented_with_an_example(run, words):
+    done = run(*words, "--help")
+    assert done.status == 0
+    assert f"Example: galwad {' '.join(words)}" in " ".join(done.out.split())
+    assert "--json" in done.out
+    undocumented = [p.name for p in COMMANDS[words].params if not getattr(p, "help", "x")]
+    assert undocumented == []
+    assert COMMANDS[words].help
+
+
+@pytest.mark.parametrize("words", [(), ("recordings",), ("keys",)])
+def test_a_noun_alone_shows_its_commands(run, words):
+    done = run(*words)
+    assert done.status == 2
+    assert "Usage: galwad" in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("nonsense",), "error: no such command 'nonsense'"),
+        (("calls", "list", "--nonsense"), "error: no such option: --nonsense"),
+        (("recordings", "fetch", "20261125-093000-abcdefgh"), "error: missing option '--purpose'"),
+        (("recordings", "show", "../../etc"), "error: that is no recording's id"),
+    ],
+)
+def test_wrong_usage_is_one_line_a_hint_and_status_2(run, words, error):
+    done = run(*words)
+    assert (done.status, done.out) == (2, "")
+    lines = done.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(error)
+    assert lines[1].startswith("hint: ")
+
+
+def test_faulty_settings_are_named_line_by_line(run, settings_file):
+    with settings_file.open("a") as file:
+        file.write("lisen = 1\n[nonsense]\n")
+    done = run("check", "--config", settings_file)
+    assert done.status == 1
+    assert (
+        f'error: {settings_file}:16: desk.lisen: is no key of ours; did you mean "listen"?'
+        in done.err
+    )
+    assert f"error: {settings_file}:17: nonsense: is no key of ours" in done.err
+    assert done.err.splitlines()[-1].startswith("hint: ")
+
+
+def test_the_version_is_told(run):
+    done = run("--version")
+    assert done.status == 0
+    assert done.out.startswith("galwad ")
+
+
+def test_a_switch_loads_neither_http_nor_audio_nor_sql(settings_file):
+    heavy = ("httpx", "numpy", "soundfile", "sqlalchemy", "fastapi")
+    script = f"import sys, galwad.cli.serve; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
