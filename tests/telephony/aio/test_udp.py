@@ -19,6 +19,7 @@ from telephony.sip.events import (
     InviteAnswered,
     InviteFailed,
     MessageDropped,
+    StandaloneRequest,
 )
 from telephony.sip.headers import NameAddr
 from telephony.sip.timers import Timings
@@ -163,3 +164,24 @@ async def test_flush_within_an_events_handling_leaves_the_order_of_events(agents
     bob.transport.endpoint.receive(b"junk", bob.address, Address("x", 1), 0.0)
     bob.transport.flush()
     assert seen == ["malformed", "came to no address of ours"]
+
+
+@pytest.mark.parametrize("advertised", [None, Address("203.0.113.7", 0)])
+async def test_a_wildcard_socket_tells_peers_an_address_that_they_can_answer(agents, advertised):
+    alice, bob = await agents(), await agents()
+    alice.transport.close()
+    bound = await alice.transport.listen(Address("0.0.0.0", 0), advertised=advertised)
+    alice.transport.endpoint.request(
+        "OPTIONS",
+        Uri.parse("sip:bob@127.0.0.1"),
+        from_=NameAddr.parse("<sip:a@example.com>"),
+        to=NameAddr.parse("<sip:b@example.com>"),
+        destination=bob.address,
+        local=bound,
+        now=alice.transport.now,
+    )
+    alice.transport.flush()
+    via = (await bob.wait(StandaloneRequest)).request.via
+    assert via.port == bound.port
+    assert via.host != "0.0.0.0"
+    assert advertised is None or via.host == advertised.host
