@@ -27,7 +27,7 @@ root, boot_key = Path(sys.argv[1]), bytes.fromhex(sys.argv[2])
 now = 0.0
 
 def say(what):
-    os.write(1, f"{what} {int(now * 1_000_000)}\\n".encode())
+    os.write(1, f"{what} {round(now * 1_000_000)}\\n".encode())
 
 async def main():
     global now
