@@ -3,6 +3,21 @@
 RecordingError
 ├── CatalogueError             the index cannot be read or written
 ├── AuditError                 the audit cannot be written: what it covers must not happen
+├── KeySetError                the set of recipients is unsigned, or signed by somebody else
+├── KeyFileError               a key file is missing, malformed or open to others
+├── ManifestError              a manifest cannot be read, or its signature is wrong
+├── ArchiveError               a recording cannot be sealed or opened
+│   └── AgeError               age v1
+│       ├── KeyTextError       this is no recipient or identity
+│       ├── HeaderError        the header does not follow the format
+│       │   ├── HeaderTruncatedError   it stops before the payload begins
+│       │   └── HeaderMacError         it was changed
+│       ├── NoMatchError       none of the identities is a recipient of the file
+│       └── PayloadError
+│           ├── TruncatedError         chunks are missing at the end
+│           ├── TrailingDataError      something follows the last chunk
+│           ├── EmptyLastChunkError    the last chunk is empty, yet not the only one
+│           └── BadTagError            a chunk was changed
 └── SpoolError                 the spool of a running or interrupted call
     ├── SpoolWriteError        the disk refused what we handed it (full, broken, gone)
     ├── SpoolSyncError         the kernel could not bring what it had taken to the disk
@@ -55,3 +70,71 @@ class CatalogueError(RecordingError):
 
 class AuditError(RecordingError):
     """The audit cannot be written; what the entry covers must not happen."""
+
+
+class _HintedError(RecordingError):
+    """A fault that a person can mend; `hint` says how."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class KeySetError(_HintedError):
+    """The set of recipients cannot be trusted: nothing may be sealed to it."""
+
+
+class KeyFileError(_HintedError):
+    """A key file is missing, malformed or open to others."""
+
+
+class ManifestError(RecordingError):
+    """A manifest cannot be read, or its signature is wrong."""
+
+
+class ArchiveError(RecordingError):
+    """A recording cannot be sealed or opened."""
+
+
+class AgeError(ArchiveError):
+    """Base of what can be wrong with an age file or its keys."""
+
+
+class KeyTextError(AgeError):
+    """The text is no age recipient or identity."""
+
+
+class HeaderError(AgeError):
+    """The header does not follow the age v1 format."""
+
+
+class HeaderTruncatedError(HeaderError):
+    """The file ends before its payload begins."""
+
+
+class HeaderMacError(HeaderError):
+    """The header's MAC is wrong: it was changed after it was written."""
+
+
+class NoMatchError(AgeError):
+    """None of the identities is a recipient of the file."""
+
+
+class PayloadError(AgeError):
+    """The payload is not what was sealed."""
+
+
+class TruncatedError(PayloadError):
+    """The payload stops before its last chunk."""
+
+
+class TrailingDataError(PayloadError):
+    """Something follows the payload's last chunk."""
+
+
+class EmptyLastChunkError(PayloadError):
+    """The last chunk is empty although there are others."""
+
+
+class BadTagError(PayloadError):
+    """A chunk does not authenticate: it was changed, or moved."""

@@ -1,0 +1,253 @@
+"""The payload of an age v1 file: a nonce of 16 bytes, then STREAM in chunks of 64 KiB.
+
+https://c2sp.org/age#payload. The writer keeps the first chunk open until the end, since the
+formats written through it (FLAC) complete their first bytes last; it seals the others as they
+come, so its memory does not grow. The reader is seekable and tells the faults apart.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import BinaryIO, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from recording.errors import (
+    BadTagError,
+    EmptyLastChunkError,
+    HeaderTruncatedError,
+    PayloadError,
+    TrailingDataError,
+    TruncatedError,
+)
+
+CHUNK: Final = 64 * 1024
+TAG: Final = 16
+NONCE: Final = 16
+_SEALED: Final = CHUNK + TAG
+
+
+def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
+    """The cipher of one payload."""
+    key = HKDF(SHA256(), 32, salt=nonce, info=b"payload").derive(file_key)
+    return ChaCha20Poly1305(key)
+
+
+def _chunk_nonce(index: int, *, last: bool) -> bytes:
+    return index.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+
+
+class PayloadWriter(io.RawIOBase):
+    """Seals what is written; seeking back is possible within the first chunk alone.
+
+    `fd` is an empty file open for writing, of which the payload becomes the whole content.
+    Without `close`, what lies in the file opens with no key: its first chunk is missing.
+    """
+
+    def __init__(self, fd: int, file_key: bytes) -> None:
+        super().__init__()
+        self._fd = fd
+        nonce = os.urandom(NONCE)
+        self._cipher = payload_cipher(file_key, nonce)
+        self._first = bytearray()
+        self._tail = bytearray()
+        self._tail_index = 1
+        self._position = 0
+        self._length = 0
+        self._put(nonce, 0)
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True, within limits: the first chunk, and the end."""
+        return True
+
+    def tell(self) -> int:
+        """The position in the plaintext."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move; whether one may write there is asked when one writes."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = base + offset
+        return self._position
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
+        """Take `data`, all of it.
+
+        Raises:
+            PayloadError: the position lies in a chunk that is sealed, or beyond the end.
+        """
+        view = memoryview(data).cast("B")
+        if self._position > self._length:
+            raise PayloadError("a hole in the payload")
+        if self._position < CHUNK:
+            head = view[: CHUNK - self._position]
+            self._first[self._position : self._position + len(head)] = head
+            self._advance(len(head))
+            self._append(view[len(head) :])
+        else:
+            self._append(view)
+        return len(view)
+
+    def _append(self, view: memoryview) -> None:
+        if view and self._position != self._length:
+            raise PayloadError("a sealed chunk cannot be written again")
+        while view:
+            if len(self._tail) == CHUNK:
+                self._seal_tail(last=False)
+            part = view[: CHUNK - len(self._tail)]
+            self._tail += part
+            self._advance(len(part))
+            view = view[len(part) :]
+
+    def _advance(self, count: int) -> None:
+        self._position += count
+        self._length = max(self._length, self._position)
+
+    def _seal_tail(self, *, last: bool) -> None:
+        self._seal(self._tail, self._tail_index, last=last)
+        self._tail.clear()
+        self._tail_index += 1
+
+    def _seal(self, plaintext: bytearray, index: int, *, last: bool) -> None:
+        nonce = _chunk_nonce(index, last=last)
+        self._put(self._cipher.encrypt(nonce, plaintext, None), NONCE + index * _SEALED)
+
+    def _put(self, data: bytes, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view, offset = view[written:], offset + written
+
+    def close(self) -> None:
+        """Seal the last chunk, then the first, in its place. The file stays open and unsynced."""
+        if not self.closed:
+            try:
+                if self._tail:
+                    self._seal_tail(last=True)
+                self._seal(self._first, 0, last=self._length <= CHUNK)
+            finally:
+                self.discard()
+
+    def discard(self) -> None:
+        """Close without sealing anything more."""
+        self._first.clear()
+        self._tail.clear()
+        super().close()
+
+    def __del__(self) -> None:
+        """Never seal by accident what nobody closed."""
+        if not self.closed:
+            self.discard()
+
+
+class PayloadReader(io.RawIOBase):
+    """The plaintext of a payload that begins at `start` of a seekable file."""
+
+    def __init__(self, source: BinaryIO, file_key: bytes, start: int = 0) -> None:
+        """Read the nonce.
+
+        Raises:
+            HeaderTruncatedError: there is none (age counts it with the header).
+            TruncatedError: nothing follows it.
+        """
+        super().__init__()
+        self._source = source
+        source.seek(start)
+        nonce = source.read(NONCE)
+        if len(nonce) < NONCE:
+            raise HeaderTruncatedError("the file ends before the payload's nonce")
+        self._cipher = payload_cipher(file_key, nonce)
+        self._start = start + NONCE
+        self._sealed_size = source.seek(0, os.SEEK_END) - self._start
+        if self._sealed_size < TAG:
+            raise TruncatedError("the payload has no whole chunk")
+        self._chunks = -(-self._sealed_size // _SEALED)
+        self._position = 0
+        self._cached = -1
+        self._chunk = b""
+        self._size: int | None = None
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position in the plaintext."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move; from the end only after the last chunk was found to be it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
+        target = (self.size if base is None else base) + offset
+        if target < 0:
+            raise ValueError("a position before the start")
+        self._position = target
+        return target
+
+    @property
+    def size(self) -> int:
+        """Length of the plaintext, the last chunk authenticated."""
+        if self._size is None:
+            last = self._load(self._chunks - 1)
+            self._size = (self._chunks - 1) * CHUNK + len(last)
+        return self._size
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        """Fill the buffer from one chunk.
+
+        Raises:
+            PayloadError: as its subclasses say; no byte of a bad chunk is handed out.
+        """
+        index, within = divmod(self._position, CHUNK)
+        if index >= self._chunks:
+            _ = self.size
+            return 0
+        part = self._load(index)[within : within + len(memoryview(buffer).cast("B"))]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def _load(self, index: int) -> bytes:
+        if index != self._cached:
+            self._chunk = self._open(index)
+            self._cached = index
+        return self._chunk
+
+    def _open(self, index: int) -> bytes:
+        last = index == self._chunks - 1
+        length = self._sealed_size - index * _SEALED if last else _SEALED
+        if length < TAG:
+            raise TruncatedError("the payload stops inside a tag")
+        self._source.seek(self._start + index * _SEALED)
+        sealed = self._source.read(length)
+        plaintext = self._try(index, sealed, last=last)
+        if plaintext is None:
+            raise self._fault(index, sealed, last=last)
+        if last and index and not plaintext:
+            raise EmptyLastChunkError("the last chunk is empty")
+        return plaintext
+
+    def _fault(self, index: int, sealed: bytes, *, last: bool) -> PayloadError:
+        if self._try(index, sealed, last=not last) is None:
+            return BadTagError(f"chunk {index} was changed")
+        if last:
+            return TruncatedError(f"the payload stops after chunk {index}")
+        return TrailingDataError(f"data follows the last chunk, {index}")
+
+    def _try(self, index: int, sealed: bytes, *, last: bool) -> bytes | None:
+        try:
+            return self._cipher.decrypt(_chunk_nonce(index, last=last), sealed, None)
+        except InvalidTag:
+            return None

@@ -1,0 +1,288 @@
+"""Keys: the officer's, the set of recipients that the officer signs, and the node's own.
+
+The server knows public recipients only, and only those in a set signed by the officer whose
+public key stands in the settings. The officer's file is an ordinary age identity file, which
+`age -d -i` takes as it is; the signing key lies in it as a comment.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from recording import bech32
+from recording.age import Identity, Recipient
+from recording.errors import AgeError, KeyFileError, KeySetError
+
+FORMAT: Final = "galwad-recipients-1"
+_CONTEXT: Final = b"galwad recipients v1\n"
+_SIGNING: Final = "GALWAD-SIGNING-KEY-"
+_SIGN_HINT: Final = "sign it on the officer's machine: galwad keys sign"
+
+
+def fingerprint(recipient: Recipient) -> str:
+    """32 hexadecimal digits that stand for a recipient in manifests and on the screen."""
+    return hashlib.sha256(recipient.key).hexdigest()[:32]
+
+
+def public_text(key: Ed25519PublicKey) -> str:
+    """A public signing key as the settings and manifests write it: base64."""
+    return base64.b64encode(key.public_bytes_raw()).decode()
+
+
+def parse_public(text: str) -> Ed25519PublicKey:
+    """Undo `public_text`. Raises `KeySetError`."""
+    try:
+        return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise KeySetError(
+            "this is no public signing key", "44 characters of base64, from: galwad keys show"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class OfficerKeys:
+    """What the officer keeps off the server: an age identity and a signing key."""
+
+    identity: Identity
+    signing: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """New keys."""
+        return cls(Identity.generate(), Ed25519PrivateKey.generate())
+
+    @property
+    def public_key(self) -> str:
+        """The public signing key, for the server's `recording.officer_key`."""
+        return public_text(self.signing.public_key())
+
+    def save(self, path: Path) -> None:
+        """Write a new file that its owner alone can read; an existing one is never replaced.
+
+        Raises:
+            KeyFileError: there is one already, or it cannot be written.
+        """
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        signing = bech32.encode(_SIGNING, self.signing.private_bytes_raw())
+        text = (
+            f"# Galwad officer's keys, created {created}. Never copy this file to the server.\n"
+            f"# public key: {self.identity.recipient}\n"
+            f"# public signing key: {self.public_key}\n"
+            f"# signing key: {signing}\n"
+            f"{self.identity}\n"
+        )
+        try:
+            _create(path, text.encode(), 0o600)
+        except FileExistsError:
+            raise KeyFileError(
+                f"{path} exists", "choose another name: keys are never overwritten"
+            ) from None
+        except OSError as error:
+            raise KeyFileError(f"{path}: {error.strerror}") from None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the file that `save` wrote. Raises `KeyFileError`."""
+        text = _read_private(path)
+        identities = _identities(text, path)
+        for line in text.splitlines():
+            name, _, value = line.partition(": ")
+            if name == "# signing key":
+                return cls(identities[0], _signing_key(value.strip(), path))
+        raise KeyFileError(f"{path} holds no signing key", "made by: galwad keys init")
+
+
+def load_identities(path: Path) -> list[Identity]:
+    """The identities of any age identity file. Raises `KeyFileError`."""
+    return _identities(_read_private(path), path)
+
+
+def _read_private(path: Path) -> str:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise KeyFileError(f"{path} is open to others", f"chmod 600 {path}")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise KeyFileError(f"{path}: {(error.strerror or '').lower()}") from None
+    except UnicodeDecodeError:
+        raise KeyFileError(f"{path} is no identity file") from None
+
+
+def _identities(text: str, path: Path) -> list[Identity]:
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        found = [Identity.parse(line) for line in lines if line and not line.startswith("#")]
+    except AgeError as error:
+        raise KeyFileError(f"{path}: {error}", "an age identity file is wanted") from None
+    if not found:
+        raise KeyFileError(f"{path} holds no identity", "an age identity file is wanted")
+    return found
+
+
+def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
+    try:
+        prefix, raw = bech32.decode(text)
+    except AgeError as error:
+        raise KeyFileError(f"{path}: the signing key: {error}") from None
+    if prefix != _SIGNING or len(raw) != 32:
+        raise KeyFileError(f"{path}: this is no signing key")
+    return Ed25519PrivateKey.from_private_bytes(raw)
+
+
+class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One who can open recordings; the name is for people, such as "IG officer"."""
+
+    name: str
+    recipient: str
+
+
+class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+    serial: int
+    signed_at: str
+    recipients: list[NamedRecipient]
+    signature: str = ""
+
+    def signed_bytes(self) -> bytes:
+        fields = msgspec.to_builtins(self)
+        del fields["signature"]
+        return _CONTEXT + msgspec.json.encode(fields, order="sorted")
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientSet:
+    """Those to whom recordings are sealed, as the officer signed it."""
+
+    named: tuple[NamedRecipient, ...]
+    serial: int
+    signed_at: str
+
+    @property
+    def recipients(self) -> list[Recipient]:
+        """Their keys."""
+        return [Recipient.parse(entry.recipient) for entry in self.named]
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of each, in order."""
+        return tuple(fingerprint(recipient) for recipient in self.recipients)
+
+    @classmethod
+    def of(cls, named: Iterable[tuple[str, Recipient]], serial: int) -> Self:
+        """A new set, dated now; `serial` must be greater than that of the set it replaces."""
+        entries = tuple(NamedRecipient(name, str(recipient)) for name, recipient in named)
+        return cls(entries, serial, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+    def sign(self, key: Ed25519PrivateKey) -> bytes:
+        """The file's content."""
+        bare = _SetFile(FORMAT, self.serial, self.signed_at, list(self.named))
+        signature = base64.b64encode(key.sign(bare.signed_bytes())).decode()
+        signed = msgspec.structs.replace(bare, signature=signature)
+        return msgspec.json.format(msgspec.json.encode(signed), indent=2) + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes, officer_key: str) -> Self:
+        """Read a set and believe it only when this officer signed it. Raises `KeySetError`."""
+        try:
+            file = msgspec.json.decode(data, type=_SetFile)
+        except msgspec.DecodeError as error:
+            raise KeySetError(f"the set of recipients is malformed: {error}", _SIGN_HINT) from None
+        if file.format != FORMAT:
+            raise KeySetError("the set of recipients has another format", _SIGN_HINT)
+        if not file.signature:
+            raise KeySetError("the set of recipients is not signed", _SIGN_HINT)
+        try:
+            signature = base64.b64decode(file.signature, validate=True)
+            parse_public(officer_key).verify(signature, file.signed_bytes())
+        except (InvalidSignature, binascii.Error, ValueError):
+            raise KeySetError(
+                "the set of recipients is not signed by the officer of the settings",
+                "compare recording.officer_key with: galwad keys show",
+            ) from None
+        found = cls(tuple(file.recipients), file.serial, file.signed_at)
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raise `KeySetError` when nobody, or no real recipient, is named."""
+        if not self.named:
+            raise KeySetError("the set of recipients is empty", _SIGN_HINT)
+        try:
+            _ = self.recipients
+        except AgeError as error:
+            raise KeySetError(f"the set of recipients: {error}", _SIGN_HINT) from None
+
+    @classmethod
+    def load(cls, path: Path, officer_key: str) -> Self:
+        """From a file; otherwise as `parse`. Raises `KeySetError`."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise KeySetError(f"{path}: {(error.strerror or '').lower()}", _SIGN_HINT) from None
+        return cls.parse(data, officer_key)
+
+
+def load_or_create_boot_key(path: Path) -> bytes:
+    """The 32 bytes that open this boot's spools, made if absent. Raises `KeyFileError`."""
+    return _load_or_create(path, 0o640)
+
+
+def load_boot_key(path: Path) -> bytes | None:
+    """The boot key, or None where there is none (nothing was recorded since the start)."""
+    try:
+        return _of_length(path.read_bytes(), path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+
+
+def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
+    """The key that signs this node's manifests, made if absent. Raises `KeyFileError`."""
+    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
+
+
+def _load_or_create(path: Path, mode: int) -> bytes:
+    try:
+        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        if not path.exists():
+            try:
+                _create(path, os.urandom(32), mode)
+            except FileExistsError:
+                return _load_or_create(path, mode)  # another process was faster
+        return _of_length(path.read_bytes(), path)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+
+
+def _of_length(key: bytes, path: Path) -> bytes:
+    if len(key) != 32:
+        raise KeyFileError(f"{path} is not a key of 32 bytes", "restore it, or move it away")
+    return key
+
+
+def _create(path: Path, data: bytes, mode: int) -> None:
+    """A new file, whole under its name or not there; FileExistsError when the name is taken."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(fd, mode)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)

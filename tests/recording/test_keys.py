@@ -1,0 +1,137 @@
+"""Keys: what the officer keeps, what the server believes, and what it makes itself."""
+
+import json
+import stat
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.age import Identity, encrypt_small
+from recording.errors import KeyFileError, KeySetError
+from recording.keys import (
+    OfficerKeys,
+    RecipientSet,
+    fingerprint,
+    load_boot_key,
+    load_identities,
+    load_or_create_boot_key,
+    load_or_create_node_key,
+    public_text,
+)
+
+
+@pytest.fixture(scope="module")
+def officer() -> OfficerKeys:
+    return OfficerKeys.generate()
+
+
+@pytest.fixture(scope="module")
+def signed(officer) -> bytes:
+    named = [("Officer", officer.identity.recipient), ("Deputy", Identity.generate().recipient)]
+    return RecipientSet.of(named, 3).sign(officer.signing)
+
+
+def test_an_officers_file_comes_back_as_it_was_and_is_private(tmp_path, officer):
+    path = tmp_path / "officer.txt"
+    officer.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    loaded = OfficerKeys.load(path)
+    assert loaded.identity == officer.identity
+    assert loaded.public_key == officer.public_key
+    assert load_identities(path) == [officer.identity]
+    with pytest.raises(KeyFileError, match="exists"):
+        officer.save(path)
+
+
+@pytest.mark.peer
+def test_stock_age_takes_an_officers_file_as_it_is(tmp_path, officer):
+    path = tmp_path / "officer.txt"
+    officer.save(path)
+    sealed = encrypt_small(b"hello", [officer.identity.recipient])
+    opened = subprocess.run(
+        ["age", "-d", "-i", path], input=sealed, capture_output=True, check=True
+    )
+    assert opened.stdout == b"hello"
+
+
+def test_a_key_file_that_others_can_read_is_refused_with_a_hint(tmp_path, officer):
+    path = tmp_path / "officer.txt"
+    officer.save(path)
+    path.chmod(0o644)
+    with pytest.raises(KeyFileError) as caught:
+        OfficerKeys.load(path)
+    assert caught.value.hint.startswith("chmod 600")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "AGE-SECRET-KEY-1XX\n", "hello\n"])
+def test_a_file_without_an_identity_is_refused(tmp_path, text):
+    path = tmp_path / "key"
+    path.touch(0o600)
+    path.write_text(text)
+    with pytest.raises(KeyFileError):
+        load_identities(path)
+
+
+def test_a_signed_set_is_believed(officer, signed):
+    found = RecipientSet.parse(signed, officer.public_key)
+    assert found.serial == 3
+    assert found.recipients[0] == officer.identity.recipient
+    assert found.fingerprints[0] == fingerprint(officer.identity.recipient)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("signature"),
+        lambda d: d.update(signature="AAAA"),
+        lambda d: d.update(signature="not base64!"),
+        lambda d: d.update(serial=4),
+        lambda d: d["recipients"].pop(),
+        lambda d: d["recipients"][0].update(recipient=str(Identity.generate().recipient)),
+        lambda d: d.update(format="other"),
+        lambda d: d.update(more=1),
+    ],
+)
+def test_a_set_that_was_changed_or_is_unsigned_is_refused_with_a_hint(officer, signed, change):
+    document = json.loads(signed)
+    change(document)
+    with pytest.raises(KeySetError) as caught:
+        RecipientSet.parse(json.dumps(document).encode(), officer.public_key)
+    assert caught.value.hint
+
+
+def test_a_set_signed_by_somebody_else_is_refused(signed):
+    stranger = public_text(Ed25519PrivateKey.generate().public_key())
+    with pytest.raises(KeySetError, match="not signed by the officer"):
+        RecipientSet.parse(signed, stranger)
+
+
+def test_an_empty_set_and_a_set_of_no_keys_are_refused(officer):
+    with pytest.raises(KeySetError, match="empty"):
+        RecipientSet.parse(RecipientSet.of([], 1).sign(officer.signing), officer.public_key)
+
+
+def test_a_missing_set_is_refused(tmp_path, officer):
+    with pytest.raises(KeySetError):
+        RecipientSet.load(tmp_path / "none.json", officer.public_key)
+
+
+def test_the_boot_key_is_made_once_and_kept(tmp_path):
+    path = tmp_path / "run" / "boot.key"
+    assert load_boot_key(path) is None
+    key = load_or_create_boot_key(path)
+    assert len(key) == 32
+    assert load_or_create_boot_key(path) == load_boot_key(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.write_bytes(b"short")
+    with pytest.raises(KeyFileError):
+        load_or_create_boot_key(path)
+
+
+def test_the_nodes_signing_key_is_made_once_and_kept(tmp_path):
+    first = load_or_create_node_key(tmp_path / "key")
+    assert public_text(load_or_create_node_key(tmp_path / "key").public_key()) == public_text(
+        first.public_key()
+    )
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
