@@ -241,6 +241,7 @@ class RecordingSection(Section):
         default=None, description='two to eight of 0-9 * #, such as "*72"'
     )
     unattended_recovery: bool = Field(default=False, description="true or false")
+    include_phones: bool = Field(default=False, description="true or false")
 
     @model_validator(mode="after")
     def _pauses_make_sense(self) -> Self:
