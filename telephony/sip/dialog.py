@@ -311,7 +311,8 @@ class Dialog:
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in {"NOTIFY", "REFER"}:
-            self.end("unknown to the peer", now)
+            if self._established:  # before the ACK, the peer may not have seen our 2xx yet
+                self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
             self.refresh(response)
 

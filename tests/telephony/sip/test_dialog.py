@@ -304,3 +304,18 @@ def test_a_dialog_that_is_forgotten_says_so_and_repeats_no_2xx(network, alice, b
     assert len(network.sent("SIP/2.0 200")) == 1
     assert bob.last(DialogEnded).reason == "drained"
     assert bob.seen(AckMissing) == []
+
+
+def test_a_481_before_the_ack_does_not_end_the_dialog_since_the_2xx_may_be_lost(
+    network, alice, bob
+):
+    network.drop = lambda d: d.data.startswith(b"SIP/2.0 200") and network.now < 1001
+    client = alice.call(bob)
+    dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
+    dialog.request("INFO", now=network.now)
+    network.flush()
+    assert bob.last(DialogResponse).response.status == 481
+    network.run(2)
+    alice.last(InviteAnswered).dialog.ack(client, now=network.now)
+    network.flush()
+    assert bob.last(AckReceived).dialog is dialog
