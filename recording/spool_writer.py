@@ -157,8 +157,8 @@ class SpoolWriter:
     def erase_back_to(self, at_us: int) -> None:
         """Make every packet with offset >= `at_us` unreadable, as far as keys are unpublished.
 
-        Keys are destroyed first and unconditionally; only then is the disk asked to take the
-        frame that keeps what came before `at_us`, and the tombstone.
+        One write tells the file: what the frame that straddles `at_us` held before it, sealed
+        anew, and the tombstone. The keys are destroyed after it, whether the disk took it or not.
         """
         kept = [packet for packet in self._open if packet[0] < at_us]
         if len(kept) != len(self._open):
@@ -167,20 +167,26 @@ class SpoolWriter:
         doomed = [f for f in self._unreleased if not f.published and f.span[1] >= at_us]
         if not doomed:
             return
-        saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
-        stuck = [frame for frame in doomed if not self._forget(frame)]
         self._unreleased = [f for f in self._unreleased if f not in doomed]
+        try:
+            self._bury(doomed, at_us)
+        finally:
+            stuck = [frame.index for frame in doomed if not self._forget(frame)]
+        if stuck:
+            raise SpoolWriteError(f"{self.path.name}: keys of frames {stuck} stay behind")
+
+    def _bury(self, doomed: list[_Unreleased], at_us: int) -> None:
+        """Write what is kept of these frames, and that they are erased."""
+        saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
         try:
             blocks, sealed, replaced = self._reseal(saved)
         except OSError as error:
-            raise SpoolWriteError(str(error), lost_from) from error
+            raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
         stone = _encode(Tombstone(at_us, [f.index for f in doomed], replaced))
         for _ in range(2):
             blocks.append(self._frame(FrameKind.TOMBSTONE, (max(0, at_us),) * 2, stone))
         self._write(blocks, media=sealed, lost_from=lost_from)
-        if stuck:
-            raise SpoolWriteError(f"{self.path.name}: keys of the last seconds stay behind")
 
     @property
     def room(self) -> int:

@@ -1,5 +1,6 @@
 """What lies in a spool while it is written, and what can be had of it."""
 
+import contextlib
 import os
 
 import pytest
@@ -220,3 +221,15 @@ def test_a_sync_outlives_the_close_of_its_spool(spools):
     job()
     with pytest.raises(SpoolClosedError):
         writer.sync()
+
+
+def test_a_full_disk_does_not_keep_keys_from_being_destroyed(spools, small_disk, talk):
+    writer = spools.writer(folder=small_disk.folder)
+    talk(writer, 4, every_us=20_000)
+    small_disk.fill()
+    with contextlib.suppress(SpoolWriteError):  # a last page may have had room for it
+        writer.erase_back_to(1_500_000)
+    writer.abandon()
+    small_disk.free()
+    reader = spools.read(writer.path, crashed=True)
+    assert all(p.at_us < 1_500_000 for p in packets(reader))
