@@ -102,10 +102,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _wrong_usage(error: Any) -> CliError:
-    message = str(error.format_message()).strip().rstrip(".")
     where = error.ctx.command_path if error.ctx else "galwad"
-    if not message:  # no arguments at all: the help has been printed
+    message = str(error.format_message())
+    if message.startswith("Usage:"):  # a noun alone: Typer answers with its help
+        print(message, file=sys.stderr)
         message = "a command is missing"
+    message = " ".join(message.split()).rstrip(".")
     return CliError(message[:1].lower() + message[1:], f"`{where} --help` shows how", status=2)
 
 

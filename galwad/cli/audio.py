@@ -6,13 +6,18 @@ the millisecond; caller left and advisor right stay as they are, and so does eac
 
 from __future__ import annotations
 
+import warnings
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
-from pydub import AudioSegment
 
 from galwad.cli.console import CliError, clock
+
+with warnings.catch_warnings():
+    # pydub's sources have stray escapes, and it looks for an ffmpeg that we never need.
+    warnings.simplefilter("ignore")
+    from pydub import AudioSegment
 
 _BLOCK_FRAMES = 1 << 16
 _LONGEST_SLICE_S = 3600.0

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_ANY_WIDTH = 1000
+
 
 class CliError(Exception):
     """A command failed: what went wrong (one line each), how to go on, the exit status."""
@@ -38,17 +40,20 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """A console on stdout; plain text when that is no terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """A console on stdout; where that is no terminal, plain text of any width."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _ANY_WIDTH)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
     """Print rows under their columns, or the sentence `empty`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+    cells = [[Text(cell) for cell in row] for row in rows]
+    # The first column names a row, and is never cut short.
+    widest = max((row[0].cell_len for row in cells), default=0)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=True, min_width=widest if index == 0 else None)
+    for row in cells:
+        table.add_row(*row)
     console().print(table if table.row_count else empty)
 
 

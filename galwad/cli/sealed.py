@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from galwad.cli.console import CliError
-from recording.age import Identity, open_header
-from recording.age_stream import PayloadReader
+from recording.age import Identity, open_parts
 from recording.errors import AgeError, ArchiveError, KeyFileError, NoMatchError, RecordingError
 from recording.keys import load_identities
 
@@ -27,8 +26,7 @@ def read_identity(path: Path) -> list[Identity]:
 def opened(header: bytes, payload: BinaryIO, identities: list[Identity]) -> Iterator[BinaryIO]:
     """The recording inside; a fault found while it is read is ours to tell, too."""
     try:
-        file_key = open_header(header, identities)
-        yield io.BufferedReader(PayloadReader(payload, file_key))
+        yield io.BufferedReader(open_parts(header, payload, identities))
     except NoMatchError:
         raise CliError(
             "this identity does not open this recording",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tempfile
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ import pytest
 import soundfile
 
 from galwad import cli
-from recording.age import Recipient, make_header
+from recording.age import Recipient, make_header, new_file_key
 from recording.age_stream import PayloadWriter
 from recording.keys import OfficerKeys
 
@@ -91,11 +92,13 @@ def speech():
 
 def seal(plain: bytes, recipient: Recipient) -> tuple[bytes, bytes]:
     """Header and payload of a sealed recording."""
-    file_key, header = make_header([recipient])
-    payload = io.BytesIO()
-    with PayloadWriter(payload, file_key) as writer:
-        writer.write(plain)
-    return header, payload.getvalue()
+    file_key = new_file_key()
+    with tempfile.TemporaryFile() as file:
+        with PayloadWriter(file.fileno(), file_key) as writer:
+            for start in range(0, len(plain), 50_000):
+                writer.write(plain[start : start + 50_000])
+        file.seek(0)
+        return make_header(file_key, [recipient]), file.read()
 
 
 class Archive:

@@ -89,10 +89,10 @@ def test_faulty_settings_are_named_line_by_line(run, settings_file):
     done = run("check", "--config", settings_file)
     assert done.status == 1
     assert (
-        f'error: {settings_file}:16: desk.lisen: is no key of ours; did you mean "listen"?'
+        f'error: {settings_file}:15: desk.lisen: is no key of ours; did you mean "listen"?'
         in done.err
     )
-    assert f"error: {settings_file}:17: nonsense: is no key of ours" in done.err
+    assert f"error: {settings_file}:16: nonsense: is no key of ours" in done.err
     assert done.err.splitlines()[-1].startswith("hint: ")
 
 
