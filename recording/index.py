@@ -25,10 +25,10 @@ from sqlalchemy import (
     String,
     Table,
     delete,
-    exists,
     insert,
-    or_,
+    literal,
     select,
+    union_all,
 )
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -69,7 +69,16 @@ gaps = Table(
     Column("actor", String(100), nullable=False),
     Column("from_us", BigInteger, nullable=False),
     Column("to_us", BigInteger, nullable=False),
-    Index("gaps_by_reason", "reason", "call_id"),
+)
+
+# A call once for each reason, in the order of the list: a filter by reason reads it as it lies.
+gap_reasons = Table(
+    "recording_gap_reasons",
+    metadata,
+    Column("reason", String(20), primary_key=True),
+    Column("started", Float, primary_key=True),
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Index("gap_reasons_by_call", "call_id"),
 )
 
 references = Table(
@@ -164,9 +173,10 @@ class Catalogue:
                         .where(recordings.c.call_id == recording.call_id)
                         .values(**fields)
                     )
-                    await connection.execute(
-                        delete(gaps).where(gaps.c.call_id == recording.call_id)
-                    )
+                    for table in (gaps, gap_reasons):
+                        await connection.execute(
+                            delete(table).where(table.c.call_id == recording.call_id)
+                        )
                 await _add_gaps(connection, recording)
         except SQLAlchemyError as error:
             raise _failed(error) from None
@@ -180,8 +190,12 @@ class Catalogue:
 
     async def search(self, filters: Filters, limit: int = 50, offset: int = 0) -> Page:
         """Recordings that fit every filter given, the newest first."""
+        order: Table = recordings
         statement = _where(select(recordings), filters)
-        statement = statement.order_by(recordings.c.started.desc(), recordings.c.call_id.desc())
+        if filters.gap_reason is not None:
+            order = gap_reasons
+            statement = statement.join(gap_reasons, gap_reasons.c.call_id == recordings.c.call_id)
+        statement = statement.order_by(order.c.started.desc(), order.c.call_id.desc())
         rows = await self._read(statement.limit(limit + 1).offset(offset))
         return Page(tuple(rows[:limit]), len(rows) > limit)
 
@@ -235,17 +249,16 @@ async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
     ]
     if rows:
         await connection.execute(insert(gaps), rows)
-
-
-def _with_gap(reason: str) -> ColumnElement[bool]:
-    return exists().where(gaps.c.call_id == recordings.c.call_id, gaps.c.reason == reason)
+        key = {"call_id": recording.call_id, "started": recording.started}
+        reasons = sorted({gap.reason for gap in recording.gaps})
+        await connection.execute(
+            insert(gap_reasons), [{"reason": reason, **key} for reason in reasons]
+        )
 
 
 def _known_as(reference: str) -> ColumnElement[bool]:
-    fetched = exists().where(
-        references.c.call_id == recordings.c.call_id, references.c.reference == reference
-    )
-    return or_(recordings.c.call_id == reference, fetched)
+    fetched = select(references.c.call_id).where(references.c.reference == reference)
+    return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))
 
 
 _CONDITIONS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
@@ -256,7 +269,7 @@ _CONDITIONS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "until": recordings.c.started.__lt__,
     "min_us": recordings.c.talk_us.__ge__,
     "max_us": recordings.c.talk_us.__le__,
-    "gap_reason": _with_gap,
+    "gap_reason": gap_reasons.c.reason.__eq__,
     "reference": _known_as,
 }
 

@@ -164,8 +164,19 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("call_id", "position"),
     )
-    with op.batch_alter_table("gaps", schema=None) as batch_op:
-        batch_op.create_index("gaps_by_reason", ["reason", "call_id"], unique=False)
+    op.create_table(
+        "recording_gap_reasons",
+        sa.Column("reason", sa.String(length=20), nullable=False),
+        sa.Column("started", sa.Float(), nullable=False),
+        sa.Column("call_id", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["call_id"],
+            ["recordings.call_id"],
+        ),
+        sa.PrimaryKeyConstraint("reason", "started", "call_id"),
+    )
+    with op.batch_alter_table("recording_gap_reasons", schema=None) as batch_op:
+        batch_op.create_index("gap_reasons_by_call", ["call_id"], unique=False)
 
     op.create_table(
         "recording_references",
@@ -183,6 +194,7 @@ def downgrade() -> None:
     """Take it back."""
     for table in (
         "recording_references",
+        "recording_gap_reasons",
         "gaps",
         "recordings",
         "audit_values",
