@@ -86,7 +86,7 @@ class BackToBackCall:
         leg.invite = self._invite
         leg.min_se = self._core.settings.min_se
         self._invite.owner = leg
-        leg.learn(self._invite.request.headers.get("Allow"))
+        self._core.meet(leg, self._invite.request)
         status = self._setup.check(now)
         self._transfers.max_forwards = self._setup.max_forwards
         if status:

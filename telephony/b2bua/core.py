@@ -19,7 +19,7 @@ from telephony.b2bua.events import (
     MediaNegotiated,
     Side,
 )
-from telephony.b2bua.headers import Trust, identity_of
+from telephony.b2bua.headers import Trust, identity_key, identity_of
 from telephony.b2bua.leg import Errand, Leg, LegState
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
@@ -148,18 +148,29 @@ class CallCore:
             act(self.caller.id)
         self.ringback = wanted
 
+    @staticmethod
+    def meet(leg: Leg, request: Request) -> None:
+        """Learn what the caller's INVITE says; the owner has it and is told only of changes."""
+        leg.learn(request.headers.get("Allow"))
+        found = identity_of(request)
+        if found is not None:
+            leg.names_itself_by(found[1], identity_key(*found))
+
     def notice(self, leg: Leg, message: Request | Response) -> None:
         """Learn what a message says of its sender: methods, identity."""
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
-        if found is not None and str(found[0]) != leg.identity:
-            leg.identity = str(found[0])
-            self.emit(IdentityChanged(leg.id, leg.side, found[0], found[1]))
+        if found is None or not leg.names_itself_by(found[1], identity_key(*found)):
+            return
+        self.emit(IdentityChanged(leg.id, leg.side, found[0], found[1]))
 
     def confirm(self, leg: Leg, dialog: Dialog) -> None:
         """The leg's INVITE is answered."""
         leg.dialog = dialog
         leg.state = LegState.TALKING
+        pinned = leg.target.pinned if leg.target is not None else self.settings.pin_caller
+        if pinned:
+            dialog.send_to = dialog.peer
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -233,15 +244,15 @@ class CallCore:
         for then in [*waiting.values(), *(errand.then for errand in errands)]:
             then(None, 481, now)
 
-    def end(self, cause: str, now: float, headers: Fields = ()) -> None:
-        """End the call: every leg, then the last event."""
+    def end(self, cause: str, now: float, headers: Fields = (), status: int = 0) -> None:
+        """End the call: every leg, then the last event. `status`: what the caller was told."""
         if self.ended:
             return
         self.ended = True
         self.set_ringback(wanted=False)
         for leg in list(self.legs.values()):
             self.end_leg(leg, cause, now, headers)
-        self.emit(CallEnded(cause))
+        self.emit(CallEnded(cause, status))
 
 
 def hang_up(leg: Leg, now: float, headers: Fields) -> None:

@@ -157,9 +157,14 @@ class MediaNegotiated:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The call is over: no leg, dialog or port is left. Emitted exactly once."""
+    """The call is over: every leg has its BYE, CANCEL or answer. Emitted exactly once, last.
+
+    No port is left; transactions may still run out, and late answers are dealt with.
+    """
 
     cause: str
+    status: int = 0
+    """What the caller was told, if it was refused or nobody answered."""
 
 
 CallEvent = (

@@ -7,6 +7,7 @@ pass by trust and privacy (RFC 3323, 3325); the rest, which survives unchanged.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from telephony.errors import SipParseError
 from telephony.sip.headers import NameAddr, header_key
@@ -152,12 +153,22 @@ def body_fields(message: Request | Response) -> Fields:
     return tuple((name, value) for name, value in found if value is not None)
 
 
+IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
+"""Where a party names itself, the weightiest first."""
+
+
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
     """How a party names itself, and the header that says so."""
-    for name in ("P-Asserted-Identity", "Remote-Party-ID", "Contact"):
+    for name in IDENTITY_HEADERS:
         for value in message.headers.get_all(name):
             try:
                 return NameAddr.parse_list(value)[0], name
             except (SipParseError, IndexError):
                 continue
     return None
+
+
+def identity_key(identity: NameAddr, header: str) -> str:
+    """What makes two identities the same: a Contact's host and port say where, not who."""
+    user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
+    return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"

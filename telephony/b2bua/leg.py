@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from telephony.b2bua.events import Side
+from telephony.b2bua.headers import IDENTITY_HEADERS
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
 from telephony.sip.dialog import Dialog
-from telephony.sip.events import Address
 from telephony.sip.message import Response
 from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer
@@ -69,8 +69,8 @@ class Leg:
         self.timer: SessionTimer | None = None
         self.min_se = 90
         self.allow: frozenset[str] = frozenset()
-        self.identity = ""
-        self.local: Address | None = None
+        self.identity: tuple[str, str] | None = None
+        """The header that the peer named itself in, and the name's essence."""
         self.errands: deque[Errand] = deque()
         self.waiting: dict[ClientRequest, Then] = {}
         self.errand: ClientRequest | None = None
@@ -90,6 +90,18 @@ class Leg:
         """Take the methods that the peer's Allow header names."""
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
+
+    def names_itself_by(self, header: str, key: str) -> bool:
+        """Take an identity; False if it is the same, or of less weight than one before.
+
+        A message that holds but a Contact does not undo a P-Asserted-Identity.
+        """
+        before = self.identity
+        weight = IDENTITY_HEADERS.index(header)
+        if before is not None and weight > IDENTITY_HEADERS.index(before[0]):
+            return False
+        self.identity = header, key
+        return before is None or before[1] != key
 
     def __repr__(self) -> str:
         return f"<Leg {self.id} {self.side} {self.state}>"

@@ -32,6 +32,8 @@ class CallSettings:
     """False: every REFER is refused with 603."""
     trust_caller: bool = False
     """The caller's side is a trusted trunk: identities (RFC 3325) pass from it and to it."""
+    pin_caller: bool = False
+    """As `Target.pinned`, for the caller's leg."""
     max_legs: int = 32
     """Most legs that one call may have over its life; dialling beyond it is refused."""
 
@@ -54,3 +56,5 @@ class Target:
     """The advisor, where it is known before they answer."""
     trust: bool = False
     """The target is inside the trust domain (RFC 3325): it may see an asserted identity."""
+    pinned: bool = False
+    """Behind NAT: requests go where the INVITE went, whatever the peer's Contact says."""

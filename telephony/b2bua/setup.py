@@ -54,7 +54,11 @@ class Setup:
     # --- the caller's INVITE ----------------------------------------------------------------
 
     def check(self, now: float) -> int:
-        """Look the INVITE over; a status refuses it."""
+        """Look the INVITE over; a status refuses it.
+
+        One that has been here before is a loop even with a new Request-URI: we route by it, so
+        a spiral through a proxy would be recorded twice.
+        """
         request = self._invite.request
         if self._core.endpoint.looped(request):
             return 482
@@ -112,7 +116,7 @@ class Setup:
         if status == 415:
             headers = (*headers, ("Accept", "application/sdp, multipart/mixed"))
         answer(self._invite, status, now, reason=reason, headers=headers)
-        self._core.end(cause, now)
+        self._core.end(cause, now, status=status)
 
     # --- Outcome ----------------------------------------------------------------------------
 

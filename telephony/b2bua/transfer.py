@@ -1,8 +1,8 @@
 """Blind transfer (RFC 3515, 5589), and the advisor rung again when it fails behind their back.
 
 The REFER waits for the owner's word. Then the target is rung with the caller's media while the
-advisor stays joined; they leave when it answered, or before. Attended transfer is told to the
-owner by `TransferRequested.replaces` and is its to refuse.
+advisor stays joined; they leave when it answered, or before. An attended transfer (a Replaces in
+Refer-To) is told to the owner, and refused with 603 whatever it says.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Referral:
     event: str
     """The Event header of its NOTIFYs."""
     subscribed: bool
+    replaces: str | None
     asked_at: float
     accepted: bool = False
     ringing: Leg | None = None
@@ -91,15 +92,16 @@ class Transfers:
             return
         self._serial += 1
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
+        replaces = found.uri.header("Replaces")
         self._referral = Referral(
             self._serial,
             leg,
             transaction,
             event=f"refer;id={request.cseq.number}",
             subscribed=wanted,
+            replaces=replaces,
             asked_at=now,
         )
-        replaces = found.uri.header("Replaces")
         self._core.emit(TransferRequested(self._serial, leg.id, leg.side, found, replaces))
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
@@ -113,6 +115,9 @@ class Transfers:
         """Answer it with 202 and ring the targets; False if there is no such REFER any more."""
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
+            return False
+        if referral.replaces is not None:
+            self.refuse(request_id, 603, now)  # ringing the target anew is not what was asked
             return False
         referral.accepted = True
         headers = () if referral.subscribed else (("Refer-Sub", "false"),)

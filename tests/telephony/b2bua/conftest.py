@@ -209,12 +209,13 @@ class Phone(Node):
 
     def call(self, body=None, headers=(), to="sip:100@192.0.2.1", from_=None, **rest):
         content = self.sdp() if body is None else body
+        typed = "Content-Type" in dict(headers)
         self.client = self.endpoint.invite(
             Uri.parse("sip:100@192.0.2.1"),
             from_=from_ or NameAddr("Caller", Uri.parse("sip:01632960001@trunk.example")),
             to=NameAddr("", Uri.parse(to)),
             destination=SWITCH,
-            headers=(*headers, *(SDP if content else ())),
+            headers=(*headers, *(SDP if content and not typed else ())),
             body=content,
             now=self.now,
             **rest,

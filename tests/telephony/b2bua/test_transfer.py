@@ -50,6 +50,14 @@ def test_the_owner_hears_of_the_refer_before_it_is_answered(world):
     assert len(world.switch.of(TransferRequested)) == 2
 
 
+def test_an_attended_transfer_is_declined_even_if_the_owner_accepts_it(world):
+    world.talk()
+    world.b.refer("<sip:0800@192.0.2.1?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>")
+    assert world.b.statuses[-1] == 603
+    assert world.c.invites == []
+    assert world.call.joined is not None
+
+
 @pytest.mark.parametrize(
     ("value", "status"),
     [

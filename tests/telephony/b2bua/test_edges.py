@@ -1,0 +1,287 @@
+"""What peers do wrong, or late, or at a bad moment."""
+
+import pytest
+
+from telephony.b2bua.events import CallEnded, IdentityChanged, MediaNegotiated, TransferFailed
+from telephony.b2bua.headers import Trust, survivors, wants_privacy
+from telephony.errors import ProtocolError
+from telephony.sip.events import Address
+from telephony.sip.message import Headers
+
+SDP = (("Content-Type", "application/sdp"),)
+
+
+@pytest.fixture
+def alone(world, reply):
+    """The advisor transferred and hung up; the target rings; the caller waits."""
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.bye_at_accept = True
+    world.b.refer()
+    assert world.call.joined is None
+    return world
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        (SDP, b"v=0\r\nnonsense", 400),
+        (SDP, b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n", 488),
+        ((("Content-Type", "text/plain"),), b"hello", 415),
+        ((*SDP, ("Supported", "timer"), ("Session-Expires", "30")), None, 422),
+    ],
+)
+def test_a_bad_re_invite_is_refused_here_and_the_call_goes_on(world, headers, body, status):
+    world.talk()
+    world.a.ask("INVITE", headers, world.a.sdp(version=9) if body is None else body)
+    assert world.a.statuses[-1] == status
+    assert world.b.methods == []
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_offer_inside_a_multipart_body_is_found(world):
+    body = b"--x\r\nContent-Type: application/sdp\r\n\r\n" + world.a.sdp() + b"\r\n--x--\r\n"
+    world.a.call(body=body, headers=(("Content-Type", "multipart/mixed;boundary=x"),))
+    world.net.run(1)
+    assert world.a.statuses[-1] == 200
+    assert world.b.invites[0].request.content_type == "application/sdp"
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_multipart_body_without_sdp_is_an_invite_without_offer(world):
+    body = b"--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x--\r\n"
+    world.a.call(body=body, headers=(("Content-Type", "multipart/mixed;boundary=x"),))
+    assert world.b.invites[0].request.body == b""
+
+
+def test_no_port_for_the_caller_itself_is_503(world):
+    world.switch.plane.room = 0
+    world.a.call()
+    assert world.a.statuses[-1] == 503
+    assert world.switch.of(CallEnded)[0].status == 503
+    world.assert_clean()
+
+
+def test_an_answer_without_sdp_is_a_failed_target(world, reply):
+    world.b.reply = reply(body=b"")
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 502
+    assert world.b.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world, reply):
+    world.b.reply = reply(provisional=(183,), early=True, final=None)
+    world.a.call()
+    world.b.answer(reply=reply(provisional=(), body=b""))
+    world.net.flush()
+    assert world.a.statuses[-1] == 200
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_answer_in_a_codec_that_was_not_offered_is_488(world, reply, make_sdp):
+    world.b.codecs = ("9 G722/8000",)
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 488
+    assert world.b.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_early_media_that_cannot_be_read_is_left_out(world, reply):
+    world.b.reply = reply(provisional=(183,), early=True, final=None, body=b"v=0\r\nbad")
+    world.a.call()
+    assert (world.a.statuses[-1], world.a.responses[-1].body) == (183, b"")
+
+
+def test_the_caller_may_hold_while_it_waits_alone(alone):
+    alone.a.reinvite(direction="sendonly")
+    assert alone.a.statuses[-1] == 200
+    assert b"a=recvonly" in alone.a.responses[-1].body
+    alone.a.ask("INVITE")
+    assert alone.a.statuses[-1] == 200
+    alone.a.ask("INFO", (("Content-Type", "application/dtmf"),), b"1")
+    assert alone.a.statuses[-1] == 480
+    alone.a.hang_up()
+    assert alone.c.invites[0].cancelled
+    alone.assert_clean()
+
+
+def test_a_caller_that_holds_itself_is_offered_as_holding(alone, reply):
+    world = alone
+    world.a.reinvite(direction="sendonly")
+    world.c.answer(reply=reply(provisional=(), final=486))
+    world.net.flush()
+    world.net.run(1)
+    assert world.switch.of(TransferFailed)[0].advisor_gone
+    assert b"a=sendonly" in world.b.invites[-1].request.body
+
+
+def test_a_re_invite_without_sdp_that_is_refused_is_carried_back(world):
+    world.talk()
+    world.b.refuse_offer = 500
+    world.a.ask("INVITE")
+    assert world.a.statuses[-1] == 500
+    world.b.refuse_offer = None
+    world.a.reinvite(direction="sendonly")
+    assert world.a.statuses[-1] == 200
+
+
+def test_a_given_up_re_invite_without_sdp_leaves_the_media_as_it_was(world):
+    world.talk()
+    held = []
+    serve = world.b._serve
+    world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
+    client = world.a.ask("INVITE")
+    world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
+    client.cancel(now=world.clock.now)
+    world.net.flush()
+    held[0].respond(200, headers=SDP, body=world.b.sdp(), now=world.clock.now)
+    world.net.lost = lambda _data: False
+    world.net.flush()
+    world.net.run(40)
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_re_invite_accepted_after_it_was_given_up_is_put_right(world):
+    world.talk()
+    held = []
+    serve = world.b._serve
+    world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
+    client = world.a.reinvite(direction="sendonly")
+    world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
+    client.cancel(now=world.clock.now)
+    world.net.flush()
+    world.b._serve = serve
+    body = world.b.sdp(direction="recvonly")
+    held[0].respond(200, headers=SDP, body=body, now=world.clock.now)
+    world.net.flush()
+    assert world.b.methods == ["INVITE", "INVITE"]
+    assert world.b.told().direction(0) == "sendrecv"
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_2xx_to_a_re_invite_without_an_answer_is_500(world):
+    world.talk()
+    world.b._serve = lambda _d, t, _r: t.respond(200, now=world.clock.now)
+    world.a.reinvite(direction="sendonly")
+    assert world.a.statuses[-1] == 500
+    world.a.ask("INVITE")
+    assert world.a.statuses[-1] == 500
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_ack_without_the_answer_ends_a_re_invite_without_sdp_and_the_call(world):
+    world.talk()
+    world.a._acknowledge = lambda dialog, client: dialog.ack(client, now=world.clock.now)
+    world.a.ask("INVITE")
+    assert world.switch.of(CallEnded)[0].cause == "no-common-media"
+    world.assert_clean()
+
+
+def test_a_notify_of_a_subscription_that_we_never_made_is_481(world):
+    world.talk()
+    world.a.ask("NOTIFY", (("Event", "refer;id=1"), ("Subscription-State", "active")))
+    assert world.a.statuses[-1] == 481
+    assert world.b.methods == []
+
+
+def test_an_update_before_the_answer_may_rename_and_nothing_more(world, reply):
+    world.b.reply = reply(final=None)
+    world.a.call()
+    dialog = next(iter(world.b.invites[0].dialogs.values()))
+    world.b.dialog = dialog
+    world.b.ask("UPDATE", (("P-Asserted-Identity", "<sip:204@pbx.example>"),))
+    assert world.b.statuses[-1] == 200
+    assert world.switch.of(IdentityChanged)[-1].identity.uri.user == "204"
+    world.b.ask("UPDATE", SDP, world.b.sdp())
+    assert world.b.statuses[-1] == 500
+    world.b.ask("INFO")
+    assert world.b.statuses[-1] == 480
+
+
+def test_too_many_requests_in_a_row_are_503(world):
+    world.talk()
+    world.b.infos["INFO"] = None
+    for _ in range(70):
+        world.a.ask("INFO", (("Content-Type", "text/plain"),), b"1")
+    assert world.a.statuses[-1] == 503
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_message_with_only_a_contact_does_not_undo_an_asserted_name(world, reply):
+    asserted = ("P-Asserted-Identity", "<sip:201@pbx.example>")
+    world.b.reply = reply(headers=(asserted,))
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    assert len(world.switch.of(IdentityChanged)) == 1
+    world.b.ask("UPDATE", (("P-Asserted-Identity", "<sip:205@pbx.example>"),))
+    assert len(world.switch.of(IdentityChanged)) == 2
+
+
+def test_media_is_told_whenever_it_was_agreed(world):
+    world.talk()
+    told = world.switch.of(MediaNegotiated)
+    assert [event.side for event in told] == ["caller", "advisor"]
+    assert told[0].payloads[0] == (0, "PCMU", 8000, 1, "")
+    world.b.reinvite(direction="sendonly")
+    assert len(world.switch.of(MediaNegotiated)) == 4
+
+
+def test_a_pinned_peer_is_sent_to_where_its_invite_went(world):
+    world.switch.plan.targets = [world.target(world.b, pinned=True)]
+    world.b.reply.headers = (("Contact", "<sip:20@10.0.0.1:5999>"),)
+    world.talk()
+    world.a.hang_up()
+    assert world.b.methods == ["BYE"]
+
+
+def test_a_call_is_dialled_once_and_to_somebody(world):
+    world.talk()
+    with pytest.raises(ProtocolError):
+        world.call.dial([world.target(world.c)], world.clock.now)
+    world.a.hang_up()
+    world.call.dial([world.target(world.c)], world.clock.now)
+    world.call.reject(486, world.clock.now)
+    assert world.c.invites == []
+
+
+def test_a_target_of_another_address_family_is_a_failed_target(world):
+    target = world.target(world.b)
+    world.switch.plan.targets = [
+        type(target)(target.uri, Address("2001:db8::1", 5060)),
+        world.target(world.c),
+    ]
+    world.talk()
+    assert world.switch.plane.joins
+    world.a.hang_up()
+    world.switch.plan.targets = world.switch.plan.targets[:1]
+    world.a.call()
+    assert world.a.statuses[-1] == 500
+    world.assert_clean()
+
+
+def test_an_old_privacy_header_counts():
+    rpid = Headers([("Remote-Party-ID", "<sip:1@x>;privacy = full")])
+    assert wants_privacy(rpid)
+    assert not wants_privacy(Headers([("Remote-Party-ID", "<sip:1@x>;privacy=off")]))
+    assert not wants_privacy(Headers([("Privacy", "none")]))
+
+
+def test_compact_names_are_filtered_too():
+    headers = Headers([("x", "90"), ("b", "<sip:1@x>"), ("y", "sig"), ("X-Keep", "1"), ("s", "hi")])
+    assert survivors(headers, Trust(sender=False, receiver=False)) == (
+        ("X-Keep", "1"),
+        ("s", "hi"),
+    )
