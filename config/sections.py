@@ -175,6 +175,9 @@ class Route(Section):
         default=None, min_length=1, description='a list of extensions, such as ["201", "202"]'
     )
     line: str = Field(default="", description="the label that advisors see")
+    advisors: tuple[str, ...] = Field(
+        default=(), description='a list of users, such as ["sian"]; goes with target'
+    )
     source: SourceRule | None = Field(
         default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
     )

@@ -19,11 +19,12 @@ from config.settings import Settings
 from galwad.messages import CallEnded, CallState, CallStateName, Party
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.codes import Code, CodeBook, CodeListener
 from galwad.switch.hub import Hub
 from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom, new_call_id
-from recording.policy import RecordingState, Trigger
+from recording.policy import DestinationClass, RecordingState, Trigger
 from telephony.aio.relay import Relay, SourceRule
 from telephony.b2bua import BackToBackCall, CallSettings, Target
 from telephony.b2bua import events as sip
@@ -80,6 +81,9 @@ class LiveCall:
         self._advisor: Party | None = None
         self._target: Target | None = None
         self._identity = ""
+        self._referred_to = DestinationClass.UNKNOWN
+        self._away = False
+        """The caller was handed on to somebody outside the centre, and talks with them."""
         self._version = 0
         self._faulty = False
         self._timer: asyncio.TimerHandle | None = None
@@ -91,6 +95,11 @@ class LiveCall:
             admission.facts(route.line) if admission.recorded else None,
             self.publish,
         )
+        book = CodeBook(
+            board.settings.recording.payment_code_on or "",
+            board.settings.recording.payment_code_off or "",
+        )
+        self._codes = CodeListener(book, self._on_code) if book else None
         self._b2bua = BackToBackCall(
             board.endpoint,
             board.relay,
@@ -108,6 +117,7 @@ class LiveCall:
             pass
         elif targets:
             self._ringing = tuple(Party(t.name, t.user) for t in targets)
+            self._ringing += tuple(Party("", user) for user in self._route.advisors)
             self._b2bua.dial(targets, now)
             self.publish()
         else:
@@ -200,7 +210,7 @@ class LiveCall:
             case sip.TransferFailed():
                 self._transfer_failed(event, now)
             case sip.Recalled(leg_id, target):
-                self.recording.transfer_failed()
+                self._back()
                 self._talk_with(leg_id, target)
             case sip.InfoReceived():
                 self._info(event)
@@ -233,12 +243,30 @@ class LiveCall:
         self._advisor = self._party(target)
         caller = next(k for k, leg in self._b2bua.legs.items() if leg.side is sip.Side.CALLER)
         self.recording.answered(caller, leg_id, self._advisor)
+        self._listen_for_codes(leg_id)
         self.publish()
+
+    def _listen_for_codes(self, leg_id: str) -> None:
+        """Let the advisor's keys, and nobody else's, pause and resume."""
+        if self._codes is not None:
+            self._board.relay.watch_events(leg_id, self._codes.packet)
+
+    def _on_code(self, code: Code, arrived_mono: float) -> None:
+        if code is Code.PAUSE:
+            self._pause(Trigger.DTMF, arrived_mono)
+        else:
+            self._spawn(self.release(self._actor, self._actor))
+
+    def _pause(self, trigger: Trigger, arrived_mono: float | None = None) -> None:
+        """Shut now, confirm later; the phone itself is the holder."""
+        self.recording.shut(self._actor, trigger, self._actor, arrived_mono)
+        self._spawn(self._confirm_hold())
 
     def _talk_with(self, leg_id: str, target: Target) -> None:
         self._target, self._identity = target, ""
         self._ringing, self._advisor = (), self._party(target)
         self.recording.follow(leg_id, self._advisor)
+        self._listen_for_codes(leg_id)
         self.publish()
 
     @property
@@ -252,34 +280,48 @@ class LiveCall:
             self._b2bua.refuse_transfer(event.request_id, 603, now)
             return
         self._log.info("transfer.accepted", destination=referral.destination)
-        self.recording.referred(referral.destination, self._actor, referral.label)
+        self._referred_to = referral.destination
+        if not self._away:
+            self.recording.referred(referral.destination, self._actor, referral.label)
         self._b2bua.accept_transfer(event.request_id, referral.targets, now)
         self.publish()
 
     def _transferred(self, leg_id: str, target: Target) -> None:
         self._log.info("transfer.completed")
+        inside = self._referred_to is DestinationClass.CENTRE
+        if inside and self._away:
+            self.recording.returned()
+        self._away = not inside
         self._talk_with(leg_id, target)
 
     def _transfer_failed(self, event: sip.TransferFailed, now: float) -> None:
         self._log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
         if not event.advisor_gone:
-            self.recording.transfer_failed()
+            self._back()
         elif self._target is not None:
             self._ringing = (self._party(self._target),)
             self._b2bua.ring_again((self._target,), now)
         self.publish()
 
+    def _back(self) -> None:
+        """The call is with whoever tried to send it on; outside the centre that changes nothing."""
+        if not self._away:
+            self.recording.transfer_failed()
+
     def _info(self, event: sip.InfoReceived) -> None:
-        """A phone's record key: `Record: off` pauses, `on` resumes; the advisor's alone."""
-        wish = (event.request.headers.get("Record") or "").strip().lower()
-        if event.side is not sip.Side.ADVISOR or wish not in {"on", "off"}:
+        """A phone's record key (`Record: off` pauses, `on` resumes) or a key of a code.
+
+        The advisor's side alone: what the caller sends changes nothing.
+        """
+        if event.side is not sip.Side.ADVISOR:
             return
-        actor = holder = self._actor
+        if self._codes is not None:
+            self._codes.info(event.request, time.monotonic())
+        wish = (event.request.headers.get("Record") or "").strip().lower()
         if wish == "off":
-            self.recording.shut(holder, Trigger.PHONE, actor)
-            self._spawn(self._confirm_hold())
-        else:
-            self._spawn(self.release(holder, actor))
+            self._pause(Trigger.PHONE)
+        elif wish == "on":
+            self._spawn(self.release(self._actor, self._actor))
 
     async def hold(self, holder: str, trigger: Trigger, actor: str) -> bool:
         """Pause for a payment; True when the pause is durable. The gate is shut in any case."""

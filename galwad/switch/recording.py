@@ -141,6 +141,11 @@ class CallRecording:
         if self._recorder is not None:
             self._recorder.transfer_failed()
 
+    def returned(self) -> None:
+        """The call is in the centre again, after it had left it."""
+        if self._recorder is not None:
+            self._recorder.returned()
+
     def identified(self, destination: DestinationClass, actor: str) -> None:
         """The advisor's side became somebody else (RFC 3325), of this class."""
         if self._recorder is not None:
@@ -153,12 +158,12 @@ class CallRecording:
             self._recorder.event(kind, fields)
 
     def end(self, cause: str) -> bool:
-        """Close the spool; True when there is one for the finaliser."""
+        """Close the spool; True when there is one (the disk may never have taken any)."""
         if self._recorder is None:
             return False
         self._recorder.ended(cause)
         self._recorder.close()
-        return True
+        return self._recorder.writer is not None
 
     def _use(self, advisor_leg: str) -> None:
         for leg_id, track in list(self._legs.items()):
