@@ -122,17 +122,22 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
         for value in request.headers.get_all("Privacy")
         for token in value.replace(",", ";").split(";")
     }
-    asserted = []
-    for value in request.headers.get_list("P-Asserted-Identity"):
-        try:
-            asserted.append(NameAddr.parse(value).uri.user or "")
-        except ParseError:
-            log.info("caller.identity_unreadable")
     uri = request.from_.uri
     return CallerFacts(
         from_user=uri.user or "",
         from_host=uri.host,
-        asserted=tuple(user for user in asserted if user),
+        asserted=_asserted(request),
         privacy=tuple(sorted(privacy - {""})),
         trusted=trusted,
     )
+
+
+def _asserted(request: Request) -> tuple[str, ...]:
+    """User parts of P-Asserted-Identity (RFC 3325); a header that cannot be read asserts nobody."""
+    try:
+        values = request.headers.get_list("P-Asserted-Identity")
+        users = [NameAddr.parse(value).uri.user for value in values]
+    except ParseError:
+        log.info("caller.identity_unreadable")
+        return ()
+    return tuple(user for user in users if user)

@@ -1,0 +1,115 @@
+import pytest
+
+from galwad.messages import Account
+from galwad.switch.admission import Admission, Doorkeeper, Refusal
+from telephony.sip.auth import DigestClient, ha1
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
+from telephony.sip.message import Response, parse_message
+
+LOCAL = Address("192.0.2.9", 5060)
+TRUNK = Address("192.0.2.1", 5060)
+STRANGER = Address("203.0.113.66", 5060)
+
+
+@pytest.fixture
+def doorkeeper(settings, phones):
+    return Doorkeeper(settings, phones, b"s" * 32)
+
+
+@pytest.fixture
+def endpoint():
+    endpoint = Endpoint()
+    endpoint.listen(LOCAL)
+    return endpoint
+
+
+def request(method="INVITE", *, user="01632960001", headers=(), uri="sip:01970000000@192.0.2.9"):
+    lines = [
+        f"{method} {uri} SIP/2.0",
+        f"Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{abs(hash((method, headers)))};rport",
+        f"From: <sip:{user}@192.0.2.1>;tag=1",
+        f"To: <sip:{user if method == 'REGISTER' else 'x'}@192.0.2.9>",
+        f"Call-ID: {abs(hash(headers))}@t",
+        f"CSeq: 1 {method}",
+        "Max-Forwards: 70",
+        "Contact: <sip:c@192.0.2.1>",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    return ("\r\n".join(lines) + "\r\nContent-Length: 0\r\n\r\n").encode()
+
+
+def arrive(endpoint, data, source):
+    endpoint.receive(data, source, LOCAL, 1.0)
+    event = endpoint.next_event()
+    assert isinstance(event, IncomingInvite | StandaloneRequest)
+    return event
+
+
+def decide(doorkeeper, endpoint, source=TRUNK, **kwargs):
+    return doorkeeper.invite(arrive(endpoint, request(**kwargs), source).invite, 1.0)
+
+
+def test_a_trunk_is_let_in_by_its_address(doorkeeper, endpoint):
+    admission = decide(doorkeeper, endpoint)
+    assert isinstance(admission, Admission)
+    assert (admission.called, admission.recorded, admission.trusted) == ("01970000000", True, True)
+    assert admission.facts("Tax")["number"] == "+441632960001"
+
+
+def test_a_trunks_own_source_rule_goes_with_the_call(doorkeeper, endpoint):
+    admission = decide(doorkeeper, endpoint, source=Address("192.0.2.2", 5060))
+    assert (admission.source_rule, admission.trusted) == ("latch", False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "user"),
+    [
+        ((("P-Asserted-Identity", "<sip:+441632960002@t>"), ("Privacy", "id")), "anonymous"),
+        ((("P-Asserted-Identity", "<sip:+441632960002@t>"), ("Privacy", "user;id")), "01632960001"),
+        ((("Privacy", "header"),), "01632960001"),
+    ],
+)
+def test_a_withheld_number_is_kept_nowhere(doorkeeper, endpoint, headers, user):
+    facts = decide(doorkeeper, endpoint, headers=headers, user=user).facts("Tax")
+    assert (facts["number"], facts["withheld"]) == (None, True)
+
+
+def test_an_identity_that_cannot_be_read_is_none(doorkeeper, endpoint):
+    admission = decide(doorkeeper, endpoint, headers=(("P-Asserted-Identity", "<<<"),))
+    assert admission.caller.asserted == ()
+
+
+def test_a_stranger_is_challenged(doorkeeper, endpoint):
+    refusal = decide(doorkeeper, endpoint, source=STRANGER)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 401
+    assert {name for name, _ in refusal.headers} == {"WWW-Authenticate"}
+
+
+def answered(endpoint):
+    (datagram,) = endpoint.outgoing()
+    response = parse_message(datagram.data)
+    assert isinstance(response, Response)
+    return response
+
+
+def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endpoint, phones):
+    secret = ha1("203", "galwad", "password", "SHA-256")
+    phones.set_accounts([Account("203", "gwen", ha1_sha256=secret)])
+    doorkeeper = Doorkeeper(settings, phones, b"s" * 32)
+    wanted = request("REGISTER", user="203", uri="sip:galwad")
+    doorkeeper.register(arrive(endpoint, wanted, STRANGER).transaction, 1.0)
+    challenge = answered(endpoint)
+    assert challenge.status == 401
+    for user, status in (("203", 200), ("202", 403)):
+        fresh = request("REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user),))
+        credentials = DigestClient("203", "password").answer(
+            parse_message(fresh), challenge, cnonce=user
+        )
+        signed = request(
+            "REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user), credentials)
+        )
+        doorkeeper.register(arrive(endpoint, signed, STRANGER).transaction, 1.0 + int(user))
+        assert answered(endpoint).status == status
+    assert [address for _, address in phones.contacts("203", 205.0)] == [STRANGER]

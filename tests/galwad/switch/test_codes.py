@@ -1,0 +1,76 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galwad.switch.codes import Code, CodeBook, CodeListener
+from telephony.rtp.dtmf import TelephoneEvent
+from telephony.rtp.packet import RtpPacket
+from telephony.sip.message import Request, parse_message
+
+
+@pytest.fixture
+def heard():
+    return []
+
+
+@pytest.fixture
+def listener(heard):
+    book = CodeBook(pause="*71", resume="*72")
+    return CodeListener(book, lambda code, at: heard.append((code, at)))
+
+
+def dial(listener, keys, first=0):
+    for number, key in enumerate(keys, first):
+        event = bytes(TelephoneEvent("0123456789*#".index(key), end=False, volume=10, duration=160))
+        for sequence in range(3):
+            packet = RtpPacket(
+                payload_type=101,
+                sequence=number * 3 + sequence,
+                timestamp=number * 1600,
+                ssrc=7,
+                payload=event,
+                marker=sequence == 0,
+            )
+            listener.packet(bytes(packet), float(number))
+
+
+def info(body, content_type="application/dtmf-relay"):
+    message = parse_message(
+        b"INFO sip:201@galwad SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"
+        b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 2 INFO\r\n"
+        + f"Content-Type: {content_type}\r\n\r\n".encode()
+        + body
+    )
+    assert isinstance(message, Request)
+    return message
+
+
+def test_one_code_pauses_and_the_other_resumes(listener, heard):
+    dial(listener, "12*71")
+    dial(listener, "*72", first=5)
+    assert [code for code, _ in heard] == [Code.PAUSE, Code.RESUME]
+
+
+def test_a_code_is_heard_when_its_last_key_begins(listener, heard):
+    dial(listener, "*71")
+    assert heard == [(Code.PAUSE, 2.0)]
+
+
+@pytest.mark.parametrize("keys", ["*7", "71", "*17", "7*1"])
+def test_anything_else_is_no_code(listener, heard, keys):
+    dial(listener, keys)
+    assert heard == []
+
+
+def test_keys_come_by_info_too(listener, heard):
+    for key in "*71":
+        listener.info(info(b"Signal= %b\r\nDuration=160\r\n" % key.encode()), 1.0)
+    assert heard == [(Code.PAUSE, 1.0)]
+    listener.info(info(b"*", "application/dtmf"), 2.0)
+    listener.info(info(b"72", "text/plain"), 2.0)
+    assert len(heard) == 1
+
+
+@given(st.binary(max_size=64))
+def test_no_packet_is_too_strange(data):
+    CodeListener(CodeBook("*71", "*72"), lambda _code, _at: None).packet(data, 0.0)

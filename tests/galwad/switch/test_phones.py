@@ -1,0 +1,57 @@
+from galwad.messages import Account
+from galwad.switch.phones import Phones
+
+
+def test_secrets_are_found_by_extension_realm_and_algorithm(phones):
+    assert phones.ha1("201", "galwad", "MD5") == "0" * 32
+    assert phones.ha1("201", "galwad", "SHA-256") is None
+    assert phones.ha1("201", "another", "MD5") is None
+    assert phones.ha1("999", "galwad", "MD5") is None
+
+
+def test_accounts_of_the_desk_outlive_a_restart_and_never_replace_those_of_the_settings(
+    settings, phones
+):
+    phones.set_accounts(
+        [Account("203", "gwen", ha1_md5="2" * 32), Account("201", "mallory", ha1_md5="3" * 32)]
+    )
+    again = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
+    assert again.user_of("203") == "gwen"
+    assert again.user_of("201") == "sian"
+    assert again.ha1("203", "galwad", "MD5") == "2" * 32
+
+
+def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
+    monkeypatch.setattr("galwad.switch.phones.time.monotonic", lambda: 100.0)
+    register("201", "sip:201@10.0.0.1", 100.0)
+    phones.save(100.0)
+    again = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
+    assert [str(uri) for uri, _ in again.contacts("201", 101.0)] == ["sip:201@10.0.0.1"]
+
+
+def test_bindings_expire(phones, register):
+    register("201", "sip:201@10.0.0.1", 0.0, expires=60)
+    assert phones.registered(59.0) == 1
+    assert phones.contacts("201", 61.0) == []
+
+
+def test_an_account_that_is_gone_is_no_longer_rung(phones, register):
+    phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
+    register("203", "sip:203@10.0.0.1", 0.0)
+    phones.set_accounts([])
+    assert phones.contacts("203", 1.0) == []
+    assert phones.ha1("203", "galwad", "MD5") is None
+
+
+def test_a_damaged_file_costs_its_content_and_nothing_else(settings, phones):
+    folder = settings.node.state / "switch"
+    for name in ("phones.json", "bindings.json"):
+        (folder / name).write_bytes(b"{")
+    again = Phones(folder, settings.phones, settings.sip.realm)
+    assert again.user_of("201") == "sian"
+
+
+def test_secrets_lie_in_a_file_that_nobody_else_reads(settings, phones):
+    phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
+    mode = (settings.node.state / "switch" / "phones.json").stat().st_mode
+    assert mode & 0o077 == 0

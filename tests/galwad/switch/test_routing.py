@@ -1,0 +1,77 @@
+import pytest
+
+from galwad.switch.routing import Resolver, Router
+from recording.policy import DestinationClass
+from telephony.sip.events import Address
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.uri import Uri
+
+
+@pytest.fixture
+def router(settings, phones):
+    return Router(settings, phones)
+
+
+def refer(router, text, now=0.0):
+    return router.refer(NameAddr.parse(text), now)
+
+
+def test_a_ring_group_is_the_registered_phones_of_its_extensions(router, register):
+    register("201", "sip:201@10.0.0.1", 0.0)
+    route = router.route("01970000000")
+    (target,) = router.targets(route, "01970000000", 1.0)
+    assert (target.name, target.user) == ("201", "sian")
+    assert target.destination == Address("192.0.2.50", 5066)
+
+
+def test_a_ring_group_without_phones_rings_nobody(router):
+    assert router.targets(router.route("01970000000"), "01970000000", 1.0) == ()
+
+
+def test_a_number_that_no_route_names_goes_nowhere(router):
+    assert router.route("0999") is None
+
+
+def test_a_target_without_a_user_part_is_dialled_by_the_called_number(router):
+    (target,) = router.targets(router.route("412"), "412", 0.0)
+    assert str(target.uri) == "sip:412@192.0.2.21:5080"
+    assert target.destination == Address("192.0.2.21", 5080)
+
+
+def test_a_refer_to_contributes_its_user_part_and_never_its_address(router):
+    referral = refer(router, "<sip:301@evil.example.net>")
+    assert referral.destination is DestinationClass.DEPARTMENT
+    assert referral.targets[0].destination == Address("192.0.2.30", 5060)
+
+
+def test_a_registered_phone_is_in_the_centre(router, register):
+    register("201", "sip:201@10.0.0.1", 0.0)
+    assert refer(router, "<sip:201@galwad>").destination is DestinationClass.CENTRE
+
+
+def test_what_only_a_route_reaches_is_unknown(router):
+    assert refer(router, "<sip:412@galwad>").destination is DestinationClass.UNKNOWN
+
+
+@pytest.mark.parametrize("user", ["0999", "", "201", "299"])
+def test_what_cannot_be_dialled_is_no_referral(router, user):
+    assert refer(router, f"<sip:{user}@galwad>" if user else "<sip:galwad>") is None
+
+
+def test_an_identity_is_classed_by_destination_then_by_phone(router):
+    assert router.classify(Uri.parse("sip:301@pbx")) is DestinationClass.DEPARTMENT
+    assert router.classify(Uri.parse("sip:201@pbx")) is DestinationClass.CENTRE
+    assert router.classify(Uri.parse("sip:07700900123@pbx")) is DestinationClass.UNKNOWN
+
+
+async def test_a_name_that_does_not_resolve_is_unknown_and_keeps_nobody_waiting():
+    resolver = Resolver(frozenset({"pbx.invalid", "192.0.2.1"}))
+    await resolver.refresh()
+    assert resolver("pbx.invalid") is None
+    assert resolver("192.0.2.1") == "192.0.2.1"
+
+
+async def test_names_resolve_by_the_systems_resolver():
+    resolver = Resolver(frozenset({"localhost"}))
+    await resolver.refresh()
+    assert resolver("localhost") in {"127.0.0.1", "::1"}
