@@ -102,11 +102,10 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
     doorkeeper.register(arrive(endpoint, wanted, STRANGER).transaction, 1.0)
     challenge = answered(endpoint)
     assert challenge.status == 401
+    client = DigestClient("203", "password")
     for user, status in (("203", 200), ("202", 403)):
         fresh = request("REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user),))
-        credentials = DigestClient("203", "password").answer(
-            parse_message(fresh), challenge, cnonce=user
-        )
+        credentials = client.answer(parse_message(fresh), challenge, cnonce=user)
         signed = request(
             "REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user), credentials)
         )
