@@ -232,7 +232,6 @@ class Transfers:
             return False
         referral.subscribed = False
         if self._core.partner is leg:
-            self._core.plane.part(self._core.caller.id)
             self._core.set_ringback(wanted=True)
         return True
 

@@ -266,3 +266,26 @@ def test_the_owner_rejects_a_call(world, reply):
     assert world.a.statuses[-1] == 603
     assert world.b.invites[0].cancelled
     world.assert_clean()
+
+
+def test_payload_types_are_mapped_per_leg_and_direction(world):
+    world.a.codecs = ("0 PCMU/8000", "101 telephone-event/8000")
+    world.b.codecs = ("0 PCMU/8000", "96 telephone-event/8000")
+    a, b = world.talk().joined
+    assert world.switch.plane.maps[a, b] == {0: 0, 101: 96}
+    assert world.switch.plane.maps[b, a][96] == world.switch.plane.maps[b, a][101] == 101
+    assert world.a.told().media[0].formats == ("0", "101")
+
+
+def test_a_bye_instead_of_an_answer_to_a_carried_hold_leaves_no_transaction(world):
+    world.talk()
+    world.b._serve = lambda _d, t, r: t.respond(
+        180 if r.method == "INVITE" else 200, now=world.clock.now
+    )
+    world.a.reinvite(direction="sendonly")
+    world.net.lost = lambda data: data.startswith(b"SIP/2.0 487")
+    world.b.hang_up()
+    world.net.run(100)
+    assert world.switch.endpoint.counts().client_transactions == 0
+    world.net.lost = lambda _data: False
+    world.assert_clean()

@@ -177,6 +177,7 @@ def test_a_2xx_to_a_re_invite_without_an_answer_is_500(world):
     assert world.a.statuses[-1] == 500
     world.a.ask("INVITE")
     assert world.a.statuses[-1] == 500
+    assert world.b.seen[-1].method == "ACK"
     world.a.hang_up()
     world.assert_clean()
 

@@ -11,6 +11,7 @@ from telephony.b2bua.events import (
     MediaNegotiated,
 )
 from telephony.sip.headers import NameAddr
+from telephony.sip.message import Request
 from telephony.sip.uri import Uri
 
 
@@ -165,6 +166,7 @@ def test_early_media_of_a_single_target_is_passed_on(world, reply):
     world.b.answer(reply=reply(provisional=()))
     world.net.flush()
     assert world.call.joined is not None
+    assert world.a.responses[-1].body == progress.body
     world.b.hang_up()
     world.assert_clean()
 
@@ -212,6 +214,7 @@ def test_a_delayed_offer_without_an_answer_ends_both_legs(world):
     assert world.switch.of(CallEnded)[0].cause == "no-common-media"
     assert world.a.methods == ["BYE"]
     assert world.b.methods == ["BYE"]
+    assert [m.method for m in world.b.seen if isinstance(m, Request)][-2:] == ["ACK", "BYE"]
     world.assert_clean()
 
 
