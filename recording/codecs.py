@@ -1,0 +1,208 @@
+"""From payloads to samples. G.711 by table; the others by PyAV, which is loaded when needed.
+
+A decoder answers mono int16 samples at 8 or 16 kHz. What nobody here can decode answers
+nothing, and the manifest says so: the timeline keeps its place as silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
+
+Samples: TypeAlias = NDArray[np.int16]
+
+NARROW: Final = 8000
+WIDE: Final = 16000
+_SILENT: Final = frozenset({"CN", "TELEPHONE-EVENT"})
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadCodec:
+    """A codec as the signalling named it; `clock` is the RTP timestamp's, in Hz."""
+
+    name: str
+    clock: int
+    channels: int = 1
+    fmtp: str = ""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it carries no speech: comfort noise and key presses."""
+        return self.name.upper() in _SILENT
+
+    def __str__(self) -> str:
+        channels = "" if self.channels == 1 else f"/{self.channels}"
+        return f"{self.name}/{self.clock}{channels}"
+
+
+STATIC: Final = {
+    0: PayloadCodec("PCMU", 8000),
+    3: PayloadCodec("GSM", 8000),
+    8: PayloadCodec("PCMA", 8000),
+    9: PayloadCodec("G722", 8000),
+    10: PayloadCodec("L16", 44100, 2),
+    11: PayloadCodec("L16", 44100),
+    13: PayloadCodec("CN", 8000),
+    18: PayloadCodec("G729", 8000),
+}
+"""RFC 3551 section 6: payload types that need no mapping."""
+
+
+class Decoder(Protocol):
+    """Turns one payload after the other into samples at `rate` Hz.
+
+    `stateless`: payloads joined decode to their samples joined.
+    """
+
+    rate: int
+    stateless: bool
+
+    def decode(self, payload: bytes) -> Samples:
+        """The samples of one payload; fewer or none when it is damaged."""
+
+
+def _ulaw_table() -> Samples:
+    code = ~np.arange(256, dtype=np.int32) & 0xFF
+    magnitude = (((code & 0x0F) << 3) + 0x84) << ((code & 0x70) >> 4)
+    return np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
+
+
+def _alaw_table() -> Samples:
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    exponent = (code & 0x70) >> 4
+    base = ((code & 0x0F) << 4) + 8
+    magnitude = np.where(exponent == 0, base, (base + 0x100) << np.maximum(exponent - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+
+
+class G711:
+    """PCMU or PCMA (ITU-T G.711)."""
+
+    rate = NARROW
+    stateless = True
+    _tables: Final = {"PCMU": _ulaw_table(), "PCMA": _alaw_table()}
+
+    def __init__(self, name: str) -> None:
+        self._table = self._tables[name]
+
+    def decode(self, payload: bytes) -> Samples:
+        """One sample a byte."""
+        return self._table[np.frombuffer(payload, dtype=np.uint8)]
+
+
+class Linear:
+    """L16: big-endian samples, any rate and number of channels (RFC 3551 section 4.5.11)."""
+
+    stateless = False
+
+    def __init__(self, codec: PayloadCodec) -> None:
+        self._clock = codec.clock
+        self._channels = max(1, codec.channels)
+        self.rate = NARROW if codec.clock <= NARROW else WIDE
+
+    def decode(self, payload: bytes) -> Samples:
+        """Channels mixed, rate converted."""
+        frame = 2 * self._channels
+        whole = payload[: len(payload) // frame * frame]
+        raw = np.frombuffer(whole, dtype=">i2").reshape(-1, self._channels)
+        mixed = raw.astype(np.float32).mean(axis=1)
+        return to_rate(mixed, self._clock, self.rate)
+
+
+class Av:
+    """What libavcodec decodes: `name` is its decoder's, `frame` the bytes of one frame (0: all)."""
+
+    stateless = False
+
+    def __init__(self, name: str, native: int, frame: int = 0) -> None:
+        import av  # noqa: PLC0415 - a large library, wanted by few calls
+
+        self._av = av
+        self._native = native
+        self._frame = frame
+        self.rate = NARROW if native == NARROW else WIDE
+        context: Any = av.CodecContext.create(name, "r")
+        context.sample_rate = native
+        context.layout = "mono"
+        context.open()
+        self._context: AudioCodecContext = context
+        self._decimator = _Decimator() if native == 3 * WIDE else None
+
+    def decode(self, payload: bytes) -> Samples:
+        """Frame by frame; a damaged one is left out."""
+        parts = [part for piece in self._pieces(payload) for part in self._piece(piece)]
+        whole = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+        if self._decimator is not None:
+            whole = self._decimator(whole)
+        return _clipped(whole)
+
+    def _pieces(self, payload: bytes) -> Iterator[bytes]:
+        if not self._frame:
+            yield payload
+            return
+        for at in range(0, len(payload) - self._frame + 1, self._frame):
+            yield payload[at : at + self._frame]
+
+    def _piece(self, piece: bytes) -> Iterator[NDArray[np.float32]]:
+        with contextlib.suppress(self._av.FFmpegError):
+            for frame in self._context.decode(self._av.Packet(piece)):
+                samples = frame.to_ndarray()
+                scale = 1.0 if samples.dtype == np.int16 else 32767.0
+                channels = frame.layout.nb_channels
+                if not frame.format.is_planar:
+                    samples = samples.reshape(-1, channels).T
+                yield (samples.astype(np.float32) * scale).mean(axis=0)
+
+
+class _Decimator:
+    """48 to 16 kHz: a low-pass of 49 taps, then every third sample; keeps its state."""
+
+    def __init__(self) -> None:
+        taps = np.arange(-24, 25, dtype=np.float64)
+        kernel = np.sinc(taps / 3.4) * np.hamming(len(taps))
+        self._kernel = (kernel / kernel.sum()).astype(np.float32)
+        self._before = np.zeros(len(taps) - 1, dtype=np.float32)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        joined = np.concatenate([self._before, samples])
+        self._before = joined[len(joined) - len(self._before) :]
+        return np.convolve(joined, self._kernel, "valid")[::3]
+
+
+def to_rate(samples: NDArray[np.float32], from_rate: int, to: int) -> Samples:
+    """Samples at another rate, by straight lines between them."""
+    if from_rate != to and len(samples):
+        count = len(samples) * to // from_rate
+        at = np.arange(count) * (from_rate / to)
+        samples = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
+    return _clipped(samples)
+
+
+def _clipped(samples: NDArray[np.float32]) -> Samples:
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+
+
+_BY_AV: Final = {
+    "G722": ("g722", WIDE, 0),
+    "OPUS": ("opus", 48000, 0),
+    "G729": ("g729", NARROW, 10),
+    "GSM": ("gsm", NARROW, 33),
+}
+
+
+def decoder_for(codec: PayloadCodec) -> Decoder | None:
+    """A fresh decoder for one stream; None when nobody here can decode it."""
+    name = codec.name.upper()
+    if name in {"PCMU", "PCMA"} and codec.clock == NARROW:
+        return G711(name)
+    if name == "L16":
+        return Linear(codec)
+    return Av(*_BY_AV[name]) if name in _BY_AV else None

@@ -1,0 +1,108 @@
+"""From packets to samples: two tracks, one clock.
+
+Where a stream begins is told by arrival, where each of its packets lies by its RTP timestamp
+(`recording.timeline_track`). Both tracks fill a window of two seconds; what leaves it is
+final. What never came, what was lost and what a gap covers is exact silence of true length.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from recording.codecs import PayloadCodec, Samples
+from recording.timeline_track import Track, TrackCount, WidebandError
+
+__all__ = ["Timeline", "TrackCount", "WidebandError"]
+
+TRACKS = 2
+WINDOW_S = 2
+_US = 1_000_000
+
+
+class Timeline:
+    """Takes packets in the order of their arrival, gives blocks of stereo samples.
+
+    Offsets are microseconds since the recording's start. Memory is bounded by the window.
+    """
+
+    def __init__(self, rate: int) -> None:
+        """`rate` is 8000 or 16000 samples a second.
+
+        At 8000 the first packet of a wideband codec raises `WidebandError`: begin again at
+        16000.
+        """
+        self.rate = rate
+        self._tracks = [Track(rate) for _ in range(TRACKS)]
+        self._mutes: deque[tuple[int, int | None]] = deque()
+        self._ready: deque[Samples] = deque()
+        self._emitted = 0
+
+    @property
+    def counts(self) -> list[TrackCount]:
+        """What each track received and missed so far."""
+        return [track.count() for track in self._tracks]
+
+    def media(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
+        """From now on this track's payload types mean these codecs."""
+        if 0 <= track < TRACKS:
+            self._tracks[track].media(payloads)
+
+    def packet(self, track: int, at_us: int, data: bytes) -> None:
+        """One RTP packet. What is none is counted and left out."""
+        if 0 <= track < TRACKS:
+            self._tracks[track].packet(at_us, data)
+
+    def mute(self, from_us: int) -> None:
+        """A gap begins: silence from here on, and what is missing is no loss."""
+        self._mutes.append((self._sample(from_us), None))
+        self.interrupt()
+
+    def unmute(self, at_us: int) -> None:
+        """The gap ends."""
+        if self._mutes and self._mutes[-1][1] is None:
+            start, _ = self._mutes.pop()
+            self._mutes.append((start, self._sample(at_us)))
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Packets may be missing here that were not lost on the network."""
+        for track in self._tracks:
+            track.interrupt()
+
+    def advance(self, now_us: int) -> None:
+        """Time has come this far: what lies before the window is final."""
+        for track in self._tracks:
+            track.advance(now_us)
+        horizon = self._sample(now_us) - WINDOW_S * self.rate
+        while self._emitted + self.rate <= horizon:
+            self._emit(self.rate)
+
+    def blocks(self) -> Iterator[Samples]:
+        """What is final and was not given yet: arrays of shape (n, 2), int16."""
+        while self._ready:
+            yield self._ready.popleft()
+
+    def finish(self, length_us: int) -> None:
+        """The call is over; its samples are complete at exactly this length."""
+        for track in self._tracks:
+            track.flush()
+        end = self._sample(length_us)
+        while self._emitted < end:
+            self._emit(min(self.rate, end - self._emitted))
+
+    def _sample(self, at_us: int) -> int:
+        return at_us * self.rate // _US
+
+    def _emit(self, count: int) -> None:
+        start, end = self._emitted, self._emitted + count
+        block = np.stack([track.take(count) for track in self._tracks], axis=1)
+        for mute_from, mute_to in self._mutes:
+            to = end if mute_to is None else mute_to
+            block[max(0, mute_from - start) : max(0, to - start)] = 0
+        while self._mutes and self._mutes[0][1] is not None and self._mutes[0][1] <= start:
+            self._mutes.popleft()
+        self._emitted = end
+        self._ready.append(block)

@@ -1,0 +1,87 @@
+"""Codecs: what each decoder answers, held against encoders that are not ours."""
+
+import subprocess
+
+import av
+import numpy as np
+import pytest
+
+from recording.codecs import STATIC, PayloadCodec, decoder_for
+
+
+def tone(rate: int, seconds: float = 2.0, hertz: float = 440.0) -> np.ndarray:
+    at = np.arange(int(rate * seconds)) / rate
+    return (12_000 * np.sin(2 * np.pi * hertz * at)).astype(np.int16)
+
+
+def encoded(encoder: str, samples: np.ndarray, rate: int, frame: int) -> list[bytes]:
+    context = av.CodecContext.create(encoder, "w")
+    context.sample_rate, context.layout, context.format = rate, "mono", "s16"
+    packets = []
+    for at in range(0, len(samples) - frame + 1, frame):
+        block = av.AudioFrame.from_ndarray(
+            samples[None, at : at + frame], format="s16", layout="mono"
+        )
+        block.sample_rate, block.pts = rate, at
+        packets += [bytes(packet) for packet in context.encode(block)]
+    return packets
+
+
+def loudest_hertz(samples: np.ndarray, rate: int) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * rate / len(samples))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("name", "sox"), [("PCMU", "u-law"), ("PCMA", "a-law")])
+def test_g711_is_what_sox_makes_of_every_code(name, sox):
+    codes = bytes(range(256))
+    command = ["sox", "-t", "raw", "-r", "8000", "-c", "1", "-e", sox, "-b", "8", "-"]
+    command += ["-t", "raw", "-e", "signed", "-b", "16", "-L", "-"]
+    made = subprocess.run(command, input=codes, capture_output=True, check=True).stdout
+    ours = decoder_for(PayloadCodec(name, 8000)).decode(codes)
+    assert np.array_equal(ours, np.frombuffer(made, dtype="<i2"))
+
+
+def test_g722_gives_sixteen_kilohertz():
+    decoder = decoder_for(STATIC[9])
+    packets = encoded("g722", tone(16_000), 16_000, 320)
+    samples = np.concatenate([decoder.decode(packet) for packet in packets])
+    assert decoder.rate == 16_000
+    assert len(samples) == 320 * len(packets)
+    assert loudest_hertz(samples, 16_000) == pytest.approx(440, abs=2)
+
+
+def test_opus_gives_sixteen_kilohertz():
+    decoder = decoder_for(PayloadCodec("opus", 48_000, 2))
+    packets = encoded("libopus", tone(48_000), 48_000, 960)
+    pieces = [decoder.decode(packet) for packet in packets]
+    assert decoder.rate == 16_000
+    assert {len(piece) for piece in pieces[1:]} == {320}
+    assert loudest_hertz(np.concatenate(pieces), 16_000) == pytest.approx(440, abs=2)
+    assert np.abs(np.concatenate(pieces)).max() > 8000
+
+
+def test_g729_gives_ten_milliseconds_for_ten_bytes():
+    decoder = decoder_for(STATIC[18])
+    assert len(decoder.decode(bytes(20))) == 160
+    assert len(decoder.decode(bytes(3))) == 0
+
+
+def test_l16_is_big_endian_and_mixed_to_one_channel():
+    stereo = np.array([[100, 300], [-200, -400]], dtype=">i2").tobytes()
+    assert decoder_for(PayloadCodec("L16", 8000, 2)).decode(stereo).tolist() == [200, -300]
+    wide = decoder_for(PayloadCodec("L16", 44_100))
+    assert len(wide.decode(bytes(2 * 441))) == 160
+
+
+def test_a_codec_that_nobody_knows_has_no_decoder():
+    assert decoder_for(PayloadCodec("EVS", 16_000)) is None
+
+
+@pytest.mark.parametrize("codec", [*STATIC.values(), PayloadCodec("opus", 48_000, 2)], ids=str)
+def test_garbage_gives_fewer_samples_and_no_error(codec):
+    decoder = decoder_for(codec)
+    if decoder is not None:
+        for size in (0, 1, 7, 33, 500):
+            assert decoder.decode(np.random.default_rng(size).bytes(size)).dtype == np.int16

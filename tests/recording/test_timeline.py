@@ -1,0 +1,249 @@
+"""The timeline: what was said lies where it was said, whatever the network did."""
+
+import random
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recording.codecs import PayloadCodec, decoder_for
+from recording.timeline import Timeline, WidebandError
+
+US = 1_000_000
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+ALAW = decoder_for(PayloadCodec("PCMA", 8000))
+
+
+def rtp(sequence, timestamp, payload, *, kind=8, ssrc=1):
+    return struct.pack("!BBHII", 0x80, kind, sequence & 0xFFFF, timestamp % 2**32, ssrc) + payload
+
+
+def speech(seconds, seed=1) -> bytes:
+    """Noise in A-law: any 20 ms of it are found again in one place only."""
+    return np.random.default_rng(seed).integers(0, 256, seconds * 8000, dtype=np.uint8).tobytes()
+
+
+def sent(voice, *, at_us=0, sequence=65_500, timestamp=2**32 - 4000, ssrc=1, ppm=0):
+    """(sent at, index, datagram), one each 20 ms of the sender's clock."""
+    for index in range(len(voice) // 160):
+        when = at_us + round(index * 20_000 * (1 - ppm / 1e6))
+        payload = voice[index * 160 : index * 160 + 160]
+        yield when, index, rtp(sequence + index, timestamp + index * 160, payload, ssrc=ssrc)
+
+
+def played(packets, length_us, timeline=None):
+    """`packets` are (arrival, track, datagram); the samples of the whole call."""
+    timeline = timeline or Timeline(8000)
+    told = 0
+    blocks = []
+    for at_us, track, data in sorted(packets, key=lambda packet: packet[0]):
+        timeline.packet(track, at_us, data)
+        if at_us > told + 500_000:
+            told = at_us
+            timeline.advance(at_us)
+            blocks += timeline.blocks()
+    timeline.finish(length_us)
+    blocks += timeline.blocks()
+    return np.concatenate(blocks)
+
+
+def offset_ms(samples, voice, *, at_s, length_s=0.5):
+    """By how much `voice` lies later than it should, in ms, looked for within 200 ms."""
+    expected = ALAW.decode(voice).astype(float)
+    start, count, margin = int(at_s * 8000), int(length_s * 8000), 1600
+    window = np.zeros(count + 2 * margin)
+    source = samples[max(0, start - margin) : start + count + margin].astype(float)
+    at = max(0, margin - start)
+    window[at : at + len(source)] = source
+    pattern = expected[start : start + count]
+    scores = np.correlate(window, pattern, "valid")
+    best = int(np.argmax(scores))
+    assert scores[best] > 0.6 * np.dot(pattern, pattern)
+    return (best - margin) / 8
+
+
+def test_both_tracks_lie_at_their_place_and_the_length_is_the_calls():
+    left, right = speech(5, 1), speech(5, 2)
+    packets = [(at, 0, data) for at, _, data in sent(left)]
+    packets += [(at, 1, data) for at, _, data in sent(right, ssrc=9)]
+    samples = played(packets, 5 * US + 300_000)
+    assert samples.shape == (42_400, 2)
+    assert np.array_equal(samples[:40_000, 0], ALAW.decode(left))
+    assert np.array_equal(samples[:40_000, 1], ALAW.decode(right))
+    assert not samples[40_000:].any()
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    loss=st.floats(0, 0.3),
+    jitter_ms=st.integers(0, 60),
+    doubled=st.floats(0, 0.2),
+)
+@FEW
+def test_loss_is_silence_of_true_length_and_order_does_not_matter(seed, loss, jitter_ms, doubled):
+    dice = random.Random(seed)
+    voice = speech(4, seed)
+    expected = ALAW.decode(voice).copy()
+    packets, lost = [], 0
+    total = len(voice) // 160
+    for at, index, data in sent(voice):
+        if 0 < index < total - 1 and dice.random() < loss:
+            expected[index * 160 : index * 160 + 160] = 0
+            lost += 1
+            continue
+        # One packet is not delayed, so that the anchor is known exactly.
+        late = 0 if index == 0 else dice.randint(0, jitter_ms) * 1000
+        packets.append((at + late, 0, data))
+        if dice.random() < doubled:
+            packets.append((at + late + 1000, 0, data))
+    timeline = Timeline(8000)
+    samples = played(packets, 4 * US, timeline)
+    assert len(samples) == 32_000
+    assert np.array_equal(samples[:, 0], expected)
+    count = timeline.counts[0]
+    assert count.lost == lost
+    assert count.received == total - lost
+    assert count.late == 0
+
+
+def test_a_late_packet_is_counted_and_changes_nothing():
+    voice = speech(8)
+    packets = [(at + (4 * US if index == 50 else 0), 0, data) for at, index, data in sent(voice)]
+    timeline = Timeline(8000)
+    samples = played(packets, 8 * US, timeline)
+    expected = ALAW.decode(voice).copy()
+    expected[8000:8160] = 0
+    assert np.array_equal(samples[:, 0], expected)
+    assert timeline.counts[0].late == 1
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_a_senders_clock_that_drifts_is_followed(ppm):
+    seconds = 180
+    voice = speech(seconds)
+    dice = random.Random(3)
+    packets = [(at + dice.randint(0, 8000), 0, d) for at, _, d in sent(voice, ppm=ppm)]
+    samples = played(packets, seconds * US)[:, 0]
+    for at_s in (10, 60, 120, 170):
+        true_ms = at_s * ppm / 1000
+        assert abs(offset_ms(samples, voice, at_s=at_s) + true_ms) < 10
+
+
+def test_a_new_ssrc_is_anchored_by_its_own_arrival():
+    first, second = speech(2, 1), speech(2, 2)
+    packets = [(at, 0, data) for at, _, data in sent(first)]
+    packets += [(at, 0, d) for at, _, d in sent(second, at_us=2_500_000, ssrc=7, timestamp=5)]
+    samples = played(packets, 5 * US)[:, 0]
+    assert np.array_equal(samples[:16_000], ALAW.decode(first))
+    assert not samples[16_000:20_000].any()
+    assert np.array_equal(samples[20_000:36_000], ALAW.decode(second))
+
+
+def test_silence_suppression_keeps_the_clock():
+    voice = speech(20)
+    talk = [(at, 0, data) for at, i, data in sent(voice) if i < 100 or i >= 800]
+    packets = []
+    for sequence, (at, track, data) in enumerate(talk):
+        packets.append((at, track, data[:2] + struct.pack("!H", sequence) + data[4:]))
+    timeline = Timeline(8000)
+    samples = played(packets, 20 * US, timeline)[:, 0]
+    expected = ALAW.decode(voice).copy()
+    expected[16_000:128_000] = 0
+    assert np.array_equal(samples, expected)
+    assert timeline.counts[0].lost == 0
+
+
+def test_a_hold_during_which_the_timestamp_stood_still_keeps_the_clock():
+    voice = speech(4)
+    packets = [(at + (30 * US if index >= 100 else 0), 0, d) for at, index, d in sent(voice)]
+    samples = played(packets, 34 * US)[:, 0]
+    assert np.array_equal(samples[:16_000], ALAW.decode(voice)[:16_000])
+    assert np.array_equal(samples[32 * 8000 :], ALAW.decode(voice)[16_000:])
+
+
+def test_a_timestamp_that_jumps_does_not_move_what_is_heard():
+    voice = speech(6)
+    packets = []
+    for at, index, data in sent(voice):
+        jump = 1_000_000 if index >= 150 else 0
+        timestamp = struct.unpack_from("!I", data, 4)[0] + jump
+        packets.append((at, 0, data[:4] + struct.pack("!I", timestamp % 2**32) + data[8:]))
+    assert np.array_equal(played(packets, 6 * US)[:, 0], ALAW.decode(voice))
+
+
+def test_comfort_noise_and_unknown_payloads_are_silence_and_counted():
+    packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(160), kind=13)) for i in range(50)]
+    packets += [(i * 20_000, 1, rtp(i, i * 160, bytes(160), kind=99)) for i in range(50)]
+    timeline = Timeline(8000)
+    assert not played(packets, US, timeline).any()
+    assert timeline.counts[0].codecs == {"CN/8000": 50}
+    assert timeline.counts[1].undecoded == 50
+
+
+def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():
+    voice = speech(4)
+    timeline = Timeline(8000)
+    timeline.media(0, {96: PayloadCodec("PCMU", 8000)})
+    packets = [
+        (at, 0, data if index < 100 else data[:1] + bytes([96]) + data[2:])
+        for at, index, data in sent(voice)
+    ]
+    samples = played(packets, 4 * US, timeline)[:, 0]
+    ulaw = decoder_for(PayloadCodec("PCMU", 8000))
+    assert np.array_equal(samples[:16_000], ALAW.decode(voice)[:16_000])
+    assert np.array_equal(samples[16_000:], ulaw.decode(voice)[16_000:])
+
+
+def test_a_gap_is_exact_silence_and_what_it_swallowed_is_no_loss():
+    voice = speech(10)
+    timeline = Timeline(8000)
+    blocks = []
+    muted = unmuted = False
+    for at, _, data in sent(voice):
+        if at >= 3_010_000 and not muted:
+            timeline.mute(3_010_000)
+            muted = True
+        if at >= 6_005_000 and not unmuted:
+            timeline.unmute(6_005_000)
+            unmuted = True
+        if not muted or unmuted:
+            timeline.packet(0, at, data)
+        timeline.advance(at)
+        blocks += timeline.blocks()
+    timeline.finish(10 * US)
+    samples = np.concatenate([*blocks, *timeline.blocks()])[:, 0]
+    expected = ALAW.decode(voice).copy()
+    expected[24_080:48_160] = 0
+    assert np.array_equal(samples, expected)
+    assert timeline.counts[0].lost == 0
+
+
+def test_wideband_at_eight_kilohertz_asks_to_begin_again():
+    timeline = Timeline(8000)
+    with pytest.raises(WidebandError):
+        played(
+            [(i * 20_000, 0, rtp(i, i * 160, bytes(160), kind=9)) for i in range(50)], US, timeline
+        )
+
+
+def test_memory_does_not_grow_with_a_long_silence():
+    timeline = Timeline(8000)
+    timeline.packet(0, 0, rtp(1, 1, bytes(160)))
+    total = 0
+    for hour in range(3):
+        timeline.advance((hour + 1) * 3600 * US)
+        total += sum(len(block) for block in timeline.blocks())
+    timeline.finish(3 * 3600 * US)
+    assert total + sum(len(block) for block in timeline.blocks()) == 3 * 3600 * 8000
+
+
+@given(data=st.lists(st.binary(max_size=60), max_size=20))
+@FEW
+def test_garbage_never_raises(data):
+    timeline = Timeline(16_000)
+    packets = [(i * 20_000, i % 2, bytes([0x80, 8]) + item) for i, item in enumerate(data)]
+    packets += [(i * 20_000, i % 2, bytes([0xB7, 9]) + item) for i, item in enumerate(data)]
+    packets += [(i * 20_000, i % 3, item) for i, item in enumerate(data)]
+    assert len(played(packets, US, timeline)) == 16_000
