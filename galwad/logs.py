@@ -40,6 +40,7 @@ def configure(process: str, *, as_json: bool) -> None:
     )
     logging.basicConfig(handlers=[LibraryHandler()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
+    sys.excepthook = _on_uncaught
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -54,6 +55,11 @@ def exception_without_text(_logger: Any, _method: str, event: EventDict) -> Even
             for frame in traceback.extract_tb(info.__traceback__)[-_DEEPEST:]
         ]
     return event
+
+
+def _on_uncaught(_kind: object, error: BaseException, _trace: object) -> None:
+    """The last word of a process: in its log, under the same rule as all others."""
+    structlog.get_logger().critical("process.failed", exc_info=error)
 
 
 class LibraryHandler(logging.Handler):

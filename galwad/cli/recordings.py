@@ -224,16 +224,13 @@ def fetch(
         print(result.sentence())
 
 
-@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25 --node-key node.pub")
+@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25")
 def verify(
     what: Annotated[
         str,
         typer.Argument(help="A folder or a .manifest file (offline), or an id (by the server)."),
     ],
     *,
-    node_key: Annotated[
-        Path | None, typer.Option(help="The node's public key; without it, any key is believed.")
-    ] = None,
     identity: Annotated[
         Path | None, typer.Option(help="Your identity: also opens each recording to its end.")
     ] = None,
@@ -245,7 +242,7 @@ def verify(
     Offline for a folder (with everything below it) or one .manifest file. With --identity
     every byte is decrypted, which finds what even a thief of the node's key has changed.
     """
-    findings = proof.verify(what, node_key=node_key, identity=identity, server=server)
+    findings = proof.verify(what, identity=identity, server=server)
     if json:
         print_json([finding.as_json() for finding in findings])
     else:

@@ -1,0 +1,55 @@
+"""The log: events with fields, never a text or variable that a stranger filled."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+SECRET = "01970 000001"
+BEGIN = """\
+import logging, structlog
+from galwad.logs import configure
+configure("switch", as_json=True)
+"""
+
+
+def logged(script: str, status: int = 0) -> dict[str, object]:
+    """What a process of its own writes to its log: one entry."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status
+    (line,) = done.stderr.splitlines()
+    assert SECRET not in line
+    assert done.stdout == ""
+    return json.loads(line)
+
+
+def test_an_event_carries_its_fields_and_its_process():
+    entry = logged("structlog.get_logger().info('call.answered', call_id='x')")
+    assert entry["event"] == "call.answered"
+    assert entry["process"] == "switch"
+    assert entry["call_id"] == "x"
+
+
+def test_an_exception_is_told_without_its_text():
+    script = f"try:\n    int({SECRET!r})\nexcept ValueError:\n"
+    entry = logged(script + "    structlog.get_logger().exception('call.broke')")
+    assert entry["exception"] == "ValueError"
+    assert entry["passed"] == ["<string>:5"]
+
+
+def test_another_librarys_record_keeps_its_origin_only():
+    entry = logged(f"logging.getLogger('some.library').error('cannot look up %s', {SECRET!r})")
+    assert entry["logger"] == "some.library"
+
+
+def test_what_ends_a_process_is_told_without_its_text():
+    entry = logged(f"int({SECRET!r})", status=1)
+    assert entry["event"] == "process.failed"
+    assert entry["exception"] == "ValueError"
