@@ -27,6 +27,7 @@ from galwad.switch.phones import Phones
 from galwad.switch.reception import Reception
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
+from telephony.aio.addresses import reachable_host
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.udp import UdpTransport
@@ -57,7 +58,7 @@ class Switch:
         self._hub = Hub(DeskCommands(self.calls, self._phones, self._spools))
         self._relay = Relay(
             PortPool(settings.media.listen, settings.media.ports.first, settings.media.ports.last),
-            advertise=settings.media.advertise,
+            advertise=settings.media.advertise or reachable_host(settings.media.listen),
             source=SourceRule(settings.media.source),
             silence_s=settings.media.silence_alarm,
             on_silence=self._on_silence,

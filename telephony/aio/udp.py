@@ -6,18 +6,15 @@ Decides nothing. One call_later timer stands for all of the core's.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 import structlog
 
+from telephony.aio.addresses import reachable_host
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, Event
 
 logger = structlog.get_logger(__name__)
-
-_WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""With an address (RFC 5737, 3849) that only a default route leads to."""
 
 OnEvent = Callable[[Event], None]
 
@@ -63,8 +60,8 @@ class UdpTransport:
         host, port = transport.get_extra_info("sockname")[:2]
         bound = Address(host, port)
         self._sockets[bound] = transport
-        if advertised is None and host in _WILDCARDS:
-            advertised = Address(_default_source(_WILDCARDS[host]), port)
+        if advertised is None and (reachable := reachable_host(host)) != host:
+            advertised = Address(reachable, port)
         elif advertised is not None and not advertised.port:
             advertised = Address(advertised.host, port)
         self.endpoint.listen(bound, advertised=advertised)
@@ -156,17 +153,6 @@ class UdpTransport:
         if (key := f"{event} {where} {type(error).__name__} {at}") not in self._reported:
             self._reported.add(key)
             logger.error(event, error=type(error).__name__, at=at, handling=where)
-
-
-def _default_source(towards: str) -> str:
-    """The address that the system would send from; asking sends nothing."""
-    family = socket.AF_INET6 if ":" in towards else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((towards, 9))
-        except OSError:  # no route: only this machine can call
-            return "::1" if family == socket.AF_INET6 else "127.0.0.1"
-        return str(probe.getsockname()[0])
 
 
 class _Socket(asyncio.DatagramProtocol):
