@@ -231,6 +231,9 @@ def verify(
         typer.Argument(help="A folder or a .manifest file (offline), or an id (by the server)."),
     ],
     *,
+    node_key: Annotated[
+        str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
+    ] = "",
     identity: Annotated[
         Path | None, typer.Option(help="Your identity: also opens each recording to its end.")
     ] = None,
@@ -242,7 +245,7 @@ def verify(
     Offline for a folder (with everything below it) or one .manifest file. With --identity
     every byte is decrypted, which finds what even a thief of the node's key has changed.
     """
-    findings = proof.verify(what, identity=identity, server=server)
+    findings = proof.verify(what, node_key=node_key or None, identity=identity, server=server)
     if json:
         print_json([finding.as_json() for finding in findings])
     else:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad import cli
 from recording.age import Recipient, make_header, new_file_key
 from recording.age_stream import PayloadWriter
 from recording.keys import OfficerKeys
+from recording.manifest import Manifest, sign_manifest
 
 CALL = "20261125-093000-abcdefgh"
 RATE = 8000
@@ -108,7 +111,37 @@ class Archive:
         self.header = header
         self.payload = payload
         self.digest = hashlib.sha256(payload).hexdigest()
+        self.node = Ed25519PrivateKey.generate()
+        self.manifest = self.signed(self.digest)
+        self.shown: str | None = self.manifest.decode()
         self.asked: list[tuple[str, str, dict]] = []
+
+    def signed(self, digest: str, **changes) -> bytes:
+        """A manifest that the node signs."""
+        facts = {
+            "format": "galwad-manifest-1",
+            "call_id": CALL,
+            "node": "galwad-1",
+            "software": "test",
+            "started": "2026-11-25T09:30:00.000000Z",
+            "started_us": 1_795_599_000_000_000,
+            "talk_us": SECONDS * 1_000_000,
+            "rate": RATE,
+            "tracks": [],
+            "segments": [],
+            "gaps": [],
+            "unexplained": [],
+            "interrupted": False,
+            "damaged": False,
+            "faults": [],
+            "lives": [],
+            "clock": [],
+            "recipients": [],
+            "recipients_serial": 1,
+            "payload": {"size": len(self.payload), "sha256": digest},
+            "sealed": "2026-11-25T09:35:01Z",
+        }
+        return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
 
     @property
     def row(self) -> dict:
@@ -125,7 +158,7 @@ class Archive:
             "unexplained_s": 0,
             "payload_size": len(self.payload),
             "payload_sha256": self.digest,
-            "manifest_sha256": "",
+            "manifest_sha256": hashlib.sha256(self.manifest).hexdigest(),
             "gaps": [
                 gap("payment", "page", 80, 125),
                 gap("transfer", "refer", 280, 300),
@@ -173,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/recordings/search":
             self.send_json(200, {"rows": [self.archive.row], "more": False})
         elif path == f"/recordings/{CALL}":
-            self.send_json(200, {"recording": self.archive.row, "manifest": "{}"})
+            self.send_json(200, {"recording": self.archive.row, "manifest": self.archive.shown})
         elif path == f"/recordings/{CALL}/fetch":
             self.send_sealed()
         elif path == "/calls":

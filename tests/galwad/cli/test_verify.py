@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.keys import public_text
 
 CALL = "20261125-093000-abcdefgh"
 
@@ -16,7 +19,7 @@ def folder(archive, tmp_path):
     path.mkdir(parents=True)
     (path / f"{CALL}.header").write_bytes(archive.header)
     (path / f"{CALL}.payload").write_bytes(archive.payload)
-    (path / f"{CALL}.manifest").write_text(f'{{"payload_sha256": "{archive.digest}"}}')
+    (path / f"{CALL}.manifest").write_bytes(archive.manifest)
     return path
 
 
@@ -38,15 +41,18 @@ def test_a_changed_byte_of_the_payload_is_found_without_a_key(run, folder, where
     damage(folder / f"{CALL}.payload", where)
     done = run("recordings", "verify", folder)
     assert done.status == 1
-    assert "NOT WHOLE: its payload was changed" in done.out
+    assert "NOT WHOLE: its payload is not the one that was sealed" in done.out
     assert done.err.startswith("error: 1 of 1 not whole\nhint: ")
 
 
 @pytest.mark.parametrize("where", [0, 20, 70_000, -1])
-def test_a_change_that_the_manifest_covers_up_is_found_with_the_key(run, folder, officer, where):
+def test_a_change_that_a_thief_of_the_nodes_key_covers_up_is_found(
+    run, archive, folder, officer, where
+):
     damage(folder / f"{CALL}.payload", where)
     digest = hashlib.sha256((folder / f"{CALL}.payload").read_bytes()).hexdigest()
-    (folder / f"{CALL}.manifest").write_text(digest)
+    (folder / f"{CALL}.manifest").write_bytes(archive.signed(digest))
+    assert run("recordings", "verify", folder).status == 0
     done = run("recordings", "verify", folder, "--identity", officer)
     assert done.status == 1
     assert "NOT WHOLE" in done.out
@@ -71,7 +77,37 @@ def test_a_folder_without_recordings_proves_nothing(run, tmp_path):
     assert run("recordings", "verify", tmp_path / "none").status == 1
 
 
-def test_the_server_says_when_the_manifest_is_not_the_indexed_one(run, server):
+def test_a_manifest_is_believed_from_the_known_node_alone(run, archive, folder, tmp_path):
+    key = tmp_path / "node.pub"
+    key.write_text(public_text(archive.node.public_key()) + "\n")
+    done = run("recordings", "verify", folder, "--node-key", key)
+    assert done.out == f"{CALL}  whole (signed by galwad-1)\n"
+    other = public_text(Ed25519PrivateKey.generate().public_key())
+    refused = run("recordings", "verify", folder, "--node-key", other)
+    assert refused.status == 1
+    assert "signed by another node's key" in refused.out
+    assert run("recordings", "verify", folder, "--node-key", "nonsense").status == 2
+
+
+@pytest.mark.parametrize("where", [60, 200, -40])
+def test_a_changed_byte_of_the_manifest_is_found(run, folder, where):
+    damage(folder / f"{CALL}.manifest", where)
+    assert run("recordings", "verify", folder).status == 1
+
+
+def test_a_second_that_nothing_explains_is_no_whole_recording(run, archive, folder):
+    unexplained = [{"from_us": 0, "to_us": 1_000_000}]
+    manifest = archive.signed(archive.digest, unexplained=unexplained)
+    (folder / f"{CALL}.manifest").write_bytes(manifest)
+    assert "1.0 s are explained by nothing" in run("recordings", "verify", folder).out
+
+
+@pytest.mark.usefixtures("server")
+def test_the_server_says_whether_the_manifest_is_the_indexed_one(run, archive):
+    assert run("recordings", "verify", CALL).status == 0
+    archive.shown = archive.signed(archive.digest, interrupted=True).decode()
     done = run("recordings", "verify", CALL)
     assert done.status == 1
     assert "its manifest is not the one that was indexed" in done.out
+    archive.shown = None
+    assert "its manifest is missing" in run("recordings", "verify", CALL).out
