@@ -34,6 +34,8 @@ class Admission:
     """User part of the Request-URI."""
     trusted: bool
     """The caller's side is a trunk whose identities are believed (RFC 3325)."""
+    phone: bool
+    """One of our own phones, with its password: reached where it sends from."""
     recorded: bool
     source_rule: str
     """Which media the relay accepts from the caller: `sdp-host`, `symmetric` or `latch`."""
@@ -81,6 +83,7 @@ class Doorkeeper:
                 caller=_caller(request, trusted=trunk.trusted),
                 called=request.uri.user or "",
                 trusted=trunk.trusted,
+                phone=False,
                 recorded=True,
                 source_rule=trunk.source or self._settings.media.source,
             )
@@ -91,6 +94,7 @@ class Doorkeeper:
             caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
             called=request.uri.user or "",
             trusted=True,
+            phone=True,
             recorded=self._settings.recording.include_phones,
             source_rule=self._settings.media.source,
         )

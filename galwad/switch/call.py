@@ -60,6 +60,7 @@ def _call_settings(settings: Settings, admission: Admission) -> CallSettings:
         min_se=sip_.min_se,
         recall_timeout=sip_.recall_timeout,
         trust_caller=admission.trusted,
+        pin_caller=admission.phone,
     )
 
 

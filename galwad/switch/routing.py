@@ -127,7 +127,7 @@ class Router:
     def _ring(self, extension: str, now: float) -> tuple[Target, ...]:
         user = self._phones.user_of(extension)
         return tuple(
-            Target(uri=contact, destination=address, name=extension, user=user, trust=True)
+            Target(contact, address, name=extension, user=user, trust=True, pinned=True)
             for contact, address in self._phones.contacts(extension, now)
         )
 

@@ -1,1 +1,1 @@
-"""The SIP core (RFC 3261): bytes and time in; datagrams, events and the next timer out. No I/O, no clock."""
+"""The SIP core (RFC 3261): bytes and time in; datagrams, events, the next timer out. No I/O."""
