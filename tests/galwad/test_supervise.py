@@ -57,6 +57,14 @@ async def announced(tmp_path, monkeypatch):
     listener.close()
 
 
+HOPELESS = """
+import pathlib, sys, time
+while "desk starts" not in pathlib.Path(sys.argv[2]).read_text():
+    time.sleep(0.02)
+raise SystemExit(1)
+"""
+
+
 def commands(book, **others):
     return {
         name: [sys.executable, "-c", others.get(name, OBEDIENT), name, str(book)]
@@ -95,7 +103,7 @@ async def test_a_dead_desk_is_started_again_and_the_switch_left_alone(book, anno
 
 
 async def test_a_child_that_never_gets_ready_ends_the_service(book):
-    supervisor = Supervisor(commands(book, finaliser="raise SystemExit(1)"))
+    supervisor = Supervisor(commands(book, finaliser=HOPELESS))
     assert await supervisor.run() == 1
     assert "desk ends" in book.read_text()
 
