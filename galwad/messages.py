@@ -104,6 +104,22 @@ class Alarm(Message, frozen=True):
     detail: str = ""
 
 
+class Figures(Message, frozen=True):
+    """Switch to desk, every few seconds: how it fares.
+
+    `loop_lag_ms` is the worst delay of the event loop since the last figures. The counts are
+    since the process started: bursts of media from strangers, datagrams that were no SIP, and
+    exceptions that should not have been.
+    """
+
+    calls: int
+    phones: int
+    loop_lag_ms: float
+    media_refused: int
+    sip_dropped: int
+    faults: int
+
+
 class Account(msgspec.Struct, frozen=True):
     """SIP credentials of one phone: digest HA1 values (RFC 7616), never the password."""
 
@@ -216,6 +232,7 @@ AnyMessage: TypeAlias = (
     | CallChanged
     | CallEnded
     | Alarm
+    | Figures
     | SetPhones
     | Hold
     | Release

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from galwad.messages import Figures
+
+_SWITCH = {
+    "calls": "Calls in the switch",
+    "phones": "Registered phones",
+    "loop_lag_ms": "Worst delay of the event loop in the last seconds",
+    "media_refused": "Bursts of media from strangers, since its start",
+    "sip_dropped": "Datagrams that were no SIP for us, since its start",
+    "faults": "Exceptions that should not have been, since its start",
+}
+
 
 class Metrics:
     """One registry a desk, so that several can live in one process (as in the tests)."""
@@ -47,6 +58,16 @@ class Metrics:
         self.alarms = Counter(
             "galwad_desk_alarms", "Alarms raised", ["kind"], registry=self.registry
         )
+
+        self._switch = {
+            name: Gauge(f"galwad_switch_{name}", text, registry=self.registry)
+            for name, text in _SWITCH.items()
+        }
+
+    def switch(self, figures: Figures) -> None:
+        """Take what the switch says of itself."""
+        for name, gauge in self._switch.items():
+            gauge.set(getattr(figures, name))
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -30,7 +30,7 @@ from galwad.desk.sessions import Sessions
 from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
 from galwad.desk.users import Users
-from galwad.messages import Alarm, CallChanged, CallEnded, Sealed, Snapshot
+from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Sealed, Snapshot
 from recording.audit import AuditLog
 from recording.index import Catalogue
 
@@ -165,6 +165,8 @@ class Desk:
                     self._spawn(self._look_up(new))
             case CallEnded():
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)
+            case Figures():
+                self.metrics.switch(message)
             case Alarm():
                 self._alarm(message)
 

@@ -24,6 +24,7 @@ from galwad.messages import (
     AnyMessage,
     CallChanged,
     CallEnded,
+    Figures,
     Hello,
     Hold,
     HoldReply,
@@ -35,7 +36,7 @@ from galwad.messages import (
 REPLY_S = 2.0
 log = structlog.get_logger()
 
-FromSwitch = Snapshot | CallChanged | CallEnded | Alarm
+FromSwitch = Snapshot | CallChanged | CallEnded | Alarm | Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class SwitchClient:
                 reply = self._waiting.get(message.ref)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
-            case Snapshot() | CallChanged() | CallEnded() | Alarm():
+            case Snapshot() | CallChanged() | CallEnded() | Alarm() | Figures():
                 self._on_message(message)
             case _:
                 log.warning("switch.unexpected", message=type(message).__name__)

@@ -18,6 +18,7 @@ import uvloop
 
 from config.settings import Settings
 from galwad import supervise
+from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
 from galwad.switch.call import LiveCall, Switchboard
 from galwad.switch.checkpoints import Checkpoints
@@ -37,6 +38,8 @@ from telephony.sip.events import Address, Event
 
 GOODBYE_S = 2.0
 """How long BYEs may take to be answered when the switch stops or comes back after a crash."""
+FIGURES_S = 5.0
+_PROBE_S = 0.1
 log = structlog.get_logger()
 
 
@@ -48,6 +51,7 @@ class Switch:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._signals = 0
+        self._refused = 0
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
@@ -62,6 +66,7 @@ class Switch:
             source=SourceRule(settings.media.source),
             silence_s=settings.media.silence_alarm,
             on_silence=self._on_silence,
+            on_refused=self._on_refused,
         )
         self._endpoint = Endpoint()
         self._transport = UdpTransport(self._endpoint, self._on_event)
@@ -97,7 +102,12 @@ class Switch:
         self._report_faults()
         helpers = [
             asyncio.create_task(work)
-            for work in (self._router.resolver.run(), self._sweep(), supervise.watchdog())
+            for work in (
+                self._router.resolver.run(),
+                self._sweep(),
+                self._watch_loop(),
+                supervise.watchdog(),
+            )
         ]
         gc.collect()
         gc.freeze()
@@ -147,6 +157,25 @@ class Switch:
             self._relay.sweep(now)
             self._phones.save(now)
 
+    async def _watch_loop(self) -> None:
+        """Measure how late the loop is, ten times a second; report now and then."""
+        while True:
+            worst = 0.0
+            until = self._loop.time() + FIGURES_S
+            while (now := self._loop.time()) < until:
+                await asyncio.sleep(_PROBE_S)
+                worst = max(worst, self._loop.time() - now - _PROBE_S)
+            self._hub.figures(
+                Figures(
+                    calls=len(self.calls),
+                    phones=self._phones.registered(now),
+                    loop_lag_ms=round(worst * 1000, 1),
+                    media_refused=self._refused,
+                    sip_dropped=self._endpoint.dropped.total(),
+                    faults=self._transport.faults,
+                )
+            )
+
     async def _drain(self) -> None:
         """Let the calls finish; hang them up at the second signal."""
         supervise.stopping()
@@ -187,6 +216,11 @@ class Switch:
         call = self.calls.get(leg_id.partition("/")[0])
         if call is not None:
             call.on_silence(leg_id, seconds)
+
+    def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
+        """Strangers send to a leg's port; once a burst."""
+        self._refused += 1
+        self._hub.alarm("media.refused", leg_id.partition("/")[0])
 
 
 def run(settings: Settings) -> int:

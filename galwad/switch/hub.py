@@ -22,6 +22,7 @@ from galwad.messages import (
     CallChanged,
     CallEnded,
     CallState,
+    Figures,
     Hello,
     Hold,
     HoldReply,
@@ -77,6 +78,10 @@ class Hub:
     def spool_closed(self, call_id: str) -> None:
         """Tell every finaliser that a call's spool is complete."""
         self._tell(self._finalisers, SpoolClosed(call_id=call_id))
+
+    def figures(self, figures: Figures) -> None:
+        """Tell every desk how the switch fares."""
+        self._tell(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
         """Log an alarm and tell the desks; without a desk it waits for the next one."""
