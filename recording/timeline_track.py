@@ -24,8 +24,10 @@ _US = 1_000_000
 _HOLD_US = 400_000
 _PACKET_US = 20_000
 _RUN = 50
+_PROOF_S = 5
 _MOST_WAITING = 200
 _MOST_MISSING = 3000
+_MOST_BEHIND = 100
 _MOST_STREAMS = 4
 _MODULUS = 1 << 32
 
@@ -160,6 +162,8 @@ class _Stream:
         self._waiting: list[_Packet] = []
         self._next: int | None = None
         self._broken = False
+        self._suspect = -1
+        """The sequence number that would confirm that the sender began anew."""
         self._clock: _Clock | None = None
         self._decoders: dict[PayloadCodec, Decoder | None] = {}
         self._run: list[bytes] = []
@@ -173,7 +177,11 @@ class _Stream:
         number = sequence
         if self._next is not None:
             number = self._next + ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
-            if abs(number - self._next) > _MOST_MISSING:
+            if not -_MOST_BEHIND < number - self._next < _MOST_MISSING:
+                if not self._broken and sequence != self._suspect:
+                    self._suspect = (sequence + 1) & 0xFFFF
+                    count.late += 1
+                    return
                 self._restart()
                 number = sequence
         packet = _Packet(number, at_us, timestamp, codec, payload)
@@ -347,8 +355,9 @@ class _Clock:
         self._base = position
         self._timestamp = packet.timestamp
         self._hertz = packet.codec.clock or NARROW
-        self._least: int | None = None
-        self._seen = 0
+        self._second: list[int] = []
+        self._proof: list[int] = []
+        self._owed = 0
         self.stretch = 0
 
     def place(self, packet: _Packet) -> int:
@@ -367,23 +376,35 @@ class _Clock:
             return arrival
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
             self._base, self._timestamp = position, packet.timestamp  # far from half the range
-        self._least = error if self._least is None else min(self._least, error)
-        self._seen += 1
-        if self._seen >= _RUN:
-            position += self._correct(self._least)
+        self._second.append(error)
+        if len(self._second) >= _RUN:
+            position += self._correct(min(self._second))
         return position
 
     def _correct(self, least: int) -> int:
-        """The anchor's move, after a second in which no packet was less delayed than this."""
-        self._least, self._seen = None, 0
+        """The anchor's move, after a second in which no packet was less delayed than this.
+
+        A large one is made at once. A small one wants five seconds of proof, since jitter
+        looks the same for a while, and is paid in steps that nobody hears.
+        """
+        self._second.clear()
         if abs(least) > -self._early:
-            move = least
-        elif abs(least) > 4 * self._step:
-            move = max(-self._step, min(self._step, least))
-            self.stretch = move
-        else:
-            return 0
+            self._proof.clear()
+            self._owed = 0
+            self._base += least
+            return least
+        if not self._owed:
+            self._proof.append(least)
+            if len(self._proof) < _PROOF_S:
+                return 0
+            proven = min(self._proof)
+            self._proof.clear()
+            if abs(proven) > 3 * self._step:
+                self._owed = proven
+        move = max(-self._step, min(self._step, self._owed))
+        self._owed -= move
         self._base += move
+        self.stretch = move
         return move
 
 

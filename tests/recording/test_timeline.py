@@ -141,6 +141,17 @@ def test_a_new_ssrc_is_anchored_by_its_own_arrival():
     assert np.array_equal(samples[20_000:36_000], ALAW.decode(second))
 
 
+def test_a_sender_that_begins_anew_under_the_same_name_is_followed():
+    first, second = speech(4, 1), speech(2, 2)
+    packets = [(at, 0, data) for at, _, data in sent(first)]
+    packets += [
+        (at, 0, d) for at, _, d in sent(second, at_us=4 * US, sequence=65_400, timestamp=77)
+    ]
+    samples = played(packets, 6 * US)[:, 0]
+    assert np.array_equal(samples[:32_000], ALAW.decode(first))
+    assert np.array_equal(samples[32_160:], ALAW.decode(second)[160:])
+
+
 def test_silence_suppression_keeps_the_clock():
     voice = speech(20)
     talk = [(at, 0, data) for at, i, data in sent(voice) if i < 100 or i >= 800]

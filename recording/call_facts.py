@@ -1,0 +1,199 @@
+"""What the events of a call's spools add up to: segments, gaps, faults, who and when.
+
+Offsets here are microseconds since the recording's start, which is the answer. Personal
+facts (the number, the advisor) are kept apart: they go into the index, never the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from recording.accounting import Span, account
+from recording.codecs import PayloadCodec
+from recording.manifest import ClockCheck, Fault, Gap, Interval, Segment
+from recording.policy import DestinationClass, GapReason, Trigger
+from recording.spool import EventRecord, Field, LossReason, LostRecord
+
+_MOST_NOTES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """What only the index may know."""
+
+    number: str | None = None
+    line: str = ""
+    advisor: str = ""
+    extension: str = ""
+
+
+class CallFacts:
+    """Takes events in order, each with its offset; `finish` closes what is open."""
+
+    def __init__(self, started_wall_us: int) -> None:
+        """`started_wall_us`: Unix time of offset 0, in microseconds."""
+        self.started_us = started_wall_us
+        self.answered = False
+        self.ended_us: int | None = None
+        self.last_us = 0
+        self.personal = Personal()
+        self.segments: list[Segment] = []
+        self.gaps: list[Gap] = []
+        self.faults: list[Fault] = []
+        self.clock: list[ClockCheck] = []
+        self._segment: tuple[int, str] | None = None
+        self._gap: tuple[int, str, str, str] | None = None
+        self._lost: list[tuple[int, int | None, LossReason]] = []
+
+    @property
+    def in_gap(self) -> bool:
+        """Whether a gap is open."""
+        return self._gap is not None
+
+    def event(self, at_us: int, event: EventRecord) -> None:
+        """Take one event."""
+        self.seen(at_us)
+        fields = event.fields
+        match event.kind:
+            case "call":
+                self._called(fields)
+            case "answered" | "advisor":
+                self.answered = True
+                who = _text(fields, "advisor") or _text(fields, "user")
+                self._advised(who, _text(fields, "extension"))
+            case "segment":
+                self._close(at_us)
+                self._segment = at_us, _text(fields, "class") or DestinationClass.UNKNOWN.value
+            case "gap-start":
+                self._close(at_us)
+                told = (_text(fields, name) for name in ("reason", "trigger", "actor"))
+                reason, trigger, actor = told
+                self._gap = at_us, reason or GapReason.FAULT.value, trigger, actor
+            case "gap-end":
+                self._close(at_us)
+            case "fault" if len(self.faults) < _MOST_NOTES:
+                self.faults.append(Fault(at_us, _text(fields, "why")))
+            case "clock":
+                self._checked(at_us, fields)
+            case "ended":
+                self._close(at_us)
+                self.ended_us = at_us
+
+    def seen(self, at_us: int) -> None:
+        """Something happened at this offset."""
+        self.last_us = max(self.last_us, at_us)
+
+    def lost(self, record: LostRecord, shift_us: int) -> None:
+        """Frames cannot be read; what was erased on purpose has a gap of its own already."""
+        if record.to_us is not None:
+            self.seen(record.to_us + shift_us)
+        if record.why is LossReason.ERASED:
+            return
+        start = self.last_us if record.from_us is None else record.from_us + shift_us
+        end = None if record.to_us is None else record.to_us + shift_us
+        self._lost.append((start, end, record.why))
+        if len(self.faults) < _MOST_NOTES:
+            self.faults.append(Fault(start, f"part of the spool cannot be read: {record.why}"))
+
+    def crashed(self, resumed_us: int) -> None:
+        """The process died, and another went on at this offset; until then it is a fault."""
+        died = self.last_us
+        if self._gap is None:
+            self._close(died)
+            self._gap = died, GapReason.FAULT.value, Trigger.CRASH.value, "system"
+        self.faults.append(Fault(died, "the recording process stopped and began again"))
+        self.seen(resumed_us)
+
+    def finish(self) -> int:
+        """The call's length. Segments, gaps and losses are brought to add up."""
+        end = self.last_us if self.ended_us is None else self.ended_us
+        self._close(end)
+        lost = [
+            (Span(start, end if to is None else to), why)
+            for start, to, why in sorted(self._lost, key=lambda each: each[0])
+        ]
+        for span, why in lost:
+            for hole in _without(span, (Span(g.from_us, g.to_us) for g in self.gaps)):
+                trigger = Trigger.STORAGE if why is LossReason.DAMAGED else Trigger.CRASH
+                reason = GapReason.FAULT.value
+                self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
+        self.gaps.sort(key=lambda gap: gap.from_us)
+        holes = [Span(gap.from_us, gap.to_us) for gap in self.gaps]
+        self.segments = [
+            Segment(part.from_us, part.to_us, segment.destination)
+            for segment in self.segments
+            for part in _without(Span(segment.from_us, segment.to_us), holes)
+        ]
+        return end
+
+    def unexplained(self, talk_us: int) -> list[Interval]:
+        """What does not add up."""
+        segments = [Span(each.from_us, each.to_us) for each in self.segments]
+        found = account(talk_us, segments, [Span(g.from_us, g.to_us) for g in self.gaps])
+        spans = sorted((*found.unexplained, *found.claimed_twice))
+        return [Interval(span.from_us, span.to_us) for span in spans]
+
+    def _close(self, at_us: int) -> None:
+        """End the open segment or gap; one that began later than this never was."""
+        if self._segment is not None and self._segment[0] < at_us:
+            start, destination = self._segment
+            self.segments.append(Segment(start, at_us, destination))
+        if self._gap is not None and self._gap[0] < at_us:
+            start, reason, trigger, actor = self._gap
+            self.gaps.append(Gap(start, at_us, reason, trigger, actor))
+        self._segment = self._gap = None
+
+    def _called(self, fields: Mapping[str, Field]) -> None:
+        number = None if fields.get("withheld") else _text(fields, "number")
+        known = self.personal
+        self.personal = Personal(
+            number or known.number,
+            _text(fields, "line") or known.line,
+            known.advisor,
+            known.extension,
+        )
+
+    def _advised(self, advisor: str, extension: str) -> None:
+        """The first one who answered; a later advisor is told by the segments."""
+        known = self.personal
+        if not known.advisor and not known.extension:
+            self.personal = Personal(known.number, known.line, advisor, extension)
+
+    def _checked(self, at_us: int, fields: Mapping[str, Field]) -> None:
+        wall = fields.get("wall")
+        if isinstance(wall, int | float) and len(self.clock) < _MOST_NOTES:
+            offset = round(wall * 1_000_000) - self.started_us - at_us
+            self.clock.append(ClockCheck(at_us, offset))
+
+
+def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:
+    """Track and payload types of a `media` event; what is malformed is left out."""
+    track, table = fields.get("track"), fields.get("payloads")
+    found: dict[int, PayloadCodec] = {}
+    for number, row in (table if isinstance(table, Mapping) else {}).items():
+        match row:
+            case [str(name), int(clock), int(channels), str(fmtp)] if str(number).isdigit():
+                found[int(number)] = PayloadCodec(name, clock, channels, fmtp)
+            case _:
+                continue
+    return track if isinstance(track, int) else -1, found
+
+
+def _without(span: Span, holes: Iterable[Span]) -> list[Span]:
+    """The parts of a span that no hole covers."""
+    parts, at = [], span.from_us
+    for hole in sorted(holes):
+        if hole.to_us <= at or hole.from_us >= span.to_us:
+            continue
+        if hole.from_us > at:
+            parts.append(Span(at, hole.from_us))
+        at = max(at, hole.to_us)
+    if at < span.to_us:
+        parts.append(Span(at, span.to_us))
+    return parts
+
+
+def _text(fields: Mapping[str, Field], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""

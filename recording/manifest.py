@@ -1,0 +1,182 @@
+"""The manifest: what a recording is, what is missing from it and why, signed by the node.
+
+It names no caller and no number. The signature (Ed25519) covers a context line and the
+manifest as canonical JSON: keys sorted, no spaces, UTF-8. A reader that finds fields it does
+not know can verify them all the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.errors import KeySetError, ManifestError
+from recording.keys import parse_public, public_text
+
+FORMAT: Final = "galwad-manifest-1"
+_CONTEXT: Final = b"galwad manifest v1\n"
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A half-open stretch, in microseconds since the recording's start."""
+
+    from_us: int
+    to_us: int
+
+
+class Segment(Interval, frozen=True):
+    """A stretch that is recorded, and the class of where the call was."""
+
+    destination: str
+
+
+class Gap(Interval, frozen=True):
+    """A stretch that is silent on purpose or by a fault.
+
+    `reason`: payment, transfer, fault or erased; `trigger`: what shut the gate (page, api,
+    phone, dtmf, refer, identity, storage, crash); `actor`: who, such as `user:sian`.
+    """
+
+    reason: str
+    trigger: str
+    actor: str
+
+
+class TrackFacts(msgspec.Struct, frozen=True):
+    """One channel. `codecs` counts packets; those of `undecoded` ones are silence."""
+
+    channel: str
+    codecs: dict[str, int]
+    received: int
+    lost: int
+    late: int
+    duplicate: int
+    malformed: int
+    undecoded: int
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something that went wrong while the call was recorded."""
+
+    at_us: int
+    why: str
+
+
+class Life(msgspec.Struct, frozen=True):
+    """One spool that the recording was made of."""
+
+    life: int
+    interrupted: bool
+    truncated: bool
+    damaged: bool
+
+
+class ClockCheck(msgspec.Struct, frozen=True):
+    """How far the wall clock had moved against the call's own, in microseconds."""
+
+    at_us: int
+    offset_us: int
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """The sealed object: its length in bytes and the digest of its bytes."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Everything that is known of one recording without opening it."""
+
+    format: str
+    call_id: str
+    node: str
+    software: str
+    started: str
+    """ISO 8601 in UTC, to the microsecond."""
+    started_us: int
+    """The same instant, microseconds since 1970."""
+    talk_us: int
+    rate: int
+    """Samples a second, of FLAC, 16 bits, two channels: caller left, advisor right."""
+    tracks: list[TrackFacts]
+    segments: list[Segment]
+    gaps: list[Gap]
+    unexplained: list[Interval]
+    """Talk time that neither segments nor gaps cover, or both: a fault."""
+    interrupted: bool
+    damaged: bool
+    faults: list[Fault]
+    lives: list[Life]
+    clock: list[ClockCheck]
+    recipients: list[str]
+    """Fingerprints of those to whom it was sealed first."""
+    recipients_serial: int
+    payload: Payload
+    sealed: str
+
+    @property
+    def unexplained_us(self) -> int:
+        """Their sum."""
+        return sum(each.to_us - each.from_us for each in self.unexplained)
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys and no spaces."""
+    return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
+
+
+def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
+    """The content of the manifest's file: the manifest, the node's public key, the signature."""
+    signature = key.sign(_CONTEXT + canonical(manifest))
+    document = {
+        "key": public_text(key.public_key()),
+        "manifest": msgspec.to_builtins(manifest),
+        "signature": base64.b64encode(signature).decode(),
+    }
+    return canonical(document) + b"\n"
+
+
+def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
+    """A manifest whose signature is right.
+
+    Args:
+        data: the file's content.
+        public_key: the node's, known from elsewhere; without it the key in the file is taken,
+            which shows only that the manifest is of one piece.
+
+    Raises:
+        ManifestError: it is malformed, changed, or signed by another key.
+    """
+    try:
+        document = msgspec.json.decode(data)
+        body, key, signature = (document[name] for name in ("manifest", "key", "signature"))
+        signed = base64.b64decode(signature, validate=True)
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, binascii.Error):
+        raise ManifestError("the manifest is malformed") from None
+    if public_key is not None and key != public_key:
+        raise ManifestError("the manifest is signed by another node's key")
+    try:
+        parse_public(cast("str", key)).verify(signed, _CONTEXT + canonical(body))
+    except (InvalidSignature, KeySetError, TypeError):
+        raise ManifestError("the manifest was changed: its signature is wrong") from None
+    if body.get("format") != FORMAT:
+        raise ManifestError("the manifest has a format that this program does not know")
+    try:
+        return msgspec.convert(body, Manifest)
+    except msgspec.ValidationError as error:
+        raise ManifestError(f"the manifest is malformed: {error}") from None
+
+
+def verify_manifest(path: Path, public_key: str | None = None) -> Manifest:
+    """`read_manifest` of a file."""
+    try:
+        return read_manifest(path.read_bytes(), public_key)
+    except OSError as error:
+        raise ManifestError(f"{path.name}: {(error.strerror or '').lower()}") from None

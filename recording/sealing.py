@@ -1,0 +1,244 @@
+"""From the spools of one call to one FLAC file, written straight into an age payload.
+
+The lives of a call are joined by their wall clocks. Plaintext exists in memory only, and no
+more of it than the timeline's window; nothing is remembered of what was sealed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import soundfile
+
+from recording.age import PayloadWriter, new_file_key
+from recording.call_facts import CallFacts, payloads_of
+from recording.codecs import NARROW, WIDE
+from recording.errors import ArchiveError, PayloadError, SpoolError
+from recording.manifest import Fault, Life, TrackFacts
+from recording.spool import EventRecord, LostRecord, PacketRecord, SpoolReader, read_spool
+from recording.timeline import Timeline, TrackCount, WidebandError
+
+_STEP_US = 500_000
+CHANNELS = ("caller", "advisor")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolKeys:
+    """What opens spools: the boot key, and the folder of keys not published yet."""
+
+    boot_key: bytes | None
+    runtime_keys: Path | None = None
+    spool_keys: dict[int, bytes] = field(default_factory=dict)
+    """By life, where they were recovered through the archive's recipients."""
+
+    def open(self, path: Path) -> SpoolReader:
+        """Open one spool. Raises `SpoolError`."""
+        life = int(path.name.split(".")[1])
+        return read_spool(
+            path,
+            boot_key=self.boot_key,
+            spool_key=self.spool_keys.get(life),
+            runtime_keys_folder=self.runtime_keys,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What was written into the payload, and everything learnt on the way."""
+
+    file_key: bytes = field(repr=False)
+    facts: CallFacts
+    talk_us: int
+    rate: int
+    tracks: list[TrackFacts]
+    lives: list[Life]
+
+
+class _Reading:
+    """One pass over the spools of a call."""
+
+    def __init__(self, rate: int, started_wall_us: int) -> None:
+        self.timeline = Timeline(rate)
+        self.facts = CallFacts(started_wall_us)
+        self.lives: list[Life] = []
+        self._first_us = started_wall_us
+        self._origin = 0
+        self._told = 0
+
+    def read(self, spool: SpoolReader) -> Iterator[None]:
+        """Take a spool's records; each step means that blocks may be ready."""
+        shift = spool.header.started_wall_us - self._first_us
+        joining = bool(self.lives) and self.lives[-1].interrupted
+        for record in spool:
+            match record:
+                case PacketRecord(at_us, track, data):
+                    if joining:
+                        self.facts.crashed(max(0, at_us + shift - self._origin))
+                        joining = False
+                    yield from self._packet(at_us + shift - self._origin, track, data)
+                case EventRecord(at_us, _, _):
+                    if record.kind == "answered" and not self.facts.answered:
+                        self._answered(at_us + shift)
+                    at_us = max(0, at_us + shift - self._origin)
+                    if joining:
+                        self.facts.crashed(at_us)
+                        joining = False
+                    self._event(at_us, record)
+                case LostRecord():
+                    self.facts.lost(record, shift - self._origin)
+                    self.timeline.interrupt()
+        life = spool.header.life
+        self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
+
+    def _answered(self, at_us: int) -> None:
+        self._origin = at_us
+        self.facts.started_us = self._first_us + at_us
+
+    def _packet(self, at_us: int, track: int, data: bytes) -> Iterator[None]:
+        self.facts.seen(at_us)
+        self.timeline.packet(track, at_us, data)
+        if at_us - self._told >= _STEP_US:
+            self._told = at_us
+            self.timeline.advance(at_us)
+            yield
+
+    def _event(self, at_us: int, event: EventRecord) -> None:
+        was_in_gap = self.facts.in_gap
+        self.facts.event(at_us, event)
+        if event.kind == "media":
+            self.timeline.media(*payloads_of(event.fields))
+        if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
+            self.timeline.unmute(at_us)
+            self.timeline.mute(at_us)
+        elif was_in_gap and not self.facts.in_gap:
+            self.timeline.unmute(at_us)
+
+
+def write_sound(fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) -> Sound:
+    """Seal the audio of a call into the empty file `fd`, at 8 kHz, or 16 where it was wideband.
+
+    Raises:
+        SpoolError: a spool cannot be opened (`SpoolKeyError`: with these keys).
+        ArchiveError: the payload cannot be written.
+        OSError: the disk refuses.
+    """
+    try:
+        return _write_at(NARROW, fd, spools, keys, call_id)
+    except WidebandError:
+        os.ftruncate(fd, 0)
+        return _write_at(WIDE, fd, spools, keys, call_id)
+
+
+def _write_at(rate: int, fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) -> Sound:
+    if not spools:
+        raise SpoolError(f"{call_id} has no spool")
+    file_key = new_file_key()
+    readers = _in_order(spools, keys)
+    reading = _Reading(rate, readers[0].header.started_wall_us)
+    try:
+        with _flac(fd, file_key, rate, call_id) as flac:
+            for reader in readers:
+                for _ in reading.read(reader):
+                    flac.write_all(reading.timeline)
+            talk_us = reading.facts.finish()
+            reading.timeline.finish(talk_us)
+            flac.write_all(reading.timeline)
+    finally:
+        for reader in readers:
+            reader.close()
+    tracks = list(_track_facts(reading.timeline.counts))
+    facts = reading.facts
+    return Sound(file_key, facts, talk_us, rate, tracks, reading.lives)
+
+
+def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
+    readers: list[SpoolReader] = []
+    try:
+        for path in spools:
+            readers.append(keys.open(path))  # noqa: PERF401 - those opened must be closed
+    except SpoolError:
+        for reader in readers:
+            reader.close()
+        raise
+    return sorted(readers, key=lambda reader: reader.header.life)
+
+
+def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
+    for channel, count in zip(CHANNELS, counts, strict=True):
+        yield TrackFacts(
+            channel,
+            dict(count.codecs),
+            count.received,
+            count.lost,
+            count.late,
+            count.duplicate,
+            count.malformed,
+            count.undecoded,
+        )
+
+
+class _Sink:
+    """The payload as libsndfile sees a file; keeps the error that C cannot carry."""
+
+    def __init__(self, writer: PayloadWriter) -> None:
+        self._writer = writer
+        self.seek = writer.seek
+        self.tell = writer.tell
+        self.failure: OSError | PayloadError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._writer.write(data)
+        except (OSError, PayloadError) as error:
+            self.failure = self.failure or error
+            return len(data)
+
+    def read(self, _count: int = -1) -> bytes:
+        return b""
+
+
+class _Flac:
+    def __init__(self, sink: _Sink, file: soundfile.SoundFile) -> None:
+        self._sink = sink
+        self._file = file
+
+    def write_all(self, timeline: Timeline) -> None:
+        """Encode what the timeline has ready."""
+        for block in timeline.blocks():
+            self._file.write(block)
+            if self._sink.failure is not None:
+                raise self._sink.failure
+
+
+@contextmanager
+def _flac(fd: int, file_key: bytes, rate: int, call_id: str) -> Iterator[_Flac]:
+    """An encoder into a payload, which is complete only if no error leaves the block."""
+    writer = PayloadWriter(fd, file_key)
+    sink = _Sink(writer)
+    try:
+        with soundfile.SoundFile(
+            sink, "w", samplerate=rate, channels=2, subtype="PCM_16", format="FLAC"
+        ) as file:
+            file.title = call_id
+            yield _Flac(sink, file)
+        if sink.failure is not None:
+            raise sink.failure
+        writer.close()
+    except soundfile.SoundFileError as error:
+        raise ArchiveError(f"the audio cannot be encoded: {error}") from None
+    finally:
+        writer.discard()
+
+
+def damage_of(sound: Sound) -> list[Fault]:
+    """Faults that are no event of the call: what became of its spools."""
+    return [
+        Fault(sound.talk_us, f"spool {life.life} {what}")
+        for life in sound.lives
+        for what, true in (("was damaged", life.damaged), ("has no end", life.interrupted))
+        if true
+    ]
