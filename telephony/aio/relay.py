@@ -144,24 +144,34 @@ class Relay:
     # What the switch adds
 
     def tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
-        """Give what the leg's peer sends to `tap` as `track`; None: to nobody."""
-        leg = self._legs[leg_id]
-        leg.tap, leg.track = tap, track
-        self._renew(leg)
+        """Give what the leg's peer sends to `tap` as `track`; None: to nobody.
+
+        A leg that was closed meanwhile is passed over, here and in the next three: what its
+        owner was told of it may be older than its end.
+        """
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.tap, leg.track = tap, track
+            self._renew(leg)
 
     def source_rule(self, leg_id: str, rule: SourceRule) -> None:
         """Accept the leg's media by `rule` from now on."""
-        leg = self._legs[leg_id]
-        leg.rule, leg.latched = rule, None
-        self._renew(leg, leg.peer)
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.rule, leg.latched = rule, None
+            self._renew(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
         """Show the leg's telephone-event packets to `watcher`, before they go on."""
-        self._legs[leg_id].watcher = watcher
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.watcher = watcher
 
     def drop_events(self, leg_id: str, *, drop: bool) -> None:
         """Keep the leg's telephone events from going on to the joined leg, or let them."""
-        self._legs[leg_id].drops_events = drop
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.drops_events = drop
 
     def start_ringback(self, leg_id: str) -> None:
         """Play the ringing tone to the leg's peer, if it speaks G.711; once is enough."""

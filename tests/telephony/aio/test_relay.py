@@ -353,3 +353,16 @@ async def test_ringback_is_not_played_in_a_codec_that_we_do_not_write(pair, rela
     b.send(rtp())
     assert await a.heard() == rtp()
     relay.stop_ringback("a")
+
+
+async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over():
+    relay = Relay(PortPool("127.0.0.1", 40_000, 40_999))
+    relay.open("a")
+    relay.close("a")
+    relay.tap("a", 0, None)
+    relay.source_rule("a", SourceRule.LATCH)
+    relay.watch_events("a", None)
+    relay.drop_events("a", drop=True)
+    with pytest.raises(KeyError):
+        relay.counters("a")
+    relay.shut()
