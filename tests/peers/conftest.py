@@ -1,0 +1,84 @@
+"""Fixtures for tests that drive the real service against real third-party programs.
+
+`harness` gives the modules beside this file: `service`, `programs`, `sound`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+def _beside(name):
+    """A module of this folder; tests/ is no package, so it has no name to import it by."""
+    qualified = f"galwad_tests_peers_{name}"
+    if qualified not in sys.modules:
+        spec = spec_from_file_location(qualified, Path(__file__).with_name(f"{name}.py"))
+        module = module_from_spec(spec)
+        sys.modules[qualified] = module
+        spec.loader.exec_module(module)
+    return sys.modules[qualified]
+
+
+@pytest.fixture(scope="session")
+def harness():
+    """The modules of the harness."""
+    return SimpleNamespace(**{n: _beside(n) for n in ("service", "programs", "sound", "evidence")})
+
+
+@pytest.fixture(scope="session")
+def officer(harness, tmp_path_factory):
+    """The officer's keys, made by `galwad keys`."""
+    return harness.service.OfficerKeys(tmp_path_factory.mktemp("officer"))
+
+
+@pytest.fixture
+def start(harness, officer, tmp_path):
+    """Starts a service of these processes; ends and judges it at the end of the test."""
+    started = []
+
+    def start(*names, users=False, **settings):
+        service = harness.service.Service(tmp_path, officer, **settings)
+        started.append(service)
+        if users:
+            service.add_users()
+        service.start(*names)
+        return service
+
+    yield start
+    for service in started:
+        service.stop()
+        service.judge()
+
+
+@pytest.fixture
+def switch(start):
+    """The switch alone."""
+    return start("switch")
+
+
+@pytest.fixture
+def service(start):
+    """All three processes, with the advisor sian at 201 and the administrator ceri."""
+    return start("switch", "desk", "finaliser", users=True)
+
+
+@pytest.fixture
+def ended(request):
+    """Registers a program to be ended with the test: `ended(Caller(...))`."""
+
+    def ended(thing):
+        request.addfinalizer(thing.end if hasattr(thing, "end") else thing.close)
+        return thing
+
+    return ended
+
+
+@pytest.fixture
+def talker(harness, ended):
+    """Makes a party's RTP socket: `talker("127.0.0.2")`."""
+    return lambda host="127.0.0.1": ended(harness.sound.Talker(host))

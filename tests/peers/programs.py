@@ -1,0 +1,329 @@
+"""The third-party programs that the tests drive: SIPp, baresip, pyVoIP, age and flac."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+PATIENCE_S = 20
+HERE = Path(__file__).parent
+CALLER = "01632960123"
+
+
+def program(name, package):
+    """Where a program is; a missing one fails the run."""
+    found = shutil.which(name)
+    assert found, f"{name} is missing: apt-get install {package}"
+    return found
+
+
+def udp_port(host):
+    """A port of this address that nobody uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+class Sipp:
+    """One SIPp with a scenario of ours; `media` is the RTP port that its SDP names."""
+
+    def __init__(self, folder, scenario, host, *arguments, port=0, media=9, calls=1, delay=0, **keys):
+        """`delay` is that of the scenario's <pause/>, in ms; `keys` go to its SDP and headers."""
+        self.host, self.port = host, port or udp_port(host)
+        self.folder = Path(folder) / f"sipp-{host}-{self.port}"
+        self.folder.mkdir()
+        self._logs = self.folder / "log"
+        self._messages = self.folder / "messages"
+        command = [program("sipp", "sip-tester"), "-sf", str(HERE / "sipp" / f"{scenario}.xml")]
+        command += ["-i", host, "-p", str(self.port), "-m", str(calls), "-nostdin"]
+        command += ["-trace_logs", "-log_file", str(self._logs)]
+        command += ["-trace_msg", "-message_file", str(self._messages)]
+        command += ["-trace_err", "-error_file", str(self.folder / "errors")]
+        command += ["-timeout", "60", "-timeout_error", "-d", str(delay), "-default_behaviors", "none"]
+        for name, value in {"media": media, **keys}.items():
+            command += ["-key", name, str(value)]
+        self.process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def logged(self, pattern, seconds=PATIENCE_S):
+        """Wait for a line of the scenario's <log>; its first group."""
+        limit = time.monotonic() + seconds
+        while True:
+            text = self._logs.read_text() if self._logs.exists() else ""
+            if found := re.search(pattern, text):
+                return found[1] if found.groups() else found[0]
+            goes_on = self.process.poll() is None and time.monotonic() < limit
+            assert goes_on, f"SIPp did not log {pattern}: {self.trouble()}\n{self.messages()}"
+            time.sleep(0.02)
+
+    @property
+    def media_target(self):
+        """Where this party's RTP goes, as the switch's SDP says."""
+        return ("127.0.0.1", int(self.logged(r"media (\d+)")))
+
+    def messages(self):
+        """What it has sent and received, as text."""
+        return self._messages.read_text(errors="replace") if self._messages.exists() else ""
+
+    def poke(self, call_id):
+        """Tell the scenario to go on: an INFO that only the test sends."""
+        text = (
+            f"INFO sip:go@{self.host}:{self.port} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP 127.0.0.9:9;branch=z9hG4bKgo{time.monotonic_ns()}\r\n"
+            "From: <sip:test@127.0.0.9>\r\nTo: <sip:go@127.0.0.9>\r\n"
+            f"Call-ID: {call_id}\r\nCSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n"
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(text.encode(), (self.host, self.port))
+
+    def trouble(self):
+        """Its error file, for a message."""
+        errors = self.folder / "errors"
+        return errors.read_text() if errors.exists() else f"status {self.process.poll()}"
+
+    def wait(self, seconds=PATIENCE_S):
+        """Wait for its end; every call must have gone as the scenario says."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"SIPp goes on: {self.trouble()}\n{self.messages()}") from None
+        assert status == 0, f"SIPp says {status}: {self.trouble()}\n{self.messages()}"
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Caller(Sipp):
+    """SIPp as the trunk that brings a call: `uac.xml` or another scenario like it."""
+
+    def __init__(self, service, called, *, scenario="uac", host="127.0.0.2", media=9, **keys):
+        self.sip_call_id = f"caller-{time.monotonic_ns()}@peers"
+        super().__init__(
+            service.folder,
+            scenario,
+            host,
+            *("-s", called, "-cid_str", self.sip_call_id),
+            f"{service.sip[0]}:{service.sip[1]}",
+            media=media,
+            **{"caller": CALLER, **keys},
+        )
+
+    def hang_up(self):
+        """Let it send its BYE, and wait until the call is over for it."""
+        self.poke(self.sip_call_id)
+        self.wait()
+
+
+class Callee(Sipp):
+    """SIPp as the phone or PBX that answers: `uas.xml` or another scenario like it."""
+
+    @property
+    def sip_call_id(self):
+        """The Call-ID of the leg that rings here."""
+        return self.logged(r"call (\S+)")
+
+    def hang_up(self):
+        self.poke(self.sip_call_id)
+        self.wait()
+
+
+BARESIP_CONFIG = """\
+poll_method epoll
+sip_listen 127.0.0.1:{sip_port}
+sip_trans_def udp
+audio_player aufile,{folder}/heard.wav
+audio_source aufile,{said}
+audio_alert aufile,{folder}/alert.wav
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports 20000-29998
+rtcp_mux no
+jitter_buffer_delay 1-3
+net_interface lo
+module_path /usr/lib/baresip/modules
+module g711.so
+module aufile.so
+module uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen 127.0.0.1:{control_port}
+statmode_default off
+"""
+
+
+class Baresip:
+    """baresip as an advisor's phone, driven by its ctrl_tcp module (JSON in netstrings)."""
+
+    def __init__(self, folder, service, said, extension="201", extra=""):
+        self.folder = Path(folder) / f"baresip-{extension}"
+        self.folder.mkdir()
+        self.events = []
+        self.replies = []
+        self._changed = threading.Condition()
+        self._token = 0
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            control = probe.getsockname()[1]
+        (self.folder / "config").write_text(
+            BARESIP_CONFIG.format(
+                sip_port=udp_port("127.0.0.1"),
+                control_port=control,
+                folder=self.folder,
+                said=said,
+            )
+        )
+        (self.folder / "accounts").write_text(
+            f"<sip:{extension}@{service.sip[0]}:{service.sip[1]}>"
+            f";auth_pass={service.sip_password};answermode=manual;regint=600"
+            f";audio_codecs=pcmu{extra}\n"
+        )
+        (self.folder / "contacts").write_text("")
+        self._output = (self.folder / "output").open("wb")
+        self.process = subprocess.Popen(
+            [program("baresip", "baresip-core"), "-f", str(self.folder)],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        self._socket = self._connect(control)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _connect(self, port):
+        limit = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", port))
+            except ConnectionRefusedError:
+                assert self.process.poll() is None, self.output()
+                assert time.monotonic() < limit, self.output()
+                time.sleep(0.05)
+
+    def output(self):
+        """What it printed."""
+        return (self.folder / "output").read_text(errors="replace")
+
+    def _read(self):
+        buffer = b""
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            buffer += data
+            while (colon := buffer.find(b":")) >= 0:
+                length = int(buffer[:colon])
+                if len(buffer) < colon + length + 2:
+                    break
+                message = json.loads(buffer[colon + 1 : colon + 1 + length])
+                buffer = buffer[colon + length + 2 :]
+                with self._changed:
+                    (self.events if message.get("event") else self.replies).append(message)
+                    self._changed.notify_all()
+
+    def command(self, name, parameters=""):
+        """Run one of its commands, and wait for the answer."""
+        self._token += 1
+        token = str(self._token)
+        body = json.dumps({"command": name, "params": parameters, "token": token}).encode()
+        self._socket.sendall(b"%d:%s," % (len(body), body))
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: any(reply.get("token") == token for reply in self.replies), PATIENCE_S
+            ), self.output()
+        return next(reply for reply in self.replies if reply.get("token") == token)
+
+    def wait(self, kind, count=1, seconds=PATIENCE_S):
+        """Wait for the count-th event of this type."""
+
+        def found():
+            return [event for event in self.events if event["type"] == kind]
+
+        with self._changed:
+            there = self._changed.wait_for(lambda: len(found()) >= count, seconds)
+        seen = [event["type"] for event in self.events]
+        assert there, f"baresip saw no {kind}, but {seen}\n{self.output()[-2000:]}"
+        return found()[count - 1]
+
+    def end(self):
+        self.process.terminate()
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._socket.close()
+        self._reader.join(2)
+        self._output.close()
+
+
+class PyVoip:
+    """pyVoIP 1.6.8 in a process of its own; it takes commands and prints what happens."""
+
+    def __init__(self, folder, service, extension="201"):
+        self.lines = []
+        self._changed = threading.Condition()
+        self._errors = (Path(folder) / f"pyvoip-{extension}.errors").open("w+")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-u", str(HERE / "pyvoip_phone.py")),
+                *(service.sip[0], str(service.sip[1]), extension, service.sip_password),
+                str(udp_port("127.0.0.1")),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.strip())
+                self._changed.notify_all()
+
+    def tell(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def wait(self, word, seconds=PATIENCE_S):
+        """Wait for a line that begins with this word; the rest of it."""
+
+        def found():
+            return next((line for line in self.lines if line.split(" ")[0] == word), None)
+
+        with self._changed:
+            there = self._changed.wait_for(lambda: found() is not None, seconds)
+        self._errors.flush()
+        assert there, f"{self.lines}\n{Path(self._errors.name).read_text()[-2000:]}"
+        return found().partition(" ")[2]
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(2)
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self._errors.close()

@@ -1,0 +1,350 @@
+"""The service under test: the real processes, started as systemd starts them.
+
+Each process is `galwad serve --only …` with a settings file of its own on loopback; it is
+ready when it says READY=1. Its log is read as it is written, and judged at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+PATIENCE_S = 20
+CALLER = "01632960123"
+"""The number that every caller has; a log line that holds it fails the test."""
+PASSWORD = "correct horse battery"
+GALWAD = (sys.executable, "-m", "galwad")
+
+SETTINGS = """\
+[node]
+name = "peers-1"
+state = "{folder}/state"
+runtime = "{folder}/run"
+
+[sip]
+listen = ["udp:127.0.0.1:{sip_port}"]
+recall_timeout = 20
+max_calls = {max_calls}
+
+[[trunks]]
+name = "trunk"
+peers = ["127.0.0.2"]
+trusted = true
+
+[[phones]]
+extension = "301"
+ha1_md5 = "{ha1_301}"
+
+[[phones]]
+extension = "302"
+ha1_md5 = "{ha1_302}"
+
+[[phones]]
+extension = "303"
+ha1_md5 = "{ha1_303}"
+
+[[routes]]
+called = "01970000100"
+ring = ["201"]
+line = "Council Tax"
+
+[[routes]]
+called = "01970000200"
+target = "sip:600@127.0.0.3:{pbx_port}"
+line = "Main number"
+advisors = ["sian"]
+
+[[routes]]
+called = "01970000300"
+ring = ["301", "302", "303"]
+line = "Housing"
+
+[[destinations]]
+match = "500"
+class = "department"
+target = "sip:500@127.0.0.4:{department_port}"
+
+[media]
+listen = "127.0.0.1"
+ports = "{first_port}-{last_port}"
+
+[recording]
+officer_key = "{officer_key}"
+recipients = "{recipients}"
+payment_code_on = "*71"
+payment_code_off = "*72"
+
+[desk]
+listen = "127.0.0.1:{desk_port}"
+"""
+
+
+class Process:
+    """One process of the service and what it has logged."""
+
+    def __init__(self, name, config, folder, log):
+        self.name = name
+        self._log = log
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = folder / f"{name}.notify"
+        path.unlink(missing_ok=True)
+        self.notify.bind(str(path))
+        self.notify.settimeout(PATIENCE_S)
+        self.process = subprocess.Popen(
+            [*GALWAD, "serve", "--only", name, "--config", str(config)],
+            env={**os.environ, "NOTIFY_SOCKET": str(path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def wait_ready(self):
+        """Wait for READY=1."""
+        while True:
+            try:
+                if b"READY=1" in self.notify.recv(4096):
+                    return
+            except TimeoutError:
+                raise AssertionError(f"{self.name} is not ready: {self._log.tail()}") from None
+
+    def _read(self):
+        for line in self.process.stderr:
+            self._log.add(self.name, line.decode(errors="replace").rstrip("\n"))
+
+    def end(self, number=signal.SIGTERM):
+        """Signal it and wait for its end; a second signal, then SIGKILL, where it lingers."""
+        for following in (number, signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                self.process.send_signal(following)
+            try:
+                self.process.wait(5)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._reader.join(5)
+        self.process.stderr.close()
+        self.notify.close()
+
+
+class Log:
+    """The lines of all processes, in order of arrival."""
+
+    def __init__(self):
+        self.lines = []
+        self._changed = threading.Condition()
+
+    def add(self, process, line):
+        with self._changed:
+            self.lines.append((process, line))
+            self._changed.notify_all()
+
+    def tail(self, count=15):
+        """The last lines, for a message."""
+        return "\n".join(line for _, line in self.lines[-count:])
+
+    def events(self, name=None, **fields):
+        """Events of this name with these fields."""
+        found = []
+        for _, line in self.lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if name in {None, event.get("event")} and fields.items() <= event.items():
+                found.append(event)
+        return found
+
+    def wait(self, name, count=1, seconds=PATIENCE_S, **fields):
+        """Wait until there are `count` such events; the last of them."""
+        with self._changed:
+            there = self._changed.wait_for(
+                lambda: len(self.events(name, **fields)) >= count, seconds
+            )
+        assert there, f"no {name} in the log:\n{self.tail()}"
+        return self.events(name, **fields)[count - 1]
+
+
+class Service:
+    """Settings, keys, users and the three processes in one folder."""
+
+    def __init__(self, folder, keys, *, max_calls=50, media_ports=400):
+        self.folder = folder
+        self.keys = keys
+        self.log = Log()
+        self.sip = ("127.0.0.1", free_port("127.0.0.1"))
+        self.pbx_port = free_port("127.0.0.3")
+        self.department_port = free_port("127.0.0.4")
+        self.desk_port = free_port("127.0.0.1", socket.SOCK_STREAM)
+        self.first_media_port = random.randrange(33000, 60000, 2)
+        self.config = folder / "galwad.toml"
+        self.state = folder / "state"
+        self.runtime = folder / "run"
+        self.runtime.mkdir(mode=0o700)
+        self.processes = {}
+        self.sip_password = ""
+        self.planted = [CALLER[1:]]
+        self.config.write_text(
+            SETTINGS.format(
+                folder=folder,
+                sip_port=self.sip[1],
+                pbx_port=self.pbx_port,
+                department_port=self.department_port,
+                desk_port=self.desk_port,
+                first_port=self.first_media_port,
+                last_port=self.first_media_port + media_ports - 1,
+                max_calls=max_calls,
+                officer_key=keys.officer_key,
+                recipients=keys.recipients,
+                **{f"ha1_{extension}": ha1(extension) for extension in ("301", "302", "303")},
+            ),
+            encoding="utf-8",
+        )
+
+    def galwad(self, *arguments, stdin=""):
+        """Run a command of ours on this service's settings; its standard output."""
+        done = subprocess.run(
+            [*GALWAD, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "GALWAD_CONFIG": str(self.config)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def add_users(self):
+        """An advisor at 201, and a recording administrator."""
+        advisor = ("users", "add", "sian", "--extension", "201", "--password-stdin", "--json")
+        made = json.loads(self.galwad(*advisor, stdin=PASSWORD + "\n"))
+        self.sip_password = made["sip"]["password"]
+        admin = ("users", "add", "ceri", "--role", "admin", "--password-stdin", "--json")
+        self.galwad(*admin, stdin=PASSWORD + "\n")
+
+    def start(self, *names):
+        """Start these processes and wait until each is ready."""
+        for name in names:
+            self.processes[name] = Process(name, self.config, self.folder, self.log)
+        for name in names:
+            self.processes[name].wait_ready()
+
+    def kill(self, name):
+        """SIGKILL, as the out-of-memory killer does."""
+        self.processes.pop(name).end(signal.SIGKILL)
+
+    def stop(self):
+        """End every process, the desk last."""
+        for name in ("switch", "finaliser", "desk"):
+            if name in self.processes:
+                self.processes.pop(name).end()
+
+    @property
+    def url(self):
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.desk_port}"
+
+    def sign_in(self, user="sian"):
+        """An HTTP client with a session."""
+        client = httpx.Client(base_url=self.url, headers={"Origin": self.url}, timeout=PATIENCE_S)
+        reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
+        assert reply.status_code == 200, reply.text
+        return client
+
+    def call_id(self, count=1):
+        """The id of the count-th call that has begun."""
+        return self.log.wait("call.started", count)["call_id"]
+
+    def judge(self):
+        """What must be true of every log: no number in it, and no exception from the core."""
+        lines = [line for _, line in self.log.lines]
+        planted = re.compile("|".join(map(re.escape, self.planted)))
+        assert [line for line in lines if planted.search(line)] == []
+        assert self.log.events("sip.core_fault") == []
+        assert self.log.events("sip.event_fault") == []
+        assert [line for line in lines if "Traceback" in line or '"exception"' in line] == []
+        return True
+
+    def media_ports_in_use(self):
+        """How many sockets the switch holds in its media range."""
+        pid = self.processes["switch"].pid
+        return sum(
+            1
+            for port in _udp_ports(pid)
+            if self.first_media_port <= port < self.first_media_port + 400
+        )
+
+
+def _udp_ports(pid):
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    for line in Path(f"/proc/{pid}/net/udp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[9] in inodes:
+            yield int(fields[1].rpartition(":")[2], 16)
+
+
+class OfficerKeys:
+    """What the officer makes with `galwad keys`, on their own machine."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.identity = folder / "identity.txt"
+        self.recipients = folder / "recipients.json"
+        self._run("keys", "init", str(folder))
+        self.officer_key = json.loads(self._run("keys", "show", str(folder), "--json"))[
+            "officer_key"
+        ]
+        self._run("keys", "sign", str(folder), "-o", str(self.recipients))
+
+    @staticmethod
+    def _run(*arguments):
+        return subprocess.run(
+            [*GALWAD, *arguments], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+
+def ha1(extension):
+    """The MD5 HA1 of a phone whose password is `secret-EXTENSION`."""
+    text = f"{extension}:galwad:secret-{extension}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def free_port(host, kind=socket.SOCK_DGRAM):
+    """A port that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, seconds=PATIENCE_S, what="it"):
+    """Ask again until it is so, for what tells nobody (a file, a port)."""
+    limit = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < limit, f"{what} did not come about in {seconds} s"
+        time.sleep(0.02)
+    return answer

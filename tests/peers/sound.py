@@ -1,0 +1,209 @@
+"""Known sounds, and a mouth and an ear that speak RTP (RFC 3550) in G.711 µ-law.
+
+What is said is noise with the rhythm of speech, different for each seed, so that a recording
+can be compared with it sample by sample and the place where it begins is unmistakable.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import threading
+import time
+import wave
+
+import numpy as np
+
+RATE = 8000
+FRAME = 160
+FRAME_S = 0.02
+
+
+def speech(seconds, seed):
+    """Band-limited noise in syllables, as int16 at 8 kHz."""
+    noise = np.random.default_rng(seed)
+    count = int(seconds * RATE)
+    spectrum = np.fft.rfft(noise.standard_normal(count))
+    pitch = np.fft.rfftfreq(count, 1 / RATE)
+    spectrum[(pitch < 300) | (pitch > 3200)] = 0
+    sound = np.fft.irfft(spectrum, count)
+    syllables = noise.uniform(0.3, 1.0, count // 1200 + 2)
+    envelope = np.interp(np.arange(count), np.arange(len(syllables)) * 1200, syllables)
+    sound *= envelope
+    return (sound / np.abs(sound).max() * 20000).astype(np.int16)
+
+
+def tone(seconds, *pitches):
+    """A sum of sines (two of them make a dialled digit), as int16 at 8 kHz."""
+    at = np.arange(int(seconds * RATE)) / RATE
+    waves = sum(np.sin(2 * np.pi * pitch * at) for pitch in pitches)
+    return (waves / len(pitches) * 16000).astype(np.int16)
+
+
+def ulaw(samples):
+    """Encode int16 samples (ITU-T G.711)."""
+    value = samples.astype(np.int32)
+    sign = np.where(value < 0, 0x80, 0)
+    magnitude = np.minimum(np.abs(value), 32635) + 0x84
+    exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
+    mantissa = (magnitude >> (exponent + 3)) & 0x0F
+    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+
+
+def from_ulaw(data):
+    """Decode µ-law octets to int16 samples."""
+    code = ~np.frombuffer(data, np.uint8) & 0xFF
+    magnitude = (((code & 0x0F).astype(np.int32) << 3) + 0x84) << ((code & 0x70) >> 4)
+    return np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
+
+
+def save(path, samples):
+    """Write a mono WAV."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.tobytes())
+
+
+def find(heard, said):
+    """Where `said` begins in `heard` (samples), and how alike they are there (0 to 1)."""
+    heard, said = heard.astype(np.float64), said.astype(np.float64)
+    if len(heard) < len(said):
+        heard = np.concatenate([heard, np.zeros(len(said) - len(heard))])
+    size = 1 << (len(heard) + len(said)).bit_length()
+    product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size))
+    match = np.fft.irfft(product, size)[: len(heard) - len(said) + 1]
+    start = int(np.argmax(match))
+    part = heard[start : start + len(said)]
+    norm = np.linalg.norm(part) * np.linalg.norm(said)
+    return start, float(part @ said / norm) if norm else 0.0
+
+
+class Talker:
+    """One party's RTP socket: speaks what it is given in real time, and keeps what it hears."""
+
+    def __init__(self, host="127.0.0.1"):
+        self.host = host
+        self.heard = []
+        """(arrival on the monotonic clock, payload type, sequence number, payload)."""
+        self.sent = 0
+        self._socket = _even_port(host)
+        self.port = self._socket.getsockname()[1]
+        self._ssrc = random.getrandbits(32)
+        self._sequence = random.getrandbits(15)
+        self._timestamp = random.getrandbits(31)
+        self._closed = threading.Event()
+        self._changed = threading.Condition()
+        self._ear = threading.Thread(target=self._listen, daemon=True)
+        self._ear.start()
+
+    def close(self):
+        self._closed.set()
+        self._socket.close()
+        self._ear.join(2)
+
+    def _listen(self):
+        self._socket.settimeout(0.1)
+        while not self._closed.is_set():
+            try:
+                data = self._socket.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            with self._changed:
+                sequence = struct.unpack_from("!H", data, 2)[0]
+                self.heard.append((time.monotonic(), data[1] & 0x7F, sequence, data[12:]))
+                self._changed.notify_all()
+
+    def wait_heard(self, count, seconds=10):
+        """Wait until so many packets have been heard."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.heard) >= count, seconds), (
+                f"{len(self.heard)} of {count} packets"
+            )
+
+    def audio(self, payload_type=0):
+        """Everything heard, put together in order of arrival."""
+        return from_ulaw(b"".join(p for _, kind, _, p in self.heard if kind == payload_type))
+
+    def packet(self, payload, payload_type=0, marker=0, timestamp=None):
+        header = struct.pack(
+            "!BBHII",
+            0x80,
+            marker << 7 | payload_type,
+            self._sequence & 0xFFFF,
+            (self._timestamp if timestamp is None else timestamp) & 0xFFFFFFFF,
+            self._ssrc,
+        )
+        self._sequence += 1
+        self.sent += 1
+        return header + payload
+
+    def say(self, samples, to, before_frame=None):
+        """Speak in real time; answers when (monotonic) the first packet left."""
+        data = ulaw(samples)
+        start = time.monotonic()
+        for index in range(len(samples) // FRAME):
+            _until(start + index * FRAME_S)
+            if before_frame is not None:
+                before_frame(index)
+            frame = data[index * FRAME : (index + 1) * FRAME]
+            self._socket.sendto(self.packet(frame), to)
+            self._timestamp += FRAME
+        return start
+
+    def dial(self, digits, to, payload_type=101):
+        """Press keys: RFC 4733 events of 100 ms, each ended three times."""
+        for digit in digits:
+            event, begun = "0123456789*#".index(digit), self._timestamp
+            for index in range(8):
+                end = 0x80 if index >= 5 else 0
+                duration = min(index + 1, 5) * FRAME
+                body = struct.pack("!BBH", event, end | 10, duration)
+                data = self.packet(body, payload_type, int(index == 0), begun)
+                self._socket.sendto(data, to)
+                time.sleep(0.01)
+            self._timestamp += 8 * FRAME
+
+    def throw(self, data, to):
+        """Send octets that are no RTP."""
+        self._socket.sendto(data, to)
+
+
+class Chorus:
+    """Several talkers speaking at the same time, each in a thread of its own."""
+
+    def __init__(self):
+        self._threads = []
+        self.started = {}
+
+    def say(self, name, talker, samples, to):
+        def speak():
+            self.started[name] = talker.say(samples, to)
+
+        thread = threading.Thread(target=speak, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return self
+
+    def wait(self):
+        for thread in self._threads:
+            thread.join(60)
+
+
+def _until(moment):
+    wait = moment - time.monotonic()
+    if wait > 0:
+        time.sleep(wait)
+
+
+def _even_port(host):
+    while True:
+        candidate = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        candidate.bind((host, 0))
+        if candidate.getsockname()[1] % 2 == 0:
+            return candidate
+        candidate.close()
