@@ -1,0 +1,276 @@
+"""One call of a phone: its state, its audio, and what its user may do with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from telephony.errors import ParseError, ProtocolError
+from telephony.phone.changes import Changes
+from telephony.phone.errand import Errands
+from telephony.phone.line import Line
+from telephony.phone.media import CallMedia
+from telephony.phone.referral import Referral
+from telephony.phone.state import CallFailedError, CallState, InvalidStateError
+from telephony.sip.endpoint import Dialog, InviteClient, InviteServer
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import Request
+
+logger = structlog.get_logger(__name__)
+
+SDP: Final = ("Content-Type", "application/sdp")
+_GLARES: Final = 5
+_ORDER: Final = tuple(CallState)
+
+
+class VoIPCall:
+    """A call, placed or received. Everything that waits is a coroutine.
+
+    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the wire.
+
+    Attributes:
+        state: where it stands.
+        remote: the other party, as To or From named it.
+        request: the INVITE of a call that came in; None for one that we placed.
+        status: the SIP status that ended or answered it; 0 while there is none.
+        infos: INFO requests that came, oldest first.
+    """
+
+    def __init__(
+        self, line: Line, remote: NameAddr, changes: Changes, invite: InviteServer | None = None
+    ) -> None:
+        """Made by the phone alone.
+
+        Raises:
+            NoPortsError: no pair of media ports is free.
+        """
+        self.state = CallState.DIALING if invite is None else CallState.RINGING
+        self.remote = remote
+        self.status = 0
+        self.infos: list[Request] = []
+        self.media = CallMedia(line.pool, changes)
+        self.dialog: Dialog | None = None
+        self.client: InviteClient | None = None
+        self.invite = invite
+        self.changes = changes
+        self.errands = Errands(line)
+        self.referral: Referral | None = None
+        self._line = line
+
+    @property
+    def request(self) -> Request | None:
+        """The INVITE of a call that came in."""
+        return self.invite.request if self.invite is not None else None
+
+    # --- state ------------------------------------------------------------------------------
+
+    async def wait_for(self, state: CallState) -> None:
+        """Return once the call is, or has been, in `state`.
+
+        Raises:
+            CallFailedError: it ended before; `status` says how.
+        """
+        wanted = _ORDER.index(state)
+        await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
+        failed = self.state is CallState.ENDED and state is not CallState.ENDED
+        if failed and (self.status >= 300 or not self.status):
+            raise CallFailedError("the call ended first", self.status)
+
+    def become(self, state: CallState, status: int = 0) -> None:
+        """Go on to `state`; the one place where the state changes."""
+        if _ORDER.index(state) <= _ORDER.index(self.state):
+            return
+        logger.debug("phone.call_state", before=self.state, after=state, status=status)
+        self.state, self.status = state, status or self.status
+        if state is CallState.ENDED:
+            self.media.stream.close()
+            self.errands.end()
+        self.changes.tell()
+
+    # --- setting up and ending ----------------------------------------------------------------
+
+    async def answer(self) -> None:
+        """Answer a call that rings here.
+
+        Raises:
+            InvalidStateError: it does not.
+            CallFailedError: its offer holds nothing that we speak; it has been refused with 488.
+        """
+        invite = self._ringing_here()
+        offer = invite.request.body
+        try:
+            body = self.media.answer(offer) if offer else self.media.offer()
+        except (ParseError, CallFailedError) as error:
+            self.refuse(error.status)
+            raise CallFailedError("there is no common media", error.status) from None
+        self.dialog = invite.respond(200, headers=(SDP,), body=body, now=self._line.now)
+        if self.dialog is not None:
+            self.become(CallState.ANSWERED, 200)
+        self._line.transport.flush()
+
+    async def deny(self, status: int = 486) -> None:
+        """Refuse a call that rings here.
+
+        Raises:
+            InvalidStateError: it does not.
+        """
+        self._ringing_here()
+        self.refuse(status)
+
+    def refuse(self, status: int) -> None:
+        """Answer the INVITE with a failure."""
+        if self.invite is not None and not self.invite.answered:
+            self.invite.respond(status, now=self._line.now)
+        self.become(CallState.ENDED, status)
+        self._line.transport.flush()
+
+    async def hangup(self) -> None:
+        """End the call, whatever its state; returns once it has ended."""
+        if self.state is CallState.ENDED:
+            return
+        if self.dialog is not None:
+            self.bye()
+        elif self.client is not None:
+            self.client.cancel(now=self._line.now)
+        else:
+            self.refuse(480)
+        self._line.transport.flush()
+        await self.wait_for(CallState.ENDED)
+
+    def bye(self) -> None:
+        """Send BYE; `DialogEnded` comes back."""
+        dialog = self.dialog
+        if dialog is not None and self.state is CallState.ANSWERED:
+            self.media.stream.outbox.clear()
+            try:
+                dialog.request("BYE", now=self._line.now)
+            except ProtocolError:
+                logger.debug("phone.bye_already_sent")
+
+    # --- in the call ------------------------------------------------------------------------
+
+    async def hold(self) -> None:
+        """Put the other party on hold (a=sendonly); what it sends meanwhile is not asked for.
+
+        Raises:
+            InvalidStateError: the call is not answered.
+            CallFailedError: the re-INVITE was refused.
+        """
+        await self._change_hold(wanted=True)
+
+    async def resume(self) -> None:
+        """Take the other party off hold; raises as `hold`."""
+        await self._change_hold(wanted=False)
+
+    async def transfer(self, target: str) -> int:
+        """Transfer the other party to `target`, a number or a SIP URI, without asking it first.
+
+        Returns:
+            The final status of the call to the target: 200 when it answered; or that of the
+            REFER itself, when it was refused. The call here ends by itself after a success.
+
+        Raises:
+            InvalidStateError: the call is not answered.
+            CallFailedError: the call ended before the outcome was told.
+        """
+        dialog = self._answered()
+        referral = self.referral = Referral()
+        uri = self._line.uri(target)
+        headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(self._line.address)))
+        _, response = await self.errands.send(dialog, "REFER", headers)
+        if response.status >= 300:
+            return response.status
+        await self.changes.until(
+            lambda: referral.final is not None or self.state is CallState.ENDED
+        )
+        if referral.final is None:
+            raise CallFailedError("the call ended before the transfer's outcome was told")
+        return referral.final
+
+    async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
+        """Send INFO (RFC 6086); a body wants its Content-Type among `headers`.
+
+        Returns:
+            The status of the answer.
+        """
+        _, response = await self.errands.send(self._answered(), "INFO", headers, body)
+        return response.status
+
+    # --- audio and keys ---------------------------------------------------------------------
+
+    async def write_audio(self, pcm: bytes) -> None:
+        """Queue audio; returns when less than 200 ms of it wait. Without audio, silence is sent.
+
+        Raises:
+            InvalidStateError: the call is not answered.
+        """
+        self._answered()
+        await self.media.stream.write(pcm)
+
+    async def read_audio(self, samples: int = 160) -> bytes:
+        """The next `samples` received, each two bytes, in the order of their timestamps.
+
+        Waits for them; loss is silence. Once the call has ended: what is left, at last b"".
+        """
+        return await self.media.stream.read(samples)
+
+    async def send_dtmf(self, keys: str) -> None:
+        """Press keys (0-9, *, #, A-D) as RTP events; returns when the last was let go.
+
+        Raises:
+            InvalidStateError: the call is not answered.
+            ProtocolError: no such keys, or the peer takes none.
+        """
+        self._answered()
+        outbox = self.media.stream.outbox
+        outbox.press(keys)
+        await self.changes.until(lambda: not outbox.pressing or self.state is CallState.ENDED)
+
+    async def get_dtmf(self, length: int = 1) -> str:
+        """The next `length` keys that the peer presses; fewer if the call ends before."""
+        stream = self.media.stream
+        await self.changes.until(
+            lambda: len(stream.keys) >= length or self.state is CallState.ENDED
+        )
+        taken, stream.keys = stream.keys[:length], stream.keys[length:]
+        return taken
+
+    # --- within -----------------------------------------------------------------------------
+
+    def _answered(self) -> Dialog:
+        if self.dialog is None or self.state is not CallState.ANSWERED:
+            raise InvalidStateError(f"the call is {self.state}")
+        return self.dialog
+
+    def _ringing_here(self) -> InviteServer:
+        if self.invite is None or self.state is not CallState.RINGING:
+            raise InvalidStateError(f"no call that came in rings here: it is {self.state}")
+        return self.invite
+
+    async def _change_hold(self, *, wanted: bool) -> None:
+        dialog = self._answered()
+        if self.media.holding is wanted:
+            return
+        self.media.holding = wanted
+        try:
+            await self._renegotiate(dialog)
+        except (CallFailedError, InvalidStateError):
+            self.media.holding = not wanted
+            self.media.withdraw()
+            raise
+
+    async def _renegotiate(self, dialog: Dialog) -> None:
+        for _ in range(_GLARES):
+            await self.changes.until(lambda: not dialog.invite_pending)
+            offer = self.media.offer()
+            _, response = await self.errands.send(dialog, "INVITE", (SDP,), offer)
+            if response.status < 300:
+                self.media.answered(response.body)
+                return
+            if response.status != 491:
+                break
+            await asyncio.sleep(dialog.glare_delay())
+        raise CallFailedError("the re-INVITE was refused", response.status)

@@ -1,0 +1,135 @@
+"""What a phone does, call by call, with the events of the SIP core; it waits for nothing."""
+
+from __future__ import annotations
+
+import structlog
+
+from telephony.errors import ParseError
+from telephony.phone.call import SDP, VoIPCall
+from telephony.phone.line import Line
+from telephony.phone.state import CallFailedError, CallState
+from telephony.sip.events import (
+    AckMissing,
+    AckReceived,
+    DialogEnded,
+    DialogRequest,
+    DialogRequestFailed,
+    DialogResponse,
+    Event,
+    InviteAnswered,
+    InviteCancelled,
+    InviteFailed,
+    InviteProgress,
+)
+
+logger = structlog.get_logger(__name__)
+
+_RINGS = {180, 183}
+
+
+def handle(line: Line, call: VoIPCall, event: Event) -> None:
+    """Let one call take an event of its own."""
+    if not _on_setup(line, call, event):
+        _in_dialog(line, call, event)
+    call.changes.tell()
+
+
+def _on_setup(line: Line, call: VoIPCall, event: Event) -> bool:
+    match event:
+        case InviteProgress():
+            if event.response.status in _RINGS:
+                call.become(CallState.RINGING)
+        case InviteAnswered():
+            _on_answered(line, call, event)
+        case InviteFailed():
+            _on_failed(line, call, event)
+        case InviteCancelled() if event.invite.dialog is None:
+            call.become(CallState.ENDED, 487)
+        case _:
+            return False
+    return True
+
+
+def _in_dialog(line: Line, call: VoIPCall, event: Event) -> None:
+    match event:
+        case AckReceived():
+            _on_ack(call, event)
+        case AckMissing():
+            call.bye()
+        case DialogRequest():
+            _on_request(line, call, event)
+        case DialogResponse() | DialogRequestFailed():
+            call.errands.on_event(event)
+        case DialogEnded() if event.dialog is call.dialog:
+            call.become(CallState.ENDED)
+        case _:
+            logger.debug("phone.event_ignored", kind=type(event).__name__)
+
+
+def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
+    dialog = event.dialog
+    dialog.ack(event.client, now=line.now)
+    if call.dialog is not None or event.client.cancelled:  # a fork's second, or too late
+        dialog.request("BYE", now=line.now)
+        if call.dialog is None:
+            call.become(CallState.ENDED, 487)
+        return
+    call.dialog = dialog
+    call.become(CallState.ANSWERED, event.response.status)
+    try:
+        call.media.answered(event.response.body)
+    except (ParseError, CallFailedError) as error:
+        logger.warning("phone.no_common_media", status=error.status)
+        call.bye()
+
+
+def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
+    if event.response is not None and not event.client.cancelled:
+        answered = tuple(line.credentials(event.client, event.response))
+        if answered:
+            call.client = event.client.retry(headers=answered, now=line.now)
+            return
+    call.become(CallState.ENDED, event.status)
+
+
+def _on_ack(call: VoIPCall, event: AckReceived) -> None:
+    """Take the answer to an offer that our 2xx held."""
+    if not call.media.awaits_answer or not event.request.body:
+        return
+    try:
+        call.media.answered(event.request.body)
+    except (ParseError, CallFailedError) as error:
+        logger.warning("phone.no_common_media", status=error.status)
+        call.bye()
+
+
+def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
+    transaction, request = event.transaction, event.request
+    match request.method:
+        case "INVITE" | "UPDATE":
+            _on_new_offer(line, call, event)
+            return
+        case "INFO":
+            call.infos.append(request)
+        case "NOTIFY" if call.referral is not None:
+            call.referral.on_notify(request)
+        case "NOTIFY":
+            transaction.respond(481, now=line.now)
+            return
+        case _:
+            logger.debug("phone.request", method=request.method)
+    if not transaction.answered:
+        transaction.respond(200, now=line.now)
+
+
+def _on_new_offer(line: Line, call: VoIPCall, event: DialogRequest) -> None:
+    transaction, request = event.transaction, event.request
+    if not request.body and request.method == "UPDATE":
+        transaction.respond(200, now=line.now)
+        return
+    try:
+        body = call.media.answer(request.body) if request.body else call.media.offer()
+    except (ParseError, CallFailedError) as error:
+        transaction.respond(error.status, now=line.now)
+        return
+    transaction.respond(200, headers=(SDP,), body=body, now=line.now)

@@ -1,0 +1,80 @@
+"""Requests inside a call's dialog, awaited: sent, challenged, answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from telephony.errors import ProtocolError
+from telephony.phone.line import Line
+from telephony.phone.state import CallFailedError, InvalidStateError
+from telephony.sip.endpoint import ClientRequest, Dialog, InviteClient
+from telephony.sip.events import DialogRequestFailed, DialogResponse
+from telephony.sip.message import Request, Response
+
+
+class Errands:
+    """What we asked in one dialog and still wait for."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._waiting: dict[ClientRequest, asyncio.Future[Response]] = {}
+
+    async def send(
+        self,
+        dialog: Dialog,
+        method: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> tuple[Request, Response]:
+        """Send a request and return it, as it went out last, with its final response.
+
+        Raises:
+            InvalidStateError: the dialog is over, or an INVITE is pending there.
+            CallFailedError: no answer came.
+        """
+        line, given = self._line, tuple(headers)
+        try:
+            client = dialog.request(method, headers=given, body=body, now=line.now)
+        except ProtocolError as error:
+            raise InvalidStateError(str(error)) from None
+        response = await self._answer(client)
+        answered = tuple(line.credentials(client, response))
+        if answered and isinstance(client, InviteClient):
+            client = client.retry(headers=answered, now=line.now)
+            response = await self._answer(client)
+        elif answered:
+            client = dialog.request(method, headers=(*given, *answered), body=body, now=line.now)
+            response = await self._answer(client)
+        return client.request, response
+
+    async def _answer(self, client: ClientRequest) -> Response:
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._waiting[client] = future
+        self._line.transport.flush()
+        try:
+            return await future
+        finally:
+            self._waiting.pop(client, None)
+
+    def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
+        """Take what the core says of a request of ours; a re-INVITE's 2xx is acknowledged."""
+        client = event.transaction
+        future = self._waiting.get(client)
+        if isinstance(event, DialogRequestFailed):
+            if future is not None and not future.done():
+                what = f"{client.request.method} was not answered"
+                future.set_exception(CallFailedError(what, event.status))
+            return
+        if event.response.status < 200:
+            return
+        if isinstance(client, InviteClient) and event.response.status < 300:
+            event.dialog.ack(client, now=self._line.now)
+        if future is not None and not future.done():
+            future.set_result(event.response)
+
+    def end(self) -> None:
+        """The dialog is over: nobody need wait any more."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(CallFailedError("the call ended"))

@@ -1,0 +1,54 @@
+"""What a phone's parts share: its account, its endpoint and its media ports."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from telephony.aio.ports import PortPool
+from telephony.aio.udp import UdpTransport
+from telephony.sip.auth import DigestClient
+from telephony.sip.endpoint import ClientRequest
+from telephony.sip.events import Address
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import Response
+from telephony.sip.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One account on one server, on sockets that are open."""
+
+    server: Address
+    username: str
+    transport: UdpTransport
+    pool: PortPool
+    digest: DigestClient = field(repr=False)
+
+    @property
+    def now(self) -> float:
+        """The core's time."""
+        return self.transport.now
+
+    @property
+    def address(self) -> NameAddr:
+        """Who we are."""
+        return NameAddr("", Uri("sip", self.username, None, self.server.host, self.server.port))
+
+    def uri(self, number: str) -> Uri:
+        """A number at our server, or a URI as it stands.
+
+        Raises:
+            SipParseError: it is neither.
+        """
+        if number.lower().startswith(("sip:", "sips:", "tel:")):
+            return Uri.parse(number)
+        return Uri("sip", number, None, self.server.host, self.server.port)
+
+    def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
+        """The header that answers a 401 or 407; none if it cannot be answered."""
+        if response.status not in {401, 407}:
+            return ()
+        answer = self.digest.answer(client.request, response, secrets.token_hex(8))
+        return () if answer is None else (answer,)

@@ -1,0 +1,94 @@
+"""Offer and answer of one call at a phone: one audio stream, G.711 and telephone events."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from telephony.aio.ports import PortPool
+from telephony.phone.changes import Changes
+from telephony.phone.stream import MediaStream
+from telephony.sdp import (
+    Codec,
+    Direction,
+    Origin,
+    SessionDescription,
+    build_answer,
+    build_offer,
+    remote_media,
+)
+
+CODECS: Final = (
+    Codec("PCMA", 8000),
+    Codec("PCMU", 8000),
+    Codec("telephone-event", 8000, 1, "0-15"),
+)
+_ALLOWED: Final = tuple(codec.name for codec in CODECS)
+
+
+class CallMedia:
+    """Our descriptions, the peer's, and the stream that follows from both."""
+
+    def __init__(self, pool: PortPool, told: Changes) -> None:
+        """Bind a pair of ports.
+
+        Raises:
+            NoPortsError: none is free.
+        """
+        self.stream = MediaStream(pool, told)
+        self.holding = False
+        self._origin = Origin(secrets.randbits(31))
+        self._ours: SessionDescription | None = None
+        self._offered = False
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether an offer of ours is under way."""
+        return self._offered
+
+    def offer(self) -> bytes:
+        """An offer, as SDP."""
+        direction = Direction.SENDONLY if self.holding else Direction.SENDRECV
+        self._ours = build_offer(
+            self.stream.local, self._next_origin(), codecs=CODECS, direction=direction
+        )
+        self._offered = True
+        return bytes(self._ours)
+
+    def answered(self, body: bytes) -> None:
+        """Take the answer to our offer.
+
+        Raises:
+            SdpParseError: it cannot be read, or holds no audio for us.
+            CallFailedError: no common codec.
+        """
+        theirs = SessionDescription.parse(body)
+        self.stream.configure(remote_media(theirs, self._ours))
+        self._offered = False
+
+    def withdraw(self) -> None:
+        """Our offer came to nothing."""
+        self._offered = False
+
+    def answer(self, body: bytes) -> bytes:
+        """Answer the peer's offer.
+
+        Raises:
+            SdpParseError: as `answered`; status 488 if there is nothing that we speak.
+            CallFailedError: no common codec.
+        """
+        theirs = SessionDescription.parse(body)
+        direction = None
+        index = theirs.audio_index()
+        if self.holding and index is not None:
+            sends = theirs.direction(index).receives
+            direction = Direction.of(sends=sends, receives=False)
+        self._ours = build_answer(
+            theirs, self.stream.local, self._next_origin(), allowed=_ALLOWED, direction=direction
+        )
+        self.stream.configure(remote_media(theirs, self._ours))
+        return bytes(self._ours)
+
+    def _next_origin(self) -> Origin:
+        self._origin = self._origin.next()
+        return self._origin

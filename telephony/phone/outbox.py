@@ -1,0 +1,120 @@
+"""What a phone sends, packet by packet: queued audio, keys (RFC 4733), else silence.
+
+One call of `next` a 20 ms; timestamps go on whether or not anything is sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from typing import Final
+
+from telephony.errors import ProtocolError
+from telephony.phone import g711
+from telephony.rtp.dtmf import TelephoneEvent
+from telephony.rtp.packet import RtpPacket
+
+FRAME: Final = 160
+"""Samples a packet: 20 ms at 8 kHz."""
+KEYS: Final = "0123456789*#ABCD"
+_PRESS: Final = 6
+"""Packets while a key is down: 120 ms."""
+_REPEATS: Final = 3
+"""Of the end of a key (RFC 4733 2.5.1.4)."""
+_PAUSE: Final = 4
+"""Packets of silence between keys: 80 ms."""
+_VOLUME: Final = 10
+
+
+class Outbox:
+    """The stream that we send; `law` and the event's payload type come from the negotiation."""
+
+    def __init__(self) -> None:
+        self.law = "pcma"
+        self.payload_type = 8
+        self.event_type: int | None = None
+        self.sent = 0
+        """Packets."""
+        self._ssrc = secrets.randbits(32)
+        self._sequence = secrets.randbits(15)
+        self._timestamp = secrets.randbits(31)
+        self._audio = bytearray()
+        self._keys: deque[tuple[int, int]] = deque()
+        """(event code, packets into it)"""
+        self._key_began = 0
+        self._marker = True
+
+    @property
+    def queued(self) -> int:
+        """Samples that wait."""
+        return len(self._audio) // 2
+
+    @property
+    def pressing(self) -> bool:
+        """Whether keys wait or are down."""
+        return bool(self._keys)
+
+    def write(self, pcm: bytes) -> None:
+        """Queue 16-bit linear PCM."""
+        if len(pcm) % 2:
+            raise ProtocolError("16-bit audio has an even number of bytes")
+        self._audio += pcm
+
+    def clear(self) -> None:
+        """Forget what is queued."""
+        self._audio.clear()
+        self._keys.clear()
+
+    def press(self, keys: str) -> None:
+        """Queue keys, each of `KEYS`."""
+        if self.event_type is None or any(key not in KEYS for key in keys.upper()):
+            raise ProtocolError("not keys, or the peer takes none")
+        self._keys.extend((KEYS.index(key), 0) for key in keys.upper())
+
+    def skip(self) -> None:
+        """Let 20 ms pass without a packet (the peer does not receive)."""
+        self._timestamp = self._timestamp + FRAME & 0xFFFFFFFF
+        self._marker = True
+
+    def next(self) -> bytes:
+        """The packet for the next 20 ms."""
+        packet = self._key() if self._keys else None
+        if packet is None:
+            packet = self._speech()
+        self._sequence = self._sequence + 1 & 0xFFFF
+        self._timestamp = self._timestamp + FRAME & 0xFFFFFFFF
+        self.sent += 1
+        return bytes(packet)
+
+    def _speech(self) -> RtpPacket:
+        frame = bytes(self._audio[: 2 * FRAME])
+        if not self.pressing:
+            del self._audio[: len(frame)]
+        else:
+            frame = b""
+        payload = g711.encode(frame, self.law)
+        payload += bytes([g711.SILENCE[self.law]]) * (FRAME - len(payload))
+        marker, self._marker = self._marker, False
+        return RtpPacket(
+            self.payload_type, self._sequence, self._timestamp, self._ssrc, payload, marker
+        )
+
+    def _key(self) -> RtpPacket | None:
+        """The next packet of the key that is down; None in the pause after it."""
+        code, step = self._keys.popleft()
+        if step + 1 < _PRESS + _REPEATS - 1 + _PAUSE:
+            self._keys.appendleft((code, step + 1))
+        if step >= _PRESS + _REPEATS - 1:
+            return None
+        if step == 0:
+            self._key_began = self._timestamp
+        last = step >= _PRESS - 1
+        event = TelephoneEvent(code, last, _VOLUME, FRAME * min(step + 1, _PRESS))
+        return RtpPacket(
+            self.event_type or 0,
+            self._sequence,
+            self._key_began,
+            self._ssrc,
+            bytes(event),
+            marker=step == 0,
+        )

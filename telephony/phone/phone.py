@@ -1,0 +1,236 @@
+"""A phone: one account on a server, and any number of calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Self
+
+import structlog
+
+from telephony.aio.ports import PortPool
+from telephony.aio.udp import UdpTransport
+from telephony.errors import NoPortsError, ParseError
+from telephony.phone.call import SDP, VoIPCall
+from telephony.phone.changes import Changes
+from telephony.phone.dispatch import handle
+from telephony.phone.line import Line
+from telephony.phone.registration import Registration
+from telephony.phone.state import CallState, InvalidStateError
+from telephony.sip.auth import DigestClient
+from telephony.sip.endpoint import Endpoint, InviteServer
+from telephony.sip.events import (
+    Address,
+    Event,
+    IncomingInvite,
+    InviteCancelled,
+    InviteFailed,
+    InviteProgress,
+    StandaloneRequest,
+    StandaloneResponse,
+)
+from telephony.sip.headers import NameAddr
+
+logger = structlog.get_logger(__name__)
+
+CallCallback = Callable[[VoIPCall], Awaitable[None]]
+
+_ALLOW: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "NOTIFY", "UPDATE", "MESSAGE")
+_FAREWELL: Final = 2.0
+"""Seconds that `stop` gives to the peers of calls in progress, and to the server."""
+
+
+class VoIPPhone:
+    """A SIP phone over UDP, with pyVoIP's vocabulary and coroutines throughout.
+
+    ```python
+    phone = VoIPPhone("192.0.2.10", 5060, "201", password, my_ip="192.0.2.30",
+                      rtp_ports=(30000, 30099), call_callback=on_call)
+    async with phone:
+        call = await phone.call("202")
+        await call.wait_for(CallState.ANSWERED)
+        await call.write_audio(pcm)
+        await call.hangup()
+    ```
+    """
+
+    def __init__(
+        self,
+        server: str,
+        port: int,
+        username: str,
+        password: str,
+        *,
+        my_ip: str,
+        rtp_ports: tuple[int, int],
+        sip_port: int = 0,
+        register: bool = True,
+        call_callback: CallCallback | None = None,
+    ) -> None:
+        """Make a phone; `start` opens it.
+
+        Args:
+            server: the server's IP literal.
+            port: its SIP port.
+            username: the account's name, and the number that others see.
+            password: for digest; unused if nobody asks for it.
+            my_ip: the IP literal to bind, and to write into Via, Contact and SDP.
+            rtp_ports: first and last port for media; two a call.
+            sip_port: 0 lets the system choose.
+            register: False for a peer that the server knows by its address.
+            call_callback: called for each call that comes in, in a task of its own, while it
+                rings; without one, calls are refused with 480.
+        """
+        self._server = Address(server, port)
+        self._username = username
+        self._password = password
+        self._my_ip = my_ip
+        self._sip_port = sip_port
+        self._rtp_ports = rtp_ports
+        self._register = register
+        self._callback = call_callback
+        self._line: Line | None = None
+        self._registration: Registration | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.calls: list[VoIPCall] = []
+        """Those that have not ended."""
+        self.address = Address(my_ip, sip_port)
+        """Where it listens, once started."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the socket and register.
+
+        Raises:
+            OSError: the address cannot be bound.
+            RegistrationError: refused, or nobody answers; the socket is closed again.
+        """
+        endpoint = Endpoint(allow=_ALLOW, supported=(), user_agent="Galwad phone")
+        transport = UdpTransport(endpoint, self._on_event)
+        self.address = await transport.listen(Address(self._my_ip, self._sip_port))
+        pool = PortPool(self._my_ip, *self._rtp_ports)
+        digest = DigestClient(self._username, self._password)
+        self._line = Line(self._server, self._username, transport, pool, digest)
+        if not self._register:
+            return
+        self._registration = Registration(self._line, self.address)
+        try:
+            await self._registration.start()
+        except BaseException:
+            self._registration = None
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Hang up what goes on, unregister, close. Harmless when not started."""
+        if self._line is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                await asyncio.gather(*(call.hangup() for call in list(self.calls)))
+                if self._registration is not None:
+                    await self._registration.stop()
+        for call in list(self.calls):
+            call.become(CallState.ENDED)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._line.transport.close()
+        self._line = self._registration = None
+        self.calls.clear()
+
+    async def call(self, number: str, headers: Iterable[tuple[str, str]] = ()) -> VoIPCall:
+        """Place a call to a number at the server, or to a SIP URI through it.
+
+        Returns as soon as the INVITE is out; `VoIPCall.wait_for` waits for more. A challenge is
+        answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …).
+
+        Raises:
+            InvalidStateError: the phone is not started.
+            NoPortsError: no pair of media ports is free.
+            SipParseError: `number` is none.
+        """
+        line = self._line
+        if line is None:
+            raise InvalidStateError("the phone is not started")
+        uri = line.uri(number)
+        to = NameAddr("", uri)
+        call = VoIPCall(line, to, Changes())
+        call.client = line.transport.endpoint.invite(
+            uri,
+            from_=line.address,
+            to=to,
+            destination=line.server,
+            headers=(*headers, SDP),
+            body=call.media.offer(),
+            owner=call,
+            now=line.now,
+        )
+        self.calls.append(call)
+        line.transport.flush()
+        return call
+
+    def _on_event(self, event: Event) -> None:
+        line = self._line
+        if line is None:
+            return
+        match event:
+            case IncomingInvite():
+                self._on_invite(line, event.invite)
+            case StandaloneResponse():
+                owner = event.transaction.owner
+                if isinstance(owner, Registration):
+                    owner.on_response(event)
+            case StandaloneRequest():
+                known = event.request.method in {"OPTIONS", "MESSAGE"}
+                event.transaction.respond(200 if known else 481, now=line.now)
+            case _:
+                call = _call_of(event)
+                if call is not None:
+                    handle(line, call, event)
+        self.calls = [call for call in self.calls if call.state is not CallState.ENDED]
+
+    def _on_invite(self, line: Line, invite: InviteServer) -> None:
+        if self._callback is None:
+            invite.respond(480, now=line.now)
+            return
+        try:
+            call = VoIPCall(line, invite.request.from_, Changes(), invite)
+        except (NoPortsError, ParseError) as error:
+            invite.respond(getattr(error, "status", 503), now=line.now)
+            return
+        invite.owner = call
+        invite.respond(180, now=line.now)
+        self.calls.append(call)
+        task = asyncio.create_task(self._ring(self._callback, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _ring(callback: CallCallback, call: VoIPCall) -> None:
+        try:
+            await callback(call)
+        except Exception as error:  # noqa: BLE001 - the user's code must not end the phone
+            # Its kind alone: the text of an exception may hold a number.
+            logger.error("phone.callback_failed", error=type(error).__name__)  # noqa: TRY400
+
+
+def _call_of(event: Event) -> VoIPCall | None:
+    """Whose event it is: handles carry their call as owner."""
+    match event:
+        case InviteCancelled():
+            owner = event.invite.owner
+        case InviteProgress() | InviteFailed():
+            owner = event.client.owner
+        case _:
+            dialog = getattr(event, "dialog", None)
+            owner = dialog.owner if dialog is not None else None
+    return owner if isinstance(owner, VoIPCall) else None

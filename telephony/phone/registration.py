@@ -1,0 +1,125 @@
+"""REGISTER (RFC 3261 10.2): make a binding, keep it alive, take it away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from telephony.errors import ParseError
+from telephony.phone.line import Line
+from telephony.phone.state import RegistrationError
+from telephony.sip.endpoint import NonInviteClient
+from telephony.sip.events import Address, StandaloneResponse
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import Response
+from telephony.sip.uri import Uri
+
+logger = structlog.get_logger(__name__)
+
+EXPIRES: Final = 300
+"""Seconds that we ask for."""
+_RETRY: Final = 20.0
+"""Seconds until the next try after a refresh failed."""
+_TRIES: Final = 4
+
+
+class Registration:
+    """Our one binding. All REGISTERs share a Call-ID and count up their CSeq."""
+
+    def __init__(self, line: Line, contact: Address) -> None:
+        """`contact` is the address that the server shall ring."""
+        self._line = line
+        self._contact = NameAddr("", Uri("sip", line.username, None, contact.host, contact.port))
+        self._last: NonInviteClient | None = None
+        self._answer: asyncio.Future[tuple[Response | None, int]] | None = None
+        self._refresh: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Register, and go on refreshing.
+
+        Raises:
+            RegistrationError: refused, or nobody answers.
+        """
+        granted = await self._register(EXPIRES)
+        self._refresh = asyncio.create_task(self._keep(granted))
+
+    async def stop(self) -> None:
+        """Take the binding away; a server that does not answer is left alone."""
+        if self._refresh is None:
+            return
+        self._refresh.cancel()
+        self._refresh = None
+        try:
+            await self._register(0)
+        except RegistrationError as error:
+            logger.info("phone.not_unregistered", status=error.status)
+
+    def on_response(self, event: StandaloneResponse) -> None:
+        """Take what the core says of our REGISTER."""
+        final = event.response is None or event.status >= 200
+        if final and self._answer is not None and not self._answer.done():
+            self._answer.set_result((event.response, event.status))
+
+    async def _keep(self, granted: int) -> None:
+        wait = granted / 2
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                wait = await self._register(EXPIRES) / 2
+            except RegistrationError as error:
+                logger.warning("phone.registration_lost", status=error.status)
+                wait = _RETRY
+
+    async def _register(self, expires: int) -> int:
+        """Send it, answering challenges; returns the seconds that were granted."""
+        headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
+        for _ in range(_TRIES):
+            response, status = await self._ask(headers)
+            client = self._last
+            if response is None or client is None:
+                break
+            if status < 300:
+                return self._granted(response, expires)
+            if status == 423:
+                expires = _seconds(response.headers.get("Min-Expires"), expires)
+                headers[1] = ("Expires", str(expires))
+                continue
+            answered = tuple(self._line.credentials(client, response))
+            if not answered:
+                break
+            headers = [*headers[:2], *answered]
+        raise RegistrationError(status)
+
+    async def _ask(self, headers: list[tuple[str, str]]) -> tuple[Response | None, int]:
+        line, me = self._line, self._line.address
+        self._answer = asyncio.get_running_loop().create_future()
+        last = self._last.request if self._last is not None else None
+        self._last = line.transport.endpoint.request(
+            "REGISTER",
+            Uri("sip", None, None, line.server.host, line.server.port),
+            from_=last.from_ if last else me,
+            to=me,
+            destination=line.server,
+            headers=headers,
+            call_id=last.call_id if last else None,
+            cseq=last.cseq.number + 1 if last else 1,
+            owner=self,
+            now=line.now,
+        )
+        line.transport.flush()
+        return await self._answer
+
+    def _granted(self, response: Response, asked: int) -> int:
+        try:
+            contacts = response.contacts
+        except ParseError:
+            contacts = []
+        ours = (c for c in contacts if c.uri.equivalent(self._contact.uri))
+        given = next((c.parameter("expires") for c in ours), None)
+        return max(1, _seconds(given or response.headers.get("Expires"), asked))
+
+
+def _seconds(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else otherwise

@@ -1,0 +1,155 @@
+"""The media of one call: two sockets, a clock of 20 ms, an inbox and an outbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from telephony.aio.ports import PortPair, PortPool
+from telephony.errors import RtpParseError
+from telephony.phone import g711
+from telephony.phone.changes import Changes
+from telephony.phone.inbox import Inbox
+from telephony.phone.outbox import FRAME, Outbox
+from telephony.phone.state import CallFailedError
+from telephony.rtp.dtmf import KeyPresses
+from telephony.rtp.packet import RtpPacket, is_rtcp
+from telephony.sdp import LocalMedia, RemoteMedia
+
+_TICK: Final = 0.02
+_AHEAD: Final = 10 * FRAME
+"""Samples that may wait before `write` makes its caller wait: 200 ms."""
+_LATE: Final = 1.0
+"""Seconds; a loop that was held up for longer does not send what it missed."""
+
+
+class MediaStream:
+    """Sends and receives G.711 and telephone events."""
+
+    def __init__(self, pool: PortPool, told: Changes) -> None:
+        """Bind a pair; `told` is woken when anything arrives or leaves.
+
+        Raises:
+            NoPortsError: none is free.
+        """
+        self.inbox = Inbox()
+        self.outbox = Outbox()
+        self.keys = ""
+        """Pressed by the peer and not yet taken."""
+        self._pool = pool
+        self._pair: PortPair = pool.take()
+        self._told = told
+        self._remote: RemoteMedia | None = None
+        self._presses = KeyPresses()
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.closed = False
+        for made, take in ((self._pair.rtp, self._receive), (self._pair.rtcp, _ignore)):
+            self._loop.add_reader(made.fileno(), self._drain, made.fileno(), take)
+
+    @property
+    def local(self) -> LocalMedia:
+        """What our SDP names."""
+        return LocalMedia(self._pool.host, self._pair.port)
+
+    @property
+    def remote(self) -> RemoteMedia | None:
+        """What the peer's SDP said last."""
+        return self._remote
+
+    def configure(self, remote: RemoteMedia) -> None:
+        """Take what was negotiated, and begin to send.
+
+        Raises:
+            CallFailedError: the peer takes neither µ-law nor A-law.
+        """
+        laws = {n: c.name.lower() for n, c in remote.accepts.items() if c.clock == FRAME * 50}
+        number = next((n for n, name in laws.items() if name in g711.SILENCE), None)
+        if number is None:
+            raise CallFailedError("no common codec", 488)
+        self.outbox.payload_type, self.outbox.law = number, laws[number]
+        self.outbox.event_type = next(
+            (n for n, name in laws.items() if name == "telephone-event"), None
+        )
+        self._remote = remote
+        if self._timer is None and not self.closed:
+            self._due = self._loop.time()
+            self._tick()
+
+    async def write(self, pcm: bytes) -> None:
+        """Queue audio; returns when less than 200 ms of it wait to be sent."""
+        self.outbox.write(pcm)
+        await self._told.until(lambda: self.closed or self.outbox.queued < _AHEAD)
+
+    async def read(self, samples: int) -> bytes:
+        """The next samples received; fewer, at last none, once the stream is closed."""
+        await self._told.until(lambda: self.closed or self.inbox.unread >= samples)
+        return self.inbox.take(samples)
+
+    def close(self) -> None:
+        """Stop, and free the ports."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for made in (self._pair.rtp, self._pair.rtcp):
+            self._loop.remove_reader(made.fileno())
+        self._pool.give_back(self._pair)
+        self._told.tell()
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        if now - self._due > _LATE:
+            self._due = now
+        while self._due <= now:
+            self._send()
+            self._due += _TICK
+        self._timer = self._loop.call_at(self._due, self._tick)
+        self._told.tell()
+
+    def _send(self) -> None:
+        remote = self._remote
+        if remote is None or not remote.receive:
+            self.outbox.skip()
+            return
+        try:
+            self._pair.rtp.sendto(self.outbox.next(), (remote.host, remote.rtp_port))
+        except OSError:
+            return  # the peer's port is shut or the queue full: to RTP that is loss
+
+    def _drain(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
+        made = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
+        while True:
+            try:
+                data, source = made.recvfrom(2048)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error for an earlier packet
+            take(data, source[0])
+        self._told.tell()
+
+    def _receive(self, data: bytes, host: str) -> None:
+        remote = self._remote
+        if remote is None or host != remote.host or is_rtcp(data):
+            return
+        try:
+            packet = RtpPacket.parse(data)
+            codec = remote.payloads.get(packet.payload_type)
+            if codec is None:
+                return
+            if codec.is_event:
+                self.keys += self._presses.receive(data) or ""
+            elif codec.name.lower() in g711.SILENCE:
+                pcm = g711.decode(packet.payload, codec.name.lower())
+                self.inbox.put(packet, pcm, self._loop.time())
+        except RtpParseError:
+            return  # not RTP: nothing to a phone
+
+
+def _ignore(data: bytes, host: str) -> None:
+    """Take RTCP, which a phone of ours has no use for, out of the socket."""
+    del data, host

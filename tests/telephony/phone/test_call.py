@@ -1,0 +1,150 @@
+import asyncio
+
+import pytest
+
+from telephony.errors import ProtocolError
+from telephony.phone import CallFailedError, CallState, InvalidStateError
+
+
+async def within(awaitable, seconds=5):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+async def test_a_call_rings_is_answered_and_ends_on_both_sides(phones):
+    placed = await phones.first.call("202")
+    assert placed.state is CallState.DIALING
+    taken = await within(phones.came.get())
+    await within(placed.wait_for(CallState.RINGING))
+    await taken.answer()
+    await within(placed.wait_for(CallState.ANSWERED))
+    await within(placed.hangup())
+    await within(taken.wait_for(CallState.ENDED))
+    assert (placed.state, placed.status) == (CallState.ENDED, 200)
+    assert phones.first.calls == phones.second.calls == []
+
+
+async def test_the_one_called_can_hang_up(phones):
+    placed, taken = await phones.connect()
+    await within(taken.hangup())
+    await within(placed.wait_for(CallState.ENDED))
+
+
+async def test_a_denied_call_ends_with_its_status(phones):
+    placed = await phones.first.call("202")
+    await (await within(phones.came.get())).deny(486)
+    with pytest.raises(CallFailedError) as failed:
+        await within(placed.wait_for(CallState.ANSWERED))
+    assert failed.value.status == placed.status == 486
+
+
+async def test_a_caller_who_gives_up_ends_the_ringing(phones):
+    placed = await phones.first.call("202")
+    taken = await within(phones.came.get())
+    await within(placed.hangup())
+    await within(taken.wait_for(CallState.ENDED))
+    assert placed.status == taken.status == 487
+
+
+async def test_a_phone_without_a_callback_takes_no_call(make_phone):
+    async with make_phone() as deaf, make_phone(deaf.address) as caller:
+        call = await caller.call("202")
+        await within(call.wait_for(CallState.ENDED))
+        assert call.status == 480
+
+
+async def test_each_side_hears_what_the_other_says(phones, sine, share_of):
+    placed, taken = await phones.connect()
+    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    heard, said = await within(asyncio.gather(taken.read_audio(3200), placed.read_audio(3200)))
+    assert len(heard) == len(said) == 6400
+    assert share_of(heard[2000:], 440) > 0.95
+    assert share_of(said[2000:], 1000) > 0.95
+
+
+async def test_silence_is_sent_when_nothing_is_queued(phones):
+    _, taken = await phones.connect()
+    assert set(await within(taken.read_audio(800))) <= {0, 8, 0xF8, 0xFF}
+
+
+async def test_what_was_received_can_be_read_after_the_end(phones):
+    placed, taken = await phones.connect()
+    await within(taken.read_audio(160))
+    await within(placed.hangup())
+    await within(taken.wait_for(CallState.ENDED))
+    left = await within(taken.read_audio(80_000))
+    assert len(left) < 160_000
+    assert await within(taken.read_audio(1)) == b""
+
+
+async def test_keys_are_pressed_once_each_and_in_order(phones):
+    placed, taken = await phones.connect()
+    await within(placed.send_dtmf("4929#"))
+    assert await within(taken.get_dtmf(5)) == "4929#"
+
+
+async def test_no_speech_is_sent_while_a_key_is_down(phones, sine, share_of):
+    placed, taken = await phones.connect()
+    outbox = placed.media.stream.outbox
+    await placed.write_audio(sine(440, 0.3))
+    waiting = outbox.queued
+    outbox.press("1")
+    assert outbox.queued == waiting
+    await within(placed.send_dtmf("2"))
+    assert await within(taken.get_dtmf(2)) == "12"
+
+
+async def test_only_keys_can_be_pressed(phones):
+    placed, _ = await phones.connect()
+    with pytest.raises(ProtocolError):
+        await placed.send_dtmf("1x")
+
+
+async def test_hold_stops_the_other_side_and_resume_lets_it_go_on(phones):
+    placed, taken = await phones.connect()
+    await within(placed.hold())
+    assert taken.media.stream.remote.receive is False
+    assert placed.media.stream.remote.receive is True
+    await within(placed.resume())
+    assert taken.media.stream.remote.receive is True
+    await within(taken.read_audio(taken.media.stream.inbox.unread + 320))
+
+
+async def test_each_side_can_hold_the_other_in_turn(phones):
+    placed, taken = await phones.connect()
+    for call in (placed, taken):
+        await within(call.hold())
+        await within(call.resume())
+    assert placed.state is taken.state is CallState.ANSWERED
+
+
+async def test_info_reaches_the_other_side_with_its_headers(phones):
+    placed, taken = await phones.connect()
+    headers = (("Record", "off"), ("Content-Type", "text/plain"))
+    assert await within(placed.send_info(b"pause", headers)) == 200
+    (request,) = taken.infos
+    assert (request.headers.get("Record"), request.body) == ("off", b"pause")
+
+
+async def test_what_needs_an_answered_call_says_so(phones):
+    placed = await phones.first.call("202")
+    for wanted in (placed.write_audio(b""), placed.hold(), placed.transfer("1"), placed.answer()):
+        with pytest.raises(InvalidStateError):
+            await wanted
+    await within(placed.hangup())
+
+
+async def test_a_refused_refer_tells_its_status(phones):
+    placed, _ = await phones.connect()
+    assert await within(placed.transfer("203")) == 405
+
+
+async def test_a_phone_that_stops_hangs_up(phones):
+    placed, taken = await phones.connect()
+    await within(phones.first.stop())
+    await within(taken.wait_for(CallState.ENDED))
+    assert placed.state is CallState.ENDED
+
+
+async def test_a_stopped_phone_places_no_call(make_phone):
+    with pytest.raises(InvalidStateError):
+        await make_phone().call("202")
