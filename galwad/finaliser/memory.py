@@ -1,0 +1,19 @@
+"""Keeping what is in memory out of files: no core dumps, no debugger, for this process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from typing import Final
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def keep_out_of_files() -> None:
+    """Forbid core dumps and reading through /proc or ptrace by the same user. Raises OSError."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

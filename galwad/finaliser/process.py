@@ -1,0 +1,193 @@
+"""The finaliser's loop: told by the switch, or by looking, what to seal; telling the desk.
+
+Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
+delays that and nothing else. What fails is tried again at the next look round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+
+from config.settings import Settings
+from galwad import supervise
+from galwad.finaliser.memory import keep_out_of_files
+from galwad.finaliser.workshop import Folders, Workshop, alarms_of
+from galwad.link import Connector, Link
+from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed
+from recording.errors import RecordingError
+
+LOOK_ROUND_S: Final = 30.0
+_MOST_ALARMS: Final = 1000
+log = structlog.get_logger()
+
+
+class Finaliser:
+    """One queue, one worker, two connections."""
+
+    def __init__(
+        self, workshop: Workshop, settings: Settings, look_round_s: float = LOOK_ROUND_S
+    ) -> None:
+        self._workshop = workshop
+        self._look_round_s = look_round_s
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queued: set[str] = set()
+        self._sealed: dict[str, Sealed] = {}
+        self._alarms: dict[tuple[str, str | None], Alarm] = {}
+        self._unsent: list[Alarm] = []
+        self._stopping = asyncio.Event()
+        self._switch = Connector(
+            settings.switch_socket, self._greet_switch, self._from_switch, self._look_soon
+        )
+        self._desk = Connector(settings.desk_socket, self._greet_desk, self._from_desk)
+        self._look = asyncio.Event()
+
+    def stop(self) -> None:
+        """Finish the call in hand, then end `run`."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        tasks = [
+            asyncio.create_task(job)
+            for job in (
+                self._switch.run(),
+                self._desk.run(),
+                self._look_round(),
+                supervise.watchdog(),
+            )
+        ]
+        supervise.ready()
+        log.info("finaliser.ready")
+        try:
+            await self._work()
+        finally:
+            supervise.stopping()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                waiting = asyncio.create_task(self._queue.get())
+                await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if not waiting.done():
+                    waiting.cancel()
+                    return
+                await self._take(waiting.result())
+        finally:
+            stopping.cancel()
+
+    async def _take(self, call_id: str) -> None:
+        self._queued.discard(call_id)
+        try:
+            outcome = await asyncio.to_thread(self._workshop.seal, call_id)
+        except Exception:  # one call's strange audio must not keep the others from being sealed
+            log.exception("recording.not_sealed", call_id=call_id)
+            outcome = Alarm("recording.not_sealed", call_id, "see the journal")
+        if isinstance(outcome, Sealed):
+            log.info("recording.sealed", call_id=call_id, talk_us=outcome.talk_us)
+            self._sealed[call_id] = outcome
+            self._desk.send(outcome)
+            for alarm in alarms_of(outcome):
+                self._alarm(alarm)
+        elif outcome is not None:
+            self._alarm(outcome)
+
+    def _alarm(self, alarm: Alarm) -> None:
+        """Tell the desk, once for each kind and call; keep it while the desk is away."""
+        key = alarm.kind, alarm.call_id
+        if key in self._alarms:
+            return
+        log.error("alarm", kind=alarm.kind, call_id=alarm.call_id)
+        while len(self._alarms) >= _MOST_ALARMS:
+            del self._alarms[next(iter(self._alarms))]
+        self._alarms[key] = alarm
+        if not self._desk.send(alarm):
+            self._unsent.append(alarm)
+            del self._unsent[:-_MOST_ALARMS]
+
+    def _enqueue(self, call_id: str) -> None:
+        if call_id not in self._queued and call_id not in self._sealed:
+            self._queued.add(call_id)
+            self._queue.put_nowait(call_id)
+
+    async def _look_round(self) -> None:
+        """Find closed spools at the start, when the switch goes away, and now and then."""
+        while True:
+            for call_id in await asyncio.to_thread(self._workshop.closed):
+                self._enqueue(call_id)
+            self._look.clear()
+            try:
+                await asyncio.wait_for(self._look.wait(), self._look_round_s)
+            except TimeoutError:
+                self._remind()
+
+    def _look_soon(self) -> None:
+        self._look.set()
+
+    def _greet_switch(self, link: Link) -> None:
+        link.send(Hello("finaliser", version("galwad")))
+        self._look_soon()
+
+    def _greet_desk(self, link: Link) -> None:
+        link.send(Hello("finaliser", version("galwad")))
+        for alarm in self._unsent:
+            link.send(alarm)
+        self._unsent.clear()
+        self._remind()
+
+    def _remind(self) -> None:
+        """Say again what the desk has not confirmed."""
+        for sealed in self._sealed.values():
+            self._desk.send(sealed)
+
+    async def _from_switch(self, _link: Link, message: AnyMessage) -> None:
+        if isinstance(message, SpoolClosed):
+            self._enqueue(message.call_id)
+
+    async def _from_desk(self, _link: Link, message: AnyMessage) -> None:
+        if isinstance(message, Indexed) and self._sealed.pop(message.call_id, None) is not None:
+            await asyncio.to_thread(self._workshop.forget, message.call_id)
+            log.info("spool.removed", call_id=message.call_id)
+
+
+def workshop_of(settings: Settings) -> Workshop:
+    """The workshop of these settings. Raises as `Workshop` does."""
+    node = settings.node
+    folders = Folders(
+        spool=settings.spool,
+        archive=settings.archive,
+        recipients=settings.recipients,
+        boot_key=node.runtime / "boot.key",
+        runtime_keys=node.runtime / "spool-keys",
+        node_key=node.state / "finaliser" / "manifest.key",
+    )
+    officer_key = settings.recording.officer_key
+    return Workshop(folders, node.name, f"galwad {version('galwad')}", officer_key)
+
+
+def run(settings: Settings) -> int:
+    """Run the process until SIGTERM; the exit status."""
+    try:
+        keep_out_of_files()
+        workshop = workshop_of(settings)
+    except (RecordingError, OSError) as error:
+        log.critical("finaliser.cannot_start", why=str(error))
+        return 1
+    asyncio.run(_main(workshop, settings))
+    return 0
+
+
+async def _main(workshop: Workshop, settings: Settings) -> None:
+    finaliser = Finaliser(workshop, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, finaliser.stop)
+    await finaliser.run()

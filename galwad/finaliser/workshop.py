@@ -1,0 +1,143 @@
+"""One call at a time, from its spools to a sealed recording. No sockets, no loop.
+
+Every outcome that is not a recording leaves the spools where they are: nothing is deleted
+but by `forget`, which the desk's word allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from galwad.messages import Alarm, GapFacts, Sealed
+from recording.archive import Archive, Node, SealedRecording
+from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
+from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
+from recording.sealing import SpoolKeys
+from recording.spool import is_live, remove_spool
+
+_SPOOL = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(\d+)\.spool")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where things lie."""
+
+    spool: Path
+    archive: Path
+    recipients: Path
+    boot_key: Path
+    runtime_keys: Path
+    node_key: Path
+
+
+class Workshop:
+    """Seals calls. Its methods block; one thread at a time may be inside."""
+
+    def __init__(self, folders: Folders, node: str, software: str, officer_key: str) -> None:
+        """Load or make the node's signing key, and lay its public half beside the recordings.
+
+        Raises:
+            KeyFileError: the signing key cannot be read.
+            OSError: the archive cannot be written.
+        """
+        self._folders = folders
+        self._officer_key = officer_key
+        key = load_or_create_node_key(folders.node_key)
+        self._archive = Archive(folders.archive, Node(node, software, key))
+        folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
+        public = folders.archive / f"{node}.pub"
+        text = f"{public_text(key.public_key())}\n"
+        if not public.exists() or public.read_text(encoding="ascii") != text:
+            public.write_text(text, encoding="ascii")
+
+    def closed(self) -> list[str]:
+        """Calls whose spools nobody writes to any more, oldest first."""
+        return sorted(call_id for call_id in self._calls() if self.spools(call_id))
+
+    def spools(self, call_id: str) -> list[Path]:
+        """The spools of a call, by life; none while one of them is still written."""
+        found = sorted(self._folders.spool.glob(f"{call_id}.*.spool"), key=_life)
+        found = [path for path in found if _SPOOL.fullmatch(path.name)]
+        try:
+            return [] if any(is_live(path) for path in found) else found
+        except (OSError, SpoolError):
+            return []
+
+    def _calls(self) -> set[str]:
+        names = (_SPOOL.fullmatch(path.name) for path in self._folders.spool.glob("*.spool"))
+        return {match[1] for match in names if match}
+
+    def seal(self, call_id: str) -> Sealed | Alarm | None:
+        """The recording of a call, or why there is none; None when it has no closed spool."""
+        spools = self.spools(call_id)
+        if not spools:
+            return None
+        try:
+            recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
+            keys = SpoolKeys(load_boot_key(self._folders.boot_key), self._folders.runtime_keys)
+            return sealed_message(self._archive.seal(call_id, spools, keys, recipients))
+        except KeySetError as error:
+            return Alarm("recording.no_recipients", call_id, f"{error}; {error.hint}")
+        except SpoolKeyError:
+            return Alarm(
+                "recording.locked",
+                call_id,
+                "its spool is of another boot; an officer can recover it: "
+                f"galwad recordings recover {call_id}",
+            )
+        except RecordingError as error:
+            return Alarm("recording.not_sealed", call_id, str(error))
+        except OSError as error:
+            return Alarm("recording.not_sealed", call_id, error.strerror or type(error).__name__)
+
+    def forget(self, call_id: str) -> None:
+        """Unlink the spools of a call that the index has: those its recording was made of."""
+        manifest = self._archive.find(call_id)
+        made_of = set() if manifest is None else {life.life for life in manifest.lives}
+        for path in self.spools(call_id):
+            if _life(path) in made_of:
+                remove_spool(path, self._folders.runtime_keys)
+
+
+def _life(path: Path) -> int:
+    match = _SPOOL.fullmatch(path.name)
+    return int(match[2]) if match else 0
+
+
+def sealed_message(recording: SealedRecording) -> Sealed:
+    """What the desk is told of a recording."""
+    manifest, personal = recording.manifest, recording.personal
+    return Sealed(
+        call_id=manifest.call_id,
+        folder=recording.folder,
+        started=manifest.started_us / 1_000_000,
+        talk_us=manifest.talk_us,
+        interrupted=manifest.interrupted,
+        number=personal.number,
+        line=personal.line,
+        advisor=personal.advisor,
+        extension=personal.extension,
+        gaps=tuple(
+            GapFacts(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us)
+            for gap in manifest.gaps
+        ),
+        payload_size=manifest.payload.size,
+        payload_sha256=manifest.payload.sha256,
+        manifest_sha256=recording.manifest_sha256,
+        unexplained_us=manifest.unexplained_us,
+    )
+
+
+def alarms_of(sealed: Sealed) -> Iterable[Alarm]:
+    """What a person must know of a recording that was sealed all the same."""
+    if sealed.unexplained_us:
+        seconds = f"{sealed.unexplained_us / 1e6:.1f} s"
+        yield Alarm("recording.unexplained", sealed.call_id, f"{seconds} of talk are unexplained")
+    if sealed.interrupted:
+        yield Alarm("recording.interrupted", sealed.call_id, "it ends where the switch stopped")

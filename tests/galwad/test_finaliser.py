@@ -1,0 +1,275 @@
+"""The finaliser: it seals what is closed, tells the desk until it listens, deletes no more."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from config.settings import Settings, load
+from galwad import link
+from galwad.finaliser.process import Finaliser, workshop_of
+from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed
+from recording.keys import OfficerKeys, RecipientSet, load_or_create_boot_key
+from recording.spool import Clock, SpoolWriter
+from recording.verify import verify_recording
+
+FIRST = "20260301-090000-abcdefgh"
+SECOND = "20260301-090500-bcdefghi"
+NUMBER = "+442079460123"
+
+
+@dataclass
+class Site:
+    """A node's folders, with an officer's keys that the server never sees."""
+
+    root: Path
+    officer: OfficerKeys = field(default_factory=OfficerKeys.generate)
+
+    def __post_init__(self) -> None:
+        (self.root / "state" / "spool").mkdir(parents=True)
+        (self.root / "state" / "keys").mkdir()
+        (self.root / "run").mkdir()
+        self.boot_key = load_or_create_boot_key(self.root / "run" / "boot.key")
+        self.config = self.root / "galwad.toml"
+        self.config.write_text(
+            f'[node]\nstate = "{self.root}/state"\nruntime = "{self.root}/run"\n'
+            '[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
+            f'[recording]\nofficer_key = "{self.officer.public_key}"\n'
+        )
+        self.sign()
+
+    def sign(self) -> None:
+        named = [("Officer", self.officer.identity.recipient)]
+        self.recipients.write_bytes(RecipientSet.of(named, 1).sign(self.officer.signing))
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.config)
+
+    @property
+    def recipients(self) -> Path:
+        return self.root / "state" / "keys" / "recipients.json"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "state" / "spool"
+
+    def writer(self, call_id: str, life: int = 1) -> SpoolWriter:
+        keys = self.root / "run" / "spool-keys"
+        clock = Clock(1_772_355_600.0, 0.0)
+        return SpoolWriter.create(self.spool, keys, call_id, life, self.boot_key, None, clock)
+
+    def call(self, call_id: str, seconds: int = 2) -> Path:
+        writer = self.writer(call_id)
+        writer.event("call", {"number": NUMBER, "withheld": False, "line": "main"}, 0)
+        writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+        writer.event("segment", {"class": "centre", "to": ""}, 0)
+        for index in range(seconds * 50):
+            for track in (0, 1):
+                head = struct.pack("!BBHII", 0x80, 8, index, index * 160, track)
+                writer.packet(track, index * 20_000, head + bytes(160))
+        writer.event("ended", {"cause": "bye"}, seconds * 1_000_000)
+        writer.close(seconds * 1_000_000)
+        return writer.path
+
+    def whole(self, call_id: str) -> bool:
+        folder = self.root / "state" / "archive" / "2026" / "03" / "01"
+        public = (folder.parents[2] / "galwad.pub").read_text().strip()
+        identities = [self.officer.identity]
+        return verify_recording(folder, call_id, public_key=public, identities=identities).whole
+
+
+@pytest.fixture
+def site(tmp_path) -> Site:
+    return Site(tmp_path)
+
+
+@dataclass
+class Peer:
+    """A switch or a desk: what it heard, and how it answers."""
+
+    path: Path
+    index: bool = False
+    heard: asyncio.Queue[AnyMessage] = field(default_factory=asyncio.Queue)
+    links: list[link.Link] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self.server = await link.serve(self.path, self.on_message)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+        for peer in self.links:
+            await peer.close()
+        await self.server.wait_closed()
+
+    async def on_message(self, peer: link.Link, message: AnyMessage) -> None:
+        if peer not in self.links:
+            self.links.append(peer)
+        if self.index and isinstance(message, Sealed):
+            peer.send(Indexed(message.call_id))
+        await self.heard.put(message)
+
+    async def next(self, kind: type) -> AnyMessage:
+        async with asyncio.timeout(10):
+            while not isinstance(message := await self.heard.get(), kind):
+                pass
+            return message
+
+
+@contextlib.asynccontextmanager
+async def running(site: Site, look_round_s: float = 30.0):
+    settings = site.settings
+    finaliser = Finaliser(workshop_of(settings), settings, look_round_s)
+    task = asyncio.create_task(finaliser.run())
+    try:
+        yield finaliser
+    finally:
+        finaliser.stop()
+        await task
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - a folder tells nobody that it changed
+            await asyncio.sleep(0.01)
+
+
+async def gone(path: Path) -> None:
+    await until(lambda: not path.exists())
+
+
+def desk(site: Site, *, index: bool = True) -> Peer:
+    return Peer(site.root / "run" / "desk.sock", index=index)
+
+
+async def test_what_was_left_is_found_sealed_indexed_and_only_then_unlinked(site):
+    path = site.call(FIRST)
+    async with desk(site, index=False) as peer, running(site):
+        assert (await peer.next(Hello)).role == "finaliser"
+        sealed = await peer.next(Sealed)
+        assert (sealed.call_id, sealed.folder, sealed.talk_us) == (FIRST, "2026/03/01", 2_000_000)
+        assert (sealed.number, sealed.line, sealed.advisor) == (NUMBER, "main", "sian")
+        assert path.exists()
+        peer.links[0].send(Indexed(FIRST))
+        await gone(path)
+    assert site.whole(FIRST)
+
+
+async def test_the_switch_says_that_a_spool_is_closed(site):
+    async with Peer(site.root / "run" / "switch.sock") as switch, desk(site) as peer, running(site):
+        assert (await switch.next(Hello)).role == "finaliser"
+        path = site.call(FIRST)
+        switch.links[0].send(SpoolClosed(FIRST))
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await gone(path)
+
+
+async def test_a_desk_that_is_down_delays_the_index_and_nothing_else(site):
+    paths = [site.call(FIRST), site.call(SECOND)]
+    async with running(site):
+        manifest = site.root / "state" / "archive" / "2026" / "03" / "01" / f"{SECOND}.manifest"
+        await until(manifest.exists)
+        assert all(path.exists() for path in paths)
+        async with desk(site) as peer:
+            told = {(await peer.next(Sealed)).call_id for _ in range(2)}
+            assert told == {FIRST, SECOND}
+            for path in paths:
+                await gone(path)
+
+
+async def test_a_restart_between_sealing_and_indexing_loses_nothing(site):
+    path = site.call(FIRST)
+    async with desk(site, index=False) as peer, running(site):
+        first = await peer.next(Sealed)
+    async with desk(site) as peer, running(site):
+        assert await peer.next(Sealed) == first
+        await gone(path)
+
+
+async def test_a_live_spool_is_left_alone_and_an_abandoned_one_is_sealed(site):
+    live = site.writer(FIRST)
+    live.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+    other = site.call(SECOND)
+    async with desk(site) as peer, running(site, look_round_s=0.05):
+        assert (await peer.next(Sealed)).call_id == SECOND
+        await gone(other)
+        live.abandon()
+        sealed = await peer.next(Sealed)
+        assert (sealed.call_id, sealed.interrupted) == (FIRST, True)
+        assert (await peer.next(Alarm)).kind == "recording.interrupted"
+        await gone(live.path)
+
+
+async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
+    path = site.call(FIRST)
+    (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
+    async with desk(site) as peer, running(site, look_round_s=0.02):
+        alarm = await peer.next(Alarm)
+        assert (alarm.kind, alarm.call_id) == ("recording.locked", FIRST)
+        await asyncio.sleep(0.1)
+        assert peer.heard.empty()
+    assert path.exists()
+
+
+async def test_recipients_that_nobody_signed_seal_nothing_until_they_are(site):
+    path = site.call(FIRST)
+    good = site.recipients.read_bytes()
+    site.recipients.write_bytes(good.replace(b'"serial": 1', b'"serial": 2'))
+    async with desk(site) as peer, running(site, look_round_s=0.05):
+        assert (await peer.next(Alarm)).kind == "recording.no_recipients"
+        assert path.exists()
+        site.recipients.write_bytes(good)
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await gone(path)
+
+
+async def test_rubbish_in_the_spool_folder_is_reported_and_stays(site):
+    rubbish = site.spool / f"{FIRST}.1.spool"
+    rubbish.write_bytes(os.urandom(3000))
+    (site.spool / "notes.txt").write_text("hello")
+    good = site.call(SECOND)
+    async with desk(site) as peer, running(site):
+        assert (await peer.next(Alarm)).kind == "recording.not_sealed"
+        await gone(good)
+    assert rubbish.exists()
+
+
+async def test_only_the_spools_of_the_recording_go_when_it_is_indexed(site):
+    path = site.call(FIRST)
+    async with desk(site, index=False) as peer, running(site):
+        await peer.next(Sealed)
+        late = site.writer(FIRST, life=2)
+        late.close(0)
+        peer.links[0].send(Indexed(FIRST))
+        await gone(path)
+    assert late.path.exists()
+
+
+async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):
+    path = site.call(FIRST)
+    command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
+    async with desk(site) as peer:
+        process = await asyncio.create_subprocess_exec(
+            *command, "--config", site.config, stderr=asyncio.subprocess.PIPE
+        )
+        await peer.next(Sealed)
+        await gone(path)
+        limits = await asyncio.to_thread(Path(f"/proc/{process.pid}/limits").read_text)
+        assert next(line for line in limits.splitlines() if "core" in line).split()[4] == "0"
+        process.send_signal(signal.SIGTERM)
+        _, log = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0
+    assert b"recording.sealed" in log
+    for text in (NUMBER.encode(), b"79460123", base64.b64encode(NUMBER.encode())):
+        assert text not in log
+    assert site.whole(FIRST)
