@@ -73,38 +73,36 @@ class _Reading:
         """Take a spool's records; each step means that blocks may be ready."""
         shift = spool.header.started_wall_us - self._first_us
         joining = bool(self.lives) and self.lives[-1].interrupted
+        packet, seen = self.timeline.packet, self.facts.seen
         for record in spool:
-            match record:
-                case PacketRecord(at_us, track, data):
-                    if joining:
-                        self.facts.crashed(max(0, at_us + shift - self._origin))
-                        joining = False
-                    yield from self._packet(at_us + shift - self._origin, track, data)
-                case EventRecord(at_us, _, _):
-                    if record.kind == "answered" and not self.facts.answered:
-                        self._answered(at_us + shift)
-                    at_us = max(0, at_us + shift - self._origin)
-                    if joining:
-                        self.facts.crashed(at_us)
-                        joining = False
-                    self._event(at_us, record)
-                case LostRecord():
-                    self.facts.lost(record, shift - self._origin)
-                    self.timeline.interrupt()
+            if isinstance(record, PacketRecord):
+                at_us = record.at_us + shift - self._origin
+                if joining:
+                    self.facts.crashed(max(0, at_us))
+                    joining = False
+                packet(record.track, at_us, record.data)
+                seen(at_us)
+                if at_us - self._told >= _STEP_US:
+                    self._told = at_us
+                    self.timeline.advance(at_us)
+                    yield
+            elif isinstance(record, EventRecord):
+                if record.kind == "answered" and not self.facts.answered:
+                    self._answered(record.at_us + shift)
+                at_us = max(0, record.at_us + shift - self._origin)
+                if joining:
+                    self.facts.crashed(at_us)
+                    joining = False
+                self._event(at_us, record)
+            elif isinstance(record, LostRecord):
+                self.facts.lost(record, shift - self._origin)
+                self.timeline.interrupt()
         life = spool.header.life
         self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
 
     def _answered(self, at_us: int) -> None:
         self._origin = at_us
         self.facts.started_us = self._first_us + at_us
-
-    def _packet(self, at_us: int, track: int, data: bytes) -> Iterator[None]:
-        self.facts.seen(at_us)
-        self.timeline.packet(track, at_us, data)
-        if at_us - self._told >= _STEP_US:
-            self._told = at_us
-            self.timeline.advance(at_us)
-            yield
 
     def _event(self, at_us: int, event: EventRecord) -> None:
         was_in_gap = self.facts.in_gap

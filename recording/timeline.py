@@ -52,7 +52,7 @@ class Timeline:
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
         """One RTP packet. What is none is counted and left out."""
-        if 0 <= track < TRACKS:
+        if track < TRACKS:
             self._tracks[track].packet(at_us, data)
 
     def mute(self, from_us: int) -> None:

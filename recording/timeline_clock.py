@@ -1,0 +1,137 @@
+"""Where the packets of one RTP stream lie, in samples, told by timestamp and arrival.
+
+A stream is anchored by the earliest arrivals of its beginning; from there its timestamps
+decide. If arrivals show that the sender's clock runs at another speed, the anchor follows in
+steps of half a millisecond; a timestamp that jumps, or stands still during a hold, is
+anchored anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recording.codecs import NARROW, PayloadCodec
+
+_US = 1_000_000
+_PACKET_US = 20_000
+_MODULUS = 1 << 32
+_SECOND = 50
+_PROOF_S = 5
+JUMP_US = 1_500_000
+"""Later than this is no delay: the sender's clock stood still, or jumped."""
+EARLY_US = 60_000
+"""Nothing arrives before it was sent: earlier than this, the anchor is wrong."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Packet:
+    """One RTP packet on its way to its place."""
+
+    sequence: int
+    """Extended: never wraps."""
+    at_us: int = field(compare=False)
+    timestamp: int = field(compare=False)
+    codec: PayloadCodec = field(compare=False)
+    payload: bytes = field(compare=False)
+
+
+class StreamClock:
+    """Where a timestamp lies, in samples since the start; follows the sender's clock."""
+
+    def __init__(self, rate: int, packet: Packet, position: int) -> None:
+        self.stretch = 0
+        """Samples by which the next block is to be longer."""
+        self._rate = rate
+        self._jump = JUMP_US * rate // _US
+        self._early = -EARLY_US * rate // _US
+        self._step = rate // 2000
+        self._rebase(packet, position)
+
+    @classmethod
+    def anchored(cls, packets: list[Packet], rate: int) -> StreamClock:
+        """By the packet that was least delayed."""
+        first = min(packets)
+        clock = cls(rate, first, 0)
+        clock._base = min(clock._arrival(packet) - clock.place(packet) for packet in packets)
+        return clock
+
+    def _arrival(self, packet: Packet) -> int:
+        """Where it would lie if arrival decided."""
+        return (packet.at_us - self._lead_us(packet)) * self._rate // _US
+
+    @staticmethod
+    def _lead_us(packet: Packet) -> int:
+        """A packet longer than 20 ms began earlier."""
+        if packet.codec.clock == NARROW and packet.codec.name.upper() in {"PCMU", "PCMA"}:
+            return max(0, len(packet.payload) * _US // NARROW - _PACKET_US)
+        return 0
+
+    def _rebase(self, packet: Packet, position: int) -> None:
+        self._base = position
+        self._timestamp = packet.timestamp
+        self._hertz = packet.codec.clock or NARROW
+        self._second: list[int] = []
+        self._proof: list[int] = []
+        self._owed = 0
+        self.stretch = 0
+
+    def due_us(self, packet: Packet, position: int) -> int:
+        """When a packet at this position arrives if nothing delays it."""
+        return position * _US // self._rate + self._lead_us(packet)
+
+    def place(self, packet: Packet) -> int:
+        """By timestamp alone."""
+        ahead = (packet.timestamp - self._timestamp) % _MODULUS
+        if ahead >= _MODULUS // 2:
+            ahead -= _MODULUS
+        return self._base + ahead * self._rate // self._hertz
+
+    def note(self, late_us: int) -> bool:
+        """Take one more observation of a packet that lies where it was expected.
+
+        False: this one must go through `follow`, for the anchor may have to move.
+        """
+        if len(self._second) >= _SECOND - 1 or not -EARLY_US < late_us < JUMP_US:
+            return False
+        self._second.append(late_us * self._rate // _US)
+        return True
+
+    def follow(self, packet: Packet) -> int:
+        """By timestamp, the anchor corrected by what the arrival tells."""
+        position, arrival = self.place(packet), self._arrival(packet)
+        error = arrival - position
+        if error > self._jump or error < self._early or packet.codec.clock != self._hertz:
+            self._rebase(packet, arrival)
+            return arrival
+        if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
+            self._base, self._timestamp = position, packet.timestamp  # far from half the range
+        self._second.append(error)
+        if len(self._second) >= _SECOND:
+            position += self._correct(min(self._second))
+        return position
+
+    def _correct(self, least: int) -> int:
+        """The anchor's move, after a second in which no packet was less delayed than this.
+
+        A large one is made at once. A small one wants five seconds of proof, since jitter
+        looks the same for a while, and is paid in steps that nobody hears.
+        """
+        self._second.clear()
+        if abs(least) > -self._early:
+            self._proof.clear()
+            self._owed = 0
+            self._base += least
+            return least
+        if not self._owed:
+            self._proof.append(least)
+            if len(self._proof) < _PROOF_S:
+                return 0
+            proven = min(self._proof)
+            self._proof.clear()
+            if abs(proven) > 3 * self._step:
+                self._owed = proven
+        move = max(-self._step, min(self._step, self._owed))
+        self._owed -= move
+        self._base += move
+        self.stretch = move
+        return move

@@ -1,0 +1,266 @@
+"""One RTP stream (one SSRC): its packets put in order, decoded, and laid on a track.
+
+A packet whose predecessor is missing waits 0.4 seconds for it. Packets that simply follow
+each other gather in a run of up to a second, which is decoded at once.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from recording.codecs import Decoder, PayloadCodec, Samples, decoder_for, to_rate
+from recording.timeline_clock import Packet, StreamClock
+
+_HOLD_US = 400_000
+_RUN = 50
+_MOST_WAITING = 200
+_MOST_MISSING = 3000
+_MOST_BEHIND = 100
+_HEADER = 12
+_PLAIN = 0x80
+"""Version 2, no padding, no extension, no CSRC."""
+
+
+class WidebandError(Exception):
+    """A wideband packet came while 8000 samples a second are made."""
+
+
+@dataclass(slots=True)
+class TrackCount:
+    """What became of a track's packets."""
+
+    received: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicate: int = 0
+    malformed: int = 0
+    undecoded: int = 0
+    codecs: Counter[str] = field(default_factory=Counter)
+    """Packets by codec, such as `PCMA/8000`."""
+
+
+class Layer(Protocol):
+    """The track on which a stream lays its samples."""
+
+    rate: int
+    counted: TrackCount
+
+    def put(self, position: int, samples: Samples) -> bool:
+        """False when the position is final already."""
+
+
+class Stream:
+    """The packets of one SSRC."""
+
+    def __init__(self, track: Layer) -> None:
+        self.missing: dict[int, None] = {}
+        self._track = track
+        self._waiting: list[Packet] = []
+        self._next: int | None = None
+        self._broken = False
+        self._suspect = -1
+        """The sequence number that would confirm that the sender began anew."""
+        self._clock: StreamClock | None = None
+        self._decoders: dict[PayloadCodec, Decoder | None] = {}
+        self._run: list[bytes] = []
+        self._run_at = 0
+        self._run_decoder: Decoder | None = None
+        self._run_codec = ""
+        self._expected: tuple[int, ...] | None = None
+        self._length = 0
+        self._due_us = 0
+        self._step_us = 0
+
+    def continues(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
+        """Take the packet if it is what was expected next, which most packets are."""
+        if head != self._expected or len(data) != self._length or len(self._run) >= _RUN:
+            return False
+        if self._clock is None or not self._clock.note(at_us - self._due_us):
+            return False
+        flags, kind, sequence, timestamp, ssrc = head
+        samples = self._length - _HEADER
+        counted = self._track.counted
+        counted.received += 1
+        counted.codecs[self._run_codec] += 1
+        self._run.append(data[_HEADER:])
+        self._run_at += samples
+        self._next = (self._next or 0) + 1
+        self._expect(flags, kind, sequence + 1, timestamp + samples, ssrc)
+        self._due_us += self._step_us
+        return True
+
+    def _expect(self, flags: int, kind: int, sequence: int, timestamp: int, ssrc: int) -> None:
+        self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
+
+    def expect_nothing(self) -> None:
+        """The next packet is looked at closely."""
+        self._expected = None
+
+    def packet(
+        self, at_us: int, head: tuple[int, ...], codec: PayloadCodec, payload: bytes
+    ) -> None:
+        """Take any packet; `head` is its fixed header: flags, kind, sequence, timestamp, SSRC."""
+        count = self._track.counted
+        self._expected = None
+        sequence = head[2]
+        number = sequence
+        if self._next is not None:
+            number = self._next + ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
+            if not -_MOST_BEHIND < number - self._next < _MOST_MISSING:
+                if not self._broken and sequence != self._suspect:
+                    self._suspect = (sequence + 1) & 0xFFFF
+                    count.late += 1
+                    return
+                self._restart()
+                number = sequence
+        packet = Packet(number, at_us, head[3], codec, payload)
+        if self._next is not None and number < self._next and self._clock is not None:
+            self._straggler(packet)
+        elif number == self._next and not self._waiting and self._clock is not None:
+            count.received += 1
+            if self._lay(packet) and head[0] == _PLAIN:
+                self._length = _HEADER + len(payload)
+                samples = len(payload)
+                self._step_us = samples * 1_000_000 // self._track.rate
+                self._due_us = self._clock.due_us(packet, self._run_at)
+                self._expect(head[0], head[1] & 0x7F, sequence + 1, head[3] + samples, head[4])
+        elif any(other.sequence == number for other in self._waiting):
+            count.duplicate += 1
+        else:
+            count.received += 1
+            heapq.heappush(self._waiting, packet)
+            if self._next is None:
+                self._next = number
+            if len(self._waiting) > _MOST_WAITING:
+                self.drain(self._waiting[0].at_us + _HOLD_US)
+            else:
+                self.drain(at_us)
+
+    def interrupt(self) -> None:
+        """What does not come now was not lost."""
+        self._broken = True
+        self._expected = None
+
+    def flush(self) -> None:
+        """Wait no longer."""
+        if self._waiting:
+            self.drain(max(packet.at_us for packet in self._waiting) + _HOLD_US)
+        self._lay_run()
+
+    def advance(self, now_us: int) -> None:
+        """Leave nothing in hand that could be laid."""
+        self.drain(now_us)
+        self._lay_run()
+
+    def drain(self, now_us: int) -> None:
+        """Lay what is next in order, or has waited long enough."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        if self._clock is None:
+            if now_us - min(packet.at_us for packet in waiting) < _HOLD_US:
+                return
+            self._next = waiting[0].sequence
+            self._clock = StreamClock.anchored(waiting, self._track.rate)
+        while waiting and (
+            waiting[0].sequence == self._next or now_us - waiting[0].at_us >= _HOLD_US
+        ):
+            self._lay(heapq.heappop(waiting))
+
+    def _restart(self) -> None:
+        """The sequence jumped too far for a loss: another stream under the same name."""
+        self.flush()
+        self._track.counted.lost += len(self.missing)
+        self.missing.clear()
+        self._next = self._clock = None
+
+    def _straggler(self, packet: Packet) -> None:
+        count = self._track.counted
+        if packet.sequence not in self.missing:
+            count.duplicate += 1
+            return
+        del self.missing[packet.sequence]
+        count.received += 1
+        if self._clock is None or packet.codec.silent:
+            return
+        self._lay_run()
+        if not self._decode(packet, self._clock.place(packet)):
+            count.late += 1
+
+    def _lay(self, packet: Packet) -> bool:
+        """Place one packet, all before it being laid or given up; whether it is in the run."""
+        clock = self._clock
+        if clock is None or self._next is None:
+            return False
+        if packet.sequence > self._next and not self._broken:
+            self.missing.update(dict.fromkeys(range(self._next, packet.sequence)))
+            while len(self.missing) > _MOST_MISSING:
+                del self.missing[next(iter(self.missing))]
+                self._track.counted.lost += 1
+        self._broken = False
+        self._next = packet.sequence + 1
+        codec = packet.codec
+        self._track.counted.codecs[str(codec)] += 1
+        if codec.silent:
+            return False
+        position = clock.follow(packet)
+        if self._joins(packet, position):
+            self._run.append(packet.payload)
+            return True
+        self._lay_run()
+        self._decode(packet, position)
+        return False
+
+    def _joins(self, packet: Packet, position: int) -> bool:
+        """Whether the packet continues, or can begin, a run that is decoded at once."""
+        decoder = self._decoder(packet.codec)
+        if decoder is None or not decoder.stateless or decoder.rate != self._track.rate:
+            return False
+        if self._clock is None or self._clock.stretch:
+            return False
+        if self._run and decoder is self._run_decoder and len(self._run) < _RUN:
+            if self._run_at != position:
+                return False
+            self._run_at += len(packet.payload)
+            return True
+        self._lay_run()
+        self._run_decoder = decoder
+        self._run_codec = str(packet.codec)
+        self._run_at = position + len(packet.payload)
+        return True
+
+    def _lay_run(self) -> None:
+        if self._run and self._run_decoder is not None:
+            samples = self._run_decoder.decode(b"".join(self._run))
+            self._track.put(self._run_at - len(samples), samples)
+            self._run.clear()
+
+    def _decode(self, packet: Packet, position: int) -> bool:
+        decoder = self._decoder(packet.codec)
+        if decoder is None:
+            self._track.counted.undecoded += 1
+            return True
+        samples = decoder.decode(packet.payload)
+        if decoder.rate != self._track.rate:
+            samples = to_rate(samples.astype(np.float32), decoder.rate, self._track.rate)
+        clock = self._clock
+        if clock is not None and clock.stretch and len(samples) > abs(clock.stretch):
+            samples = to_rate(
+                samples.astype(np.float32), len(samples), len(samples) + clock.stretch
+            )
+            position -= clock.stretch
+            clock.stretch = 0
+        return self._track.put(position, samples) or not len(samples)
+
+    def _decoder(self, codec: PayloadCodec) -> Decoder | None:
+        if codec not in self._decoders:
+            decoder = decoder_for(codec)
+            if decoder is not None and decoder.rate > self._track.rate:
+                raise WidebandError(codec.name)
+            self._decoders[codec] = decoder
+        return self._decoders[codec]
