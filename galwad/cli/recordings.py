@@ -103,7 +103,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         clock(row["talk_s"]),
         row["line"],
         row["advisor"] or row["extension"],
-        row["number"] or "withheld",
+        row["number"] or "no number",
         ", ".join(note for note in notes if note),
     )
 
@@ -147,7 +147,7 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     out.print(f"{row['call_id']}   {row['line']}", style="bold")
     who = row["advisor"] or "nobody"
     at = f" at {row['extension']}" if row["extension"] else ""
-    caller = row["number"] or "withheld"
+    caller = row["number"] or "no number"
     out.print(f"{local_time(row['started'])}   caller {caller}   advisor {who}{at}\n")
     out.print(timeline.draw(spans, width, plain=plain))
     out.print(timeline.scale(spans, width), style="dim")

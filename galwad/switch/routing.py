@@ -89,7 +89,7 @@ class Router:
         """Whom a route rings now; empty when no phone is registered or a name is unknown."""
         if route.ring is not None:
             return tuple(t for extension in route.ring for t in self._ring(extension, now))
-        return self._at(route.target or "", called, route.line)
+        return self._at(route.target or "", called)
 
     def refer(self, refer_to: NameAddr, now: float) -> Referral | None:
         """What a Refer-To means; None when it may not be dialled."""
@@ -97,7 +97,7 @@ class Router:
         destination = self._settings.destination_of(user, f"sip:{user}@{refer_to.uri.host}")
         phone = tuple(self._ring(user, now))
         if destination is not None:
-            targets = self._at(destination.target or "", user, destination.match.text) or phone
+            targets = self._at(destination.target or "", user) or phone
             targets = targets or self._routed(user, now)
             kind = DestinationClass(destination.class_)
             return Referral(kind, targets, destination.match.text) if targets else None
@@ -131,13 +131,14 @@ class Router:
             for contact, address in self._phones.contacts(extension, now)
         )
 
-    def _at(self, text: str, user: str, name: str) -> tuple[Target, ...]:
+    def _at(self, text: str, user: str) -> tuple[Target, ...]:
         uri = self._uris.get(text)
         host = None if uri is None else self.resolver(uri.host)
         if uri is None or host is None:
             return ()
         dialled = uri if uri.user else Uri.parse(f"sip:{user}@{text.partition(':')[2]}")
-        return (Target(uri=dialled, destination=Address(host, uri.port or SIP_PORT), name=name),)
+        address = Address(host, uri.port or SIP_PORT)
+        return (Target(uri=dialled, destination=address, name=dialled.user or ""),)
 
 
 def check_uris(settings: Settings) -> list[str]:
