@@ -210,6 +210,11 @@ class VoIPCall:
         self._answered()
         await self.media.stream.write(pcm)
 
+    async def drain_audio(self) -> None:
+        """Return once all that was written has been sent, or the call has ended."""
+        outbox = self.media.stream.outbox
+        await self.changes.until(lambda: not outbox.queued or self.state is CallState.ENDED)
+
     async def read_audio(self, samples: int = 160) -> bytes:
         """The next `samples` received, each two bytes, in the order of their timestamps.
 

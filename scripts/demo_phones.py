@@ -1,0 +1,131 @@
+"""The demo's three phones and what they say: caller, advisor, and a department outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from demo_site import CALLER, DEPARTMENT, HOST, Site
+from numpy.typing import NDArray
+
+from telephony.phone import CallState, VoIPCall, VoIPPhone
+
+Samples = NDArray[np.float64]
+SPEECH = Path(__file__).with_name("speech")
+RATE = 8000
+
+
+def clip(name: str) -> Samples:
+    """A recorded sentence, -1 to 1."""
+    samples, rate = soundfile.read(SPEECH / f"{name}.flac", dtype="float64")
+    if rate != RATE or samples.ndim != 1:
+        raise ValueError(f"{name} is not mono at 8 kHz")
+    found: Samples = samples
+    return found
+
+
+class Talk:
+    """One phone's side of a call: says sentences, and keeps all that it hears."""
+
+    def __init__(self, call: VoIPCall) -> None:
+        self.call = call
+        self._heard = bytearray()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def say(self, name: str) -> None:
+        """Say a sentence to its end."""
+        pcm = (clip(name) * 32767).astype("<i2").tobytes()
+        await self.call.write_audio(pcm)
+        await self.call.drain_audio()
+        await asyncio.sleep(0.3)  # people pause between sentences
+
+    @property
+    def heard(self) -> Samples:
+        """All that was heard so far, -1 to 1."""
+        found: Samples = np.frombuffer(bytes(self._heard), "<i2") / 32768
+        return found
+
+    async def end(self) -> None:
+        """Hang up, and hear the rest."""
+        await self.call.hangup()
+        await self._listening
+
+    async def _listen(self) -> None:
+        while heard := await self.call.read_audio(160):
+            self._heard += heard
+
+
+class Phones:
+    """The three phones, started and stopped together."""
+
+    def __init__(self, site: Site) -> None:
+        base, server = site.media_base + 200, (HOST, site.sip_port)
+        account = site.accounts["sian"]["sip"]
+        self.ringing: asyncio.Queue[VoIPCall] = asyncio.Queue()
+        self.at_department: asyncio.Queue[Talk] = asyncio.Queue()
+        self.caller = VoIPPhone(
+            *server,
+            CALLER,
+            "",
+            my_ip=HOST,
+            sip_port=site.trunk_port,
+            rtp_ports=(base, base + 39),
+            register=False,
+        )
+        self.advisor = self._phone(
+            site, account["extension"], account["password"], base + 40, self.ringing.put
+        )
+        self.department = VoIPPhone(
+            *server,
+            DEPARTMENT,
+            "",
+            my_ip=HOST,
+            sip_port=site.department_port,
+            rtp_ports=(base + 80, base + 119),
+            register=False,
+            call_callback=self._department_answers,
+        )
+
+    async def start(self) -> None:
+        """Open all three; the advisor's registers."""
+        for phone in (self.caller, self.advisor, self.department):
+            await phone.start()
+
+    async def stop(self) -> None:
+        """Close all three."""
+        await asyncio.gather(*(p.stop() for p in (self.caller, self.advisor, self.department)))
+
+    async def stay(self) -> None:
+        """Answer whatever rings at the advisor's phone, greet, and stay until they hang up."""
+        while True:
+            call = await self.ringing.get()
+            await asyncio.sleep(3)  # long enough to look at the pop
+            if call.state is CallState.RINGING:
+                await call.answer()
+                await Talk(call).say("advisor-1")
+
+    @staticmethod
+    def _phone(
+        site: Site,
+        extension: str,
+        password: str,
+        ports: int,
+        callback: Callable[[VoIPCall], Awaitable[None]],
+    ) -> VoIPPhone:
+        return VoIPPhone(
+            HOST,
+            site.sip_port,
+            extension,
+            password,
+            my_ip=HOST,
+            rtp_ports=(ports, ports + 39),
+            call_callback=callback,
+        )
+
+    async def _department_answers(self, call: VoIPCall) -> None:
+        await asyncio.sleep(1)
+        await call.answer()
+        await self.at_department.put(Talk(call))

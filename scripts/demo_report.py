@@ -1,0 +1,76 @@
+"""What the demo tells its reader: one line a step, a tick when the step was really seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+
+
+class Unseen(Exception):  # noqa: N818 - what it says of a step, not of the program
+    """Something that the demo expected and did not see.
+
+    Attributes:
+        expected: in words.
+        seen: what there was instead.
+    """
+
+    def __init__(self, expected: str, seen: object = "nothing") -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.seen = seen
+
+
+def expect(held: object, expected: str, seen: object = "nothing") -> None:
+    """Raise `Unseen` unless it held."""
+    if not held:
+        raise Unseen(expected, seen)
+
+
+class Report:
+    """Prints the steps; each is either seen or the last."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._plain = not (self.console.encoding or "").lower().startswith("utf")
+
+    def title(self, text: str) -> None:
+        """A chapter."""
+        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def say(self, text: str = "") -> None:
+        """A line beside the steps."""
+        self.console.print(f"   {escape(text)}" if text else "")
+
+    def raw(self, text: str) -> None:
+        """The output of a command, as it came."""
+        self.console.file.write("".join(f"     {line}\n" for line in text.rstrip().splitlines()))
+
+    def seen(self, text: str, detail: str = "") -> None:
+        """A step that was seen."""
+        tick = "ok" if self._plain else "✓"
+        tail = f"  [dim]{escape(detail)}[/dim]" if detail else ""
+        self.console.print(f" [bold green]{tick}[/bold green] {escape(text)}{tail}")
+
+    def failed(self, text: str, expected: str, seen: object) -> None:
+        """The step that was not."""
+        cross = "x" if self._plain else "✗"
+        self.console.print(f" [bold red]{cross}[/bold red] {escape(text)}")
+        self.console.print(f"   expected: {escape(expected)}")
+        self.console.print(f"   seen:     {escape(str(seen))}")
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[list[str]]:
+        """One step; what is put into the list stands beside it."""
+        details: list[str] = []
+        try:
+            yield details
+        except Unseen as error:
+            self.failed(text, error.expected, error.seen)
+            raise
+        except TimeoutError:
+            self.failed(text, "that it happens in time", "nothing until the time was over")
+            raise Unseen(text) from None
+        self.seen(text, "; ".join(details))

@@ -1,0 +1,208 @@
+"""The demo's site: a folder with keys, settings, people and users, and the daemon on loopback.
+
+Everything is done by the real `galwad` command, each time in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from demo_report import Unseen, expect
+
+GALWAD = Path(sys.executable).with_name("galwad")
+HOST = "127.0.0.1"
+
+CALLER = "01632960123"
+LINE = "01632960000"
+DEPARTMENT = "301"
+
+PEOPLE = """\
+reference,name,numbers,language,shared,address,postcode,notes
+R-1001,Gwen Protheroe,01632 960123,cy,no,"12 Heol yr Eglwys, Aberdrama",ZZ1 1AA,Pays by card
+R-1002,Aled and Mair Bevan,01632 960456|07700 900456,en,yes,"3 Station Road, Aberdrama",ZZ1 2BB,
+R-1003,Tomos Pritchard,07700 900321,en,no,"8 Harbour View, Aberdrama",ZZ1 3CC,
+"""
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    """A port that nobody has at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Site:
+    """Where everything lies, and the ports that were free."""
+
+    folder: Path
+    sip_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    department_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    desk_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
+    media_base: int = field(default_factory=lambda: random.randrange(30_000, 55_000, 1000))
+    daemon: asyncio.subprocess.Process | None = None
+    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.folder / "galwad.toml"
+
+    @property
+    def state(self) -> Path:
+        """The service's own folder."""
+        return self.folder / "state"
+
+    @property
+    def keys(self) -> Path:
+        """The officer's folder; in real life it is on another machine."""
+        return self.folder / "officer"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon said."""
+        return self.folder / "galwad.log"
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        return f"http://{HOST}:{self.desk_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For commands: the demo's settings, and a sign-in that touches nobody's home."""
+        ours = {"GALWAD_CONFIG": str(self.config), "XDG_CONFIG_HOME": str(self.keys / "config")}
+        return {k: v for k, v in os.environ.items() if not k.startswith("GALWAD_")} | ours
+
+    async def run(self, *words: str, stdin: str = "") -> str:
+        """Run a `galwad` command; its output.
+
+        Raises:
+            Unseen: it failed.
+        """
+        process = await asyncio.create_subprocess_exec(
+            GALWAD,
+            *words,
+            env=self.environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin.encode())
+        said = err.decode().strip() or f"exit status {process.returncode}"
+        expect(process.returncode == 0, f"`galwad {' '.join(words)}` to succeed", said)
+        return out.decode()
+
+    async def ask(self, *words: str, stdin: str = "") -> Any:
+        """Run a command with --json; what it answered."""
+        return json.loads(await self.run(*words, "--json", stdin=stdin))
+
+    def write_settings(self, officer_key: str) -> None:
+        """Write galwad.toml."""
+        base = self.media_base
+        text = f"""\
+[node]
+name = "demo"
+state = "{self.state}"
+runtime = "{self.folder / "run"}"
+
+[sip]
+listen = ["udp:{HOST}:{self.sip_port}"]
+
+# The telephone network: the demo's caller sends from this very port.
+[[trunks]]
+name = "network"
+peers = ["{HOST}:{self.trunk_port}"]
+trusted = true
+
+[[routes]]
+called = "{LINE}"
+ring = ["201"]
+line = "Council Tax"
+
+# Housing: a department outside the centre, where recording must cease.
+[[destinations]]
+match = "{DEPARTMENT}"
+class = "department"
+target = "sip:{DEPARTMENT}@{HOST}:{self.department_port}"
+
+[[routes]]
+called = "201"
+ring = ["201"]
+line = "Sian's extension"
+
+[media]
+listen = "{HOST}"
+ports = "{base}-{base + 199}"
+
+[recording]
+officer_key = "{officer_key}"
+# So that you can ring from a softphone of your own and be recorded.
+include_phones = true
+
+[desk]
+listen = "{HOST}:{self.desk_port}"
+"""
+        self.config.write_text(text, encoding="utf-8")
+
+    async def add_user(self, name: str, role: str, extension: str = "") -> dict[str, Any]:
+        """Add a user with a password that is made up."""
+        words = ["users", "add", name, "--role", role, "--generate"]
+        if extension:
+            words += ["--extension", extension]
+        account: dict[str, Any] = await self.ask(*words)
+        self.accounts[name] = account
+        return account
+
+    async def start(self) -> None:
+        """Start `galwad serve`, and wait until all three processes are ready.
+
+        Raises:
+            Unseen: it stopped, or is not ready after 30 s.
+        """
+        with self.log.open("wb") as log:
+            self.daemon = await asyncio.create_subprocess_exec(
+                GALWAD, "serve", env=self.environment, stdout=log, stderr=log
+            )
+        async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
+            while not await self._ready(client):
+                if self.daemon.returncode is not None:
+                    raise Unseen("that `galwad serve` stays up", self._last_words())
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """Stop the daemon as systemd would."""
+        if self.daemon is None or self.daemon.returncode is not None:
+            return
+        self.daemon.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(15):
+                await self.daemon.wait()
+        except TimeoutError:
+            self.daemon.kill()
+            await self.daemon.wait()
+
+    @staticmethod
+    async def _ready(client: httpx.AsyncClient) -> bool:
+        try:
+            answer = await client.get("/api/v1/health")
+        except httpx.HTTPError:
+            return False
+        health = answer.json()
+        return bool(health["status"] == "ok" and health["switch"] and health["finaliser"])
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return f"{lines[-1] if lines else 'nothing'} (all of it in {self.log})"
