@@ -24,6 +24,8 @@ FALLBACK_EXPIRES: Final = 3600
 MAX_CONTACTS: Final = 32
 """More contacts than this in one REGISTER are refused."""
 
+_SIP_PORT: Final = 5060
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -98,9 +100,13 @@ class Registrar:
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return Request-URI and address of each phone, by falling q and then the newest first."""
+        """Return Request-URI and address of each phone, by falling q and then the newest first.
+
+        The address is the one that its Contact names, unless the REGISTER came from another
+        host: then the phone stands behind address translation, and is reached where it sends from.
+        """
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
-        return [(b.contact.uri.without_headers(), b.source) for b in reversed(held)]
+        return [(b.contact.uri.without_headers(), _reached_at(b)) for b in reversed(held)]
 
     def count(self, now: float) -> int:
         """Return how many bindings there are, of all addresses-of-record."""
@@ -257,3 +263,10 @@ def _restore(row: object, now: float) -> Binding | None:
                 return None
             return Binding(parsed, call_id, cseq, Address(host, port), now + seconds)
     return None
+
+
+def _reached_at(binding: Binding) -> Address:
+    uri = binding.contact.uri
+    if uri.host != binding.source.host:
+        return binding.source
+    return Address(uri.host, uri.port or _SIP_PORT)

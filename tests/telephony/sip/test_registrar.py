@@ -36,6 +36,13 @@ def registrar():
     return Registrar()
 
 
+def test_a_phone_that_sends_from_another_port_is_reached_at_its_contact(registrar):
+    registrar.register("201", request("<sip:201@203.0.113.9:5070>"), SOURCE, 100.0)
+    registrar.register("202", request("<sip:202@203.0.113.9>"), SOURCE, 100.0)
+    assert registrar.contacts("201", 101.0)[0][1] == Address("203.0.113.9", 5070)
+    assert registrar.contacts("202", 101.0)[0][1] == Address("203.0.113.9", 5060)
+
+
 def test_a_phone_registers_and_is_reached_at_its_source_address(registrar):
     response = registrar.register("201", request("<sip:201@10.0.0.5:5060>"), SOURCE, 100.0)
     assert response.status == 200
