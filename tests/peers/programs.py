@@ -34,19 +34,33 @@ def udp_port(host):
 class Sipp:
     """One SIPp with a scenario of ours; `media` is the RTP port that its SDP names."""
 
-    def __init__(self, folder, scenario, host, *arguments, port=0, media=9, calls=1, delay=0, **keys):
-        """`delay` is that of the scenario's <pause/>, in ms; `keys` go to its SDP and headers."""
+    def __init__(
+        self, folder, scenario, host, *arguments, port=0, media=9, calls=1, delay=0, **keys
+    ):
+        """`delay` is that of the scenario's <pause/>, in ms; `keys` fill its [key] and __KEY__."""
         self.host, self.port = host, port or udp_port(host)
         self.folder = Path(folder) / f"sipp-{host}-{self.port}"
         self.folder.mkdir()
         self._logs = self.folder / "log"
         self._messages = self.folder / "messages"
-        command = [program("sipp", "sip-tester"), "-sf", str(HERE / "sipp" / f"{scenario}.xml")]
+        text = (HERE / "sipp" / f"{scenario}.xml").read_text()
+        for name, value in keys.items():
+            text = text.replace(f"__{name.upper()}__", str(value))
+        (self.folder / "scenario.xml").write_text(text)
+        command = [program("sipp", "sip-tester"), "-sf", "scenario.xml"]
         command += ["-i", host, "-p", str(self.port), "-m", str(calls), "-nostdin"]
         command += ["-trace_logs", "-log_file", str(self._logs)]
         command += ["-trace_msg", "-message_file", str(self._messages)]
         command += ["-trace_err", "-error_file", str(self.folder / "errors")]
-        command += ["-timeout", "60", "-timeout_error", "-d", str(delay), "-default_behaviors", "none"]
+        command += [
+            "-timeout",
+            "60",
+            "-timeout_error",
+            "-d",
+            str(delay),
+            "-default_behaviors",
+            "none",
+        ]
         for name, value in {"media": media, **keys}.items():
             command += ["-key", name, str(value)]
         self.process = subprocess.Popen(
@@ -110,15 +124,16 @@ class Sipp:
 class Caller(Sipp):
     """SIPp as the trunk that brings a call: `uac.xml` or another scenario like it."""
 
-    def __init__(self, service, called, *, scenario="uac", host="127.0.0.2", media=9, **keys):
+    def __init__(self, service, called, *, scenario="uac", host="127.0.0.2", through=None, **keys):
+        """`through` is where its datagrams go, when not straight to the switch."""
+        where = through or service.sip
         self.sip_call_id = f"caller-{time.monotonic_ns()}@peers"
         super().__init__(
             service.folder,
             scenario,
             host,
             *("-s", called, "-cid_str", self.sip_call_id),
-            f"{service.sip[0]}:{service.sip[1]}",
-            media=media,
+            f"{where[0]}:{where[1]}",
             **{"caller": CALLER, **keys},
         )
 
@@ -139,6 +154,24 @@ class Callee(Sipp):
     def hang_up(self):
         self.poke(self.sip_call_id)
         self.wait()
+
+
+def register(service, extension, contact_port, *, password="", status=200):
+    """Register a phone of 127.0.0.1 by SIPp; its answer to the password must be `status`."""
+    phone = Sipp(
+        service.folder,
+        "register",
+        "127.0.0.1",
+        f"{service.sip[0]}:{service.sip[1]}",
+        extension=extension,
+        contact_port=contact_port,
+        password=password or f"secret-{extension}",
+        status=status,
+    )
+    try:
+        phone.wait()
+    finally:
+        phone.end()
 
 
 BARESIP_CONFIG = """\

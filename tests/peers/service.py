@@ -45,15 +45,15 @@ trusted = true
 
 [[phones]]
 extension = "301"
-ha1_md5 = "{ha1_301}"
+ha1_sha256 = "{ha1_301}"
 
 [[phones]]
 extension = "302"
-ha1_md5 = "{ha1_302}"
+ha1_sha256 = "{ha1_302}"
 
 [[phones]]
 extension = "303"
-ha1_md5 = "{ha1_303}"
+ha1_sha256 = "{ha1_303}"
 
 [[routes]]
 called = "01970000100"
@@ -131,11 +131,11 @@ class Process:
 
     def end(self, number=signal.SIGTERM):
         """Signal it and wait for its end; a second signal, then SIGKILL, where it lingers."""
-        for following in (number, signal.SIGTERM, signal.SIGKILL):
+        for following, patience in ((number, 1.5), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
             if self.process.poll() is None:
                 self.process.send_signal(following)
             try:
-                self.process.wait(5)
+                self.process.wait(patience)
                 break
             except subprocess.TimeoutExpired:
                 continue
@@ -256,6 +256,8 @@ class Service:
         for name in ("switch", "finaliser", "desk"):
             if name in self.processes:
                 self.processes.pop(name).end()
+        text = "".join(f"{name} {line}\n" for name, line in self.log.lines)
+        (self.folder / "service.log").write_text(text, encoding="utf-8")
 
     @property
     def url(self):
@@ -329,9 +331,9 @@ class OfficerKeys:
 
 
 def ha1(extension):
-    """The MD5 HA1 of a phone whose password is `secret-EXTENSION`."""
+    """The HA1 of a phone whose password is `secret-EXTENSION`."""
     text = f"{extension}:galwad:secret-{extension}"
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def free_port(host, kind=socket.SOCK_DGRAM):

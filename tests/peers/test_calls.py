@@ -2,31 +2,182 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
+
 import pytest
 
 pytestmark = pytest.mark.peer
 
 PBX = "01970000200"
+GROUP = "01970000300"
 
 
-def test_a_call_is_answered_and_both_parties_hear_each_other(harness, switch, talker, ended):
-    programs, sound = harness.programs, harness.sound
-    mouths = talker("127.0.0.2"), talker("127.0.0.3")
-    callee = ended(
-        programs.Callee(
-            switch.folder, "uas", "127.0.0.3", port=switch.pbx_port, media=mouths[1].port
+@pytest.fixture
+def caller(harness, switch, ended):
+    """Starts SIPp as the trunk's caller."""
+    return lambda called=PBX, **keys: ended(harness.programs.Caller(switch, called, **keys))
+
+
+@pytest.fixture
+def pbx(harness, switch, ended):
+    """Starts SIPp as the PBX behind the switch."""
+
+    def pbx(scenario="uas", **keys):
+        return ended(
+            harness.programs.Callee(
+                switch.folder, scenario, "127.0.0.3", port=switch.pbx_port, **keys
+            )
         )
-    )
-    caller = ended(programs.Caller(switch, PBX, media=mouths[0].port))
+
+    return pbx
+
+
+def test_a_call_is_answered_and_both_parties_hear_each_other(harness, switch, talker, caller, pbx):
+    sound = harness.sound
+    mouths = talker("127.0.0.2"), talker("127.0.0.3")
+    callee = pbx(media=mouths[1].port)
+    calling = caller(media=mouths[0].port)
     said = sound.speech(1.5, 1), sound.speech(1.5, 2)
     chorus = sound.Chorus()
-    chorus.say("caller", mouths[0], said[0], caller.media_target)
+    chorus.say("caller", mouths[0], said[0], calling.media_target)
     chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
     mouths[0].wait_heard(75)
     mouths[1].wait_heard(75)
-    caller.hang_up()
+    calling.hang_up()
     callee.wait()
     assert sound.find(mouths[1].audio(), said[0])[1] > 0.99
     assert sound.find(mouths[0].audio(), said[1])[1] > 0.99
     switch.log.wait("call.ended")
     assert switch.media_ports_in_use() == 0
+
+
+def test_the_callee_hangs_up_and_the_caller_is_told(switch, caller, pbx):
+    callee, calling = pbx(), caller()
+    assert calling.media_target
+    callee.logged("acked")
+    callee.hang_up()
+    calling.wait()
+    switch.log.wait("call.ended")
+
+
+def test_a_caller_who_gives_up_gets_487_and_the_phone_stops_ringing(switch, caller, pbx):
+    callee = pbx("uas_cancelled")
+    caller(scenario="uac_cancelled").wait()
+    callee.wait()
+    switch.log.wait("call.ended")
+    assert switch.media_ports_in_use() == 0
+
+
+@pytest.mark.parametrize("status", [486, 603, 404])
+def test_a_callee_who_refuses_is_heard_by_the_caller(switch, caller, pbx, status):
+    callee = pbx("uas_refused", status=status)
+    caller(scenario="uac_refused", status=status).wait()
+    callee.wait()
+    switch.log.wait("call.ended")
+    assert switch.media_ports_in_use() == 0
+
+
+def test_a_callee_holds_and_resumes_and_its_info_is_carried(switch, caller, pbx):
+    callee = pbx("uas_holding")
+    calling = caller(scenario="uac_held")
+    calling.wait()
+    callee.wait()
+    assert calling.logged(r"(?s)offered a=(sendonly.*offered a=sendrecv)")
+    assert calling.logged("info Signal=7")
+    switch.log.wait("call.ended")
+
+
+def test_a_call_above_the_limit_gets_503(harness, start, ended):
+    switch = start("switch", max_calls=1)
+    ringing = ended(
+        harness.programs.Callee(switch.folder, "uas_cancelled", "127.0.0.3", port=switch.pbx_port)
+    )
+    first = ended(harness.programs.Caller(switch, PBX))
+    ringing.logged("ringing")
+    second = ended(harness.programs.Caller(switch, PBX, scenario="uac_refused", status=503))
+    second.wait()
+    assert "Retry-After:" in second.messages()
+    first.end()
+    ringing.end()
+
+
+def test_a_stranger_who_calls_is_asked_for_a_password(switch, caller):
+    stranger = caller(scenario="uac_refused", host="127.0.0.7", status=401)
+    stranger.wait()
+    assert "WWW-Authenticate: Digest" in stranger.messages()
+    assert switch.log.events("call.started") == []
+
+
+def test_a_phone_with_the_wrong_password_does_not_register(harness, switch, caller):
+    harness.programs.register(switch, "301", 9, password="wrong", status=401)
+    caller(GROUP, scenario="uac_refused", status=480).wait()
+
+
+def test_two_answers_of_a_ring_group_at_once_make_one_call(harness, switch, ended, caller):
+    programs = harness.programs
+    eager = ended(programs.Callee(switch.folder, "uas", "127.0.0.1", calls=2, delay=200))
+    ringing = ended(programs.Callee(switch.folder, "uas_cancelled", "127.0.0.1"))
+    programs.register(switch, "301", eager.port)
+    programs.register(switch, "302", eager.port)
+    programs.register(switch, "303", ringing.port)
+    calling = caller(GROUP)
+    assert calling.media_target
+    ringing.wait()
+    loser = eager.logged(r"bye (\S+)")
+    assert switch.media_ports_in_use() == 4
+    calling.hang_up()
+    eager.wait()
+    log = eager.folder.joinpath("log").read_text()
+    winner = next(call for call in re.findall(r"call (\S+)", log) if call != loser)
+    assert {f"acked {winner}", f"acked {loser}"} <= set(re.findall(r"acked \S+", log))
+    assert calling.messages().count("SIP/2.0 200 OK") == 2  # to its INVITE and its BYE
+    switch.log.wait("call.ended")
+    assert switch.media_ports_in_use() == 0
+    assert len(switch.log.events("call.answered")) == 1
+
+
+class Lossy:
+    """A network that loses the first copy of every request of the caller's."""
+
+    def __init__(self, host, to):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.address = self.socket.getsockname()
+        self.lost = 0
+        self._to = to
+        self._seen = set()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while True:
+            data = self.socket.recv(65536)
+            if not data:
+                return
+            if data.split(b" ")[0] == b"ACK" or data in self._seen:
+                self.socket.sendto(data, self._to)
+            else:
+                self._seen.add(data)
+                self.lost += 1
+
+    def close(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", self.address)
+        self._thread.join(2)
+        self.socket.close()
+
+
+def test_lost_and_repeated_requests_make_one_call(harness, switch, pbx, ended):
+    network = ended(Lossy("127.0.0.2", switch.sip))
+    callee = pbx()
+    calling = ended(harness.programs.Caller(switch, PBX, through=network.address))
+    assert calling.media_target
+    callee.logged("acked")
+    calling.hang_up()
+    callee.wait()
+    switch.log.wait("call.ended")
+    assert network.lost == 2
+    assert len(switch.log.events("call.started")) == 1
+    assert len(re.findall(r"(?m)^INVITE ", callee.messages())) == 1
