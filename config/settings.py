@@ -69,6 +69,13 @@ class Settings(Section):
         return self.node.state / "spool"
 
     @property
+    def boot_key(self) -> Path:
+        """The key that opens spools without an officer: gone after a reboot, unless on the disk."""
+        if self.recording.unattended_recovery:
+            return self.spool / "host.key"
+        return self.node.runtime / "boot.key"
+
+    @property
     def archive(self) -> Path:
         """Where sealed recordings lie."""
         return self.node.state / "archive"

@@ -165,7 +165,7 @@ def workshop_of(settings: Settings) -> Workshop:
         spool=settings.spool,
         archive=settings.archive,
         recipients=settings.recipients,
-        boot_key=node.runtime / "boot.key",
+        boot_key=settings.boot_key,
         runtime_keys=node.runtime / "spool-keys",
         node_key=node.state / "finaliser" / "manifest.key",
     )

@@ -38,7 +38,7 @@ class SpoolRoom:
         self._keys = settings.node.runtime / "spool-keys"
         for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-        self._boot_key = load_or_create_boot_key(settings.node.runtime / "boot.key")
+        self._boot_key = load_or_create_boot_key(settings.boot_key)
         self._recording = settings.recording
         self._recipients_path = settings.recipients
         self.sync = SpoolSync(self.folder)

@@ -196,3 +196,12 @@ def test_a_trunk_is_known_by_its_network(write):
     settings = load(write(example()))
     assert settings.trunk_of("198.51.100.7", 5071) is settings.trunks[0]
     assert settings.trunk_of("203.0.113.1", 5060) is None
+
+
+def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_path):
+    path = tmp_path / "galwad.toml"
+    text = f'[node]\nstate = "/state"\nruntime = "/run/g"\n{LEAST}'
+    path.write_text(text)
+    assert load(path).boot_key == Path("/run/g/boot.key")
+    path.write_text(f"{text}\nunattended_recovery = true\n")
+    assert load(path).boot_key == Path("/state/spool/host.key")
