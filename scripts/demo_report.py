@@ -33,7 +33,7 @@ class Report:
     """Prints the steps; each is either seen or the last."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, soft_wrap=True)
         self._plain = not (self.console.encoding or "").lower().startswith("utf")
 
     def title(self, text: str) -> None:
