@@ -38,6 +38,8 @@ class LiveCall:
     wrapup: bool = False
     note: Note | None = None
     recording_link: str | None = None
+    sender: Party | None = None
+    """The advisor who sent the call on to where nobody has a page: the note is still theirs."""
 
     @property
     def call_id(self) -> str:
@@ -47,7 +49,12 @@ class LiveCall:
     @property
     def owner(self) -> str | None:
         """The advisor who has answered."""
-        return (self.state.advisor.user or None) if self.state.advisor else None
+        return (self.advisor.user or None) if self.advisor else None
+
+    @property
+    def advisor(self) -> Party | None:
+        """Whose call it is: the phone that answered, or the advisor who sent it on."""
+        return self.sender or self.state.advisor
 
     @property
     def shown(self) -> PopState:
@@ -56,8 +63,8 @@ class LiveCall:
 
     def mine(self, user: User) -> bool:
         """Whether it rings at this user, or this user has answered it."""
-        if self.state.advisor is not None:
-            return _at(self.state.advisor, user)
+        if self.advisor is not None:
+            return _at(self.advisor, user)
         return any(_at(party, user) for party in self.state.ringing)
 
     def visible(self, user: User) -> bool:
@@ -153,11 +160,14 @@ class LiveCalls:
             return call
         if state.version < before.state.version or before.wrapup:
             return None
-        pop = before.pop
+        pop, sender = before.pop, None
         if before.owner is not None and state.advisor and state.advisor.user != before.owner:
-            # Another advisor has the call now: the caller's details are confirmed anew.
-            pop = replace(pop, confirmation=None)
-        self._put(replace(before, state=state, pop=pop))
+            if state.advisor.user:
+                # Another advisor has the call now: the caller's details are confirmed anew.
+                pop = replace(pop, confirmation=None)
+            else:
+                sender = before.advisor
+        self._put(replace(before, state=state, pop=pop, sender=sender))
         return None
 
     def snapshot(self, states: Iterable[CallState], now: float) -> list[LiveCall]:

@@ -149,9 +149,9 @@ class Desk:
     def _call_changed(self, before: LiveCall | None, after: LiveCall | None) -> None:
         self.metrics.live_calls.set(len(self.calls))
         self.hub.call(before, after)
-        if after is not None and not after.wrapup and after.state.advisor is not None:
-            known = before.state.advisor if before is not None else None
-            if known != after.state.advisor:
+        if after is not None and not after.wrapup and after.advisor is not None:
+            known = before.advisor if before is not None else None
+            if known != after.advisor:
                 self._spawn(self._answered(after))
 
     def _from_switch(self, message: FromSwitch) -> None:
@@ -193,7 +193,7 @@ class Desk:
     async def _answered(self, call: LiveCall) -> None:
         """Open the contact note at once, so that the contact is never forgotten."""
         call = self.calls.get(call.call_id) or call
-        if call.state.advisor is None:
+        if call.advisor is None:
             return
         await self.contacts.answered(
             OpenContact(
@@ -201,7 +201,7 @@ class Desk:
                 call.state.started,
                 call.state.line,
                 call.owner or "",
-                call.state.advisor.extension,
+                call.advisor.extension,
             )
         )
         note = await self.contacts.note(call.call_id)

@@ -253,6 +253,24 @@ async def test_another_advisor_confirms_anew(running):
     await sian.event("closed")
 
 
+async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_note(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    running.switch.answer(CALL, "301")
+    pop = await sian.event("call", lambda pop: pop["extension"] == "301")
+    assert (pop["advisor"], pop["mine"], pop["caller"]["confirmed"]) == ("sian", True, True)
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    (open_contact,) = await running.desk.contacts.unwritten()
+    assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
+
+
 async def test_a_switch_that_returns_mends_what_was_missed(running):
     sian = await running.page("sian")
     await sian.open()
