@@ -109,6 +109,9 @@ async def serve(
             await _pump(link, on_message)
         except LinkError as error:
             log.warning("link.garbage", reason=str(error))
+        except asyncio.CancelledError:
+            # Only the loop's end cancels this task, and Python 3.11 logs one that stays cancelled.
+            log.debug("link.cancelled")
         finally:
             if on_close is not None:
                 on_close(link)
