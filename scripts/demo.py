@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -146,8 +145,7 @@ async def _stay(site: Site, report: Report, phones: Phones) -> None:
     report.say(f"ring               {LINE}: sian's phone answers after three seconds")
     report.say()
     report.say("Ctrl-C stops it.")
-    with contextlib.suppress(asyncio.CancelledError):
-        await phones.stay()
+    await phones.stay()
 
 
 if __name__ == "__main__":

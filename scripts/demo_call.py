@@ -49,10 +49,13 @@ class DemoCall:
 
     async def _ring(self) -> None:
         with self._report.step("A caller rings the council; the advisor's page shows who") as told:
+            clock = asyncio.get_running_loop().time
+            started = clock()
             call = await self._phones.caller.call(LINE)
             pop = await self._page.until(
                 lambda pop: pop["state"] == "ringing" and pop["caller"]["status"] != "looking_up"
             )
+            taken_ms = 1000 * (clock() - started)
             self.call_id = pop["call_id"]
             names = [person["name"] for person in pop["caller"]["candidates"]]
             expect(names == [_PERSON], f"the pop to name {_PERSON}", names)
@@ -62,7 +65,8 @@ class DemoCall:
             expect(call.state is CallState.RINGING, "the pop before the answer", call.state)
             self._caller = Talk(call)
             language = pop["caller"]["candidates"][0]["language"]
-            told += [f"{names[0]}, prefers {language}, {pop['caller']['number_display']}"]
+            told.append(f"{names[0]}, prefers {language}, {pop['caller']['number_display']}")
+            told.append(f"after {taken_ms:.0f} ms")
         with self._report.step("Nothing but the name is shown before it is confirmed") as told:
             details = pop["caller"]["details"]
             expect(not details, "no details", details)

@@ -173,8 +173,14 @@ listen = "{HOST}:{self.desk_port}"
             Unseen: it stopped, or is not ready after 30 s.
         """
         with self.log.open("wb") as log:
+            # In a session of its own: Ctrl-C is for the demo, which then stops it properly.
             self.daemon = await asyncio.create_subprocess_exec(
-                GALWAD, "serve", env=self.environment, stdout=log, stderr=log
+                GALWAD,
+                "serve",
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
             while not await self._ready(client):

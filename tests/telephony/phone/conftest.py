@@ -5,7 +5,12 @@ import struct
 
 import pytest
 
+from telephony.aio.udp import UdpTransport
 from telephony.phone import CallState, VoIPPhone
+from telephony.sdp import LocalMedia, Origin, SessionDescription, build_answer
+from telephony.sip.auth import DigestServer, Outcome, ha1
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
 
 PORTS = iter(range(44_000, 47_000, 40))
 
@@ -70,3 +75,93 @@ def sine():
 @pytest.fixture
 def share_of():
     return loudness
+
+
+class Exchange:
+    """A server with one account that challenges everything, and refers as it is told."""
+
+    def __init__(self):
+        self.transport = UdpTransport(Endpoint(supported=()), self._on_event)
+        self.digest = DigestServer("test", b"s" * 32, self._find)
+        self.expires = 120
+        self.requests = []
+        self.notifies = ["100 Trying", "200 OK"]
+        self.after = asyncio.Event()
+        self.address = None
+
+    async def open(self):
+        self.address = await self.transport.listen(Address("127.0.0.1", 0))
+
+    def of(self, method):
+        return [request for request in self.requests if request.method == method]
+
+    @staticmethod
+    def _find(user, realm, algorithm):
+        return ha1(user, realm, "secret", algorithm) if user == "201" else None
+
+    def _on_event(self, event):
+        now = self.transport.now
+        match event:
+            case StandaloneRequest():
+                self.requests.append(event.request)
+                self._register(event.transaction, event.request, now)
+            case IncomingInvite():
+                self.requests.append(event.invite.request)
+                self._answer(event.invite, now)
+            case DialogRequest():
+                self.requests.append(event.request)
+                if event.request.method == "REFER":
+                    self._refer(event, now)
+                else:
+                    event.transaction.respond(200, now=now)
+
+    def _challenged(self, transaction, request, now):
+        verification = self.digest.verify(request, now)
+        if verification.outcome is Outcome.ACCEPTED:
+            return False
+        headers = self.digest.challenges(now, verification.outcome)
+        transaction.respond(401, headers=headers, now=now)
+        return True
+
+    def _register(self, transaction, request, now):
+        asked = int(request.headers.get("Expires"))
+        if self._challenged(transaction, request, now):
+            return
+        if 0 < asked < 60:
+            transaction.respond(423, headers=(("Min-Expires", "60"),), now=now)
+            return
+        granted = min(asked, self.expires)
+        contact = f"{request.headers.get('Contact')};expires={granted}"
+        headers = (("Contact", contact),) if granted else ()
+        transaction.respond(200, headers=headers, now=now)
+        self.after.set()
+
+    def _answer(self, invite, now):
+        if self._challenged(invite, invite.request, now):
+            return
+        offer = SessionDescription.parse(invite.request.body)
+        body = build_answer(offer, LocalMedia("127.0.0.1", 9), Origin(1))
+        headers = (("Content-Type", "application/sdp"),)
+        invite.respond(200, headers=headers, body=bytes(body), now=now)
+
+    def _refer(self, event, now):
+        event.transaction.respond(202, now=now)
+        for place, line in enumerate(self.notifies):
+            last = place == len(self.notifies) - 1
+            headers = (
+                ("Event", "refer"),
+                ("Subscription-State", "terminated" if last else "active"),
+                ("Content-Type", "message/sipfrag"),
+            )
+            body = f"SIP/2.0 {line}\r\n".encode()
+            event.dialog.request("NOTIFY", headers=headers, body=body, now=now)
+        if not self.notifies:
+            event.dialog.request("BYE", now=now)
+
+
+@pytest.fixture
+async def exchange():
+    made = Exchange()
+    await made.open()
+    yield made
+    made.transport.close()

@@ -1,0 +1,76 @@
+import asyncio
+
+import pytest
+
+from telephony.phone import CallFailedError, CallState, RegistrationError
+from telephony.sip.auth import parse_digest
+
+
+async def within(awaitable, seconds=5):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+async def test_a_phone_registers_with_digest_and_takes_its_binding_away(make_phone, exchange):
+    phone = make_phone(exchange.address, register=True)
+    await within(phone.start())
+    await within(phone.stop())
+    asked = exchange.of("REGISTER")
+    assert [int(request.headers.get("Expires")) for request in asked] == [300, 300, 0, 0]
+    assert asked[0].headers.get("Authorization") is None
+    assert parse_digest(asked[1].headers.get("Authorization"))["username"] == "201"
+    assert [request.cseq.number for request in asked] == [1, 2, 3, 4]
+    assert len({(request.call_id, request.from_.tag) for request in asked}) == 1
+
+
+async def test_the_binding_is_refreshed_before_it_ends(make_phone, exchange):
+    exchange.expires = 1
+    async with make_phone(exchange.address, register=True):
+        exchange.after.clear()
+        await within(exchange.after.wait())
+
+
+async def test_a_wrong_password_is_an_error_and_tried_once(make_phone, exchange):
+    phone = make_phone(exchange.address, user="209", register=True)
+    with pytest.raises(RegistrationError) as failed:
+        await within(phone.start())
+    assert failed.value.status == 401
+    assert len(exchange.of("REGISTER")) == 2
+
+
+async def test_an_invite_that_is_challenged_is_sent_again_with_credentials(make_phone, exchange):
+    async with make_phone(exchange.address) as phone:
+        call = await phone.call("202")
+        await within(call.wait_for(CallState.ANSWERED))
+        first, second = exchange.of("INVITE")
+        assert (first.cseq.number, second.cseq.number) == (1, 2)
+        assert first.call_id == second.call_id
+        assert second.headers.get("Authorization")
+
+
+async def test_a_call_with_a_wrong_password_ends(make_phone, exchange):
+    async with make_phone(exchange.address, user="209") as phone:
+        call = await phone.call("202")
+        await within(call.wait_for(CallState.ENDED))
+        assert call.status == 401
+
+
+async def test_a_transfer_tells_the_final_status_of_the_target(make_phone, exchange):
+    exchange.notifies = ["100 Trying", "180 Ringing", "486 Busy Here"]
+    async with make_phone(exchange.address) as phone:
+        call = await phone.call("202")
+        await within(call.wait_for(CallState.ANSWERED))
+        assert await within(call.transfer("301")) == 486
+        (refer,) = exchange.of("REFER")
+        host, port = exchange.address
+        assert refer.headers.get("Refer-To") == f"<sip:301@{host}:{port}>"
+        assert call.state is CallState.ANSWERED
+
+
+async def test_a_transfer_whose_outcome_is_never_told_says_so(make_phone, exchange):
+    exchange.notifies = []
+    async with make_phone(exchange.address) as phone:
+        call = await phone.call("202")
+        await within(call.wait_for(CallState.ANSWERED))
+        with pytest.raises(CallFailedError):
+            await within(call.transfer("301"))
+        assert call.state is CallState.ENDED
