@@ -1,3 +1,93 @@
 """What the officer sees afterwards: the sealed recording, opened with stock tools."""
 
 from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import time
+
+import soundfile
+
+RATE = 8000
+PATIENCE_S = 20
+
+
+def run(name, package, *arguments, data):
+    """Run a stock tool on `data`; its standard output."""
+    program = shutil.which(name)
+    assert program, f"{name} is missing: apt-get install {package}"
+    done = subprocess.run(
+        [program, *arguments], input=data, capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return done.stdout
+
+
+class Recording:
+    """One recording, fetched from the desk and opened by `age`, `flac` and libsndfile."""
+
+    def __init__(self, service, call_id):
+        """Wait until the desk hands it out; `took` is how long that was, in seconds."""
+        self.call_id = call_id
+        started = time.monotonic()
+        sealed = self._fetch(service, call_id)
+        self.took = time.monotonic() - started
+        self.flac = run("age", "age", "-d", "-i", str(service.keys.identity), data=sealed)
+        run("flac", "flac", "-t", "-s", "-", data=self.flac)
+        self.samples, rate = soundfile.read(io.BytesIO(self.flac), dtype="int16", always_2d=True)
+        assert rate == RATE
+        self.folder = next(service.state.joinpath("archive").rglob(f"{call_id}.header")).parent
+        parts = [self.folder / f"{call_id}.{part}" for part in ("header", "payload")]
+        assert b"".join(part.read_bytes() for part in parts) == sealed
+        self.manifest = self._manifest()
+
+    def _fetch(self, service, call_id):
+        why = {"purpose": "quality-training", "reference": "T-1"}
+        with service.sign_in("ceri") as client:
+            limit = time.monotonic() + PATIENCE_S
+            while True:
+                reply = client.post(f"/api/v1/recordings/{call_id}/fetch", json=why)
+                if reply.status_code == 200:
+                    return reply.content
+                assert time.monotonic() < limit, f"{reply.text}\n{service.log.tail()}"
+                time.sleep(0.02)
+
+    def _manifest(self):
+        document = json.loads((self.folder / f"{self.call_id}.manifest").read_bytes())
+        return document["manifest"]
+
+    @property
+    def caller(self):
+        """The left channel."""
+        return self.samples[:, 0]
+
+    @property
+    def advisor(self):
+        """The right channel."""
+        return self.samples[:, 1]
+
+    def gaps(self, reason=None):
+        return [gap for gap in self.manifest["gaps"] if reason in {None, gap["reason"]}]
+
+    def adds_up(self):
+        """Segments and gaps cover the talk time, each instant once, and the file is as long."""
+        parts = sorted(
+            (part["from_us"], part["to_us"])
+            for part in self.manifest["segments"] + self.manifest["gaps"]
+        )
+        at = 0
+        for begin, end in parts:
+            assert begin == at, parts
+            at = end
+        assert at == self.manifest["talk_us"]
+        assert self.manifest["unexplained"] == []
+        assert abs(len(self.samples) / RATE - at / 1e6) < 0.03
+        return True
+
+    def silent_in(self, gap):
+        """Whether both channels are exactly zero within the gap."""
+        begin = -(-gap["from_us"] * RATE // 1_000_000)
+        end = gap["to_us"] * RATE // 1_000_000
+        return not self.samples[begin:end].any()

@@ -11,12 +11,14 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -233,7 +235,17 @@ class Service:
         return done.stdout
 
     def add_users(self):
-        """An advisor at 201, and a recording administrator."""
+        """An advisor at 201, and a recording administrator; a copy where they were made before."""
+        database = self.keys.folder / "desk"
+        if not database.exists():
+            self._make_users()
+            shutil.copytree(self.state / "desk", database)
+            (database / "sip-password").write_text(self.sip_password)
+        else:
+            shutil.copytree(database, self.state / "desk")
+        self.sip_password = (database / "sip-password").read_text()
+
+    def _make_users(self):
         advisor = ("users", "add", "sian", "--extension", "201", "--password-stdin", "--json")
         made = json.loads(self.galwad(*advisor, stdin=PASSWORD + "\n"))
         self.sip_password = made["sip"]["password"]
@@ -264,12 +276,14 @@ class Service:
         """Where the page is."""
         return f"http://127.0.0.1:{self.desk_port}"
 
+    @contextmanager
     def sign_in(self, user="sian"):
         """An HTTP client with a session."""
-        client = httpx.Client(base_url=self.url, headers={"Origin": self.url}, timeout=PATIENCE_S)
-        reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
-        assert reply.status_code == 200, reply.text
-        return client
+        origin = {"Origin": self.url}
+        with httpx.Client(base_url=self.url, headers=origin, timeout=PATIENCE_S) as client:
+            reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
+            assert reply.status_code == 200, reply.text
+            yield client
 
     def call_id(self, count=1):
         """The id of the count-th call that has begun."""

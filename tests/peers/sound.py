@@ -69,9 +69,8 @@ def save(path, samples):
 
 def find(heard, said):
     """Where `said` begins in `heard` (samples), and how alike they are there (0 to 1)."""
-    heard, said = heard.astype(np.float64), said.astype(np.float64)
-    if len(heard) < len(said):
-        heard = np.concatenate([heard, np.zeros(len(said) - len(heard))])
+    said = said.astype(np.float64)
+    heard = np.concatenate([heard.astype(np.float64), np.zeros(len(said))])
     size = 1 << (len(heard) + len(said)).bit_length()
     product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size))
     match = np.fft.irfft(product, size)[: len(heard) - len(said) + 1]
