@@ -1,0 +1,137 @@
+"""What the documents say exists: links, commands, options, settings, files, endpoints."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from config.settings import Settings
+from galwad.cli import NOUNS, app
+from galwad.desk import models
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+EXAMPLE = (ROOT / "config/example.toml").read_text(encoding="utf-8")
+
+each_document = pytest.mark.parametrize("name", TEXTS)
+
+
+def prose(text):
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def blocks(text):
+    """The lines of its blocks of code, continued lines joined."""
+    found = re.findall(r"^```\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return "".join(found).replace("\\\n", " ").splitlines()
+
+
+def anchors(text):
+    """The anchors that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def links(text):
+    """Targets of links and pictures."""
+    return re.findall(r"\]\(([^)\s]+)\)", prose(text))
+
+
+def commands(text):
+    """Each quoted use of the command, as words."""
+    spans = [span.replace("\n", " ") for span in re.findall(r"`(galwad [^`]+)`", prose(text))]
+    lines = [line.removeprefix("$ ").removeprefix("/opt/galwad/bin/") for line in blocks(text)]
+    for line in [*spans, *lines]:
+        if re.match(r"galwad [a-z]", line) and not line.endswith(" v1"):  # signatures' contexts
+            yield shlex.split(line, comments=True)[1:]
+
+
+def unknown_words(words):
+    """The first command or option that does not exist; empty when all do."""
+    command = typer.main.get_command(app)
+    words = list(words)
+    while words and hasattr(command, "get_command"):
+        command = command.get_command(None, words[0])
+        if command is None:
+            return words[0]
+        words.pop(0)
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    options = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    return next((option for option in options if option not in known), "")
+
+
+@each_document
+def test_every_internal_link_leads_somewhere(name):
+    for link in links(TEXTS[name]):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), f"{name}: {link}"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{name}: {link}"
+
+
+@each_document
+def test_every_command_that_is_quoted_exists_with_its_options(name):
+    for words in commands(TEXTS[name]):
+        assert unknown_words(words) == "", f"{name}: galwad {' '.join(words)}"
+
+
+def test_the_check_of_commands_finds_what_does_not_exist():
+    assert unknown_words(["recordings", "burn"]) == "burn"
+    assert unknown_words(["recordings", "fetch", "--loud"]) == "--loud"
+    assert len(list(commands(TEXTS["README.md"]))) > 10
+
+
+def test_the_readme_shows_every_noun_of_the_command_line():
+    for noun in NOUNS:
+        assert re.search(rf"galwad {noun}\b", TEXTS["README.md"]), noun
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/operations.md"])
+def test_every_setting_that_is_named_exists(name):
+    for table, more in re.findall(r"`\[?\[([a-z]+)\]\]? ?([a-z_]*(?:`, `[a-z_]+)*)`", TEXTS[name]):
+        assert table in Settings.model_fields, f"{name}: [{table}]"
+        for key in more.split("`, `") if more else ():
+            assert re.search(rf"^(# )?{key} = ", EXAMPLE, re.MULTILINE), f"{name}: {key}"
+
+
+def test_the_example_shows_every_table():
+    commented = re.findall(r"^# \[\[?([a-z]+)", EXAMPLE, re.MULTILINE)
+    assert set(Settings.model_fields) == tomllib.loads(EXAMPLE).keys() | set(commented)
+
+
+@each_document
+def test_every_file_that_is_named_by_its_path_exists(name):
+    folders = "galwad|telephony|recording|callerid|config|systemd|scripts|docs|tests|benchmarks"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", prose(TEXTS[name])):
+        assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_the_api_document_has_a_row_for_every_endpoint():
+    def rows(text):
+        found = re.findall(
+            r"^\| ((?:GET|POST|PUT)[A-Z, ]*) `?/?([\w{}/]+)`? \|", text, re.MULTILINE
+        )
+        return {(methods.strip(), path) for methods, path in found}
+
+    assert len(rows(models.__doc__)) > 10
+    assert rows(models.__doc__) <= rows(TEXTS["docs/http-api.md"])
+
+
+@each_document
+def test_no_document_names_a_path_of_somebodys_machine(name):
+    assert not re.search(r"/(work|root|home|tmp)/", TEXTS[name]), name
+
+
+def test_the_changelog_tells_of_this_version():
+    assert version("galwad") in TEXTS["CHANGELOG.md"]
