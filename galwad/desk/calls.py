@@ -40,6 +40,8 @@ class LiveCall:
     recording_link: str | None = None
     sender: Party | None = None
     """The advisor who sent the call on to where nobody has a page: the note is still theirs."""
+    restored: bool = False
+    """Brought back by an unwritten note alone: over, unless the switch still has the call."""
 
     @property
     def call_id(self) -> str:
@@ -56,13 +58,15 @@ class LiveCall:
         """Whose call it is: the phone that answered, or the advisor who sent it on."""
         return self.sender or self.state.advisor
 
-    @property
-    def shown(self) -> PopState:
-        """The state as pages show it."""
-        return "wrapup" if self.wrapup else self.state.state
+    def shown(self, *, own: bool) -> PopState:
+        """The state as a page shows it: who has sent the call on has only the note left to do."""
+        sent_on = own and self.sender is not None
+        return "wrapup" if self.wrapup or sent_on else self.state.state
 
     def mine(self, user: User) -> bool:
-        """Whether it rings at this user, or this user has answered it."""
+        """Whether it rings at this user, or this user has answered it (and has it to do with)."""
+        if self.sender is not None and self.note is not None:
+            return False
         if self.advisor is not None:
             return _at(self.advisor, user)
         return any(_at(party, user) for party in self.state.ringing)
@@ -79,7 +83,7 @@ class LiveCall:
         return Pop(
             call_id=state.call_id,
             line=state.line,
-            state=self.shown,
+            state=self.shown(own=own),
             since=state.since,
             started=state.started,
             advisor=self.owner,
@@ -152,23 +156,26 @@ class LiveCalls:
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
 
     def changed(self, state: CallState) -> LiveCall | None:
-        """The switch's newer word on a call; gives it when the call is new to us."""
+        """The switch's newer word on a call; gives it when the caller is new to us."""
         before = self._calls.get(state.call_id)
         if before is None:
             call = LiveCall(state, ScreenPop(state.call_id, presented_by(state.caller)))
             self._put(call)
             return call
-        if state.version < before.state.version or before.wrapup:
+        if before.restored:
+            caller = ScreenPop(state.call_id, presented_by(state.caller))
+            before = replace(before, pop=caller, wrapup=False)
+        elif state.version < before.state.version or before.wrapup:
             return None
-        pop, sender = before.pop, None
+        restored, pop, sender = before.restored, before.pop, None
         if before.owner is not None and state.advisor and state.advisor.user != before.owner:
             if state.advisor.user:
                 # Another advisor has the call now: the caller's details are confirmed anew.
                 pop = replace(pop, confirmation=None)
             else:
                 sender = before.advisor
-        self._put(replace(before, state=state, pop=pop, sender=sender))
-        return None
+        call = self._put(replace(before, state=state, pop=pop, sender=sender, restored=False))
+        return call if restored else None
 
     def snapshot(self, states: Iterable[CallState], now: float) -> list[LiveCall]:
         """All calls of a switch that has (re)connected; gives those that are new to us."""
@@ -217,7 +224,7 @@ class LiveCalls:
             recording="ended",
         )
         pop = ScreenPop(contact.call_id).filled(Outcome(Status.UNAVAILABLE))
-        self._put(LiveCall(state, pop, wrapup=True))
+        self._put(LiveCall(state, pop, wrapup=True, restored=True))
 
     def filled(self, call_id: str, outcome: Outcome) -> None:
         """The lookup has ended."""

@@ -13,6 +13,12 @@ C-3,Household Two,01632 960002,en,no,2 Example Street,
 """
 
 
+async def first_seen(page, wanted):
+    """The first pop that fits, in a page's snapshot or after it."""
+    fitting = [pop for pop in (await page.open())["calls"] if wanted(pop)]
+    return fitting[0] if fitting else await page.event("call", wanted)
+
+
 class Dead:
     name = "crm"
 
@@ -226,6 +232,42 @@ async def test_a_wrapup_outlives_the_desk(running):
     assert [(pop["call_id"], pop["state"]) for pop in snapshot["calls"]] == [(CALL, "wrapup")]
 
 
+async def test_a_call_in_progress_is_none_in_wrapup_after_a_restart_of_the_desk(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.change(CALL, recording="paused", holders=("page",))
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    pop = await first_seen(sian, lambda pop: pop["caller"]["status"] == "found")
+    assert (pop["state"], pop["recording"], pop["mine"]) == ("answered", "paused", True)
+    assert pop["caller"]["details"] == {}
+    resumed = await sian.http.request("DELETE", f"/api/v1/calls/{CALL}/payment")
+    assert resumed.json()["state"] == "recording"
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+
+
+async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on(running):
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.answer(CALL, "301")
+    await sian.event("call", lambda pop: pop["extension"] == "301")
+    await running.stop()
+    await running.start()
+    mair = await running.page("mair")
+    await first_seen(mair, lambda pop: pop["state"] == "answered")
+    (open_contact,) = await running.desk.contacts.unwritten()
+    assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
+
+
 async def test_an_unanswered_call_leaves_nothing(running):
     sian = await running.page("sian")
     await sian.open()
@@ -265,10 +307,28 @@ async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_n
     running.switch.answer(CALL, "301")
     pop = await sian.event("call", lambda pop: pop["extension"] == "301")
     assert (pop["advisor"], pop["mine"], pop["caller"]["confirmed"]) == ("sian", True, True)
+    assert pop["state"] == "wrapup"
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
     (open_contact,) = await running.desk.contacts.unwritten()
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
+
+
+async def test_a_note_written_after_sending_the_caller_on_closes_the_pop(running):
+    sian, mair = await running.page("sian"), await running.page("mair")
+    await sian.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.answer(CALL, "301")
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    (seen,) = (await mair.open())["calls"]
+    assert (seen["state"], seen["extension"]) == ("answered", "301")
+    url = f"/api/v1/calls/{CALL}/contact"
+    assert (await sian.http.put(url, json={"purpose": "Housing"})).status_code == 200
+    assert await sian.event("closed") == {"call_id": CALL}
+    running.switch.hang_up(CALL)
+    assert await mair.event("closed") == {"call_id": CALL}
 
 
 async def test_a_switch_that_returns_mends_what_was_missed(running):
