@@ -247,6 +247,11 @@ class Dialog:
 
     # What the core tells it, as a client.
 
+    @property
+    def ending(self) -> bool:
+        """Over, or its BYE is on the way: `request` raises."""
+        return self.state is DialogState.TERMINATED or self._bye is not None
+
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
         """The next request of ours, numbered.
 
@@ -255,7 +260,7 @@ class Dialog:
         """
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
-        if self.state is DialogState.TERMINATED or self._bye is not None:
+        if self.ending:
             raise ProtocolError("the dialog is terminated")
         if method == "INVITE" and self.invite_pending:
             raise ProtocolError("an INVITE is pending in this dialog")

@@ -256,8 +256,9 @@ class InviteServer(ServerRequest):
 
     def _ack_missing(self, now: float) -> None:
         self.stop_repeating()
-        if self.dialog is not None and not self.dialog.served(self, now):
-            self._core.emit(AckMissing(self.dialog))
+        dialog = self.dialog
+        if dialog is not None and not dialog.served(self, now) and not dialog.ending:
+            self._core.emit(AckMissing(dialog))
 
     def _ack_key(self, dialog: Dialog) -> tuple[DialogId, int]:
         return dialog.id, self.request.cseq.number

@@ -142,6 +142,19 @@ def test_a_reinvite_is_answered_acknowledged_and_refreshes_the_target(network, a
     assert not call.at_bob.invite_pending
 
 
+def test_a_missing_ack_to_a_reinvite_is_no_news_once_our_bye_is_on_its_way(
+    network, alice, bob, call
+):
+    call.at_alice.request("INVITE", now=network.now)
+    network.flush()
+    bob.last(DialogRequest).transaction.respond(200, now=network.now)
+    network.run(20)
+    call.at_bob.request("BYE", now=network.now)
+    network.run(20)
+    assert call.at_bob.ending
+    assert bob.seen(AckMissing) == []
+
+
 def test_a_reinvite_that_fails_leaves_the_dialog_as_it_was(network, alice, bob, call):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
