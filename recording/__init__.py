@@ -1,1 +1,1 @@
-"""What may be stored, and how it is kept: policy, spool, archive, keys, index, audit. Knows nothing of SIP."""
+"""What may be stored, and how it is kept, proved and found again. Knows nothing of SIP."""
