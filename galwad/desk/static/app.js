@@ -119,13 +119,19 @@ function render() {
     if (!card) {
       card = new CallCard(pop, { announce, replace, dismiss });
       cards.set(pop.call_id, card);
-      list.append(card.box);
+      place(card.box, pop);
       i18n.translate(card.box);
     }
     card.update(pop, known(), now());
   }
   reveal(idle, mine.length === 0);
   overview?.update([...calls.values()], known(), now());
+}
+
+/** A call goes above those that are over: what rings must be seen. No card ever moves. */
+function place(box, pop) {
+  const done = pop.state === "wrapup" ? null : list.querySelector(':scope > [data-state="wrapup"]');
+  list.insertBefore(box, done);
 }
 
 function replace(pop) {

@@ -48,7 +48,8 @@ export class CallerPanel {
     show(this.number, caller.number_display ?? "");
     reveal(this.number, Boolean(caller.number_display));
     const named = caller.status === "found" || caller.status === "several";
-    reveal(this.status, !named || caller.status === "several");
+    // When the call is over, there is nobody left to ask.
+    reveal(this.status, pop.state !== "wrapup" && (!named || caller.status === "several"));
     say(this.status, `caller.${caller.status}`, { count: caller.candidates.length });
     this.listPeople(caller);
     this.ask(pop, named);

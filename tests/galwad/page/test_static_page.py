@@ -218,6 +218,14 @@ def test_a_new_call_takes_no_focus(desk, page):
     expect(purpose).to_be_focused()
 
 
+def test_a_new_call_stands_above_those_whose_note_is_unwritten(desk, page):
+    answered(desk)
+    desk.put(state="wrapup", recording="ended", caller={"status": "unavailable"})
+    expect(page.get_by_text("cannot be reached")).to_be_hidden()
+    desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
+    expect(page.locator("article h1")).to_have_text(["Housing", "Council Tax"])
+
+
 def test_the_pop_goes_when_another_has_answered(desk, page):
     desk.put()
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
