@@ -22,24 +22,29 @@ def administration(settings: Settings) -> Administration:
     return Administration(settings.database, settings.node.name, settings.sip.realm)
 
 
-def become_owner(settings: Settings) -> None:
-    """As root, become the owner of the desk's folder, so that no file in it becomes root's."""
+def give_back(settings: Settings) -> None:
+    """Hand what root has made in the desk's folder to whoever owns the folder.
+
+    Files that were there keep their owner: SQLite gives the journals that root makes to the
+    database's owner. Root stays root, since a service's private folder is closed to all others.
+    """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():
         return
     owner = folder.stat()
-    if owner.st_uid != 0:
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
+    for path in folder.iterdir():
+        if path.stat(follow_symlinks=False).st_uid == 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
     """Turn what the database and its users raise into one line and a hint."""
     try:
-        become_owner(settings)
-        yield
+        try:
+            yield
+        finally:
+            give_back(settings)
     except UserError as error:
         raise CliError(str(error), "`galwad users list` shows who is there") from None
     except CallerIdError as error:

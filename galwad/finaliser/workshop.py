@@ -88,8 +88,7 @@ class Workshop:
             return Alarm(
                 "recording.locked",
                 call_id,
-                "its spool is of another boot; an officer can recover it: "
-                f"galwad recordings recover {call_id}",
+                "its spool is of another boot: it stays as it is, for the archive's recipients",
             )
         except RecordingError as error:
             return Alarm("recording.not_sealed", call_id, str(error))

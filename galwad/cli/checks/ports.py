@@ -10,12 +10,15 @@ from pathlib import Path
 from config.settings import Settings
 from config.values import HostPort
 from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.switch.routing import check_uris
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Each listening address, then the range of media."""
+    """SIP URIs, each listening address, then the range of media."""
+    for wrong in check_uris(settings):
+        yield fault("routes", wrong, "see [[routes]] and [[destinations]] in the example")
     running = is_running(settings)
     for listener in settings.sip.listen:
         place = HostPort(listener.host, listener.port)

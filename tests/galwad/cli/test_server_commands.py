@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
 import sqlite3
 import sys
@@ -40,6 +41,20 @@ def test_a_user_gets_a_phone_whose_secret_is_shown_once(run, settings_file):
     connection.close()
     assert secret["sip"]["password"] not in dump
     assert secret["password"] not in dump
+
+
+def test_what_root_makes_in_the_desks_folder_belongs_to_the_desk(run, settings_file):
+    state = settings_file.parent / "state"
+    desk = state / "desk"
+    desk.mkdir(parents=True)
+    service = 12345 if os.geteuid() == 0 else os.getuid()
+    os.chown(desk, service, -1)
+    state.chmod(0o700)
+    done = run("users", "add", "sian", "--generate", "--config", settings_file)
+    assert done.status == 0, done.err
+    made = list(desk.iterdir())
+    assert {path.stat().st_uid for path in made} == {service}
+    assert "galwad.db" in {path.name for path in made}
 
 
 def test_a_machine_gets_a_token_with_its_rights(run, settings_file):

@@ -1,6 +1,6 @@
 import pytest
 
-from galwad.switch.routing import Resolver, Router
+from galwad.switch.routing import Resolver, Router, check_uris
 from recording.policy import DestinationClass
 from telephony.sip.events import Address
 from telephony.sip.name_addr import NameAddr
@@ -75,3 +75,11 @@ async def test_names_resolve_by_the_systems_resolver():
     resolver = Resolver(frozenset({"localhost"}))
     await resolver.refresh()
     assert resolver("localhost") in {"127.0.0.1", "::1"}
+
+
+def test_uris_that_are_none_are_named(settings):
+    assert check_uris(settings) == []
+    (route, *others) = settings.routes
+    broken = route.model_copy(update={"ring": None, "target": "sip:[::1"})
+    (fault,) = check_uris(settings.model_copy(update={"routes": (broken, *others)}))
+    assert fault.startswith("sip:[::1")
