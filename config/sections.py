@@ -107,6 +107,9 @@ class Sip(Section):
         pattern=r"^[^\s\"]{1,64}$",
         description="the realm of the phones' passwords",
     )
+    digest: tuple[Literal["MD5", "SHA-256"], ...] = Field(
+        default=("MD5",), min_length=1, description='"MD5", "SHA-256" or both, the preferred first'
+    )
     session_expires: int = Field(default=1800, ge=90, description="seconds, at least 90 (RFC 4028)")
     min_se: int = Field(default=90, ge=90, description="seconds, at least 90 (RFC 4028)")
     ring_timeout: float = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")

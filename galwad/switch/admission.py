@@ -72,7 +72,9 @@ class Doorkeeper:
         """`secret` keys the nonces: random bytes of this process life."""
         self._settings = settings
         self._phones = phones
-        self._digest = DigestServer(settings.sip.realm, secret, phones.ha1)
+        self._digest = DigestServer(
+            settings.sip.realm, secret, phones.ha1, algorithms=settings.sip.digest
+        )
 
     def invite(self, invite: InviteServer, now: float) -> Admission | Refusal:
         """Let a trunk in by its address, a phone by its password."""

@@ -22,6 +22,7 @@ state = "{tmp_path}/state"
 runtime = "{tmp_path}/run"
 [sip]
 listen = ["udp:127.0.0.1:0"]
+digest = ["SHA-256", "MD5"]
 [[trunks]]
 name = "pstn"
 peers = ["192.0.2.1"]
