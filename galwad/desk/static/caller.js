@@ -106,7 +106,8 @@ export class CallerPanel {
     const { confirmed, outcome } = pop.caller;
     const answered = pop.state !== "ringing";
     reveal(this.step, pop.mine && named && answered && !confirmed);
-    const key = outcome === "not_them" ? "confirm.again" : "confirm.question";
+    const first = pop.state === "wrapup" ? "confirm.after" : "confirm.question";
+    const key = outcome === "not_them" ? "confirm.again" : first;
     say(this.question, key);
     this.enable();
   }

@@ -56,6 +56,7 @@ export class Recording {
     say(this.word, `rec.${state}`);
     say(this.meaning, `rec.${state}.means`);
     if (before && before !== state) this.announce(`rec.${state}.means`);
+    if (state === "recording" && this.trouble.dataset.t?.startsWith("rec.resume.")) reveal(this.trouble, false);
     const live = pop.state === "answered" || pop.state === "held";
     reveal(this.pauseButton, pop.mine && live && state !== "paused");
     reveal(this.resumeButton, pop.mine && live && state === "paused");
@@ -93,8 +94,10 @@ export class Recording {
   async hold(method, failure) {
     this.box.setAttribute("aria-busy", "true");
     try {
-      await ask(method, callPath(this.callId, "payment"), {});
-      reveal(this.trouble, false);
+      const { state } = await ask(method, callPath(this.callId, "payment"), {});
+      const held = method === "DELETE" && state === "paused";
+      if (held) say(this.trouble, "rec.resume.held");
+      reveal(this.trouble, held);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       say(this.trouble, failure);

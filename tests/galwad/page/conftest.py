@@ -28,6 +28,7 @@ class FakeDesk:
         self.switch = True
         self.pseudo = False
         self.refusing = False
+        self.other_holder = False
         self.asked: list[tuple[str, str, dict]] = []
         self._streams: list[queue.Queue] = []
         self._gate = threading.Event()
@@ -94,7 +95,7 @@ class FakeDesk:
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """What the real desk and switch would make of a request."""
         if part == "payment":
-            state = "paused" if method == "PUT" else "recording"
+            state = "paused" if method == "PUT" or self.other_holder else "recording"
             self.put(call_id=call_id, recording=state, recording_since=time.time())
             return {"state": state, "durable": True, "calls": [call_id]}
         if part == "confirm":

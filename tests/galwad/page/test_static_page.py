@@ -171,6 +171,23 @@ def test_a_pause_that_did_not_reach_the_desk_is_told_at_once(desk, page):
     expect(page.locator(".recording .word")).to_have_text("REC")
 
 
+def test_a_pause_that_another_holds_too_says_why_it_stays(desk, page):
+    answered(desk)
+    desk.other_holder = True
+    page.keyboard.press("F8")
+    page.keyboard.press("Shift+F8")
+    expect(page.get_by_role("alert").get_by_text("somebody else holds it")).to_be_visible()
+    desk.put(recording="recording")
+    expect(page.get_by_text("somebody else holds it")).to_be_hidden()
+
+
+def test_nobody_is_told_to_ask_a_caller_who_has_gone(desk, page):
+    answered(desk, **found(desk, SIAN))
+    expect(page.get_by_text("Ask the caller to confirm")).to_be_visible()
+    desk.put(state="wrapup", recording="ended")
+    expect(page.get_by_text("Did the caller confirm")).to_be_visible()
+
+
 def test_a_pause_that_is_not_durable_is_told(desk, page):
     answered(desk)
     desk.put(recording="paused", recording_since=time.time(), durable=False)
@@ -221,7 +238,7 @@ def test_a_new_call_takes_no_focus(desk, page):
 def test_a_new_call_stands_above_those_whose_note_is_unwritten(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended", caller={"status": "unavailable"})
-    expect(page.get_by_text("cannot be reached")).to_be_hidden()
+    expect(page.locator(".lookup")).to_be_hidden()
     desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
     expect(page.locator("article h1")).to_have_text(["Housing", "Council Tax"])
 
