@@ -15,9 +15,10 @@ from recording.errors import AuditError, CatalogueError
 log = structlog.get_logger()
 
 _STANDARD = {
+    400: ("the request cannot be read", "send JSON in UTF-8"),
     404: ("there is nothing here", "check the address"),
-    405: ("this method does not apply here", ""),
-    413: ("the request is too large", ""),
+    405: ("this method does not apply here", "see the table of the API"),
+    413: ("the request is too large", "256 kB is the most"),
 }
 
 

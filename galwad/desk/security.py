@@ -70,7 +70,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY:
-            return answer(413, "the request is too large", "")
+            return answer(413, "the request is too large", "256 kB is the most")
         if not self._same_origin(scope):
             return answer(403, "the request comes from another site", "open the page itself")
         return None

@@ -137,6 +137,15 @@ async def test_a_body_beyond_the_limit_is_refused(running):
     assert reply.json()["error"]
 
 
+@pytest.mark.parametrize("body", [b"\xff\xfe01632960123", b"[" * 100_000, b'{"01632960123'])
+async def test_a_body_that_is_no_json_is_told_and_not_repeated(running, body):
+    client = running.client()
+    reply = await client.post(LOGIN, content=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code in {400, 422}
+    assert all(reply.json()[part] for part in ("error", "hint"))
+    assert "0163" not in reply.text
+
+
 async def test_without_tls_only_loopback_is_served(running):
     options = replace(running.options, host="0.0.0.0", database=running.folder / "o" / "db")
     desk = Desk(options)
