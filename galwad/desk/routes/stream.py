@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -19,16 +20,17 @@ router = APIRouter()
 
 # How often a quiet stream asks whether its session still stands (heartbeats are FastAPI's).
 CHECK_S = 10.0
+_EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
 @router.get("/events", response_class=EventSourceResponse)
 async def events(
     desk: TheDesk,
     session: Person,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[str, Header()] = "",
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow the calls; `Last-Event-ID` resumes where the connection was lost."""
-    position = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
+    position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     with desk.metrics.streams.track_inprogress():
         while True:
             turn = desk.hub.turn

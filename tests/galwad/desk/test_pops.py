@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from callerid.directory import import_csv
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -197,6 +199,13 @@ async def test_a_position_that_is_too_old_gets_a_snapshot(running):
     kind, _, snapshot = await sian.next()
     assert kind == "snapshot"
     assert snapshot["me"]["user"] == "sian"
+
+
+@pytest.mark.parametrize("position", ["-1", "abc", "9" * 5000])
+async def test_a_position_that_is_none_gets_a_snapshot(running, position):
+    sian = await running.page("sian")
+    await sian.open(position)
+    assert (await sian.next())[0] == "snapshot"
 
 
 async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
