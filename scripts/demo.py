@@ -12,7 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
 from demo_archive import Inspection
 from demo_call import DemoCall
 from demo_page import Page
@@ -74,7 +73,7 @@ async def _demo(site: Site, report: Report, *, once: bool) -> None:
             told.append("registered with digest")
         with report.step("The advisor signs in to the page"):
             await page.sign_in("sian", site.accounts["sian"]["password"])
-        call_id = await _watched(report, DemoCall(report, page, phones))
+        call_id = await DemoCall(report, page, phones).run()
         inspection = Inspection(report, site, call_id)
         await inspection.run()
         _say_where(site, report, inspection)
@@ -85,14 +84,6 @@ async def _demo(site: Site, report: Report, *, once: bool) -> None:
         if phones is not None:
             await phones.stop()
         await site.stop()
-
-
-async def _watched(report: Report, call: DemoCall) -> str:
-    try:
-        return await call.run()
-    except (PhoneError, httpx.HTTPError) as error:
-        report.failed("The call", "to go on", f"{type(error).__name__}: {error}")
-        raise Unseen("the call to go on", error) from None
 
 
 async def _set_up(site: Site, report: Report) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
+
+from telephony.phone import PhoneError
 
 
 class Unseen(Exception):  # noqa: N818 - what it says of a step, not of the program
@@ -72,5 +75,8 @@ class Report:
             raise
         except TimeoutError:
             self.failed(text, "that it happens in time", "nothing until the time was over")
+            raise Unseen(text) from None
+        except (PhoneError, httpx.HTTPError) as error:
+            self.failed(text, "that it goes on", f"{type(error).__name__}: {error}")
             raise Unseen(text) from None
         self.seen(text, "; ".join(details))
