@@ -52,7 +52,7 @@ choose_python() {
       return
     fi
   done
-  [ -z "${PYTHON:-}" ] || die "$PYTHON is no Python of 3.11 or later" "PYTHON=python3.13 scripts/test"
+  [ -z "${PYTHON:-}" ] || die "$PYTHON is no Python of 3.11 or later" "PYTHON=python3.13 $0"
   apt_install python3
   python=$(command -v python3)
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
