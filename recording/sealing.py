@@ -15,6 +15,7 @@ from pathlib import Path
 import soundfile
 
 from recording.age import PayloadWriter, new_file_key
+from recording.burst import BurstRecord
 from recording.call_facts import CallFacts, payloads_of
 from recording.codecs import NARROW, WIDE
 from recording.errors import ArchiveError, PayloadError, SpoolError
@@ -68,37 +69,52 @@ class _Reading:
         self._first_us = started_wall_us
         self._origin = 0
         self._told = 0
+        self._joining = False
 
     def read(self, spool: SpoolReader) -> Iterator[None]:
         """Take a spool's records; each step means that blocks may be ready."""
         shift = spool.header.started_wall_us - self._first_us
-        joining = bool(self.lives) and self.lives[-1].interrupted
-        packet, seen = self.timeline.packet, self.facts.seen
-        for record in spool:
-            if isinstance(record, PacketRecord):
-                at_us = record.at_us + shift - self._origin
-                if joining:
-                    self.facts.crashed(max(0, at_us))
-                    joining = False
-                packet(record.track, at_us, record.data)
-                seen(at_us)
-                if at_us - self._told >= _STEP_US:
-                    self._told = at_us
-                    self.timeline.advance(at_us)
-                    yield
+        self._joining = bool(self.lives) and self.lives[-1].interrupted
+        for record in spool.in_bursts():
+            if isinstance(record, BurstRecord):
+                yield from self._burst(record, shift - self._origin)
+            elif isinstance(record, PacketRecord):
+                yield from self._packet(record, record.at_us + shift - self._origin)
             elif isinstance(record, EventRecord):
                 if record.kind == "answered" and not self.facts.answered:
                     self._answered(record.at_us + shift)
                 at_us = max(0, record.at_us + shift - self._origin)
-                if joining:
-                    self.facts.crashed(at_us)
-                    joining = False
+                self._join(at_us)
                 self._event(at_us, record)
             elif isinstance(record, LostRecord):
                 self.facts.lost(record, shift - self._origin)
                 self.timeline.interrupt()
         life = spool.header.life
         self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
+
+    def _join(self, at_us: int) -> None:
+        """The first thing told by a life after one that was interrupted."""
+        if self._joining:
+            self.facts.crashed(max(0, at_us))
+            self._joining = False
+
+    def _packet(self, record: PacketRecord, at_us: int) -> Iterator[None]:
+        self._join(at_us)
+        self.timeline.packet(record.track, at_us, record.data)
+        self.facts.seen(at_us)
+        if at_us - self._told >= _STEP_US:
+            self._told = at_us
+            self.timeline.advance(at_us)
+            yield
+
+    def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
+        """What `_packet` does, for many."""
+        self._join(int(record.at_us[0]) + shift_us)
+        for told in self.timeline.burst(record, shift_us, self._told, _STEP_US):
+            self._told = told
+            self.timeline.advance(told)
+            yield
+        self.facts.seen(int(record.at_us.max()) + shift_us)
 
     def _answered(self, at_us: int) -> None:
         self._origin = at_us

@@ -9,13 +9,14 @@ reported as lost.
 import fcntl
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 
+from recording.burst import BurstRecord, unpack_burst
 from recording.errors import SpoolError, SpoolKeyError
 from recording.spool_format import (
     Frame,
@@ -32,7 +33,7 @@ from recording.spool_scan import Scanner, find_header, frame_at
 
 _RECENT = 16
 """A stand-in lies right before its tombstone; this many media frames are remembered."""
-_Records = Iterator[Record]
+_Records = Iterator[Record | BurstRecord]
 _release = msgspec.msgpack.Decoder(Release)
 _tombstone = msgspec.msgpack.Decoder(Tombstone)
 
@@ -121,13 +122,19 @@ class SpoolReader(Iterator[Record]):
         self._stand_ins: set[int] = set()
         self._next_index = 1
         self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
+        self._in_bursts = False
         self._records = self._read()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Record:
-        return next(self._records)
+        return cast("Record", next(self._records))
+
+    def in_bursts(self) -> _Records:
+        """The records, but the packets of a frame that are of one length as one `BurstRecord`."""
+        self._in_bursts = True
+        return self._records
 
     def __enter__(self) -> Self:
         return self
@@ -236,15 +243,17 @@ class SpoolReader(Iterator[Record]):
         self._keyless.append((frame.index, frame.from_us, frame.to_us))
         return iter(())
 
-    def _packets(self, frame: Frame) -> list[Record] | None:
+    def _packets(self, frame: Frame) -> Sequence[Record | BurstRecord] | None:
         key = self._keys.get(frame.index)
         if key is None or len(key) != 32:
             return None
         plaintext = self._seal.open(frame, key)
-        packets = None if plaintext is None else unpack_packets(frame.from_us, plaintext)
-        return None if packets is None else list(packets)
+        if plaintext is None:
+            return None
+        burst = unpack_burst(frame.from_us, plaintext) if self._in_bursts else None
+        return unpack_packets(frame.from_us, plaintext) if burst is None else [burst]
 
-    def _instead_of(self, frame: Frame) -> list[Record]:
+    def _instead_of(self, frame: Frame) -> Sequence[Record | BurstRecord]:
         """What stands for an erased frame: the part before the trigger, or nothing."""
         from_us, index, kept = frame.from_us, frame.index, None
         while kept is None and index in self._stands_for:
@@ -258,7 +267,9 @@ class SpoolReader(Iterator[Record]):
         lost = LostRecord(frame.index, frame.index, from_us, frame.to_us, LossReason.ERASED)
         return [*(kept or ()), lost]
 
-    def _counted(self, frame: Frame, records: list[Record], *, tells_time: bool = True) -> _Records:
+    def _counted(
+        self, frame: Frame, records: Sequence[Record | BurstRecord], *, tells_time: bool = True
+    ) -> _Records:
         """What is missing before `frame`, then what is in it."""
         yield from self._missing(frame.index, frame.from_us if tells_time else None)
         self._next_index = frame.index + 1

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from recording.burst import BurstRecord, TrackBurst
 from recording.codecs import PayloadCodec, Samples
 from recording.timeline_track import Track, TrackCount, WidebandError
 
@@ -54,6 +55,30 @@ class Timeline:
         """One RTP packet. What is none is counted and left out."""
         if track < TRACKS:
             self._tracks[track].packet(at_us, data)
+
+    def burst(self, burst: BurstRecord, shift_us: int, told_us: int, step_us: int) -> Iterator[int]:
+        """Many packets, `shift_us` added to their times; gives each time to advance to.
+
+        That is, after `packet` for each of them, the time of the first that lies `step_us` past
+        the last time given, which was `told_us` at first.
+        """
+        at_us = burst.at_us + shift_us
+        picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
+        parts = [TrackBurst(at_us[pick], burst.data[pick]) for pick in picks]
+        done = [0] * TRACKS
+        start = 0
+        while start < len(at_us):
+            late = at_us[start:] >= told_us + step_us
+            first = int(late.argmax())
+            end = start + first + 1 if late[first] else len(at_us)
+            for track, pick in enumerate(picks):
+                upto = int(np.searchsorted(pick, end))
+                self._tracks[track].burst(parts[track], done[track], upto)
+                done[track] = upto
+            if late[first]:
+                told_us = int(at_us[end - 1])
+                yield told_us
+            start = end
 
     def mute(self, from_us: int) -> None:
         """A gap begins: silence from here on, and what is missing is no loss."""

@@ -96,6 +96,16 @@ class StreamClock:
         self._second.append(late_us * self._rate // _US)
         return True
 
+    def note_all(self, late_us: list[int]) -> int:
+        """`note` them one after the other up to the first that it refuses; how many it took."""
+        taken = late_us[: max(0, _SECOND - 1 - len(self._second))]
+        if taken and not (min(taken) > -EARLY_US and max(taken) < JUMP_US):
+            wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < JUMP_US)
+            taken = taken[: next(wrong)]
+        rate = self._rate
+        self._second += [late * rate // _US for late in taken]
+        return len(taken)
+
     def follow(self, packet: Packet) -> int:
         """By timestamp, the anchor corrected by what the arrival tells."""
         position, arrival = self.place(packet), self._arrival(packet)

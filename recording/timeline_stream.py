@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recording.burst import RTP_HEADER, TrackBurst
 from recording.codecs import Decoder, PayloadCodec, Samples, decoder_for, to_rate
 from recording.timeline_clock import Packet, StreamClock
 
@@ -21,7 +22,6 @@ _RUN = 50
 _MOST_WAITING = 200
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
-_HEADER = 12
 _PLAIN = 0x80
 """Version 2, no padding, no extension, no CSRC."""
 
@@ -68,6 +68,8 @@ class Stream:
         self._clock: StreamClock | None = None
         self._decoders: dict[PayloadCodec, Decoder | None] = {}
         self._run: list[bytes] = []
+        self._run_count = 0
+        """Packets in the run, whose parts may be of several."""
         self._run_at = 0
         self._run_decoder: Decoder | None = None
         self._run_codec = ""
@@ -78,21 +80,48 @@ class Stream:
 
     def continues(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
         """Take the packet if it is what was expected next, which most packets are."""
-        if head != self._expected or len(data) != self._length or len(self._run) >= _RUN:
+        if head != self._expected or len(data) != self._length or self._run_count >= _RUN:
             return False
         if self._clock is None or not self._clock.note(at_us - self._due_us):
             return False
         flags, kind, sequence, timestamp, ssrc = head
-        samples = self._length - _HEADER
+        samples = self._length - RTP_HEADER
         counted = self._track.counted
         counted.received += 1
         counted.codecs[self._run_codec] += 1
-        self._run.append(data[_HEADER:])
+        self._run.append(data[RTP_HEADER:])
+        self._run_count += 1
         self._run_at += samples
         self._next = (self._next or 0) + 1
         self._expect(flags, kind, sequence + 1, timestamp + samples, ssrc)
         self._due_us += self._step_us
         return True
+
+    def continues_all(self, burst: TrackBurst, start: int, end: int) -> int:
+        """As `continues`, for a burst's packets up to the first that it refuses; how many."""
+        if burst.length != self._length or self._clock is None:
+            return 0
+        head = burst.head(start)
+        count = min(burst.successors(start), end - start, _RUN - self._run_count)
+        if head != self._expected or count <= 0:
+            return 0
+        due_us, step_us = self._due_us, self._step_us
+        arrivals = burst.at_us[start : start + count]
+        count = self._clock.note_all([at - due_us - i * step_us for i, at in enumerate(arrivals)])
+        if not count:
+            return 0
+        flags, kind, sequence, timestamp, ssrc = head
+        samples = count * (self._length - RTP_HEADER)
+        counted = self._track.counted
+        counted.received += count
+        counted.codecs[self._run_codec] += count
+        self._run.append(burst.payload(start, start + count))
+        self._run_count += count
+        self._run_at += samples
+        self._next = (self._next or 0) + count
+        self._expect(flags, kind, sequence + count, timestamp + samples, ssrc)
+        self._due_us += count * step_us
+        return count
 
     def _expect(self, flags: int, kind: int, sequence: int, timestamp: int, ssrc: int) -> None:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
@@ -124,7 +153,7 @@ class Stream:
         elif number == self._next and not self._waiting and self._clock is not None:
             count.received += 1
             if self._lay(packet) and head[0] == _PLAIN:
-                self._length = _HEADER + len(payload)
+                self._length = RTP_HEADER + len(payload)
                 samples = len(payload)
                 self._step_us = samples * 1_000_000 // self._track.rate
                 self._due_us = self._clock.due_us(packet, self._run_at)
@@ -211,6 +240,7 @@ class Stream:
         position = clock.follow(packet)
         if self._joins(packet, position):
             self._run.append(packet.payload)
+            self._run_count += 1
             return True
         self._lay_run()
         self._decode(packet, position)
@@ -223,7 +253,7 @@ class Stream:
             return False
         if self._clock is None or self._clock.stretch:
             return False
-        if self._run and decoder is self._run_decoder and len(self._run) < _RUN:
+        if self._run and decoder is self._run_decoder and self._run_count < _RUN:
             if self._run_at != position:
                 return False
             self._run_at += len(packet.payload)
@@ -239,6 +269,7 @@ class Stream:
             samples = self._run_decoder.decode(b"".join(self._run))
             self._track.put(self._run_at - len(samples), samples)
             self._run.clear()
+            self._run_count = 0
 
     def _decode(self, packet: Packet, position: int) -> bool:
         decoder = self._decoder(packet.codec)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from recording.burst import TrackBurst
 from recording.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.timeline_stream import Stream, TrackCount, WidebandError
 
@@ -65,6 +66,16 @@ class Track:
             codec = PayloadCodec(f"payload-type-{kind & 0x7F}", NARROW)
         stream = stream or self._new_stream(ssrc)
         stream.packet(at_us, head, codec, payload)
+
+    def burst(self, burst: TrackBurst, start: int, end: int) -> None:
+        """Take packets of a burst, as `packet` would take them one by one."""
+        while start < end:
+            stream = self._streams.get(burst.ssrc(start))
+            taken = 0 if stream is None else stream.continues_all(burst, start, end)
+            if not taken:
+                self.packet(burst.at_us[start], burst.datagram(start))
+                taken = 1
+            start += taken
 
     def _new_stream(self, ssrc: int) -> Stream:
         while len(self._streams) >= _MOST_STREAMS:
