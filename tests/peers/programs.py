@@ -178,9 +178,9 @@ BARESIP_CONFIG = """\
 poll_method epoll
 sip_listen 127.0.0.1:{sip_port}
 sip_trans_def udp
-audio_player aufile,{folder}/heard.wav
+audio_player aubridge,nobody
 audio_source aufile,{said}
-audio_alert aufile,{folder}/alert.wav
+audio_alert aubridge,alert
 ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
@@ -188,10 +188,11 @@ auplay_channels 1
 rtp_ports 20000-29998
 rtcp_mux no
 jitter_buffer_delay 1-3
-net_interface lo
+net_interface 127.0.0.1
 module_path /usr/lib/baresip/modules
 module g711.so
 module aufile.so
+module aubridge.so
 module uuid.so
 module_tmp account.so
 module_app menu.so
@@ -228,14 +229,14 @@ class Baresip:
             f";audio_codecs=pcmu{extra}\n"
         )
         (self.folder / "contacts").write_text("")
-        self._output = (self.folder / "output").open("wb")
-        self.process = subprocess.Popen(
-            [program("baresip", "baresip-core"), "-f", str(self.folder)],
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-        )
+        with (self.folder / "output").open("wb") as output:
+            self.process = subprocess.Popen(
+                [program("baresip", "baresip-core"), "-s", "-f", str(self.folder)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         self._socket = self._connect(control)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -253,6 +254,13 @@ class Baresip:
     def output(self):
         """What it printed."""
         return (self.folder / "output").read_text(errors="replace")
+
+    def wait_registered(self):
+        """Wait for the 200 to its REGISTER, which may come before we listen to its events."""
+        limit = time.monotonic() + PATIENCE_S
+        while "200 OK (Galwad) [1 binding]" not in self.output():
+            assert time.monotonic() < limit, self.output()
+            time.sleep(0.02)
 
     def _read(self):
         buffer = b""
@@ -307,7 +315,6 @@ class Baresip:
             self.process.wait()
         self._socket.close()
         self._reader.join(2)
-        self._output.close()
 
 
 class PyVoip:

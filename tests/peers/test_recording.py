@@ -9,38 +9,11 @@ import pytest
 
 pytestmark = pytest.mark.peer
 
-PBX = "01970000200"
-
 
 @pytest.fixture
-def call(harness, service, talker, ended):
+def call(place_call):
     """An answered call from the trunk to the PBX; both parties' RTP is ours."""
-    return Call(harness, service, talker, ended)
-
-
-class Call:
-    """Two SIPps and two talkers."""
-
-    def __init__(self, harness, service, talker, ended):
-        programs = harness.programs
-        self.caller, self.advisor = talker("127.0.0.2"), talker("127.0.0.3")
-        self.callee_sip = ended(
-            programs.Callee(
-                service.folder,
-                "uas",
-                "127.0.0.3",
-                port=service.pbx_port,
-                media=self.advisor.port,
-            )
-        )
-        self.caller_sip = ended(programs.Caller(service, PBX, media=self.caller.port))
-        self.from_caller = self.caller_sip.media_target
-        self.from_advisor = self.callee_sip.media_target
-        self.call_id = service.log.wait("call.answered")["call_id"]
-
-    def hang_up(self):
-        self.caller_sip.hang_up()
-        self.callee_sip.wait()
+    return place_call()
 
 
 def test_both_directions_are_on_their_own_channels_and_in_step(harness, service, call, capsys):
@@ -111,3 +84,28 @@ def test_a_payment_pause_is_exact_silence_with_its_reason(harness, service, call
         for part in (slice(start, begin - 160), slice(end + 400, start + len(words) - 160)):
             a, b = heard[part].astype(float), expected[: len(heard)][part].astype(float)
             assert a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) > 0.95
+
+
+def test_a_busy_department_brings_the_call_back_and_it_is_recorded_again(
+    harness, service, place_call, ended
+):
+    other = ended(
+        harness.programs.Callee(
+            service.folder, "uas_refused", "127.0.0.4", port=service.department_port, status=486
+        )
+    )
+    call = place_call("uas_referring")
+    call.callee_sip.logged("acked")
+    call.callee_sip.poke(call.callee_sip.sip_call_id)
+    assert call.callee_sip.logged(r"told SIP/2.0 486")
+    other.wait()
+    after = harness.sound.speech(1, 41)
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    (gap,) = recording.gaps()
+    assert (gap["reason"], gap["trigger"]) == ("transfer", "refer")
+    assert recording.silent_in(gap)
+    assert len(recording.manifest["segments"]) == 2
+    assert recording.adds_up()

@@ -1,0 +1,126 @@
+"""baresip as the advisor's phone: it answers, holds, and sends calls on."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+LINE = "01970000100"
+
+
+@pytest.fixture
+def advisor(harness, service, ended):
+    """baresip, registered as 201, which says the same for as long as it talks."""
+    said = service.folder / "advisor.wav"
+    harness.sound.save(said, harness.sound.speech(20, 31))
+    phone = ended(harness.programs.Baresip(service.folder, service, said))
+    phone.wait_registered()
+    return phone
+
+
+@pytest.fixture
+def caller(harness, service, talker, ended):
+    """A caller from the trunk, with a talker of its own."""
+    mouth = talker("127.0.0.2")
+    calling = ended(harness.programs.Caller(service, LINE, media=mouth.port))
+    calling.talker = mouth
+    return calling
+
+
+@pytest.fixture
+def answered(advisor, caller):
+    """The caller talks with the advisor."""
+    advisor.wait("CALL_INCOMING")
+    advisor.command("accept")
+    advisor.wait("CALL_ESTABLISHED")
+    caller.talker.wait_heard(10)
+    return caller
+
+
+@pytest.fixture
+def department(harness, service, ended):
+    """SIPp as the department that 500 means."""
+
+    def department(scenario="uas", **keys):
+        return ended(
+            harness.programs.Callee(
+                service.folder, scenario, "127.0.0.4", port=service.department_port, **keys
+            )
+        )
+
+    return department
+
+
+def talk(harness, caller, seconds=1.0, seed=32):
+    said = harness.sound.speech(seconds, seed)
+    caller.talker.say(said, caller.media_target)
+    return said
+
+
+def test_an_advisor_answers_holds_and_resumes(harness, service, advisor, answered):
+    said = talk(harness, answered)
+    with service.sign_in() as page:
+        for command, state in (("hold", "held"), ("resume", "answered")):
+            advisor.command(command)
+            harness.service.wait_until(
+                lambda state=state: page.get("/api/v1/calls").json()[0]["state"] == state
+            )
+    held = len(answered.talker.heard)
+    answered.talker.wait_heard(held + 30)
+    answered.hang_up()
+    advisor.wait("CALL_CLOSED")
+    recording = harness.evidence.Recording(service, service.call_id())
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    heard = answered.talker.audio()[1600:6400]
+    assert harness.sound.find(recording.advisor, heard)[1] > 0.95
+    assert recording.adds_up()
+    assert recording.gaps() == []
+    assert answered.messages().count("a=sendonly") >= 1
+
+
+def test_recording_ceases_when_the_advisor_sends_the_call_to_a_department(
+    harness, service, advisor, answered, department, talker
+):
+    ear = talker("127.0.0.4")
+    other = department(media=ear.port)
+    before = talk(harness, answered)
+    advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
+    other.logged("acked")
+    advisor.wait("CALL_CLOSED")
+    service.log.wait("transfer.completed")
+    after = talk(harness, answered, seed=33)
+    ear.wait_heard(45)
+    assert harness.sound.find(ear.audio(), after)[1] > 0.95
+    answered.hang_up()
+    other.wait()
+    recording = harness.evidence.Recording(service, service.call_id())
+    assert harness.sound.find(recording.caller, before)[1] > 0.95
+    assert harness.sound.find(recording.caller, after)[1] < 0.3
+    gap = recording.gaps("transfer")[-1]
+    assert (gap["trigger"], gap["actor"]) == ("refer", "phone:201")
+    assert gap["to_us"] == recording.manifest["talk_us"]
+    assert recording.silent_in(gap)
+    assert recording.adds_up()
+
+
+def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
+    harness, service, advisor, answered, department
+):
+    other = department("uas_refused", status=486, delay=500)
+    advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
+    service.log.wait("transfer.accepted")
+    advisor.command("hangup")
+    advisor.wait("CALL_CLOSED")
+    other.wait()
+    service.log.wait("transfer.failed", status=486, advisor_gone=True)
+    advisor.wait("CALL_INCOMING", 2)
+    advisor.command("accept")
+    advisor.wait("CALL_ESTABLISHED", 2)
+    after = talk(harness, answered, seed=34)
+    answered.hang_up()
+    recording = harness.evidence.Recording(service, service.call_id())
+    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    assert recording.gaps("transfer")
+    assert all(recording.silent_in(gap) for gap in recording.gaps())
+    assert recording.adds_up()
