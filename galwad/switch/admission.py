@@ -16,6 +16,7 @@ from callerid.number import presented
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.phones import Phones
+from telephony.b2bua.headers import wants_privacy
 from telephony.errors import ParseError
 from telephony.sip.auth import DigestServer, Outcome
 from telephony.sip.message import Request
@@ -31,7 +32,7 @@ class Admission:
 
     caller: CallerFacts
     called: str
-    """User part of the Request-URI."""
+    """The number in the Request-URI, as plain text."""
     trusted: bool
     """The caller's side is a trunk whose identities are believed (RFC 3325)."""
     phone: bool
@@ -83,7 +84,7 @@ class Doorkeeper:
         if trunk is not None:
             return Admission(
                 caller=_caller(request, trusted=trunk.trusted),
-                called=request.uri.user or "",
+                called=request.uri.dialled,
                 trusted=trunk.trusted,
                 phone=False,
                 recorded=True,
@@ -94,7 +95,7 @@ class Doorkeeper:
             return Refusal(401, tuple(self._digest.challenges(now, verification.outcome)))
         return Admission(
             caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
-            called=request.uri.user or "",
+            called=request.uri.dialled,
             trusted=True,
             phone=True,
             recorded=self._settings.recording.include_phones,
@@ -128,9 +129,11 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
         for value in request.headers.get_all("Privacy")
         for token in value.replace(",", ";").split(";")
     }
+    if wants_privacy(request.headers):  # by Remote-Party-ID, too
+        privacy.add("id")
     uri = request.from_.uri
     return CallerFacts(
-        from_user=uri.user or "",
+        from_user=uri.dialled,
         from_host=uri.host,
         asserted=_asserted(request),
         privacy=tuple(sorted(privacy - {""})),
@@ -142,7 +145,7 @@ def _asserted(request: Request) -> tuple[str, ...]:
     """User parts of P-Asserted-Identity (RFC 3325); a header that cannot be read asserts nobody."""
     try:
         values = request.headers.get_list("P-Asserted-Identity")
-        users = [NameAddr.parse(value).uri.user for value in values]
+        users = [NameAddr.parse(value).uri.dialled for value in values]
     except ParseError:
         log.info("caller.identity_unreadable")
         return ()

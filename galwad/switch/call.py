@@ -348,7 +348,7 @@ class LiveCall:
 
         A phone that we rang by its registration is who it is; what it says changes nothing.
         """
-        user = event.identity.uri.user or ""
+        user = event.identity.uri.dialled
         if event.side is not sip.Side.ADVISOR or not user or user == self._identity:
             return
         if self._target is not None and self._target.user:

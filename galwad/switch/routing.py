@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import structlog
@@ -21,7 +21,7 @@ from telephony.b2bua import Target
 from telephony.errors import ParseError
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.uri import Uri, escape_user
 
 SIP_PORT = 5060
 _REFRESH_S = 60.0
@@ -93,7 +93,7 @@ class Router:
 
     def refer(self, refer_to: NameAddr, now: float) -> Referral | None:
         """What a Refer-To means; None when it may not be dialled."""
-        user = refer_to.uri.user or ""
+        user = refer_to.uri.dialled
         destination = self._settings.destination_of(user, f"sip:{user}@{refer_to.uri.host}")
         phone = tuple(self._ring(user, now))
         if destination is not None:
@@ -108,7 +108,7 @@ class Router:
 
     def classify(self, identity: Uri) -> DestinationClass:
         """What an identity, named by a PBX for the advisor's side, is to the recording."""
-        user = identity.user or ""
+        user = identity.dialled
         destination: Destination | None = self._settings.destination_of(
             user, f"sip:{user}@{identity.host}"
         )
@@ -136,7 +136,7 @@ class Router:
         host = None if uri is None else self.resolver(uri.host)
         if uri is None or host is None:
             return ()
-        dialled = uri if uri.user else Uri.parse(f"sip:{user}@{text.partition(':')[2]}")
+        dialled = replace(uri, user=uri.user or escape_user(user) or None)
         address = Address(host, uri.port or SIP_PORT)
         return (Target(uri=dialled, destination=address, name=dialled.user or ""),)
 

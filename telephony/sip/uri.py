@@ -96,6 +96,16 @@ class Uri:
         plain = percent_unquote(self.user or "")
         return plain.translate(_VISUAL_SEPARATORS) if self.scheme == "tel" else plain
 
+    @property
+    def dialled(self) -> str:
+        """What was dialled: `number` without a telephone number's parameters and separators.
+
+        `sip:%2B44-1632-960123;phone-context=x@host;user=phone` is +441632960123 (RFC 3261 19.1.6).
+        """
+        plain = percent_unquote((self.user or "").partition(";")[0])
+        is_phone = self.scheme == "tel" or (self.parameter("user") or "").lower() == "phone"
+        return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
+
     def parameter(self, name: str) -> str | None:
         """Return a parameter as plain text; "" for a flag, None if it is not there."""
         value = find_parameter(self.parameters, name)

@@ -112,3 +112,22 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
         doorkeeper.register(arrive(endpoint, signed, STRANGER).transaction, 1.0 + int(user))
         assert answered(endpoint).status == status
     assert [address for _, address in phones.contacts("203", 205.0)] == [STRANGER]
+
+
+@pytest.mark.parametrize(
+    "user", ["%2B441632960001", "+441632960001;phone-context=x", "+44-1632-960001"]
+)
+def test_a_callers_number_is_read_however_it_is_written(doorkeeper, endpoint, user):
+    facts = decide(doorkeeper, endpoint, user=user).facts("Tax")
+    assert facts["number"] == "+441632960001"
+
+
+@pytest.mark.parametrize("uri", ["sip:%2B44197@h", "tel:+44-197", "sip:+44197;npdi@h;user=phone"])
+def test_the_called_number_is_read_however_it_is_written(doorkeeper, endpoint, uri):
+    assert decide(doorkeeper, endpoint, uri=uri).called == "+44197"
+
+
+def test_a_remote_party_id_with_privacy_withholds_the_number(doorkeeper, endpoint):
+    rpid = ("Remote-Party-ID", "<sip:01632960001@t>;party=calling;privacy=full")
+    facts = decide(doorkeeper, endpoint, headers=(rpid,)).facts("Tax")
+    assert (facts["number"], facts["withheld"]) == (None, True)

@@ -83,3 +83,19 @@ def test_uris_that_are_none_are_named(settings):
     broken = route.model_copy(update={"ring": None, "target": "sip:[::1"})
     (fault,) = check_uris(settings.model_copy(update={"routes": (broken, *others)}))
     assert fault.startswith("sip:[::1")
+
+
+@pytest.mark.parametrize("uri", ["sip:%33%30%31@x", "tel:3-01", "sip:301;phone-context=x@y"])
+def test_a_refer_to_means_its_number_however_it_is_written(router, uri):
+    referral = refer(router, f"<{uri}>")
+    assert str(referral.targets[0].uri) == "sip:301@192.0.2.30"
+
+
+def test_what_was_dialled_is_escaped_for_a_target_without_a_user_part(router):
+    (target,) = router.targets(router.route("4@*#"), "4@*#", 0.0)
+    assert str(target.uri) == "sip:4%40*%23@192.0.2.21:5080"
+
+
+def test_a_call_to_nobody_in_particular_goes_to_the_bare_target(router):
+    (target,) = router.targets(router.route("412"), "", 0.0)
+    assert str(target.uri) == "sip:192.0.2.21:5080"

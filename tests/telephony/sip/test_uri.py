@@ -147,3 +147,23 @@ def test_equivalent_uris_of_rfc_3261_19_1_4(one, other):
 )
 def test_uris_that_rfc_3261_19_1_4_holds_apart(one, other):
     assert not Uri.parse(one).equivalent(Uri.parse(other))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sip:%2B441632960123@h",
+        "sip:+441632960123;phone-context=example.com@h;user=phone",
+        "sip:+441632960123;npdi;rn=+4412@h",
+        "sip:+44-1632-960123@h;user=phone",
+        "tel:+44-(1632)-960.123;ext=7",
+    ],
+)
+def test_what_was_dialled_is_the_same_however_it_is_written(text):
+    assert Uri.parse(text).dialled == "+441632960123"
+
+
+def test_a_name_keeps_its_dots_and_a_code_gets_its_hash():
+    assert Uri.parse("sip:john.smith-2@h").dialled == "john.smith-2"
+    assert Uri.parse("sip:%2A71%23@h").dialled == "*71#"
+    assert Uri.parse("sip:h").dialled == ""
