@@ -91,11 +91,15 @@ class CallCore:
 
     def trust(self, sender: Leg, receiver: Leg) -> Trust:
         """Whether identities may pass from one leg to the other."""
-        return Trust(self.trusts(sender), self.trusts(receiver))
+        return Trust(self.trusts(sender), self.trusts(receiver), self.pinned(receiver))
 
     def trusts(self, leg: Leg) -> bool:
         """Whether the leg's peer is inside the trust domain."""
         return leg.target.trust if leg.target else self.settings.trust_caller
+
+    def pinned(self, leg: Leg) -> bool:
+        """Whether the leg's peer is a phone of ours."""
+        return leg.target.pinned if leg.target is not None else self.settings.pin_caller
 
     # --- legs -------------------------------------------------------------------------------
 
@@ -168,8 +172,7 @@ class CallCore:
         """The leg's INVITE is answered."""
         leg.dialog = dialog
         leg.state = LegState.TALKING
-        pinned = leg.target.pinned if leg.target is not None else self.settings.pin_caller
-        if pinned:
+        if self.pinned(leg):
             dialog.send_to = dialog.peer
 
     # --- requests ---------------------------------------------------------------------------

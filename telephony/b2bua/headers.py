@@ -6,6 +6,7 @@ pass by trust and privacy (RFC 3323, 3325); the rest, which survives unchanged.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,7 +103,7 @@ ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), 
 
 def wants_privacy(headers: Headers) -> bool:
     """Whether the sender asked to be withheld: Privacy, or Remote-Party-ID with privacy."""
-    words = {w.strip().lower() for v in headers.get_all("Privacy") for w in v.split(";")}
+    words = {w.strip().lower() for v in headers.get_all("Privacy") for w in re.split("[;,]", v)}
     if words & _PRIVATE:
         return True
     rows = (value.lower().replace(" ", "") for value in headers.get_all("Remote-Party-ID"))
@@ -115,11 +116,17 @@ class Trust:
 
     sender: bool
     receiver: bool
+    shown: bool = False
+    """The receiver is a phone, which shows names to a person: a withheld one stops before it."""
+
+    def passes(self, headers: Headers) -> bool:
+        """Whether the identities in these headers may cross."""
+        return self.sender and self.receiver and not (self.shown and wants_privacy(headers))
 
 
 def survivors(headers: Headers, trust: Trust) -> Fields:
     """The headers that cross to the other leg, in their order."""
-    names_pass = trust.sender and trust.receiver
+    names_pass = trust.passes(headers)
     withheld = wants_privacy(headers) and not names_pass
     kept = []
     for name, value in headers.items():
@@ -134,7 +141,7 @@ def survivors(headers: Headers, trust: Trust) -> Fields:
 
 def presented(request: Request, trust: Trust) -> NameAddr:
     """The From that the other leg is shown, without a tag."""
-    if wants_privacy(request.headers) and not (trust.sender and trust.receiver):
+    if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
     return untagged(request.from_)
 

@@ -344,3 +344,16 @@ def test_the_callers_tag_and_call_id_stay_on_its_own_leg(world):
     assert b"secret-tag" not in text
     assert b"caller-call-id" not in text
     assert b"01632960001" in text
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [("Privacy", "id"), ("Privacy", "user,id"), ("Remote-Party-ID", "<sip:1@x>;privacy=full")],
+)
+def test_a_withheld_number_stops_before_a_registered_phone(make_world, wish):
+    world = make_world(trust_caller=True)
+    world.switch.plan.targets = [world.target(world.b, trust=True, pinned=True)]
+    world.talk(headers=(ASSERTED, wish))
+    request = world.b.invites[0].request
+    assert b"1632960001" not in bytes(request)
+    assert request.from_.uri.host == "anonymous.invalid"
