@@ -175,6 +175,9 @@ class Recorder:
         if now >= self._clock_due_us and self.state is not RecordingState.ENDED:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._append("clock", {"wall": self._wall()}, now)
+        elif not self._policy.gate_open and self.state is not RecordingState.ENDED:
+            # No packet shows how long the call was, should the process die in a gap.
+            self._append("pulse", {}, now)
         try:
             self._outbox.drain().tick(now)
         except _FAILURES as error:
