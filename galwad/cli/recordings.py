@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as jsonlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -120,12 +122,21 @@ def _time(text: str, option: str) -> float | None:
     return (moment if moment.tzinfo else moment.astimezone()).astimezone(UTC).timestamp()
 
 
-def _spans(row: dict[str, Any]) -> list[Span]:
+def _spans(row: dict[str, Any], begins: Iterable[int] = ()) -> list[Span]:
     gaps = [
         Span(gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"]))
         for gap in row["gaps"]
     ]
-    return timeline.spans_of(gaps, round(row["talk_s"] * _US))
+    return timeline.spans_of(gaps, round(row["talk_s"] * _US), begins)
+
+
+def _segments(manifest: str | None) -> list[int]:
+    """Where segments begin, in microseconds; none when the manifest is missing or damaged."""
+    try:
+        segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
+        return [int(segment["from_us"]) for segment in segments]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def _why(trigger: str, actor: str) -> str:
@@ -140,7 +151,7 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
         print_json(detail)
         return
     row = detail["recording"]
-    spans = _spans(row)
+    spans = _spans(row, _segments(detail["manifest"]))
     out = console()
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _WIDEST) - 2

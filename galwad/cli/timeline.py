@@ -51,8 +51,26 @@ class Span:
     why: str = ""
 
 
-def spans_of(gaps: Iterable[Span], talk_us: int) -> list[Span]:
-    """The whole call in order: the gaps, and what was recorded between them."""
+def spans_of(gaps: Iterable[Span], talk_us: int, begins: Iterable[int] = ()) -> list[Span]:
+    """The whole call in order: the gaps, and what was recorded between them.
+
+    `begins` are the starts of segments: one in the midst of what was recorded, as when another
+    advisor took over, divides it.
+    """
+    return list(_divided(_covered(gaps, talk_us), sorted(begins)))
+
+
+def _divided(spans: Iterable[Span], begins: Sequence[int]) -> Iterable[Span]:
+    for span in spans:
+        at, why = span.from_us, span.why
+        for begin in begins:
+            if span.kind == RECORDED.name and at < begin < span.to_us:
+                yield Span(span.kind, at, begin, why)
+                at, why = begin, "a new segment"
+        yield Span(span.kind, at, span.to_us, why)
+
+
+def _covered(gaps: Iterable[Span], talk_us: int) -> list[Span]:
     spans: list[Span] = []
     at = 0
     for gap in sorted(gaps, key=lambda gap: (gap.from_us, gap.to_us)):
@@ -69,14 +87,21 @@ def spans_of(gaps: Iterable[Span], talk_us: int) -> list[Span]:
 
 
 def draw(spans: Sequence[Span], width: int, *, plain: bool) -> Text:
-    """The line: a gap is never shorter than one glyph, however short it was."""
+    """The line: a gap is never shorter than one glyph, however short it was.
+
+    A cross marks where one segment follows another without a gap.
+    """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))
     cells = _cells(spans, total, width)
     line = Text()
+    before = ""
     for span, count in zip(spans, cells, strict=True):
         kind = kind_of(span)
-        line.append((kind.plain if plain else kind.glyph) * count, style=kind.style)
+        glyph = kind.plain if plain else kind.glyph
+        first = ("|" if plain else "┿") if span.kind == before else glyph
+        line.append(first + glyph * (count - 1), style=kind.style)
+        before = span.kind
     return line
 
 

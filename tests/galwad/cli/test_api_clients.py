@@ -95,6 +95,33 @@ def test_a_recording_is_drawn_as_a_line(run, server):
     assert "3:55 recorded of 5:00 talk" in done.out
 
 
+def test_a_new_segment_is_marked_in_what_was_recorded(run, server, archive):
+    begins = [0, 30, 125, 200]
+    segments = [
+        {"destination": "centre", "from_us": begin * US, "to_us": end * US}
+        for begin, end in zip(begins, [30, 80, 200, 280], strict=True)
+    ]
+    archive.shown = archive.signed(archive.digest, segments=segments).decode()
+    done = run("recordings", "show", CALL)
+    assert done.out.count("┿") == 2
+    assert "0:30 - 1:20     recorded     a new segment" in done.out
+    assert "3:55 recorded of 5:00 talk" in done.out
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"manifest": {"segments": [1]}}'])
+def test_a_recording_is_drawn_whatever_became_of_its_manifest(run, server, archive, manifest):
+    archive.shown = manifest
+    done = run("recordings", "show", CALL)
+    assert done.status == 0, done.err
+    assert "1:20 - 2:05" in done.out
+
+
+def test_a_token_that_has_expired_says_how_to_get_another(run, server, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", "old")
+    done = run("recordings", "list")
+    assert (done.status, done.err.splitlines()[1:]) == (1, ["hint: run `galwad login`"])
+
+
 def test_json_gives_what_the_server_said(run, server, archive):
     assert run("recordings", "show", CALL, "--json").json()["recording"] == archive.row
 
