@@ -107,7 +107,7 @@ def _wrong_usage(error: Any) -> CliError:
     if message.startswith("Usage:"):  # a noun alone: Typer answers with its help
         print(message, file=sys.stderr)
         message = "a command is missing"
-    message = " ".join(message.split()).rstrip(".")
+    message = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
     return CliError(message[:1].lower() + message[1:], f"`{where} --help` shows how", status=2)
 
 

@@ -159,8 +159,10 @@ def check(response: httpx.Response) -> None:
         message, hint = str(body["error"]), str(body.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         message, hint = f"the server answered {response.status_code}", ""
-    if response.status_code == httpx.codes.UNAUTHORIZED and not hint:
-        hint = "run `galwad login`"
+    if response.status_code == httpx.codes.UNAUTHORIZED and (
+        not hint or "Authorization" in response.request.headers
+    ):
+        hint = "run `galwad login`"  # the server's own hint is for the page
     raise CliError(message, hint)
 
 

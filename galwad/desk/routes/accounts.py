@@ -37,7 +37,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         {"user": known.name if known else "", "address": address},
     )
     if user is None:
-        raise ApiError(401, "name or password is wrong", "both are case-sensitive")
+        raise ApiError(401, "name or password is wrong", "capitals matter in the password")
     desk.throttle.succeeded(name, address)
     token = await desk.sessions.open(user.name, body.client)
     if body.client == "cli":

@@ -202,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
             me = {"user": body["user"], "role": "admin", "language": "en", "token": TOKEN}
             self.send_json(200 if right else 401, me if right else {"error": "no", "hint": "try"})
         elif self.headers["Authorization"] != f"Bearer {TOKEN}":
-            self.send_json(401, {"error": "not signed in"})
+            self.send_json(401, {"error": "not signed in", "hint": "sign in again"})
         elif path == "/recordings/search":
             self.send_json(200, {"rows": [self.archive.row], "more": False})
         elif path == f"/recordings/{CALL}":
