@@ -87,19 +87,21 @@ def talker(harness, ended):
 class Call:
     """An answered call between two SIPps, with the RTP of both parties in our hands."""
 
-    def __init__(self, harness, service, talker, ended, scenario):
+    def __init__(self, harness, service, talker, ended, callee, caller):
         programs = harness.programs
         self.caller, self.advisor = talker("127.0.0.2"), talker("127.0.0.3")
         self.callee_sip = ended(
             programs.Callee(
                 service.folder,
-                scenario,
+                callee,
                 "127.0.0.3",
                 port=service.pbx_port,
                 media=self.advisor.port,
             )
         )
-        self.caller_sip = ended(programs.Caller(service, "01970000200", media=self.caller.port))
+        self.caller_sip = ended(
+            programs.Caller(service, "01970000200", scenario=caller, media=self.caller.port)
+        )
         self.from_caller = self.caller_sip.media_target
         self.from_advisor = self.callee_sip.media_target
         self.call_id = service.log.wait("call.answered")["call_id"]
@@ -113,4 +115,4 @@ class Call:
 @pytest.fixture
 def place_call(harness, service, talker, ended):
     """Places a call from the trunk to the PBX; whoever answers there sits at 201."""
-    return lambda scenario="uas": Call(harness, service, talker, ended, scenario)
+    return lambda callee="uas", caller="uac": Call(harness, service, talker, ended, callee, caller)

@@ -1,0 +1,140 @@
+"""What must never be kept is not: pauses, and the switch's death in the middle of one."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+CARD = "4929421234560005"
+LOW, HIGH = (697, 770, 852, 941), (1209, 1336, 1477)
+
+
+def pause(service, call):
+    with service.sign_in() as page:
+        reply = page.put(f"/api/v1/calls/{call.call_id}/payment", json={})
+        assert reply.json() == {"state": "paused", "durable": True, "calls": [call.call_id]}
+
+
+def resume(service, call):
+    with service.sign_in() as page:
+        reply = page.request("DELETE", f"/api/v1/calls/{call.call_id}/payment")
+        assert reply.json()["state"] == "recording"
+
+
+def wait_recording(harness, service, state):
+    """Wait until the advisor's page would show this state."""
+    with service.sign_in() as page:
+        harness.service.wait_until(
+            lambda: [pop["recording"] for pop in page.get("/api/v1/calls").json()] == [state]
+        )
+
+
+def files_that_hold(folder, *needles):
+    """Files below a folder in which one of these octet strings stands."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and any(needle in path.read_bytes() for needle in needles)
+    ]
+
+
+def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_call):
+    sound = harness.sound
+    service.planted.append(CARD)
+    call = place_call("uas_plain")
+    before, secret, after = (sound.speech(1, seed) for seed in (51, 52, 53))
+    tones = sound.tone(0.5, LOW[2], HIGH[1])
+    call.caller.say(before, call.from_caller)
+    pause(service, call)
+    call.caller.say(secret, call.from_caller)
+    call.caller.say(tones, call.from_caller)
+    call.caller.dial(CARD, call.from_caller)
+    call.advisor.wait_heard(125)
+    live = service.state / "spool", service.runtime
+    said = sound.ulaw(secret)[320:480]
+    assert [found for folder in live for found in files_that_hold(folder, said)] == []
+    resume(service, call)
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert sound.find(recording.caller, before)[1] > 0.95
+    assert sound.find(recording.caller, after)[1] > 0.95
+    assert sound.find(recording.caller, secret)[1] < 0.3
+    assert sound.find(recording.caller, tones)[1] < 0.3
+    (gap,) = recording.gaps()
+    assert recording.silent_in(gap)
+    folders = service.state, service.runtime
+    needles = said, CARD.encode(), harness.service.CALLER.encode()
+    (database,) = {
+        path.name.partition("-")[0] for f in folders for path in files_that_hold(f, *needles)
+    } or {"galwad.db"}
+    assert database == "galwad.db"
+    assert sum(kind == 101 for _, kind, _, _ in call.advisor.heard) == 8 * len(CARD)
+
+
+def test_the_callers_own_tricks_change_nothing(harness, service, place_call):
+    call = place_call("uas_plain", "uac_meddling")
+    call.caller_sip.logged("refused")
+    call.caller.dial("*71", call.from_caller)
+    said = harness.sound.speech(1, 61)
+    call.caller.say(said, call.from_caller)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.gaps() == []
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert recording.adds_up()
+
+
+def test_an_advisors_dialled_code_pauses_and_resumes(harness, service, place_call):
+    sound = harness.sound
+    call = place_call("uas_plain")
+    call.advisor.dial("*71", call.from_advisor)
+    wait_recording(harness, service, "paused")
+    secret = sound.speech(1, 71)
+    call.caller.say(secret, call.from_caller)
+    call.advisor.dial("*72", call.from_advisor)
+    wait_recording(harness, service, "recording")
+    after = sound.speech(1, 72)
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    (gap,) = recording.gaps()
+    assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "dtmf", "phone:201")
+    assert sound.find(recording.caller, secret)[1] < 0.3
+    assert sound.find(recording.caller, after)[1] > 0.95
+
+
+def test_a_switch_killed_in_a_pause_leaves_it_paused_to_the_end(harness, service, place_call):
+    sound = harness.sound
+    call = place_call()
+    before, secret = sound.speech(1.5, 81), sound.speech(1, 82)
+    call.caller.say(before, call.from_caller)
+    pause(service, call)
+    call.caller.say(secret, call.from_caller)
+    service.kill("switch")
+    service.start("switch")
+    call.caller_sip.wait()
+    call.callee_sip.wait()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.manifest["interrupted"]
+    assert sound.find(recording.caller, before)[1] > 0.95
+    assert sound.find(recording.caller, secret)[1] < 0.3
+    assert recording.gaps("payment")
+    begin = recording.gaps("payment")[0]["from_us"] * sound.RATE // 1_000_000
+    assert not recording.samples[begin + 1 :].any()
+
+
+def test_a_call_cut_off_by_kill_9_is_recovered_to_within_a_second(harness, service, place_call):
+    sound = harness.sound
+    call = place_call()
+    said = sound.speech(4, 91)
+    call.caller.say(said, call.from_caller)
+    service.kill("switch")
+    service.start("switch")
+    call.caller_sip.wait()
+    call.callee_sip.wait()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.manifest["interrupted"]
+    assert sound.find(recording.caller, said[: 3 * sound.RATE - 800])[1] > 0.95
+    assert len(recording.samples) / sound.RATE > 3
