@@ -1,7 +1,8 @@
 """The finaliser's loop: told by the switch, or by looking, what to seal; telling the desk.
 
 Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
-delays that and nothing else. What fails is tried again at the next look round.
+delays that and nothing else. What fails is tried again at the next look round. The smallest
+goes first, so that a short call waits for one long call at most.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Finaliser:
     ) -> None:
         self._workshop = workshop
         self._look_round_s = look_round_s
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queue: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
+        """By the size of the spools."""
         self._queued: set[str] = set()
         self._sealed: dict[str, Sealed] = {}
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
@@ -80,7 +82,8 @@ class Finaliser:
                 if not waiting.done():
                     waiting.cancel()
                     return
-                await self._take(waiting.result())
+                _, call_id = waiting.result()
+                await self._take(call_id)
         finally:
             stopping.cancel()
 
@@ -116,7 +119,7 @@ class Finaliser:
     def _enqueue(self, call_id: str) -> None:
         if call_id not in self._queued and call_id not in self._sealed:
             self._queued.add(call_id)
-            self._queue.put_nowait(call_id)
+            self._queue.put_nowait((self._workshop.size(call_id), call_id))
 
     async def _look_round(self) -> None:
         """Find closed spools at the start, when the switch goes away, and now and then."""

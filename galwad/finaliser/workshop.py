@@ -6,6 +6,7 @@ but by `forget`, which the desk's word allows.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,6 +69,14 @@ class Workshop:
             return [] if any(is_live(path) for path in found) else found
         except (OSError, SpoolError):
             return []
+
+    def size(self, call_id: str) -> int:
+        """Bytes of the spools of a call."""
+        total = 0
+        for path in self._folders.spool.glob(f"{call_id}.*.spool"):
+            with contextlib.suppress(FileNotFoundError):  # it was indexed meanwhile
+                total += path.stat().st_size
+        return total
 
     def _calls(self) -> set[str]:
         names = (_SPOOL.fullmatch(path.name) for path in self._folders.spool.glob("*.spool"))

@@ -165,6 +165,13 @@ async def test_what_was_left_is_found_sealed_indexed_and_only_then_unlinked(site
     assert site.whole(FIRST)
 
 
+async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site):
+    site.call(FIRST, seconds=8)
+    site.call(SECOND, seconds=2)
+    async with desk(site) as peer, running(site):
+        assert [(await peer.next(Sealed)).call_id for _ in range(2)] == [SECOND, FIRST]
+
+
 async def test_the_switch_says_that_a_spool_is_closed(site):
     async with Peer(site.root / "run" / "switch.sock") as switch, desk(site) as peer, running(site):
         assert (await switch.next(Hello)).role == "finaliser"

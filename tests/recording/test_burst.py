@@ -161,3 +161,9 @@ def test_successors_end_where_the_sequence_wraps(sequence, expected):
     burst = TrackBurst(np.arange(20), data)
     assert burst.successors(0) == expected
     assert [burst.datagram(index) for index in range(20)] == datagrams
+
+
+def test_a_wrap_of_the_sequence_that_carries_into_the_payload_type_is_no_succession():
+    datagrams = [rtp(65_530 + i, i * 160, bytes(160), kind=8 + (i > 5)) for i in range(20)]
+    data = np.frombuffer(b"".join(datagrams), dtype=np.uint8).reshape(20, -1)
+    assert TrackBurst(np.arange(20), data).successors(0) == 6
