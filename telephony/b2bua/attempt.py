@@ -89,6 +89,7 @@ class Attempt:
         self.branches: list[Leg] = []
         self.offers: dict[str, SessionDescription] = {}
         """What each leg was offered, by leg id."""
+        self._early: dict[tuple[str, str], SessionDescription] = {}
         self._failures: list[Failure] = []
 
     @property
@@ -161,7 +162,20 @@ class Attempt:
         if leg.state is LegState.CALLING and leg.target is not None:
             leg.state = LegState.RINGING
             self._core.emit(LegRinging(leg.id, leg.target))
+        early = early_description(event.response)
+        if early is not None and event.dialog is not None:
+            self._early[leg.id, event.dialog.id.remote_tag] = early
         self._outcome.on_progress(leg, event, now)
+
+    def said(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
+        """The 2xx's description, or that of a provisional response before it in its dialog.
+
+        Many send their answer in a 183 and a 200 without any (RFC 3261 13.2.1).
+
+        Raises:
+            ParseError: it cannot be read.
+        """
+        return description(event.response) or self._early.get((leg.id, event.dialog.id.remote_tag))
 
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
         """A 2xx to a branch: the first wins."""

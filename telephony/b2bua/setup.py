@@ -21,7 +21,7 @@ from telephony.b2bua.session_timer import (
 )
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError
-from telephony.sdp import SessionDescription, answer_for, cut_offer, offer_for
+from telephony.sdp import SessionDescription, answer_for, cut_offer, offer_for, remote_media
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
@@ -43,7 +43,6 @@ class Setup:
         self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
-        self._early: dict[tuple[str, str], SessionDescription] = {}
         self._rang = False
         self.offer: SessionDescription | None = None
         self.max_forwards = 70
@@ -71,7 +70,7 @@ class Setup:
         try:
             self.offer = description(request)
             if self.offer is not None:
-                cut_offer(self.offer, self._core.settings.codecs)
+                remote_media(cut_offer(self.offer, self._core.settings.codecs))
             agree_to_request(request, self._core.settings, now)
         except ParseError as error:
             return error.status
@@ -162,7 +161,6 @@ class Setup:
             self._core.caller.media.agree(ours, offer)
         except ParseError:
             return b""
-        self._early[leg.id, event.dialog.id.remote_tag] = theirs
         self._core.connect(leg)
         return bytes(ours)
 
@@ -177,8 +175,7 @@ class Setup:
         """Join caller and winner; CallAnswered goes before the caller's 200."""
         core, caller = self._core, self._core.caller
         try:
-            theirs = description(event.response)
-            theirs = theirs or self._early.get((leg.id, event.dialog.id.remote_tag))
+            theirs = self.attempt.said(leg, event) if self.attempt is not None else None
             if theirs is None:
                 return 502
             ours = self._agree(leg, theirs)

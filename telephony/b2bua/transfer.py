@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.b2bua.attempt import Attempt, Failure, Invitation
-from telephony.b2bua.bodies import description
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.events import (
     Recalled,
@@ -158,7 +157,7 @@ class Transfers:
         """Join the caller with whoever answered."""
         core, attempt = self._core, self._attempt
         try:
-            theirs = description(event.response)
+            theirs = attempt.said(leg, event) if attempt is not None else None
             if theirs is None or attempt is None or leg.id not in attempt.offers:
                 return 502
             leg.media.agree(attempt.offers[leg.id], theirs)

@@ -257,6 +257,17 @@ def test_the_first_to_answer_wins_and_the_others_are_cancelled(group, reply):
     group.assert_clean()
 
 
+def test_a_group_member_may_have_answered_the_offer_in_its_183(group, reply):
+    group.a.call()
+    group.c.answer(reply=reply(provisional=(), body=b""))
+    group.net.flush()
+    assert group.a.statuses[-1] == 200
+    assert group.a.told().audio_index() == 0
+    assert group.call.joined is not None
+    group.c.hang_up()
+    group.assert_clean()
+
+
 def test_two_that_answer_at_once_leave_one(group, reply):
     group.a.call()
     group.b.answer(reply=reply(provisional=()))
@@ -357,3 +368,10 @@ def test_a_withheld_number_stops_before_a_registered_phone(make_world, wish):
     request = world.b.invites[0].request
     assert b"1632960001" not in bytes(request)
     assert request.from_.uri.host == "anonymous.invalid"
+
+
+def test_media_at_a_host_name_is_refused_before_anybody_rings(world):
+    world.a.call(body=world.a.sdp().replace(b"c=IN IP4 192.0.2.10", b"c=IN IP4 phone.example"))
+    assert world.a.statuses == [100, 488]
+    assert world.b.invites == []
+    world.assert_clean()

@@ -254,3 +254,15 @@ def test_the_new_leg_may_transfer_on(world):
     assert call.joined is not None
     world.b.hang_up()
     world.assert_clean()
+
+
+def test_a_target_may_have_answered_the_offer_in_its_183(world, reply):
+    world.talk()
+    world.c.reply = reply(provisional=(183,), early=True, final=None)
+    world.b.refer()
+    world.c.answer(reply=reply(provisional=(), body=b""))
+    world.net.run(1)
+    assert len(world.switch.of(TransferCompleted)) == 1
+    assert fragments(world.b)[-1] == "SIP/2.0 200 OK"
+    world.c.hang_up()
+    world.assert_clean()
