@@ -15,7 +15,7 @@ from pathlib import Path
 import soundfile
 
 from recording.age import PayloadWriter, new_file_key
-from recording.burst import BurstRecord
+from recording.burst import BurstRecord, unpack_burst
 from recording.call_facts import CallFacts, payloads_of
 from recording.codecs import NARROW, WIDE
 from recording.errors import ArchiveError, PayloadError, SpoolError
@@ -75,7 +75,7 @@ class _Reading:
         """Take a spool's records; each step means that blocks may be ready."""
         shift = spool.header.started_wall_us - self._first_us
         self._joining = bool(self.lives) and self.lives[-1].interrupted
-        for record in spool.in_bursts():
+        for record in spool.gathered(unpack_burst):
             if isinstance(record, BurstRecord):
                 yield from self._burst(record, shift - self._origin)
             elif isinstance(record, PacketRecord):

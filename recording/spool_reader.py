@@ -9,14 +9,13 @@ reported as lost.
 import fcntl
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 import msgspec
 
-from recording.burst import BurstRecord, unpack_burst
 from recording.errors import SpoolError, SpoolKeyError
 from recording.spool_format import (
     Frame,
@@ -33,7 +32,9 @@ from recording.spool_scan import Scanner, find_header, frame_at
 
 _RECENT = 16
 """A stand-in lies right before its tombstone; this many media frames are remembered."""
-_Records = Iterator[Record | BurstRecord]
+Gather = Callable[[int, bytes], object | None]
+"""From a media frame's start and content to one value for all its packets, or None."""
+_Records = Iterator[object]
 _release = msgspec.msgpack.Decoder(Release)
 _tombstone = msgspec.msgpack.Decoder(Tombstone)
 
@@ -122,7 +123,7 @@ class SpoolReader(Iterator[Record]):
         self._stand_ins: set[int] = set()
         self._next_index = 1
         self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
-        self._in_bursts = False
+        self._gather: Gather | None = None
         self._records = self._read()
 
     def __iter__(self) -> Self:
@@ -131,9 +132,9 @@ class SpoolReader(Iterator[Record]):
     def __next__(self) -> Record:
         return cast("Record", next(self._records))
 
-    def in_bursts(self) -> _Records:
-        """The records, but the packets of a frame that are of one length as one `BurstRecord`."""
-        self._in_bursts = True
+    def gathered(self, gather: Gather) -> Iterator[object]:
+        """The records, but for a frame's packets what `gather` makes of them, where it does."""
+        self._gather = gather
         return self._records
 
     def __enter__(self) -> Self:
@@ -243,17 +244,17 @@ class SpoolReader(Iterator[Record]):
         self._keyless.append((frame.index, frame.from_us, frame.to_us))
         return iter(())
 
-    def _packets(self, frame: Frame) -> Sequence[Record | BurstRecord] | None:
+    def _packets(self, frame: Frame) -> Sequence[object] | None:
         key = self._keys.get(frame.index)
         if key is None or len(key) != 32:
             return None
         plaintext = self._seal.open(frame, key)
         if plaintext is None:
             return None
-        burst = unpack_burst(frame.from_us, plaintext) if self._in_bursts else None
-        return unpack_packets(frame.from_us, plaintext) if burst is None else [burst]
+        all_at_once = self._gather(frame.from_us, plaintext) if self._gather else None
+        return unpack_packets(frame.from_us, plaintext) if all_at_once is None else [all_at_once]
 
-    def _instead_of(self, frame: Frame) -> Sequence[Record | BurstRecord]:
+    def _instead_of(self, frame: Frame) -> Sequence[object]:
         """What stands for an erased frame: the part before the trigger, or nothing."""
         from_us, index, kept = frame.from_us, frame.index, None
         while kept is None and index in self._stands_for:
@@ -268,7 +269,7 @@ class SpoolReader(Iterator[Record]):
         return [*(kept or ()), lost]
 
     def _counted(
-        self, frame: Frame, records: Sequence[Record | BurstRecord], *, tells_time: bool = True
+        self, frame: Frame, records: Sequence[object], *, tells_time: bool = True
     ) -> _Records:
         """What is missing before `frame`, then what is in it."""
         yield from self._missing(frame.index, frame.from_us if tells_time else None)
