@@ -69,7 +69,7 @@ class Timeline:
         start = 0
         while start < len(at_us):
             late = at_us[start:] >= told_us + step_us
-            first = int(late.argmax())
+            first = int(np.argmax(late))
             end = start + first + 1 if late[first] else len(at_us)
             for track, pick in enumerate(picks):
                 upto = int(np.searchsorted(pick, end))
