@@ -28,6 +28,7 @@ from config.explain import faults_of, syntax_fault
 from galwad.cli.console import CliError
 
 API = "/api/v1"
+_MEND = "mend it, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:
@@ -68,14 +69,14 @@ def client_settings() -> ClientSettings:
     file = client_file()
     try:
         return ClientSettings()
+    except (OSError, UnicodeDecodeError):
+        raise CliError(f"{file} cannot be read as text in UTF-8", _MEND) from None
     except tomllib.TOMLDecodeError as error:
         fault = syntax_fault(error)
     except ValidationError as error:
         fault = faults_of(error, _text(file), ClientSettings)[0]
     where = f"{file}:{fault.line}" if fault.line else str(file)
-    raise CliError(
-        f"{where}: {fault.key} {fault.expected}".replace("  ", " "), "`galwad login` writes it anew"
-    )
+    raise CliError(f"{where}: {fault.key} {fault.expected}".replace("  ", " "), _MEND)
 
 
 def _text(file: Path) -> str:
@@ -158,7 +159,8 @@ def check(response: httpx.Response) -> None:
         body = response.json()
         message, hint = str(body["error"]), str(body.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        message, hint = f"the server answered {response.status_code}", ""
+        message = f"the server answered {response.status_code}"
+        hint = "is that the address of a Galwad server?"
     if response.status_code == httpx.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):

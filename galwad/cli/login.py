@@ -65,14 +65,20 @@ def _asked(what: str, *, hide: bool = False) -> str:
 
 def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
     """Write `client.toml`, readable by its owner alone, whole or not at all."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
     if certificate is not None:
         lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        new.touch(mode=0o600)
-        new.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            new.touch(mode=0o600)
+            new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "it failed").lower()
+        raise CliError(
+            f"{file} cannot be written: {reason}", "set $XDG_CONFIG_HOME to a folder of yours"
+        ) from None

@@ -61,6 +61,18 @@ def test_a_faulty_client_file_is_named_with_its_line(run, tmp_path):
     assert f"{file}:2: tokn" in done.err
 
 
+@pytest.mark.parametrize(
+    "made", [lambda file: file.mkdir(), lambda file: file.write_bytes(b"\xff")]
+)
+def test_a_client_file_that_cannot_be_read_is_told(run, tmp_path, made):
+    file = tmp_path / "xdg" / "galwad" / "client.toml"
+    file.parent.mkdir(parents=True)
+    made(file)
+    done = run("calls", "list")
+    assert done.status in {1, 2}
+    assert "hint: " in done.err
+
+
 def test_a_list_names_the_gaps(run, server):
     done = run("recordings", "list")
     assert CALL in done.out
@@ -120,6 +132,16 @@ def test_a_token_that_has_expired_says_how_to_get_another(run, server, monkeypat
     monkeypatch.setenv("GALWAD_TOKEN", "old")
     done = run("recordings", "list")
     assert (done.status, done.err.splitlines()[1:]) == (1, ["hint: run `galwad login`"])
+
+
+def test_a_token_that_cannot_be_kept_is_told(run, server, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
+    occupied = tmp_path / "file"
+    occupied.write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(occupied))
+    done = run("login", "--server", server, "--user", "mair", "--password-stdin")
+    assert done.status == 1
+    assert "client.toml cannot be written: " in done.err
 
 
 def test_json_gives_what_the_server_said(run, server, archive):
