@@ -154,6 +154,8 @@ def _free(output: Path, wish: Wish) -> Path:
         raise CliError(f"{output.parent} is no folder", "make it first")
     if output.is_dir():
         raise CliError(f"{output} is a folder", "name a file in it")
+    if output.exists() and not output.is_file():
+        raise CliError(f"{output} is no file, and is not replaced", "name another --output")
     if output.exists() and not wish.force:
         raise CliError(f"{output} exists", "name another --output, or replace it with --force")
     return output

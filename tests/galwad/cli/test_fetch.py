@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 
 import numpy as np
@@ -143,3 +144,10 @@ def test_an_existing_file_is_replaced_only_by_force(run, server, officer, tmp_pa
     assert out.read_text() == "precious"
     assert run(*words, "--force").status == 0
     assert out.read_bytes()[:4] == b"fLaC"
+
+
+def test_what_is_no_file_is_never_replaced(run, server, officer, tmp_path):
+    pipe = tmp_path / "pipe.flac"
+    os.mkfifo(pipe)
+    done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", pipe, "--force")
+    assert (done.status, pipe.is_fifo()) == (1, True)
