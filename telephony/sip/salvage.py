@@ -7,6 +7,7 @@ for an ACK or a response, there is none.
 from __future__ import annotations
 
 import re
+import zlib
 
 from telephony.errors import ParseError, ProtocolError
 from telephony.sip.events import Address, Datagram
@@ -20,6 +21,7 @@ _LIMIT = 1024
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
 _REQUEST_LINE = re.compile(rb"([A-Za-z0-9!%*_+`'~.-]+) +\S.* SIP/\d+\.\d+\Z")
+_TAG = re.compile(r";\s*tag\s*=", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -45,8 +47,16 @@ def answer_malformed(
     reason = REASONS.get(status, "Bad Request")
     answer = [f"SIP/2.0 {status} {reason}", *(f"Via: {value}" for value in vias)]
     answer += [f"{name}: {values[0]}" for name, values in fields.items()]
+    answer = [_tagged(line, data) for line in answer]
     answer += ["Content-Length: 0", "", ""]
     return Datagram("\r\n".join(answer).encode("utf-8", "surrogateescape"), destination, local)
+
+
+def _tagged(line: str, data: bytes) -> str:
+    """A To line with a tag: the same for each copy of the request (RFC 3261 8.2.6.2, 8.2.7)."""
+    if not line.startswith("To: ") or _TAG.search(line):
+        return line
+    return f"{line};tag={zlib.crc32(data):08x}"
 
 
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:

@@ -165,6 +165,16 @@ def test_a_malformed_request_is_answered_with_its_own_lines(endpoint):
     assert datagram.destination == THERE
 
 
+def test_a_malformed_requests_copies_get_the_same_to_tag(endpoint):
+    data = message("OPTIONS", cseq="x OPTIONS")
+    for _ in range(2):
+        endpoint.receive(data, THERE, HERE, 0.0)
+    first, second = (datagram.data for datagram in endpoint.outgoing())
+    assert first == second
+    (to,) = [line for line in first.split(b"\r\n") if line.startswith(b"To:")]
+    assert to.count(b";tag=") == 1
+
+
 def test_a_malformed_request_without_a_readable_via_is_dropped_and_counted(endpoint):
     for data in (message("OPTIONS", cseq="x", via="branch=\x01"), b"junk", b"\xff" * 50):
         assert answers(endpoint, data) == []
