@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from telephony.b2bua.plane import MediaPlane
+from telephony.errors import SdpParseError
 from telephony.sdp import (
     LocalMedia,
     Origin,
@@ -65,10 +66,23 @@ class LegMedia:
         Raises:
             SdpParseError: there is no stream that can be carried.
         """
-        remote = remote_media(theirs, ours)
+        remote = self._reachable(remote_media(theirs, ours))
         self.ours, self.theirs, self.remote = ours, theirs, remote
         if self._open:
             self._plane.configure(self._leg_id, remote)
+
+    def consider(self, offer: SessionDescription) -> None:
+        """See whether media could be sent to where an offer says.
+
+        Raises:
+            SdpParseError: it could not.
+        """
+        self._reachable(remote_media(offer))
+
+    def _reachable(self, remote: RemoteMedia) -> RemoteMedia:
+        if (":" in remote.host) != (":" in self.local.host):
+            raise SdpParseError("media at an address of another family than ours", status=488)
+        return remote
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
         """The payload types that the peer may send, as plain rows."""

@@ -21,7 +21,7 @@ from telephony.b2bua.session_timer import (
 )
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError
-from telephony.sdp import SessionDescription, answer_for, cut_offer, offer_for, remote_media
+from telephony.sdp import SessionDescription, answer_for, cut_offer, offer_for
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
@@ -70,7 +70,8 @@ class Setup:
         try:
             self.offer = description(request)
             if self.offer is not None:
-                remote_media(cut_offer(self.offer, self._core.settings.codecs))
+                cut = cut_offer(self.offer, self._core.settings.codecs)
+                self._core.caller.media.consider(cut)
             agree_to_request(request, self._core.settings, now)
         except ParseError as error:
             return error.status

@@ -370,8 +370,9 @@ def test_a_withheld_number_stops_before_a_registered_phone(make_world, wish):
     assert request.from_.uri.host == "anonymous.invalid"
 
 
-def test_media_at_a_host_name_is_refused_before_anybody_rings(world):
-    world.a.call(body=world.a.sdp().replace(b"c=IN IP4 192.0.2.10", b"c=IN IP4 phone.example"))
+@pytest.mark.parametrize("where", [b"IP4 phone.example", b"IP6 2001:db8::1"])
+def test_media_that_we_cannot_send_is_refused_before_anybody_rings(world, where):
+    world.a.call(body=world.a.sdp().replace(b"c=IN IP4 192.0.2.10", b"c=IN " + where))
     assert world.a.statuses == [100, 488]
     assert world.b.invites == []
     world.assert_clean()
