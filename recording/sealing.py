@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from recording.age import PayloadWriter, new_file_key
@@ -114,7 +115,7 @@ class _Reading:
             self._told = told
             self.timeline.advance(told)
             yield
-        self.facts.seen(int(record.at_us.max()) + shift_us)
+        self.facts.seen(int(np.max(record.at_us)) + shift_us)
 
     def _answered(self, at_us: int) -> None:
         self._origin = at_us
