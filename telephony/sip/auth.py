@@ -136,14 +136,15 @@ class DigestServer:
             return Verification(Outcome.MISSING)
         if not self._is_right(request, given):
             return Verification(Outcome.REFUSED)
-        nonce, count = given["nonce"], int(given["nc"], 16)
+        # Without qop (RFC 2069) nothing counts the uses of a nonce: it is good for one.
+        nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
         if not self._is_fresh(nonce, now) or not self._count(nonce, count, now):
             return Verification(Outcome.STALE)
         return Verification(Outcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
         """The first Authorization for our realm with all that a check needs."""
-        needed = {"username", "nonce", "uri", "response", "nc", "cnonce"}
+        needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:
                 given = parse_digest(value)
@@ -152,9 +153,8 @@ class DigestServer:
             if (
                 given.get("realm") == self.realm
                 and needed <= given.keys()
-                and given.get("qop", "").lower() == "auth"
                 and given.get("algorithm", "MD5").upper() in self._algorithms
-                and _COUNT.fullmatch(given["nc"]) is not None
+                and _protects(given)
             ):
                 return given
         return None
@@ -292,10 +292,18 @@ def _digest(algorithm: str, text: str) -> str:
     return make(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def _protects(given: dict[str, str]) -> bool:
+    """Whether quality of protection is `auth`, or that of phones older than it (RFC 2069)."""
+    if not given.keys() & {"qop", "nc", "cnonce"}:
+        return True
+    counted = _COUNT.fullmatch(given.get("nc", "")) is not None and "cnonce" in given
+    return counted and given.get("qop", "").lower() == "auth"
+
+
 def _names_target(text: str, target: Uri) -> bool:
-    # Phones leave out or add the port and parameters; user and host must agree.
+    # Phones leave out or add the port, parameters or (pyVoIP) the user; the rest must agree.
     try:
         named = Uri.parse(text)
     except SipParseError:
         return False
-    return (named.user, named.host.lower()) == (target.user, target.host.lower())
+    return named.host.lower() == target.host.lower() and named.user in {None, target.user}

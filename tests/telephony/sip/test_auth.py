@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,3 +233,19 @@ def test_a_server_with_a_short_secret_or_an_unknown_algorithm_is_not_made(users)
         DigestServer(REALM, bytes(32), users, algorithms=["SHA-1"])
     with pytest.raises(ProtocolError):
         ha1("a", "b", "c", "SHA-1")
+
+
+def test_a_phone_that_knows_no_qop_uses_each_nonce_once(server):
+    (_, challenge) = server.challenges(1000.0)[-1]
+    nonce = parse_digest(challenge)["nonce"]
+    uri = "sip:galwad.example;transport=UDP"
+    secret = ha1("201", REALM, "s3cret", "MD5")
+    a2 = hashlib.md5(f"REGISTER:{uri}".encode()).hexdigest()
+    response = hashlib.md5(f"{secret}:{nonce}:{a2}".encode()).hexdigest()
+    value = (
+        f'Digest username="201",realm="{REALM}",nonce="{nonce}",uri="{uri}",'
+        f'response="{response}",algorithm=MD5'
+    )
+    signed = register(("Authorization", value))
+    assert server.verify(signed, 1001.0).outcome is Outcome.ACCEPTED
+    assert server.verify(signed, 1002.0).outcome is Outcome.STALE
