@@ -71,6 +71,10 @@ class LiveCall:
             return _at(self.advisor, user)
         return any(_at(party, user) for party in self.state.ringing)
 
+    def engages(self, user: User) -> bool:
+        """Whether this user is talking in it now."""
+        return self.shown(own=True) in {"answered", "held"} and self.mine(user)
+
     def visible(self, user: User) -> bool:
         """Whether this user may see it at all."""
         return user.role != "machine" and (user.supervises or self.mine(user))

@@ -75,21 +75,28 @@ class Sessions:
         if row is None:
             return None
         session, seen = row
-        if now - seen > min(_SEEN_STEP_S, self._idle / 10):
-            async with self._engine.begin() as connection:
-                await connection.execute(
-                    update(sessions).where(sessions.c.token_sha256 == key).values(seen=now)
-                )
+        await self._use(key, seen, now)
         return session
 
-    async def alive(self, session: Session) -> bool:
-        """Whether it is still in force; does not count as use."""
-        return await self._row(session.key, self._clock()) is not None
+    async def alive(self, session: Session, *, busy: bool = False) -> bool:
+        """Whether it is still in force; counts as use only when the user is `busy`."""
+        now = self._clock()
+        row = await self._row(session.key, now)
+        if row is not None and busy:
+            await self._use(session.key, row[1], now)
+        return row is not None
 
     async def close(self, session: Session) -> None:
         """Sign out."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
+
+    async def _use(self, key: str, seen: float, now: float) -> None:
+        if now - seen > min(_SEEN_STEP_S, self._idle / 10):
+            async with self._engine.begin() as connection:
+                await connection.execute(
+                    update(sessions).where(sessions.c.token_sha256 == key).values(seen=now)
+                )
 
     async def _row(self, key: str, now: float) -> tuple[Session, float] | None:
         statement = (

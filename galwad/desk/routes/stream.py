@@ -31,10 +31,15 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow the calls; `Last-Event-ID` resumes where the connection was lost."""
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
+    looked = time.monotonic() - CHECK_S
     with desk.metrics.streams.track_inprogress():
         while True:
             turn = desk.hub.turn
-            if desk.hub.closed or not await desk.sessions.alive(session):
+            busy = False
+            if time.monotonic() - looked >= CHECK_S:  # not with every event: there may be many
+                looked = time.monotonic()
+                busy = any(call.engages(session.user) for call in desk.calls.all())
+            if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
                 return
             news = desk.hub.since(position)
             if news is None:

@@ -93,6 +93,15 @@ def test_a_call_is_for_its_advisor_and_for_supervisors(hub, calls):
     assert event.seen_by(PAY) is None
 
 
+def test_only_who_talks_in_a_call_is_engaged_by_it(calls):
+    calls.changed(CALL)
+    call = calls.get(CALL.call_id)
+    assert call.engages(SIAN)
+    assert not call.engages(MAIR)
+    calls.ended(CALL.call_id, 2000.0, answered=True)
+    assert not calls.get(CALL.call_id).engages(SIAN)
+
+
 def test_a_phone_where_nobody_sits_pops_for_who_has_its_extension(calls):
     ringing = msgspec.structs.replace(CALL, state="ringing", advisor=None, ringing=(Party("202"),))
     calls.changed(ringing)

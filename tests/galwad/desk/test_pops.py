@@ -4,8 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select, update
 
 from callerid.directory import import_csv
+from galwad.desk.routes.stream import events
+from galwad.desk.sessions import Session
+from galwad.desk.tables import sessions
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -206,6 +210,28 @@ async def test_a_position_that_is_none_gets_a_snapshot(running, position):
     sian = await running.page("sian")
     await sian.open(position)
     assert (await sian.next())[0] == "snapshot"
+
+
+@pytest.mark.parametrize("talking", [True, False])
+async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, talking):
+    sian = await running.page("sian")
+    running.switch.ring(CALL)
+    if talking:
+        running.switch.answer(CALL, "201", "sian")
+    await first_seen(sian, lambda pop: (pop["state"] == "answered") is talking)
+    await sian.close()
+    seen = select(sessions.c.seen)
+    async with running.desk.engine.begin() as connection:
+        await connection.execute(update(sessions).values(seen=sessions.c.seen - 300))
+        before = await connection.scalar(seen)
+    user = await running.desk.users.get("sian")
+    async with running.desk.engine.connect() as connection:
+        key = await connection.scalar(select(sessions.c.token_sha256))
+    stream = events(running.desk, Session(key, user, "page"))
+    await anext(stream)
+    await stream.aclose()
+    async with running.desk.engine.connect() as connection:
+        assert (await connection.scalar(seen) > before) is talking
 
 
 async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):

@@ -89,6 +89,17 @@ async def test_a_session_ends_when_idle_and_at_its_absolute_end(users, engine):
     assert await sessions.find(token) is None
 
 
+async def test_who_is_in_a_call_is_not_idle(users, engine):
+    clock = Clock()
+    sessions = Sessions(engine, idle=100, absolute=1000, clock=clock)
+    session = await sessions.find(await sessions.open("sian", "page"))
+    for _ in range(3):
+        clock.now += 60
+        assert await sessions.alive(session, busy=True)
+    clock.now += 101
+    assert not await sessions.alive(session, busy=True)
+
+
 async def test_looking_whether_a_session_is_alive_does_not_keep_it_alive(users, engine):
     clock = Clock()
     sessions = Sessions(engine, idle=100, absolute=1000, clock=clock)
