@@ -97,7 +97,7 @@ export class ContactNote {
       say(this.saved, "contact.saved");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      say(this.saved, error.status === 422 ? "contact.refused" : "error.notsent");
+      say(this.saved, [409, 422].includes(error.status) ? "contact.refused" : "error.notsent");
     }
   }
 }

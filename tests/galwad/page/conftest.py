@@ -27,7 +27,7 @@ class FakeDesk:
         self.signed_in = True
         self.switch = True
         self.pseudo = False
-        self.refusing = False
+        self.refusing = 0
         self.other_holder = False
         self.asked: list[tuple[str, str, dict]] = []
         self._streams: list[queue.Queue] = []
@@ -88,7 +88,7 @@ class FakeDesk:
             self.signed_in = False
             return 204, None
         if self.refusing:
-            return 503, {"error": "no"}
+            return self.refusing, {"error": "no"}
         _, _, call_id, part = path.split("/")
         return 200, self.change(call_id, method, part, body)
 

@@ -165,7 +165,7 @@ def test_f8_works_while_a_note_is_being_typed_and_leaves_the_focus(desk, page):
 
 def test_a_pause_that_did_not_reach_the_desk_is_told_at_once(desk, page):
     answered(desk)
-    desk.refusing = True
+    desk.refusing = 503
     page.get_by_role("button", name="Pause for card details").click()
     expect(page.get_by_role("alert").get_by_text("NOT confirmed")).to_be_visible()
     expect(page.locator(".recording .word")).to_have_text("REC")
@@ -263,6 +263,15 @@ def test_one_contact_note_is_written_at_wrap_up(desk, page):
     assert (method, path) == ("PUT", f"/calls/{CALL}/contact")
     assert body["caller_type"] == "family"
     assert body["authority"] == "Letter on file"
+
+
+@pytest.mark.parametrize(("status", "text"), [(409, "Check what you"), (503, "did not reach")])
+def test_a_note_that_was_not_saved_says_why(desk, page, status, text):
+    answered(desk)
+    desk.refusing = status
+    page.get_by_label("Purpose of the call").fill("Waste")
+    page.get_by_role("button", name="Save contact note").click()
+    expect(page.get_by_text(text)).to_be_visible()
 
 
 def test_who_calls_for_another_must_say_for_whom(desk, page):
