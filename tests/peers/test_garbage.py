@@ -1,0 +1,72 @@
+"""Octets that mean nothing, on every port and socket, while a call goes on."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+HOSTILE = (
+    b"",
+    b"\0" * 1200,
+    b"INVITE sip:x SIP/2.0\r\n\r\n",
+    b"SIP/2.0 200 OK\r\nVia: \r\nCSeq: 999999999999 INVITE\r\n\r\n",
+    b"BYE sip:x@y SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nContent-Length: -1\r\n\r\n",
+    b"INVITE sip:\xff\xfe SIP/2.0\r\nFrom: \xc3\x28\r\n\r\n",
+    b"\x80\x00" + b"\0" * 4,
+    b"\x8f\x00" + b"\xff" * 40,
+    b"GET / HTTP/1.1\r\nHost: \0\r\nContent-Length: 99999999999\r\n\r\n",
+)
+
+
+def throw_at_udp(address, dice):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for data in HOSTILE:
+            sender.sendto(data, address)
+        for _ in range(300):
+            sender.sendto(dice.randbytes(dice.randrange(1, 1400)), address)
+
+
+def throw_at_stream(family, address, dice):
+    for data in (*HOSTILE, *(dice.randbytes(400) for _ in range(20))):
+        with socket.socket(family, socket.SOCK_STREAM) as sender:
+            sender.connect(address)
+            sender.sendall(data)
+
+
+def test_garbage_everywhere_leaves_a_call_in_progress_alone(harness, service, place_call):
+    sound = harness.sound
+    call = place_call()
+    said = sound.speech(4, 121), sound.speech(4, 122)
+    chorus = sound.Chorus()
+    chorus.say("caller", call.caller, said[0], call.from_caller)
+    chorus.say("advisor", call.advisor, said[1], call.from_advisor)
+    dice = random.Random(5)
+    targets = [
+        (throw_at_udp, (service.sip, dice)),
+        (throw_at_udp, (call.from_caller, dice)),
+        (throw_at_udp, ((call.from_advisor[0], call.from_advisor[1] + 1), dice)),
+        (throw_at_stream, (socket.AF_INET, ("127.0.0.1", service.desk_port), dice)),
+        (throw_at_stream, (socket.AF_UNIX, str(service.runtime / "switch.sock"), dice)),
+        (throw_at_stream, (socket.AF_UNIX, str(service.runtime / "desk.sock"), dice)),
+    ]
+    threads = [threading.Thread(target=throw, args=given) for throw, given in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    chorus.wait()
+    call.caller.wait_heard(200)
+    call.advisor.wait_heard(200)
+    call.hang_up()
+    assert sound.find(call.advisor.audio(), said[0])[1] > 0.99
+    assert sound.find(call.caller.audio(), said[1])[1] > 0.99
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert sound.find(recording.caller, said[0])[1] > 0.95
+    assert sound.find(recording.advisor, said[1])[1] > 0.95
+    assert recording.gaps() == []
+    assert recording.adds_up()

@@ -1,0 +1,69 @@
+"""Chromium on the real page of the real desk, during a real call from SIPp to baresip."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+pytestmark = pytest.mark.peer
+
+PEOPLE = "reference,name,numbers,language,postcode\nP1,Mair Pritchard,{number},cy,LL00 0XX\n"
+
+
+@pytest.fixture
+def browser():
+    """Debian's Chromium, headless."""
+    program = shutil.which("chromium")
+    assert program, "chromium is missing: apt-get install chromium"
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, browser, talker, ended):
+    people = service.folder / "people.csv"
+    people.write_text(PEOPLE.format(number=harness.service.CALLER), encoding="utf-8")
+    service.galwad("directory", "import", str(people))
+    said = service.folder / "advisor.wav"
+    harness.sound.save(said, harness.sound.speech(20, 111))
+    advisor = ended(harness.programs.Baresip(service.folder, service, said))
+    advisor.wait_registered()
+    page = browser.new_context(locale="en-GB").new_page()
+    troubles = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(service.url)
+    page.get_by_label("User name").fill("sian")
+    page.get_by_label("Password").fill(harness.service.PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No call at the moment")).to_be_visible()
+
+    mouth = talker("127.0.0.2")
+    caller = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
+    advisor.wait("CALL_INCOMING")
+    expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
+    expect(page.get_by_role("heading", name="Mair Pritchard")).to_be_visible()
+    expect(page.get_by_text("Prefers Welsh")).to_be_visible()
+    assert "LL00 0XX" not in page.content()
+    advisor.command("accept")
+    word = page.locator(".recording .word")
+    expect(word).to_have_text("REC")
+    page.get_by_role("button", name="Checks passed").click()
+    expect(page.get_by_text("LL00 0XX")).to_be_visible()
+    page.keyboard.press("F8")
+    expect(word).to_have_text("PAUSED")
+    page.screenshot(path=str(service.folder / "paused.png"))
+    before = len(mouth.heard)
+    mouth.wait_heard(before + 25)
+    page.keyboard.press("Shift+F8")
+    expect(word).to_have_text("REC")
+    caller.hang_up()
+    expect(page.locator("#status")).to_have_text("The call is over.")
+    assert troubles == []
+    recording = harness.evidence.Recording(service, service.call_id())
+    (gap,) = recording.gaps()
+    assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "page", "user:sian")
+    assert recording.silent_in(gap)

@@ -1,0 +1,31 @@
+"""pyVoIP 1.6.8, in a process of its own, as an advisor's phone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture
+def phone(harness, service, ended):
+    """pyVoIP, registered as 201."""
+    phone = ended(harness.programs.PyVoip(service.folder, service))
+    phone.wait("registered")
+    return phone
+
+
+def test_pyvoip_registers_answers_and_hears_the_caller(harness, service, phone, talker, ended):
+    mouth = talker("127.0.0.2")
+    caller = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
+    phone.wait("answered")
+    said = harness.sound.speech(1.5, 101)
+    mouth.say(said, caller.media_target)
+    phone.wait("audio")
+    mouth.wait_heard(25)
+    caller.hang_up()
+    phone.wait("ended")
+    recording = harness.evidence.Recording(service, service.call_id())
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert recording.advisor.any()
+    assert recording.adds_up()
