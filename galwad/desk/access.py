@@ -72,6 +72,6 @@ def own_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
     call = live_call(desk, session, call_id)
     if not call.mine(session.user):
         raise ApiError(403, "another advisor has this call", "only they can do this")
-    if call.state.advisor is None:
+    if not call.has(session.user):
         raise ApiError(409, "the call is not answered yet", "answer it first")
     return call

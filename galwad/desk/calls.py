@@ -63,17 +63,19 @@ class LiveCall:
         sent_on = own and self.sender is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
 
-    def mine(self, user: User) -> bool:
-        """Whether it rings at this user, or this user has answered it (and has it to do with)."""
-        if self.sender is not None and self.note is not None:
+    def has(self, user: User) -> bool:
+        """Whether this user has answered it, and has it (or its note) to do with."""
+        if self.advisor is None or (self.sender is not None and self.note is not None):
             return False
-        if self.advisor is not None:
-            return _at(self.advisor, user)
-        return any(_at(party, user) for party in self.state.ringing)
+        return _at(self.advisor, user)
+
+    def mine(self, user: User) -> bool:
+        """Whether this user has it, or it rings at them: also while another sends it on."""
+        return self.has(user) or any(_at(party, user) for party in self.state.ringing)
 
     def engages(self, user: User) -> bool:
         """Whether this user is talking in it now."""
-        return self.shown(own=True) in {"answered", "held"} and self.mine(user)
+        return self.shown(own=True) in {"answered", "held"} and self.has(user)
 
     def visible(self, user: User) -> bool:
         """Whether this user may see it at all."""
@@ -82,12 +84,12 @@ class LiveCall:
     def view(self, user: User) -> Pop:
         """What this user may see: details go to the call's own advisor alone."""
         state, pop = self.state, self.pop
-        own = self.mine(user)
+        own, has = self.mine(user), self.has(user)
         number = pop.caller.number
         return Pop(
             call_id=state.call_id,
             line=state.line,
-            state=self.shown(own=own),
+            state="ringing" if own and not has else self.shown(own=own),
             since=state.since,
             started=state.started,
             advisor=self.owner,
@@ -104,10 +106,10 @@ class LiveCall:
                 chosen=pop.chosen,
                 confirmed=pop.confirmed,
                 outcome=pop.confirmation.value if pop.confirmation else None,
-                details=pop.details if own else {},
+                details=pop.details if has else {},
             ),
             contact_saved=self.note is not None,
-            contact=_note_view(self.note) if own else None,
+            contact=_note_view(self.note) if has else None,
             recording_link=self.recording_link,
         )
 

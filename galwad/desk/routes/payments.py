@@ -59,9 +59,8 @@ async def _one(
 ) -> HoldOutcome:
     if not _has_right(session):
         call = live_call(desk, session, call_id)
-        if session.user.role == "machine" or not (
-            call.mine(session.user) or session.user.supervises
-        ):
+        own = call.mine(session.user) if call.advisor is None else call.has(session.user)
+        if session.user.role == "machine" or not (own or session.user.supervises):
             raise ApiError(403, "this call is another advisor's", "only they or a supervisor may")
     holder = _holder(session, body, action)
     return await _payment(desk, session, action, Whose(call_id=call_id), holder)

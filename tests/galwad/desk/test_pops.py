@@ -10,6 +10,7 @@ from callerid.directory import import_csv
 from galwad.desk.routes.stream import events
 from galwad.desk.sessions import Session
 from galwad.desk.tables import sessions
+from galwad.messages import Party
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -347,6 +348,28 @@ async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_n
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
     (open_contact,) = await running.desk.contacts.unwritten()
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
+
+
+async def test_a_call_being_sent_on_pops_where_it_rings_without_details(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await sian.open()
+    await huw.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    running.switch.change(CALL, ringing=(Party("202", "huw"),))
+    pop = await huw.event("call")
+    assert (pop["state"], pop["mine"], pop["caller"]["details"]) == ("ringing", True, {})
+    url = f"/api/v1/calls/{CALL}"
+    early = await huw.http.post(f"{url}/confirm", json={"outcome": "confirmed"})
+    assert early.status_code == 409
+    assert (await huw.http.put(f"{url}/payment")).status_code == 403
+    assert (await sian.http.get(url)).json()["caller"]["details"]
+    running.switch.change(CALL, ringing=())
+    await huw.event("closed")
 
 
 async def test_a_note_written_after_sending_the_caller_on_closes_the_pop(running):
