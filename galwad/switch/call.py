@@ -233,7 +233,7 @@ class LiveCall:
 
     def _party(self, target: Target) -> Party:
         """Who answered: the phone's user, or whom a PBX named."""
-        if target.user or not self._identity:
+        if target.pinned or not self._identity:
             return Party(target.name, target.user)
         return Party(self._identity, self._board.router.user_of(self._identity))
 
@@ -351,7 +351,7 @@ class LiveCall:
         user = event.identity.uri.dialled
         if event.side is not sip.Side.ADVISOR or not user or user == self._identity:
             return
-        if self._target is not None and self._target.user:
+        if self._target is not None and self._target.pinned:
             return
         before, self._identity = self._identity, user
         if self._state == "ringing":
