@@ -87,7 +87,7 @@ def talker(harness, ended):
 class Call:
     """An answered call between two SIPps, with the RTP of both parties in our hands."""
 
-    def __init__(self, harness, service, talker, ended, callee, caller):
+    def __init__(self, harness, service, talker, ended, *, callee, caller):
         programs = harness.programs
         self.caller, self.advisor = talker("127.0.0.2"), talker("127.0.0.3")
         self.callee_sip = ended(
@@ -115,4 +115,6 @@ class Call:
 @pytest.fixture
 def place_call(harness, service, talker, ended):
     """Places a call from the trunk to the PBX; whoever answers there sits at 201."""
-    return lambda callee="uas", caller="uac": Call(harness, service, talker, ended, callee, caller)
+    return lambda callee="uas", caller="uac": Call(
+        harness, service, talker, ended, callee=callee, caller=caller
+    )

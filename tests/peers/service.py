@@ -299,6 +299,10 @@ class Service:
         assert [line for line in lines if "Traceback" in line or '"exception"' in line] == []
         return True
 
+    def wait_media_ports(self, count):
+        """Wait until the switch holds so many media sockets; they close a turn after the call."""
+        wait_until(lambda: self.media_ports_in_use() == count, what=f"{count} media ports")
+
     def media_ports_in_use(self):
         """How many sockets the switch holds in its media range."""
         pid = self.processes["switch"].pid

@@ -39,15 +39,17 @@ def answered(advisor, caller):
 
 
 @pytest.fixture
-def department(harness, service, ended):
+def department(harness, service, talker, ended):
     """SIPp as the department that 500 means."""
 
     def department(scenario="uas", **keys):
-        return ended(
-            harness.programs.Callee(
-                service.folder, scenario, "127.0.0.4", port=service.department_port, **keys
-            )
+        port = service.department_port
+        ear = talker("127.0.0.4")
+        phone = harness.programs.Callee(
+            service.folder, scenario, "127.0.0.4", port=port, media=ear.port, **keys
         )
+        phone.talker = ear
+        return ended(phone)
 
     return department
 
@@ -80,10 +82,10 @@ def test_an_advisor_answers_holds_and_resumes(harness, service, advisor, answere
 
 
 def test_recording_ceases_when_the_advisor_sends_the_call_to_a_department(
-    harness, service, advisor, answered, department, talker
+    harness, service, advisor, answered, department
 ):
-    ear = talker("127.0.0.4")
-    other = department(media=ear.port)
+    other = department()
+    ear = other.talker
     before = talk(harness, answered)
     advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
     other.logged("acked")

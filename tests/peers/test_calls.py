@@ -50,7 +50,7 @@ def test_a_call_is_answered_and_both_parties_hear_each_other(harness, switch, ta
     assert sound.find(mouths[1].audio(), said[0])[1] > 0.99
     assert sound.find(mouths[0].audio(), said[1])[1] > 0.99
     switch.log.wait("call.ended")
-    assert switch.media_ports_in_use() == 0
+    switch.wait_media_ports(0)
 
 
 def test_the_callee_hangs_up_and_the_caller_is_told(switch, caller, pbx):
@@ -67,7 +67,7 @@ def test_a_caller_who_gives_up_gets_487_and_the_phone_stops_ringing(switch, call
     caller(scenario="uac_cancelled").wait()
     callee.wait()
     switch.log.wait("call.ended")
-    assert switch.media_ports_in_use() == 0
+    switch.wait_media_ports(0)
 
 
 @pytest.mark.parametrize("status", [486, 603, 404])
@@ -76,7 +76,7 @@ def test_a_callee_who_refuses_is_heard_by_the_caller(switch, caller, pbx, status
     caller(scenario="uac_refused", status=status).wait()
     callee.wait()
     switch.log.wait("call.ended")
-    assert switch.media_ports_in_use() == 0
+    switch.wait_media_ports(0)
 
 
 def test_a_callee_holds_and_resumes_and_its_info_is_carried(switch, caller, pbx):
@@ -126,7 +126,7 @@ def test_two_answers_of_a_ring_group_at_once_make_one_call(harness, switch, ende
     assert calling.media_target
     ringing.wait()
     loser = eager.logged(r"bye (\S+)")
-    assert switch.media_ports_in_use() == 4
+    switch.wait_media_ports(4)
     calling.hang_up()
     eager.wait()
     log = eager.folder.joinpath("log").read_text()
@@ -134,7 +134,7 @@ def test_two_answers_of_a_ring_group_at_once_make_one_call(harness, switch, ende
     assert {f"acked {winner}", f"acked {loser}"} <= set(re.findall(r"acked \S+", log))
     assert calling.messages().count("SIP/2.0 200 OK") == 2  # to its INVITE and its BYE
     switch.log.wait("call.ended")
-    assert switch.media_ports_in_use() == 0
+    switch.wait_media_ports(0)
     assert len(switch.log.events("call.answered")) == 1
 
 

@@ -24,6 +24,19 @@ def browser():
         browser.close()
 
 
+def sign_in(browser, service, password):
+    """The page, signed in as sian, and the list of its script errors."""
+    page = browser.new_context(locale="en-GB").new_page()
+    troubles = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(service.url)
+    page.get_by_label("User name").fill("sian")
+    page.get_by_label("Password").fill(password)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No call at the moment")).to_be_visible()
+    return page, troubles
+
+
 def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, browser, talker, ended):
     people = service.folder / "people.csv"
     people.write_text(PEOPLE.format(number=harness.service.CALLER), encoding="utf-8")
@@ -32,15 +45,7 @@ def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, browser, 
     harness.sound.save(said, harness.sound.speech(20, 111))
     advisor = ended(harness.programs.Baresip(service.folder, service, said))
     advisor.wait_registered()
-    page = browser.new_context(locale="en-GB").new_page()
-    troubles = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(service.url)
-    page.get_by_label("User name").fill("sian")
-    page.get_by_label("Password").fill(harness.service.PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("No call at the moment")).to_be_visible()
-
+    page, troubles = sign_in(browser, service, harness.service.PASSWORD)
     mouth = talker("127.0.0.2")
     caller = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
     advisor.wait("CALL_INCOMING")
