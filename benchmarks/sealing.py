@@ -21,6 +21,7 @@ import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.archive import Archive, Node
+from recording.burst import unpack_burst
 from recording.codecs import PayloadCodec, decoder_for
 from recording.keys import OfficerKeys, RecipientSet
 from recording.sealing import SpoolKeys
@@ -52,7 +53,7 @@ def make_spool(folder: Path, seconds: int) -> Path:
 def read(spool: Path) -> None:
     """The spool and nothing else."""
     with SpoolKeys(BOOT_KEY).open(spool) as reader:
-        for _ in reader.in_bursts():
+        for _ in reader.gathered(unpack_burst):
             pass
 
 

@@ -236,7 +236,13 @@ def _flac(fd: int, file_key: bytes, rate: int, call_id: str) -> Iterator[_Flac]:
     sink = _Sink(writer)
     try:
         with soundfile.SoundFile(
-            sink, "w", samplerate=rate, channels=2, subtype="PCM_16", format="FLAC"
+            sink,
+            "w",
+            samplerate=rate,
+            channels=2,
+            subtype="PCM_16",
+            format="FLAC",
+            compression_level=0.0,  # a quarter quicker and, on speech, a hundredth larger
         ) as file:
             file.title = call_id
             yield _Flac(sink, file)
