@@ -13,7 +13,7 @@ from telephony.sip.events import Address
 from telephony.sip.headers import CSeq, NameAddr, Via
 from telephony.sip.matching import MAGIC
 from telephony.sip.message import Headers, Request, Response, respond
-from telephony.sip.uri import Uri
+from telephony.sip.uri import Uri, is_user
 
 HeaderList = tuple[tuple[str, str], ...]
 
@@ -41,11 +41,11 @@ class Draft:
 
 
 def own_contact(user: str | None, local: Local) -> str:
-    """Our Contact value at a local address."""
+    """Our Contact value at a local address; without a user part that only another scheme has."""
     transport = () if local.transport == "UDP" else (("transport", local.transport.lower()),)
     uri = Uri(
         scheme="sip",
-        user=user or None,
+        user=user if user and is_user(user) else None,
         password=None,
         host=local.advertised.host,
         port=local.advertised.port,

@@ -20,6 +20,7 @@ from telephony.sip.transport import reply_address, stamp
 from telephony.sip.uas import InviteServer, ServerRequest
 
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
+_SCHEMES = {"sip", "sips", "tel"}
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
 """A To tag means nothing on these."""
 
@@ -138,12 +139,14 @@ class Incoming:
             self._core.emit(StandaloneRequest(server, request, source))
 
     def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Sections 8.2.1 (method) and 8.2.2 (merged requests, Require), in this order."""
+        """Sections 8.2.1 (method) and 8.2.2 (scheme, merged requests, Require), in this order."""
         core = self._core
         if request.method not in core.allow:
             return (405 if request.method in KNOWN_METHODS else 501), (
                 ("Allow", ", ".join(core.allow)),
             )
+        if request.uri.scheme not in _SCHEMES:
+            return 416, ()
         if not request.to.tag and origin(request) in core.origins:
             return 482, ()
         unknown = unsupported(request, core.supported)

@@ -179,6 +179,11 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     return host, port
 
 
+def is_user(text: str) -> bool:
+    """Say whether `text`, escaped as on the wire, may be a sip URI's user part."""
+    return _USER.fullmatch(text) is not None
+
+
 def is_host(text: str) -> bool:
     """Say whether `text` is a host name, an IPv4 or (without brackets) an IPv6 address."""
     return _HOST.fullmatch(text) is not None or _is_ipv6(text)

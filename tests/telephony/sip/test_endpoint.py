@@ -75,6 +75,7 @@ def events(endpoint):
         (message("OPTIONS", version="3.0"), 505, None),
         (message("OPTIONS", cseq="1 INVITE"), 400, None),
         (message("INVITE", "Contact: <<<"), 400, None),
+        (message("INVITE").replace(b"sip:", b"urn:service:", 1), 416, None),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_the_core(endpoint, data, status, header):
