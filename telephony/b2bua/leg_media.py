@@ -7,11 +7,12 @@ but the version.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from telephony.b2bua.plane import MediaPlane
 from telephony.errors import SdpParseError
 from telephony.sdp import (
+    Codec,
     LocalMedia,
     Origin,
     RemoteMedia,
@@ -67,6 +68,9 @@ class LegMedia:
             SdpParseError: there is no stream that can be carried.
         """
         remote = self._reachable(remote_media(theirs, ours))
+        index = ours.audio_index()
+        if index is not None and not _share_audio(ours.media[index].codecs(), remote.accepts):
+            raise SdpParseError("offer and answer share no audio codec", status=488)
         self.ours, self.theirs, self.remote = ours, theirs, remote
         if self._open:
             self._plane.configure(self._leg_id, remote)
@@ -94,6 +98,11 @@ class LegMedia:
         if self._open:
             self._open = False
             self._plane.close(self._leg_id)
+
+
+def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
+    known = {codec.identity for codec in one.values() if codec.is_audio}
+    return any(codec.identity in known for codec in other.values())
 
 
 def holds(offer: SessionDescription) -> bool:

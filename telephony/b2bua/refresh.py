@@ -11,6 +11,7 @@ from telephony.b2bua.session_timer import (
     min_se,
     request_fields,
 )
+from telephony.errors import ParseError
 from telephony.sdp import SessionDescription
 from telephony.sip.message import Response
 
@@ -89,7 +90,10 @@ class Refresh:
             if status >= 300:
                 self._failed(leg, None, status, at)
             elif theirs is not None:
-                leg.media.agree(ours, theirs)
+                try:
+                    leg.media.agree(ours, theirs)
+                except ParseError:
+                    return  # the session is refreshed; its media stay as they were
                 if leg is self._core.caller or leg is self._core.partner:
                     self._core.reconnect()
 

@@ -146,3 +146,17 @@ def test_a_checkpoint_is_enough_to_hang_up_after_a_restart(world):
 )
 def test_a_checkpoint_that_cannot_be_read_hangs_up_nobody(world, data):
     assert bye_from_checkpoint(world.switch.endpoint, data, 0.0) == 0
+
+
+def test_a_refresh_answered_without_usable_media_leaves_the_media_alone(make_world, reply):
+    world = make_world(session_expires=90)
+    world.b.reply = reply(headers=(("Allow", "INVITE, ACK, BYE"),))
+    world.talk()
+    before = world.switch.plane.remotes[world.call.joined[1]]
+    world.b.codecs = ("97 AMR/8000",)
+    world.net.run(50)
+    assert world.b.methods == ["INVITE"]
+    assert world.switch.plane.remotes[world.call.joined[1]] == before
+    assert not world.call.ended
+    world.a.hang_up()
+    world.assert_clean()

@@ -266,3 +266,16 @@ def test_a_target_may_have_answered_the_offer_in_its_183(world, reply):
     assert fragments(world.b)[-1] == "SIP/2.0 200 OK"
     world.c.hang_up()
     world.assert_clean()
+
+
+def test_a_target_that_answers_with_another_codec_is_no_transfer(world):
+    call = world.talk()
+    before = call.joined
+    world.c.codecs = ("97 AMR/8000",)
+    world.b.refer()
+    world.net.run(1)
+    assert fragments(world.b)[-1].startswith("SIP/2.0 488")
+    assert call.joined == before
+    assert world.c.methods == ["BYE"]
+    world.a.hang_up()
+    world.assert_clean()
