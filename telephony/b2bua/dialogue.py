@@ -68,6 +68,8 @@ class Dialogue:
     def _bye(self, leg: Leg, request: Request, now: float) -> None:
         if not leg.alive:
             return
+        if leg.client is not None and not leg.talking:
+            return  # no callee may do that (RFC 3261 15); its answer to the INVITE still counts
         other = self._core.other(leg)
         headers = survivors(request.headers, self._core.trust(leg, other or leg))
         self.lost(leg, Cause.ADVISOR_HUNG_UP, now, headers)

@@ -30,7 +30,7 @@ from telephony.sip.uas import InviteServer
 if TYPE_CHECKING:
     from telephony.b2bua.call import BackToBackCall
 
-_HIDDEN = {401: 502, 407: 502, 503: 500}
+_HIDDEN = {401: 502, 407: 502, 487: 480, 503: 500}
 """Failures that are between us and the target, as the caller is told them."""
 
 

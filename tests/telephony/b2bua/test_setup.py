@@ -376,3 +376,22 @@ def test_media_that_we_cannot_send_is_refused_before_anybody_rings(world, where)
     assert world.a.statuses == [100, 488]
     assert world.b.invites == []
     world.assert_clean()
+
+
+def test_a_target_that_says_bye_instead_of_answering_does_not_leave_the_caller_ringing(
+    world, reply
+):
+    world.b.reply = reply(final=None)
+    world.a.call()
+    (early,) = world.b.invites[0].dialogs.values()
+    early.request("BYE", now=world.clock.now)
+    world.net.run(1)
+    assert world.a.statuses[-1] == 480
+    world.assert_clean()
+
+
+def test_a_487_that_nobody_asked_for_is_no_cancellation_to_the_caller(world, reply):
+    world.b.reply = reply(final=487)
+    world.a.call()
+    assert world.a.statuses[-1] == 480
+    world.assert_clean()
