@@ -19,6 +19,7 @@ const signOut = document.getElementById("sign-out");
 
 const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
+const dismissed = new Set(); // call ids in wrap-up that were closed here; a reload brings them back
 let me = null;
 let stream = null;
 let overview = null;
@@ -44,6 +45,7 @@ function showSignIn(note) {
   me = null;
   calls.clear();
   cards.clear();
+  dismissed.clear();
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut]) reveal(part, false);
   who.textContent = "";
@@ -107,9 +109,10 @@ function receive(type, data) {
 
 function render() {
   if (!list) return;
-  const mine = [...calls.values()].filter((pop) => pop.mine);
+  const mine = [...calls.values()].filter((pop) => pop.mine && !(pop.state === "wrapup" && dismissed.has(pop.call_id)));
+  const shown = new Set(mine.map((pop) => pop.call_id));
   for (const [id, card] of cards) {
-    if (!calls.get(id)?.mine) {
+    if (!shown.has(id)) {
       card.box.remove();
       cards.delete(id);
     }
@@ -140,7 +143,7 @@ function replace(pop) {
 }
 
 function dismiss(callId) {
-  calls.delete(callId);
+  dismissed.add(callId);
   render();
   main.focus();
 }

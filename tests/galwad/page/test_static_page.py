@@ -243,6 +243,17 @@ def test_a_new_call_stands_above_those_whose_note_is_unwritten(desk, page):
     expect(page.locator("article h1")).to_have_text(["Housing", "Council Tax"])
 
 
+def test_a_closed_wrap_up_stays_closed_until_the_call_comes_back(desk, page):
+    answered(desk)
+    desk.put(state="wrapup", recording="ended")
+    page.get_by_role("button", name="Close this call").click()
+    desk.put(recording_link="/api/v1/recordings/x")
+    desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
+    expect(page.locator("article h1")).to_have_text(["Housing"])
+    answered(desk)
+    expect(page.locator("article")).to_have_count(2)
+
+
 def test_the_pop_goes_when_another_has_answered(desk, page):
     desk.put()
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
