@@ -198,10 +198,11 @@ class Batch:
 
 
 def exchange(sink: socket.socket, ports: list[int], seconds: float) -> tuple[int, int]:
-    """Send to each port every 20 ms; return how many were sent and how many came back."""
+    """Send to each port every 20 ms; return how many were sent and how many came back.
+
+    As phones do (RFC 4961), it sends from the port at which it receives.
+    """
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
-    source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    source.bind((HOST, 0))
     size = -(-len(ports) // SLICES)
     batches = [
         Batch(len(part), part)
@@ -213,14 +214,13 @@ def exchange(sink: socket.socket, ports: list[int], seconds: float) -> tuple[int
     for step in range(int(seconds * 50) * len(batches)):
         batch = batches[step % len(batches)]
         batch.number(step // len(batches))
-        sent += max(libc.sendmmsg(source.fileno(), batch.messages, batch.count, 0), 0)
+        sent += max(libc.sendmmsg(sink.fileno(), batch.messages, batch.count, 0), 0)
         back += _drain(libc, sink, room)
         wait = begun + (step + 1) * 0.02 / len(batches) - time.perf_counter()
         if wait > 0:
             time.sleep(wait)
     while select.select([sink], [], [], 0.5)[0]:
         back += _drain(libc, sink, room)
-    source.close()
     return sent, back
 
 

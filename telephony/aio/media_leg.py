@@ -3,9 +3,13 @@
 `reader_of` and `control_reader_of` turn a leg's settings into a function that handles one packet.
 A setting that changes makes a new function, so that a packet pays for nothing that is not used.
 The order for each is: classify, forward, store.
+
+A leg has up to two sockets for RTP on one port: `line`, connected to the peer, and `pair.rtp`, to
+which comes what anyone else sends; so only the second has to ask who the sender is.
 """
 
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,9 +24,13 @@ Watcher = Callable[[bytes, float], None]
 """`watch(data, arrival_mono)`: what is shown each telephone-event packet."""
 Reader = Callable[[float], None]
 """Takes one datagram from its socket; the argument is its arrival, monotonic seconds."""
+_Handler = Callable[[bytes, float], None]
 
 DATAGRAM_BYTES = 2_048
+_PLAIN, _PLAIN_BYTES = 0x80, 12
+"""First byte and least length of the plainest RTP: nothing in it needs a closer look."""
 _BURST_S = 5.0
+_NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN = range(4)
 
 
@@ -79,7 +87,10 @@ class MediaLeg:
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
     renew: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """Makes a leg's reader anew, when what it took for granted has changed."""
+    """Makes a leg's readers anew, when what they took for granted has changed."""
+    line: socket.socket | None = None
+    """Connected to `line_to`; the relay keeps it so that this is `address`."""
+    line_to: tuple[str, int] | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     renumbered: dict[int, int] = field(default_factory=dict)
@@ -96,6 +107,16 @@ class MediaLeg:
     refused_at: float = float("-inf")
 
     @property
+    def address(self) -> tuple[str, int] | None:
+        """The one address that RTP comes from and goes to; None while it is not known."""
+        if self.rule is SourceRule.LATCH:
+            return self.latched
+        remote = self.remote
+        if remote is None or remote.host in _NOWHERE or not remote.rtp_port:
+            return None
+        return remote.host, remote.rtp_port
+
+    @property
     def destination(self) -> tuple[str, int] | None:
         """Where RTP for this leg's peer goes; None while it wants none."""
         if self.remote is None or not self.remote.receive:
@@ -107,7 +128,7 @@ class MediaLeg:
     @property
     def control_destination(self) -> tuple[str, int] | None:
         """Where RTCP for this leg's peer goes, on hold too."""
-        if self.remote is None or self.remote.host in {"0.0.0.0", "::"}:  # noqa: S104 - compared
+        if self.remote is None or self.remote.host in _NOWHERE:
             return None
         return self.remote.host, self.remote.rtcp_port
 
@@ -121,6 +142,7 @@ class MediaLeg:
             return (host, port) == (self.remote.host, self.remote.rtp_port)
         if self.latched is None:
             self.latched = (host, port)
+            self.renew(self)
             self.renew(self.peer)
         return (host, port) == self.latched
 
@@ -151,11 +173,20 @@ def _second_bytes(renumbered: dict[int, int]) -> bytes:
 
 
 def reader_of(leg: MediaLeg) -> Reader:
-    """The function for the leg's RTP socket."""
+    """The function for `leg.pair.rtp`, to which anybody may send."""
     remote = leg.remote
     if remote is None or not remote.send:
-        return _discarding_reader(leg)
-    reader = _relaying_reader(leg, remote)
+        return _discarding_reader(leg, leg.pair.rtp)
+    reader = _asking_reader(leg, _handler(leg, remote))
+    return _first_reader(leg, reader) if leg.counters.first is None else reader
+
+
+def line_reader_of(leg: MediaLeg, line: socket.socket) -> Reader:
+    """The function for `leg.line`, whose sender is known."""
+    remote = leg.remote
+    if remote is None or not remote.send:
+        return _discarding_reader(leg, line)
+    reader = _trusting_reader(leg, line, _handler(leg, remote))
     return _first_reader(leg, reader) if leg.counters.first is None else reader
 
 
@@ -171,44 +202,91 @@ def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
     return read
 
 
-def _relaying_reader(leg: MediaLeg, remote: RemoteMedia) -> Reader:
-    other, counters, tap, track = leg.peer, leg.counters, leg.tap, leg.track
-    receive = leg.pair.rtp.recvfrom
-    target = other.destination if other else None
-    sendto = (other or leg).pair.rtp.sendto
-    kinds, second_bytes = _kinds(remote), _second_bytes(leg.renumbered)
-    expected = remote.host if leg.rule is SourceRule.SDP_HOST else None
+def _asking_reader(leg: MediaLeg, handle: _Handler) -> Reader:
+    receive, counters = leg.pair.rtp.recvfrom, leg.counters
 
     def read(now: float) -> None:
         try:
             data, source = receive(DATAGRAM_BYTES)
         except OSError:  # nothing there after all, or an ICMP error of an earlier packet
             return
-        if (len(data) < 12 or data[0] != 0x80) and not is_rtp(data):
-            if not _shared_port_control(leg, data, source):
+        if not is_rtp(data):
+            if not _shared_port_control(leg, data, source[0]):
                 counters.malformed += 1
-            return
-        if source[0] != expected and not leg.believes(source[0], source[1]):
+        elif leg.believes(source[0], source[1]):
+            handle(data, now)
+        else:
             leg.refuse(source[0], source[1], now)
+
+    return read
+
+
+def _trusting_reader(leg: MediaLeg, line: socket.socket, handle: _Handler) -> Reader:
+    receive, counters = line.recv, leg.counters
+
+    def read(now: float) -> None:
+        try:
+            data = receive(DATAGRAM_BYTES)
+        except OSError:
             return
+        if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
+            handle(data, now)
+        elif not _shared_port_control(leg, data, _control_host(leg)):
+            counters.malformed += 1
+
+    return read
+
+
+def _handler(leg: MediaLeg, remote: RemoteMedia) -> _Handler:
+    """What is done with valid RTP from the leg's peer."""
+    other, counters, tap, track = leg.peer, leg.counters, leg.tap, leg.track
+    send = _sender_to(other) if other else None
+    kinds, second_bytes = _kinds(remote), _second_bytes(leg.renumbered)
+
+    def handle(data: bytes, now: float) -> None:
         second = data[1]
         kind = kinds[second]
         if kind and not _unusual(leg, kind, data, now):
             return
         counters.received += 1
         counters.last = now
-        if target is None:
+        if send is None:
             counters.withheld += 1
         else:
             new = second_bytes[second]
+            out = data if new == second else _with_second(data, new)
             try:
-                sendto(data if new == second else _with_second(data, new), target)
+                send(out)
             except OSError:
-                counters.unsent += 1
+                if other is None or not _sent_without_line(other, out):
+                    counters.unsent += 1
         if tap is not None and not kind:
             tap(track, data, now, False)
 
-    return read
+    return handle
+
+
+def _sender_to(leg: MediaLeg) -> Callable[[bytes], object] | None:
+    """How RTP gets to the leg's peer; None while it wants none."""
+    target = leg.destination
+    if target is None:
+        return None
+    if leg.line is not None and leg.line_to == target:
+        return leg.line.send
+    sendto = leg.pair.rtp.sendto
+    return lambda data: sendto(data, target)
+
+
+def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
+    """Send what the line would not: it told an ICMP error of an earlier packet instead."""
+    target = leg.destination
+    if leg.line is None or target is None:
+        return False
+    try:
+        leg.pair.rtp.sendto(data, target)
+    except OSError:
+        return False
+    return True
 
 
 def _with_second(data: bytes, second: int) -> bytes:
@@ -234,16 +312,16 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     return not leg.drops_events
 
 
-def _discarding_reader(leg: MediaLeg) -> Reader:
+def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
     """For a leg whose peer must not send, or is not known yet."""
-    receive, counters = leg.pair.rtp.recvfrom, leg.counters
+    receive, counters = made.recvfrom, leg.counters
 
     def read(now: float) -> None:
         try:
             data, source = receive(DATAGRAM_BYTES)
         except OSError:
             return
-        if _shared_port_control(leg, data, source):
+        if _shared_port_control(leg, data, source[0]):
             return
         if not is_rtp(data):
             counters.malformed += 1
@@ -255,9 +333,9 @@ def _discarding_reader(leg: MediaLeg) -> Reader:
     return read
 
 
-def _shared_port_control(leg: MediaLeg, data: bytes, source: tuple[str, int]) -> bool:
+def _shared_port_control(leg: MediaLeg, data: bytes, host: str | None) -> bool:
     """Pass on RTCP that came to the RTP port (RFC 5761), where an RTP reader would not."""
-    if not is_rtcp(data) or leg.remote is None or source[0] != _control_host(leg):
+    if not is_rtcp(data) or leg.remote is None or host != _control_host(leg):
         return False
     forward_control(leg, data)
     return True

@@ -4,6 +4,7 @@ The order begins at random and a freed pair goes to its end, so that stragglers 
 not reach the next. A port that another program holds is passed over and tried again later.
 """
 
+import contextlib
 import errno
 import random
 import socket
@@ -84,15 +85,52 @@ class PortPool:
     def _socket(self, port: int) -> socket.socket:
         made = socket.socket(self._family, socket.SOCK_DGRAM)
         try:
-            made.setblocking(False)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            if self._family == socket.AF_INET6:
-                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED)
-            else:
-                made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED)
+            _prepare(made)
             made.bind((self.host, port))
         except OSError:
             made.close()
             raise
         return made
+
+
+def connected_twin(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
+    """A second socket on the port of `bound`, connected to `peer`.
+
+    The kernel gives it all that comes from that very address, and `bound` the rest; neither
+    `recv` nor `send` has an address to convert or a route to look up. Both let the port be
+    shared for no longer than that takes, so that a port in use is still refused to others.
+
+    Raises:
+        OSError: as `bind` and `connect` do.
+    """
+    made = socket.socket(bound.family, socket.SOCK_DGRAM)
+    try:
+        _prepare(made)
+        for each in (bound, made):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(bound.getsockname())
+        made.connect(peer)
+        _empty(made)
+    except OSError:
+        made.close()
+        raise
+    finally:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return made
+
+
+def _prepare(made: socket.socket) -> None:
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    if made.family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED)
+    else:
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED)
+
+
+def _empty(made: socket.socket) -> None:
+    """Discard what anyone sent in the microseconds between `bind` and `connect`."""
+    with contextlib.suppress(OSError):
+        while True:
+            made.recv(1)

@@ -21,9 +21,10 @@ from telephony.aio.media_leg import (
     Tap,
     Watcher,
     control_reader_of,
+    line_reader_of,
     reader_of,
 )
-from telephony.aio.ports import PortPool
+from telephony.aio.ports import PortPool, connected_twin
 from telephony.aio.ringback import Ringback
 from telephony.errors import ProtocolError
 from telephony.sdp import LocalMedia, RemoteMedia
@@ -135,6 +136,7 @@ class Relay:
             return
         self._ringback.stop(leg)
         self._leave(leg)
+        self._hang_up_line(leg)
         for made in (leg.pair.rtp, leg.pair.rtcp):
             if self._poll:
                 self._poll.unregister(made)
@@ -224,7 +226,34 @@ class Relay:
     def _renew(self, *legs: MediaLeg | None) -> None:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
+                self._aim(leg)
                 self._readers[leg.pair.rtp.fileno()] = reader_of(leg)
+                if leg.line is not None:
+                    self._readers[leg.line.fileno()] = line_reader_of(leg, leg.line)
+
+    def _aim(self, leg: MediaLeg) -> None:
+        """Connect the leg's line to where its peer is; without one all goes through `pair.rtp`."""
+        address = leg.address
+        if address == leg.line_to:
+            return
+        if address is None:
+            self._hang_up_line(leg)
+            return
+        try:
+            if leg.line is not None:
+                leg.line.connect(address)
+            else:
+                leg.line = connected_twin(leg.pair.rtp, address)
+                self._watched().register(leg.line, select.EPOLLIN)
+            leg.line_to = address
+        except OSError:  # no route now, or no more open files: each packet tries for itself
+            self._hang_up_line(leg)
+
+    def _hang_up_line(self, leg: MediaLeg) -> None:
+        line, leg.line, leg.line_to = leg.line, None, None
+        if line is not None:
+            self._readers.pop(line.fileno(), None)
+            line.close()  # which takes it out of the epoll set too
 
     def _watched(self) -> select.epoll:
         if self._poll is None:

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from telephony.aio.ports import PortPool
+from telephony.aio.ports import PortPool, connected_twin
 from telephony.errors import NoPortsError
 
 
@@ -51,3 +51,33 @@ def test_a_freed_pair_is_the_last_to_be_taken_again():
 def test_an_address_that_is_not_ours_has_no_ports():
     with pytest.raises(NoPortsError):
         PortPool("192.0.2.1", 44_500, 44_501).take()
+
+
+def test_a_twin_takes_what_its_peer_sends_and_leaves_the_rest():
+    pool = PortPool("127.0.0.1", 44_700, 44_709)
+    pair = pool.take()
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        peer.bind(("127.0.0.1", 0))
+        with connected_twin(pair.rtp, peer.getsockname()) as twin:
+            peer.sendto(b"mine", ("127.0.0.1", pair.port))
+            other.sendto(b"another's", ("127.0.0.1", pair.port))
+            assert (twin.recv(99), pair.rtp.recv(99)) == (b"mine", b"another's")
+            twin.send(b"back")
+            assert peer.recvfrom(99) == (b"back", ("127.0.0.1", pair.port))
+    pool.give_back(pair)
+
+
+def test_a_port_with_a_twin_is_still_refused_to_others():
+    pool = PortPool("127.0.0.1", 44_710, 44_719)
+    pair = pool.take()
+    with (
+        connected_twin(pair.rtp, ("127.0.0.1", 44_719)),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", pair.port))
+    pool.give_back(pair)

@@ -110,6 +110,33 @@ async def test_by_sdp_host_any_port_of_the_host_will_do(pair, rtp):
     assert await b.heard() == rtp()
 
 
+async def test_a_peer_that_begins_to_listen_late_misses_nothing_from_then_on(
+    pair, relay, rtp, until
+):
+    a, b = pair
+    port = b.rtp.getsockname()[1]
+    b.rtp.close()
+    a.send(rtp())
+    await until(lambda: a.counters.forwarded)
+    b.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    b.rtp.setblocking(False)
+    b.rtp.bind((b.host, port))
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+    assert relay.counters("a").unsent == 0
+
+
+async def test_after_new_sdp_media_goes_to_and_comes_from_the_new_port(pair, rtp):
+    a, b = pair
+    b.send(rtp())
+    assert await a.heard() == rtp()
+    b.configure(rtp_port=b.rtcp.getsockname()[1])
+    a.send(rtp(0, 2))
+    assert await b.heard(b.rtcp) == rtp(0, 2)
+    b.send(rtp(0, 3), b.rtcp)
+    assert await a.heard() == rtp(0, 3)
+
+
 async def test_symmetric_wants_the_very_port(pair, relay, rtp, until):
     a, b = pair
     relay.source_rule("a", SourceRule.SYMMETRIC)
