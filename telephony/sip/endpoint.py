@@ -59,7 +59,7 @@ class Endpoint:
         self,
         *,
         allow: Iterable[str] = (),
-        supported: Iterable[str] = ("replaces", "timer"),
+        supported: Iterable[str] = ("timer",),
         user_agent: str = "Galwad",
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value

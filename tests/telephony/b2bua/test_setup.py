@@ -395,3 +395,11 @@ def test_a_487_that_nobody_asked_for_is_no_cancellation_to_the_caller(world, rep
     world.a.call()
     assert world.a.statuses[-1] == 480
     world.assert_clean()
+
+
+def test_nobody_is_told_that_a_call_of_ours_could_be_replaced(world):
+    world.talk()
+    told = [world.b.invites[0].request, world.a.responses[-1]]
+    assert [message.headers.get("Supported") for message in told] == ["timer", "timer"]
+    world.a.call(headers=(("Require", "replaces"),))
+    assert world.a.statuses[-1] == 420
