@@ -300,17 +300,17 @@ class Service:
         return True
 
     def wait_media_ports(self, count):
-        """Wait until the switch holds so many media sockets; they close a turn after the call."""
-        wait_until(lambda: self.media_ports_in_use() == count, what=f"{count} media ports")
+        """Wait until the switch holds so many media ports; they close a turn after the call."""
+        limit = time.monotonic() + PATIENCE_S / 4
+        while (held := self.media_ports_in_use()) != count:
+            assert time.monotonic() < limit, f"{held} media ports, not {count}"
+            time.sleep(0.02)
 
     def media_ports_in_use(self):
-        """How many sockets the switch holds in its media range."""
-        pid = self.processes["switch"].pid
-        return sum(
-            1
-            for port in _udp_ports(pid)
-            if self.first_media_port <= port < self.first_media_port + 400
-        )
+        """How many ports the switch holds in its media range, by however many sockets."""
+        first = self.first_media_port
+        held = set(_udp_ports(self.processes["switch"].pid))
+        return sum(1 for port in held if first <= port < first + 400)
 
 
 def _udp_ports(pid):
