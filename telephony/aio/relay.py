@@ -13,17 +13,8 @@ import select
 import time
 from collections.abc import Callable
 
-from telephony.aio.media_leg import (
-    Counters,
-    MediaLeg,
-    Reader,
-    SourceRule,
-    Tap,
-    Watcher,
-    control_reader_of,
-    line_reader_of,
-    reader_of,
-)
+from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
+from telephony.aio.media_path import Reader, control_reader_of, line_reader_of, reader_of
 from telephony.aio.ports import PortPool, connected_twin
 from telephony.aio.ringback import Ringback
 from telephony.errors import ProtocolError

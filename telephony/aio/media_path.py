@@ -1,0 +1,284 @@
+"""A packet's way through a leg of the relay: classify, forward, store.
+
+`reader_of`, `line_reader_of` and `control_reader_of` turn a leg's settings into a function that
+handles one packet. A setting that changes makes a new one, so that a packet pays for nothing that
+is not used.
+
+With hundreds of calls a packet finds nothing of its leg in the processor's caches, and fetching it
+costs more than working with it. So a `_Path` holds all that a usual packet needs, in few objects.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
+from telephony.rtp.packet import is_rtcp, is_rtp
+from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
+
+Reader = Callable[[float], None]
+"""Takes one datagram from its socket; the argument is its arrival, monotonic seconds."""
+
+DATAGRAM_BYTES = 2_048
+_PLAIN, _PLAIN_BYTES = 0x80, 12
+"""First byte and least length of the plainest RTP: nothing in it needs a closer look."""
+_AUDIO, _EVENT, _CONTROL, _UNKNOWN = range(4)
+
+
+def reader_of(leg: MediaLeg) -> Reader:
+    """The function for `leg.pair.rtp`, to which anybody may send."""
+    path = _path_of(leg, leg.pair.rtp)
+    if path is None:
+        return _discarding_reader(leg, leg.pair.rtp)
+    return path.ask if leg.counters.first is not None else _first_reader(leg, path.ask)
+
+
+def line_reader_of(leg: MediaLeg, line: socket.socket) -> Reader:
+    """The function for `leg.line`, whose sender is known."""
+    path = _path_of(leg, line)
+    if path is None:
+        return _discarding_reader(leg, line)
+    return path.trust if leg.counters.first is not None else _first_reader(leg, path.trust)
+
+
+def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
+    """`reader` until the first packet, whose arrival is noted."""
+
+    def read(now: float) -> None:
+        reader(now)
+        if leg.counters.last is not None:
+            leg.counters.first = leg.counters.last
+            leg.renew(leg)
+
+    return read
+
+
+class _Way(Protocol):
+    """How RTP gets to a leg's peer: its line, or else `_Unconnected`."""
+
+    def send(self, data: bytes, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Unconnected:
+    made: socket.socket
+    target: tuple[str, int]
+
+    def send(self, data: bytes, /) -> int:
+        return self.made.sendto(data, self.target)
+
+
+@dataclass(slots=True, eq=False)
+class _Path:
+    """What is done with RTP that comes to `made`, from the leg's peer to the joined leg's."""
+
+    leg: MediaLeg
+    made: socket.socket
+    way: _Way | None
+    """None while the joined peer wants nothing, or there is none."""
+    kinds: bytes
+    second_bytes: bytes
+    counters: Counters
+    tap: Tap | None
+    track: int
+
+    def trust(self, now: float) -> None:
+        """Take a packet whose sender the kernel has compared."""
+        try:
+            data = self.made.recv(DATAGRAM_BYTES)
+        except OSError:  # nothing there after all, or an ICMP error of an earlier packet
+            return
+        if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
+            self._handle(data, now)
+        elif not _shared_port_control(self.leg, data, _control_host(self.leg)):
+            self.counters.malformed += 1
+
+    def ask(self, now: float) -> None:
+        """Take a packet and find out whether it is the peer's."""
+        try:
+            data, source = self.made.recvfrom(DATAGRAM_BYTES)
+        except OSError:
+            return
+        if not is_rtp(data):
+            if not _shared_port_control(self.leg, data, source[0]):
+                self.counters.malformed += 1
+        elif self.leg.believes(source[0], source[1]):
+            self._handle(data, now)
+        else:
+            self.leg.refuse(source[0], source[1], now)
+
+    def _handle(self, data: bytes, now: float) -> None:
+        second = data[1]
+        kind = self.kinds[second]
+        if kind and not _unusual(self.leg, kind, data, now):
+            return
+        counters = self.counters
+        counters.received += 1
+        counters.last = now
+        if self.way is None:
+            counters.withheld += 1
+        else:
+            new = self.second_bytes[second]
+            out = data if new == second else _with_second(data, new)
+            try:
+                self.way.send(out)
+            except OSError:
+                if not _sent_without_line(self.leg.peer, out):
+                    counters.unsent += 1
+        if self.tap is not None and not kind:
+            self.tap(self.track, data, now, False)
+
+
+def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
+    """The way of valid RTP from the leg's peer; None if it must not send, or is not known."""
+    remote, other = leg.remote, leg.peer
+    if remote is None or not remote.send:
+        return None
+    return _Path(
+        leg,
+        made,
+        _way_to(other) if other else None,
+        _kinds_of(remote),
+        _second_bytes(tuple(leg.renumbered.items())),
+        leg.counters,
+        leg.tap,
+        leg.track,
+    )
+
+
+def _way_to(leg: MediaLeg) -> _Way | None:
+    target = leg.destination
+    if target is None:
+        return None
+    if leg.line is not None and leg.line_to == target:
+        return leg.line
+    return _Unconnected(leg.pair.rtp, target)
+
+
+def _sent_without_line(leg: MediaLeg | None, data: bytes) -> bool:
+    """Send what the line would not: it told an ICMP error of an earlier packet instead."""
+    target = leg.destination if leg else None
+    if leg is None or leg.line is None or target is None:
+        return False
+    try:
+        leg.pair.rtp.sendto(data, target)
+    except OSError:
+        return False
+    return True
+
+
+def _kinds_of(remote: RemoteMedia) -> bytes:
+    payloads = {**STATIC_PAYLOADS, **remote.payloads}
+    return _kinds(tuple((number, codec.is_event) for number, codec in payloads.items()))
+
+
+@lru_cache(maxsize=256)
+def _kinds(payloads: Iterable[tuple[int, bool]]) -> bytes:
+    """What a packet is by its second byte, marker and payload type together.
+
+    Legs with the same payloads share a table, and so do those in `_second_bytes`.
+    """
+    kinds = bytearray([_UNKNOWN]) * 256
+    for number, is_event in payloads:
+        kinds[number] = kinds[number | 0x80] = _EVENT if is_event else _AUDIO
+    kinds[192:224] = bytes([_CONTROL]) * 32
+    return bytes(kinds)
+
+
+@lru_cache(maxsize=256)
+def _second_bytes(renumbered: Iterable[tuple[int, int]]) -> bytes:
+    """The second byte to send by the one received."""
+    table = bytearray(range(256))
+    for old, new in renumbered:
+        table[old], table[old | 0x80] = new, new | 0x80
+    return bytes(table)
+
+
+def _with_second(data: bytes, second: int) -> bytes:
+    return b"%c%c%b" % (data[0], second, data[2:])
+
+
+def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
+    """Handle what is not plain audio; False when that was all there is to do."""
+    counters = leg.counters
+    if kind == _CONTROL:
+        forward_control(leg, data)
+        return False
+    if kind == _UNKNOWN:
+        counters.unknown += 1
+        return True
+    counters.events += 1
+    if leg.watcher:
+        leg.watcher(data, now)
+    if leg.drops_events:
+        counters.received += 1
+        counters.withheld += 1
+        counters.last = now
+    return not leg.drops_events
+
+
+def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
+    """For a leg whose peer must not send, or is not known yet."""
+    receive, counters = made.recvfrom, leg.counters
+
+    def read(now: float) -> None:
+        try:
+            data, source = receive(DATAGRAM_BYTES)
+        except OSError:
+            return
+        if _shared_port_control(leg, data, source[0]):
+            return
+        if not is_rtp(data):
+            counters.malformed += 1
+        elif leg.remote is not None and not leg.believes(source[0], source[1]):
+            leg.refuse(source[0], source[1], now)
+        else:
+            counters.unwanted += 1
+
+    return read
+
+
+def _shared_port_control(leg: MediaLeg, data: bytes, host: str | None) -> bool:
+    """Pass on RTCP that came to the RTP port (RFC 5761), where an RTP reader would not."""
+    if not is_rtcp(data) or leg.remote is None or host != _control_host(leg):
+        return False
+    forward_control(leg, data)
+    return True
+
+
+def _control_host(leg: MediaLeg) -> str | None:
+    if leg.latched and leg.rule is SourceRule.LATCH:
+        return leg.latched[0]
+    return leg.remote.host if leg.remote else None
+
+
+def forward_control(leg: MediaLeg, data: bytes) -> None:
+    """Send RTCP from `leg`'s peer on to the joined leg's."""
+    leg.counters.rtcp += 1
+    target = leg.peer.control_destination if leg.peer else None
+    if leg.peer is None or target is None:
+        return
+    with contextlib.suppress(OSError):  # reports are repeated: a lost one costs nothing
+        leg.peer.pair.rtcp.sendto(data, target)
+
+
+def control_reader_of(leg: MediaLeg) -> Reader:
+    """The function for the leg's RTCP socket."""
+    receive: Callable[[int], tuple[bytes, tuple[str, int]]] = leg.pair.rtcp.recvfrom
+
+    def read(now: float) -> None:
+        try:
+            data, source = receive(DATAGRAM_BYTES)
+        except OSError:
+            return
+        if not is_rtcp(data):
+            leg.counters.malformed += 1
+        elif source[0] == _control_host(leg):
+            forward_control(leg, data)
+        elif leg.remote is not None:
+            leg.refuse(source[0], source[1], now)
+
+    return read
