@@ -105,7 +105,7 @@ class Settings(Section):
         return next((trunk for trunk in self.trunks if trunk.matches(host, port)), None)
 
     def route_of(self, called: str) -> Route | None:
-        """The first route for a called number, as it arrived in the Request-URI."""
+        """The first route for a called number: plain text, without escapes and parameters."""
         return next((route for route in self.routes if route.called.matches(called)), None)
 
     def destination_of(self, user: str, uri: str) -> Destination | None:
