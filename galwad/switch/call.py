@@ -284,6 +284,7 @@ class LiveCall:
         self._referred_to = referral.destination
         if not self._away:
             self.recording.referred(referral.destination, self._actor, referral.label)
+        self._ringing = tuple(Party(t.name, t.user) for t in referral.targets)
         self._b2bua.accept_transfer(event.request_id, referral.targets, now)
         self.publish()
 
@@ -298,6 +299,7 @@ class LiveCall:
     def _transfer_failed(self, event: sip.TransferFailed, now: float) -> None:
         self._log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
         if not event.advisor_gone:
+            self._ringing = ()
             self._back()
         elif self._target is not None:
             self._ringing = (self._party(self._target),)
