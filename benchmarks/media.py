@@ -98,8 +98,8 @@ async def relay_calls(calls: int, sink: int, folder: Path) -> None:
         relay.configure(b, remote)
         relay.join(a, b, {0: 0}, {0: 0})
         recorders.append(record(folder, number, started, sync))
-        relay.tap(a, 0, recorders[-1].tap(0))
-        relay.tap(b, 1, recorders[-1].tap(1))
+        relay.tap(a, 0, recorders[-1].tap)
+        relay.tap(b, 1, recorders[-1].tap)
     gc.freeze()
     lags: list[float] = []
     lag = asyncio.create_task(measure_lag(lags))
@@ -112,7 +112,7 @@ async def relay_calls(calls: int, sink: int, folder: Path) -> None:
     figures = {
         "cpu_us": used,
         "forwarded": sum(leg.forwarded for leg in legs),
-        "stored": sum(recorder.counters.kept for recorder in recorders),
+        "stored": sum(recorder.gate.kept for recorder in recorders),
         "lag_ms_p99": sorted(lags)[int(len(lags) * 0.99)],
         "lag_ms_max": max(lags),
     }

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from recording.errors import RecordingError, SpoolSyncError, SpoolWriteError
+from recording.gate import FAILURES, Gate, Tap
 from recording.policy import (
     DestinationClass,
     EraseBackTo,
@@ -40,10 +41,6 @@ ROOM_TO_RESUME = 64 * 1024
 """Bytes that must be free after a fault: enough for seconds, so that it does not come and go."""
 CLOCK_EVENT_US = 60_000_000
 """How often the wall clock is noted, so that its jumps can be told."""
-_FAILURES = (RecordingError, OSError)
-
-Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, is_event)`: what the relay calls for each packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +52,6 @@ class Snapshot:
     """When this state began."""
     holders: tuple[str, ...]
     storage_good: bool
-
-
-@dataclass(slots=True)
-class Counters:
-    """Packets since the call's start, both tracks."""
-
-    kept: int = 0
-    dropped: int = 0
 
 
 class Recorder:
@@ -84,7 +73,7 @@ class Recorder:
         `erase_back_s`: a payment hold also makes unreadable what was recorded that many seconds
         before it, as far as the lookback allows.
         """
-        self.counters = Counters()
+        self.gate = Gate(started.mono, self._disk_failed)
         self.last_error: RecordingError | OSError | None = None
         self._started = started
         self._clock = clock
@@ -94,8 +83,6 @@ class Recorder:
         self._sync = sync
         self._policy = Policy()
         self._outbox = SpoolOutbox(open_spool)
-        self._gate = False
-        self._open_from_us = 0
         self._to_do: deque[Output] = deque()
         self._doing = False
         self._segment_fields = _CENTRE
@@ -118,7 +105,7 @@ class Recorder:
     @property
     def gate_open(self) -> bool:
         """Whether packets are being kept."""
-        return self._gate
+        return self.gate.is_open
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -134,29 +121,14 @@ class Recorder:
         """What `on_change` was told last."""
         return self._snapshot
 
-    def tap(self, track: int) -> Tap:
-        """The relay's callable for the leg on `track`. Gate shut: nothing is kept.
+    @property
+    def tap(self) -> Tap:
+        """The relay's callable for each leg that is recorded. Gate shut: nothing is kept.
 
         Packets that arrived before the gate opened are dropped as well, however late they come.
         Telephone-events are dropped always: the relay gives none, and none would be taken.
         """
-        counters = self.counters
-        started = self._started.mono
-        outbox = self._outbox
-
-        def store(_track: int, data: bytes, arrival_mono: float, is_event: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
-            writer = outbox.writer
-            at_us = int((arrival_mono - started) * 1_000_000 + 0.5)
-            if not self._gate or is_event or at_us < self._open_from_us or writer is None:
-                counters.dropped += 1
-                return
-            counters.kept += 1
-            try:
-                writer.packet(track, at_us, data)
-            except _FAILURES as error:
-                self._disk_failed(error)
-
-        return store
+        return self.gate.store
 
     def start(self) -> None:
         """Tick on the running loop until `close`, at a random phase."""
@@ -179,8 +151,8 @@ class Recorder:
             # No packet shows how long the call was, should the process die in a gap.
             self._append("pulse", {}, now)
         try:
-            self._outbox.drain().tick(now)
-        except _FAILURES as error:
+            self._drain().tick(now)
+        except FAILURES as error:
             self._disk_failed(error)
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
@@ -215,7 +187,7 @@ class Recorder:
         """
         try:
             job = self._outbox.sync_soon()
-        except _FAILURES as error:
+        except FAILURES as error:
             self._disk_failed(error)
             return False
         if job is None:
@@ -223,7 +195,7 @@ class Recorder:
         job.add_done_callback(self._sync_done)
         try:
             await asyncio.wait_for(asyncio.shield(job), timeout_s)
-        except (*_FAILURES, TimeoutError):
+        except (*FAILURES, TimeoutError):
             return False
         return True
 
@@ -296,7 +268,7 @@ class Recorder:
             return
         at = self._now()
         self._do(self._policy.ended(at))
-        counts: dict[str, Field] = {"kept": self.counters.kept, "dropped": self.counters.dropped}
+        counts: dict[str, Field] = {"kept": self.gate.kept, "dropped": self.gate.dropped}
         self._append("counters", counts, at)
         self._append("ended", {"cause": cause}, at)
 
@@ -312,7 +284,7 @@ class Recorder:
         self._closed = True
         try:
             self._outbox.close(self._now())
-        except _FAILURES as error:
+        except FAILURES as error:
             self.last_error = error
 
     def _now(self) -> int:
@@ -330,7 +302,7 @@ class Recorder:
         that is done after what was said before.
         """
         self._to_do.extend(outputs)
-        self._gate = self._gate and self._policy.gate_open
+        self.gate.is_open = self.gate.is_open and self._policy.gate_open
         if self._doing:
             return
         self._doing = True
@@ -339,19 +311,19 @@ class Recorder:
                 self._carry_out(self._to_do.popleft())
         finally:
             self._doing = False
-        self._gate = self._policy.gate_open
+        self.gate.is_open = self._policy.gate_open
         self._tell()
 
     def _carry_out(self, output: Output) -> None:
         match output:
             case Open(at):
-                self._open_from_us = at
+                self.gate.open_from_us = at
             case Shut():
-                self._gate = False
+                self.gate.is_open = False
             case EraseBackTo(at):
                 try:
                     self._outbox.erase_back_to(at)
-                except _FAILURES as error:
+                except FAILURES as error:
                     self._disk_failed(error)
             case NewSegment(at):
                 self._append("segment", self._segment_fields, at)
@@ -366,14 +338,19 @@ class Recorder:
         self._outbox.put(kind, fields, at_us)
         if self._policy.storage_good:
             try:
-                self._outbox.drain()
-            except _FAILURES as error:
+                self._drain()
+            except FAILURES as error:
                 self._disk_failed(error)
+
+    def _drain(self) -> SpoolWriter:
+        """Open the spool if need be and write what waits."""
+        writer = self.gate.writer = self._outbox.drain()
+        return writer
 
     def _try_disk(self) -> None:
         """Open what is not open and write what waits; the fault is over if that works."""
         try:
-            writer = self._outbox.drain()
+            writer = self._drain()
             if self._policy.storage_good:
                 return
             if not self._synced:
@@ -382,7 +359,7 @@ class Recorder:
             if writer.room < ROOM_TO_RESUME:
                 return
             writer.event("fault", {"why": "over"}, self._now())
-        except _FAILURES as error:
+        except FAILURES as error:
             self._disk_failed(error)
             return
         self._do(self._policy.storage_ok(self._now()))
@@ -400,13 +377,13 @@ class Recorder:
         error = job.exception()
         if error is None:
             self._synced = True
-        elif isinstance(error, _FAILURES):
+        elif isinstance(error, FAILURES):
             self._disk_failed(error)
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
         """The gate shuts from where media was lost; told as a gap of its own kind."""
         self.last_error = error
-        self._gate = False
+        self.gate.is_open = False
         if isinstance(error, SpoolSyncError):
             self._synced = False
         if not self._policy.storage_good:

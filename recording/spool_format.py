@@ -116,7 +116,7 @@ class Seal:
         kind: FrameKind,
         index: int,
         span: tuple[int, int],
-        plaintext: bytes,
+        plaintext: bytes | bytearray,
         key: bytearray | None = None,
     ) -> bytes:
         """The bytes of one frame, sealed under `key` or else the spool key."""

@@ -7,7 +7,6 @@ more than itself. What the disk refuses is dropped and never retried: the caller
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from typing import Self
 import msgspec
 
 from recording.errors import SpoolClosedError, SpoolSyncError, SpoolWriteError
+from recording.spool_file import create_locked, sync_folder, write_all
 from recording.spool_format import (
     CRC,
     FRAME_HEADER,
-    MAX_MEDIA,
     End,
     FrameKind,
     Release,
@@ -32,12 +31,12 @@ from recording.spool_format import (
     parse_frame,
     unpack_packets,
 )
+from recording.spool_frame import OpenFrame
 from recording.spool_keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool_records import Clock, Field, SpoolHeader
 
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
-_MAX_PACKETS = 20_000
 
 
 @dataclass(slots=True)
@@ -93,7 +92,7 @@ class SpoolWriter:
         try:
             slots = KeySlots(keys_path(runtime_keys_folder, call_id, life), identity)
             try:
-                fd = _create_locked(path, block * 2)
+                fd = create_locked(path, block * 2)
             except OSError:
                 slots.close(unlink=True)
                 raise
@@ -113,8 +112,7 @@ class SpoolWriter:
         self._seal = seal
         self._size = os.fstat(fd).st_size
         self._index = 0
-        self._open: _Packets = []
-        self._open_bytes = 0
+        self._open = OpenFrame()
         self._unreleased: list[_Unreleased] = []
         self._released_to_us = -1
         self._folder_synced = False
@@ -123,12 +121,11 @@ class SpoolWriter:
         """Keep one packet (a datagram, so under 64 KiB) in the open frame.
 
         `at_us` is never negative. The hot path: no system call, unless the owner has let the
-        frame grow beyond its limit.
+        frame grow beyond its limit, or time runs backwards.
         """
-        self._open.append((at_us, track, data))
-        self._open_bytes += len(data)
-        if self._open_bytes > MAX_MEDIA or len(self._open) > _MAX_PACKETS:
+        if not self._open.takes(at_us):
             self.flush_frame()
+        self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Seal the open frame, then append an event: what is read comes in this order."""
@@ -136,7 +133,7 @@ class SpoolWriter:
 
     def flush_frame(self) -> None:
         """Seal the open frame and hand it to the kernel."""
-        if self._open:
+        if self._open.packed:
             self._append()
 
     def release_due(self, now_us: int) -> None:
@@ -160,10 +157,7 @@ class SpoolWriter:
         One write tells the file: what the frame that straddles `at_us` held before it, sealed
         anew, and the tombstone. The keys are destroyed after it, whether the disk took it or not.
         """
-        kept = [packet for packet in self._open if packet[0] < at_us]
-        if len(kept) != len(self._open):
-            self._open = kept
-            self._open_bytes = sum(len(data) for _, _, data in kept)
+        self._open.forget_from(at_us)
         doomed = [f for f in self._unreleased if not f.published and f.span[1] >= at_us]
         if not doomed:
             return
@@ -211,7 +205,7 @@ class SpoolWriter:
             try:
                 os.fdatasync(fd)
                 if folder is not None:
-                    _sync_folder(folder)
+                    sync_folder(folder)
                     self._folder_synced = True
             except OSError as error:
                 raise SpoolSyncError(f"{self.path.name}: {error.strerror}") from error
@@ -259,11 +253,12 @@ class SpoolWriter:
         """Write the open frame, an event and what is due to be published, all or nothing."""
         blocks: list[bytes] = []
         sealed: list[_Unreleased] = []
-        lost_from = self._open[0][0] if self._open else None
-        if self._open:
-            packets, self._open, self._open_bytes = self._open, [], 0
+        lost_from = self._open.first_us if self._open.packed else None
+        if self._open.packed:
+            span, plaintext = self._open.span, self._open.packed
+            self._open.clear()
             try:
-                block, frame = self._seal_media(packets, self._size)
+                block, frame = self._seal_media(span, plaintext, self._size)
             except OSError as error:
                 raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
             blocks.append(block)
@@ -281,11 +276,12 @@ class SpoolWriter:
         self._index += 1
         return self._seal.frame(kind, self._index, span, plaintext)
 
-    def _seal_media(self, packets: _Packets, offset: int) -> tuple[bytes, _Unreleased]:
+    def _seal_media(
+        self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
+    ) -> tuple[bytes, _Unreleased]:
         """A media frame under a key of its own, which the runtime folder has before the disk."""
         self._index += 1
         key = bytearray(os.urandom(32))
-        span, plaintext = pack_packets(packets)
         self._slots.put(self._index, key)
         block = self._seal.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
         return block, _Unreleased(self._index, key, span, offset, len(block))
@@ -300,7 +296,7 @@ class SpoolWriter:
         offset = self._size
         for old, packets in saved.items():
             if packets:
-                block, frame = self._seal_media(packets, offset)
+                block, frame = self._seal_media(*pack_packets(packets), offset)
                 offset += len(block)
                 blocks.append(block)
                 sealed.append(frame)
@@ -365,42 +361,10 @@ class SpoolWriter:
         if self.closed:
             raise SpoolClosedError(self.path.name)
         try:
-            _write_all(self._fd, data)
+            write_all(self._fd, data)
         except OSError as error:
             with contextlib.suppress(OSError):  # the reader skips what stays behind
                 os.ftruncate(self._fd, self._size)
             self._size = os.fstat(self._fd).st_size
             raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
         self._size += len(data)
-
-
-def _create_locked(path: Path, data: bytes) -> int:
-    """A new file that appears under its name only when it is locked and holds `data`."""
-    hidden = path.with_name(f".{path.name}.new")
-    hidden.unlink(missing_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-    fd = os.open(hidden, flags, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        _write_all(fd, data)
-        os.link(hidden, path)
-    except OSError:
-        os.close(fd)
-        raise
-    finally:
-        hidden.unlink(missing_ok=True)
-    return fd
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    written = 0
-    while written < len(data):
-        written += os.write(fd, memoryview(data)[written:])
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -177,7 +177,7 @@ class CallRecording:
         if self._recorder is not None:
             self._tell_media(leg_id)
             track = self._legs[leg_id]
-            self._relay.tap(leg_id, track, self._recorder.tap(track))
+            self._relay.tap(leg_id, track, self._recorder.tap)
 
     def _tell_media(self, leg_id: str) -> None:
         event = self._negotiated.get(leg_id)

@@ -36,13 +36,12 @@ class Call:
             erase_back_s=self.erase_back_s,
             on_change=self.told.append,
         )
-        self.taps = [self.recorder.tap(0), self.recorder.tap(1)]
 
     def talk(self, until: float) -> None:
         """A packet each 100 ms on both tracks, a tick a second."""
         while self.now < until:
-            for track, tap in enumerate(self.taps):
-                tap(track, bytes(172), self.now, False)
+            for track in (0, 1):
+                self.recorder.tap(track, bytes(172), self.now, False)
             self.now = round(self.now + 0.1, 3)
             if round(self.now * 10) % 10 == 0:
                 self.recorder.tick()
@@ -79,7 +78,7 @@ def test_nothing_is_kept_before_the_answer(spools, call):
     call.recorder.close()
     records = list(spools.read(call.recorder.writer.path))
     assert seconds_kept(records) == seconds_kept(records, 1) == steps(2, 4)
-    assert (call.recorder.counters.kept, call.recorder.counters.dropped) == (40, 40)
+    assert (call.recorder.gate.kept, call.recorder.gate.dropped) == (40, 40)
 
 
 async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, call):
@@ -121,9 +120,9 @@ async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_l
     call.recorder.hold("page", Trigger.PAGE, SIAN)
     call.now = 2.0
     await call.recorder.release("page", SIAN)
-    call.taps[0](0, b"late", 1.999, False)
-    call.taps[0](0, b"digit", 2.1, True)
-    call.taps[0](0, b"fresh", 2.1, False)
+    call.recorder.tap(0, b"late", 1.999, False)
+    call.recorder.tap(0, b"digit", 2.1, True)
+    call.recorder.tap(0, b"fresh", 2.1, False)
     call.now = 2.2
     call.recorder.close()
     records = list(spools.read(call.recorder.writer.path))
@@ -305,7 +304,7 @@ def test_closing_ends_the_call_and_the_spool(spools, call):
     call.talk(1)
     call.recorder.close()
     call.recorder.close()
-    call.taps[0](0, b"late", 1.1, False)
+    call.recorder.tap(0, b"late", 1.1, False)
     call.recorder.tick()
     reader = spools.read(call.recorder.writer.path)
     assert events(reader)[-1][1] == "ended"

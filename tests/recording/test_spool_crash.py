@@ -40,12 +40,11 @@ async def main():
         started, clock=lambda: now, erase_back_s=1.0,
     )
     recorder.answered("sian", "201")
-    taps = [recorder.tap(0), recorder.tap(1)]
     next_tick = TICK_S
     for n in range(10_000_000):
         now = n * 0.02
         for track in (0, 1):
-            taps[track](track, bytes(172), now, False)
+            recorder.tap(track, bytes(172), now, False)
         say("P" if recorder.gate_open else "D")
         if now >= next_tick:
             recorder.tick()

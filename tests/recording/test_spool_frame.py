@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recording.spool_format import MAX_MEDIA, pack_packets
+from recording.spool_frame import OpenFrame
+
+PACKETS = st.lists(
+    st.tuples(st.integers(0, 3_000_000), st.integers(0, 1), st.binary(max_size=40)), max_size=30
+).map(lambda packets: sorted(packets, key=lambda packet: packet[0]))
+
+
+def filled(packets):
+    frame = OpenFrame()
+    for at_us, track, data in packets:
+        assert frame.takes(at_us)
+        frame.add(track, at_us, data)
+    return frame
+
+
+@given(PACKETS.filter(bool))
+def test_it_grows_into_what_packing_at_once_would_give(packets):
+    frame = filled(packets)
+    assert (frame.span, bytes(frame.packed)) == pack_packets(packets)
+
+
+@given(PACKETS, st.integers(0, 3_000_001))
+def test_what_is_forgotten_leaves_what_came_before(packets, at_us):
+    frame = filled(packets)
+    frame.forget_from(at_us)
+    kept = filled([packet for packet in packets if packet[0] < at_us])
+    assert frame.packed == kept.packed
+    assert not kept.packed or frame.span == kept.span
+
+
+def test_it_takes_no_packet_from_before_its_first_and_none_when_it_is_large():
+    frame = filled([(10, 0, b"x")])
+    assert not frame.takes(9)
+    frame.add(0, 11, bytes(MAX_MEDIA))
+    assert not frame.takes(12)
+    frame.clear()
+    assert frame.takes(9)
