@@ -21,6 +21,8 @@ class Timings:
     """Longest retransmission interval of non-INVITE requests and of INVITE responses."""
     t4: float = 5.0
     """Longest time that a message stays in the network."""
+    trying: float = 0.2
+    """How long an INVITE may go without any response, 100 included (17.2.1)."""
     provisional_refresh: float = 60.0
     """How often a ringing UAS repeats its last provisional response (13.3.1.1)."""
 

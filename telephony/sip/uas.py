@@ -145,13 +145,20 @@ class InviteServer(ServerRequest):
 
     dialogs: dict[str, Dialog]
     cancelled = False
+    _trying: Timer | None = None
     _refresh: Timer | None = None
     _repeat: Timer | None = None
     _deadline: Timer | None = None
 
     def begin(self, now: float) -> None:
-        """Send 100 at once (17.2.1 allows 200 ms; nobody gains by waiting)."""
+        """Send 100 unless there is something better to say within 200 ms (17.2.1).
+
+        Phones exist that take a 100 for the answer and are deaf to the 401 behind it.
+        """
         self.dialogs = {}
+        self._trying = self._core.timers.at(now + self._core.timings.trying, self._try)
+
+    def _try(self, now: float) -> None:
         self._send(100, now=now)
 
     def respond(
@@ -171,6 +178,7 @@ class InviteServer(ServerRequest):
             raise ProtocolError("a final response was sent before")
         tag = self._tag(to_tag, status)
         self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
+        self._stop(self._trying)
         self._stop(self._refresh)
         dialog = self._dialog_for(tag or "") if 100 < status < 300 else None
         if status < 200:

@@ -135,7 +135,7 @@ def test_a_given_up_re_invite_is_given_up_on_the_other_leg(world):
     world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
     client = world.a.reinvite(direction="sendonly")
     held[0].respond(180, now=world.clock.now)
-    world.net.flush()
+    world.net.run(0.3)
     client.cancel(now=world.clock.now)
     world.net.flush()
     assert held[0].cancelled

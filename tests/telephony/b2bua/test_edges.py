@@ -157,6 +157,7 @@ def test_a_re_invite_accepted_after_it_was_given_up_is_put_right(world):
     serve = world.b._serve
     world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
     client = world.a.reinvite(direction="sendonly")
+    world.net.run(0.3)
     world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
     client.cancel(now=world.clock.now)
     world.net.flush()

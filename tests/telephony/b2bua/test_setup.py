@@ -18,7 +18,7 @@ from telephony.sip.uri import Uri
 def test_a_call_is_answered_joined_and_hung_up(world):
     call = world.talk()
     a, b = call.joined
-    assert world.a.statuses == [100, 180, 200]
+    assert world.a.statuses == [180, 200]
     assert world.switch.plane.joins == {a: b, b: a}
     assert world.switch.kinds.index("LegRinging") < world.switch.kinds.index("CallAnswered")
     world.a.hang_up()
@@ -239,7 +239,7 @@ def group(world, reply):
 
 def test_a_group_rings_at_once_and_the_caller_gets_one_180_without_sdp(group):
     group.a.call()
-    assert group.a.statuses == [100, 180]
+    assert group.a.statuses == [180]
     assert group.a.responses[-1].body == b""
     assert len(group.switch.of(LegRinging)) == 2
     assert len(set(group.switch.plane.open_legs.values())) == 3
@@ -373,7 +373,7 @@ def test_a_withheld_number_stops_before_a_registered_phone(make_world, wish):
 @pytest.mark.parametrize("where", [b"IP4 phone.example", b"IP6 2001:db8::1"])
 def test_media_that_we_cannot_send_is_refused_before_anybody_rings(world, where):
     world.a.call(body=world.a.sdp().replace(b"c=IN IP4 192.0.2.10", b"c=IN " + where))
-    assert world.a.statuses == [100, 488]
+    assert world.a.statuses == [488]
     assert world.b.invites == []
     world.assert_clean()
 

@@ -30,10 +30,20 @@ def forked(network, tag, status):
     return bytes(response)
 
 
-def test_100_goes_out_at_once(network, alice, bob):
+def test_100_goes_out_when_nothing_better_is_said_within_200_ms(network, alice, bob):
     alice.call(bob)
-    assert network.sent("SIP/2.0 100") == [network.now]
+    started = network.now
+    network.run(0.3)
+    assert network.sent("SIP/2.0 100") == [pytest.approx(started + 0.2)]
     assert alice.last(InviteProgress).dialog is None
+
+
+@pytest.mark.parametrize("status", [180, 200, 401])
+def test_no_100_follows_a_better_answer(network, alice, bob, status):
+    alice.call(bob)
+    bob.last(IncomingInvite).invite.respond(status, now=network.now)
+    network.run(0.3)
+    assert network.sent("SIP/2.0 100") == []
 
 
 def test_several_to_tags_make_several_early_dialogs(network, alice, bob):
@@ -182,6 +192,7 @@ def test_a_200_that_crosses_the_cancel_surfaces_for_ack_and_bye(network, alice, 
 
 def test_an_invite_whose_cancel_nobody_answers_is_over_after_64_t1(network, alice, bob):
     client = alice.call(bob)
+    network.run(0.3)
     network.loss = 1.0
     client.cancel(now=network.now)
     network.run(33)
