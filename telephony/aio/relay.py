@@ -1,7 +1,9 @@
 """The media relay: RTP and RTCP from each leg to the leg it is joined to, and to its tap.
 
 All sockets stand in one epoll set, which the loop watches: one wake-up serves every packet that
-is there, which costs less than one transport a socket (`benchmarks/media.py`). Payload, SSRC,
+is there, which costs less than one transport a socket (`benchmarks/media.py`). Under load even
+that would be a wake-up for each packet or two: then the relay rests for 2 ms, which no ear and
+no jitter buffer notices, and serves what came meanwhile. Payload, SSRC,
 sequence and timestamp go through unchanged; the payload type changes where the two legs number
 a codec differently. Telephone events are never given to a tap.
 
@@ -23,7 +25,9 @@ from telephony.sdp import LocalMedia, RemoteMedia
 __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
 
 _BATCH = 64
-"""Packets a wake-up; at 10 µs each the loop's other work waits 0.7 ms."""
+"""Packets at a time; at 10 µs each the loop's other work waits 0.7 ms."""
+_REST_S = 0.002
+"""When packets come more often than this, the relay looks for them this often."""
 
 
 class Relay:
@@ -62,6 +66,8 @@ class Relay:
         self._readers: dict[int, Reader] = {}
         self._ringback = Ringback()
         self._poll: select.epoll | None = None
+        self._served_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
 
     # The media plane
 
@@ -200,6 +206,8 @@ class Relay:
         """Close every leg and leave the loop."""
         for leg_id in list(self._legs):
             self.close(leg_id)
+        if self._timer:
+            self._timer.cancel()
         if self._poll:
             asyncio.get_running_loop().remove_reader(self._poll.fileno())
             self._poll.close()
@@ -249,19 +257,44 @@ class Relay:
     def _watched(self) -> select.epoll:
         if self._poll is None:
             self._poll = select.epoll()
-            asyncio.get_running_loop().add_reader(self._poll.fileno(), self._ready)
+            self._watch(self._poll)
         return self._poll
 
+    def _watch(self, poll: select.epoll) -> None:
+        asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
+
     def _ready(self) -> None:
-        """Serve every socket that has something; one packet each, so that all get their turn."""
+        """Serve what is there; if this was so a moment ago too, begin to rest in between."""
         if self._poll is None:
             return
-        now = self._clock()
+        before, now = self._served_at, self._clock()
+        self._serve(self._poll, now)
+        if now - before < _REST_S:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._poll.fileno())
+            self._timer = loop.call_later(_REST_S, self._rested)
+
+    def _rested(self) -> None:
+        """Serve what came meanwhile; if nothing did, the loop watches again."""
+        if self._poll is None:
+            return
+        count = self._serve(self._poll, self._clock())
+        if count:
+            rest = 0.0 if count == _BATCH else _REST_S
+            self._timer = asyncio.get_running_loop().call_later(rest, self._rested)
+        else:
+            self._watch(self._poll)
+
+    def _serve(self, poll: select.epoll, now: float) -> int:
+        """One packet from every socket that has something, so that all get their turn."""
+        self._served_at = now
         readers = self._readers
-        for number, _ in self._poll.poll(0, _BATCH):
+        found = poll.poll(0, _BATCH)
+        for number, _ in found:
             reader = readers.get(number)
             if reader is not None:  # a callback may have closed the leg meanwhile
                 reader(now)
+        return len(found)
 
 
 def _is_due(leg: MediaLeg) -> bool:

@@ -29,6 +29,20 @@ async def test_a_packet_goes_on_unchanged_both_ways(pair, rtp):
     assert (a.counters.forwarded, b.counters.forwarded) == (1, 1)
 
 
+async def test_a_burst_goes_on_whole_and_in_order_and_so_does_what_follows_silence(
+    pair, rtp, until
+):
+    a, b = pair
+    for sequence in range(200):
+        a.send(rtp(0, sequence))
+    heard = [await b.heard() for _ in range(200)]
+    assert heard == [rtp(0, sequence) for sequence in range(200)]
+    for sequence in range(200, 203):
+        await until(lambda before=sequence: a.counters.forwarded == before)
+        a.send(rtp(0, sequence))
+        assert await b.heard() == rtp(0, sequence)
+
+
 async def test_it_comes_from_the_port_that_our_sdp_named(pair, rtp):
     a, b = pair
     a.send(rtp())
