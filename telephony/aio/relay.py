@@ -278,12 +278,15 @@ class Relay:
         """Serve what came meanwhile; if nothing did, the loop watches again."""
         if self._poll is None:
             return
-        count = self._serve(self._poll, self._clock())
-        if count:
-            rest = 0.0 if count == _BATCH else _REST_S
-            self._timer = asyncio.get_running_loop().call_later(rest, self._rested)
-        else:
-            self._watch(self._poll)
+        count = 1
+        try:
+            count = self._serve(self._poll, self._clock())
+        finally:  # whatever one leg's tap does, the other legs' media goes on
+            if count:
+                rest = 0.0 if count == _BATCH else _REST_S
+                self._timer = asyncio.get_running_loop().call_later(rest, self._rested)
+            else:
+                self._watch(self._poll)
 
     def _serve(self, poll: select.epoll, now: float) -> int:
         """One packet from every socket that has something, so that all get their turn."""

@@ -43,6 +43,22 @@ async def test_a_burst_goes_on_whole_and_in_order_and_so_does_what_follows_silen
         assert await b.heard() == rtp(0, sequence)
 
 
+async def test_a_tap_that_breaks_silences_nobody(pair, relay, rtp):
+    a, b = pair
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: faults.append(what))
+
+    def broken(*_what):
+        raise RuntimeError("a bug in a tap")
+
+    relay.tap("a", 0, broken)
+    for sequence in range(200):
+        a.send(rtp(0, sequence))
+    heard = [await b.heard() for _ in range(200)]
+    assert heard == [rtp(0, sequence) for sequence in range(200)]
+    assert faults
+
+
 async def test_it_comes_from_the_port_that_our_sdp_named(pair, rtp):
     a, b = pair
     a.send(rtp())
