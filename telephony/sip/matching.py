@@ -19,6 +19,9 @@ def client_key(message: Request | Response) -> ClientKey:
 def server_key(request: Request, method: str | None = None) -> ServerKey:
     """Branch, sent-by and method; what RFC 2543 had instead for a branch without the cookie.
 
+    The CSeq number is in both: a retransmission, an ACK and a CANCEL have their request's, and a
+    phone that uses a branch again, as pyVoIP does after a 401, has begun another transaction.
+
     ACK belongs to its INVITE's transaction (if that ended in a non-2xx). `method` puts another in
     place of the request's: INVITE, to find what a CANCEL cancels.
     """
@@ -28,7 +31,8 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     via = request.via
     branch = via.branch or ""
     if branch.lower().startswith(MAGIC.lower()) and len(branch) > len(MAGIC):
-        return branch, via.host.lower(), str(via.port or 5060), method
+        number = str(request.cseq.number)
+        return branch, via.host.lower(), str(via.port or 5060), number, method
     return (
         "rfc2543",
         str(request.uri),

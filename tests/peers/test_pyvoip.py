@@ -1,4 +1,4 @@
-"""pyVoIP 1.6.8, in a process of its own, as an advisor's phone."""
+"""pyVoIP 1.6.8, in a process of its own: as an advisor's phone, and as a caller's."""
 
 from __future__ import annotations
 
@@ -29,3 +29,17 @@ def test_pyvoip_registers_answers_and_hears_the_caller(harness, service, phone, 
     assert harness.sound.find(recording.caller, said)[1] > 0.95
     assert recording.advisor.any()
     assert recording.adds_up()
+
+
+def test_pyvoip_places_a_call_with_its_password(harness, service, phone, talker, ended):
+    advisor = talker("127.0.0.3")
+    callee = ended(
+        harness.programs.Callee(
+            service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port
+        )
+    )
+    phone.tell("call 01970000200")
+    assert phone.wait("placed") == "ANSWERED"
+    advisor.wait_heard(25)
+    callee.hang_up()
+    service.log.wait("call.ended")

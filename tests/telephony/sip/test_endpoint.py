@@ -96,6 +96,17 @@ def test_a_request_that_was_forked_and_merged_again_gets_482(endpoint):
     assert len([e for e in events(endpoint) if isinstance(e, IncomingInvite)]) == 1
 
 
+def test_a_branch_that_is_used_again_with_the_next_cseq_is_another_transaction(endpoint):
+    via = "branch=z9hG4bKreused;rport"
+    endpoint.receive(message("INVITE", via=via), THERE, HERE, 1.0)
+    (first,) = [e for e in events(endpoint) if isinstance(e, IncomingInvite)]
+    first.invite.respond(401, now=1.0)
+    endpoint.receive(message("ACK", via=via, cseq="1 ACK"), THERE, HERE, 1.0)
+    endpoint.receive(message("INVITE", via=via, cseq="2 INVITE"), THERE, HERE, 1.0)
+    (second,) = [e for e in events(endpoint) if isinstance(e, IncomingInvite)]
+    assert second.invite.request.cseq.number == 2
+
+
 def test_a_retransmission_is_answered_again_and_told_once(endpoint):
     data = message("OPTIONS")
     answers(endpoint, data, data)
