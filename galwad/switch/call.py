@@ -64,6 +64,15 @@ def _call_settings(settings: Settings, admission: Admission) -> CallSettings:
     )
 
 
+def is_handover(before: str, destination: DestinationClass) -> bool:
+    """Whether a name that a PBX gives in mid-call means somebody else, not the first name.
+
+    A PBX that named nobody at the answer may name the advisor later; but a department is one,
+    whoever was there before.
+    """
+    return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}
+
+
 class LiveCall:
     """One call from its INVITE to its end."""
 
@@ -358,8 +367,8 @@ class LiveCall:
         before, self._identity = self._identity, user
         if self._state == "ringing":
             return
-        if before and event.source.lower() != "contact":
-            destination = self._board.router.classify(event.identity.uri)
+        destination = self._board.router.classify(event.identity.uri)
+        if event.source.lower() != "contact" and is_handover(before, destination):
             self.recording.identified(destination, self._actor)
         if self._target is not None:
             self._advisor = self._party(self._target)
