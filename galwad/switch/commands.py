@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import structlog
@@ -29,13 +30,17 @@ class DeskCommands:
         trigger = Trigger(command.trigger)
         for call in calls:
             call.recording.shut(command.holder, trigger, command.actor)
-        durable = [await call.hold(command.holder, trigger, command.actor) for call in calls]
+        durable = await asyncio.gather(
+            *(call.hold(command.holder, trigger, command.actor) for call in calls)
+        )
         return _reply(command.ref, calls, durable=all(durable))
 
     async def release(self, command: Release) -> HoldReply:
         """Let the holder go from every call that the command means."""
         calls = self._meant(command)
-        durable = [await call.release(command.holder, command.actor) for call in calls]
+        durable = await asyncio.gather(
+            *(call.release(command.holder, command.actor) for call in calls)
+        )
         return _reply(command.ref, calls, durable=all(durable))
 
     def set_phones(self, accounts: tuple[Account, ...]) -> None:
