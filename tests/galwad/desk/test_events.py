@@ -61,14 +61,17 @@ async def test_waiting_ends_with_news_with_time_and_at_the_end(hub):
         waiting = asyncio.create_task(hub.wait(hub.turn, 60))
         await asyncio.sleep(0)
         wake()
-        await waiting
-    await hub.wait(hub.turn, 0)
+        async with asyncio.timeout(5):
+            await waiting
+    async with asyncio.timeout(5):
+        await hub.wait(hub.turn, 0)
 
 
 async def test_no_waking_is_missed_between_looking_and_waiting(hub):
     turn = hub.turn
     hub.close()
-    await hub.wait(turn, 60)
+    async with asyncio.timeout(5):
+        await hub.wait(turn, 60)
 
 
 def test_an_older_word_on_a_call_changes_nothing(calls):
