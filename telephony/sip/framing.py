@@ -1,0 +1,183 @@
+"""Messages out of a byte stream (RFC 3261 7.5, 18.3; RFC 5626 3.5.1, 4.4.1), sans I/O.
+
+However the stream is cut into reads, the same frames come out. What is held is bounded: one head
+of `MAX_HEAD` bytes and one body of `MAX_BODY`. A stream that has lost its framing cannot find it
+again: the fault is the last frame, and the connection is for its owner to close.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.sip.message import MAX_MESSAGE
+
+MAX_HEAD: Final = 16 * 1024
+"""Bytes of start line and headers."""
+MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
+"""Bytes of body."""
+
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_LONGEST_END: Final = 4
+_LENGTH: Final = re.compile(
+    rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r?\n[ \t]+)*([^\r\n]*?)[ \t]*\r?$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FIRST_LINE: Final = re.compile(
+    rb"SIP/\d+\.\d+[ \t]+\d|[!%'*+\-.0-9A-Z_`a-z~]+[ \t].*[ \t]SIP/\d+\.\d+[ \t]*\r?$",
+    re.IGNORECASE,
+)
+_FIRST_BYTE: Final = frozenset(
+    b"!%'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_`abcdefghijklmnopqrstuvwxyz~"
+)
+
+
+class Kind(enum.Enum):
+    """What a frame is."""
+
+    MESSAGE = "message"
+    """One message, head and body."""
+    PING = "ping"
+    """A double CRLF between messages: it is answered by one CRLF."""
+    PONG = "pong"
+    """The CRLF that answers our ping."""
+    FAULT = "fault"
+    """No message can be told from what follows; the last frame of its stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A piece of the stream.
+
+    Attributes:
+        kind: what it is.
+        data: the message; of a fault, the head that may still be answered, or nothing.
+        status: of a fault, the status to answer with.
+        why: of a fault, a fixed phrase for the log and the count.
+    """
+
+    kind: Kind
+    data: bytes = b""
+    status: int = 400
+    why: str = ""
+
+
+class Framer:
+    """One direction of one connection."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._breaks = 0
+        self._head: int | None = None
+        self._length = 0
+        self._broken = False
+        self._pongs_due = 0
+
+    @property
+    def midway(self) -> bool:
+        """True while a message has begun and not ended."""
+        return bool(self._buffer)
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for the rest of their message."""
+        return len(self._buffer)
+
+    def expect_pong(self) -> None:
+        """Take the next lone CRLF as the answer to the ping that was sent."""
+        self._pongs_due += 1
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take what was read; what became whole by it comes out. After a fault, nothing does."""
+        if self._broken:
+            return []
+        self._buffer += data
+        return list(self._frames())
+
+    def _frames(self) -> Iterator[Frame]:
+        while not self._broken:
+            if self._head is None:
+                yield from self._between()
+            frame = self._next()
+            if frame is None:
+                return
+            yield frame
+
+    def _between(self) -> Iterator[Frame]:
+        """Take the CRLFs that come before a message."""
+        buffer, at = self._buffer, 0
+        while at < len(buffer) and buffer[at] in b"\r\n":
+            if buffer[at] == ord("\n"):
+                frame = self._line_break()
+                if frame is not None:
+                    yield frame
+            at += 1
+        if at:
+            del buffer[:at]
+        if buffer:
+            self._breaks = 0
+
+    def _line_break(self) -> Frame | None:
+        if self._pongs_due:
+            self._pongs_due -= 1
+            return Frame(Kind.PONG)
+        self._breaks += 1
+        if self._breaks < 2:
+            return None
+        self._breaks = 0
+        return Frame(Kind.PING)
+
+    def _next(self) -> Frame | None:
+        if self._head is None:
+            fault = self._find_head()
+            if fault is not None:
+                return self._break(fault)
+        if self._head is None:
+            return None
+        end = self._head + self._length
+        if len(self._buffer) < end:
+            return None
+        message = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        self._head, self._searched = None, 0
+        return Frame(Kind.MESSAGE, message)
+
+    def _find_head(self) -> Frame | None:
+        buffer = self._buffer
+        if not buffer:
+            return None
+        if buffer[0] not in _FIRST_BYTE:
+            return Frame(Kind.FAULT, why="garbage")
+        found = _END.search(buffer, max(0, self._searched - _LONGEST_END + 1))
+        self._searched = len(buffer)
+        held = found.start() if found else max(0, len(buffer) - _LONGEST_END + 1)
+        line_end = buffer.find(b"\n", 0, MAX_HEAD)
+        if line_end >= 0 and not _FIRST_LINE.match(buffer[:line_end]):
+            return Frame(Kind.FAULT, why="garbage")
+        if held > MAX_HEAD:
+            return Frame(Kind.FAULT, why="head too long")
+        if found is None:
+            return None
+        return self._measure(bytes(buffer[: found.end()]))
+
+    def _measure(self, head: bytes) -> Frame | None:
+        """Read the Content-Length; without one nobody knows where the message ends (18.3)."""
+        lengths = set(_LENGTH.findall(head))
+        if not lengths:
+            return Frame(Kind.FAULT, head, why="no Content-Length on a stream")
+        text = lengths.pop()
+        if lengths or not text.isdigit() or len(text) > 9:
+            return Frame(Kind.FAULT, head, why="not a Content-Length")
+        if int(text) > MAX_BODY:
+            return Frame(Kind.FAULT, head, status=413, why="body too long")
+        self._head, self._length = len(head), int(text)
+        return None
+
+    def _break(self, fault: Frame) -> Frame:
+        self._broken = True
+        self._buffer.clear()
+        return fault
