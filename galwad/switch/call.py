@@ -19,7 +19,7 @@ from config.settings import Settings
 from galwad.messages import CallEnded, CallState, CallStateName, Party
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoints import Checkpoints
-from galwad.switch.codes import Code, CodeBook, CodeListener
+from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
 from galwad.switch.hub import Hub
 from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.routing import Router
@@ -94,7 +94,7 @@ class LiveCall:
         self._referred_to = DestinationClass.UNKNOWN
         self._away = False
         """The caller was handed on to somebody outside the centre, and talks with them."""
-        self._version = 0
+        self._version = self._wishes = 0
         self._faulty = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[bool]] = set()
@@ -222,8 +222,8 @@ class LiveCall:
             case sip.Recalled(leg_id, target):
                 self._back()
                 self._talk_with(leg_id, target)
-            case sip.InfoReceived():
-                self._info(event)
+            case sip.InfoReceived() | sip.RecordRequested():
+                self._info(event, now)
             case sip.IdentityChanged():
                 self._identified(event)
             case sip.CallHeld(_, side) | sip.CallResumed(_, side):
@@ -262,15 +262,22 @@ class LiveCall:
             self._board.relay.watch_events(leg_id, self._codes.packet)
 
     def _on_code(self, code: Code, arrived_mono: float) -> None:
-        if code is Code.PAUSE:
-            self._pause(Trigger.DTMF, arrived_mono)
-        else:
-            self._spawn(self.release(self._actor, self._actor))
+        self._spawn(self._heed(code, Trigger.DTMF, arrived_mono))
 
-    def _pause(self, trigger: Trigger, arrived_mono: float | None = None) -> None:
-        """Shut now, confirm later; the phone itself is the holder."""
-        self.recording.shut(self._actor, trigger, self._actor, arrived_mono)
-        self._spawn(self._confirm_hold())
+    def _heed(
+        self, wish: Code, trigger: Trigger, arrived_mono: float
+    ) -> Coroutine[None, None, bool]:
+        """Shut now; confirm that, or let go, when awaited. The phone itself is the holder."""
+        actor = self._actor
+        self._wishes += 1
+        if wish is Code.RESUME:
+            return self._let_go(actor, self._wishes)
+        self.recording.shut(actor, trigger, actor, arrived_mono)
+        return self._confirm_hold()
+
+    async def _let_go(self, actor: str, wish: int) -> bool:
+        """Release, unless a later wish of the phone overtook this one before it began."""
+        return self._wishes != wish or await self.release(actor, actor)
 
     def _talk_with(self, leg_id: str, target: Target) -> None:
         self._target, self._identity = target, ""
@@ -320,20 +327,28 @@ class LiveCall:
         if not self._away:
             self.recording.transfer_failed()
 
-    def _info(self, event: sip.InfoReceived) -> None:
-        """A phone's record key (`Record: off` pauses, `on` resumes) or a key of a code.
-
-        The advisor's side alone: what the caller sends changes nothing.
-        """
-        if event.side is not sip.Side.ADVISOR:
+    def _info(self, event: sip.InfoReceived | sip.RecordRequested, now: float) -> None:
+        """A key of a code, or the record key; an unknown wish of that is refused and told."""
+        if isinstance(event, sip.InfoReceived):
+            if event.side is sip.Side.ADVISOR and self._codes is not None:
+                self._codes.info(event.request, now)
             return
-        if self._codes is not None:
-            self._codes.info(event.request, time.monotonic())
-        wish = (event.request.headers.get("Record") or "").strip().lower()
-        if wish == "off":
-            self._pause(Trigger.PHONE)
-        elif wish == "on":
-            self._spawn(self.release(self._actor, self._actor))
+        wish = record_key(event.value)
+        if wish is None:
+            self._board.hub.alarm("record_key.unknown", self.call_id)
+            self._b2bua.answer_record(event.request_id, 400, now, "Record Is On Or Off")
+            return
+        done = self._heed(wish, Trigger.PHONE, now)
+        self._spawn(self._answer_key(event.request_id, done))
+
+    async def _answer_key(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
+        """Tell the phone 200 once it is durable; the gate has done its part in any case."""
+        durable = await done
+        now = time.monotonic()
+        reason = None if durable else "Not Confirmed On Disk"
+        self._b2bua.answer_record(request_id, 200 if durable else 500, now, reason)
+        self._settle(now)
+        return durable
 
     async def hold(self, holder: str, trigger: Trigger, actor: str) -> bool:
         """Pause for a payment; True when the pause is durable. The gate is shut in any case."""

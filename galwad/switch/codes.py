@@ -1,4 +1,4 @@
-"""Codes that an advisor dials to pause and resume: one to pause, another to resume.
+"""What an advisor's phone may ask for, to pause and to resume: by dialled codes, or a record key.
 
 Keys come as telephone events (RFC 4733) or as INFO (`application/dtmf-relay`). Only as many as
 the longer code has are kept, and none once a code was recognised.
@@ -19,10 +19,15 @@ _SIGNAL = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9*#A-D])\s*$")
 
 
 class Code(Enum):
-    """What a recognised code asks for."""
+    """What a recognised code or key asks for."""
 
     PAUSE = "pause"
     RESUME = "resume"
+
+
+def record_key(value: str) -> Code | None:
+    """Read a `Record` header: `off` or `on`, in any case; None for anything else."""
+    return {"off": Code.PAUSE, "on": Code.RESUME}.get(value.strip().lower())
 
 
 @dataclass(frozen=True, slots=True)

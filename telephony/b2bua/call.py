@@ -164,6 +164,12 @@ class BackToBackCall:
         """Answer the REFER with a failure; nothing else changes."""
         self._transfers.refuse(request_id, status, now)
 
+    def answer_record(
+        self, request_id: int, status: int, now: float, reason: str | None = None
+    ) -> None:
+        """Answer the record key of a `RecordRequested`; the second time changes nothing."""
+        self._dialogue.answer_record(request_id, status, reason, now)
+
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """After `TransferFailed` with `advisor_gone`: ring these for `recall_timeout`.
 

@@ -1,7 +1,8 @@
 """Requests within a dialog that are no offers: what crosses, what is answered here.
 
 INFO, MESSAGE and NOTIFY cross in order, one at a time a leg and direction; BYE overtakes them.
-Their contents (key presses among them) are never looked at beyond the `Record` header.
+Their contents (key presses among them) are never looked at. An INFO with a `Record` header, a
+phone's record key, does not cross: the owner answers it if it came from who has the caller.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from telephony.b2bua.core import CallCore, Cause, answer
-from telephony.b2bua.events import InfoReceived
+from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.headers import Trust, body_fields, survivors
 from telephony.b2bua.leg import Errand, Leg
@@ -30,6 +31,9 @@ class Dialogue:
         self._core = core
         self._exchange = exchange
         self._transfers = transfers
+        self._serial = 0
+        self._keys: dict[int, ServerRequest] = {}
+        """Record keys that wait for the owner's answer."""
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         """Take a request from a leg's peer."""
@@ -89,10 +93,10 @@ class Dialogue:
 
     def _cross(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         if request.method == "INFO":
-            self._core.emit(InfoReceived(leg.id, leg.side, request))
             if "Record" in request.headers:
-                answer(transaction, 200, now)
+                self._record_key(leg, transaction, request, now)
                 return
+            self._core.emit(InfoReceived(leg.id, leg.side, request))
         if request.method == "NOTIFY" and _is_refer(request):
             answer(transaction, 481, now)  # we never subscribed
             return
@@ -109,6 +113,25 @@ class Dialogue:
         errand = Errand(request.method, (*headers, *body_fields(request)), request.body, then)
         if not self._core.queue(other, errand, now):
             answer(transaction, 503, now, headers=(("Retry-After", "5"),))
+
+    def _record_key(
+        self, leg: Leg, transaction: ServerRequest, request: Request, now: float
+    ) -> None:
+        if leg is self._core.caller:
+            answer(transaction, 200, now)  # that side has no say, and learns nothing
+        elif leg is not self._core.partner:
+            answer(transaction, 480, now)
+        else:
+            self._serial += 1
+            self._keys[self._serial] = transaction
+            value = ", ".join(request.headers.get_all("Record"))
+            self._core.emit(RecordRequested(self._serial, leg.id, value))
+
+    def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
+        """Answer a record key, once."""
+        transaction = self._keys.pop(request_id, None)
+        if transaction is not None:
+            answer(transaction, status, now, reason=reason)
 
 
 def _answer_back(

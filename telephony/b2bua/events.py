@@ -124,14 +124,24 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO came in; emitted before it is passed on.
-
-    An INFO with a `Record` header is never passed on, whichever side sent it.
-    """
+    """An INFO without a `Record` header came in; emitted before it is passed on."""
 
     leg_id: str
     side: Side
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRequested:
+    """The phone that has the call pressed its record key (an INFO with a `Record` header).
+
+    It is unanswered until `answer_record`, and never passed on.
+    """
+
+    request_id: int
+    leg_id: str
+    value: str
+    """The header as it came; several are joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,7 @@ CallEvent = (
     | TransferFailed
     | Recalled
     | InfoReceived
+    | RecordRequested
     | IdentityChanged
     | MediaNegotiated
     | CallEnded

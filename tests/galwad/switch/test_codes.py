@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galwad.switch.codes import Code, CodeBook, CodeListener
+from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 from telephony.sip.message import Request, parse_message
@@ -74,3 +74,27 @@ def test_keys_come_by_info_too(listener, heard):
 @given(st.binary(max_size=64))
 def test_no_packet_is_too_strange(data):
     CodeListener(CodeBook("*71", "*72"), lambda _code, _at: None).packet(data, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "wish"),
+    [
+        ("off", Code.PAUSE),
+        ("OFF", Code.PAUSE),
+        (" Off ", Code.PAUSE),
+        ("on", Code.RESUME),
+        ("ON", Code.RESUME),
+        ("", None),
+        ("pause", None),
+        ("off, on", None),
+        ("on;now", None),
+        ("offf", None),
+    ],
+)
+def test_a_record_key_is_on_or_off_in_any_case_and_nothing_else(value, wish):
+    assert record_key(value) is wish
+
+
+@given(st.text())
+def test_no_other_record_value_ever_resumes(value):
+    assert record_key(value) is not Code.RESUME or value.strip().lower() == "on"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from telephony.b2bua import BackToBackCall, CallSettings, Target, find_call
-from telephony.b2bua.events import CallEnded, TransferRequested
+from telephony.b2bua.events import CallEnded, RecordRequested, TransferRequested
 from telephony.errors import NoPortsError
 from telephony.sdp import LocalMedia, RemoteMedia, SessionDescription
 from telephony.sip.endpoint import Endpoint
@@ -349,6 +349,7 @@ class Plan:
     transfer_targets: list = field(default_factory=list)
     transfer_refusal: int | None = None
     ring_again: list = field(default_factory=list)
+    record_status: int | None = 200
 
 
 class Switch(Node):
@@ -385,6 +386,8 @@ class Switch(Node):
         while (event := call.next_event()) is not None:
             self.events.append(event)
             self.on_event(call, event)
+            if isinstance(event, RecordRequested) and self.plan.record_status is not None:
+                call.answer_record(event.request_id, self.plan.record_status, self.now)
             if isinstance(event, TransferRequested):
                 if self.plan.transfer_refusal is not None:
                     call.refuse_transfer(event.request_id, self.plan.transfer_refusal, self.now)

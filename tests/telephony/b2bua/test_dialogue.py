@@ -1,8 +1,13 @@
 """Requests within an answered call."""
 
-import pytest
-
-from telephony.b2bua.events import CallEnded, CallHeld, CallResumed, IdentityChanged, InfoReceived
+from telephony.b2bua.events import (
+    CallEnded,
+    CallHeld,
+    CallResumed,
+    IdentityChanged,
+    InfoReceived,
+    RecordRequested,
+)
 
 RECORD_OFF = (("Record", "off"),)
 DTMF = (("Content-Type", "application/dtmf-relay"),)
@@ -203,16 +208,83 @@ def test_an_info_failure_is_carried_back(world):
     assert world.call.joined is not None
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
-def test_a_record_key_is_answered_here_and_told_with_its_side(world, side):
+def test_an_advisors_record_key_waits_for_the_owner_and_does_not_cross(world):
+    call = world.talk()
+    world.switch.plan.record_status = None
+    world.b.ask("INFO", RECORD_OFF, b"Signal=1")
+    (asked,) = world.switch.of(RecordRequested)
+    assert (asked.leg_id, asked.value) == (call.joined[1], "off")
+    assert 500 not in world.b.statuses
+    before = len(world.b.statuses)
+    for status in (500, 200):
+        world.switch.act(
+            lambda call, status=status: call.answer_record(
+                asked.request_id, status, world.clock.now, "Not On Disk"
+            )
+        )
+    assert [(r.status, r.reason) for r in world.b.responses[before:]] == [(500, "Not On Disk")]
+    assert world.a.methods == []
+    assert world.switch.of(InfoReceived) == []
+
+
+def test_a_record_key_that_is_repeated_on_the_wire_is_asked_once(world):
     world.talk()
-    phone, other = (world.a, world.b) if side == "a" else (world.b, world.a)
-    phone.ask("INFO", RECORD_OFF)
-    assert phone.statuses[-1] == 200
-    assert other.methods == []
-    told = world.switch.of(InfoReceived)[0]
-    assert told.request.headers.get("Record") == "off"
-    assert told.side == ("caller" if side == "a" else "advisor")
+    world.switch.plan.record_status = None
+    world.b.ask("INFO", RECORD_OFF)
+    world.net.run(3)
+    (asked,) = world.switch.of(RecordRequested)
+    world.switch.act(lambda call: call.answer_record(asked.request_id, 200, world.clock.now))
+    assert world.b.statuses[-1] == 200
+
+
+def test_a_callers_record_key_is_answered_and_told_to_nobody(world):
+    world.talk()
+    world.a.ask("INFO", RECORD_OFF)
+    assert world.a.statuses[-1] == 200
+    assert world.b.methods == []
+    assert world.switch.of(RecordRequested) == world.switch.of(InfoReceived) == []
+
+
+def test_several_record_headers_are_told_as_one_value(world):
+    world.talk()
+    world.b.ask("INFO", (("Record", "off"), ("record", "on")))
+    assert world.switch.of(RecordRequested)[0].value == "off, on"
+
+
+def test_a_record_key_before_the_answer_is_480(world, reply):
+    world.b.reply = reply(provisional=(), final=None)
+    world.a.call()
+    world.b.dialog = world.b.invites[0].respond(180, now=world.clock.now)
+    world.b.ask("INFO", RECORD_OFF)
+    assert world.b.statuses[-1] == 480
+    assert world.switch.of(RecordRequested) == []
+
+
+def test_a_record_key_on_hold_is_asked_all_the_same(world):
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    world.b.ask("INFO", RECORD_OFF)
+    assert [event.value for event in world.switch.of(RecordRequested)] == ["off"]
+
+
+def test_a_record_key_whose_call_ended_meanwhile_can_still_be_answered(world):
+    world.talk()
+    world.switch.plan.record_status = None
+    world.b.ask("INFO", RECORD_OFF)
+    (asked,) = world.switch.of(RecordRequested)
+    world.a.hang_up()
+    world.switch.act(lambda call: call.answer_record(asked.request_id, 200, world.clock.now))
+    world.assert_clean()
+
+
+def test_a_record_header_on_anything_but_an_info_means_nothing_and_does_not_cross(world, reply):
+    world.b.reply = reply(headers=RECORD_OFF)
+    world.talk()
+    world.b.ask("INVITE", (*RECORD_OFF, ("Content-Type", "application/sdp")), world.b.sdp(port=5))
+    world.b.hang_up(RECORD_OFF)
+    assert world.switch.of(RecordRequested) == []
+    assert "BYE" in world.a.methods
+    assert [m for m in world.a.seen if m.headers.get("Record")] == []
 
 
 def test_options_within_the_call_are_answered_here(world):
