@@ -38,6 +38,8 @@ class Finaliser:
         self._queue: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
         """By the size of the spools."""
         self._queued: set[str] = set()
+        self._in_hand: str | None = None
+        self._once_more = False
         self._sealed: dict[str, Sealed] = {}
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
         self._unsent: list[Alarm] = []
@@ -89,6 +91,14 @@ class Finaliser:
 
     async def _take(self, call_id: str) -> None:
         self._queued.discard(call_id)
+        self._in_hand = call_id
+        await self._seal(call_id)
+        self._in_hand = None
+        if self._once_more:
+            self._once_more = False
+            self._enqueue(call_id)
+
+    async def _seal(self, call_id: str) -> None:
         try:
             outcome = await asyncio.to_thread(self._workshop.seal, call_id)
         except Exception:  # one call's strange audio must not keep the others from being sealed
@@ -117,7 +127,14 @@ class Finaliser:
             del self._unsent[:-_MOST_ALARMS]
 
     def _enqueue(self, call_id: str) -> None:
-        if call_id not in self._queued and call_id not in self._sealed:
+        """Queue a call that has a closed spool.
+
+        One that is being sealed waits until its outcome is known: sealed it is not wanted again,
+        refused it may be, for a spool that was closed meanwhile.
+        """
+        if call_id == self._in_hand:
+            self._once_more = True
+        elif call_id not in self._queued and call_id not in self._sealed:
             self._queued.add(call_id)
             self._queue.put_nowait((self._workshop.size(call_id), call_id))
 
@@ -156,15 +173,17 @@ class Finaliser:
             self._enqueue(message.call_id)
 
     async def _from_desk(self, _link: Link, message: AnyMessage) -> None:
-        if isinstance(message, Indexed) and self._sealed.pop(message.call_id, None) is not None:
+        if isinstance(message, Indexed) and message.call_id in self._sealed:
             await asyncio.to_thread(self._workshop.forget, message.call_id)
-            log.info("spool.removed", call_id=message.call_id)
+            # last, or a look round meanwhile would find the spool and no reason to leave it
+            if self._sealed.pop(message.call_id, None) is not None:
+                log.info("spool.removed", call_id=message.call_id)
 
 
-def workshop_of(settings: Settings) -> Workshop:
-    """The workshop of these settings. Raises as `Workshop` does."""
+def folders_of(settings: Settings) -> Folders:
+    """Where the finaliser's things lie."""
     node = settings.node
-    folders = Folders(
+    return Folders(
         spool=settings.spool,
         archive=settings.archive,
         recipients=settings.recipients,
@@ -172,8 +191,13 @@ def workshop_of(settings: Settings) -> Workshop:
         runtime_keys=node.runtime / "spool-keys",
         node_key=node.state / "finaliser" / "manifest.key",
     )
+
+
+def workshop_of(settings: Settings) -> Workshop:
+    """The workshop of these settings. Raises as `Workshop` does."""
+    software = f"galwad {version('galwad')}"
     officer_key = settings.recording.officer_key
-    return Workshop(folders, node.name, f"galwad {version('galwad')}", officer_key)
+    return Workshop(folders_of(settings), settings.node.name, software, officer_key)
 
 
 def run(settings: Settings) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 
 from config.settings import Settings, load
 from galwad import link
-from galwad.finaliser.process import Finaliser, workshop_of
+from galwad.finaliser.process import Finaliser, folders_of, workshop_of
+from galwad.finaliser.workshop import Workshop
 from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed
 from recording.keys import OfficerKeys, RecipientSet, load_or_create_boot_key
 from recording.spool import Clock, SpoolWriter
@@ -127,9 +129,9 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def running(site: Site, look_round_s: float = 30.0):
+async def running(site: Site, look_round_s: float = 30.0, workshop: Workshop | None = None):
     settings = site.settings
-    finaliser = Finaliser(workshop_of(settings), settings, look_round_s)
+    finaliser = Finaliser(workshop or workshop_of(settings), settings, look_round_s)
     task = asyncio.create_task(finaliser.run())
     try:
         yield finaliser
@@ -260,6 +262,46 @@ async def test_only_the_spools_of_the_recording_go_when_it_is_indexed(site):
         peer.links[0].send(Indexed(FIRST))
         await gone(path)
     assert late.path.exists()
+
+
+class WatchedWorkshop(Workshop):
+    """Takes its time: the folder is looked at twice while it seals, and while it unlinks."""
+
+    looks = 0
+    sealed: tuple[str, ...] = ()
+
+    def closed(self) -> list[str]:
+        found = super().closed()
+        self.looks += 1
+        return found
+
+    def seal(self, call_id: str) -> Sealed | Alarm | None:
+        self._two_looks()
+        outcome = super().seal(call_id)
+        if isinstance(outcome, Sealed):  # and not None: nothing to seal any more
+            self.sealed += (call_id,)
+        return outcome
+
+    def forget(self, call_id: str) -> None:
+        self._two_looks()
+        super().forget(call_id)
+
+    def _two_looks(self) -> None:
+        wanted = self.looks + 2
+        while self.looks < wanted:
+            time.sleep(0.002)
+
+
+async def test_a_call_that_is_being_sealed_or_unlinked_is_not_sealed_again(site):
+    settings = site.settings
+    workshop = WatchedWorkshop(folders_of(settings), "galwad", "test", site.officer.public_key)
+    path = site.call(FIRST)
+    async with desk(site) as peer, running(site, 0.005, workshop):
+        await peer.next(Sealed)
+        await gone(path)
+        site.call(SECOND)
+        assert (await peer.next(Sealed)).call_id == SECOND
+    assert workshop.sealed == (FIRST, SECOND)
 
 
 async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):
