@@ -55,7 +55,7 @@ class UdpTransport:
             OSError: it cannot be bound.
         """
         transport, _ = await self._loop.create_datagram_endpoint(
-            lambda: _Socket(self), local_addr=local
+            lambda: _Socket(self), local_addr=local[:2]
         )
         host, port = transport.get_extra_info("sockname")[:2]
         bound = Address(host, port)
@@ -112,7 +112,7 @@ class UdpTransport:
                 self.send_errors += 1
                 continue
             try:
-                transport.sendto(datagram.data, datagram.destination)
+                transport.sendto(datagram.data, datagram.destination[:2])
             except (OSError, ValueError):
                 self.send_errors += 1
 

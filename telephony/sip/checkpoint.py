@@ -26,7 +26,7 @@ def restore(core: Core, data: dict[str, object]) -> Dialog:
 
 
 def _restore(core: Core, data: dict[str, object]) -> Dialog:
-    if data["version"] != 1:
+    if data["version"] != 2:
         raise ProtocolError("a checkpoint of another version")
     local = NameAddr.parse(_text(data["local"]))
     remote = NameAddr.parse(_text(data["remote"]))
@@ -67,5 +67,5 @@ def _number(value: object) -> int:
 
 
 def _address(value: object) -> Address:
-    host, port = cast("list[object]", value)
-    return Address(_text(host), _number(port))
+    host, port, transport, name, flow = cast("list[object]", value)
+    return Address(_text(host), _number(port), _text(transport), _text(name), _number(flow))

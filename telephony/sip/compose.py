@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from telephony.sip.core import Core, Local
+from telephony.sip.core import Core, Local, Way
 from telephony.sip.events import Address
 from telephony.sip.headers import CSeq, NameAddr, Via
 from telephony.sip.matching import MAGIC
@@ -38,13 +38,30 @@ class Draft:
     headers: HeaderList = ()
     body: bytes = b""
     contact_user: str = ""
+    otherwise: Address | None = None
+
+    @property
+    def way(self) -> Way:
+        """How it gets to its peer."""
+        return Way(self.destination, self.local, self.otherwise)
+
+    @property
+    def secure(self) -> bool:
+        """True if it asks for TLS on every hop: its Contact must too (RFC 3261 8.1.1.8)."""
+        target = self.routes[0].uri if self.routes else self.uri
+        return "sips" in {self.uri.scheme, target.scheme}
 
 
-def own_contact(user: str | None, local: Local) -> str:
-    """Our Contact value at a local address; without a user part that only another scheme has."""
-    transport = () if local.transport == "UDP" else (("transport", local.transport.lower()),)
+def own_contact(user: str | None, local: Local, *, secure: bool = False) -> str:
+    """Our Contact value at a local address; without a user part that only another scheme has.
+
+    `secure` makes it a sips URI, where the address is one for TLS.
+    """
+    secure = secure and local.transport == "TLS"
+    plain = secure or local.transport == "UDP"
+    transport = () if plain else (("transport", local.transport.lower()),)
     uri = Uri(
-        scheme="sip",
+        scheme="sips" if secure else "sip",
         user=user if user and is_user(user) else None,
         password=None,
         host=local.advertised.host,
@@ -75,7 +92,9 @@ def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
     headers.add("CSeq", str(CSeq(draft.cseq, draft.method)))
     defaults = []
     if draft.method in _CONTACT_IN:
-        defaults.append(("Contact", own_contact(draft.contact_user, draft.local)))
+        defaults.append(
+            ("Contact", own_contact(draft.contact_user, draft.local, secure=draft.secure))
+        )
     if draft.method == "INVITE":
         defaults += _capabilities(core)
     if core.user_agent:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from telephony.errors import ProtocolError
 from telephony.sip.client_transaction import (
@@ -20,7 +20,7 @@ from telephony.sip.client_transaction import (
     InviteClientTransaction,
     NonInviteClientTransaction,
 )
-from telephony.sip.events import Address, Datagram, Event, MessageDropped
+from telephony.sip.events import Address, Event, MessageDropped, Outgoing
 from telephony.sip.matching import ClientKey, ServerKey, client_key
 from telephony.sip.message import Request
 from telephony.sip.server_transaction import (
@@ -30,6 +30,7 @@ from telephony.sip.server_transaction import (
     ServerUser,
 )
 from telephony.sip.timers import TimerQueue, Timings
+from telephony.sip.transport import DEFAULT_PORTS
 from telephony.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -75,12 +76,25 @@ class Local:
 
     address: Address
     advertised: Address
-    transport: str = "UDP"
 
     @property
-    def reliable(self) -> bool:
-        """True if the transport retransmits by itself."""
-        return self.transport != "UDP"
+    def transport(self) -> str:
+        """UDP, TCP or TLS."""
+        return self.address.transport
+
+    def reaches(self, destination: Address) -> bool:
+        """True if one may send from here to there: same transport and family."""
+        here = self.address
+        same_family = is_ipv6(here.host) == is_ipv6(destination.host)
+        return same_family and here.transport == destination.transport
+
+
+class Way(NamedTuple):
+    """How a message gets to its peer; see `Outgoing`."""
+
+    destination: Address
+    local: Local
+    otherwise: Address | None = None
 
 
 class Core:
@@ -102,7 +116,7 @@ class Core:
         self.timings = timings
         self.timers = TimerQueue()
         self.events: deque[Event] = deque()
-        self.outbox: list[Datagram] = []
+        self.outbox: list[Outgoing] = []
         self.dropped: Counter[str] = Counter()
         self.locals: dict[Address, Local] = {}
         self.clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
@@ -125,12 +139,14 @@ class Core:
         """Sixty-four fresh random bits, for tags, branches and Call-IDs."""
         return f"{self.rng.getrandbits(64):016x}"
 
-    def transmit(self, data: bytes, destination: Address, local: Address) -> None:
-        """Queue a datagram."""
-        self.outbox.append(Datagram(data, destination, local))
+    def transmit(
+        self, data: bytes, destination: Address, local: Address, otherwise: Address | None = None
+    ) -> None:
+        """Queue a message."""
+        self.outbox.append(Outgoing(data, destination, local, otherwise))
 
     def local(self, address: Address | None, destination: Address) -> Local:
-        """The local address to use; by default the first of the destination's family.
+        """The local address to use; by default the first that reaches the destination.
 
         Raises:
             ProtocolError: there is none.
@@ -139,10 +155,19 @@ class Core:
             if address in self.locals:
                 return self.locals[address]
             raise ProtocolError("that local address was never given to listen()")
-        for local in self.locals.values():
-            if is_ipv6(local.address.host) == is_ipv6(destination.host):
-                return local
-        raise ProtocolError("no local address of the destination's family")
+        found = self.local_for(destination)
+        if found is None:
+            raise ProtocolError("no local address of the destination's family and transport")
+        return found
+
+    def local_for(self, destination: Address, near: Local | None = None) -> Local | None:
+        """A local address that reaches the destination: `near` itself, then one on its host."""
+        if near is not None and near.reaches(destination):
+            return near
+        found = [local for local in self.locals.values() if local.reaches(destination)]
+        if near is not None:
+            found.sort(key=lambda local: local.address.host != near.address.host)
+        return found[0] if found else None
 
     def is_own(self, host: str, port: int | None) -> bool:
         """True if a sent-by is one that we put into our Via headers."""
@@ -153,19 +178,23 @@ class Core:
         )
 
     def start_client(
-        self, request: Request, user: ClientUser, destination: Address, local: Local, now: float
+        self,
+        request: Request,
+        user: ClientUser,
+        way: Way,
+        now: float,
     ) -> ClientTransaction:
         """Open a client transaction and send its request."""
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(
             request,
             user,
-            send=partial(self.transmit, destination=destination, local=local.address),
+            send=self._sender(way),
             timers=self.timers,
             timings=self.timings,
-            reliable=local.reliable,
+            reliable=way.destination.reliable,
         )
-        self.clients[client_key(request)] = transaction, destination
+        self.clients[client_key(request)] = transaction, way.destination
         transaction.start(now)
         return transaction
 
@@ -174,20 +203,28 @@ class Core:
         self.clients.pop(client_key(request), None)
 
     def start_server(
-        self, request: Request, user: ServerUser, key: ServerKey, destination: Address, local: Local
+        self, request: Request, user: ServerUser, key: ServerKey, way: Way
     ) -> ServerTransaction:
-        """Open a server transaction; its responses go to `destination`."""
+        """Open a server transaction; its responses go by `way`."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         transaction = kind(
             user,
-            send=partial(self.transmit, destination=destination, local=local.address),
+            send=self._sender(way),
             timers=self.timers,
             timings=self.timings,
-            reliable=local.reliable,
+            reliable=way.destination.reliable,
         )
         self.servers[key] = transaction
         self.origins.setdefault(origin(request), key)
         return transaction
+
+    def _sender(self, way: Way) -> Callable[[bytes], None]:
+        return partial(
+            self.transmit,
+            destination=way.destination,
+            local=way.local.address,
+            otherwise=way.otherwise,
+        )
 
     def end_server(self, request: Request, key: ServerKey) -> None:
         """Forget a terminated server transaction."""
@@ -208,10 +245,17 @@ def is_ipv6(host: str) -> bool:
 
 
 def address_of(uri: Uri) -> Address | None:
-    """Where a URI points, if it names an IP address; names are for the user to resolve."""
+    """Where a URI points, if it names an IP address; names are for the user to resolve.
+
+    None, too, for a transport that we do not know.
+    """
     try:
         host = ip_address(uri.host.strip("[]"))
     except ValueError:
         return None
-    default = 5061 if uri.scheme == "sips" else 5060
-    return Address(str(host), uri.port or default)
+    transport = (uri.parameter("transport") or "udp").upper()
+    if uri.scheme == "sips":
+        transport = "TLS" if transport in {"UDP", "TCP", "TLS"} else transport
+    if transport not in DEFAULT_PORTS:
+        return None
+    return Address(str(host), uri.port or DEFAULT_PORTS[transport], transport)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telephony.errors import ProtocolError
 from telephony.sip.compose import Draft, HeaderList, compose
-from telephony.sip.core import Core, Local, address_of
-from telephony.sip.events import Address, Datagram, DialogEnded
+from telephony.sip.core import Core, Local, Way, address_of
+from telephony.sip.events import Address, DialogEnded, Outgoing
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 from telephony.sip.route_set import recorded_routes, target_of
@@ -66,6 +66,7 @@ class Dialog:
         peer: where the INVITE came from, or went to.
         send_to: may be set by the owner: every request then goes there (a phone behind NAT),
             else to the first route or the remote target if that is an IP address, else to `peer`.
+            A connection to the peer that is still open is used before a new one is made.
         owner: the user's own; inherited from the INVITE's handle.
     """
 
@@ -103,7 +104,7 @@ class Dialog:
         self._at = at
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
-        self._acks: dict[int, Datagram | None] = {}
+        self._acks: dict[int, Outgoing | None] = {}
         """By CSeq of our INVITE: None while its 2xx waits for `ack`, then what was sent."""
         self._invite_client: InviteClient | None = None
         self._invite_server: InviteServer | None = None
@@ -123,8 +124,7 @@ class Dialog:
     @property
     def destination(self) -> Address:
         """Where the next request goes."""
-        next_hop = self.routes[0].uri if self.routes else self.remote_target
-        return self.send_to or address_of(next_hop) or self.peer
+        return self._way().destination
 
     @property
     def invite_pending(self) -> bool:
@@ -193,7 +193,8 @@ class Dialog:
             )
             draft = self._draft("ACK", number, (*credentials, *headers), body)
             data = bytes(compose(self._core, draft))
-            self._acks = {number: Datagram(data, draft.destination, self.local_address)}
+            way = draft.way
+            self._acks = {number: Outgoing(data, way.destination, way.local.address, way.otherwise)}
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:
@@ -224,7 +225,7 @@ class Dialog:
         `Endpoint.restore_dialog` takes it up again.
         """
         return {
-            "version": 1,
+            "version": 2,
             "call_id": self.id.call_id,
             "local": str(self.local),
             "remote": str(self.remote),
@@ -307,7 +308,7 @@ class Dialog:
         """Send the ACK again, if the user has given one."""
         ack = self._acks.get(number)
         if ack is not None:
-            self._core.transmit(ack.data, ack.destination, ack.local)
+            self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
         """Draw the dialog's conclusions from a response that the user was told of."""
@@ -418,6 +419,7 @@ class Dialog:
             name.lower() == "contact" for name, _ in headers
         ):
             given = (("Contact", self.contact), *headers)
+        way = self._way()
         return Draft(
             method=method,
             uri=self.remote_target,
@@ -425,9 +427,34 @@ class Dialog:
             to=self.remote,
             call_id=self.id.call_id,
             cseq=number,
-            destination=self.destination,
-            local=self._at,
+            destination=way.destination,
+            local=way.local,
             routes=self.routes,
             headers=given,
             body=body,
+            otherwise=way.otherwise,
         )
+
+    def _way(self) -> Way:
+        """How the next request gets to the peer."""
+        known = self.send_to or self.peer
+        named = self._next_hop()
+        if named is not None and (self.send_to is None or known.reliable):
+            same_peer = named.host == known.host and named.transport == known.transport
+            if same_peer:
+                named = named._replace(name=known.name)
+            if same_peer and known.reliable:
+                return Way(known, self._from(known), named)
+            if self.send_to is None:
+                return Way(named, self._from(named))
+        return Way(known, self._from(known))
+
+    def _next_hop(self) -> Address | None:
+        """Where the route or the remote target leads, if it says so and we can go there."""
+        named = address_of(self.routes[0].uri if self.routes else self.remote_target)
+        if named is None or self._core.local_for(named, self._at) is None:
+            return None
+        return named
+
+    def _from(self, destination: Address) -> Local:
+        return self._core.local_for(destination, self._at) or self._at

@@ -1,4 +1,4 @@
-"""The SIP core (RFC 3261), sans I/O: datagrams and `now` in; datagrams, events, next timer out.
+"""The SIP core (RFC 3261), sans I/O: messages and `now` in; messages, events, next timer out.
 
 Feed it with `receive` and `handle_timer`, act on the handles that its events carry, then send
 `outgoing()` and take `next_event()` until None. `now` is monotonic seconds. Which calls exist and
@@ -19,7 +19,7 @@ from telephony.sip import checkpoint
 from telephony.sip.compose import Draft
 from telephony.sip.core import Core, Local
 from telephony.sip.dialog import Dialog, DialogId
-from telephony.sip.events import Address, Datagram, Event
+from telephony.sip.events import Address, Event, Outgoing
 from telephony.sip.headers import NameAddr
 from telephony.sip.incoming import Incoming
 from telephony.sip.message import Request
@@ -85,9 +85,7 @@ class Endpoint:
         """Messages dropped, by reason."""
         return self._core.dropped
 
-    def listen(
-        self, local: Address, *, advertised: Address | None = None, transport: str = "UDP"
-    ) -> None:
+    def listen(self, local: Address, *, advertised: Address | None = None) -> None:
         """Add a local address; `advertised` (its own if None) goes into Via and Contact.
 
         Raises:
@@ -95,10 +93,10 @@ class Endpoint:
         """
         if (advertised or local).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
             raise ProtocolError("a wildcard address wants an advertised one")
-        self._core.locals[local] = Local(local, advertised or local, transport)
+        self._core.locals[local] = Local(local, advertised or local)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Take a datagram that came to `local`. No exception comes out, whatever the bytes."""
+        """Take a message that came to `local`. No exception comes out, whatever the bytes."""
         self._incoming.receive(data, source, local, now)
 
     def handle_timer(self, now: float) -> None:
@@ -109,8 +107,8 @@ class Endpoint:
         """When `handle_timer` is wanted next."""
         return self._core.timers.next()
 
-    def outgoing(self) -> list[Datagram]:
-        """Take the datagrams that wait to be sent."""
+    def outgoing(self) -> list[Outgoing]:
+        """Take the messages that wait to be sent."""
         outbox, self._core.outbox = self._core.outbox, []
         return outbox
 
@@ -140,7 +138,7 @@ class Endpoint:
         Via, Max-Forwards, From (tagged here if it has no tag), To, Call-ID, CSeq, Contact, Allow,
         Supported and User-Agent are made here; `headers` come after them and, by name, take the
         place of Contact, Allow, Supported and User-Agent. `local` None: the first local address
-        of the destination's family.
+        of the destination's family and transport.
 
         Raises:
             ProtocolError: no local address fits; a header holds CR, LF or NUL.

@@ -7,7 +7,7 @@ from telephony.sip.core import Core, Local
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import Address
 from telephony.sip.message import Request, Response
-from telephony.sip.route_set import recorded_routes, target_of
+from telephony.sip.route_set import recorded_routes, target_of, wants_sips
 
 
 def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object) -> Dialog:
@@ -24,7 +24,7 @@ def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object
         caller=True,
         at=draft.local,
         peer=draft.destination,
-        contact=own_contact(draft.contact_user, draft.local),
+        contact=own_contact(draft.contact_user, draft.local, secure=draft.secure),
         owner=owner,
     )
     dialog.refresh(response)
@@ -47,6 +47,6 @@ def dialog_at_server(
         caller=False,
         at=at,
         peer=source,
-        contact=own_contact(request.uri.user, at),
+        contact=own_contact(request.uri.user, at, secure=wants_sips(request)),
         owner=owner,
     )

@@ -1,4 +1,4 @@
-"""What the SIP core says to its user: addresses, datagrams and events.
+"""What the SIP core says to its user: addresses, messages and events.
 
 Each event is a small frozen dataclass. Handles in them (`InviteServer`, `InviteClient`, `Dialog`,
 …) are the live objects of the core on which the user acts; each has an `owner` attribute that the
@@ -19,19 +19,33 @@ if TYPE_CHECKING:
 
 
 class Address(NamedTuple):
-    """An IP address (never a name; IPv6 without brackets) and a port."""
+    """Where one speaks SIP: an IP address, a port, and how."""
 
     host: str
+    """Never a name; IPv6 without brackets."""
     port: int
+    transport: str = "UDP"
+    """UDP, TCP or TLS."""
+    name: str = ""
+    """TLS: whom the peer's certificate must name (RFC 5922 7.3); the host if empty."""
+    flow: int = 0
+    """Not 0: the very connection that the peer opened (RFC 5626), and no other in its place."""
+
+    @property
+    def reliable(self) -> bool:
+        """True if the transport retransmits by itself."""
+        return self.transport != "UDP"
 
 
 @dataclass(frozen=True, slots=True)
-class Datagram:
-    """Bytes to be sent from the socket bound to `local`."""
+class Outgoing:
+    """A message to be sent from `local`: a datagram, or over a connection."""
 
     data: bytes
     destination: Address
     local: Address
+    otherwise: Address | None = None
+    """Where to connect to if no connection to `destination` is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +184,7 @@ class StandaloneResponse:
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped:
-    """A datagram that nothing was done with, except a count (`Endpoint.dropped`)."""
+    """A message that nothing was done with, except a count (`Endpoint.dropped`)."""
 
     source: Address
     why: str

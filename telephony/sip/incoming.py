@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.compose import HeaderList
-from telephony.sip.core import KNOWN_METHODS, Core, Local, origin
+from telephony.sip.core import KNOWN_METHODS, Core, Local, Way, origin
 from telephony.sip.dialog import Dialog, DialogId, DialogState
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
 from telephony.sip.matching import ServerKey, client_key, server_key
 from telephony.sip.message import Request, Response, parse_message
 from telephony.sip.salvage import answer_malformed
 from telephony.sip.server_transaction import InviteServerTransaction
-from telephony.sip.transport import reply_address, stamp
+from telephony.sip.transport import reply_address, reply_otherwise, stamp
 from telephony.sip.uas import InviteServer, ServerRequest
 
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
@@ -32,7 +32,7 @@ class Incoming:
         self._core = core
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Take a datagram; no exception comes out."""
+        """Take a message; no exception comes out."""
         at = self._core.locals.get(local)
         if at is None:
             self._core.drop(source, "came to no address of ours")
@@ -181,8 +181,7 @@ class Incoming:
             request,
             key,
             source=source,
-            reply_to=reply_address(request.via, source),
-            local=at,
+            way=Way(reply_address(request.via, source), at, reply_otherwise(request.via, source)),
             dialog=dialog,
         )
         server.begin(now)

@@ -103,7 +103,8 @@ class Registrar:
         """Return Request-URI and address of each phone, by falling q and then the newest first.
 
         The address is the one that its Contact names, unless the REGISTER came from another
-        host: then the phone stands behind address translation, and is reached where it sends from.
+        host: then the phone stands behind address translation, and is reached where it sends
+        from. So is one that registered over a connection: by that connection (RFC 5626).
         """
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
         return [(b.contact.uri.without_headers(), _reached_at(b)) for b in reversed(held)]
@@ -254,19 +255,20 @@ def _restore(row: object, now: float) -> Binding | None:
             "contact": str(contact),
             "call_id": str(call_id),
             "cseq": int(cseq),
-            "source": [str(host), int(port)],
+            "source": [str(host), int(port), str(transport), str(name), int(flow)],
             "seconds": float() | int() as seconds,
         } if seconds > 0:
             try:
                 parsed = NameAddr.parse(contact)
             except (ParseError, ProtocolError):
                 return None
-            return Binding(parsed, call_id, cseq, Address(host, port), now + seconds)
+            source = Address(host, port, transport, name, flow)
+            return Binding(parsed, call_id, cseq, source, now + seconds)
     return None
 
 
 def _reached_at(binding: Binding) -> Address:
     uri = binding.contact.uri
-    if uri.host != binding.source.host:
+    if binding.source.reliable or uri.host != binding.source.host:
         return binding.source
     return Address(uri.host, uri.port or _SIP_PORT)

@@ -10,10 +10,10 @@ import re
 import zlib
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.events import Address, Datagram
+from telephony.sip.events import Address, Outgoing
 from telephony.sip.grammar import REASONS, split_list
 from telephony.sip.headers import Via
-from telephony.sip.transport import reply_address, stamp
+from telephony.sip.transport import reply_address, reply_otherwise, stamp
 
 _LIMIT = 1024
 """A copied line longer than this is not worth sending back."""
@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 def answer_malformed(
     data: bytes, error: ParseError, source: Address, local: Address
-) -> Datagram | None:
+) -> Outgoing | None:
     """The response that a malformed request deserves, or None."""
     head = re.split(rb"\r?\n\r?\n", data.lstrip(b"\r\n"), maxsplit=1)[0]
     first, *lines = re.split(rb"\r?\n(?![ \t])", head)
@@ -49,7 +49,8 @@ def answer_malformed(
     answer += [f"{name}: {values[0]}" for name, values in fields.items()]
     answer = [_tagged(line, data) for line in answer]
     answer += ["Content-Length: 0", "", ""]
-    return Datagram("\r\n".join(answer).encode("utf-8", "surrogateescape"), destination, local)
+    data = "\r\n".join(answer).encode("utf-8", "surrogateescape")
+    return Outgoing(data, destination, local, reply_otherwise(via, source))
 
 
 def _tagged(line: str, data: bytes) -> str:

@@ -7,6 +7,9 @@ from dataclasses import replace
 from telephony.sip.events import Address
 from telephony.sip.headers import Via
 
+DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
+"""The transports that we know, and their ports (RFC 3261 19.1.2)."""
+
 
 def stamp(via: Via, source: Address) -> Via:
     """A Via with `received` where it is due, and `rport` filled in where it was asked for."""
@@ -20,10 +23,19 @@ def stamp(via: Via, source: Address) -> Via:
 
 
 def reply_address(via: Via, source: Address) -> Address:
-    """Where responses go: to the source if it asked for that, else to its sent-by port there.
+    """Where responses go: over the connection on which the request came (RFC 3261 18.2.2).
 
-    `maddr` is not followed: it would let anyone aim our responses.
+    Over UDP to the source if it asked for that, else to its sent-by port there. `maddr` is not
+    followed: it would let anyone aim our responses.
     """
-    if via.transport.upper() != "UDP" or any(n.lower() == "rport" for n, _ in via.parameters):
+    if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source
-    return Address(source.host, via.port or 5060)
+    return Address(source.host, via.port or DEFAULT_PORTS["UDP"])
+
+
+def reply_otherwise(via: Via, source: Address) -> Address | None:
+    """Where a response goes when that connection is gone: to the sent-by port, by a new one."""
+    if not source.reliable:
+        return None
+    port = via.port or DEFAULT_PORTS[source.transport]
+    return Address(source.host, port, source.transport)

@@ -60,9 +60,7 @@ class ClientRequest:
 
     def begin(self, now: float) -> None:
         """Send it; done by the core, once."""
-        self._transaction = self._core.start_client(
-            self.request, self, self.destination, self._draft.local, now
-        )
+        self._transaction = self._core.start_client(self.request, self, self._draft.way, now)
 
     def _again(
         self,
@@ -272,10 +270,7 @@ class InviteClient(ClientRequest):
 
     def _send_cancel(self, now: float) -> None:
         cancel = cancel_of(self.request, self._cancel_headers)
-        local = self._draft.local
-        self._core.start_client(
-            cancel, _CancelUser(self._core, cancel), self.destination, local, now
-        )
+        self._core.start_client(cancel, _CancelUser(self._core, cancel), self._draft.way, now)
         self._cancel_deadline = self._core.timers.at(
             now + self._core.timings.timeout, self._cancel_unanswered
         )

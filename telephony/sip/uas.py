@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 from telephony.errors import ProtocolError
 from telephony.sip.compose import compose_response, own_contact
-from telephony.sip.core import Core, Local
+from telephony.sip.core import Core, Way
 from telephony.sip.dialog import Dialog, DialogId, DialogState
 from telephony.sip.establish import dialog_at_server
 from telephony.sip.events import AckMissing, AckReceived, Address, InviteCancelled
 from telephony.sip.matching import ServerKey
 from telephony.sip.message import Request
+from telephony.sip.route_set import wants_sips
 from telephony.sip.server_transaction import InviteServerTransaction, NonInviteServerTransaction
 from telephony.sip.timers import Timer
 
@@ -38,22 +39,21 @@ class ServerRequest:
         key: ServerKey,
         *,
         source: Address,
-        reply_to: Address,
-        local: Local,
+        way: Way,
         dialog: Dialog | None = None,
     ) -> None:
         self.request = request
         self.source = source
-        self.local = local.address
+        self.local = way.local.address
         self.dialog = dialog
         self.owner: object = dialog.owner if dialog else None
         self._core = core
         self._key = key
-        self._local = local
+        self._local = way.local
         self._final = False
         self.own_tag: str = core.token()
         """Our To tag, unless `respond` is given another."""
-        self._transaction = core.start_server(request, self, key, reply_to, local)
+        self._transaction = core.start_server(request, self, key, way)
 
     @property
     def answered(self) -> bool:
@@ -118,7 +118,11 @@ class ServerRequest:
         now: float,
     ) -> None:
         dialog = self.dialog
-        contact = dialog.contact if dialog else own_contact(self.request.uri.user, self._local)
+        if dialog is not None:
+            contact = dialog.contact
+        else:
+            secure = wants_sips(self.request)
+            contact = own_contact(self.request.uri.user, self._local, secure=secure)
         response = compose_response(
             self._core,
             self.request,

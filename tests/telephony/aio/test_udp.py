@@ -103,7 +103,7 @@ async def test_the_timer_of_the_core_is_kept(agents):
 async def test_junk_is_counted_and_the_socket_goes_on(agents):
     bob = await agents()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.sendto(b"\xff\xfejunk", bob.address)
+        stranger.sendto(b"\xff\xfejunk", bob.address[:2])
     await bob.wait(MessageDropped)
     assert bob.transport.endpoint.dropped["malformed"] == 1
 
@@ -124,7 +124,7 @@ async def test_a_bug_in_the_core_is_logged_once_without_the_message_and_kills_no
     assert [entry["event"] for entry in logs] == ["sip.core_fault"]
     assert "07700900123" not in str(logs)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.sendto(b"junk", bob.address)
+        stranger.sendto(b"junk", bob.address[:2])
     await bob.wait(MessageDropped)
 
 

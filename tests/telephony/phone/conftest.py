@@ -53,7 +53,7 @@ def make_phone():
     def make(server=("127.0.0.1", 9), user="201", **options):
         first = next(PORTS)
         known = {"my_ip": "127.0.0.1", "rtp_ports": (first, first + 39), "register": False}
-        return VoIPPhone(*server, user, "secret", **(known | options))
+        return VoIPPhone(*server[:2], user, "secret", **(known | options))
 
     return make
 

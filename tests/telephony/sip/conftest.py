@@ -12,7 +12,7 @@ import pytest
 
 from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint, InviteClient
-from telephony.sip.events import Address, Datagram, Event, IncomingInvite, InviteAnswered
+from telephony.sip.events import Address, Event, IncomingInvite, InviteAnswered, Outgoing
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response, parse_message
 from telephony.sip.uri import Uri
@@ -63,11 +63,11 @@ class Network:
         self.duplication = 0.0
         self.jitter = 0.0
         self.delay = 0.0
-        self.drop: Callable[[Datagram], bool] = lambda datagram: False
+        self.drop: Callable[[Outgoing], bool] = lambda datagram: False
         self.parties: dict[Address, Party] = {}
-        self.wire: list[tuple[float, Datagram]] = []
+        self.wire: list[tuple[float, Outgoing]] = []
         """Everything that was ever sent, lost or not."""
-        self._in_flight: list[tuple[float, int, Datagram]] = []
+        self._in_flight: list[tuple[float, int, Outgoing]] = []
         self._order = itertools.count()
 
     def party(self, name: str, address: Address, **kwargs: object) -> Party:
@@ -122,7 +122,7 @@ class Network:
     def messages(self, start: str) -> list[Request | Response]:
         return [parse_message(d.data) for _, d in self.wire if d.data.startswith(start.encode())]
 
-    def _send(self, datagram: Datagram) -> None:
+    def _send(self, datagram: Outgoing) -> None:
         self.wire.append((self.now, datagram))
         if self.drop(datagram) or self.random.random() < self.loss:
             return

@@ -153,20 +153,20 @@ def test_with_rport_the_response_goes_to_the_source_and_says_so(endpoint):
     (datagram,) = endpoint.outgoing()
     via = parse_message(datagram.data).via
     assert datagram.destination == THERE
-    assert (via.received, via.rport) == THERE
+    assert (via.received, via.rport) == THERE[:2]
 
 
 def test_without_rport_the_response_goes_to_the_sent_by_port_at_the_source(endpoint):
     endpoint.receive(message("BYE", via="branch=z9hG4bK1"), THERE, HERE, 0.0)
     (datagram,) = endpoint.outgoing()
-    assert datagram.destination == (THERE.host, 5070)
+    assert datagram.destination == Address(THERE.host, 5070)
     assert parse_message(datagram.data).via.received == THERE.host
 
 
 def test_a_false_received_is_replaced_by_the_true_one(endpoint):
     data = message("BYE", via="branch=z9hG4bK1;received=203.0.113.1;rport=99")
     (answer,) = answers(endpoint, data)
-    assert (answer.via.received, answer.via.rport) == THERE
+    assert (answer.via.received, answer.via.rport) == THERE[:2]
 
 
 def test_a_malformed_request_is_answered_with_its_own_lines(endpoint):

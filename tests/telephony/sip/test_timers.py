@@ -6,10 +6,10 @@ import pytest
 
 from telephony.sip.events import (
     Address,
-    Datagram,
     IncomingInvite,
     InviteAnswered,
     InviteFailed,
+    Outgoing,
     StandaloneRequest,
     StandaloneResponse,
 )
@@ -158,15 +158,13 @@ def test_a_request_that_the_user_never_answers_is_forgotten(network, alice, bob)
 
 @pytest.mark.parametrize("status", [200, 486])
 def test_a_reliable_transport_repeats_no_request_and_lingers_not(network, status):
-    one, two = Address("192.0.2.7", 5060), Address("192.0.2.8", 5060)
+    one, two = Address("192.0.2.7", 5060, "TCP"), Address("192.0.2.8", 5060, "TCP")
     parties = [network.party(name, at) for name, at in (("one", one), ("two", two))]
-    for party in parties:
-        party.endpoint.listen(party.address, transport="TCP")
     network.drop = lambda d: d.data.startswith(b"INVITE")
     parties[0].call(parties[1])
     network.run(20)
     assert len(network.sent("INVITE")) == 1
-    invite: Datagram = network.wire[0][1]
+    invite: Outgoing = network.wire[0][1]
     parties[1].endpoint.receive(invite.data, one, two, network.now)
     network.flush()
     parties[1].last(IncomingInvite).invite.respond(status, now=network.now)
