@@ -93,6 +93,7 @@ class Talker:
         self._ssrc = random.getrandbits(32)
         self._sequence = random.getrandbits(15)
         self._timestamp = random.getrandbits(31)
+        self._fell_silent = 0.0
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._ear = threading.Thread(target=self._listen, daemon=True)
@@ -142,9 +143,14 @@ class Talker:
         return header + payload
 
     def say(self, samples, to, before_frame=None):
-        """Speak in real time; answers when (monotonic) the first packet left."""
+        """Speak in real time; answers when (monotonic) the first packet left.
+
+        The timestamps went on in the silence since the last words, as a phone's do.
+        """
         data = ulaw(samples)
         start = time.monotonic()
+        if self._fell_silent:
+            self._timestamp += max(0, int((start - self._fell_silent) / FRAME_S)) * FRAME
         for index in range(len(samples) // FRAME):
             _until(start + index * FRAME_S)
             if before_frame is not None:
@@ -152,6 +158,7 @@ class Talker:
             frame = data[index * FRAME : (index + 1) * FRAME]
             self._socket.sendto(self.packet(frame), to)
             self._timestamp += FRAME
+        self._fell_silent = time.monotonic()
         return start
 
     def dial(self, digits, to, payload_type=101):
@@ -166,6 +173,7 @@ class Talker:
                 self._socket.sendto(data, to)
                 time.sleep(0.01)
             self._timestamp += 8 * FRAME
+        self._fell_silent = time.monotonic()
 
     def throw(self, data, to):
         """Send octets that are no RTP."""

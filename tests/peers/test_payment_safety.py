@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+
+from telephony.phone import CallState, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
@@ -103,6 +107,95 @@ def test_an_advisors_dialled_code_pauses_and_resumes(harness, service, place_cal
     assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "dtmf", "phone:201")
     assert sound.find(recording.caller, secret)[1] < 0.3
     assert sound.find(recording.caller, after)[1] > 0.95
+
+
+@pytest.fixture
+def phone(service):
+    """Makes our own phone, registered as 201; its calls come by the queue."""
+
+    def phone(calls):
+        return VoIPPhone(
+            *(*service.sip, "201", service.sip_password),
+            my_ip="127.0.0.1",
+            rtp_ports=(20000, 29998),
+            call_callback=calls.put,
+        )
+
+    return phone
+
+
+def judge_record_key(harness, recording, before, secret, after):
+    """One pause by the phone: exact silence, and what was said on both sides of it is there."""
+    sound = harness.sound
+    (gap,) = recording.gaps()
+    facts = gap["reason"], gap["trigger"], gap["actor"]
+    assert facts == ("payment", "phone", "phone:201")
+    assert (gap["to_us"] - gap["from_us"]) / 1e6 >= len(secret) / sound.RATE
+    assert recording.silent_in(gap)
+    assert recording.adds_up()
+    assert sound.find(recording.caller, before)[1] > 0.95
+    assert sound.find(recording.caller, secret)[1] < 0.3
+    assert sound.find(recording.caller, after)[1] > 0.95
+
+
+def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(harness, service, place_call):
+    call = place_call("uas_record")
+    before, secret, after = (harness.sound.speech(1, seed) for seed in (73, 74, 75))
+
+    def press(number, status, state):
+        call.callee_sip.poke(call.callee_sip.sip_call_id)
+        call.callee_sip.logged(f"key {number} {status}")
+        wait_recording(harness, service, state)
+
+    wait_recording(harness, service, "recording")  # whatever a 200 to the INVITE says
+    call.caller.say(before, call.from_caller)
+    press(1, 200, "paused")
+    call.caller.say(secret, call.from_caller)
+    press(2, 200, "paused")
+    press(3, 400, "paused")
+    press(4, 400, "paused")
+    press(5, 200, "recording")
+    call.caller.say(after, call.from_caller)
+    assert "Record:" not in call.caller_sip.messages()
+    assert "INFO " not in call.caller_sip.messages()
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    judge_record_key(harness, recording, before, secret, after)
+    assert service.log.events("alarm", kind="record_key.unknown", call_id=call.call_id)
+
+
+async def test_our_own_phones_record_key_works_on_hold_too(harness, service, talker, ended, phone):
+    mouth, calls = talker("127.0.0.2"), asyncio.Queue()
+    before, secret, after = (harness.sound.speech(1, seed) for seed in (76, 77, 78))
+    async with phone(calls):
+        line = "01970000100"
+        caller = ended(harness.programs.Caller(service, line, media=mouth.port))
+        call = await calls.get()
+        await call.answer()
+        target = await asyncio.to_thread(lambda: caller.media_target)
+
+        async def press(value):
+            return await call.send_info(headers=[("Record", value)])
+
+        async def shown(state):
+            await asyncio.to_thread(wait_recording, harness, service, state)
+
+        await asyncio.to_thread(mouth.say, before, target)
+        assert await press("off") == 200
+        await shown("paused")
+        await asyncio.to_thread(mouth.say, secret, target)
+        await call.hold()
+        assert await press("off") == 200
+        assert await press("yes") == 400
+        assert await press("on") == 200
+        await call.resume()
+        await shown("recording")
+        await asyncio.to_thread(mouth.say, after, target)
+        assert "Record:" not in caller.messages()
+        await asyncio.to_thread(caller.hang_up)
+        await call.wait_for(CallState.ENDED)
+    recording = await asyncio.to_thread(harness.evidence.Recording, service, service.call_id())
+    judge_record_key(harness, recording, before, secret, after)
 
 
 def test_a_switch_killed_in_a_pause_leaves_it_paused_to_the_end(harness, service, place_call):
