@@ -91,6 +91,11 @@ class ClientTransaction:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
 
+    def unreachable(self, now: float) -> None:
+        """The transport has failed: end with 503, if nothing was heard yet."""
+        if self.state in {ClientState.CALLING, ClientState.TRYING}:
+            self.fail(503, now)
+
     def _timed_out(self, now: float) -> None:
         self.fail(408, now)
 

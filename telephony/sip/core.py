@@ -123,6 +123,8 @@ class Core:
         self.servers: dict[ServerKey, ServerTransaction] = {}
         self.origins: dict[tuple[str, str, int, str], ServerKey] = {}
         """What a merged request (8.2.2.2) would repeat: Call-ID, From tag, CSeq."""
+        self.datagrams_only: dict[Address, float] = {}
+        """Peers that refused TCP, and until when that is remembered."""
         self.dialogs: dict[DialogId, Dialog] = {}
         self.unacknowledged: dict[tuple[DialogId, int], InviteServer] = {}
 

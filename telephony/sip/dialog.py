@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telephony.errors import ProtocolError
 from telephony.sip.compose import Draft, HeaderList, compose
-from telephony.sip.core import Core, Local, Way, address_of
+from telephony.sip.core import Core, Local, Way
 from telephony.sip.events import Address, DialogEnded, Outgoing
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 from telephony.sip.route_set import recorded_routes, target_of
 from telephony.sip.timers import Timer
 from telephony.sip.uri import Uri
+from telephony.sip.way import way_to
 
 if TYPE_CHECKING:
     from telephony.sip.uac import ClientRequest, InviteClient
@@ -436,25 +437,5 @@ class Dialog:
         )
 
     def _way(self) -> Way:
-        """How the next request gets to the peer."""
-        known = self.send_to or self.peer
-        named = self._next_hop()
-        if named is not None and (self.send_to is None or known.reliable):
-            same_peer = named.host == known.host and named.transport == known.transport
-            if same_peer:
-                named = named._replace(name=known.name)
-            if same_peer and known.reliable:
-                return Way(known, self._from(known), named)
-            if self.send_to is None:
-                return Way(named, self._from(named))
-        return Way(known, self._from(known))
-
-    def _next_hop(self) -> Address | None:
-        """Where the route or the remote target leads, if it says so and we can go there."""
-        named = address_of(self.routes[0].uri if self.routes else self.remote_target)
-        if named is None or self._core.local_for(named, self._at) is None:
-            return None
-        return named
-
-    def _from(self, destination: Address) -> Local:
-        return self._core.local_for(destination, self._at) or self._at
+        next_hop = self.routes[0].uri if self.routes else self.remote_target
+        return way_to(self._core, next_hop, self.peer, self.send_to, self._at)

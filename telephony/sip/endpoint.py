@@ -223,10 +223,14 @@ class Endpoint:
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """The transport cannot reach `destination`: what we asked of it fails with 503."""
+        """The transport cannot reach `destination`, or has lost the connection to it.
+
+        What we asked there and had no word about fails with 503. Where a provisional response
+        came, the final one may yet come by another connection (RFC 3261 18.2.2).
+        """
         for transaction, where in list(self._core.clients.values()):
             if where == destination:
-                transaction.fail(503, now)
+                transaction.unreachable(now)
 
     def counts(self) -> Counts:
         """What is held now, for metrics and leak tests."""

@@ -26,6 +26,7 @@ from telephony.sip.events import (
 )
 from telephony.sip.grammar import REASONS
 from telephony.sip.message import Request, Response
+from telephony.sip.sizing import by_stream, remember_refusal
 from telephony.sip.timers import Timer
 from telephony.sip.uri import Uri
 
@@ -56,11 +57,36 @@ class ClientRequest:
         self.owner = owner
         self._core = core
         self._draft = draft
+        self._as_datagram: Draft | None = None
         self._transaction: ClientTransaction | None = None
 
     def begin(self, now: float) -> None:
         """Send it; done by the core, once."""
+        longer = by_stream(self._core, self._draft, self.request, now)
+        if longer is not None:
+            self._as_datagram = self._draft
+            self._take(longer)
         self._transaction = self._core.start_client(self.request, self, self._draft.way, now)
+
+    def _take(self, draft: Draft) -> None:
+        """Go by another way: that is another Via, and another transaction."""
+        self._draft = draft
+        self.request = compose(self._core, draft)
+        self.destination, self.local = draft.destination, draft.local.address
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Learn that no final response will come; TCP that is refused leaves UDP (18.1.1)."""
+        draft, self._as_datagram = self._as_datagram, None
+        if status != 503 or draft is None:
+            self._failed(status, now)
+            return
+
+        def begin_again(now: float) -> None:
+            self._take(draft)
+            self.begin(now)
+
+        remember_refusal(self._core, draft.destination, now)
+        self._core.timers.at(now, begin_again)
 
     def _again(
         self,
@@ -91,8 +117,7 @@ class ClientRequest:
         """Take a response from the transaction."""
         raise NotImplementedError
 
-    def on_failure(self, status: int, now: float) -> None:
-        """Learn that no final response will come."""
+    def _failed(self, status: int, now: float) -> None:
         raise NotImplementedError
 
     def on_terminated(self, now: float) -> None:
@@ -125,7 +150,7 @@ class NonInviteClient(ClientRequest):
             self._core.emit(DialogResponse(self.dialog, self, response))
             self.dialog.on_response(self, response, now)
 
-    def on_failure(self, status: int, now: float) -> None:
+    def _failed(self, status: int, now: float) -> None:
         """Tell the user that there will be no answer."""
         if self.dialog is None:
             self._core.emit(StandaloneResponse(self, None, status))
@@ -206,7 +231,7 @@ class InviteClient(ClientRequest):
             self._core.emit(DialogResponse(self.dialog, self, response))
             self.dialog.on_response(self, response, now)
 
-    def on_failure(self, status: int, now: float) -> None:
+    def _failed(self, status: int, now: float) -> None:
         """Tell the user that there will be no answer."""
         self._finish()
         if self.dialog is None:

@@ -1,0 +1,39 @@
+"""How a request within a dialog gets to its peer (RFC 3261 12.2.1.1, 18.1.1)."""
+
+from __future__ import annotations
+
+from telephony.sip.core import Core, Local, Way, address_of
+from telephony.sip.events import Address
+from telephony.sip.uri import Uri
+
+
+def way_to(core: Core, next_hop: Uri, peer: Address, pinned: Address | None, at: Local) -> Way:
+    """Where a dialog's next request goes, and from where.
+
+    Args:
+        core: knows our addresses.
+        next_hop: the first route or the remote target.
+        peer: where the dialog's INVITE came from, or went to.
+        pinned: where every request goes, if the dialog's owner said so.
+        at: our address in the dialog.
+    """
+    known = pinned or peer
+    named = _reachable(core, next_hop, at)
+    same_peer = named is not None and (named.host, named.transport) == (
+        known.host,
+        known.transport,
+    )
+    if named is not None and same_peer and known.reliable:
+        return _way(core, known, at, named._replace(name=known.name))
+    if named is not None and pinned is None:
+        return _way(core, named, at)
+    return _way(core, known, at)
+
+
+def _reachable(core: Core, next_hop: Uri, at: Local) -> Address | None:
+    named = address_of(next_hop)
+    return None if named is None or core.local_for(named, at) is None else named
+
+
+def _way(core: Core, there: Address, at: Local, otherwise: Address | None = None) -> Way:
+    return Way(there, core.local_for(there, at) or at, otherwise)
