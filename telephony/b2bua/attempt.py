@@ -18,7 +18,7 @@ from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
-from telephony.sdp import Direction, Origin, SessionDescription, offer_for, rewrite
+from telephony.sdp import Direction, SessionDescription, offer_for
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
@@ -143,12 +143,10 @@ class Attempt:
         if offer is None:
             return b""
         local, allowed = leg.media.local, self._core.settings.codecs
-
-        def build(origin: Origin) -> SessionDescription:
-            said = offer_for(offer, local, origin, allowed=allowed)
-            return rewrite(said, local, origin, direction=direction) if direction else said
-
-        said = leg.media.say(build)
+        srtp = self._core.caller.media.local.srtp
+        said = leg.media.say(
+            lambda o: offer_for(offer, local, o, allowed=allowed, srtp=srtp, direction=direction)
+        )
         self.offers[leg.id] = said
         return bytes(said)
 

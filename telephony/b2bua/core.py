@@ -113,7 +113,9 @@ class CallCore:
             raise NoPortsError("too many legs in one call")
         leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{len(self.legs)}'}"
         session_id = hash_of(leg_id)
-        leg = Leg(call, leg_id, side, target, LegMedia(self.plane, leg_id, session_id))
+        srtp = target.srtp if target is not None else self.settings.caller_srtp
+        media = LegMedia(self.plane, leg_id, session_id, srtp)
+        leg = Leg(call, leg_id, side, target, media)
         self.legs[leg_id] = leg
         return leg
 

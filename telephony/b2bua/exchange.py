@@ -14,7 +14,7 @@ from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
 from telephony.b2bua.events import CallHeld, CallResumed
 from telephony.b2bua.headers import survivors
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.leg_media import holds, looks_the_same
+from telephony.b2bua.leg_media import LegMedia, looks_the_same
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
@@ -24,7 +24,14 @@ from telephony.b2bua.session_timer import (
     answer_fields,
 )
 from telephony.errors import ParseError
-from telephony.sdp import SessionDescription, answer_for, build_answer, offer_for, same_media
+from telephony.sdp import (
+    Origin,
+    SessionDescription,
+    answer_for,
+    build_answer,
+    offer_for,
+    same_media,
+)
 from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer, ServerRequest
 
@@ -90,7 +97,7 @@ class Exchange:
         elif offer is None:
             self._offerless(leg, transaction, timer, now)
         elif leg.media.ours is not None and same_media(offer, leg.media.theirs):
-            self._accept(leg, transaction, leg.media.ours, timer, now)
+            self._accept(leg, transaction, leg.media.repeat(), timer, now)
         else:
             self._changed(leg, transaction, offer, timer, now)
 
@@ -115,19 +122,38 @@ class Exchange:
         timer: SessionTimer,
         now: float,
     ) -> None:
-        other, allowed = self._core.other(leg), self._core.settings.codecs
+        other = self._core.other(leg)
         if other is None or not other.talking:
             self._alone(leg, transaction, offer, timer, now)
             return
-        media = other.media
         try:
-            asked = media.say(
-                lambda o: offer_for(offer, media.local, o, allowed=allowed, previous=media.ours)
-            )
+            asked = self._pass_on(offer, leg.media, other.media)
         except ParseError as error:
             answer(transaction, error.status, now)
             return
         self._carry(Carried(leg, transaction, offer, other, asked, timer, None), now)
+
+    def _pass_on(
+        self, offer: SessionDescription, source: LegMedia, target: LegMedia
+    ) -> SessionDescription:
+        """What the target's peer is offered when the source's has said `offer`.
+
+        Raises:
+            SdpParseError: nothing that we carry.
+        """
+        return target.say(lambda origin: self._offer(offer, source, target, origin))
+
+    def _offer(
+        self, offer: SessionDescription, source: LegMedia, target: LegMedia, origin: Origin
+    ) -> SessionDescription:
+        return offer_for(
+            offer,
+            target.local,
+            origin,
+            allowed=self._core.settings.codecs,
+            srtp=source.local.srtp,
+            previous=target.ours,
+        )
 
     def _alone(
         self,
@@ -145,7 +171,7 @@ class Exchange:
         except ParseError as error:
             answer(transaction, error.status, now)
             return
-        self._settled(leg, offer)
+        self._settled(leg)
         self._accept(leg, transaction, ours, timer, now)
 
     def _offerless(
@@ -154,9 +180,9 @@ class Exchange:
         other = self._core.other(leg)
         if other is not None and other.talking:
             self._carry(Carried(leg, transaction, None, other, None, timer, None), now)
-        elif leg.media.ours is not None:
-            self._owed = Owed(leg, None, leg.media.ours, None)
-            self._accept(leg, transaction, leg.media.ours, timer, now)
+        elif (ours := leg.media.repeat()) is not None:
+            self._owed = Owed(leg, None, ours, None)
+            self._accept(leg, transaction, ours, timer, now)
         else:
             answer(transaction, 500, now)
 
@@ -215,14 +241,14 @@ class Exchange:
             self.align(target, source, now)
             return
         self._core.negotiated(target)
-        self._settled(source, offer)
+        self._settled(source)
         self._accept(source, carried.transaction, ours, carried.timer, now)
 
-    def _settled(self, leg: Leg, offer: SessionDescription) -> None:
+    def _settled(self, leg: Leg) -> None:
         """A party's offer was answered: media follows, and hold is told."""
         self._core.reconnect()
         self._core.negotiated(leg)
-        holding = holds(offer)
+        holding = leg.media.held
         if holding != leg.media.holding:
             leg.media.holding = holding
             kind = CallHeld if holding else CallResumed
@@ -231,15 +257,12 @@ class Exchange:
     # --- the offer comes from the other side (INVITE without SDP) ----------------------------
 
     def _offered(self, carried: Carried, theirs: SessionDescription, now: float) -> None:
-        source, allowed = carried.source, self._core.settings.codecs
-        media = source.media
+        source = carried.source
         if carried.transaction.answered or not source.talking:
             self._decline(carried.target, source, theirs, now)
             return
         try:
-            ours = media.say(
-                lambda o: offer_for(theirs, media.local, o, allowed=allowed, previous=media.ours)
-            )
+            ours = self._pass_on(theirs, carried.target.media, source.media)
         except ParseError:
             answer(carried.transaction, 488, now)
             self._decline(carried.target, source, theirs, now)
@@ -323,16 +346,14 @@ class Exchange:
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
         """Offer a leg what `source` last said, if that is not what it was told."""
-        said, media, allowed = source.media.theirs, leg.media, self._core.settings.codecs
+        said, media = source.media.theirs, leg.media
         if said is None or not leg.talking:
             return
         try:
-            built = offer_for(said, media.local, media.origin, allowed=allowed, previous=media.ours)
+            built = self._offer(said, source.media, media, media.origin)
             if looks_the_same(media.ours, built):
                 return
-            asked = media.say(
-                lambda o: offer_for(said, media.local, o, allowed=allowed, previous=media.ours)
-            )
+            asked = self._pass_on(said, source.media, media)
         except ParseError:
             return
 

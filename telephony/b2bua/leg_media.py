@@ -8,6 +8,7 @@ but the version.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from telephony.b2bua.plane import MediaPlane
 from telephony.errors import SdpParseError
@@ -17,8 +18,13 @@ from telephony.sdp import (
     Origin,
     RemoteMedia,
     SessionDescription,
+    Srtp,
+    agreed,
+    agreed_index,
+    fresh_keys,
     payload_rows,
     remote_media,
+    renewed,
 )
 
 Builder = Callable[[Origin], SessionDescription]
@@ -27,8 +33,10 @@ Builder = Callable[[Origin], SessionDescription]
 class LegMedia:
     """The ports of a leg and the offer/answer state with its peer."""
 
-    def __init__(self, plane: MediaPlane, leg_id: str, session_id: int) -> None:
-        """Bind the leg's ports.
+    def __init__(
+        self, plane: MediaPlane, leg_id: str, session_id: int, srtp: Srtp = Srtp.OFF
+    ) -> None:
+        """Bind the leg's ports; make its keys, which stay the same as long as it lives.
 
         Raises:
             NoPortsError: there are none left.
@@ -40,6 +48,8 @@ class LegMedia:
         """What we last told the peer, agreed to or not."""
         self._open = True
         self.local: LocalMedia = plane.open(leg_id)
+        if srtp is not Srtp.OFF:
+            self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.ours: SessionDescription | None = None
         """What we last told the peer and it agreed to."""
         self.theirs: SessionDescription | None = None
@@ -71,9 +81,22 @@ class LegMedia:
         index = ours.audio_index()
         if index is not None and not _share_audio(ours.media[index].codecs(), remote.accepts):
             raise SdpParseError("offer and answer share no audio codec", status=488)
-        self.ours, self.theirs, self.remote = ours, theirs, remote
+        if self.local.srtp is Srtp.REQUIRED and remote.keys is None:
+            raise SdpParseError("no SRTP where nothing else will do", status=488)
+        self.ours, self.theirs, self.remote = agreed(ours, theirs), theirs, remote
         if self._open:
             self._plane.configure(self._leg_id, remote)
+
+    def repeat(self) -> SessionDescription | None:
+        """What holds on this leg, to be said again; None before anything was agreed to."""
+        ours = self.ours
+        return self.say(lambda origin: renewed(ours, origin)) if ours is not None else None
+
+    @property
+    def held(self) -> bool:
+        """Whether the peer wants to hear nothing, by what it said last."""
+        index = agreed_index(self.theirs, self.ours) if self.theirs is not None else None
+        return index is None or self.theirs is None or not self.theirs.direction(index).receives
 
     def consider(self, offer: SessionDescription) -> None:
         """See whether media could be sent to where an offer says.
@@ -103,12 +126,6 @@ class LegMedia:
 def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
     known = {codec.identity for codec in one.values() if codec.is_audio}
     return any(codec.identity in known for codec in other.values())
-
-
-def holds(offer: SessionDescription) -> bool:
-    """Whether an offer puts the other party on hold: its writer wants to hear nothing."""
-    index = offer.audio_index()
-    return index is None or not offer.direction(index).receives
 
 
 def looks_the_same(one: SessionDescription | None, other: SessionDescription) -> bool:

@@ -66,10 +66,10 @@ class Refresh:
         self._tried_at[leg.id] = leg.timer.expires_at  # until its answer says otherwise
         if "UPDATE" in leg.allow:
             self._update(leg, now)
-        elif self._offers.busy(leg) or leg.media.ours is None:
+        elif self._offers.busy(leg) or (ours := leg.media.repeat()) is None:
             self._tried_at[leg.id] = now + _BUSY_WAIT
         else:
-            self._reinvite(leg, leg.media.ours, now)
+            self._reinvite(leg, ours, now)
 
     def _update(self, leg: Leg, now: float) -> None:
         def then(response: Response | None, status: int, at: float) -> None:

@@ -5,7 +5,7 @@ Plain values; where they come from (a file, a database) is nobody's business her
 
 from dataclasses import dataclass
 
-from telephony.sdp import DEFAULT_ALLOWED
+from telephony.sdp import DEFAULT_ALLOWED, Srtp
 from telephony.sip.events import Address
 from telephony.sip.uri import Uri
 
@@ -34,6 +34,8 @@ class CallSettings:
     """The caller's side is a trusted trunk: identities (RFC 3325) pass from it and to it."""
     pin_caller: bool = False
     """As `Target.pinned`, for the caller's leg."""
+    caller_srtp: Srtp = Srtp.OFF
+    """How media may be protected on the caller's leg."""
     max_legs: int = 32
     """Most legs that one call may have over its life; dialling beyond it is refused."""
 
@@ -58,3 +60,5 @@ class Target:
     """The target is inside the trust domain (RFC 3325): it may see an asserted identity."""
     pinned: bool = False
     """Behind NAT: requests go where the INVITE went, whatever the peer's Contact says."""
+    srtp: Srtp = Srtp.OFF
+    """How media may be protected on this leg; the caller's leg has nothing to do with it."""

@@ -70,7 +70,8 @@ class Setup:
         try:
             self.offer = description(request)
             if self.offer is not None:
-                cut = cut_offer(self.offer, self._core.settings.codecs)
+                settings = self._core.settings
+                cut = cut_offer(self.offer, settings.codecs, settings.caller_srtp)
                 self._core.caller.media.consider(cut)
             agree_to_request(request, self._core.settings, now)
         except ParseError as error:
@@ -207,7 +208,10 @@ class Setup:
         """
         media, allowed = self._core.caller.media, self._core.settings.codecs
         if self.offer is None or self.attempt is None:
-            return media.say(lambda o: offer_for(theirs, media.local, o, allowed=allowed))
+            srtp = leg.media.local.srtp
+            return media.say(
+                lambda o: offer_for(theirs, media.local, o, allowed=allowed, srtp=srtp)
+            )
         ours = self._answer(self.offer, theirs)
         leg.media.agree(self.attempt.offers[leg.id], theirs)
         media.agree(ours, self.offer)

@@ -94,6 +94,33 @@ def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dic
     return {number: other for number, other in found.items() if other is not None}
 
 
+def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
+    """New payload types for `table` that give none of `known` another meaning.
+
+    A codec has the number that it has in `known`, else its own, else a free dynamic one
+    (RFC 3264 section 8.3.2).
+
+    Returns:
+        Numbers of `table` to new ones, all different; what finds none free is left out.
+    """
+    numbers: dict[int, int] = {}
+    left = dict(known)
+    for number, codec in table.items():
+        found = find_payload(left, codec)
+        if found is not None:
+            numbers[number] = found
+            del left[found]
+    taken = set(known) | set(numbers.values())
+    for number in table:
+        if number not in numbers:
+            spare = (free for free in range(96, 128) if free not in taken and free not in table)
+            fresh = next(spare, None) if number in taken else number
+            if fresh is not None:
+                numbers[number] = fresh
+                taken.add(fresh)
+    return {number: numbers[number] for number in table if number in numbers}
+
+
 def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, str]]:
     """The table as plain rows for a recorder: {payload type: (name, clock, channels, fmtp)}."""
     return {n: (c.name, c.clock, c.channels, c.fmtp) for n, c in table.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from telephony.sdp.codecs import Codec
+from telephony.sdp.crypto import KeyPair, MasterKey, Srtp, Suite
 
 
 class Direction(StrEnum):
@@ -44,13 +45,17 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
-    """The address that our SDP names for one leg.
+    """What our SDP says for one leg: the address, and how media is protected there.
 
-    `host` is the advertised address, an IPv4 or IPv6 literal; RTCP is on `port + 1`.
+    `host` is the advertised address, an IPv4 or IPv6 literal; RTCP is on `port + 1`, and on
+    `port` where the peer wishes it (RFC 5761).
     """
 
     host: str
     port: int
+    srtp: Srtp = Srtp.OFF
+    keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
+    """What we protect with, by suite; of no use while `srtp` is off."""
 
     @property
     def rtcp_port(self) -> int:
@@ -75,6 +80,10 @@ class RemoteMedia:
     """Payload types that the peer may *send*: those of our SDP to it, then those of its own."""
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """Payload types that the peer *receives*: those of its own SDP."""
+    rtcp_mux: bool = False
+    """RTCP shares RTP's port, both ways (RFC 5761); `rtcp_port` is `rtp_port` then."""
+    keys: KeyPair | None = None
+    """Both ways are SRTP with these; None: plain RTP."""
 
     @property
     def direction(self) -> Direction:

@@ -8,16 +8,34 @@ payload types. Everything else that is offered is refused with port 0 in its pla
       offer  ───────────▶ offer_for(offer) ──────────────▶
       ◀─────────── answer_for(offer, answer) ◀─────── answer
 
-A description without a stream that we can carry raises `SdpParseError` with status 488.
+A description without a stream that we can carry raises `SdpParseError` with status 488. So does
+one that asks for T.38 in place of audio: a fax is no conversation, and the peer then sends it as
+the G.711 that it is to us (a fax beside audio is refused with port 0). How each leg's stream is
+protected is the matter of `transport`.
 """
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 
 from telephony.errors import SdpParseError
-from telephony.sdp.codecs import DEFAULT_ALLOWED, STATIC_PAYLOADS, Codec, find_payload, is_allowed
-from telephony.sdp.media import Direction, LocalMedia, Origin, RemoteMedia
+from telephony.sdp.agreement import live_section
+from telephony.sdp.codecs import (
+    DEFAULT_ALLOWED,
+    STATIC_PAYLOADS,
+    Codec,
+    find_payload,
+    is_allowed,
+    renumbered,
+)
+from telephony.sdp.crypto import Srtp
+from telephony.sdp.media import Direction, LocalMedia, Origin
 from telephony.sdp.session import Line, MediaDescription, SessionDescription
+from telephony.sdp.transport import (
+    accepts,
+    answer_to,
+    first_offer,
+    keys_of,
+    later_offer,
+)
 from telephony.sdp.writing import placed, rewrite, session_lines, with_codecs
 
 OWN_CODECS: tuple[Codec, ...] = (
@@ -37,12 +55,18 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
     return any(codec.is_audio for codec in table.values())
 
 
-def _carried(session: SessionDescription, allowed: Sequence[str]) -> int:
-    """The place of the section that we carry."""
-    index = session.find(lambda media: media.is_rtp_audio and _speaks(_kept(media, allowed)))
+def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
+    """The place of the section that we carry: one with keys rather than one without."""
+
+    def fits(media: MediaDescription) -> bool:
+        speaks = media.is_rtp_audio and _speaks(_kept(media, allowed))
+        return speaks and accepts(media, srtp)
+
+    index = session.find(lambda media: fits(media) and bool(keys_of(media, srtp)))
+    index = session.find(fits) if index is None else index
     if index is None:
-        secure = session.find(lambda media: media.port > 0 and "SAVP" in media.protocol.upper())
-        why = "no codec in common" if secure is None else "SRTP is not supported"
+        audio = session.find(lambda media: media.port > 0 and media.kind.lower() == "audio")
+        why = "no audio" if audio is None else "no codec or no protection in common"
         raise SdpParseError(why, status=488)
     return index
 
@@ -53,16 +77,18 @@ def _cut(section: MediaDescription, allowed: Sequence[str]) -> MediaDescription:
 
 
 def cut_offer(
-    offer: SessionDescription, allowed: Sequence[str] = DEFAULT_ALLOWED
+    offer: SessionDescription,
+    allowed: Sequence[str] = DEFAULT_ALLOWED,
+    srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Leave the first plain-RTP audio section with its allowed codecs; refuse the others.
+    """Leave the audio section that we carry with its allowed codecs; refuse the others.
 
     Order, fmtp, ptime and unknown attributes are kept; refused sections stay with port 0.
 
     Raises:
-        SdpParseError: status 488; no audio, SRTP only, or no allowed audio codec.
+        SdpParseError: status 488; no audio, none protected as `srtp` asks, or no allowed codec.
     """
-    index = _carried(offer, allowed)
+    index = _carried(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
     return SessionDescription(offer.lines, placed(audio, offer.media, index))
 
@@ -73,25 +99,41 @@ def offer_for(
     origin: Origin,
     *,
     allowed: Sequence[str] = DEFAULT_ALLOWED,
+    srtp: Srtp = Srtp.OFF,
     previous: SessionDescription | None = None,
+    direction: Direction | None = None,
 ) -> SessionDescription:
     """The offer for the other leg: `cut_offer`, then `rewrite`, in that leg's own shape.
 
     Args:
         offer: what the first peer offered.
-        local: the address of the other leg.
+        local: the address of the other leg, and how media is protected there.
         origin: the o= line of the other leg.
         allowed: encoding names to keep.
-        previous: what we last said on the other leg: its m-lines keep their number and order
-            (RFC 3264 section 8). Without it there is one audio section.
+        srtp: how media may be protected on the leg that `offer` came from.
+        previous: what we last said on the other leg: its m-lines keep their number and order,
+            its codecs their payload types (RFC 3264 section 8). Without it there is one audio
+            section.
+        direction: said instead of the offer's own.
 
     Raises:
         SdpParseError: as `cut_offer`.
     """
-    cut = cut_offer(offer, allowed)
-    index = _carried(cut, allowed)
-    alone = SessionDescription(cut.lines, (cut.media[index],))
-    return _shaped(rewrite(alone, local, origin, direction=cut.direction(index)), previous)
+    index = _carried(offer, allowed, srtp)
+    section, before = _cut(offer.media[index], allowed), live_section(previous)
+    if before is not None:
+        section = _as_before(section, before)
+    transport = first_offer(local) if before is None else later_offer(before)
+    alone = SessionDescription(offer.lines, (section,))
+    wanted = direction or offer.direction(index)
+    return _shaped(rewrite(alone, local, origin, direction=wanted, transport=transport), previous)
+
+
+def _as_before(section: MediaDescription, before: MediaDescription) -> MediaDescription:
+    """`section` with the payload types that its codecs have in `before`."""
+    table = section.codecs()
+    numbers = renumbered(table, before.codecs())
+    return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
 
 
 def _shaped(session: SessionDescription, previous: SessionDescription | None) -> SessionDescription:
@@ -119,21 +161,22 @@ def answer_for(
     Raises:
         SdpParseError: status 488; the answer refuses the audio or shares no audio codec.
     """
-    index = _carried(offer, allowed)
+    index = _carried(offer, allowed, local.srtp)
     theirs = answer.audio_index()
     if theirs is None:
         raise SdpParseError("the answer refuses the audio", status=488)
     section = answer.media[theirs]
-    table, renumbered = _matched(_kept(offer.media[index], allowed), section.codecs())
+    table, numbers = _matched(_kept(offer.media[index], allowed), section.codecs())
     if not _speaks(table):
         raise SdpParseError("the answer shares no audio codec with the offer", status=488)
     asked, said = offer.direction(index), answer.direction(theirs)
     direction = Direction.of(
         sends=said.sends and asked.receives, receives=said.receives and asked.sends
     )
-    audio = with_codecs(section, table, renumbered)
+    audio = with_codecs(section, table, numbers)
     alone = SessionDescription(answer.lines, (audio,))
-    written = rewrite(alone, local, origin, direction=direction)
+    transport = answer_to(offer.media[index], local)
+    written = rewrite(alone, local, origin, direction=direction, transport=transport)
     return _answering(written, offer, index)
 
 
@@ -142,26 +185,21 @@ def _matched(
 ) -> tuple[dict[int, Codec], dict[int, int]]:
     """The answered codecs by offered payload type, and answered type to offered type."""
     table: dict[int, Codec] = {}
-    renumbered: dict[int, int] = {}
+    numbers: dict[int, int] = {}
     for number, codec in answered.items():
         free = {n: c for n, c in offered.items() if n not in table}
         found = find_payload(free, codec)
         if found is not None:
             table[found] = offered[found]
-            renumbered[number] = found
-    return table, renumbered
+            numbers[number] = found
+    return table, numbers
 
 
 def _answering(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
     """`written`, of one section, as the answer to the `index`-th section of `offer`."""
-    audio = written.media[0]
-    asked = offer.media[index]
-    audio = MediaDescription(
-        asked.kind, audio.port, asked.protocol, audio.formats, audio.lines, audio.port_count
-    )
-    return SessionDescription(written.lines, placed(audio, offer.media, index))
+    return SessionDescription(written.lines, placed(written.media[0], offer.media, index))
 
 
 def build_offer(
@@ -176,8 +214,11 @@ def build_offer(
     table = _numbered(codecs)
     lines = [Line("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [Line("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
-    lines += [Line("a", "ptime:20"), Line("a", direction.value)]
-    audio = MediaDescription("audio", local.port, "RTP/AVP", tuple(map(str, table)), tuple(lines))
+    before = live_section(previous)
+    transport = first_offer(local) if before is None else later_offer(before)
+    lines += [Line("a", "ptime:20"), *transport.lines(), Line("a", direction.value)]
+    formats = tuple(map(str, table))
+    audio = MediaDescription("audio", local.port, transport.profile, formats, tuple(lines))
     return _shaped(SessionDescription(session_lines(local, origin), (audio,)), previous)
 
 
@@ -209,7 +250,7 @@ def build_answer(
     Raises:
         SdpParseError: as `cut_offer`.
     """
-    index = _carried(offer, allowed)
+    index = _carried(offer, allowed, local.srtp)
     section = offer.media[index]
     table = _kept(section, allowed)
     first = next(number for number, codec in table.items() if codec.is_audio)
@@ -221,78 +262,6 @@ def build_answer(
     audio = with_codecs(section, chosen, {number: number for number in chosen})
     alone = SessionDescription(offer.lines, (audio,))
     wanted = direction or offer.direction(index).reverse
-    return _answering(rewrite(alone, local, origin, direction=wanted), offer, index)
-
-
-def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
-    """What the relay must know of a peer that said `theirs`, while we told it `ours`.
-
-    The peer may send the payload types of `ours`, and, as some do, those of its own; media flows
-    in the directions that both descriptions allow.
-
-    Raises:
-        SdpParseError: status 488; no live audio section, or no IP literal to send to.
-    """
-    index = theirs.audio_index()
-    if index is None:
-        raise SdpParseError("there is no live audio section", status=488)
-    section = theirs.media[index]
-    said = theirs.direction(index)
-    accepts = section.codecs()
-    own = ours.audio_index() if ours else None
-    told: dict[int, Codec] = {}
-    allowed = Direction.SENDRECV
-    if ours is not None and own is not None:
-        told, allowed = ours.media[own].codecs(), ours.direction(own)
-    return RemoteMedia(
-        host=_literal(theirs.host(index)),
-        rtp_port=section.port,
-        rtcp_port=_rtcp_port(section),
-        receive=said.receives and allowed.sends,
-        send=said.sends and allowed.receives,
-        payloads=told | {n: codec for n, codec in accepts.items() if n not in told},
-        accepts=accepts,
-    )
-
-
-def _literal(host: str | None) -> str:
-    try:
-        address = ip_address(host or "")
-    except ValueError:
-        raise SdpParseError("the connection address is no IP literal", status=488) from None
-    if address.is_multicast:
-        raise SdpParseError("the connection address is multicast", status=488)
-    return str(address)
-
-
-def _rtcp_port(section: MediaDescription) -> int:
-    """The port of a=rtcp (RFC 3605), or the one after RTP's."""
-    words = (section.attribute("rtcp") or "").split()
-    if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
-        port = int(words[0])
-        if 0 < port < 65_536:
-            return port
-    return min(section.port + 1, 65_535)
-
-
-def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Whether two descriptions ask for the same media: an unchanged refresh.
-
-    Compared are sections, addresses, ports, codecs with fmtp, direction and attributes; not
-    o=, s= or t=. Two that are both absent are the same.
-    """
-    if one is None or other is None:
-        return one is other
-    return _essence(one) == _essence(other)
-
-
-def _essence(session: SessionDescription) -> object:
-    sections = [
-        (
-            (media.kind, media.port, media.protocol, media.formats),
-            (session.host(index), session.direction(index)),
-            [line for line in media.lines if line.type != "c"],
-        )
-        for index, media in enumerate(session.media)
-    ]
-    return [line for line in session.lines if line.type in "ba"], sections
+    transport = answer_to(section, local)
+    written = rewrite(alone, local, origin, direction=wanted, transport=transport)
+    return _answering(written, offer, index)

@@ -19,15 +19,20 @@ MAX_MEDIA = 32
 
 _DIRECTIONS = {direction.value: direction for direction in Direction}
 _UNSPECIFIED = {"0.0.0.0", "::"}  # noqa: S104  (compared with, never bound)
-_RTP_PROFILES = {"RTP/AVP", "RTP/AVPF"}
+_PLAIN_PROFILES = {"RTP/AVP", "RTP/AVPF"}
+_SECURE_PROFILES = {"RTP/SAVP", "RTP/SAVPF"}
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 class Line(NamedTuple):
-    """One `type=value` line."""
+    """One `type=value` line. Its `repr` shows no key."""
 
     type: str
     value: str
+
+    def __repr__(self) -> str:
+        secret = self.type == "k" or (self.type == "a" and "inline:" in self.value.lower())
+        return f"<{self.type}= with a key>" if secret else f"<{self}>"
 
     def __str__(self) -> str:
         return f"{self.type}={self.value}"
@@ -116,12 +121,17 @@ class MediaDescription:
 
     @property
     def is_rtp_audio(self) -> bool:
-        """Whether this is live audio over plain RTP: neither refused nor SRTP nor video."""
+        """Whether this is live audio over RTP or SRTP: neither refused nor DTLS nor video."""
         return (
             self.kind.lower() == "audio"
             and self.port > 0
-            and self.protocol.upper() in _RTP_PROFILES
+            and self.protocol.upper() in _PLAIN_PROFILES | _SECURE_PROFILES
         )
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether its profile is one of SRTP's."""
+        return self.protocol.upper() in _SECURE_PROFILES
 
     def codecs(self) -> dict[int, Codec]:
         """The encodings by payload type, in the order of preference.
@@ -241,7 +251,7 @@ class SessionDescription:
         return said
 
     def audio_index(self) -> int | None:
-        """The place of the first live plain-RTP audio section."""
+        """The place of the first live RTP or SRTP audio section."""
         return self.find(lambda media: media.is_rtp_audio)
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:

@@ -12,16 +12,21 @@ from ipaddress import ip_address
 from telephony.sdp.codecs import Codec
 from telephony.sdp.media import Direction, LocalMedia, Origin
 from telephony.sdp.session import Line, MediaDescription, SessionDescription
+from telephony.sdp.transport import Transport
 
 _ORDER = "vosiuepcbtrzka"
 _PERSONAL = frozenset("iuepk")
 _OURS = frozenset("voscm")
 _DROPPED = re.compile(
-    r"candidate|connection|crypto|end-of-candidates|fingerprint|group|ice-\w+|identity|key-mgmt"
-    r"|mid|msid|msid-semantic|remote-candidates|rtcp|rtcp-mux|rtcp-mux-only|setup|tls-id"
-    r"|zrtp-hash|sendrecv|sendonly|recvonly|inactive",
+    r"bundle-only|candidate|connection|crypto|end-of-candidates|fingerprint|group|ice-\w+|identity"
+    r"|key-mgmt|mid|msid|msid-semantic|remote-candidates|rid|rtcp|rtcp-fb|rtcp-mux|rtcp-mux-only"
+    r"|rtcp-rsize|setup|simulcast|ssrc|ssrc-group|tls-id|zrtp-hash"
+    r"|[amt]cap|[alp]cfg|cdsc|cpar|cparmax|cparmin|creq|csup|sqn"
+    r"|sendrecv|sendonly|recvonly|inactive",
     re.IGNORECASE,
 )
+"""Addresses, identities and keys of the peer, what is negotiated on its leg alone (RFC 4585, 5761),
+and offers of other transports (RFC 3407, 5939), which may hold keys."""
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
 
@@ -31,15 +36,17 @@ def rewrite(
     origin: Origin,
     *,
     direction: Direction | None = None,
+    transport: Transport | None = None,
 ) -> SessionDescription:
     """`session` with our origin, address and ports, and without what names the peer's.
 
     Dropped: s=, i=, u=, e= and p= texts, ICE, DTLS and SDES attributes, rtcp, rtcp-mux. A live
-    audio section gets `local`'s port; hold by 0.0.0.0 becomes a direction attribute.
+    audio section gets `local`'s port and `transport`, without which its profile stays; hold by
+    0.0.0.0 becomes a direction attribute.
     """
     carried = session.audio_index()
     media = tuple(
-        _written(section, local, direction or session.direction(index))
+        _written(section, local, direction or session.direction(index), transport)
         if index == carried
         else refused(section)
         for index, section in enumerate(session.media)
@@ -48,11 +55,15 @@ def rewrite(
 
 
 def _written(
-    section: MediaDescription, local: LocalMedia, direction: Direction
+    section: MediaDescription,
+    local: LocalMedia,
+    direction: Direction,
+    transport: Transport | None,
 ) -> MediaDescription:
+    said = transport or Transport(section.protocol)
     kept = (line for line in section.lines if line.type not in "ck" and _passes(line))
-    lines = (*kept, Line("a", direction.value))
-    return replace(section, port=local.port, port_count=1, lines=lines)
+    lines = (*kept, *said.lines(), Line("a", direction.value))
+    return replace(section, port=local.port, protocol=said.profile, port_count=1, lines=lines)
 
 
 def _passes(line: Line) -> bool:
@@ -79,6 +90,17 @@ def session_lines(local: LocalMedia, origin: Origin, kept: Iterable[Line] = ()) 
     known = [line for line in lines if line.type in _ORDER]
     unknown = [line for line in lines if line.type not in _ORDER]
     return (*sorted(known, key=lambda line: _ORDER.index(line.type)), *unknown)
+
+
+def renewed(session: SessionDescription, origin: Origin) -> SessionDescription:
+    """What we said once, said again under another version."""
+    lines = []
+    for line in session.lines:
+        rest = line.value.split(" ", 3)
+        again = line.type == "o" and len(rest) == 4
+        said = f"{rest[0]} {origin.session_id} {origin.version} {rest[-1]}"
+        lines.append(Line("o", said) if again else line)
+    return SessionDescription(tuple(lines), session.media)
 
 
 def with_codecs(

@@ -1,0 +1,140 @@
+"""What an offer and its answer have agreed on: where media goes, and with which keys.
+
+One description is ours, the other the peer's; which of them was the offer makes no difference.
+"""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+from telephony.errors import SdpParseError
+from telephony.sdp.codecs import Codec
+from telephony.sdp.crypto import KeyPair, key_pair, usable
+from telephony.sdp.media import Direction, RemoteMedia
+from telephony.sdp.session import MediaDescription, SessionDescription
+from telephony.sdp.transport import Transport
+
+
+def live_section(said: SessionDescription | None) -> MediaDescription | None:
+    """The live audio section of what was said."""
+    index = said.audio_index() if said is not None else None
+    return said.media[index] if said is not None and index is not None else None
+
+
+def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
+    """What the relay must know of a peer that said `theirs`, while we told it `ours`.
+
+    The peer may send the payload types of `ours`, and, as some do, those of its own; media flows
+    in the directions that both descriptions allow.
+
+    Raises:
+        SdpParseError: status 488; no live audio section, no IP literal to send to, or what one
+            side protects with SRTP the other does not.
+    """
+    index = agreed_index(theirs, ours)
+    if index is None:
+        raise SdpParseError("there is no live audio section", status=488)
+    section, own = theirs.media[index], live_section(ours)
+    said, allowed = theirs.direction(index), Direction.SENDRECV
+    takes = section.codecs()
+    told: dict[int, Codec] = {}
+    if ours is not None and own is not None:
+        told, allowed = own.codecs(), ours.direction(ours.media.index(own))
+    mux = own is not None and all(s.attribute("rtcp-mux") is not None for s in (own, section))
+    return RemoteMedia(
+        host=_literal(theirs.host(index)),
+        rtp_port=section.port,
+        rtcp_port=section.port if mux else _rtcp_port(section),
+        receive=said.receives and allowed.sends,
+        send=said.sends and allowed.receives,
+        payloads=told | {n: codec for n, codec in takes.items() if n not in told},
+        accepts=takes,
+        rtcp_mux=mux,
+        keys=_keys(own, section) if own is not None else None,
+    )
+
+
+def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
+    """The place in `theirs` of the stream that both speak of: where ours is, if theirs lives."""
+    index = ours.audio_index() if ours is not None else None
+    if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
+        return index
+    return theirs.audio_index()
+
+
+def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
+    """The keys of both; None where neither speaks of SRTP.
+
+    Raises:
+        SdpParseError: status 488; only one does.
+    """
+    told = usable(own.attributes("crypto"))
+    if not told and not own.is_secure and not section.is_secure:
+        return None
+    pair = key_pair(told, usable(section.attributes("crypto")))
+    if pair is None:
+        raise SdpParseError("offer and answer agree on no SRTP key", status=488)
+    return pair
+
+
+def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
+    """`ours` as it holds once `theirs` is known: of several keys that we offered, the one chosen.
+
+    What is said again later (a refresh, the next offer) says no more than that.
+    """
+    index, other = ours.audio_index(), agreed_index(theirs, ours)
+    if index is None or other is None:
+        return ours
+    section, answered = ours.media[index], theirs.media[other]
+    told = usable(section.attributes("crypto"))
+    pair = key_pair(told, usable(answered.attributes("crypto")))
+    if pair is None or len(told) == 1:
+        return ours
+    kept = [line for line in told if line.key == pair.ours]
+    lines = [line for line in section.lines if not line.value.lower().startswith("crypto:")]
+    lines[-1:-1] = Transport(section.protocol, tuple(kept)).lines()
+    media = list(ours.media)
+    media[index] = replace(section, lines=tuple(lines))
+    return SessionDescription(ours.lines, tuple(media))
+
+
+def _literal(host: str | None) -> str:
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        raise SdpParseError("the connection address is no IP literal", status=488) from None
+    if address.is_multicast:
+        raise SdpParseError("the connection address is multicast", status=488)
+    return str(address)
+
+
+def _rtcp_port(section: MediaDescription) -> int:
+    """The port of a=rtcp (RFC 3605), or the one after RTP's."""
+    words = (section.attribute("rtcp") or "").split()
+    if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
+        port = int(words[0])
+        if 0 < port < 65_536:
+            return port
+    return min(section.port + 1, 65_535)
+
+
+def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
+    """Whether two descriptions ask for the same media: an unchanged refresh.
+
+    Compared are sections, addresses, ports, codecs with fmtp, direction and attributes; not
+    o=, s= or t=. Two that are both absent are the same.
+    """
+    if one is None or other is None:
+        return one is other
+    return _essence(one) == _essence(other)
+
+
+def _essence(session: SessionDescription) -> object:
+    sections = [
+        (
+            (media.kind, media.port, media.protocol, media.formats),
+            (session.host(index), session.direction(index)),
+            [line for line in media.lines if line.type != "c"],
+        )
+        for index, media in enumerate(session.media)
+    ]
+    return [line for line in session.lines if line.type in "ba"], sections

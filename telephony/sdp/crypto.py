@@ -1,0 +1,164 @@
+"""SRTP keys in descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
+
+Each description names the key of what its *writer* sends. A line that we could not honour (an
+unknown suite, several keys at once, a parameter that weakens the protection) counts as absent,
+so that a later line may be chosen. Nothing here shows a key in its `repr`.
+"""
+
+import base64
+import binascii
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from telephony.errors import SdpParseError
+
+_CRYPTO = re.compile(r"([0-9]{1,9})[ \t]+([A-Za-z0-9_]+)[ \t]+(\S+)((?:[ \t]+\S+)*)[ \t]*")
+_LIFETIME = re.compile(r"2\^[0-9]{1,2}|[0-9]{1,15}")
+_MKI = re.compile(r"([0-9]{1,38}):([0-9]{1,3})")
+_HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*")
+_MOST_PACKETS = 2**48
+"""That one master key may protect (RFC 3711 section 9.2)."""
+
+
+class Srtp(StrEnum):
+    """What a leg's media may be."""
+
+    OFF = "off"
+    """Plain RTP alone."""
+    OPTIONAL = "optional"
+    """Whatever the peer offers; we offer plain RTP."""
+    REQUIRED = "required"
+    """SRTP alone."""
+
+
+class Suite(StrEnum):
+    """Cipher and authentication of a stream, as SDES names them; the preferred first."""
+
+    AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
+    AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
+    AES_CM_128_HMAC_SHA1_80 = "AES_CM_128_HMAC_SHA1_80"
+    AES_CM_128_HMAC_SHA1_32 = "AES_CM_128_HMAC_SHA1_32"
+
+    @property
+    def key_bytes(self) -> int:
+        """Octets of master key and master salt together."""
+        return {Suite.AEAD_AES_256_GCM: 44, Suite.AEAD_AES_128_GCM: 28}.get(self, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """A master key with its salt; what it is made of is never shown."""
+
+    suite: Suite
+    material: bytes = field(repr=False)
+    mki: bytes = field(default=b"", repr=False)
+    """The identifier that the sender puts into each packet (RFC 3711 section 3.1), or nothing."""
+
+    def __post_init__(self) -> None:
+        if len(self.material) != self.suite.key_bytes:
+            raise SdpParseError("an SRTP key does not have its suite's length", status=488)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """The two keys of a protected stream, of one suite: each side's for what it sends."""
+
+    ours: MasterKey
+    theirs: MasterKey
+
+
+@dataclass(frozen=True, slots=True)
+class Crypto:
+    """One a=crypto line that we can honour."""
+
+    tag: int
+    key: MasterKey
+
+    @classmethod
+    def parse(cls, value: str) -> "Crypto":
+        """Read the value of an a=crypto line.
+
+        A lifetime is taken note of and no more: whoever set it changes the key before its end.
+
+        Raises:
+            SdpParseError: status 488; it is not one, or not one that we can honour.
+        """
+        found = _CRYPTO.fullmatch(value.strip())
+        if found is None:
+            raise SdpParseError("not 'tag suite inline:key'", status=488)
+        tag, name, keys, parameters = found.groups()
+        if name not in set(Suite):
+            raise SdpParseError("an SRTP suite that is not supported", status=488)
+        if not all(_HARMLESS.fullmatch(each) for each in parameters.split()):
+            raise SdpParseError("an SRTP session parameter that is not supported", status=488)
+        return cls(int(tag), _key(Suite(name), keys))
+
+    def __str__(self) -> str:
+        return f"{self.tag} {self.key.suite} inline:{base64.b64encode(self.key.material).decode()}"
+
+
+def _key(suite: Suite, text: str) -> MasterKey:
+    """The one key of `inline:key||salt[|lifetime][|MKI:length]`."""
+    method, colon, rest = text.partition(":")
+    if method.lower() != "inline" or not colon or ";" in rest:
+        raise SdpParseError("not one inline SRTP key", status=488)
+    encoded, *more = rest.split("|")
+    mki = b""
+    if more and ":" in more[-1]:
+        mki = _mki(more.pop())
+    if len(more) > 1 or not all(_is_lifetime(each) for each in more):
+        raise SdpParseError("an SRTP key's lifetime cannot be read", status=488)
+    bare = encoded.rstrip("=")
+    try:
+        material = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise SdpParseError("an SRTP key is not base64", status=488) from None
+    return MasterKey(suite, material, mki)
+
+
+def _is_lifetime(text: str) -> bool:
+    if not _LIFETIME.fullmatch(text):
+        return False
+    power = text.startswith("2^")
+    packets = 1 << int(text[2:]) if power else int(text)
+    return 0 < packets <= _MOST_PACKETS
+
+
+def _mki(text: str) -> bytes:
+    found = _MKI.fullmatch(text)
+    number, length = (int(group) for group in found.groups()) if found else (0, 0)
+    if not 0 < length <= 128 or number >= 1 << 8 * length:
+        raise SdpParseError("an SRTP key's MKI cannot be read", status=488)
+    return number.to_bytes(length)
+
+
+def usable(values: Iterable[str]) -> tuple[Crypto, ...]:
+    """The a=crypto lines among `values` that we can honour, in the writer's order."""
+    found = []
+    for value in values:
+        try:
+            found.append(Crypto.parse(value))
+        except SdpParseError:
+            continue  # one that we cannot is no line at all (RFC 4568 section 7.1.2)
+    return tuple(found)
+
+
+def fresh_keys() -> Mapping[Suite, MasterKey]:
+    """New random keys for one leg, one of each suite: kept for as long as the leg lives."""
+    return {suite: MasterKey(suite, secrets.token_bytes(suite.key_bytes)) for suite in Suite}
+
+
+def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None:
+    """The keys that an offer and its answer agree on: lines of one tag and one suite.
+
+    The answer holds one line (RFC 4568 section 7.1.3); of more, its first counts.
+    """
+    told = {(line.tag, line.key.suite): line.key for line in ours}
+    for line in theirs:
+        mine = told.get((line.tag, line.key.suite))
+        if mine is not None:
+            return KeyPair(mine, line.key)
+    return None

@@ -1,0 +1,133 @@
+"""The a=crypto attribute (RFC 4568 section 9, RFC 7714 section 14.2)."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import SdpParseError
+from telephony.sdp import Crypto, KeyPair, Line, LocalMedia, Srtp, Suite, fresh_keys
+from telephony.sdp.crypto import key_pair, usable
+
+KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"  # RFC 4568 section 9.1
+KEYS = {
+    "AES_CM_128_HMAC_SHA1_80": 30,
+    "AES_CM_128_HMAC_SHA1_32": 30,
+    "AEAD_AES_128_GCM": 28,
+    "AEAD_AES_256_GCM": 44,
+}
+
+
+def encoded(length):
+    return base64.b64encode(bytes(range(length))).decode()
+
+
+@pytest.mark.parametrize(("suite", "length"), KEYS.items())
+def test_every_suite_is_read_and_written_as_it_was(suite, length):
+    text = f"7 {suite} inline:{encoded(length)}"
+    crypto = Crypto.parse(text)
+    assert (crypto.tag, crypto.key.suite, crypto.key.material) == (7, suite, bytes(range(length)))
+    assert str(crypto) == text
+
+
+@pytest.mark.parametrize(
+    "more", ["", "|2^20", "|2^48", "|1048576", "|1:4", "|2^20|1:4", "|2^20|1:4 WSH=64", " -x=1"]
+)
+def test_lifetime_mki_and_what_may_be_ignored_are_no_obstacle(more):
+    assert Crypto.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}{more}").key.material
+
+
+def test_an_mki_is_as_many_octets_as_it_says():
+    parsed = Crypto.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1066:4")
+    assert parsed.key.mki == (1066).to_bytes(4)
+
+
+def test_padding_may_be_left_out():
+    bare = encoded(28).rstrip("=")
+    assert Crypto.parse(f"1 AEAD_AES_128_GCM inline:{bare}").key.material == bytes(range(28))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "1",
+        f"x AES_CM_128_HMAC_SHA1_80 inline:{KEY}",
+        f"1 F8_128_HMAC_SHA1_80 inline:{KEY}",
+        f"1 AES_CM_128_HMAC_SHA1_80 uri:{KEY}",
+        "1 AES_CM_128_HMAC_SHA1_80 inline:",
+        "1 AES_CM_128_HMAC_SHA1_80 inline:AAAA",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY[:-1]}!",
+        f"1 AEAD_AES_256_GCM inline:{KEY}",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTCP",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNAUTHENTICATED_SRTP",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} KDR=3",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} FEC_ORDER=FEC_SRTP",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} WSH=64 SOMETHING=1",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^49",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|0",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|256:1",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|1:0",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|1:129",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|2^20",
+    ],
+)
+def test_a_line_that_cannot_be_honoured_is_none(value):
+    with pytest.raises(SdpParseError) as caught:
+        Crypto.parse(value)
+    assert caught.value.status == 488
+    assert KEY not in str(caught.value)
+    good = f"2 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"
+    assert [line.tag for line in usable([value, good])] == [2]
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
+def test_whatever_the_text_nothing_but_our_error_comes_out(text):
+    _ = usable([text, f"1 AES_CM_128_HMAC_SHA1_80 inline:{text}", f"1 {text}"])
+
+
+@given(st.sampled_from(Suite), st.integers(0, 999_999_999), st.data())
+def test_what_is_written_can_be_read_again(suite, tag, data):
+    material = data.draw(st.binary(min_size=suite.key_bytes, max_size=suite.key_bytes))
+    text = f"{tag} {suite} inline:{base64.b64encode(material).decode()}"
+    assert str(Crypto.parse(text)) == text
+
+
+def test_keys_are_shown_nowhere():
+    keys = fresh_keys()
+    parsed = Crypto.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4")
+    shown = repr(
+        [
+            parsed,
+            keys,
+            LocalMedia("192.0.2.1", 4000, Srtp.REQUIRED, keys),
+            KeyPair(parsed.key, parsed.key),
+            Line("a", f"crypto:{parsed}"),
+            Line("k", "base64:c2VjcmV0"),
+        ]
+    )
+    assert not any(word in shown for word in (KEY, "inline", "c2VjcmV0", "\\x"))
+    assert all(repr(key.material) not in shown for key in keys.values())
+
+
+def test_each_leg_has_keys_of_its_own():
+    one, other = fresh_keys(), fresh_keys()
+    assert set(one) == set(Suite)
+    assert len({key.material for key in (*one.values(), *other.values())}) == 2 * len(Suite)
+
+
+def test_the_answer_s_tag_and_suite_choose_among_the_offer_s_keys():
+    keys = fresh_keys()
+    offer = [Crypto(tag, key) for tag, key in enumerate(keys.values(), 1)]
+    mine = fresh_keys()[offer[2].key.suite]
+    assert key_pair(offer, [Crypto(3, mine)]) == KeyPair(offer[2].key, mine)
+    assert key_pair([Crypto(3, mine)], offer) == KeyPair(mine, offer[2].key)
+
+
+def test_a_tag_with_another_suite_chooses_nothing():
+    offer = [Crypto(tag, key) for tag, key in enumerate(fresh_keys().values(), 1)]
+    assert key_pair(offer, [Crypto(2, offer[0].key)]) is None
+    assert key_pair(offer, [Crypto(9, offer[0].key)]) is None
