@@ -37,24 +37,6 @@ if TYPE_CHECKING:
     from telephony.sip.dialog import Dialog, DialogId
     from telephony.sip.uas import InviteServer
 
-KNOWN_METHODS = (
-    "INVITE",
-    "ACK",
-    "CANCEL",
-    "BYE",
-    "OPTIONS",
-    "REGISTER",
-    "INFO",
-    "UPDATE",
-    "PRACK",
-    "REFER",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "MESSAGE",
-    "PUBLISH",
-)
-"""Methods that an RFC names: 405 if not allowed; any other is 501."""
-
 DEFAULT_ALLOW = (
     "INVITE",
     "ACK",

@@ -17,13 +17,33 @@ Parameters = tuple[tuple[str, str | None], ...]
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-PARAMETER_VALUE: Final = re.compile(r'[^\x00-\x20\x7f",;<>]+|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+PARAMETER_VALUE: Final = re.compile(
+    r'[^\x00-\x20\x7f",;<>]+|"[^"\\\r\n\x00]*(?:\\[^\r\n\x00][^"\\\r\n\x00]*)*"'
+)
 FORBIDDEN: Final = re.compile(r"[\r\n\x00]")
 
 _QUOTED: Final = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _LIST_MARK: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|<[^>]*>|[,"<]', re.DOTALL)
 _SEMICOLON_MARK: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[;"]', re.DOTALL)
+
+KNOWN_METHODS: Final = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "REGISTER",
+    "INFO",
+    "UPDATE",
+    "PRACK",
+    "REFER",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "MESSAGE",
+    "PUBLISH",
+)
+"""Methods that an RFC names: 405 if not allowed; any other is 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",

@@ -1,7 +1,9 @@
 """The headers of a message, in order and in the spelling in which they came (RFC 3261 7.3).
 
 `Headers` holds text; what a value means is read by its own type when asked for: `NameAddr`,
-`Via` and `CSeq` live in files of their own and are offered here too.
+`Via` and `CSeq` live in files of their own and are offered here too. SIP is UTF-8; a line that is
+not is taken for Latin-1, as some phones write it, and a value that is passed on untouched leaves
+in the bytes in which it came.
 """
 
 from __future__ import annotations
@@ -16,15 +18,24 @@ from telephony.sip.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, s
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.via import Via
 
-__all__ = ["CSeq", "Headers", "NameAddr", "Via", "header_key", "unfold"]
+__all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "header_key", "unfold"]
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
 """Longest header that we read, unfolded, in characters."""
 
 _MAX_KNOWN: Final = 1024
-_FOLD: Final = re.compile(r"\n[ \t]+")
+_MAX_KNOWN_LENGTH: Final = 64
+_FOLD: Final = re.compile(rb"\n[ \t]+")
+_QUOTED: Final = re.compile(rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*("?)')
+_PAIR: Final = re.compile(rb"\\(.)")
 _keys: dict[str, str] = {}
+
+
+class Latin1Text(str):
+    """Text that came as Latin-1 and is not UTF-8: untouched, it leaves as it came."""
+
+    __slots__ = ()
 
 
 def header_key(name: str) -> str:
@@ -39,7 +50,7 @@ def header_key(name: str) -> str:
             raise ProtocolError("a header's name is not a token")
         lower = name.lower()
         key = COMPACT_NAMES.get(lower, lower)
-        if len(_keys) < _MAX_KNOWN:
+        if len(_keys) < _MAX_KNOWN and len(name) <= _MAX_KNOWN_LENGTH:
             _keys[name] = key
     return key
 
@@ -47,20 +58,36 @@ def header_key(name: str) -> str:
 def unfold(head: bytes) -> list[str]:
     """Split a message's or part's head into lines, each with its continuations (RFC 3261 7.3.1).
 
+    A NUL that a quoted string escapes is legal (25.1), and ends the text for whoever is written
+    in C: it is read as U+FFFD.
+
     Raises:
         SipParseError: a bare CR or a NUL.
     """
-    try:
-        text = head.decode()
-    except UnicodeDecodeError:
-        # Some phones send display names in Latin-1; they leave us as UTF-8.
-        text = head.decode("latin-1")
-    text = text.replace("\r\n", "\n")
-    if "\r" in text or "\0" in text:
+    head = head.replace(b"\r\n", b"\n")
+    if b"\n " in head or b"\n\t" in head:
+        head = _FOLD.sub(b" ", head)
+    if b"\\\0" in head:
+        head = _QUOTED.sub(_without_nul, head)
+    if b"\r" in head or b"\0" in head:
         raise SipParseError("a bare CR or a NUL in the headers")
-    if "\n " in text or "\n\t" in text:
-        text = _FOLD.sub(" ", text)
-    return text.split("\n")
+    try:
+        return head.decode().split("\n")
+    except UnicodeDecodeError:
+        return [_decode(line) for line in head.split(b"\n")]
+
+
+def _without_nul(quoted: re.Match[bytes]) -> bytes:
+    if not quoted[1]:  # no quote ends it
+        return quoted[0]
+    return _PAIR.sub(lambda pair: "\ufffd".encode() if pair[1] == b"\0" else pair[0], quoted[0])
+
+
+def _decode(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return Latin1Text(line, "latin-1")
 
 
 class Headers:
@@ -93,8 +120,11 @@ class Headers:
             name = name.rstrip(" \t")
             if not colon:
                 raise SipParseError("a header without a colon")
+            value = value.strip(" \t")
+            if isinstance(line, Latin1Text):
+                value = Latin1Text(value)
             try:
-                rows.append((header_key(name), name, value.strip(" \t")))
+                rows.append((header_key(name), name, value))
             except ProtocolError as error:
                 raise SipParseError(str(error)) from None
         return cls.from_rows(rows)
@@ -191,4 +221,5 @@ class Headers:
 
 
 def _row(name: str, value: object) -> tuple[str, str, str]:
-    return header_key(name), name, refuse_line_breaks(str(value).strip(" \t"))
+    text = refuse_line_breaks(str(value).strip(" \t"))
+    return header_key(name), name, Latin1Text(text) if isinstance(value, Latin1Text) else text

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.compose import HeaderList
-from telephony.sip.core import KNOWN_METHODS, Core, Local, Way, origin
+from telephony.sip.core import Core, Local, Way, origin
 from telephony.sip.dialog import Dialog, DialogId, DialogState
-from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
+from telephony.sip.events import (
+    Address,
+    ConnectionOffered,
+    DialogRequest,
+    IncomingInvite,
+    StandaloneRequest,
+)
+from telephony.sip.grammar import KNOWN_METHODS
+from telephony.sip.framing import Frame
 from telephony.sip.matching import ServerKey, client_key, server_key
 from telephony.sip.message import Request, Response, parse_message
 from telephony.sip.salvage import answer_malformed
 from telephony.sip.server_transaction import InviteServerTransaction
-from telephony.sip.transport import reply_address, reply_otherwise, stamp
+from telephony.sip.transport import DEFAULT_PORTS, reply_address, reply_otherwise, stamp
 from telephony.sip.uas import InviteServer, ServerRequest
 
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
@@ -40,6 +48,14 @@ class Incoming:
             self._core.dropped["keep-alive"] += 1
         else:
             self._read(data, source, at, now)
+
+    def refuse(self, fault: Frame, source: Address, local: Address) -> None:
+        """Answer the head of a message whose end cannot be told, if it is a request's."""
+        error = SipParseError(fault.why, fault.status)
+        answer = answer_malformed(fault.data, error, source, local)
+        if answer is not None:
+            self._core.outbox.append(answer)
+        self._core.drop(source, fault.why)
 
     def looped(self, request: Request) -> bool:
         """True if one of the request's Via headers is ours."""
@@ -71,6 +87,9 @@ class Incoming:
         if not self._core.is_own(response.via.host, response.via.port):
             self._core.drop(source, "response to somebody else")
             return
+        if len(response.headers.get_list("Via")) > 1:  # section 8.1.3.3
+            self._core.drop(source, "response that is not for us alone")
+            return
         found = self._core.clients.get(client_key(response))
         if found is None:
             self._core.drop(source, "response to no request of ours")
@@ -81,6 +100,9 @@ class Incoming:
         if request.method != "REGISTER":
             _ = request.contacts  # a Contact that cannot be read is refused before it is needed
         request.replace_top_via(stamp(request.via, source))
+        if source.flow and at.transport == "TLS" and request.via.parameter("alias") is not None:
+            port = request.via.port or DEFAULT_PORTS["TLS"]
+            self._core.emit(ConnectionOffered(source, port))
         key = server_key(request)
         transaction = self._core.servers.get(key)
         if request.method == "ACK":
@@ -145,6 +167,8 @@ class Incoming:
             return (405 if request.method in KNOWN_METHODS else 501), (
                 ("Allow", ", ".join(core.allow)),
             )
+        if request.cseq.method != request.method:
+            return 400, ()
         if request.uri.scheme not in _SCHEMES:
             return 416, ()
         if not request.to.tag and origin(request) in core.origins:

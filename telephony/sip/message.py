@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.cseq import CSeq
-from telephony.sip.grammar import REASONS, is_token, split_list
-from telephony.sip.headers import Headers, header_key, unfold
+from telephony.sip.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
+from telephony.sip.headers import Headers, Latin1Text, unfold
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import Uri
 from telephony.sip.via import Via
@@ -28,10 +28,10 @@ MAX_MESSAGE: Final = 65535
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE: Final = re.compile(
-    r"([^ \t]+)[ \t]+([^ \t]+)[ \t]+(SIP/[0-9]+\.[0-9]+)", re.IGNORECASE
+    r"([^ \t]+)[ \t]+([^ \t]+)[ \t]+(SIP/[0-9]+\.[0-9]+)", re.IGNORECASE | re.ASCII
 )
 _STATUS_LINE: Final = re.compile(
-    r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.IGNORECASE
+    r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.IGNORECASE | re.ASCII
 )
 _ONCE: Final = ("from", "to", "call-id", "cseq")
 
@@ -104,19 +104,16 @@ class Message(ABC):
         self.headers.replace_first("Via", via, *rest)
 
     def __bytes__(self) -> bytes:
-        lines = [self.start_line]
-        for name, value in self.headers.items():
-            if header_key(name) != "content-length":
-                lines.append(f"{name}: {value}")
-        lines.append(f"Content-Length: {len(self.body)}")
-        head = "\r\n".join(lines)
+        lines = [_encode(self.start_line)]
+        for key, name, value in self.headers.rows:
+            if key != "content-length":
+                lines.append(name.encode() + b": " + _encode(value))
+        lines.append(b"Content-Length: %d" % len(self.body))
+        head = b"\r\n".join(lines)
         breaks = len(lines) - 1
-        if head.count("\r") != breaks or head.count("\n") != breaks or "\0" in head:
+        if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head:
             raise ProtocolError("a CR, LF or NUL in the message's head")
-        try:
-            return head.encode() + b"\r\n\r\n" + self.body
-        except UnicodeEncodeError:
-            raise ProtocolError("the message's head cannot be written as UTF-8") from None
+        return head + b"\r\n\r\n" + self.body
 
     def _value(self, name: str, parse: Callable[[str], T]) -> T:
         raw = self.headers.get(name)
@@ -192,7 +189,8 @@ class Response(Message):
     @property
     def start_line(self) -> str:
         """The status line."""
-        return f"SIP/2.0 {self.status} {self.reason}"
+        line = f"SIP/2.0 {self.status} {self.reason}"
+        return Latin1Text(line) if isinstance(self.reason, Latin1Text) else line
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes of body>"
@@ -211,7 +209,7 @@ def parse_message(data: bytes) -> Request | Response:
     if end is None:
         raise SipParseError("no empty line ends the headers")
     first, *lines = unfold(data[: end.start()])
-    message = _start(first.rstrip(" \t"), Headers.parse(lines))
+    message = _start(first, Headers.parse(lines))
     _require_sound(message)
     message.body = _cut(message.headers, data[end.end() :])
     message.headers.remove("Content-Length")
@@ -241,11 +239,11 @@ def respond(
         for value in request.headers.get_all("Record-Route"):
             kept.add("Record-Route", value)
     kept.add("From", request.headers.get("From") or "")
-    to = request.to
-    if to_tag is not None and to.tag is None:
-        kept.add("To", to.with_tag(to_tag))
-    else:
-        kept.add("To", request.headers.get("To") or "")
+    to = request.headers.get("To") or ""
+    if to_tag is not None and request.to.tag is None:
+        tagged = f"{to.rstrip(';' + WHITESPACE)};tag={to_tag}"
+        to = Latin1Text(tagged) if isinstance(to, Latin1Text) else tagged
+    kept.add("To", to)
     kept.add("Call-ID", request.call_id)
     kept.add("CSeq", request.headers.get("CSeq") or "")
     timestamp = request.headers.get("Timestamp")
@@ -265,20 +263,30 @@ def _first_via(value: str) -> Via:
     return Via.parse(elements[0])
 
 
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
+    except UnicodeEncodeError:
+        raise ProtocolError("the message's head cannot be written as UTF-8") from None
+
+
 def _start(line: str, headers: Headers) -> Request | Response:
     found = _STATUS_LINE.fullmatch(line)
     if found is not None:
         version, status, reason = found.groups()
         _require_version(version)
-        return Response(int(status), reason or "", headers)
-    found = _REQUEST_LINE.fullmatch(line)
+        reason = (reason or "").rstrip(WHITESPACE)
+        reason = Latin1Text(reason) if isinstance(line, Latin1Text) else reason
+        return Response(int(status), reason, headers)
+    found = _REQUEST_LINE.fullmatch(line.rstrip(WHITESPACE))
     if found is None:
         raise SipParseError("neither a request line nor a status line")
     method, uri, version = found.groups()
     _require_version(version)
     if not is_token(method):
         raise SipParseError("a method is not a token")
-    return Request(method, Uri.parse(uri), headers)
+    # Headers have no place in a Request-URI (19.1.1): they are ignored and go no further.
+    return Request(method, Uri.parse(uri).without_headers(), headers)
 
 
 def _require_version(version: str) -> None:
@@ -295,7 +303,11 @@ def _require_sound(message: Request | Response) -> None:
     if not message.call_id:
         raise SipParseError("an empty Call-ID")
     cseq = message.cseq
-    if isinstance(message, Request) and cseq.method != message.method:
+    if isinstance(message, Response):
+        return
+    _ = message.vias  # each names an element that the responses go through
+    if cseq.method != message.method and message.method in KNOWN_METHODS:
+        # With a method that nobody knows, it is the method that must be refused (501).
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -1,7 +1,8 @@
 """Answering a request that cannot be read, as far as its Via can (RFC 3261 8.2, 16.3, 21.4.1).
 
-The answer copies the lines that a response must have, as they stand; without a readable Via, or
-for an ACK or a response, there is none.
+The answer copies the lines that a response must have, as they stand. Without a readable Via on
+top, or for an ACK or a response, there is none; what else stands in the Via list and is no hop is
+left out. A Via of another version counts, and is answered as it came: it is owed the 505.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 
-from telephony.errors import ParseError, ProtocolError
+from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.events import Address, Outgoing
 from telephony.sip.grammar import REASONS, split_list
 from telephony.sip.headers import Via
@@ -20,7 +21,10 @@ _LIMIT = 1024
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
-_REQUEST_LINE = re.compile(rb"([A-Za-z0-9!%*_+`'~.-]+) +\S.* SIP/\d+\.\d+\Z")
+_REQUEST_LINE = re.compile(rb"([A-Za-z0-9!%*_+`'~.-]+) +\S.* SIP/\d+\.\d+[ \t]*\Z")
+_VERSION = re.compile(
+    r"\A(SIP[ \t]*/[ \t]*)([0-9]{1,5}\.[0-9]{1,5})(?=[ \t]*/)", re.IGNORECASE | re.ASCII
+)
 _TAG = re.compile(r";\s*tag\s*=", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -36,11 +40,13 @@ def answer_malformed(
         return None
     fields = _fields(lines)
     try:
-        via, *others = (
-            via for value in fields.pop("Via", []) for via in map(Via.parse, split_list(value))
+        top, *others = (
+            element for value in fields.pop("Via", []) for element in split_list(value) or [""]
         )
+        via, version = _hop(top)
         destination = reply_address(via, source)
-        vias = [str(stamp(via, source)), *(str(other) for other in others)]
+        first_hop = str(stamp(via, source)).replace("SIP/2.0", version, 1)
+        vias = [first_hop, *filter(_is_hop, others)]
     except (ParseError, ProtocolError, ValueError):
         return None
     status = error.status if 400 <= error.status < 700 else 400
@@ -53,6 +59,22 @@ def answer_malformed(
     return Outgoing(data, destination, local, reply_otherwise(via, source))
 
 
+def _hop(text: str) -> tuple[Via, str]:
+    """The hop, and the protocol version of which it is."""
+    found = _VERSION.match(text)
+    if found is None:
+        raise SipParseError("not a Via")
+    return Via.parse(f"{found[1]}2.0{text[found.end() :]}"), f"SIP/{found[2]}"
+
+
+def _is_hop(text: str) -> bool:
+    try:
+        _hop(text)
+    except SipParseError:
+        return False
+    return True
+
+
 def _tagged(line: str, data: bytes) -> str:
     """A To line with a tag: the same for each copy of the request (RFC 3261 8.2.6.2, 8.2.7)."""
     if not line.startswith("To: ") or _TAG.search(line):
@@ -61,13 +83,19 @@ def _tagged(line: str, data: bytes) -> str:
 
 
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
-    """The copied headers' values, unfolded; what could not be sent back safely is left out."""
+    """The copied headers' values, unfolded; what could not be sent back safely is left out.
+
+    Of a Via an empty value stays, so that the next hop is not taken for the nearest.
+    """
     found: dict[str, list[str]] = {}
     for line in lines:
         raw_name, colon, raw_value = line.decode("utf-8", "surrogateescape").partition(":")
         name = raw_name.strip().lower()
         known = "Via" if name in {"via", "v"} else _COPIED.get(name)
         value = re.sub(r"\r?\n[ \t]+", " ", raw_value).strip()
-        if known and colon and value and len(value) <= _LIMIT and not _UNSAFE.search(value):
+        is_safe = len(value) <= _LIMIT and not _UNSAFE.search(value)
+        if known == "Via":
+            found.setdefault(known, []).append(value if is_safe else "")
+        elif known and colon and value and is_safe:
             found.setdefault(known, []).append(value)
     return found

@@ -1,7 +1,8 @@
 """Addresses: sip, sips and tel URIs (RFC 3261 19.1, RFC 3966); any other scheme is kept as text.
 
 The parts are kept as they stand on the wire, %-escapes included, so that a peer's Contact comes
-back to it unchanged; `number`, `parameter` and `header` give the plain text.
+back to it unchanged; `number`, `parameter` and `header` give the plain text, in which the escapes
+of control characters stay escapes: no %0D%0A becomes the end of a header.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _OPAQUE: Final = re.compile(r"[!#-;=?-~]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9._\-]+")
 _HOST_AND_PORT: Final = re.compile(r"(?:\[([^\]]*)\]|([A-Za-z0-9._\-]+))(?::([0-9]{0,5}))?")
 _STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL_ESCAPE: Final = re.compile(r"%(?=[01][0-9A-Fa-f]|7[Ff])")
+_TEL_NUMBER: Final = re.compile(rf"(?:[{_UNRESERVED}&=+$,/#]|%[0-9A-Fa-f]{{2}})+")
+_PHONE_CONTEXT: Final = "phone-context"
 _VISUAL_SEPARATORS: Final = str.maketrans("", "", "-.()")
 _MUST_MATCH: Final = frozenset({"user", "ttl", "method", "maddr", "transport"})
 
@@ -93,7 +97,7 @@ class Uri:
     @property
     def number(self) -> str:
         """The user part as plain text: escapes undone, a tel URI's visual separators left out."""
-        plain = percent_unquote(self.user or "")
+        plain = _plain(self.user or "")
         return plain.translate(_VISUAL_SEPARATORS) if self.scheme == "tel" else plain
 
     @property
@@ -102,21 +106,21 @@ class Uri:
 
         `sip:%2B44-1632-960123;phone-context=x@host;user=phone` is +441632960123 (RFC 3261 19.1.6).
         """
-        plain = percent_unquote((self.user or "").partition(";")[0])
+        plain = _plain((self.user or "").partition(";")[0])
         is_phone = self.scheme == "tel" or (self.parameter("user") or "").lower() == "phone"
         return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
 
     def parameter(self, name: str) -> str | None:
         """Return a parameter as plain text; "" for a flag, None if it is not there."""
         value = find_parameter(self.parameters, name)
-        return value if value is None else percent_unquote(value)
+        return value if value is None else _plain(value)
 
     def header(self, name: str) -> str | None:
         """Return a header of the URI (`?Replaces=…`) as plain text, None if it is not there."""
         wanted = name.lower()
         for key, value in self.headers:
             if percent_unquote(key).lower() == wanted:
-                return percent_unquote(value)
+                return _plain(value)
         return None
 
     def with_parameter(self, name: str, value: str | None) -> Uri:
@@ -131,10 +135,12 @@ class Uri:
         """Compare by the rules of RFC 3261 19.1.4, and of RFC 3966 4 for telephone numbers."""
         if self.scheme != other.scheme:
             return False
-        if self.scheme not in SIP_SCHEMES:
-            return self.number.lower() == other.number.lower() and _folded(
+        if self.scheme == "tel":
+            return self.number.lower() == other.number.lower() and _folded_of_tel(
                 self.parameters
-            ) == _folded(other.parameters)
+            ) == _folded_of_tel(other.parameters)
+        if self.scheme not in SIP_SCHEMES:
+            return self.user == other.user
         return (
             _normal(self.user) == _normal(other.user)
             and _normal(self.password) == _normal(other.password)
@@ -172,6 +178,9 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     if found is None:
         raise SipParseError("not a host and port")
     six, name, digits = found.groups()
+    if six is not None and ":::" in six:
+        # The grammar of RFC 3261 asks for three colons before an IPv4 part (RFC 5118 4.10).
+        six = six.replace(":::", "::", 1)
     host = name if six is None else six
     port = int(digits) if digits else None
     if (six is not None and not _is_ipv6(six)) or (port is not None and port > 65535):
@@ -207,7 +216,9 @@ def _parse(text: str) -> Uri:
     scheme = scheme.lower()
     if scheme == "tel":
         number, _, tail = rest.partition(";")
-        return Uri("tel", _lenient(number, _USER), parameters=_split_parameters(tail))
+        if "?" in number:
+            raise SipParseError("a tel URI has no headers")
+        return Uri("tel", _lenient(number, _TEL_NUMBER), parameters=_split_parameters(tail))
     if scheme not in SIP_SCHEMES:
         return Uri(scheme, rest)
     # A user part may hold ";" and "?", but no "@": the first "@" ends it.
@@ -292,7 +303,7 @@ def _problem_of_sip(uri: Uri) -> str | None:
 
 def _problem_of_tel(uri: Uri) -> str | None:
     number = uri.user or ""
-    if ";" in number or "?" in number or _USER.fullmatch(number) is None:
+    if _TEL_NUMBER.fullmatch(number) is None:
         return "a tel URI's number is wrong"
     if not _parameters_are_sound(uri.parameters):
         return "a URI's parameter has characters that must be escaped"
@@ -338,10 +349,27 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _folded(parameters: Parameters) -> dict[str, str | None]:
+    # Of a parameter that stands twice, which 19.1.1 forbids, the first counts, as in `parameter`.
     return {
         (_normal(name) or "").lower(): None if value is None else (_normal(value) or "").lower()
-        for name, value in parameters
+        for name, value in reversed(parameters)
     }
+
+
+def _folded_of_tel(parameters: Parameters) -> dict[str, str | None]:
+    # RFC 3966 section 4: an extension and a number as context are compared without separators.
+    folded = _folded(parameters)
+    for name in ("ext", _PHONE_CONTEXT):
+        value = folded.get(name)
+        if value is not None and (name == "ext" or value.startswith("+")):
+            folded[name] = value.translate(_VISUAL_SEPARATORS)
+    return folded
+
+
+def _plain(text: str) -> str:
+    if "%" not in text:
+        return text
+    return percent_unquote(_CONTROL_ESCAPE.sub("%25", text))
 
 
 def _parameters_agree(one: dict[str, str | None], other: dict[str, str | None]) -> bool:

@@ -24,7 +24,7 @@ MAGIC_COOKIE: Final = "z9hG4bK"
 
 _VIA: Final = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([^\s/;,]+)[ \t]+([^\s;,]+)(?:[ \t]*(:)[ \t]*([0-9]+))?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

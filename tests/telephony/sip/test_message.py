@@ -109,10 +109,67 @@ def test_bare_line_feeds_and_leading_empty_lines_are_tolerated():
     assert len(message.contacts) == 2
 
 
-def test_a_name_in_latin_1_leaves_as_utf_8():
-    message = parse_message(changed(b"Alice, A.", "Siân".encode("latin-1")))
+def test_a_line_in_latin_1_leaves_as_it_came_and_the_others_are_utf_8():
+    data = changed(b"Alice, A.", "Siân".encode("latin-1"))
+    data = data.replace(b"kept as   it is", "Siân".encode())
+    message = parse_message(data)
     assert message.from_.display_name == "Siân"
-    assert "Siân".encode() in bytes(message)
+    assert message.headers.get("X-Odd-Case") == "Siân"
+    assert b'From: "Si\xe2n" <sip:alice@example.com>;tag=1928\r\n' in bytes(message)
+    assert "X-Odd-Case: Siân\r\n".encode() in bytes(message)
+    answer = respond(message, 180, to_tag="x", headers=[("From-Copy", message.headers.get("From"))])
+    assert bytes(answer).count(b'"Si\xe2n"') == 2
+
+
+def test_a_name_in_latin_1_that_is_written_anew_is_utf_8():
+    message = parse_message(changed(b"Alice, A.", "Siân".encode("latin-1")))
+    message.headers.set("From", message.from_)
+    assert 'From: "Siân" '.encode() in bytes(message)
+
+
+def test_a_reason_in_latin_1_leaves_as_it_came():
+    data = changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", "SIP/2.0 486 Occupé".encode("latin-1"))
+    message = parse_message(data)
+    assert message.reason == "Occupé"
+    assert bytes(message).startswith(b"SIP/2.0 486 Occup\xe9\r\n")
+
+
+def test_a_quoted_nul_is_read_as_a_replacement_and_any_other_is_refused():
+    message = parse_message(changed(b"Alice, A.", b"a\\\0\\\\b"))
+    assert message.from_.display_name == "a\ufffd\\b"
+    for wrong in (b"a\0b", b"a\\\\\0b"):
+        with pytest.raises(SipParseError):
+            parse_message(changed(b"Alice, A.", wrong))
+    for wrong in (b"odd \\\0", b'"odd \\\0'):
+        with pytest.raises(SipParseError):
+            parse_message(changed(b"kept as   it is", wrong))
+
+
+def test_every_via_of_a_request_must_be_sound():
+    with pytest.raises(SipParseError):
+        parse_message(changed(b"SIP/2.0/TCP far.example", b"far.example"))
+    response = changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", b"SIP/2.0 200 OK")
+    parse_message(response.replace(b"SIP/2.0/TCP far.example", b"far.example"))
+
+
+@pytest.mark.parametrize(
+    "line", ["INVITE sip:a@h \u017fip/2.0", "\u017fip/2.0 200 OK", "INVITE sip:a@h SIP/\u0662.0"]
+)
+def test_letters_of_other_scripts_are_no_sip(line):
+    with pytest.raises(SipParseError):
+        parse_message(changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", line.encode()))
+
+
+def test_a_response_keeps_the_request_s_to_as_it_came():
+    request = parse_message(changed(b"<sip:201@192.0.2.10>", b"sip:201@192.0.2.10;odd=;"))
+    assert respond(request, 180, to_tag="x").headers.get("To") == "sip:201@192.0.2.10;odd=;tag=x"
+    assert respond(request, 100).headers.get("To") == "sip:201@192.0.2.10;odd=;"
+
+
+def test_a_known_method_must_be_that_of_the_cseq_and_an_unknown_one_is_the_users_to_refuse():
+    with pytest.raises(SipParseError):
+        parse_message(changed(b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE"))
+    assert parse_message(changed(b"INVITE sip:", b"NEW sip:")).method == "NEW"
 
 
 def test_a_datagram_without_content_length_is_all_body():
