@@ -5,6 +5,7 @@ TelephonyError
 │   ├── SipParseError          a SIP message, header or URI
 │   ├── SdpParseError          a session description
 │   └── RtpParseError          an RTP or RTCP packet
+├── SrtpError                  a packet that is not authentic, a replay, or cannot be protected
 ├── ProtocolError              our own mistake: what we were about to do or send is not allowed
 └── NoPortsError               no pair of media ports is free
 
@@ -40,6 +41,10 @@ class SdpParseError(ParseError):
 
 class RtpParseError(ParseError):
     """An RTP or RTCP packet cannot be read."""
+
+
+class SrtpError(TelephonyError):
+    """An SRTP or SRTCP packet is not authentic or a replay; or ours cannot be protected."""
 
 
 class ProtocolError(TelephonyError):

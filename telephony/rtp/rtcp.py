@@ -5,7 +5,7 @@ as bytes.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from telephony.errors import RtpParseError
@@ -14,6 +14,8 @@ SENDER_REPORT = 200
 RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 BYE = 203
+_FEEDBACK = {205, 206}
+"""Of transport and payload (RFC 4585): the second source is the one that it is about."""
 
 _BLOCK = struct.Struct("!IIIIII")
 
@@ -86,6 +88,53 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
     if not packets:
         raise RtpParseError("an empty datagram is no RTCP")
     return tuple(packets)
+
+
+def renamed(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
+    """A compound with other SSRCs: every source that `names` knows, by its four octets.
+
+    Senders, reported and leaving sources, and what feedback is about (RFC 4585) are renamed.
+
+    Raises:
+        RtpParseError: as `parse_compound`.
+    """
+    out = bytearray(data)
+    offset = 0
+    for packet in parse_compound(data):
+        for at in _sources_of(packet):
+            place = offset + 4 + at
+            old = bytes(out[place : place + 4])
+            out[place : place + 4] = names.get(old, old)
+        offset += 4 + 4 * int.from_bytes(data[offset + 2 : offset + 4])
+    return bytes(out)
+
+
+def _sources_of(packet: RtcpPacket) -> Iterator[int]:
+    """Where in the packet's body a source stands."""
+    if packet.type == BYE:
+        yield from range(0, 4 * packet.count, 4)
+    elif packet.type == SOURCE_DESCRIPTION:
+        yield from _chunks_of(packet)
+    elif len(packet.body) >= 4:
+        yield 0
+        start = {SENDER_REPORT: 24, RECEIVER_REPORT: 4}.get(packet.type)
+        if start is not None:
+            yield from range(start, start + 24 * packet.count, 24)
+        elif packet.type in _FEEDBACK and len(packet.body) >= 8:
+            yield 4
+
+
+def _chunks_of(packet: RtcpPacket) -> Iterator[int]:
+    """Where each chunk of a source description begins (RFC 3550 section 6.5)."""
+    at, body = 0, packet.body
+    for _ in range(packet.count):
+        if at + 4 > len(body):
+            return
+        yield at
+        at += 4
+        while at + 1 < len(body) and body[at]:
+            at += 2 + body[at + 1]
+        at += 4 - at % 4
 
 
 def _check_length(packet: RtcpPacket) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import RtpParseError
-from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound
+from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound, renamed
 
 BLOCK = struct.pack("!IIIIII", 9, 0x40FFFFFE, 70_000, 12, 5, 6)
 RECEIVER = bytes([0x81, 201, 0, 7]) + struct.pack("!I", 7) + BLOCK
@@ -46,3 +46,43 @@ def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
             list(packet.reports())
     except RtpParseError:
         return
+
+
+def word(number):
+    return number.to_bytes(4)
+
+
+def head(count, kind, body):
+    return bytes([0x80 | count, kind]) + (len(body) // 4).to_bytes(2) + body
+
+
+def test_sources_are_renamed_wherever_a_compound_names_them():
+    def compound(one, other):
+        block = word(other) + bytes(20)
+        items = word(one) + b"\x01\x03one\0\0\0" + word(other) + b"\x01\x05other\0"
+        return b"".join(
+            [
+                head(1, 200, word(one) + bytes(20) + block),
+                head(1, 201, word(one) + block),
+                head(2, 202, items),
+                head(2, 203, word(one) + word(other)),
+                head(1, 205, word(one) + word(other) + word(one)),
+                head(0, 204, word(one) + b"name"),
+            ]
+        )
+
+    names = {word(7): word(1007), word(9): word(1009)}
+    # the last word of feedback is no source
+    wrong = head(1, 205, word(1007) + word(1009) + word(1007))
+    right = head(1, 205, word(1007) + word(1009) + word(7))
+    assert renamed(compound(7, 9), names) == compound(1007, 1009).replace(wrong, right)
+    assert renamed(compound(7, 9), {}) == compound(7, 9)
+
+
+@given(st.binary(max_size=120))
+def test_renaming_whatever_it_is_changes_no_length(data):
+    try:
+        assert len(renamed(data, {data[4:8]: b"1234"})) == len(data)
+    except RtpParseError:
+        with pytest.raises(RtpParseError):
+            parse_compound(data)

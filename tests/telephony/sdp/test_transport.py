@@ -244,22 +244,22 @@ def test_a_codec_keeps_its_number_on_a_leg_and_no_number_gets_another_meaning(sd
 
 
 @pytest.mark.parametrize(
-    ("lines", "more", "direction"),
+    ("said", "direction"),
     [
-        (["a=sendonly"], {}, "sendonly"),
-        (["a=inactive"], {}, "inactive"),
-        (["a=recvonly"], {}, "recvonly"),
-        ([], {"session": ["a=sendonly"]}, "sendonly"),
-        ([], {"session": ["a=inactive"]}, "inactive"),
-        (["a=sendrecv"], {"session": ["a=inactive"]}, "sendrecv"),
-        ([], {"c": "0.0.0.0"}, "sendonly"),
-        (["a=recvonly"], {"c": "0.0.0.0"}, "inactive"),
-        (["a=sendonly", "c=IN IP4 0.0.0.0"], {}, "sendonly"),
-        (["c=IN IP6 ::"], {}, "sendonly"),
+        ((["a=sendonly"], {}), "sendonly"),
+        ((["a=inactive"], {}), "inactive"),
+        ((["a=recvonly"], {}), "recvonly"),
+        (([], {"session": ["a=sendonly"]}), "sendonly"),
+        (([], {"session": ["a=inactive"]}), "inactive"),
+        ((["a=sendrecv"], {"session": ["a=inactive"]}), "sendrecv"),
+        (([], {"c": "0.0.0.0"}), "sendonly"),
+        ((["a=recvonly"], {"c": "0.0.0.0"}), "inactive"),
+        ((["a=sendonly", "c=IN IP4 0.0.0.0"], {}), "sendonly"),
+        ((["c=IN IP6 ::"], {}), "sendonly"),
     ],
 )
-def test_hold_is_understood_in_every_form(sdp, local, origin, lines, more, direction):
-    offer = parse(sdp(*lines, **more))
+def test_hold_is_understood_in_every_form(sdp, local, origin, said, direction):
+    offer = parse(sdp(*said[0], **said[1]))
     asked = offer_for(offer, local, origin)
     assert asked.direction(0) == direction
     assert asked.host(0) == local.host

@@ -1,0 +1,232 @@
+"""SRTP and SRTCP (RFC 3711, RFC 7714) of one leg, by libsrtp: packets in, packets out.
+
+A session lives as long as its key is in use, whatever is negotiated meanwhile: libsrtp cannot be
+told a roll-over counter, and one key must never protect two packets of one index. So a key that
+comes back finds its session again, and our own keys stay the same as long as the leg lives.
+
+A new key of the peer's counts from the first packet that is authentic under it; until then the
+old one holds, since the packets that were on their way have it.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from pylibsrtp import Error, Policy, Session
+
+from telephony.errors import RtpParseError, SrtpError
+from telephony.rtp.rtcp import renamed
+from telephony.sdp.crypto import KeyPair, MasterKey, Suite
+
+_PROFILES: Final = {
+    Suite.AES_CM_128_HMAC_SHA1_80: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    Suite.AES_CM_128_HMAC_SHA1_32: Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+    Suite.AEAD_AES_128_GCM: Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+}
+_TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
+"""Octets after the MKI in SRTP; in GCM the tag is before it."""
+_CONTROL_TAG: Final = 10
+"""In SRTCP, of either suite (RFC 4568 section 6.2)."""
+_MOST_SOURCES: Final = 256
+"""SSRCs in one session; each costs libsrtp some memory for as long as that lives."""
+_KEPT_SESSIONS: Final = 8
+"""Keys of a peer's whose sessions are kept: its early dialogs', those before a new key."""
+_STALE: Final = 5
+"""Packets in a row, of an index long gone by, that mean that their source begins anew."""
+_SMALLEST: Final = 12
+
+
+def _session(key: MasterKey, direction: int) -> Session:
+    policy = Policy(key=key.material, ssrc_type=direction, srtp_profile=_PROFILES[key.suite])
+    return Session(policy)
+
+
+class _Sender:
+    """One key of ours, in use.
+
+    A source that begins its sequence anew, or went on while the peer was on hold, would have to
+    wait until libsrtp has seen its numbers again: it goes on under another SSRC instead.
+    """
+
+    def __init__(self, key: MasterKey) -> None:
+        self._session = _session(key, Policy.SSRC_ANY_OUTBOUND)
+        self._names: dict[bytes, bytes] = {}
+        self._given: dict[bytes, bytes] = {}
+        """Sources that have another SSRC, and the reverse of it."""
+        self._back: dict[bytes, bytes] = {}
+        self._stale = 0
+
+    def protect(self, data: bytes) -> bytes:
+        source = data[8:12]
+        name = self._names.get(source)
+        if name is None:
+            name = self._name(source, source)
+        try:
+            protected: bytes = self._session.protect(_under(data, name))
+        except (Error, ValueError) as error:
+            if "too old" not in str(error):
+                raise SrtpError(str(error)) from None
+            protected = self._anew(data, source)
+        self._stale = 0
+        return protected
+
+    def protect_control(self, data: bytes) -> bytes:
+        try:
+            out = renamed(data, self._given) if self._given else data
+            protected: bytes = self._session.protect_rtcp(out)
+        except (Error, ValueError, RtpParseError) as error:
+            raise SrtpError(str(error)) from None
+        return protected
+
+    def original(self, data: bytes) -> bytes:
+        """The peer's RTCP, speaking of sources by their own SSRCs."""
+        try:
+            return renamed(data, self._back) if self._back else data
+        except RtpParseError:
+            return data
+
+    def _name(self, source: bytes, name: bytes) -> bytes:
+        if len(self._names) + len(self._given) >= _MOST_SOURCES:
+            raise SrtpError("more sources than one call has")
+        self._names[source] = name
+        return name
+
+    def _anew(self, data: bytes, source: bytes) -> bytes:
+        self._stale += 1
+        if self._stale < _STALE:
+            raise SrtpError("a packet that comes far too late")
+        fresh = secrets.token_bytes(4)
+        self._name(source, fresh)
+        self._given[source] = fresh
+        self._back[fresh] = source
+        try:
+            protected: bytes = self._session.protect(_under(data, fresh))
+        except (Error, ValueError) as error:
+            raise SrtpError(str(error)) from None
+        return protected
+
+
+def _under(data: bytes, name: bytes) -> bytes:
+    return data if data[8:12] == name else data[:8] + name + data[12:]
+
+
+class _Receiver:
+    """One key of the peer's, in use."""
+
+    def __init__(self, key: MasterKey) -> None:
+        self.key = key
+        self._session = _session(key, Policy.SSRC_ANY_INBOUND)
+        self._sources: set[bytes] = set()
+
+    def unprotect(self, data: bytes) -> bytes:
+        if len(data) < _SMALLEST:
+            raise SrtpError("shorter than any SRTP packet")
+        if self.key.mki:
+            data = _without(data, self.key.mki, _TAGS.get(self.key.suite, 0))
+        return self._open(data, data[8:12], self._session.unprotect)
+
+    def unprotect_control(self, data: bytes) -> bytes:
+        if len(data) < _SMALLEST:
+            raise SrtpError("shorter than any SRTCP packet")
+        if self.key.mki:
+            data = _without(data, self.key.mki, _CONTROL_TAG if self.key.suite in _TAGS else 0)
+        return self._open(data, data[4:8], self._session.unprotect_rtcp)
+
+    def _open(self, data: bytes, source: bytes, function: Callable[[bytes], bytes]) -> bytes:
+        known = source in self._sources
+        if not known and len(self._sources) >= _MOST_SOURCES:
+            raise SrtpError("more sources than one call has")
+        try:
+            plain = function(data)
+        except (Error, ValueError) as error:
+            raise SrtpError(str(error)) from None
+        if not known:
+            self._sources.add(source)
+        return plain
+
+
+def _without(data: bytes, mki: bytes, tag: int) -> bytes:
+    end = len(data) - tag
+    start = end - len(mki)
+    if start < _SMALLEST or data[start:end] != mki:
+        raise SrtpError("another MKI than that of the key")
+    return data[:start] + data[end:]
+
+
+class Protection:
+    """A leg's SRTP, both ways, by the keys that were agreed on last."""
+
+    def __init__(self, keys: KeyPair) -> None:
+        """Protect and unprotect by these keys."""
+        self._senders: dict[MasterKey, _Sender] = {}
+        self._receivers: dict[MasterKey, _Receiver] = {}
+        self._sender = self._sender_of(keys.ours)
+        self._receiver = self._receiver_of(keys.theirs)
+        self._next: _Receiver | None = None
+        """The one for the peer's new key, of which no packet has come yet."""
+
+    def rekey(self, keys: KeyPair) -> None:
+        """Go on with what was agreed on now; keys that stay the same change nothing."""
+        self._sender = self._sender_of(keys.ours)
+        wanted = self._receiver_of(keys.theirs)
+        self._next = wanted if wanted is not self._receiver else None
+
+    def protect(self, data: bytes) -> bytes:
+        """An RTP packet as SRTP.
+
+        Raises:
+            SrtpError: it was sent before, is far too late or too long.
+        """
+        return self._sender.protect(data)
+
+    def protect_control(self, data: bytes) -> bytes:
+        """An RTCP compound as SRTCP.
+
+        Raises:
+            SrtpError: it is none, or too long.
+        """
+        return self._sender.protect_control(data)
+
+    def unprotect(self, data: bytes) -> bytes:
+        """The RTP packet in an SRTP packet.
+
+        Raises:
+            SrtpError: it is not the peer's, or came before.
+        """
+        if self._next is not None:
+            try:
+                plain = self._next.unprotect(data)
+            except SrtpError:
+                return self._receiver.unprotect(data)
+            self._receiver, self._next = self._next, None
+            return plain
+        return self._receiver.unprotect(data)
+
+    def unprotect_control(self, data: bytes) -> bytes:
+        """The RTCP compound in an SRTCP packet.
+
+        Raises:
+            SrtpError: it is not the peer's, or came before.
+        """
+        try:
+            plain = (self._next or self._receiver).unprotect_control(data)
+        except SrtpError:
+            if self._next is None:
+                raise
+            plain = self._receiver.unprotect_control(data)
+        return self._sender.original(plain)
+
+    def _sender_of(self, key: MasterKey) -> _Sender:
+        found = self._senders.get(key)
+        if found is None:
+            found = self._senders[key] = _Sender(key)
+        return found
+
+    def _receiver_of(self, key: MasterKey) -> _Receiver:
+        """The key's session; the one unused for longest is forgotten when there are too many."""
+        found = self._receivers.pop(key, None) or _Receiver(key)
+        self._receivers[key] = found
+        if len(self._receivers) > _KEPT_SESSIONS:
+            del self._receivers[next(iter(self._receivers))]
+        return found
