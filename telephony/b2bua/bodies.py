@@ -7,6 +7,21 @@ from telephony.sdp import SessionDescription
 from telephony.sip.message import Request, Response
 from telephony.sip.multipart import parts_of
 
+_SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
+
+
+def require_sdp_accepted(request: Request) -> None:
+    """Do nothing if the sender can read the description that we would answer with (20.1).
+
+    Raises:
+        SipParseError: status 406, it says what it accepts, and SDP is not among it.
+    """
+    ranges = {
+        text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")
+    }
+    if "Accept" in request.headers and not ranges & _SDP_RANGES:
+        raise SipParseError("no session description is accepted", status=406)
+
 
 def description(message: Request | Response) -> SessionDescription | None:
     """The message's SDP; None if it has no body.

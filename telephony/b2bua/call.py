@@ -61,8 +61,9 @@ class BackToBackCall:
     ) -> None:
         """Take over an incoming INVITE: it is checked here and may be refused at once.
 
-        Refused with 482 (it was here before), 483 (Max-Forwards), 481 or 603 (Replaces), 415,
-        488 (no common codec), 422 (session interval), 503 (no ports): then `CallEnded` waits.
+        Refused with 482 (it was here before), 483 (Max-Forwards), 406 (Accept), 481 or 603
+        (Replaces), 415, 488 (no common codec), 422 (session interval), 503 (no ports): then
+        `CallEnded` waits.
         """
         self.call_id = call_id
         self._core = CallCore(endpoint, media, settings, call_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from telephony.b2bua.attempt import Attempt, Failure, Invitation, early_description
-from telephony.b2bua.bodies import description
+from telephony.b2bua.bodies import description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import survivors, untagged
@@ -68,6 +68,7 @@ class Setup:
         if request.headers.get("Replaces") is not None:
             return self._replaces()
         try:
+            require_sdp_accepted(request)
             self.offer = description(request)
             if self.offer is not None:
                 settings = self._core.settings

@@ -205,7 +205,7 @@ class SessionDescription:
         """Read what the lines must say, so that later questions find no surprise.
 
         Raises:
-            SdpParseError: the o= line, a c= line or an a=rtpmap cannot be read.
+            SdpParseError: the o= line, a c= line or an a=rtpmap of an m=audio cannot be read.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:
@@ -213,7 +213,8 @@ class SessionDescription:
         _connection(self.lines)
         for index, media in enumerate(self.media):
             self.host(index)
-            media.codecs()
+            if media.kind.lower() == "audio":  # of what is declined, nothing need be understood
+                media.codecs()
 
     def __str__(self) -> str:
         text = "\r\n".join([*map(str, self.lines), *map(str, self.media), ""])

@@ -113,3 +113,10 @@ def test_a_line_that_holds_a_line_end_is_never_written(sdp):
     forged = SessionDescription((*session.lines, Line("a", "x\r\na=sendonly")), session.media)
     with pytest.raises(ProtocolError):
         str(forged)
+
+
+def test_an_unreadable_rtpmap_of_a_declined_stream_is_no_hindrance(sdp):
+    found = SessionDescription.parse(sdp("m=video 2 RTP/AVP 31", "a=rtpmap:31 LPC"))
+    assert [media.kind for media in found.media] == ["audio", "video"]
+    with pytest.raises(SdpParseError):
+        SessionDescription.parse(sdp("a=rtpmap:31 LPC", m="audio 1 RTP/AVP 31"))

@@ -1,0 +1,95 @@
+"""The INVITEs of RFC 4475 as they reach a call: which are refused, and what the callee sees."""
+
+from pathlib import Path
+
+import pytest
+
+from telephony.sip.events import Address
+from telephony.sip.message import parse_message
+
+TORTURE = Path(__file__).parents[1] / "sip" / "torture" / "rfc4475"
+SWITCH = Address("192.0.2.1", 5060)
+CALLER = Address("192.0.2.200", 5060)
+
+
+def octets(name):
+    return (TORTURE / f"{name}.dat").read_bytes()
+
+
+def deliver(world, data):
+    """The last status that the caller got."""
+    world.switch.endpoint.receive(data, CALLER, SWITCH, world.switch.now)
+    world.switch.work()
+    world.net.run(0.4)
+    heard = [
+        parse_message(data)
+        for _, to, data in world.net.wire
+        if to.host == CALLER.host and data.startswith(b"SIP/2.0")
+    ]
+    return heard[-1].status
+
+
+@pytest.mark.parametrize("name", ["esc01", "longreq", "escruri", "baddate", "lwsstart", "inv2543"])
+def test_a_call_is_made_of_it(world, name):
+    assert deliver(world, octets(name)) == 200
+    (invite,) = world.b.invites
+    assert invite.request.uri.user == "20"
+    assert invite.request.headers.get("Route") is None
+    world.switch.act(lambda call: call.hangup(world.switch.now))
+    world.assert_clean()
+
+
+@pytest.mark.parametrize(("name", "status"), [("invut", 415), ("sdp01", 406), ("wsinv", 481)])
+def test_it_is_refused(world, name, status):
+    assert deliver(world, octets(name)) == status
+    assert world.b.invites == []
+    world.assert_clean()
+
+
+def test_an_invite_that_may_go_no_further_is_refused(world):
+    data = octets("lwsstart").replace(b"Max-Forwards: 8", b"Max-Forwards: 0")
+    assert deliver(world, data) == 483
+    assert world.b.invites == []
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["application/sdp", "text/plain, application/*;q=0.3", "*/*", "Application/SDP ; level=1"],
+)
+def test_an_accept_that_has_room_for_sdp_is_no_hindrance(world, accept):
+    data = octets("sdp01").replace(b"text/nobodyKnowsThis", accept.encode())
+    assert deliver(world, data) == 200
+
+
+@pytest.mark.parametrize(("accept", "status"), [("", 406), ('"open', 400)])
+def test_an_accept_of_nothing_is_no_room_for_sdp(world, accept, status):
+    data = octets("sdp01").replace(b"text/nobodyKnowsThis", accept.encode())
+    assert deliver(world, data) == status
+    world.assert_clean()
+
+
+def test_what_concerns_nobody_but_the_callee_crosses_octet_by_octet(world):
+    lines = [
+        b"X-Odd_Case:   spaces   inside \t kept ",
+        b'x-list: a , b,,c ;; "q, \\"x\\"" <a,b>',
+        b"X-Latin: Si\xe2n \xa0 caf\xe9",
+        "X-Utf8: 大停電 Siân".encode(),
+        b"X-Empty:",
+        b"x-odd_case: again",
+        b"X-Escapes: %00 %0d%0a <sip:%6C%00@h;x=%41>",
+        b"Alert-Info: <http://www.example.com/sounds/moo.wav>;info=alert-internal",
+        b"User-To-User: 56a390f3d2b7310023a2;encoding=hex",
+        b"s: compact",
+    ]
+    folded = b"X-Folded: one\r\n\t two \r\n   three"
+    data = octets("baddate").replace(
+        b"Date: Fri, 01 Jan 2010 16:00:00 EST", b"\r\n".join([*lines, folded])
+    )
+    assert deliver(world, data) == 200
+    (sent,) = (d for _, to, d in world.net.wire if to == world.b.address and d[:6] == b"INVITE")
+    head = sent.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    expected = []
+    for line in [*lines, b"X-Folded: one two  three"]:
+        name, _, value = line.partition(b":")
+        expected.append(name + b": " + value.strip(b" \t"))
+    assert [line for line in head if line in expected] == expected
