@@ -11,8 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age import make_header
 from recording.call_facts import CallFacts, Personal
-from recording.errors import ArchiveError, ManifestError
+from recording.commit import Part, committed, make_folder, write_whole
+from recording.errors import ArchiveError, ManifestError, RecordingError
+from recording.following import Following
 from recording.keys import RecipientSet, public_text
 from recording.manifest import FORMAT, Manifest, Payload, read_manifest, sign_manifest
 from recording.sealing import Sound, SpoolKeys, damage_of, write_sound
@@ -71,10 +72,31 @@ class Archive:
         """Where an object lies: `suffix` is payload, header or manifest."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
+    def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> Following:
+        """Begin the recording of a call that goes on, whose only spool this is.
+
+        Raises as `seal` does.
+        """
+        payload = self.path(call_id, "payload")
+        make_folder(payload.parent, self._root)
+        part = Part(payload)
+        try:
+            return Following(part, spool, keys, call_id)
+        except BaseException:
+            part.discard()
+            raise
+
     def seal(
-        self, call_id: str, spools: Sequence[Path], keys: SpoolKeys, recipients: RecipientSet
+        self,
+        call_id: str,
+        spools: Sequence[Path],
+        keys: SpoolKeys,
+        recipients: RecipientSet,
+        following: Following | None = None,
     ) -> SealedRecording:
         """Make the recording of a call from its spools.
+
+        What `following` has done of it is made use of where that is possible.
 
         Raises:
             SpoolKeyError: no key at hand opens a spool.
@@ -91,7 +113,13 @@ class Archive:
                 return self._described(done, _personal_of(spools, keys))
             if not sealed <= lives:
                 raise ArchiveError("another spool of this call came after it was archived")
-        return self._seal(call_id, spools, keys, recipients)
+        made = None if following is None else _completed(following, spools)
+        sound, payload = made or self._payload(call_id, spools, keys)
+        header = make_header(sound.file_key, recipients.recipients)
+        write_whole(self.path(call_id, "header"), header)
+        manifest = self._manifest(call_id, sound, recipients, payload)
+        write_whole(self.path(call_id, "manifest"), sign_manifest(manifest, self._node.key))
+        return self._described(manifest, sound.facts.personal)
 
     def find(self, call_id: str) -> Manifest | None:
         """The manifest of a recording that is there and is what this node signed."""
@@ -104,18 +132,14 @@ class Archive:
         there = self.path(call_id, "header").exists() and size == manifest.payload.size
         return manifest if there and manifest.call_id == call_id else None
 
-    def _seal(
-        self, call_id: str, spools: Sequence[Path], keys: SpoolKeys, recipients: RecipientSet
-    ) -> SealedRecording:
-        payload = self.path(call_id, "payload")
-        _make_folder(payload.parent, self._root)
-        with _committed(payload) as fd:
+    def _payload(
+        self, call_id: str, spools: Sequence[Path], keys: SpoolKeys
+    ) -> tuple[Sound, Payload]:
+        path = self.path(call_id, "payload")
+        make_folder(path.parent, self._root)
+        with committed(path) as fd:
             sound = write_sound(fd, spools, keys, call_id)
-            digest = _digest(fd)
-        _write(self.path(call_id, "header"), make_header(sound.file_key, recipients.recipients))
-        manifest = self._manifest(call_id, sound, recipients, digest)
-        _write(self.path(call_id, "manifest"), sign_manifest(manifest, self._node.key))
-        return self._described(manifest, sound.facts.personal)
+            return sound, _digest(fd)
 
     def _described(self, manifest: Manifest, personal: Personal) -> SealedRecording:
         data = self.path(manifest.call_id, "manifest").read_bytes()
@@ -153,6 +177,25 @@ class Archive:
         )
 
 
+def _completed(following: Following, spools: Sequence[Path]) -> tuple[Sound, Payload] | None:
+    """What was followed, completed and committed; None, all of it discarded, if it cannot be.
+
+    What it met then, the disk or damage, is met again by who does it in the straight way.
+    """
+    try:
+        sound = following.finish() if list(spools) == [following.spool] else None
+        if sound is None:
+            return None
+        payload = _digest(following.part.fd)
+        following.part.commit()
+    except (RecordingError, OSError):
+        return None
+    else:
+        return sound, payload
+    finally:
+        following.discard()
+
+
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal:
     """The personal facts alone, for an index that has not got them yet."""
     facts = CallFacts(0)
@@ -164,39 +207,6 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal:
     return facts.personal
 
 
-def _make_folder(folder: Path, root: Path) -> None:
-    """The folder of a day, each new name of it brought to the disk."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    for each in missing:
-        _sync_folder(each.parent)
-    _sync_folder(root)
-
-
-@contextmanager
-def _committed(path: Path) -> Iterator[int]:
-    """A file that appears under its name, on the disk, when no error leaves the block."""
-    part = path.with_name(f".{path.name}.part")
-    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    try:
-        yield fd
-        os.fsync(fd)
-        part.rename(path)
-        _sync_folder(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(fd)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with _committed(path) as fd:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-
-
 def _digest(fd: int) -> Payload:
     """What lies in the file, read back."""
     digest, offset = hashlib.sha256(), 0
@@ -204,11 +214,3 @@ def _digest(fd: int) -> Payload:
         digest.update(block)
         offset += len(block)
     return Payload(offset, digest.hexdigest())
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -6,22 +6,22 @@ more of it than the timeline's window; nothing is remembered of what was sealed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from recording.age import PayloadWriter, new_file_key
 from recording.burst import BurstRecord, unpack_burst
 from recording.call_facts import CallFacts, payloads_of
 from recording.codecs import NARROW, WIDE
-from recording.errors import ArchiveError, PayloadError, SpoolError
+from recording.errors import SpoolError
+from recording.flac_payload import FlacPayload
 from recording.manifest import Fault, Life, TrackFacts
 from recording.spool import EventRecord, LostRecord, PacketRecord, SpoolReader, read_spool
+from recording.spool_follow import SpoolFollower
 from recording.timeline import Timeline, TrackCount, WidebandError
 
 _STEP_US = 500_000
@@ -47,6 +47,10 @@ class SpoolKeys:
             runtime_keys_folder=self.runtime_keys,
         )
 
+    def follow(self, path: Path) -> SpoolFollower:
+        """Open one spool that is still written. Raises `SpoolError`."""
+        return SpoolFollower.open(path, self.boot_key)
+
 
 @dataclass(frozen=True, slots=True)
 class Sound:
@@ -60,38 +64,54 @@ class Sound:
     lives: list[Life]
 
 
-class _Reading:
-    """One pass over the spools of a call."""
+class Reading:
+    """One pass over the spools of a call: `begin`, `take` and `end` for each, then `finish`."""
 
     def __init__(self, rate: int, started_wall_us: int) -> None:
         self.timeline = Timeline(rate)
         self.facts = CallFacts(started_wall_us)
         self.lives: list[Life] = []
         self._first_us = started_wall_us
+        self._shift = 0
         self._origin = 0
         self._told = 0
         self._joining = False
 
-    def read(self, spool: SpoolReader) -> Iterator[None]:
-        """Take a spool's records; each step means that blocks may be ready."""
-        shift = spool.header.started_wall_us - self._first_us
+    def begin(self, spool: SpoolReader) -> None:
+        """Go on with this spool, of which no record was taken yet."""
+        self._shift = spool.header.started_wall_us - self._first_us
         self._joining = bool(self.lives) and self.lives[-1].interrupted
-        for record in spool.gathered(unpack_burst):
-            if isinstance(record, BurstRecord):
-                yield from self._burst(record, shift - self._origin)
-            elif isinstance(record, PacketRecord):
-                yield from self._packet(record, record.at_us + shift - self._origin)
-            elif isinstance(record, EventRecord):
-                if record.kind == "answered" and not self.facts.answered:
-                    self._answered(record.at_us + shift)
-                at_us = max(0, record.at_us + shift - self._origin)
-                self._join(at_us)
-                self._event(at_us, record)
-            elif isinstance(record, LostRecord):
-                self.facts.lost(record, shift - self._origin)
-                self.timeline.interrupt()
+
+    def take(self, record: object) -> Iterator[None]:
+        """Take a spool's next record; each step means that blocks may be ready."""
+        shift = self._shift
+        if isinstance(record, BurstRecord):
+            yield from self._burst(record, shift - self._origin)
+        elif isinstance(record, PacketRecord):
+            yield from self._packet(record, record.at_us + shift - self._origin)
+        elif isinstance(record, EventRecord):
+            if record.kind == "answered" and not self.facts.answered:
+                self._answered(record.at_us + shift)
+            at_us = max(0, record.at_us + shift - self._origin)
+            self._join(at_us)
+            self._event(at_us, record)
+        elif isinstance(record, LostRecord):
+            self.facts.lost(record, shift - self._origin)
+            self.timeline.interrupt()
+
+    def end(self, spool: SpoolReader) -> None:
+        """Note what became of a spool of which every record was taken."""
         life = spool.header.life
         self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
+
+    def finish(self, flac: FlacPayload) -> Sound:
+        """Every spool was taken: complete the audio and the facts."""
+        talk_us = self.facts.finish()
+        self.timeline.finish(talk_us)
+        flac.write_all(self.timeline.blocks())
+        flac.close()
+        tracks = list(_track_facts(self.timeline.counts))
+        return Sound(flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives)
 
     def _join(self, at_us: int) -> None:
         """The first thing told by a life after one that was interrupted."""
@@ -151,23 +171,20 @@ def write_sound(fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) 
 def _write_at(rate: int, fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) -> Sound:
     if not spools:
         raise SpoolError(f"{call_id} has no spool")
-    file_key = new_file_key()
     readers = _in_order(spools, keys)
-    reading = _Reading(rate, readers[0].header.started_wall_us)
-    try:
-        with _flac(fd, file_key, rate, call_id) as flac:
-            for reader in readers:
-                for _ in reading.read(reader):
-                    flac.write_all(reading.timeline)
-            talk_us = reading.facts.finish()
-            reading.timeline.finish(talk_us)
-            flac.write_all(reading.timeline)
-    finally:
+    with contextlib.ExitStack() as stack:
         for reader in readers:
-            reader.close()
-    tracks = list(_track_facts(reading.timeline.counts))
-    facts = reading.facts
-    return Sound(file_key, facts, talk_us, rate, tracks, reading.lives)
+            stack.callback(reader.close)
+        reading = Reading(rate, readers[0].header.started_wall_us)
+        flac = FlacPayload(fd, rate, call_id)
+        stack.callback(flac.discard)
+        for reader in readers:
+            reading.begin(reader)
+            for record in reader.gathered(unpack_burst):
+                for _ in reading.take(record):
+                    flac.write_all(reading.timeline.blocks())
+            reading.end(reader)
+        return reading.finish(flac)
 
 
 def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
@@ -194,65 +211,6 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
             count.malformed,
             count.undecoded,
         )
-
-
-class _Sink:
-    """The payload as libsndfile sees a file; keeps the error that C cannot carry."""
-
-    def __init__(self, writer: PayloadWriter) -> None:
-        self._writer = writer
-        self.seek = writer.seek
-        self.tell = writer.tell
-        self.failure: OSError | PayloadError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self._writer.write(data)
-        except (OSError, PayloadError) as error:
-            self.failure = self.failure or error
-            return len(data)
-
-    def read(self, _count: int = -1) -> bytes:
-        return b""
-
-
-class _Flac:
-    def __init__(self, sink: _Sink, file: soundfile.SoundFile) -> None:
-        self._sink = sink
-        self._file = file
-
-    def write_all(self, timeline: Timeline) -> None:
-        """Encode what the timeline has ready."""
-        for block in timeline.blocks():
-            self._file.write(block)
-            if self._sink.failure is not None:
-                raise self._sink.failure
-
-
-@contextmanager
-def _flac(fd: int, file_key: bytes, rate: int, call_id: str) -> Iterator[_Flac]:
-    """An encoder into a payload, which is complete only if no error leaves the block."""
-    writer = PayloadWriter(fd, file_key)
-    sink = _Sink(writer)
-    try:
-        with soundfile.SoundFile(
-            sink,
-            "w",
-            samplerate=rate,
-            channels=2,
-            subtype="PCM_16",
-            format="FLAC",
-            compression_level=0.0,  # a quarter quicker and, on speech, a hundredth larger
-        ) as file:
-            file.title = call_id
-            yield _Flac(sink, file)
-        if sink.failure is not None:
-            raise sink.failure
-        writer.close()
-    except soundfile.SoundFileError as error:
-        raise ArchiveError(f"the audio cannot be encoded: {error}") from None
-    finally:
-        writer.discard()
 
 
 def damage_of(sound: Sound) -> list[Fault]:

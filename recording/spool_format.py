@@ -108,8 +108,8 @@ class Seal:
     """Seals and opens the frames of one file under its spool key."""
 
     def __init__(self, spool_key: bytes, identity: bytes) -> None:
+        self.identity = identity
         self._cipher = AESGCM(spool_key)
-        self._identity = identity
 
     def frame(
         self,
@@ -122,13 +122,13 @@ class Seal:
         """The bytes of one frame, sealed under `key` or else the spool key."""
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
-        sealed = cipher.encrypt(_nonce(index), plaintext, raw + self._identity)
+        sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
 
     def open(self, frame: Frame, key: bytes | bytearray | None = None) -> bytes | None:
         """What a frame holds, or None when it does not authenticate."""
         cipher = self._cipher if key is None else AESGCM(key)
-        associated = frame.raw_header + self._identity
+        associated = frame.raw_header + self.identity
         try:
             return cipher.decrypt(_nonce(frame.index), frame.ciphertext, associated)
         except InvalidTag:

@@ -30,7 +30,7 @@ from recording.spool_keys import key_check, keys_path, load_keys, shred_keys, un
 from recording.spool_records import EndRecord, LossReason, LostRecord, Record, SpoolHeader
 from recording.spool_scan import Scanner, find_header, frame_at
 
-_RECENT = 16
+RECENT = 16
 """A stand-in lies right before its tombstone; this many media frames are remembered."""
 Gather = Callable[[int, bytes], object | None]
 """From a media frame's start and content to one value for all its packets, or None."""
@@ -75,23 +75,9 @@ def read_spool(
     runtime_keys_folder: Path | None = None,
 ) -> "SpoolReader":
     """Open a spool for reading. Raises `SpoolHeaderError`, `SpoolKeyError`."""
-    fd = _open(path)
-    try:
-        header, identity, start, whole = find_header(fd, path.name)
-        if spool_key is None:
-            if boot_key is None:
-                raise SpoolKeyError("a boot key or the spool key is needed to read a spool")
-            spool_key = unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
-        if len(spool_key) != 32 or key_check(spool_key) != header.key_check:
-            raise SpoolKeyError("this is not the key of this spool")
-        reader = SpoolReader(fd, header, Seal(spool_key, identity), start)
-    except SpoolError:
-        os.close(fd)
-        raise
-    reader.damaged = not whole
+    reader = SpoolReader.open(path, boot_key, spool_key)
     if runtime_keys_folder is not None:
-        keys = load_keys(keys_path(runtime_keys_folder, header.call_id, header.life), identity)
-        reader.add_keys(dict(keys))
+        reader.add_keys_of(runtime_keys_folder)
     return reader
 
 
@@ -106,8 +92,27 @@ class SpoolReader(Iterator[Record]):
         last_us: the offset of the last thing that is known to have happened.
     """
 
+    @classmethod
+    def open(cls, path: Path, boot_key: bytes | None, spool_key: bytes | None = None) -> Self:
+        """Open a spool with one of these keys. Raises `SpoolHeaderError`, `SpoolKeyError`."""
+        fd = _open(path)
+        try:
+            header, identity, start, whole = find_header(fd, path.name)
+            if spool_key is None:
+                if boot_key is None:
+                    raise SpoolKeyError("a boot key or the spool key is needed to read a spool")
+                spool_key = unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
+            if len(spool_key) != 32 or key_check(spool_key) != header.key_check:
+                raise SpoolKeyError("this is not the key of this spool")
+        except SpoolError:
+            os.close(fd)
+            raise
+        reader = cls(fd, header, Seal(spool_key, identity), start)
+        reader.damaged = not whole
+        return reader
+
     def __init__(self, fd: int, header: SpoolHeader, seal: Seal, start: int) -> None:
-        """Use `read_spool`."""
+        """Use `open`, or `read_spool`."""
         self.header = header
         self.interrupted = True
         self.truncated = False
@@ -157,9 +162,10 @@ class SpoolReader(Iterator[Record]):
     def __del__(self) -> None:
         self.close()
 
-    def add_keys(self, keys: dict[int, bytes]) -> None:
-        """Keys of frames that were never published (from the runtime folder)."""
-        self._keys.update(keys)
+    def add_keys_of(self, runtime_keys_folder: Path) -> None:
+        """Take the keys of frames that were never published, where a dead writer left them."""
+        path = keys_path(runtime_keys_folder, self.header.call_id, self.header.life)
+        self._keys.update(load_keys(path, self._seal.identity))
 
     def _read(self) -> _Records:
         """Second pass."""
@@ -189,7 +195,7 @@ class SpoolReader(Iterator[Record]):
         for frame in scanner:
             if frame.kind is FrameKind.MEDIA:
                 recent[frame.index] = scanner.offset
-                if len(recent) > _RECENT:
+                if len(recent) > RECENT:
                     del recent[next(iter(recent))]
             elif not self._learn(frame, recent):
                 scanner.reject()

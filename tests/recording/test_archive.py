@@ -1,27 +1,20 @@
 """The archive: from spools to three objects that stock tools open, whatever crashed."""
 
 import hashlib
-import io
 import os
-import struct
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording import archive as archive_module
-from recording.age import make_header, new_file_key, open_parts
-from recording.archive import Archive, Node, folder_of
+from recording import commit
+from recording.age import make_header, new_file_key
 from recording.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError
-from recording.keys import OfficerKeys, RecipientSet, public_text
+from recording.keys import public_text
 from recording.manifest import verify_manifest
-from recording.sealing import SpoolKeys
-from recording.spool import Clock, SpoolWriter
 from recording.verify import recordings_below, verify_recording
 
 US = 1_000_000
@@ -30,114 +23,8 @@ WALL = 1_772_355_600.25
 NUMBER = "+442079460123"
 
 
-def tone(track: int, index: int) -> bytes:
-    """20 ms of A-law, never silent, another for each packet and track."""
-    return bytes([(0x55 ^ (0x20 + (index * 7 + track * 3 + n) % 64)) & 0xFF for n in range(160)])
-
-
-def rtp(track: int, index: int, *, kind: int = 8) -> bytes:
-    head = struct.pack("!BBHII", 0x80, kind, index & 0xFFFF, index * 160, track + 1)
-    return head + tone(track, index)
-
-
-class Call:
-    """A call whose packets come every 20 ms, at offsets told by the test."""
-
-    def __init__(self, office: "Office", life: int = 1, wall: float = WALL) -> None:
-        clock = Clock(wall=wall, mono=0.0)
-        office.spools.mkdir(exist_ok=True)
-        self.writer = SpoolWriter.create(
-            office.spools, office.runtime, CALL_ID, life, office.boot_key, None, clock, 5.0
-        )
-
-    def event(self, kind: str, at_us: int, **fields) -> None:
-        self.writer.event(kind, fields, at_us)
-
-    def answer(self, at_us: int = 0) -> None:
-        self.event("call", at_us, number=NUMBER, withheld=False, line="main", called="100")
-        for track in (0, 1):
-            self.event("media", at_us, track=track, payloads={"8": ["PCMA", 8000, 1, ""]})
-        self.event("answered", at_us, advisor="sian", extension="201")
-        self.event("segment", at_us, **{"class": "centre", "to": ""})
-
-    def talk(self, from_us: int, to_us: int, *, kind: int = 8) -> None:
-        for at_us in range(from_us, to_us, 20_000):
-            for track in (0, 1):
-                self.writer.packet(track, at_us, rtp(track, at_us // 20_000, kind=kind))
-            if at_us % US == 0:
-                self.writer.tick(at_us)
-
-    def end(self, at_us: int) -> Path:
-        self.event("ended", at_us, cause="bye")
-        self.writer.close(at_us)
-        return self.writer.path
-
-
-@dataclass
-class Office:
-    """Folders, keys and an archive."""
-
-    root: Path
-    officer: OfficerKeys
-    boot_key: bytes
-    node: Node
-
-    @property
-    def spools(self) -> Path:
-        return self.root / "spool"
-
-    @property
-    def runtime(self) -> Path:
-        return self.root / "spool-keys"
-
-    @property
-    def archive(self) -> Archive:
-        return Archive(self.root / "archive", self.node)
-
-    @property
-    def public_key(self) -> str:
-        return public_text(self.node.key.public_key())
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "archive" / folder_of(CALL_ID)
-
-    @property
-    def keys(self) -> SpoolKeys:
-        return SpoolKeys(self.boot_key, self.runtime)
-
-    @property
-    def recipients(self) -> RecipientSet:
-        return RecipientSet.of([("Officer", self.officer.identity.recipient)], 1)
-
-    def seal(self, *paths: Path):
-        return self.archive.seal(CALL_ID, paths, self.keys, self.recipients)
-
-    def audio(self) -> tuple[np.ndarray, int]:
-        header = (self.folder / f"{CALL_ID}.header").read_bytes()
-        with (self.folder / f"{CALL_ID}.payload").open("rb") as payload:
-            reader = open_parts(header, payload, [self.officer.identity])
-            return soundfile.read(io.BytesIO(reader.readall()), dtype="int16")
-
-    def verdict(self, **more):
-        return verify_recording(self.folder, CALL_ID, public_key=self.public_key, **more)
-
-
-@pytest.fixture
-def office(tmp_path) -> Office:
-    node = Node("galwad-1", "0.1.0", Ed25519PrivateKey.generate())
-    return Office(tmp_path, OfficerKeys.generate(), os.urandom(32), node)
-
-
-def simple(office: Office) -> Path:
-    call = Call(office)
-    call.answer()
-    call.talk(0, 4 * US)
-    return call.end(4 * US)
-
-
 def test_a_call_becomes_three_objects_that_verify(office):
-    sealed = office.seal(simple(office))
+    sealed = office.seal(office.simple())
     manifest = sealed.manifest
     assert sorted(path.suffix for path in office.folder.iterdir()) == [
         ".header",
@@ -166,7 +53,7 @@ def test_a_call_becomes_three_objects_that_verify(office):
 
 
 def test_the_manifest_names_nobody(office):
-    office.seal(simple(office))
+    office.seal(office.simple())
     text = (office.folder / f"{CALL_ID}.manifest").read_text()
     assert NUMBER not in text
     assert "07946" not in text
@@ -174,7 +61,7 @@ def test_the_manifest_names_nobody(office):
 
 @pytest.mark.peer
 def test_stock_tools_open_it(office, tmp_path):
-    office.seal(simple(office))
+    office.seal(office.simple())
     office.officer.save(tmp_path / "officer.txt")
     joined = b"".join(
         (office.folder / f"{CALL_ID}.{s}").read_bytes() for s in ("header", "payload")
@@ -190,17 +77,17 @@ def test_stock_tools_open_it(office, tmp_path):
 
 
 def test_the_caller_is_left_and_the_advisor_right(office):
-    office.seal(simple(office))
+    office.seal(office.simple())
     samples, rate = office.audio()
     decoder = decoder_for(STATIC[8])
     assert rate == 8000
     for track in (0, 1):
-        voice = b"".join(tone(track, index) for index in range(200))
+        voice = b"".join(office.tone(track, index) for index in range(200))
         assert np.array_equal(samples[:, track], decoder.decode(voice))
 
 
 def test_a_gap_is_silence_of_its_true_length_and_stands_in_the_manifest(office):
-    call = Call(office)
+    call = office.call()
     call.answer(40_000)
     call.talk(40_000, 2_040_000)
     call.event("gap-start", 2_045_000, reason="payment", trigger="page", actor="user:sian")
@@ -223,7 +110,7 @@ def test_a_gap_is_silence_of_its_true_length_and_stands_in_the_manifest(office):
 
 
 def test_a_wideband_call_has_sixteen_thousand_samples_a_second(office):
-    call = Call(office)
+    call = office.call()
     call.answer()
     call.talk(0, 2 * US, kind=9)
     sealed = office.seal(call.end(2 * US))
@@ -234,7 +121,7 @@ def test_a_wideband_call_has_sixteen_thousand_samples_a_second(office):
 
 
 def test_an_interrupted_call_is_sealed_to_its_last_second_and_marked(office):
-    call = Call(office)
+    call = office.call()
     call.answer()
     call.talk(0, 3 * US)
     call.writer.flush_frame()
@@ -248,12 +135,12 @@ def test_an_interrupted_call_is_sealed_to_its_last_second_and_marked(office):
 
 
 def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office):
-    first = Call(office)
+    first = office.call()
     first.answer()
     first.talk(0, 2 * US)
     first.writer.flush_frame()
     first.writer.abandon()
-    second = Call(office, life=2, wall=WALL + 5)
+    second = office.call(life=2, wall=WALL + 5)
     second.event("segment", 0, **{"class": "centre", "to": ""})
     second.talk(0, US)
     manifest = office.seal(first.writer.path, second.end(US)).manifest
@@ -270,7 +157,7 @@ def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office)
 
 
 def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
-    path = simple(office)
+    path = office.simple()
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 40] = bytes(40)
@@ -284,7 +171,7 @@ def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
 
 
 def test_time_that_nothing_explains_is_flagged(office):
-    call = Call(office)
+    call = office.call()
     call.answer()
     call.talk(0, US)
     call.event("gap-start", US, reason="payment", trigger="api", actor="token:pay")
@@ -294,14 +181,14 @@ def test_time_that_nothing_explains_is_flagged(office):
 
 
 def test_a_call_without_a_packet_is_sealed_as_silence(office):
-    call = Call(office)
+    call = office.call()
     call.answer()
     assert office.seal(call.end(3 * US)).manifest.talk_us == 3 * US
     assert not office.audio()[0].any()
 
 
 def test_a_spool_of_another_boot_is_not_opened_and_nothing_is_left(office):
-    path = simple(office)
+    path = office.simple()
     office.boot_key = os.urandom(32)
     with pytest.raises(SpoolKeyError):
         office.seal(path)
@@ -310,7 +197,7 @@ def test_a_spool_of_another_boot_is_not_opened_and_nothing_is_left(office):
 
 
 def test_sealing_again_changes_nothing(office):
-    path = simple(office)
+    path = office.simple()
     first = office.seal(path)
     before = {p.name: p.read_bytes() for p in office.folder.iterdir()}
     assert office.seal(path) == first
@@ -318,19 +205,19 @@ def test_sealing_again_changes_nothing(office):
 
 
 def test_a_spool_that_comes_after_the_others_are_gone_is_refused(office):
-    path = simple(office)
+    path = office.simple()
     office.seal(path)
     path.unlink()
-    late = Call(office, life=2)
+    late = office.call(life=2)
     late.answer()
     with pytest.raises(ArchiveError, match="after it was archived"):
         office.seal(late.end(US))
 
 
 def test_a_spool_that_comes_while_the_others_are_there_is_joined(office):
-    path = simple(office)
+    path = office.simple()
     office.seal(path)
-    late = Call(office, life=2, wall=WALL + 4)
+    late = office.call(life=2, wall=WALL + 4)
     late.event("segment", 0, **{"class": "centre", "to": ""})
     late.talk(0, US)
     assert office.seal(path, late.end(US)).manifest.talk_us == 5 * US
@@ -340,13 +227,13 @@ class Crash(BaseException):
     """The process dies here."""
 
 
-@pytest.mark.parametrize("call_name", ["fsync", "rename", "link", "ftruncate", "_sync_folder"])
+@pytest.mark.parametrize("call_name", ["fsync", "rename", "link", "ftruncate", "sync_folder"])
 @pytest.mark.parametrize("nth", range(1, 9))
 def test_a_crash_at_any_step_is_mended_by_running_again(office, monkeypatch, call_name, nth):
-    path = simple(office)
+    path = office.simple()
     target, name = {
         "rename": (Path, "rename"),
-        "_sync_folder": (archive_module, "_sync_folder"),
+        "sync_folder": (commit, "sync_folder"),
     }.get(call_name, (os, call_name))
     real, count = getattr(target, name), 0
 
@@ -389,21 +276,21 @@ def change(path: Path, at: int) -> None:
     ],
 )
 def test_what_is_wrong_with_a_recording_is_named(office, damage, problem):
-    office.seal(simple(office))
+    office.seal(office.simple())
     damage(office.folder)
     (found,) = office.verdict().problems
     assert problem in found
 
 
 def test_another_nodes_signature_is_refused(office):
-    office.seal(simple(office))
+    office.seal(office.simple())
     stranger = public_text(Ed25519PrivateKey.generate().public_key())
     (found,) = verify_recording(office.folder, CALL_ID, public_key=stranger).problems
     assert "another node" in found
 
 
 def test_a_manifest_under_another_name_is_noticed(office):
-    office.seal(simple(office))
+    office.seal(office.simple())
     other = "20260301-090000-zzzzzzzz"
     for suffix in ("payload", "header", "manifest"):
         (office.folder / f"{CALL_ID}.{suffix}").rename(office.folder / f"{other}.{suffix}")
@@ -413,7 +300,7 @@ def test_a_manifest_under_another_name_is_noticed(office):
 
 
 def test_a_header_of_another_recording_is_noticed_from_the_inside(office):
-    office.seal(simple(office))
+    office.seal(office.simple())
     header = make_header(new_file_key(), [office.officer.identity.recipient])
     (office.folder / f"{CALL_ID}.header").write_bytes(header)
     assert office.verdict().whole
@@ -422,7 +309,7 @@ def test_a_header_of_another_recording_is_noticed_from_the_inside(office):
 
 
 def test_every_byte_of_a_manifest_is_signed(office):
-    office.seal(simple(office))
+    office.seal(office.simple())
     path = office.folder / f"{CALL_ID}.manifest"
     whole = path.read_bytes()
     for at in range(0, len(whole) - 1, 37):

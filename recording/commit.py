@@ -1,0 +1,73 @@
+"""Files that appear under their name whole and on the disk, or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Part:
+    """A file beside its place, until it is committed; there is one at a time for each place."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin it empty, whatever an earlier one left behind. Raises `OSError`."""
+        self._path = path
+        self._part = path.with_name(f".{path.name}.part")
+        self._part.unlink(missing_ok=True)
+        self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    def commit(self) -> None:
+        """Bring it to the disk, under its name. Raises `OSError`; nothing is committed then."""
+        os.fsync(self.fd)
+        self._part.rename(self._path)
+        sync_folder(self._path.parent)
+        self._close()
+
+    def discard(self) -> None:
+        """Remove it, unless it is committed. Again: nothing."""
+        if self.fd >= 0:
+            self._part.unlink(missing_ok=True)
+            self._close()
+
+    def _close(self) -> None:
+        os.close(self.fd)
+        self.fd = -1
+
+
+@contextmanager
+def committed(path: Path) -> Iterator[int]:
+    """A file that is committed when no error leaves the block."""
+    part = Part(path)
+    try:
+        yield part.fd
+        part.commit()
+    finally:
+        part.discard()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Commit a file of this content."""
+    with committed(path) as fd:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+
+def make_folder(folder: Path, root: Path) -> None:
+    """The folder of a day, each new name of it brought to the disk."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
+    sync_folder(root)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,76 @@
+"""Seals a call while it goes on, so that little is left to do at its end.
+
+It takes the same steps in the same order as `sealing.write_sound`, on what nothing can change any
+more. It promises nothing: whenever `finish` gives nothing, `write_sound` does all of it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from recording.burst import unpack_burst
+from recording.codecs import NARROW, WIDE
+from recording.commit import Part
+from recording.flac_payload import FlacPayload
+from recording.sealing import Reading, Sound, SpoolKeys
+from recording.timeline import WidebandError
+
+
+class Following:
+    """One call of one life, followed into a payload that is not committed yet.
+
+    Every method raises as `write_sound` does; then only `discard` makes sense.
+    """
+
+    def __init__(self, part: Part, spool: Path, keys: SpoolKeys, call_id: str) -> None:
+        """Open the spool; `part` is discarded with the rest, unless somebody committed it."""
+        self.part = part
+        self.spool = spool
+        self._keys = keys
+        self._call_id = call_id
+        self._begin(NARROW)
+
+    def _begin(self, rate: int) -> None:
+        self._reader = self._keys.follow(self.spool)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._reader.close)
+            self._reading = Reading(rate, self._reader.header.started_wall_us)
+            self._flac = FlacPayload(self.part.fd, rate, self._call_id)
+            stack.pop_all()
+        self._reading.begin(self._reader)
+
+    def step(self, frames: int) -> bool:
+        """Seal what is final, at most so many frames (about a second each); False: no more is."""
+        try:
+            for _ in range(frames):
+                records = self._reader.take(unpack_burst)
+                if records is None:
+                    return False
+                for record in records:
+                    for _ in self._reading.take(record):
+                        self._flac.write_all(self._reading.timeline.blocks())
+        except WidebandError:
+            self._let_go()
+            os.ftruncate(self.part.fd, 0)
+            self._begin(WIDE)
+        return True
+
+    def finish(self) -> Sound | None:
+        """The call is over: seal the rest. None if its spool must be read in another way."""
+        while self.step(1000):
+            pass
+        if not self._reader.complete:
+            return None
+        self._reading.end(self._reader)
+        return self._reading.finish(self._flac)
+
+    def discard(self) -> None:
+        """Let go of the spool, and of what was not committed."""
+        self._let_go()
+        self.part.discard()
+
+    def _let_go(self) -> None:
+        self._flac.discard()
+        self._reader.close()
