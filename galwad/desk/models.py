@@ -167,7 +167,7 @@ class AlarmEvent(BaseModel):
 class Holding(Asked):
     """Which holder pauses or lets go; by default the caller of the API itself.
 
-    Supervisors may name another's holder, so that a dead payment page's can be released.
+    A release may name another's: a supervisor any, the advisor in the call a phone (`phone:201`).
     """
 
     holder: Short | None = None

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.messages import Hold, Release
+from galwad.messages import Hold, Party, Release
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}/payment"
+AT_HUW = Party("202", "huw")
 
 
 @pytest.fixture
@@ -74,6 +75,40 @@ async def test_only_a_supervisor_releases_a_dead_payment_pages_hold(running, sia
     mair = await running.page("mair")
     released = await mair.http.request("DELETE", URL, json=theirs)
     assert released.json()["state"] == "recording"
+
+
+async def test_who_has_the_call_now_releases_the_phone_of_whoever_sent_it_on(running, sian):
+    running.switch.change(CALL, holders=("phone:202",), recording="paused")
+    await sian.event("call", lambda pop: pop["holders"] == ["phone:202"])
+    assert (await sian.http.delete(URL)).json()["state"] == "paused"
+    theirs = {"holder": "phone:202"}
+    released = await sian.http.request("DELETE", URL, json=theirs)
+    assert released.json()["state"] == "recording"
+    entries = [e for e in await running.desk.audit.entries() if e.kind == "payment.release"]
+    assert entries[-1].personal == {"actor": "user:sian", "holder": "phone:202"}
+
+
+async def test_a_phones_hold_is_nobody_elses_to_release(running, sian):
+    """Not whom the call only rings at, not the sender, and no other advisor."""
+    theirs = {"holder": "phone:201"}
+    huw = await running.page("huw")
+    await huw.open()
+    assert (await huw.http.request("DELETE", URL, json=theirs)).status_code == 404
+    running.switch.change(CALL, holders=("phone:201",), recording="paused", ringing=(AT_HUW,))
+    await huw.event("call", lambda pop: pop["state"] == "ringing")
+    assert (await huw.http.request("DELETE", URL, json=theirs)).status_code == 403
+    running.switch.change(CALL, advisor=Party("301"), ringing=())
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert (await sian.http.request("DELETE", URL, json=theirs)).status_code == 403
+    assert running.switch.of(Release) == []
+
+
+async def test_a_hold_in_anothers_name_is_refused(running, sian):
+    mair = await running.page("mair")
+    for page in (sian, mair):
+        reply = await page.http.put(URL, json={"holder": "phone:202"})
+        assert reply.status_code == 403
+    assert running.switch.of(Hold) == []
 
 
 async def test_without_a_switch_nothing_is_promised(running, sian):
