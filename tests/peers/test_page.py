@@ -66,7 +66,7 @@ def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, browser, 
     page.keyboard.press("Shift+F8")
     expect(word).to_have_text("REC")
     caller.hang_up()
-    expect(page.locator("#status")).to_have_text("The call is over.")
+    expect(page.locator("#urgent p").last).to_have_text("The call is over.")
     assert troubles == []
     recording = harness.evidence.Recording(service, service.call_id())
     (gap,) = recording.gaps()

@@ -1,6 +1,7 @@
 // The advisor's page: signs in, follows the desk's events, and keeps one card for each call.
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
+import { announce, hush } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { CallCard } from "./card.js";
 import { el, reveal, say } from "./dom.js";
@@ -9,6 +10,7 @@ import { Overview } from "./overview.js";
 import { PAUSE_KEY } from "./recording.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
+import { entitle } from "./title.js";
 
 const main = document.getElementById("main");
 const who = document.getElementById("who");
@@ -20,6 +22,7 @@ const signOut = document.getElementById("sign-out");
 const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
 const dismissed = new Set(); // call ids in wrap-up that were closed here; a reload brings them back
+let drafts = { user: null, notes: new Map() }; // what was typed when the session ended
 let me = null;
 let stream = null;
 let overview = null;
@@ -32,14 +35,8 @@ let skew = 0; // the desk's clock minus ours, seconds
 const now = () => Date.now() / 1000 + skew;
 const known = () => connected && switchUp;
 
-/** Speak through the status region, which never takes the focus. */
-function announce(key, values) {
-  const status = document.getElementById("status");
-  status.replaceChildren(el("span", {}));
-  say(status.firstChild, key, values);
-}
-
 function showSignIn(note) {
+  keepDrafts();
   stream?.close();
   stream = null;
   me = null;
@@ -49,20 +46,36 @@ function showSignIn(note) {
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut]) reveal(part, false);
   who.textContent = "";
-  main.replaceChildren(signIn(start, note));
+  const enter = (signedIn) => {
+    start(signedIn);
+    main.focus();
+  };
+  list = null;
+  main.replaceChildren(signIn(enter, note));
   main.querySelector("input").focus();
+  entitle(null);
+}
+
+/** A session that ends under a half-written note must not take it along. */
+function keepDrafts() {
+  if (me) drafts = { user: me.user, notes: new Map() };
+  for (const [id, { contact }] of cards) {
+    if (contact.touched) drafts.notes.set(id, contact.note());
+  }
 }
 
 function start(signedIn) {
   me = signedIn;
+  if (drafts.user !== me.user) drafts.notes.clear();
   who.textContent = me.user;
   reveal(signOut, true);
   reveal(link, true);
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = me.role === "advisor" ? null : new Overview();
-  idle = el("div", { class: "idle card" }, el("p", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
+  idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
-  main.replaceChildren(list, idle, ...(overview ? [overview.box] : []));
+  const title = el("h1", { class: "unseen", t: "calls.title" });
+  main.replaceChildren(title, list, overview ? overview.box : idle);
   stream = new Stream({
     event: receive,
     up: () => setConnected(true),
@@ -120,8 +133,10 @@ function render() {
   for (const pop of mine) {
     let card = cards.get(pop.call_id);
     if (!card) {
-      card = new CallCard(pop, { announce, replace, dismiss });
+      card = new CallCard(pop, { announce, replace, dismiss, supervises: me.role !== "advisor" });
       cards.set(pop.call_id, card);
+      card.contact.resume(drafts.notes.get(pop.call_id));
+      drafts.notes.delete(pop.call_id);
       place(card.box, pop);
       i18n.translate(card.box);
     }
@@ -129,6 +144,7 @@ function render() {
   }
   reveal(idle, mine.length === 0);
   overview?.update([...calls.values()], known(), now());
+  entitle(mine, known());
 }
 
 /** A call goes above those that are over: what rings must be seen. No card ever moves. */
@@ -163,11 +179,12 @@ function raise(alarm) {
   const close = () => {
     box.remove();
     reveal(alarms, alarms.childElementCount > 0);
+    (alarms.querySelector("button") ?? main).focus();
   };
   box.append(el("button", { type: "button", class: "quiet", t: "alarm.close", on: { click: close } }));
   alarms.append(box);
   reveal(alarms, true);
-  announce(text.dataset.t, JSON.parse(text.dataset.tValues));
+  announce(text.dataset.t, JSON.parse(text.dataset.tValues), { urgent: true });
 }
 
 /** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */
@@ -183,11 +200,13 @@ function onKey(event) {
 }
 
 async function choose(chosen) {
+  hush();
   await i18n.use(chosen);
   for (const button of document.querySelectorAll("[data-language]")) {
     button.setAttribute("aria-pressed", String(button.dataset.language === chosen));
   }
   if (me) render();
+  else entitle(null);
 }
 
 async function leave() {
@@ -197,6 +216,7 @@ async function leave() {
     if (!(error instanceof ApiError)) throw error;
   }
   showSignIn();
+  drafts.notes.clear();
 }
 
 async function begin() {

@@ -71,7 +71,7 @@ export class CallerPanel {
   }
 
   person(one, choose) {
-    const name = el(choose ? "span" : "h2", { class: "name", raw: one.name });
+    const name = el(choose ? "span" : "h3", { class: "name", raw: one.name });
     const badges = el("span", { class: "badges" });
     if (has(`language.prefers.${one.language}`)) {
       badges.append(el("span", { class: "badge language", t: `language.prefers.${one.language}` }));

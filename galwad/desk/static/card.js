@@ -7,12 +7,12 @@ import { Recording } from "./recording.js";
 
 export class CallCard {
   /** `replace(pop)` stores a newer pop; `dismiss(callId)` takes the card away. */
-  constructor(pop, { announce, replace, dismiss }) {
+  constructor(pop, { announce, replace, dismiss, supervises }) {
     this.announce = announce;
-    this.line = el("h1", { class: "line-name" });
+    this.line = el("h2", { class: "line-name", id: `line-${pop.call_id}` });
     this.state = el("span", { class: "call-state" });
     this.time = el("span", { class: "call-time" });
-    this.recording = new Recording(pop.call_id, announce);
+    this.recording = new Recording(pop.call_id, { announce, supervises });
     this.caller = new CallerPanel(pop.call_id, replace);
     this.contact = new ContactNote(pop.call_id);
     this.done = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => dismiss(pop.call_id) } });
@@ -21,11 +21,10 @@ export class CallCard {
     const head = el("header", {}, this.line, el("p", { class: "call-meta" }, this.state, this.time));
     this.box = el(
       "article",
-      { class: "card call", "data-call": pop.call_id },
+      { class: "card call", "data-call": pop.call_id, "aria-labelledby": this.line.id },
       head,
       this.recording.box,
-      this.caller.box,
-      this.contact.box,
+      el("div", { class: "columns" }, this.caller.box, this.contact.box),
       this.foot,
     );
   }
@@ -51,7 +50,7 @@ export class CallCard {
 
   /** Speak what a sighted advisor would notice by themselves. */
   tell(before, pop) {
-    if (!before && pop.state === "ringing") this.announce("say.ringing", { line: pop.line });
+    if (!before && pop.state === "ringing") this.announce("say.ringing", { line: pop.line }, { urgent: true });
     if (before?.caller.status === pop.caller.status) return;
     if (pop.caller.status === "found") this.announce("say.found", { name: pop.caller.candidates[0]?.name ?? "" });
     else if (before) this.announce(`caller.${pop.caller.status}`, { count: pop.caller.candidates.length });

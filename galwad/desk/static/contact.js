@@ -63,15 +63,40 @@ export class ContactNote {
   /** A note saved elsewhere, or before a reload, fills the form unless somebody is at it. */
   update(pop) {
     if (!pop.contact || this.touched) return;
-    this.purpose.value = pop.contact.purpose;
-    this.language.value = pop.contact.language;
-    this.outcome.value = pop.contact.outcome;
-    this.callerType.value = pop.contact.caller_type;
-    this.behalf.value = pop.contact.on_behalf_of;
-    this.authority.value = pop.contact.authority;
-    this.notes.value = pop.contact.notes;
-    this.showBehalf();
+    this.fill(pop.contact);
     say(this.saved, "contact.saved");
+  }
+
+  /** What was typed before the session ended, if anything, is typed again. */
+  resume(draft) {
+    if (!draft) return;
+    this.fill(draft);
+    this.dirty();
+  }
+
+  fill(note) {
+    this.purpose.value = note.purpose;
+    this.language.value = note.language;
+    this.outcome.value = note.outcome;
+    this.callerType.value = note.caller_type;
+    this.behalf.value = note.on_behalf_of;
+    this.authority.value = note.authority;
+    this.notes.value = note.notes;
+    this.showBehalf();
+  }
+
+  /** The note as it stands in the form. */
+  note() {
+    const mine = this.callerType.value === "self";
+    return {
+      purpose: this.purpose.value,
+      language: this.language.value,
+      outcome: this.outcome.value,
+      caller_type: this.callerType.value,
+      on_behalf_of: mine ? "" : this.behalf.value,
+      authority: mine ? "" : this.authority.value,
+      notes: this.notes.value,
+    };
   }
 
   dirty() {
@@ -81,18 +106,8 @@ export class ContactNote {
 
   async save(event) {
     event.preventDefault();
-    const mine = this.callerType.value === "self";
-    const note = {
-      purpose: this.purpose.value,
-      language: this.language.value,
-      outcome: this.outcome.value,
-      caller_type: this.callerType.value,
-      on_behalf_of: mine ? "" : this.behalf.value,
-      authority: mine ? "" : this.authority.value,
-      notes: this.notes.value,
-    };
     try {
-      await ask("PUT", callPath(this.callId, "contact"), note);
+      await ask("PUT", callPath(this.callId, "contact"), this.note());
       this.touched = false;
       say(this.saved, "contact.saved");
     } catch (error) {

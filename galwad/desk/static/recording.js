@@ -3,9 +3,11 @@
 
 import { ApiError, ask, callPath } from "./api.js";
 import { clock, el, reveal, say, show } from "./dom.js";
+import { Holders } from "./holders.js";
 
 export const PAUSE_KEY = "F8";
 const FORGOTTEN_S = 180;
+const DOUBLE_MS = 700; // the second click of a double click must not undo the first
 
 /** Whether a pause has lasted so long that somebody should look. */
 export function forgotten(pop, now) {
@@ -18,7 +20,7 @@ export function shownState(pop, known) {
 }
 
 export class Recording {
-  constructor(callId, announce) {
+  constructor(callId, { announce, supervises }) {
     this.callId = callId;
     this.announce = announce;
     this.word = el("strong", { class: "word" });
@@ -27,15 +29,17 @@ export class Recording {
     this.warning = el("p", { class: "warning", hidden: true });
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.pauseButton = this.button("pause", PAUSE_KEY, () => this.pause());
-    this.resumeButton = this.button("resume", `Shift+${PAUSE_KEY}`, () => this.resume());
+    this.resumeButton = this.button("resume", `Shift+${PAUSE_KEY}`, () => this.pressResume());
+    this.holders = new Holders(callId, { supervises, landing: () => this.box });
     this.box = el(
       "section",
-      { class: "recording", "data-t-label": "rec.label" },
+      { class: "recording", "data-t-label": "rec.label", tabindex: "-1" },
       el("span", { class: "shape", "aria-hidden": "true" }),
       el("div", { class: "says" }, el("p", { class: "line" }, this.word, this.time), this.meaning),
       el("div", { class: "buttons" }, this.pauseButton, this.resumeButton),
       this.warning,
       this.trouble,
+      this.holders.box,
     );
   }
 
@@ -55,12 +59,25 @@ export class Recording {
     this.box.dataset.state = state;
     say(this.word, `rec.${state}`);
     say(this.meaning, `rec.${state}.means`);
-    if (before && before !== state) this.announce(`rec.${state}.means`);
+    // Of a lost connection the banner speaks, once for all calls.
+    if (before && before !== state && state !== "unknown") this.announce(`rec.${state}.means`, {}, { urgent: true });
     if (state === "recording" && this.trouble.dataset.t?.startsWith("rec.resume.")) reveal(this.trouble, false);
     const live = pop.state === "answered" || pop.state === "held";
-    reveal(this.pauseButton, pop.mine && live && state !== "paused");
-    reveal(this.resumeButton, pop.mine && live && state === "paused");
+    const paused = state === "paused";
+    this.offer(this.pauseButton, pop.mine && live && !paused);
+    // Where others alone hold the pause, this page has nothing to let go of.
+    this.offer(this.resumeButton, pop.mine && live && paused && (pop.holders.includes("page") || !pop.holders.length));
+    this.holders.update(live && paused ? pop.holders.filter((holder) => holder !== "page") : []);
     this.tick(now);
+  }
+
+  /** Show a button or hide it. One that has the focus gives it to the panel, not to its opposite. */
+  offer(button, visible) {
+    if (button.hidden === !visible) return;
+    const focused = button === document.activeElement;
+    reveal(button, visible);
+    if (visible) button.shownAt = performance.now();
+    else if (focused) this.box.focus();
   }
 
   /** The parts that change with time alone. */
@@ -69,8 +86,9 @@ export class Recording {
     const timed = state === "recording" || state === "paused";
     show(this.time, timed && this.pop.recording_since ? clock(now - this.pop.recording_since) : "");
     const key = this.warningKey(state, now);
-    if (key && this.warning.dataset.t !== key) this.announce(key);
-    if (key) say(this.warning, key, { time: clock(now - this.pop.recording_since) });
+    const values = { time: clock(now - this.pop.recording_since) };
+    if (key && this.warning.dataset.t !== key) this.announce(key, values, { urgent: true });
+    if (key) say(this.warning, key, values);
     else delete this.warning.dataset.t;
     reveal(this.warning, Boolean(key));
     this.box.classList.toggle("forgotten", key === "rec.forgotten");
@@ -86,6 +104,10 @@ export class Recording {
     return this.hold("PUT", "rec.pause.failed");
   }
 
+  pressResume() {
+    if (performance.now() - this.resumeButton.shownAt > DOUBLE_MS) this.resume();
+  }
+
   resume() {
     return this.hold("DELETE", "rec.resume.failed");
   }
@@ -93,6 +115,7 @@ export class Recording {
   /** Ask the gate; its answer comes back here and as an event. A failure is told at once. */
   async hold(method, failure) {
     this.box.setAttribute("aria-busy", "true");
+    reveal(this.trouble, false); // so that a second failure is told like the first
     try {
       const { state } = await ask(method, callPath(this.callId, "payment"), {});
       const held = method === "DELETE" && state === "paused";

@@ -15,6 +15,8 @@ export function signIn(done, note) {
   async function submit(event) {
     event.preventDefault();
     button.disabled = true;
+    delete problem.dataset.t; // so that a second refusal is told like the first
+    problem.textContent = "";
     try {
       done(await ask("POST", "/login", { user: user.input.value.trim(), password: password.input.value }));
     } catch (error) {
@@ -31,7 +33,7 @@ export function signIn(done, note) {
     "form",
     { class: "card signin", on: { submit } },
     el("h1", { t: "signin.title" }),
-    note ? el("p", { class: "note", t: note }) : null,
+    el("p", { class: "note", role: "alert", id: "signin-note", ...(note ? { t: note } : {}) }),
     user.box,
     password.box,
     problem,
@@ -45,7 +47,7 @@ function field(name, attributes) {
     id: `signin-${name}`,
     name,
     required: true,
-    "aria-describedby": "signin-problem",
+    "aria-describedby": "signin-note signin-problem",
     ...attributes,
   });
   return { input, box: el("div", { class: "field" }, el("label", { for: input.id, t: `signin.${name}` }), input) };

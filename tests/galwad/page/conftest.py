@@ -95,8 +95,17 @@ class FakeDesk:
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """What the real desk and switch would make of a request."""
         if part == "payment":
-            state = "paused" if method == "PUT" or self.other_holder else "recording"
-            self.put(call_id=call_id, recording=state, recording_since=time.time())
+            holders = set(self.calls[call_id]["holders"]) | (
+                {"other"} if self.other_holder else set()
+            )
+            (holders.add if method == "PUT" else holders.discard)(body.get("holder", "page"))
+            state = "paused" if holders else "recording"
+            self.put(
+                call_id=call_id,
+                recording=state,
+                recording_since=time.time(),
+                holders=sorted(holders),
+            )
             return {"state": state, "durable": True, "calls": [call_id]}
         if part == "confirm":
             fine = body["outcome"] != "not_them"

@@ -66,7 +66,7 @@ def test_a_call_appears_while_it_rings_and_fills_when_the_lookup_ends(desk, page
     desk.put(**found(desk, SIAN))
     expect(page.get_by_role("heading", name="Mair Evans")).to_be_visible()
     expect(page.get_by_text("Prefers Welsh")).to_be_visible()
-    expect(page.get_by_role("status").first).to_have_text("Caller may be Mair Evans")
+    expect(page.locator("#status p").last).to_have_text("Caller may be Mair Evans")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_new_call_stands_above_those_whose_note_is_unwritten(desk, page):
     desk.put(state="wrapup", recording="ended", caller={"status": "unavailable"})
     expect(page.locator(".lookup")).to_be_hidden()
     desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
-    expect(page.locator("article h1")).to_have_text(["Housing", "Council Tax"])
+    expect(page.locator("article h2")).to_have_text(["Housing", "Council Tax"])
 
 
 def test_a_closed_wrap_up_stays_closed_until_the_call_comes_back(desk, page):
@@ -249,7 +249,7 @@ def test_a_closed_wrap_up_stays_closed_until_the_call_comes_back(desk, page):
     page.get_by_role("button", name="Close this call").click()
     desk.put(recording_link="/api/v1/recordings/x")
     desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
-    expect(page.locator("article h1")).to_have_text(["Housing"])
+    expect(page.locator("article h2")).to_have_text(["Housing"])
     answered(desk)
     expect(page.locator("article")).to_have_count(2)
 

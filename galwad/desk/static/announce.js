@@ -1,0 +1,24 @@
+// What a screen reader is told, once each: news waits its turn, what is urgent does not. Nothing
+// here ever takes the focus, and nothing that only counts the seconds is ever said.
+
+import { t } from "./i18n.js";
+
+const KEPT_MS = 2_000; // long enough that two pieces of news at once are both heard
+
+/** Say a text of the locale: `urgent` for calls and recordings, which cannot wait. */
+export function announce(key, values = {}, { urgent = false } = {}) {
+  const region = document.getElementById(urgent ? "urgent" : "status");
+  const now = performance.now();
+  for (const old of [...region.children]) {
+    if (now - old.saidAt > KEPT_MS) old.remove();
+  }
+  const text = document.createElement("p");
+  text.saidAt = now;
+  text.textContent = t(key, values);
+  region.append(text);
+}
+
+/** Forget what was said, as when it would otherwise be said again in another language. */
+export function hush() {
+  for (const id of ["urgent", "status"]) document.getElementById(id).replaceChildren();
+}

@@ -1,0 +1,312 @@
+"""What the page does for people who do not see it, use no mouse, or look away (WCAG 2.2)."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.peer
+
+CALL = "20261125-093000-abcdefgh"
+PATH = f"/calls/{CALL}/payment"
+SAID = """() => {
+    window.said = [];
+    const listen = (region) => new MutationObserver((changes) => {
+        for (const change of changes) {
+            for (const node of change.addedNodes) window.said.push([region, node.textContent]);
+        }
+    }).observe(document.getElementById(region), { childList: true, subtree: true });
+    listen("status");
+    listen("urgent");
+}"""
+
+
+@pytest.fixture
+def said(page):
+    """What a screen reader has been told since: `(region, text)`, in order."""
+    page.evaluate(SAID)
+    return lambda: [tuple(one) for one in page.evaluate("window.said")]
+
+
+def answered(desk, **more):
+    state = {"recording": "recording", "recording_since": time.time(), "extension": "201"}
+    return desk.put(**{"state": "answered", "advisor": "sian", **state, **more})
+
+
+def paused(desk, *holders, **more):
+    return answered(desk, recording="paused", holders=list(holders), **more)
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.textContent.trim()")
+
+
+def test_a_pop_and_each_change_of_the_recording_are_said_at_once_and_once(desk, page, said):
+    desk.put()
+    answered(desk)
+    paused(desk, "page")
+    expect(page.locator(".recording .word")).to_have_text("PAUSED")
+    expect(page.locator(".recording .time")).to_have_text("0:03")
+    answered(desk)
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    assert said() == [
+        ("urgent", "Incoming call: Council Tax"),
+        ("urgent", "Both sides are being recorded."),
+        ("urgent", "Nothing is being recorded. You may take card details."),
+        ("urgent", "Both sides are being recorded."),
+    ]
+
+
+def test_a_forgotten_pause_is_said_once_with_its_length(desk, page, said):
+    answered(desk)
+    paused(desk, "page", recording_since=time.time() - 200)
+    expect(page.locator(".recording .warning").first).to_contain_text("Paused for 3:23")
+    warnings = [text for _, text in said() if text.startswith("Paused for")]
+    assert len(warnings) == 1
+    assert re.search(r"Paused for 3:[12]\d\.", warnings[0])
+
+
+def test_who_calls_is_said_without_interrupting(desk, page, said):
+    desk.put()
+    desk.put(caller={"status": "withheld"})
+    expect(page.locator(".lookup")).to_contain_text("withheld")
+    assert ("status", "Number withheld. It has not been looked up.") in said()
+
+
+def test_a_change_of_language_says_nothing_again(desk, page, said):
+    answered(desk)
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page.locator(".recording .word")).to_have_text("RECORDIO")
+    assert said() == []
+    assert page.locator("#urgent p, #status p").count() == 0
+
+
+def test_a_second_failure_is_told_like_the_first(desk, page):
+    answered(desk)
+    desk.refusing = 503
+    page.get_by_role("button", name="Pause for card details").click()
+    told = page.locator(".recording > [role=alert]")
+    expect(told).to_contain_text("NOT confirmed")
+    told.evaluate("""node => new MutationObserver(() => {
+        if (!node.hidden) node.dataset.toldAgain = "";
+    }).observe(node, { attributes: true, attributeFilter: ["hidden"] })""")
+    page.keyboard.press("F8")
+    expect(told).to_have_attribute("data-told-again", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "title"),
+    [
+        ({}, "Ringing | Council Tax | Galwad"),
+        ({"state": "answered", "recording": "recording"}, "REC | Council Tax | Galwad"),
+        ({"state": "held", "recording": "paused"}, "PAUSED | Council Tax | Galwad"),
+        ({"state": "answered", "recording": "fault"}, "FAULT | Council Tax | Galwad"),
+        ({"state": "wrapup"}, "Wrap up: finish the note | Council Tax | Galwad"),
+    ],
+)
+def test_the_title_says_what_is_going_on(desk, page, change, title):
+    desk.put(**change)
+    expect(page).to_have_title(title)
+
+
+def test_the_title_follows_the_language_and_the_connection(desk, page):
+    expect(page).to_have_title("No call at the moment | Galwad")
+    answered(desk)
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page).to_have_title("RECORDIO | Council Tax | Galwad")
+    desk.cut()
+    expect(page).to_have_title("ANHYSBYS | Council Tax | Galwad")
+    desk.mend()
+    page.get_by_role("button", name="Allgofnodi").click()
+    expect(page).to_have_title("Mewngofnodi | Galwad")
+
+
+def test_what_is_in_another_language_says_so(desk, page):
+    for language, text in (("en", "English"), ("cy", "Cymraeg"), ("cy", "Galwad")):
+        assert (
+            page.get_by_text(text, exact=True).evaluate("node => node.closest('[lang]').lang")
+            == language
+        )
+
+
+def test_pausing_by_keyboard_leaves_the_focus_on_the_recording_not_on_its_undoing(desk, page):
+    answered(desk)
+    page.get_by_role("button", name="Pause for card details").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".recording .word")).to_have_text("PAUSED")
+    expect(page.get_by_role("region", name="Recording")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Resume recording")).to_be_focused()
+    assert [method for method, path, _ in desk.asked if path == PATH] == ["PUT"]
+
+
+def test_a_double_click_pauses_and_does_not_resume(desk, browser_page, address):
+    browser_page.clock.install()
+    browser_page.goto(address)
+    browser_page.locator("#link[data-state=live]").wait_for()
+    answered(desk)
+    browser_page.get_by_role("button", name="Pause for card details").wait_for()
+    browser_page.clock.pause_at((browser_page.evaluate("Date.now()") + 3_000) / 1_000)
+    browser_page.get_by_role("button", name="Pause for card details").click()
+    resume = browser_page.get_by_role("button", name="Resume recording")
+    resume.click()
+    browser_page.clock.run_for(1_000)
+    resume.click()
+    expect(browser_page.locator(".recording .word")).to_have_text("REC")
+    assert [method for method, path, _ in desk.asked if path == PATH] == ["PUT", "DELETE"]
+
+
+def test_f8_is_left_alone_without_a_call_and_with_other_keys(desk, page):
+    page.evaluate("""() => {
+        window.left = [];
+        addEventListener("keydown", (event) => window.left.push(!event.defaultPrevented));
+    }""")
+    page.keyboard.press("F8")
+    answered(desk)
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    page.keyboard.press("Control+F8")
+    assert page.evaluate("window.left") == [True, True, True]
+    assert not [path for _, path, _ in desk.asked if path == PATH]
+
+
+def test_every_stop_of_the_tab_key_is_seen_and_the_ring_closes(desk, page):
+    desk.push("alarm", {"kind": "recording.not_sealed", "call_id": None, "since": 0})
+    paused(desk, "page", "phone:204")
+    page.locator(".alarm").wait_for()
+    page.get_by_role("button", name="Release phone 204…").wait_for()
+    stops = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(
+            page.evaluate("""() => {
+                const node = document.activeElement, look = getComputedStyle(node);
+                const box = node.getBoundingClientRect();
+                const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+                return {
+                    body: node === document.body,
+                    text: node.textContent.trim(),
+                    ring: look.outlineStyle !== "none" && parseFloat(look.outlineWidth) >= 2,
+                    clear: node.contains(at) || Boolean(at?.contains(node)),
+                };
+            }""")
+        )
+        if stops[-1]["body"]:
+            break
+    assert stops[-1]["body"], "the focus never leaves the page"
+    texts = [stop["text"] for stop in stops]
+    for name in ("Skip to the calls", "Close this alarm", "Resume recordingShift+F8"):
+        assert name in texts
+    assert [s["text"] for s in stops[:-1] if not (s["ring"] and s["clear"])] == []
+
+
+def test_a_phone_that_has_sent_the_call_on_is_released_in_two_steps(desk, page):
+    paused(desk, "phone:204")
+    expect(page.get_by_role("button", name="Resume recording")).to_be_hidden()
+    page.get_by_role("button", name="Release phone 204…").press("Enter")
+    question = page.get_by_role("group", name=re.compile("no card details"))
+    expect(question).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Release phone 204…")).to_be_focused()
+    assert not [path for _, path, _ in desk.asked if path == PATH]
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Yes, release phone 204").press("Enter")
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    expect(page.get_by_role("region", name="Recording")).to_be_focused()
+    assert desk.asked[-1] == ("DELETE", PATH, {"holder": "phone:204"})
+
+
+def test_an_advisor_sees_that_a_payment_system_holds_and_cannot_release_it(desk, page):
+    paused(desk, "token:pay")
+    expect(page.locator(".recording .holders")).to_contain_text("payment system pay")
+    expect(page.locator(".recording .holders")).to_contain_text("A supervisor can release it.")
+    expect(page.locator(".recording .holders").get_by_role("button")).to_have_count(0)
+
+
+def test_a_supervisor_releases_any_holder_of_any_call(desk, browser_page, address):
+    desk.me["role"] = "supervisor"
+    paused(desk, "page", "token:pay", mine=False, advisor="owen")
+    browser_page.goto(address)
+    for name in ("payment system pay", "the advisor's page"):
+        browser_page.get_by_role("button", name=f"Release {name}…").click()
+        browser_page.get_by_role("button", name=f"Yes, release {name}").click()
+    expect(browser_page.get_by_role("row").nth(1)).to_contain_text("REC")
+    assert [body for *_, path, body in desk.asked if path == PATH] == [
+        {"holder": "token:pay"},
+        {"holder": "page"},
+    ]
+
+
+def test_a_release_that_failed_is_told(desk, page):
+    paused(desk, "phone:204")
+    page.get_by_role("button", name="Release phone 204…").click()
+    desk.refusing = 503
+    page.get_by_role("button", name="Yes, release phone 204").click()
+    expect(page.get_by_role("alert").get_by_text("It was not released")).to_be_visible()
+    expect(page.locator(".recording .word")).to_have_text("PAUSED")
+
+
+def test_a_note_half_written_outlives_the_session(desk, page):
+    answered(desk)
+    page.get_by_label("Notes").fill("wants to pay")
+    desk.signed_in = False
+    desk.push("", {})
+    expect(page.get_by_role("alert").get_by_text("Your session has ended")).to_be_visible()
+    expect(page.get_by_label("User name")).to_be_focused()
+    page.get_by_label("User name").fill("sian")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Notes")).to_have_value("wants to pay")
+    expect(page.locator(".saved")).to_have_text("Not saved yet")
+
+
+def test_a_note_half_written_is_not_shown_to_who_signs_in_next(desk, page):
+    answered(desk)
+    page.get_by_label("Notes").fill("wants to pay")
+    desk.signed_in = False
+    desk.push("", {})
+    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    desk.me = {**desk.me, "user": "owen"}
+    page.get_by_label("User name").fill("owen")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Notes")).to_have_value("")
+
+
+def test_nothing_moves_for_those_who_want_no_motion(desk, page):
+    page.emulate_media(reduced_motion="reduce")
+    answered(desk, recording="paused", recording_since=time.time() - 200)
+    expect(page.locator(".recording.forgotten")).to_be_visible()
+    assert page.evaluate("document.getAnimations().length") == 0
+    answered(desk)
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_recording_stays_in_sight_while_the_note_is_written(desk, page):
+    page.set_viewport_size({"width": 1000, "height": 640})
+    answered(desk)
+    page.get_by_role("button", name="Save contact note").focus()
+    expect(page.locator(".recording .word")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("size", [(320, 256), (320, 800), (640, 512)])
+def test_a_page_four_times_as_large_does_not_scroll_sideways(desk, page, size):
+    paused(desk, "page", "phone:204", "token:pay", recording_since=time.time() - 4000)
+    page.get_by_role("button", name="Release phone 204…").click()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_what_is_pressed_is_seen_in_forced_colours(desk, page):
+    page.emulate_media(forced_colors="active")
+    answered(desk)
+    ground = "node => getComputedStyle(node).backgroundColor"
+    languages = page.locator("[data-language]")
+    assert languages.first.evaluate(ground) != languages.last.evaluate(ground)
+    disc = page.locator(".recording .shape").evaluate(ground)
+    assert disc == page.locator(".recording").evaluate("node => getComputedStyle(node).color")
