@@ -289,7 +289,7 @@ def _digest(algorithm: str, text: str) -> str:
     make = _HASHES.get(algorithm.upper())
     if make is None:
         raise ProtocolError("an unknown digest algorithm")
-    return make(text.encode(), usedforsecurity=False).hexdigest()
+    return make(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 def _protects(given: dict[str, str]) -> bool:

@@ -18,7 +18,7 @@ from telephony.sip.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, s
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.via import Via
 
-__all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "header_key", "unfold"]
+__all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "header_key", "octets", "unfold"]
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
@@ -36,6 +36,14 @@ class Latin1Text(str):
     """Text that came as Latin-1 and is not UTF-8: untouched, it leaves as it came."""
 
     __slots__ = ()
+
+
+def octets(text: str) -> bytes:
+    """Return what `text` is on the wire; raise ProtocolError if it cannot be written."""
+    try:
+        return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
+    except UnicodeEncodeError:
+        raise ProtocolError("text that cannot be written in its charset") from None
 
 
 def header_key(name: str) -> str:

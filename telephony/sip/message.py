@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.cseq import CSeq
 from telephony.sip.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
-from telephony.sip.headers import Headers, Latin1Text, unfold
+from telephony.sip.headers import Headers, Latin1Text, octets, unfold
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import Uri
 from telephony.sip.via import Via
@@ -104,10 +104,10 @@ class Message(ABC):
         self.headers.replace_first("Via", via, *rest)
 
     def __bytes__(self) -> bytes:
-        lines = [_encode(self.start_line)]
+        lines = [octets(self.start_line)]
         for key, name, value in self.headers.rows:
             if key != "content-length":
-                lines.append(name.encode() + b": " + _encode(value))
+                lines.append(name.encode() + b": " + octets(value))
         lines.append(b"Content-Length: %d" % len(self.body))
         head = b"\r\n".join(lines)
         breaks = len(lines) - 1
@@ -261,13 +261,6 @@ def _first_via(value: str) -> Via:
     if not elements:
         raise SipParseError("no Via")
     return Via.parse(elements[0])
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
-    except UnicodeEncodeError:
-        raise ProtocolError("the message's head cannot be written as UTF-8") from None
 
 
 def _start(line: str, headers: Headers) -> Request | Response:

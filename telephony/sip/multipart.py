@@ -10,7 +10,7 @@ from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.grammar import find_parameter, parse_parameters
-from telephony.sip.headers import Headers, unfold
+from telephony.sip.headers import Headers, octets, unfold
 from telephony.sip.message import Request, Response
 
 MAX_PARTS: Final = 16
@@ -65,7 +65,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[Part]:
     """
     _, semicolon, tail = content_type.partition(";")
     boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")
-    if not boundary or len(boundary) > 70:
+    if not boundary or not boundary.isascii() or len(boundary) > 70:
         raise SipParseError("a multipart body without a boundary")
     marks = re.compile(
         rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|\Z)"
@@ -98,16 +98,19 @@ def build_multipart(parts: Iterable[Part], boundary: str | None = None) -> tuple
         The Content-Type, and the body.
 
     Raises:
-        ProtocolError: there is no part, or the boundary is wrong or occurs in one of them.
+        ProtocolError: there is no part, a header cannot be written, or the boundary is wrong or
+            occurs in a part.
     """
     written = [_format_part(part) for part in parts]
     if not written:
         raise ProtocolError("a multipart body needs a part")
     if boundary is None:
         boundary = "part-" + hashlib.sha256(b"\0".join(written)).hexdigest()[:32]
+    if _BOUNDARY.fullmatch(boundary) is None:
+        raise ProtocolError("the boundary has other characters than it may")
     mark = b"--" + boundary.encode()
-    if _BOUNDARY.fullmatch(boundary) is None or any(mark in part for part in written):
-        raise ProtocolError("the boundary is wrong or occurs in a part")
+    if any(mark in part for part in written):
+        raise ProtocolError("the boundary occurs in a part")
     body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in written) + mark + b"--\r\n"
     return f'multipart/mixed;boundary="{boundary}"', body
 
@@ -131,5 +134,5 @@ def _parse_part(content: bytes) -> Part:
 
 def _format_part(part: Part) -> bytes:
     pairs = Headers([("Content-Type", part.content_type), *part.headers.items()])
-    head = "".join(f"{name}: {value}\r\n" for name, value in pairs.items())
-    return head.encode() + b"\r\n" + part.body
+    head = b"".join(b"%b: %b\r\n" % (octets(name), octets(value)) for name, value in pairs)
+    return head + b"\r\n" + part.body

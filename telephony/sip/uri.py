@@ -152,13 +152,20 @@ class Uri:
 
 
 def escape_user(text: str) -> str:
-    """Escape plain text for the user part of a URI."""
-    return percent_quote(text, safe="-_.!~*'()&=+$,;?/")
+    """Escape plain text for the user part of a URI; ProtocolError if it is not Unicode."""
+    return _escape(text, "-_.!~*'()&=+$,;?/")
 
 
 def escape_header(text: str) -> str:
-    """Escape plain text for a header within a URI."""
-    return percent_quote(text, safe="-_.!~*'()[]/?:+$")
+    """Escape plain text for a header within a URI; ProtocolError if it is not Unicode."""
+    return _escape(text, "-_.!~*'()[]/?:+$")
+
+
+def _escape(text: str, safe: str) -> str:
+    try:
+        return percent_quote(text, safe=safe)
+    except UnicodeEncodeError:
+        raise ProtocolError("half a surrogate pair in a URI") from None
 
 
 def join_host_port(host: str, port: int | None) -> str:
@@ -270,7 +277,7 @@ def _lenient(text: str, allowed: re.Pattern[str]) -> str:
         return text
     if "\r" in text or "\n" in text or "\0" in text:
         raise SipParseError("a CR, LF or NUL in a URI")
-    return percent_quote(_STRAY_PERCENT.sub("%25", text), safe="-_.!~*'()%")
+    return _escape(_STRAY_PERCENT.sub("%25", text), "-_.!~*'()%")
 
 
 def _problem(uri: Uri) -> str | None:
