@@ -49,8 +49,9 @@ class CallState(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
     `since`, `started` and `recording_since` are Unix times in seconds. `ringing` are the
-    phones that ring now; `advisor` is the one that answered. `durable` is False when the
-    last pause or resume could not be made durable in time.
+    phones that ring now; `advisor` is the one that answered. `group` are those of whom one
+    must be the advisor, while the PBX that answered has named no user. `durable` is False
+    when the last pause or resume could not be made durable in time.
     """
 
     call_id: str
@@ -63,6 +64,7 @@ class CallState(msgspec.Struct, frozen=True):
     state: CallStateName
     ringing: tuple[Party, ...] = ()
     advisor: Party | None = None
+    group: tuple[Party, ...] = ()
     recording: RecordingStateName = "not_started"
     recording_since: float = 0.0
     holders: tuple[str, ...] = ()
@@ -163,6 +165,13 @@ class Release(Message, frozen=True):
     user: str = ""
 
 
+class Take(Message, frozen=True):
+    """Desk to switch: one of a call's `group` is its advisor."""
+
+    call_id: str
+    advisor: Party
+
+
 class HoldReply(Message, frozen=True):
     """Switch to desk: the outcome of the `Hold` or `Release` with the same `ref`.
 
@@ -234,6 +243,7 @@ AnyMessage: TypeAlias = (
     | Alarm
     | Figures
     | SetPhones
+    | Take
     | Hold
     | Release
     | HoldReply

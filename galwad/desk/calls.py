@@ -67,7 +67,11 @@ class LiveCall:
         """Whether this user has answered it, and has it (or its note) to do with."""
         if self.advisor is None or (self.sender is not None and self.note is not None):
             return False
-        return _at(self.advisor, user)
+        return _at(self.advisor, user) or self.open_to(user)
+
+    def open_to(self, user: User) -> bool:
+        """Whether this user may be the advisor whom the PBX that answered has not named."""
+        return self.owner is None and any(_at(party, user) for party in self.state.group)
 
     def mine(self, user: User) -> bool:
         """Whether this user has it, or it rings at them: also while another sends it on."""
@@ -178,6 +182,8 @@ class LiveCalls:
             if state.advisor.user:
                 # Another advisor has the call now: the caller's details are confirmed anew.
                 pop = replace(pop, confirmation=None)
+            elif state.group:  # taken, and the switch has not heard of it yet
+                state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 sender = before.advisor
         call = self._put(replace(before, state=state, pop=pop, sender=sender, restored=False))
@@ -241,6 +247,11 @@ class LiveCalls:
     def choose(self, call: LiveCall, person_id: str) -> LiveCall:
         """The advisor picks a candidate (raises ChoiceError)."""
         return self._put(replace(call, pop=call.pop.choose(person_id)))
+
+    def take(self, call: LiveCall, advisor: Party) -> LiveCall:
+        """Of those who may have answered behind a PBX, this one has; the others' pops close."""
+        state = msgspec.structs.replace(call.state, advisor=advisor, group=())
+        return self._put(replace(call, state=state))
 
     def confirm(
         self, call: LiveCall, confirmation: Confirmation, person_id: str | None

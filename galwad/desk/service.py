@@ -29,8 +29,8 @@ from galwad.desk.metrics import Metrics
 from galwad.desk.sessions import Sessions
 from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
-from galwad.desk.users import Users
-from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Sealed, Snapshot
+from galwad.desk.users import User, Users
+from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
 from recording.audit import AuditLog
 from recording.index import Catalogue
 
@@ -175,6 +175,14 @@ class Desk:
         log.info("switch.connected" if connected else "switch.lost")
         kind = "switch.connected" if connected else "switch.lost"
         self.hub.alarm(kind, audience="everybody")
+
+    def take(self, call: LiveCall, user: User) -> LiveCall:
+        """Let one of the advisors behind a PBX have a call that it named nobody for."""
+        if not call.open_to(user):
+            return call
+        advisor = Party(user.extension or "", user.name)
+        self.switch.take(call.call_id, advisor)
+        return self.calls.take(call, advisor)
 
     async def _look_up(self, call: LiveCall) -> None:
         started = time.monotonic()

@@ -28,9 +28,11 @@ from galwad.messages import (
     Hello,
     Hold,
     HoldReply,
+    Party,
     Release,
     SetPhones,
     Snapshot,
+    Take,
 )
 
 REPLY_S = 2.0
@@ -81,6 +83,10 @@ class SwitchClient:
     async def set_phones(self) -> None:
         """Tell the switch who may register; nothing when it is away (it is told on return)."""
         self._connector.send(SetPhones(await self._phones()))
+
+    def take(self, call_id: str, advisor: Party) -> None:
+        """Tell the switch who has a call; nothing when it is away."""
+        self._connector.send(Take(call_id, advisor))
 
     async def payment(
         self,

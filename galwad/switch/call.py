@@ -89,6 +89,8 @@ class LiveCall:
         self._state: CallStateName = "ringing"
         self._ringing: tuple[Party, ...] = ()
         self._advisor: Party | None = None
+        self._group: tuple[Party, ...] = ()
+        """One of them has the call that a PBX answered, as long as it names nobody."""
         self._target: Target | None = None
         self._identity = ""
         self._referred_to = DestinationClass.UNKNOWN
@@ -127,7 +129,7 @@ class LiveCall:
             pass
         elif targets:
             self._ringing = tuple(Party(t.name, t.user) for t in targets)
-            self._ringing += tuple(Party("", user) for user in self._route.advisors)
+            self._ringing += self._behind_the_pbx
             self._b2bua.dial(targets, now)
             self.publish()
         else:
@@ -172,6 +174,7 @@ class LiveCall:
             state=self._state,
             ringing=self._ringing,
             advisor=self._advisor,
+            group=self._group if self._advisor and not self._advisor.user else (),
             recording=self.recording.state.value,
             recording_since=self.recording.since,
             holders=self.recording.holders,
@@ -246,11 +249,25 @@ class LiveCall:
             return Party(target.name, target.user)
         return Party(self._identity, self._board.router.user_of(self._identity))
 
+    @property
+    def _behind_the_pbx(self) -> tuple[Party, ...]:
+        return tuple(Party("", user) for user in self._route.advisors)
+
+    def taken(self, advisor: Party) -> None:
+        """One of the group says that the call is theirs; a name that the PBX gave comes first."""
+        ours = any(party.user == advisor.user for party in self._group)
+        if ours and self._advisor is not None and not self._advisor.user:
+            self._advisor, self._group = advisor, ()
+            fields = {"user": advisor.user, "extension": advisor.extension}
+            self.recording.event("advisor", fields)
+            self.publish()
+
     def _answered(self, leg_id: str, target: Target) -> None:
         self._log.info("call.answered")
         self._state, self._since = "answered", time.time()
         self._ringing, self._target = (), target
         self._advisor = self._party(target)
+        self._group = () if target.pinned else self._behind_the_pbx
         caller = next(k for k, leg in self._b2bua.legs.items() if leg.side is sip.Side.CALLER)
         self.recording.answered(caller, leg_id, self._advisor)
         self._listen_for_codes(leg_id)
@@ -281,7 +298,7 @@ class LiveCall:
 
     def _talk_with(self, leg_id: str, target: Target) -> None:
         self._target, self._identity = target, ""
-        self._ringing, self._advisor = (), self._party(target)
+        self._ringing, self._group, self._advisor = (), (), self._party(target)
         self.recording.follow(leg_id, self._advisor)
         self._listen_for_codes(leg_id)
         self.publish()
@@ -384,6 +401,7 @@ class LiveCall:
             return
         destination = self._board.router.classify(event.identity.uri)
         if event.source.lower() != "contact" and is_handover(before, destination):
+            self._group = ()
             self.recording.identified(destination, self._actor)
         if self._target is not None:
             self._advisor = self._party(self._target)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from galwad.messages import Account, CallState, Hold, HoldReply, Release
+from galwad.messages import Account, CallState, Hold, HoldReply, Release, Take
 from galwad.switch.call import LiveCall
 from galwad.switch.phones import Phones
 from galwad.switch.spools import SpoolRoom
@@ -42,6 +42,12 @@ class DeskCommands:
             *(call.release(command.holder, command.actor) for call in calls)
         )
         return _reply(command.ref, calls, durable=all(durable))
+
+    def take(self, command: Take) -> None:
+        """Note who has a call that a PBX answered for nobody in particular."""
+        call = self._calls.get(command.call_id)
+        if call is not None:
+            call.taken(command.advisor)
 
     def set_phones(self, accounts: tuple[Account, ...]) -> None:
         """Replace the desk's accounts."""

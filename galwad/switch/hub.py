@@ -30,6 +30,7 @@ from galwad.messages import (
     SetPhones,
     Snapshot,
     SpoolClosed,
+    Take,
 )
 
 log = structlog.get_logger()
@@ -43,6 +44,9 @@ class Commands(Protocol):
 
     async def release(self, command: Release) -> HoldReply:
         """Let a holder go from the calls that the command names."""
+
+    def take(self, command: Take) -> None:
+        """Note who has a call that a PBX answered for nobody in particular."""
 
     def set_phones(self, accounts: tuple[Account, ...]) -> None:
         """Replace the accounts that may register."""
@@ -104,6 +108,8 @@ class Hub:
                 peer.send(await self._commands.hold(message))
             case Release():
                 peer.send(await self._commands.release(message))
+            case Take():
+                self._commands.take(message)
             case SetPhones():
                 self._commands.set_phones(message.accounts)
             case _:

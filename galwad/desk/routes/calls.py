@@ -47,7 +47,7 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     )
     await desk.contacts.identified(call_id, person_id, body.outcome)
     # The call may have moved on while the audit was written: ask again whose it is.
-    current = own_call(desk, session, call_id)
+    current = desk.take(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 
 
@@ -58,7 +58,7 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
     A supervisor may, too: an advisor who has gone home must not leave a contact unwritten.
     """
     if not session.user.supervises:
-        own_call(desk, session, call_id)
+        desk.take(own_call(desk, session, call_id), session.user)
     live_call(desk, session, call_id)
     note = Note(**body.model_dump())
     version = await desk.contacts.save(call_id, note, time.time())

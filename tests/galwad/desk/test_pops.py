@@ -10,7 +10,7 @@ from callerid.directory import import_csv
 from galwad.desk.routes.stream import events
 from galwad.desk.sessions import Session
 from galwad.desk.tables import sessions
-from galwad.messages import Party
+from galwad.messages import Party, Take
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -415,3 +415,56 @@ async def test_a_supervisor_writes_the_note_of_an_advisor_who_has_gone_home(runn
     assert (await huw.http.put(url, json={"purpose": "Waste"})).status_code == 404
     assert (await mair.http.put(url, json={"purpose": "Waste"})).status_code == 200
     assert await mair.event("closed") == {"call_id": CALL}
+
+
+async def behind_a_pbx(running, names):
+    """Pages of a group whose PBX has answered, and named nobody."""
+    pages = [await running.page(name) for name in names]
+    for page in pages:
+        await page.open()
+    group = (Party("", "sian"), Party("", "huw"))
+    running.switch.ring(CALL, at=("600",))
+    running.switch.change(CALL, ringing=(Party("600"), *group))
+    for page in pages:
+        await page.filled(CALL)
+    running.switch.answer(CALL, "600")
+    running.switch.change(CALL, group=group)
+    for page in pages:
+        await page.event("call", lambda pop: pop["state"] == "answered" and pop["mine"])
+    return pages
+
+
+async def test_a_call_that_a_pbx_answers_for_nobody_stays_with_the_whole_group(running):
+    sian, huw = await behind_a_pbx(running, ("sian", "huw"))
+    for page in (sian, huw):
+        reply = await page.http.put(f"/api/v1/calls/{CALL}/payment")
+        assert reply.json()["state"] == "paused"
+    mair = await running.page("mair")
+    refused = await mair.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    assert refused.status_code == 403
+
+
+async def test_whoever_of_the_group_confirms_has_the_call_and_the_details(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian, huw = await behind_a_pbx(running, ("sian", "huw"))
+    url = f"/api/v1/calls/{CALL}/confirm"
+    reply = await huw.http.post(url, json={"outcome": "confirmed"})
+    assert reply.json()["advisor"] == "huw"
+    assert reply.json()["caller"]["details"]["address"] == "1 Example Street"
+    await sian.event("closed")
+    assert not any("Example Street" in str(event) for event in sian.seen)
+    late = await sian.http.post(url, json={"outcome": "confirmed"})
+    assert late.status_code == 404
+    (taken,) = await running.switch.until(Take)
+    assert taken == Take(CALL, Party("202", "huw"))
+
+
+async def test_a_state_from_before_the_switch_heard_who_took_the_call_changes_nothing(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    (sian,) = await behind_a_pbx(running, ("sian",))
+    url = f"/api/v1/calls/{CALL}/confirm"
+    reply = await sian.http.post(url, json={"outcome": "volunteered"})
+    assert reply.status_code == 200
+    running.switch.change(CALL, state="held")
+    pop = await sian.event("call", lambda pop: pop["state"] == "held")
+    assert (pop["advisor"], pop["mine"]) == ("sian", True)

@@ -1,0 +1,26 @@
+"""Calls that a PBX answers without a word on who of its advisors has picked up."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+def test_the_group_behind_a_pbx_that_names_nobody_keeps_its_pop_and_can_pause(
+    harness, service, place_call
+):
+    call = place_call("uas_unnamed")
+    url = f"/api/v1/calls/{call.call_id}"
+    with service.sign_in() as sian:
+        assert sian.get(url).json()["mine"]
+        assert sian.put(f"{url}/payment").json()["state"] == "paused"
+        assert sian.delete(f"{url}/payment").json()["state"] == "recording"
+        note = {"purpose": "enquiry", "language": "en"}
+        assert sian.put(f"{url}/contact", json=note).status_code == 200
+        taken = harness.service.wait_until(
+            lambda: sian.get(url).json()["extension"] == "201", what="the taking"
+        )
+        assert taken
+        call.hang_up()
+    service.log.wait("recording.sealed")
