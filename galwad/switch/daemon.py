@@ -31,7 +31,7 @@ from galwad.switch.spools import SpoolRoom
 from telephony.aio.addresses import reachable_host
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
-from telephony.aio.udp import UdpTransport
+from telephony.aio.transport import SipTransport
 from telephony.b2bua import bye_from_checkpoint
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, Event
@@ -69,7 +69,7 @@ class Switch:
             on_refused=self._on_refused,
         )
         self._endpoint = Endpoint()
-        self._transport = UdpTransport(self._endpoint, self._on_event)
+        self._transport = SipTransport(self._endpoint, self._on_event)
         board = Switchboard(
             endpoint=self._endpoint,
             relay=self._relay,

@@ -2,16 +2,19 @@
 
 A leg has up to two sockets for RTP on one port: `line`, connected to the peer, and `pair.rtp`, to
 which comes what anyone else sends; so only the second has to ask who the sender is. What is done
-with a packet stands in `media_path`.
+with a packet stands in `media_path`. A leg whose media is protected sends nothing that is not.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from telephony.aio.ports import PortPair
-from telephony.sdp import RemoteMedia
+from telephony.errors import SrtpError
+from telephony.rtp.srtp import Protection
+from telephony.sdp import KeyPair, RemoteMedia
 
 Tap = Callable[[int, bytes, float, bool], None]
 """`tap(track, data, arrival_mono, is_event)`: what stores a packet. It must not raise."""
@@ -19,6 +22,8 @@ Watcher = Callable[[bytes, float], None]
 """`watch(data, arrival_mono)`: what is shown each telephone-event packet."""
 
 _BURST_S = 5.0
+_FORGERIES = 25
+"""Packets that are not authentic before anyone is told: those that cross a new key are few."""
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared
 
 
@@ -43,7 +48,7 @@ class Counters:
     withheld: int = 0
     """Of those: not passed on (nobody joined, on hold, an event that is filtered)."""
     unsent: int = 0
-    """Of those: the socket would not take it."""
+    """Of those: the socket would not take it, or it could not be protected."""
     events: int = 0
     """Of those: telephone events."""
     unknown: int = 0
@@ -51,7 +56,7 @@ class Counters:
     unwanted: int = 0
     """From a peer that must not send now (inactive, held): neither passed on nor stored."""
     refused: int = 0
-    """From a sender that the source rule does not believe."""
+    """From a sender that the source rule does not believe; SRTP that is not authentic."""
     malformed: int = 0
     """Neither RTP nor RTCP: STUN, DTLS, too short."""
     rtcp: int = 0
@@ -88,6 +93,12 @@ class MediaLeg:
     watcher: Watcher | None = None
     drops_events: bool = False
     latched: tuple[str, int] | None = None
+    protection: Protection | None = None
+    """SRTP as it is now agreed on; None while the leg is plain."""
+    kept: Protection | None = None
+    """As it was ever agreed on: what it has counted must not be lost."""
+    forged: int = 0
+    """Packets that were not authentic, since SDP last changed."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
     """When media was last due to begin: the floor of any silence."""
@@ -118,7 +129,43 @@ class MediaLeg:
         """Where RTCP for this leg's peer goes, on hold too."""
         if self.remote is None or self.remote.host in _NOWHERE:
             return None
+        if self.remote.rtcp_mux and self.rule is SourceRule.LATCH and self.latched:
+            return self.latched
         return self.remote.host, self.remote.rtcp_port
+
+    def secure(self, keys: KeyPair | None) -> None:
+        """Protect by these keys from now on; None: by none."""
+        self.forged = 0
+        if keys is not None and self.kept is not None:
+            self.kept.rekey(keys)
+        elif keys is not None:
+            self.kept = Protection(keys)
+        self.protection = self.kept if keys is not None else None
+
+    def send_own(self, data: bytes) -> None:
+        """Send an RTP packet of our own making to the peer, if it wants any."""
+        target = self.destination
+        if target is None:
+            return
+        try:
+            self.pair.rtp.sendto(self.protection.protect(data) if self.protection else data, target)
+        except (OSError, SrtpError):
+            self.counters.unsent += 1
+
+    def send_control(self, data: bytes) -> None:
+        """Send RTCP to the peer, on RTP's port if it shares that."""
+        target = self.control_destination
+        if target is None or self.remote is None:
+            return
+        made = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
+        with contextlib.suppress(OSError, SrtpError):  # reports are repeated: a lost one is none
+            made.sendto(self.protection.protect_control(data) if self.protection else data, target)
+
+    def may_be(self, host: str, port: int) -> bool:
+        """Whether a packet from there could be the peer's, before it has shown that it is."""
+        if self.rule is SourceRule.LATCH:
+            return self.latched is None or (host, port) == self.latched
+        return self.believes(host, port)
 
     def believes(self, host: str, port: int) -> bool:
         """Whether a valid packet from there is the peer's; latches where the rule says so."""
@@ -133,6 +180,14 @@ class MediaLeg:
             self.renew(self)
             self.renew(self.peer)
         return (host, port) == self.latched
+
+    def refuse_forged(self, host: str, port: int, now: float) -> None:
+        """Count a packet that is not authentic, and tell the owner when there are many."""
+        self.forged += 1
+        if self.forged < _FORGERIES:
+            self.counters.refused += 1
+        else:
+            self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
         """Count a packet from a stranger, and tell the owner once a burst."""

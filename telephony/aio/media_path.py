@@ -8,7 +8,7 @@ With hundreds of calls a packet finds nothing of its leg in the processor's cach
 costs more than working with it. So a `_Path` holds all that a usual packet needs, in few objects.
 """
 
-import contextlib
+import errno
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
-from telephony.rtp.packet import is_rtcp, is_rtp
+from telephony.errors import SrtpError
+from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
+from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
 Reader = Callable[[float], None]
@@ -71,6 +73,26 @@ class _Unconnected:
         return self.made.sendto(data, self.target)
 
 
+@dataclass(frozen=True, slots=True)
+class _Protected:
+    """The way to a peer that takes nothing but SRTP."""
+
+    protection: Protection
+    way: _Way
+    otherwise: _Unconnected
+
+    def send(self, data: bytes, /) -> int:
+        """As a socket sends; what cannot be protected, it will not take."""
+        try:
+            out = self.protection.protect(data)
+        except SrtpError as error:
+            raise OSError(errno.EPERM, str(error)) from None
+        try:
+            return self.way.send(out)
+        except OSError:  # an ICMP error of an earlier packet; this one must not be made twice
+            return self.otherwise.send(out)
+
+
 @dataclass(slots=True, eq=False)
 class _Path:
     """What is done with RTP that comes to `made`, from the leg's peer to the joined leg's."""
@@ -93,7 +115,7 @@ class _Path:
             return
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._handle(data, now)
-        elif not _shared_port_control(self.leg, data, _control_host(self.leg)):
+        elif not _shared_port_control(self.leg, data, self.leg.line_to, now):
             self.counters.malformed += 1
 
     def ask(self, now: float) -> None:
@@ -103,7 +125,7 @@ class _Path:
         except OSError:
             return
         if not is_rtp(data):
-            if not _shared_port_control(self.leg, data, source[0]):
+            if not _shared_port_control(self.leg, data, source, now):
                 self.counters.malformed += 1
         elif self.leg.believes(source[0], source[1]):
             self._handle(data, now)
@@ -132,12 +154,66 @@ class _Path:
             self.tap(self.track, data, now, False)
 
 
+@dataclass(slots=True, eq=False)
+class _SecurePath(_Path):
+    """The same for SRTP: what is not authentic is neither believed, nor passed on, nor stored."""
+
+    protection: Protection
+
+    def trust(self, now: float) -> None:
+        """Take a packet whose sender the kernel has compared."""
+        try:
+            data = self.made.recv(DATAGRAM_BYTES)
+        except OSError:
+            return
+        self._open(data, self.leg.line_to or ("", 0), now)
+
+    def ask(self, now: float) -> None:
+        """Take a packet; a sender that cannot be the peer costs no cryptography."""
+        try:
+            data, source = self.made.recvfrom(DATAGRAM_BYTES)
+        except OSError:
+            return
+        if is_rtcp(data) or self.leg.may_be(source[0], source[1]):
+            self._open(data, source, now)
+        else:
+            self.leg.refuse(source[0], source[1], now)
+
+    def _open(self, data: bytes, source: tuple[str, int], now: float) -> None:
+        plain = _opened(self.leg, self.protection, data, source, now)
+        if plain is not None:
+            self._handle(plain, now)
+
+
+def _opened(
+    leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
+) -> bytes | None:
+    """The RTP in a datagram that could be the peer's; whatever else it is, is dealt with here."""
+    if is_rtcp(data):
+        if not _shared_port_control(leg, data, source, now):
+            leg.refuse(source[0], source[1], now)
+        return None
+    if len(data) < HEADER_BYTES or data[0] & 0xC0 != _PLAIN:
+        leg.counters.malformed += 1
+        return None
+    try:
+        plain = protection.unprotect(data)
+    except SrtpError:
+        leg.refuse_forged(source[0], source[1], now)
+        return None
+    leg.believes(source[0], source[1])  # only now may it be latched to
+    if is_rtp(plain):
+        return plain
+    leg.counters.malformed += 1
+    return None
+
+
 def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
     """The way of valid RTP from the leg's peer; None if it must not send, or is not known."""
     remote, other = leg.remote, leg.peer
     if remote is None or not remote.send:
         return None
-    return _Path(
+    settings = (
         leg,
         made,
         _way_to(other) if other else None,
@@ -147,21 +223,22 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
         leg.tap,
         leg.track,
     )
+    return _SecurePath(*settings, leg.protection) if leg.protection else _Path(*settings)
 
 
 def _way_to(leg: MediaLeg) -> _Way | None:
     target = leg.destination
     if target is None:
         return None
-    if leg.line is not None and leg.line_to == target:
-        return leg.line
-    return _Unconnected(leg.pair.rtp, target)
+    unconnected = _Unconnected(leg.pair.rtp, target)
+    way = leg.line if leg.line is not None and leg.line_to == target else unconnected
+    return _Protected(leg.protection, way, unconnected) if leg.protection else way
 
 
 def _sent_without_line(leg: MediaLeg | None, data: bytes) -> bool:
     """Send what the line would not: it told an ICMP error of an earlier packet instead."""
     target = leg.destination if leg else None
-    if leg is None or leg.line is None or target is None:
+    if leg is None or leg.line is None or target is None or leg.protection:
         return False
     try:
         leg.pair.rtp.sendto(data, target)
@@ -205,7 +282,7 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     """Handle what is not plain audio; False when that was all there is to do."""
     counters = leg.counters
     if kind == _CONTROL:
-        forward_control(leg, data)
+        forward_control(leg, data, leg.line_to or ("", 0), now)
         return False
     if kind == _UNKNOWN:
         counters.unknown += 1
@@ -229,9 +306,14 @@ def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
             data, source = receive(DATAGRAM_BYTES)
         except OSError:
             return
-        if _shared_port_control(leg, data, source[0]):
-            return
-        if not is_rtp(data):
+        if leg.protection is not None:
+            if not leg.may_be(source[0], source[1]):
+                leg.refuse(source[0], source[1], now)
+            elif _opened(leg, leg.protection, data, source, now) is not None:
+                counters.unwanted += 1  # opened all the same: its numbers go on being counted
+        elif _shared_port_control(leg, data, source, now):
+            pass
+        elif not is_rtp(data):
             counters.malformed += 1
         elif leg.remote is not None and not leg.believes(source[0], source[1]):
             leg.refuse(source[0], source[1], now)
@@ -241,11 +323,15 @@ def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
     return read
 
 
-def _shared_port_control(leg: MediaLeg, data: bytes, host: str | None) -> bool:
+def _shared_port_control(
+    leg: MediaLeg, data: bytes, source: tuple[str, int] | None, now: float
+) -> bool:
     """Pass on RTCP that came to the RTP port (RFC 5761), where an RTP reader would not."""
-    if not is_rtcp(data) or leg.remote is None or host != _control_host(leg):
+    if not is_rtcp(data) or source is None or leg.remote is None:
         return False
-    forward_control(leg, data)
+    if source[0] != _control_host(leg):
+        return False
+    forward_control(leg, data, source, now)
     return True
 
 
@@ -255,14 +341,17 @@ def _control_host(leg: MediaLeg) -> str | None:
     return leg.remote.host if leg.remote else None
 
 
-def forward_control(leg: MediaLeg, data: bytes) -> None:
+def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: float) -> None:
     """Send RTCP from `leg`'s peer on to the joined leg's."""
+    if leg.protection is not None:
+        try:
+            data = leg.protection.unprotect_control(data)
+        except SrtpError:
+            leg.refuse_forged(source[0], source[1], now)
+            return
     leg.counters.rtcp += 1
-    target = leg.peer.control_destination if leg.peer else None
-    if leg.peer is None or target is None:
-        return
-    with contextlib.suppress(OSError):  # reports are repeated: a lost one costs nothing
-        leg.peer.pair.rtcp.sendto(data, target)
+    if leg.peer is not None:
+        leg.peer.send_control(data)
 
 
 def control_reader_of(leg: MediaLeg) -> Reader:
@@ -277,7 +366,7 @@ def control_reader_of(leg: MediaLeg) -> Reader:
         if not is_rtcp(data):
             leg.counters.malformed += 1
         elif source[0] == _control_host(leg):
-            forward_control(leg, data)
+            forward_control(leg, data, source, now)
         elif leg.remote is not None:
             leg.refuse(source[0], source[1], now)
 

@@ -1,17 +1,22 @@
 """The ringing tone for callers who wait, sent as a stream of our own.
 
-One timer serves all legs; each has its SSRC, sequence and timestamp (RFC 3550 section 5.1).
+One timer serves all legs; each has its SSRC, sequence and timestamp (RFC 3550 section 5.1), and
+says so by RTCP: a report at its start and every five seconds, and a BYE at its end.
 """
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from telephony.aio.media_leg import MediaLeg
 from telephony.rtp.packet import RtpPacket
+from telephony.rtp.rtcp import goodbye, sender_report
 from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
+_REPORT_PACKETS = 250
+"""5 s (RFC 3550 section 6.2)."""
 
 
 @dataclass(slots=True)
@@ -21,6 +26,11 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
+    """Packets' worth of time."""
+    packets: int = 0
+    octets: int = 0
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Its CNAME: random, and so nobody's (RFC 7022)."""
 
 
 class Ringback:
@@ -44,7 +54,9 @@ class Ringback:
 
     def stop(self, leg: MediaLeg) -> None:
         """End; the timer ends with the last leg."""
-        self._streams.pop(leg.leg_id, None)
+        stream = self._streams.pop(leg.leg_id, None)
+        if stream is not None and stream.packets:
+            leg.send_control(_report(stream) + goodbye(stream.ssrc))
         if not self._streams and self._timer:
             self._timer.cancel()
             self._timer = None
@@ -70,13 +82,25 @@ def _send(stream: _Stream) -> None:
             payload=tone if is_sounding(stream.sent) else silence,
             marker=stream.sent == 0,
         )
-        try:
-            leg.pair.rtp.sendto(bytes(packet), leg.destination)
-        except OSError:
-            leg.counters.unsent += 1
+        leg.send_own(bytes(packet))
+        stream.packets += 1
+        stream.octets += len(packet.payload)
+        if stream.packets % _REPORT_PACKETS == 1:
+            leg.send_control(_report(stream))
     stream.sent += 1
     stream.sequence = (stream.sequence + 1) & 0xFFFF
     stream.timestamp = (stream.timestamp + PACKET_SAMPLES) & 0xFFFFFFFF
+
+
+def _report(stream: _Stream) -> bytes:
+    return sender_report(
+        stream.ssrc,
+        time.time(),
+        timestamp=stream.timestamp,
+        packets=stream.packets & 0xFFFFFFFF,
+        octets=stream.octets & 0xFFFFFFFF,
+        name=stream.name,
+    )
 
 
 def _payload(leg: MediaLeg) -> tuple[int, tuple[bytes, bytes]] | None:

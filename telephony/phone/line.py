@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from telephony.aio.ports import PortPool
-from telephony.aio.udp import UdpTransport
+from telephony.aio.transport import SipTransport
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import ClientRequest
 from telephony.sip.events import Address
@@ -22,7 +22,7 @@ class Line:
 
     server: Address
     username: str
-    transport: UdpTransport
+    transport: SipTransport
     pool: PortPool
     digest: DigestClient = field(repr=False)
 

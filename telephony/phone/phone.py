@@ -10,7 +10,7 @@ from typing import Final, Self
 import structlog
 
 from telephony.aio.ports import PortPool
-from telephony.aio.udp import UdpTransport
+from telephony.aio.transport import SipTransport
 from telephony.errors import NoPortsError, ParseError
 from telephony.phone.call import SDP, VoIPCall
 from telephony.phone.changes import Changes
@@ -113,7 +113,7 @@ class VoIPPhone:
             RegistrationError: refused, or nobody answers; the socket is closed again.
         """
         endpoint = Endpoint(allow=_ALLOW, supported=(), user_agent="Galwad phone")
-        transport = UdpTransport(endpoint, self._on_event)
+        transport = SipTransport(endpoint, self._on_event)
         self.address = await transport.listen(Address(self._my_ip, self._sip_port))
         pool = PortPool(self._my_ip, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)

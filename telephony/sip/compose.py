@@ -171,4 +171,6 @@ def _own_via(local: Local, branch: str) -> str:
         port=local.advertised.port,
         parameters=(("branch", branch), ("rport", None)),
     )
+    if local.transport == "TLS":
+        via = via.with_parameter("alias", None)
     return str(via)

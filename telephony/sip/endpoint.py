@@ -20,6 +20,7 @@ from telephony.sip.compose import Draft
 from telephony.sip.core import Core, Local
 from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.events import Address, Event, Outgoing
+from telephony.sip.framing import Frame
 from telephony.sip.headers import NameAddr
 from telephony.sip.incoming import Incoming
 from telephony.sip.message import Request
@@ -98,6 +99,10 @@ class Endpoint:
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
         """Take a message that came to `local`. No exception comes out, whatever the bytes."""
         self._incoming.receive(data, source, local, now)
+
+    def refuse(self, fault: Frame, source: Address, local: Address) -> None:
+        """Answer what spoilt a stream, as far as its head can be read; the stream then closes."""
+        self._incoming.refuse(fault, source, local)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`."""

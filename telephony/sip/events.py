@@ -183,6 +183,19 @@ class StandaloneResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionOffered:
+    """A peer lets us send requests over the connection that it opened (`alias`, RFC 5923).
+
+    Whether it may is for the transport to judge, by the certificate that the peer showed.
+    """
+
+    source: Address
+    """The connection."""
+    port: int
+    """The port of the peer's sent-by: requests to that one may go over it."""
+
+
+@dataclass(frozen=True, slots=True)
 class MessageDropped:
     """A message that nothing was done with, except a count (`Endpoint.dropped`)."""
 
@@ -205,5 +218,6 @@ Event = (
     | DialogEnded
     | StandaloneRequest
     | StandaloneResponse
+    | ConnectionOffered
     | MessageDropped
 )

@@ -18,8 +18,8 @@ from telephony.sip.events import (
     IncomingInvite,
     StandaloneRequest,
 )
-from telephony.sip.grammar import KNOWN_METHODS
 from telephony.sip.framing import Frame
+from telephony.sip.grammar import KNOWN_METHODS
 from telephony.sip.matching import ServerKey, client_key, server_key
 from telephony.sip.message import Request, Response, parse_message
 from telephony.sip.salvage import answer_malformed

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from telephony.aio.udp import UdpTransport
+from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,
@@ -34,7 +34,7 @@ class Agent:
     """Rings, answers, acknowledges and hangs up."""
 
     def __init__(self):
-        self.transport = UdpTransport(Endpoint(), self.take)
+        self.transport = SipTransport(Endpoint(), self.take)
         self.ended = 0
         self.failed = 0
         self.changed = asyncio.Event()

@@ -5,10 +5,17 @@ import pytest
 
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay
+from telephony.aio.transport import SipTransport
 from telephony.rtp.packet import RtpPacket
 from telephony.sdp import Codec, RemoteMedia
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
+from telephony.sip.headers import NameAddr
+from telephony.sip.timers import Timings
+from telephony.sip.uri import Uri
 
 TABLE = {0: Codec("PCMU", 8000), 101: Codec("telephone-event", 8000, 1, "0-15")}
+LOOPBACK = Address("127.0.0.1", 0)
 
 
 class Phone:
@@ -123,3 +130,73 @@ def until():
         pytest.fail("the condition never held")
 
     return wait
+
+
+class Agent:
+    """A core on a socket, which keeps its events and wakes who waits for one."""
+
+    def __init__(self, timings=None, **options):
+        self.queue = asyncio.Queue()
+        self.transport = SipTransport(Endpoint(timings=timings or Timings()), self.take, **options)
+        self.answer = False
+        self.address = None
+
+    @property
+    def now(self):
+        return self.transport.now
+
+    def take(self, event):
+        if self.answer and isinstance(event, IncomingInvite):
+            event.invite.respond(200, now=self.now)
+        if self.answer and isinstance(event, DialogRequest | StandaloneRequest):
+            event.transaction.respond(200, now=self.now)
+        self.queue.put_nowait(event)
+
+    async def wait(self, kind):
+        async with asyncio.timeout(10):
+            while not isinstance(event := await self.queue.get(), kind):
+                pass
+        return event
+
+    def invite(self, destination, **fields):
+        return self._send(self.transport.endpoint.invite, destination, **fields)
+
+    def options(self, destination, **fields):
+        def send(*args, **kwargs):
+            return self.transport.endpoint.request("OPTIONS", *args, **kwargs)
+
+        return self._send(send, destination, **fields)
+
+    def request(self, dialog, method):
+        client = dialog.request(method, now=self.now)
+        self.transport.flush()
+        return client
+
+    def _send(self, send, destination, **fields):
+        client = send(
+            Uri(user="bob", host=destination.host, port=destination.port),
+            from_=NameAddr.parse("<sip:alice@example.com>"),
+            to=NameAddr.parse("<sip:bob@example.com>"),
+            destination=destination,
+            now=self.now,
+            **fields,
+        )
+        self.transport.flush()
+        return client
+
+
+@pytest.fixture
+async def agents():
+    """Makes agents: `await agents(local=…, tls=…)`."""
+    made = []
+
+    async def make(local=LOOPBACK, *, tls=None, **options):
+        agent = Agent(**options)
+        agent.address = await agent.transport.listen(local, tls=tls)
+        made.append(agent)
+        return agent
+
+    yield make
+    for agent in made:
+        agent.transport.close()
+    await asyncio.sleep(0)

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from telephony.aio.udp import UdpTransport
+from telephony.aio.transport import SipTransport
 from telephony.phone import CallState, VoIPPhone
 from telephony.sdp import LocalMedia, Origin, SessionDescription, build_answer
 from telephony.sip.auth import DigestServer, Outcome, ha1
@@ -81,7 +81,7 @@ class Exchange:
     """A server with one account that challenges everything, and refers as it is told."""
 
     def __init__(self):
-        self.transport = UdpTransport(Endpoint(supported=()), self._on_event)
+        self.transport = SipTransport(Endpoint(supported=()), self._on_event)
         self.digest = DigestServer("test", b"s" * 32, self._find)
         self.expires = 120
         self.requests = []

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 import pytest
 import structlog.testing
 
-from telephony.aio.udp import UdpTransport
-from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     AckReceived,
     Address,
     DialogEnded,
-    DialogRequest,
-    IncomingInvite,
     InviteAnswered,
     InviteFailed,
     MessageDropped,
@@ -24,56 +19,6 @@ from telephony.sip.events import (
 from telephony.sip.headers import NameAddr
 from telephony.sip.timers import Timings
 from telephony.sip.uri import Uri
-
-LOOPBACK = Address("127.0.0.1", 0)
-
-
-class Agent:
-    """A core on a socket, which keeps its events and wakes who waits for one."""
-
-    def __init__(self, timings=None):
-        self.queue = asyncio.Queue()
-        self.transport = UdpTransport(Endpoint(timings=timings or Timings()), self.take)
-        self.answer = False
-
-    def take(self, event):
-        if self.answer and isinstance(event, IncomingInvite):
-            event.invite.respond(200, now=self.transport.now)
-        if self.answer and isinstance(event, DialogRequest):
-            event.transaction.respond(200, now=self.transport.now)
-        self.queue.put_nowait(event)
-
-    async def wait(self, kind):
-        async with asyncio.timeout(10):
-            while not isinstance(event := await self.queue.get(), kind):
-                pass
-        return event
-
-    def invite(self, destination):
-        client = self.transport.endpoint.invite(
-            Uri(user="bob", host=destination.host, port=destination.port),
-            from_=NameAddr.parse("<sip:alice@example.com>"),
-            to=NameAddr.parse("<sip:bob@example.com>"),
-            destination=destination,
-            now=self.transport.now,
-        )
-        self.transport.flush()
-        return client
-
-
-@pytest.fixture
-async def agents():
-    made = []
-
-    async def make(**kwargs):
-        agent = Agent(**kwargs)
-        agent.address = await agent.transport.listen(LOOPBACK)
-        made.append(agent)
-        return agent
-
-    yield make
-    for agent in made:
-        agent.transport.close()
 
 
 async def test_a_call_is_made_and_ended_over_loopback(agents):

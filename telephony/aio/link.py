@@ -1,0 +1,234 @@
+"""One SIP connection, TCP or TLS: bytes to frames, and messages to bytes (RFC 3261 18, RFC 5626).
+
+What it holds is bounded in both directions. It closes when its stream cannot be framed, when the
+peer does not read, and when `due` says that it has waited long enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from telephony.sip.events import Address
+from telephony.sip.framing import Frame, Framer, Kind
+
+CRLF = b"\r\n"
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+)
+"""The kernel finds a peer that is gone: 30 s after what it does not acknowledge, 90 s if idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What connections may take."""
+
+    connections: int = 2000
+    """At once, accepted ones."""
+    per_source: int = 200
+    """At once, accepted from one address; a site behind address translation is one."""
+    unwritten: int = 256 * 1024
+    """Bytes that wait for a peer to read."""
+    connect_s: float = 4.0
+    """Until a connection stands, TLS included."""
+    first_message_s: float = 30.0
+    """For the first message of a connection that was accepted, and for each one begun."""
+    idle_s: float = 2 * 3600.0
+    """Without a byte: longer than a phone's registration lives."""
+    ping_s: float = 110.0
+    """Between our pings on connections that we opened (RFC 5626 4.4.1 says 95 to 120)."""
+    pong_s: float = 10.0
+    """For the answer, from a peer that has answered before."""
+    linger_s: float = 1.0
+    """For a peer whose stream has lost its framing, to read our last word."""
+
+
+class Ending(enum.StrEnum):
+    """Why a connection is over, as it is counted."""
+
+    PEER = "closed by the peer"
+    US = "closed by us"
+    SLOW = "does not read"
+    SILENT = "idle"
+    DEAD = "ping unanswered"
+    BROKEN = "not SIP"
+    REFUSED = "cannot connect"
+
+
+class LinkOwner(Protocol):
+    """Who takes what comes over a connection."""
+
+    def received(self, data: bytes, source: Address, local: Address) -> None:
+        """A message came."""
+
+    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+        """No message can be told any more: answer, if that is possible."""
+
+    def ended(self, link: Link, why: Ending) -> None:
+        """The connection is over."""
+
+
+class Link(asyncio.Protocol):
+    """A connection, from the first wish for it."""
+
+    def __init__(self, owner: LinkOwner, peer: Address, local: Address, limits: Limits) -> None:
+        """`peer.flow` is 0 if we opened it; `local` is the address of ours that it stands for."""
+        self.peer = peer
+        self.local = local
+        self.served: set[Address] = {peer}
+        """The destinations of all that was sent over it."""
+        self.names: frozenset[str] = frozenset()
+        """What the peer's certificate names, if it showed one that we trust."""
+        self._owner = owner
+        self._limits = limits
+        self._framer = Framer()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._why: Ending | None = None
+        self._over = False
+        self._began = self._heard = self._pinged = asyncio.get_running_loop().time()
+        self._midway_since: float | None = None
+        self._had_message = False
+        self._ponged = False
+        self._ping_unanswered = False
+
+    @property
+    def usable(self) -> bool:
+        """True if something may be sent over it, now or once it stands."""
+        return not self._over and self._why is None
+
+    @property
+    def stands(self) -> bool:
+        """True once there is a connection."""
+        return self._transport is not None
+
+    @property
+    def accepted(self) -> bool:
+        """True if the peer opened it."""
+        return self.peer.flow != 0
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send a message, or keep it until the connection stands."""
+        self.served.add(destination)
+        self._write(data)
+
+    def end(self, why: Ending) -> None:
+        """Close at once; what waits is lost."""
+        self._why = self._why or why
+        if self._transport is not None:
+            self._transport.abort()
+        else:
+            self._finish()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the sockets, send what waits."""
+        self._transport = transport  # type: ignore[assignment]  # a stream's
+        made = transport.get_extra_info("socket")
+        for option in _KEEPALIVE:
+            made.setsockopt(*option)
+        self.names = _names(transport.get_extra_info("peercert"))
+        if self._why is not None:
+            self.end(self._why)
+            return
+        waiting, self._waiting = self._waiting, []
+        self._began = self._heard = self._pinged = asyncio.get_running_loop().time()
+        for data in waiting:
+            self._write(data)
+
+    def data_received(self, data: bytes) -> None:
+        """Frame what came."""
+        now = asyncio.get_running_loop().time()
+        self._heard = now
+        for frame in self._framer.feed(data):
+            self._take(frame)
+            if self._over:
+                return
+        if not self._framer.midway:
+            self._midway_since = None
+        elif self._midway_since is None:
+            self._midway_since = now
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        del exc
+        self._why = self._why or Ending.PEER
+        self._finish()
+
+    def due(self, now: float) -> None:
+        """Close if it has waited too long, ping if it is time; to be called every few seconds."""
+        limits = self._limits
+        begun = self._midway_since
+        if self.accepted and not self._had_message:
+            begun = self._began
+        slow = begun is not None and now - begun > limits.first_message_s
+        if slow or now - self._heard > limits.idle_s:
+            self.end(Ending.SILENT)
+        elif self._ping_unanswered and self._ponged and now - self._pinged > limits.pong_s:
+            self.end(Ending.DEAD)
+        elif not self.accepted and now - max(self._heard, self._pinged) > limits.ping_s:
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        if self._transport is None:
+            return
+        self._pinged, self._ping_unanswered = now, True
+        self._framer.expect_pong()
+        self._write(CRLF + CRLF)
+
+    def _take(self, frame: Frame) -> None:
+        self._ping_unanswered = False
+        match frame.kind:
+            case Kind.MESSAGE:
+                self._had_message = True
+                self._owner.received(frame.data, self.peer, self.local)
+            case Kind.PING:
+                self._write(CRLF)
+            case Kind.PONG:
+                self._ponged = True
+            case Kind.FAULT:
+                self._owner.broken(frame, self.peer, self.local)
+                self._last_word()
+
+    def _last_word(self) -> None:
+        """Let the peer read our answer before the connection goes."""
+        self._why = self._why or Ending.BROKEN
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        asyncio.get_running_loop().call_later(self._limits.linger_s, self.end, Ending.BROKEN)
+
+    def _write(self, data: bytes) -> None:
+        if not self.usable:
+            return
+        transport = self._transport
+        held = self._waiting_bytes if transport is None else transport.get_write_buffer_size()
+        if held + len(data) > self._limits.unwritten:
+            self.end(Ending.SLOW)
+        elif transport is None:
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+        else:
+            transport.write(data)
+
+    def _finish(self) -> None:
+        if not self._over:
+            self._over = True
+            self._owner.ended(self, self._why or Ending.PEER)
+
+
+def _names(certificate: object) -> frozenset[str]:
+    """DNS names and addresses of a verified peer certificate, as `ssl` gives it."""
+    if not isinstance(certificate, dict):
+        return frozenset()
+    rows = certificate.get("subjectAltName", ())
+    return frozenset(value for kind, value in rows if kind in {"DNS", "IP Address"})

@@ -1,0 +1,236 @@
+"""All SIP connections of a process: those accepted, those opened, and which one to send by.
+
+A destination with a flow is one accepted connection; any other is reached by the connection that
+we opened to it, by one whose peer stands at that very address, or by one whose peer may be
+reached so (alias, RFC 5923); else a new one is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Protocol
+
+from telephony.aio.link import Ending, Limits, Link
+from telephony.aio.tls import Tls
+from telephony.aio.udp import bind
+from telephony.sip.events import Address, Outgoing
+from telephony.sip.framing import Frame
+
+_BACKLOG = 256
+_SWEEP_S = 2.0
+_REST_S = 0.1
+"""After the system refused to accept (out of descriptors), before the next try."""
+
+
+class StreamOwner(Protocol):
+    """Who takes what comes over connections."""
+
+    def received(self, data: bytes, source: Address, local: Address) -> None:
+        """A message came."""
+
+    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+        """A stream has lost its framing."""
+
+    def unreachable(self, destination: Address) -> None:
+        """No connection stands any more, or comes about, by which it could be reached."""
+
+
+class Streams:
+    """The table of connections. Belongs to one running loop."""
+
+    def __init__(self, owner: StreamOwner, limits: Limits) -> None:
+        self.endings: Counter[Ending] = Counter()
+        """How connections ended."""
+        self.refused = 0
+        """Connections turned away at once, by the limits."""
+        self._owner = owner
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._listening: dict[Address, socket.socket] = {}
+        self._tls: dict[Address, Tls] = {}
+        self._links: dict[Address, Link] = {}
+        self._from: Counter[str] = Counter()
+        self._flows = itertools.count(secrets.randbits(48) + 1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def listen(self, wanted: Address, tls: Tls | None) -> Address:
+        """Bind an address, and accept there unless it is one for TLS without a server's context.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        made = bind(socket.SOCK_STREAM, wanted)
+        host, port = made.getsockname()[:2]
+        local = Address(host, port, wanted.transport)
+        self._listening[local] = made
+        if tls is not None:
+            self._tls[local] = tls
+        if tls is None or tls.server is not None:
+            made.listen(_BACKLOG)
+            self._spawn(self._accept(made, local))
+        return local
+
+    def send(self, out: Outgoing) -> None:
+        """Send a message by the connection that is there, or by a new one."""
+        link = self._find(out.destination)
+        if link is None and out.otherwise is not None:
+            link = self._find(out.otherwise) or self._connect(out.otherwise, out.local)
+        elif link is None and not out.destination.flow:
+            link = self._connect(out.destination, out.local)
+        if link is None:
+            self._owner.unreachable(out.destination)
+        else:
+            link.send(out.data, out.destination)
+
+    def is_open(self, address: Address) -> bool:
+        """True if a connection to the address stands or is being opened."""
+        return self._find(address) is not None
+
+    def alias(self, flow: Address, port: int) -> None:
+        """Take a connection for requests to `port` of its peer, by the names it has proved."""
+        link = self._links.get(flow)
+        if link is None:
+            return
+        for name in link.names:
+            shown = "" if name == flow.host else name
+            self._links.setdefault(Address(flow.host, port, flow.transport, shown), link)
+
+    def close(self) -> None:
+        """Close everything."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for task in self._tasks:
+            task.cancel()
+        for made in self._listening.values():
+            made.close()
+        self._listening.clear()
+        for link in set(self._links.values()):
+            link.end(Ending.US)
+
+    # What the connections say.
+
+    def received(self, data: bytes, source: Address, local: Address) -> None:
+        """Hand a message on."""
+        self._owner.received(data, source, local)
+
+    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+        """Hand a fault on."""
+        self._owner.broken(fault, source, local)
+
+    def ended(self, link: Link, why: Ending) -> None:
+        """Forget a connection; what was sent by it and not answered has failed."""
+        self.endings[why] += 1
+        for address in [key for key, held in self._links.items() if held is link]:
+            del self._links[address]
+        if link.accepted:
+            self._release(link.peer.host)
+        for destination in link.served:
+            self._owner.unreachable(destination)
+
+    # Inside.
+
+    def _find(self, address: Address) -> Link | None:
+        link = self._links.get(address)
+        return link if link is not None and link.usable else None
+
+    def _connect(self, address: Address, local: Address) -> Link | None:
+        tls = self._tls.get(local)
+        secure = address.transport == "TLS"
+        if local not in self._listening or (secure and (tls is None or tls.client is None)):
+            return None
+        link = Link(self, address, local, self._limits)
+        self._links[address] = link
+        self._spawn(self._open(link, tls if secure else None))
+        self._watch()
+        return link
+
+    async def _open(self, link: Link, tls: Tls | None) -> None:
+        peer, host = link.peer, link.local.host
+        wildcard = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+        context = None if tls is None else tls.client
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                await self._loop.create_connection(
+                    lambda: link,
+                    peer.host,
+                    peer.port,
+                    ssl=context,
+                    server_hostname=None if context is None else peer.name or peer.host,
+                    local_addr=None if wildcard else (host, 0),
+                )
+        except (OSError, TimeoutError):
+            link.end(Ending.REFUSED)
+
+    async def _accept(self, listening: socket.socket, local: Address) -> None:
+        while True:
+            try:
+                made, peer = await self._loop.sock_accept(listening)
+            except OSError:
+                await asyncio.sleep(_REST_S)
+                continue
+            host, port = peer[:2]
+            if not self._admit(host):
+                made.close()
+                continue
+            there = Address(host, port, local.transport, flow=next(self._flows))
+            self._spawn(self._greet(made, there, local))
+
+    async def _greet(self, made: socket.socket, peer: Address, local: Address) -> None:
+        """Take an accepted socket over; TLS has to be agreed on in time."""
+        link = Link(self, peer, local, self._limits)
+        tls = self._tls.get(local)
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                await self._loop.connect_accepted_socket(
+                    lambda: link, made, ssl=None if tls is None else tls.server
+                )
+        except (OSError, TimeoutError):
+            link.end(Ending.REFUSED)
+        except asyncio.CancelledError:
+            link.end(Ending.US)
+            raise
+        finally:
+            if not link.stands:
+                made.close()
+        if link.usable:
+            self._links[peer] = link
+            if local.transport == "TCP":
+                self._links.setdefault(peer._replace(flow=0), link)
+            self._watch()
+
+    def _admit(self, host: str) -> bool:
+        limits = self._limits
+        if self._from.total() >= limits.connections or self._from[host] >= limits.per_source:
+            self.refused += 1
+            return False
+        self._from[host] += 1
+        return True
+
+    def _release(self, host: str) -> None:
+        self._from[host] -= 1
+        if self._from[host] <= 0:
+            del self._from[host]
+
+    def _watch(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = self._loop.time()
+        for link in set(self._links.values()):
+            link.due(now)
+        if self._links:
+            self._watch()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

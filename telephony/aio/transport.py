@@ -1,0 +1,200 @@
+"""The SIP transports around an `Endpoint`, in three steps: feed, flush, dispatch.
+
+Owns every socket by which the endpoint speaks: UDP, TCP and TLS. Decides nothing. One call_later
+timer stands for all of the core's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from telephony.aio.addresses import reachable_host
+from telephony.aio.link import Limits
+from telephony.aio.streams import Streams
+from telephony.aio.tls import Tls
+from telephony.aio.udp import UdpSocket
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, ConnectionOffered, Event, Outgoing
+from telephony.sip.framing import Frame
+
+logger = structlog.get_logger(__name__)
+
+OnEvent = Callable[[Event], None]
+
+
+class SipTransport:
+    """Runs one endpoint on any number of addresses, in the running event loop.
+
+    `on_event` is called for each event, in order; whoever acts on the endpoint at any other time
+    calls `flush()` afterwards.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        on_event: OnEvent,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self.endpoint = endpoint
+        self.send_errors = 0
+        """Datagrams that the system refused to send, and errors that it reported later."""
+        self.faults = 0
+        """Exceptions out of the core or of `on_event`: each is a bug."""
+        self._on_event = on_event
+        self._sockets: dict[Address, UdpSocket] = {}
+        self.streams = Streams(self, limits)
+        """The connections, for their counts."""
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._flushing = False
+        self._closed = False
+        self._reported: set[str] = set()
+
+    @property
+    def now(self) -> float:
+        """The time that the core is told: the loop's, monotonic seconds."""
+        return self._loop.time()
+
+    async def listen(
+        self, local: Address, *, advertised: Address | None = None, tls: Tls | None = None
+    ) -> Address:
+        """Bind an address; port 0 lets the system choose. Returns the bound address.
+
+        `advertised` goes into Via and Contact; its port 0 stands for the bound one. Without it a
+        wildcard address is advertised as the one from which this machine's default route leaves.
+        An address for TLS wants `tls`.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        self._closed = False
+        if local.transport == "UDP":
+            made = await UdpSocket.open(self, local)
+            bound = made.local
+            self._sockets[bound] = made
+        else:
+            bound = self.streams.listen(local, tls)
+        if advertised is None and (reachable := reachable_host(bound.host)) != bound.host:
+            advertised = bound._replace(host=reachable)
+        elif advertised is not None and not advertised.port:
+            advertised = advertised._replace(port=bound.port)
+        self.endpoint.listen(bound, advertised=advertised)
+        return bound
+
+    def received(self, data: bytes, source: Address, local: Address) -> None:
+        """Feed a message to the core, then flush."""
+        try:
+            self.endpoint.receive(data, source, local, self.now)
+        except Exception as error:  # noqa: BLE001 - a bug in the core must not end every call
+            self._fault("sip.core_fault", error)
+        self.flush()
+
+    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+        """Answer what has spoilt a stream, as far as it can be read."""
+        self.endpoint.refuse(fault, source, local)
+        self.flush()
+
+    def unreachable(self, destination: Address) -> None:
+        """Let what waits for an answer from there fail."""
+        if not self._closed:
+            self.endpoint.unreachable(destination, self.now)
+            self.flush()
+
+    def is_open(self, address: Address) -> bool:
+        """True unless the address is a connection that is gone."""
+        return not address.flow or self.streams.is_open(address)
+
+    def flush(self) -> None:
+        """Send what waits, dispatch the events, set the timer; until there is nothing more.
+
+        Called within `on_event` it returns at once: the flush that dispatches goes on.
+        """
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            self._send()
+            while (event := self.endpoint.next_event()) is not None:
+                self._dispatch(event)
+                self._send()
+        finally:
+            self._flushing = False
+        self._set_timer()
+
+    def error(self) -> None:
+        """Count an error that the system reported for an earlier datagram."""
+        self.send_errors += 1
+
+    def close(self) -> None:
+        """Close the sockets and stop the timer."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for made in self._sockets.values():
+            made.close()
+        self._sockets.clear()
+        self.streams.close()
+
+    def _send(self) -> None:
+        while outgoing := self.endpoint.outgoing():
+            for out in outgoing:
+                if out.destination.reliable:
+                    self.streams.send(out)
+                else:
+                    self._send_datagram(out)
+
+    def _send_datagram(self, out: Outgoing) -> None:
+        made = self._sockets.get(out.local)
+        try:
+            if made is None:
+                raise OSError("not one of our sockets")  # noqa: TRY301 - counted with the others
+            made.send(out.data, out.destination)
+        except OSError:
+            self.send_errors += 1
+
+    def _dispatch(self, event: Event) -> None:
+        if isinstance(event, ConnectionOffered):
+            self.streams.alias(event.source, event.port)
+            return
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001 - one call's bug must not end the others
+            self._fault("sip.event_fault", error, type(event).__name__)
+
+    def _set_timer(self) -> None:
+        due = None if self._closed else self.endpoint.next_timer()
+        if self._timer is not None:
+            if due == self._timer_due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer_due = due
+            self._timer = self._loop.call_at(due, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        try:
+            # call_at may fire a clock tick early; the core then wants it still.
+            self.endpoint.handle_timer(max(self.now, self._timer_due))
+        except Exception as error:  # noqa: BLE001 - as in received()
+            self._fault("sip.core_fault", error)
+        self.flush()
+
+    def _fault(self, event: str, error: Exception, where: str = "") -> None:
+        """Log a bug once: its kind and place, never its text, which may quote a message."""
+        self.faults += 1
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        code = place.tb_frame.f_code if place is not None else None
+        at = f"{code.co_qualname}:{place.tb_lineno}" if code and place else ""
+        if (key := f"{event} {where} {type(error).__name__} {at}") not in self._reported:
+            self._reported.add(key)
+            logger.error(event, error=type(error).__name__, at=at, handling=where)

@@ -1,0 +1,292 @@
+"""Legs of the relay that speak SRTP: each by itself, whatever the other does."""
+
+import socket
+
+import pytest
+
+from telephony.aio.relay import SourceRule
+from telephony.rtp.packet import RtpPacket
+from telephony.rtp.rtcp import BYE, SENDER_REPORT, parse_compound
+from telephony.rtp.srtp import Protection
+from telephony.sdp import KeyPair, Suite, fresh_keys
+
+REPORT = bytes([0x80, 200, 0, 6]) + (7).to_bytes(4) + bytes(20)
+
+
+class Secure:
+    """A peer's own end of SRTP, and how its leg is told of it."""
+
+    def __init__(self, phone, suite=Suite.AES_CM_128_HMAC_SHA1_80):
+        self.phone = phone
+        self.keys = KeyPair(fresh_keys()[suite], fresh_keys()[suite])
+        self.end = Protection(KeyPair(self.keys.theirs, self.keys.ours))
+
+    def configure(self, **changes):
+        self.phone.configure(keys=self.keys, **changes)
+
+    def change_key(self):
+        self.keys = KeyPair(self.keys.ours, fresh_keys()[self.keys.ours.suite])
+        self.end.rekey(KeyPair(self.keys.theirs, self.keys.ours))
+
+    def send(self, data, made=None):
+        self.phone.send(self.end.protect(data), made)
+
+    async def heard(self):
+        return self.end.unprotect(await self.phone.heard())
+
+
+@pytest.fixture
+async def secure(pair):
+    """The first of two joined phones speaks SRTP alone, the second plain RTP."""
+    made = Secure(pair[0])
+    made.configure()
+    return made
+
+
+@pytest.fixture
+def kept(relay):
+    """What the taps of both legs are given."""
+    given = []
+    for track, leg_id in enumerate("ab"):
+        relay.tap(leg_id, track, lambda *what: given.append(what))
+    return given
+
+
+@pytest.fixture
+def stranger():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.2", 0))
+        yield made
+
+
+async def test_srtp_ends_at_its_leg_and_the_recording_is_plain(pair, secure, kept, rtp):
+    _, b = pair
+    secure.send(rtp(0, 1))
+    assert await b.heard() == rtp(0, 1)
+    b.send(rtp(0, 2))
+    raw = await secure.phone.heard()
+    assert raw[12:172] != rtp(0, 2)[12:]
+    assert secure.end.unprotect(raw) == rtp(0, 2)
+    assert [(track, data) for track, data, _, _ in kept] == [(0, rtp(0, 1)), (1, rtp(0, 2))]
+
+
+@pytest.mark.parametrize("suite", list(Suite))
+async def test_both_legs_may_speak_it_each_with_keys_and_suites_of_its_own(pair, rtp, suite):
+    a, b = (Secure(phone, s) for phone, s in zip(pair, (suite, Suite.AEAD_AES_128_GCM)))
+    a.configure()
+    b.configure()
+    a.send(rtp(0, 1))
+    assert await b.heard() == rtp(0, 1)
+    b.send(rtp(0, 2))
+    assert await a.heard() == rtp(0, 2)
+
+
+async def test_events_are_told_from_audio_after_they_are_opened(pair, secure, relay, kept, rtp):
+    _, b = pair
+    seen = []
+    relay.join("a", "b", {0: 0, 101: 96}, {0: 0, 96: 101})
+    relay.watch_events("a", lambda data, _: seen.append(data))
+    secure.send(rtp(101, 1))
+    assert await b.heard() == rtp(96, 1)
+    assert (kept, seen) == ([], [rtp(101, 1)])
+
+
+async def test_what_is_not_authentic_is_refused_and_neither_sent_on_nor_kept(
+    pair, secure, kept, told, rtp, until
+):
+    a, b = pair
+    sealed = secure.end.protect(rtp(0, 1))
+    a.send(rtp(0, 1))
+    a.send(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    await until(lambda: a.counters.refused == 2)
+    a.send(sealed)
+    assert await b.heard() == rtp(0, 1)
+    a.send(sealed)
+    await until(lambda: a.counters.refused == 3)
+    assert (a.counters.received, len(kept), told) == (1, 1, [])
+
+
+async def test_many_forgeries_are_told_once(pair, secure, told, rtp, until):
+    a, _ = pair
+    for sequence in range(30):
+        a.send(rtp(0, sequence))
+    await until(lambda: a.counters.refused == 30)
+    assert told == [("refused", "a", "127.0.0.1", a.rtp.getsockname()[1])]
+
+
+async def test_a_stranger_is_refused_before_any_cryptography(pair, secure, stranger, rtp, until):
+    a, b = pair
+    sealed = secure.end.protect(rtp(0, 1))
+    a.send(sealed, stranger)
+    await until(lambda: a.counters.refused == 1)
+    assert a.leg_id == "a"
+    a.send(sealed)  # had it been opened before, it were a replay now
+    assert await b.heard() == rtp(0, 1)
+
+
+async def test_a_latch_closes_on_the_first_authentic_packet_alone(
+    pair, secure, relay, stranger, rtp, until
+):
+    a, b = pair
+    relay.source_rule("a", SourceRule.LATCH)
+    a.send(rtp(0, 1), stranger)
+    await until(lambda: a.counters.refused == 1)
+    secure.send(rtp(0, 1))
+    assert await b.heard() == rtp(0, 1)
+    a.send(rtp(0, 2), stranger)
+    await until(lambda: a.counters.refused == 2)
+    b.send(rtp(0, 3))
+    assert await secure.heard() == rtp(0, 3)
+
+
+async def test_on_hold_a_latch_waits_for_an_authentic_packet_too(
+    pair, secure, relay, stranger, rtp, until
+):
+    a, b = pair
+    relay.source_rule("a", SourceRule.LATCH)
+    secure.configure(send=False)
+    a.send(rtp(0, 1), stranger)
+    await until(lambda: a.counters.refused == 1)
+    secure.send(rtp(0, 1))
+    await until(lambda: a.counters.unwanted == 1)
+    secure.configure()
+    secure.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+
+
+async def test_a_wrapped_sequence_outlives_hold_and_new_sdp(pair, secure, rtp, until):
+    a, b = pair
+    for sequence in range(65_500, 65_600):
+        secure.send(rtp(0, sequence & 0xFFFF))
+        await b.heard()
+        b.send(rtp(0, sequence & 0xFFFF))
+        await secure.heard()
+    secure.configure(send=False, receive=False)
+    secure.send(rtp(0, 70))
+    await until(lambda: a.counters.unwanted == 1)
+    secure.configure()
+    secure.send(rtp(0, 71))
+    assert await b.heard() == rtp(0, 71)
+    b.send(rtp(0, 71))
+    assert await secure.heard() == rtp(0, 71)
+
+
+async def test_a_source_that_went_on_during_a_long_hold_is_heard_after_it(pair, secure, rtp, until):
+    _, b = pair
+    b.send(rtp(0, 40_000))
+    await secure.heard()
+    for sequence in range(4):
+        b.send(rtp(0, 20_000 + sequence))
+    await until(lambda: b.counters.unsent == 4)
+    b.send(rtp(0, 20_004))
+    assert (await secure.heard())[12:] == rtp(0, 20_004)[12:]
+
+
+async def test_a_new_key_counts_from_its_first_packet(pair, secure, rtp):
+    _, b = pair
+    old = secure.end.protect(rtp(0, 1))
+    secure.send(rtp(0, 0))
+    await b.heard()
+    ends = secure.end
+    secure.change_key()
+    secure.configure()
+    secure.phone.send(old)
+    assert await b.heard() == rtp(0, 1)
+    fresh = Protection(KeyPair(secure.keys.theirs, secure.keys.ours))
+    secure.phone.send(fresh.protect(rtp(0, 2)))
+    assert await b.heard() == rtp(0, 2)
+    b.send(rtp(0, 3))
+    assert ends.unprotect(await secure.phone.heard()) == rtp(0, 3)
+
+
+async def test_a_leg_that_becomes_plain_and_secure_again_goes_on_where_it_was(pair, secure, rtp):
+    a, b = pair
+    first = secure.end.protect(rtp(0, 1))
+    a.send(first)
+    await b.heard()
+    a.configure()
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+    b.send(rtp(0, 2))
+    assert await a.heard() == rtp(0, 2)
+    secure.configure()
+    a.send(first)  # a replay still
+    secure.send(rtp(0, 3))
+    assert await b.heard() == rtp(0, 3)
+
+
+async def test_rtcp_is_opened_and_sealed_as_rtp_is(pair, secure):
+    a, b = pair
+    a.send_control(secure.end.protect_control(REPORT))
+    assert await b.heard(b.rtcp) == REPORT
+    b.send_control(REPORT)
+    assert secure.end.unprotect_control(await a.heard(a.rtcp)) == REPORT
+
+
+async def test_plain_rtcp_on_a_secure_leg_is_refused(pair, secure, until):
+    a, _ = pair
+    a.send_control(REPORT)
+    a.send(REPORT)
+    await until(lambda: a.counters.refused == 2)
+    assert a.counters.rtcp == 0
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_rtcp_shares_the_port_of_a_leg_that_wishes_it(pair, secure, held):
+    a, b = pair
+    port = a.rtp.getsockname()[1]
+    secure.configure(rtcp_mux=True, rtcp_port=port, send=not held)
+    a.send(secure.end.protect_control(REPORT))
+    assert await b.heard(b.rtcp) == REPORT
+    b.send_control(REPORT)
+    assert secure.end.unprotect_control(await a.heard()) == REPORT
+
+
+async def test_plain_rtcp_shares_the_port_too(pair):
+    a, b = pair
+    a.configure(rtcp_mux=True, rtcp_port=a.rtp.getsockname()[1])
+    b.send_control(REPORT)
+    assert await a.heard() == REPORT
+    a.send(REPORT)
+    assert await b.heard(b.rtcp) == REPORT
+
+
+async def test_a_peer_that_is_gone_for_a_moment_gets_nothing_plain(pair, secure, rtp, until):
+    a, b = pair
+    port = a.rtp.getsockname()[1]
+    a.rtp.close()
+    for sequence in range(4):
+        b.send(rtp(0, sequence))
+    await until(lambda: b.counters.received == 4)
+    a.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    a.rtp.bind(("127.0.0.1", port))
+    a.rtp.setblocking(False)
+    for sequence in range(4, 8):
+        b.send(rtp(0, sequence))
+    heard = [await secure.heard() for _ in range(4)]
+    assert heard == [rtp(0, sequence) for sequence in range(4, 8)]
+
+
+async def test_ringback_is_protected_and_reported_and_says_goodbye(pair, secure, relay):
+    a, _ = pair
+    relay.start_ringback("a")
+    first = RtpPacket.parse(await secure.heard())
+    report, names = parse_compound(secure.end.unprotect_control(await a.heard(a.rtcp)))
+    relay.stop_ringback("a")
+    last = parse_compound(secure.end.unprotect_control(await a.heard(a.rtcp)))
+    assert {first.ssrc} == {each.ssrc for each in (report, names, *last)}
+    assert [report.type, last[-1].type] == [SENDER_REPORT, BYE]
+
+
+async def test_comfort_noise_passes_and_is_kept(pair, secure, kept, rtp):
+    _, b = pair
+    secure.send(rtp(13, 1))
+    assert await b.heard() == rtp(13, 1)
+    assert [data for _, data, _, _ in kept] == [rtp(13, 1)]
+
+
+async def test_no_key_is_shown(secure, relay):
+    shown = repr(relay._legs["a"]) + repr(secure.keys)
+    for key in (secure.keys.ours, secure.keys.theirs):
+        assert repr(key.material)[2:-1] not in shown
+        assert key.material.hex() not in shown

@@ -1,0 +1,311 @@
+"""SIP over real TCP connections on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+
+from telephony.aio.link import Ending, Limits
+from telephony.sip.events import (
+    AckReceived,
+    Address,
+    DialogEnded,
+    DialogRequest,
+    IncomingInvite,
+    InviteAnswered,
+    InviteFailed,
+    Outgoing,
+    StandaloneRequest,
+    StandaloneResponse,
+)
+from telephony.sip.message import parse_message
+
+TCP = Address("127.0.0.1", 0, "TCP")
+TCP6 = Address("::1", 0, "TCP")
+
+
+def options(number=1, *, host="127.0.0.1", port=5060, body=b"", more=""):
+    return (
+        f"OPTIONS sip:bob@127.0.0.1 SIP/2.0\r\n"
+        f"Via: SIP/2.0/TCP {host}:{port};branch=z9hG4bK{number}\r\n"
+        f"From: <sip:a@example.com>;tag=a\r\nTo: <sip:b@example.com>\r\nCall-ID: {number}\r\n"
+        f"CSeq: {number} OPTIONS\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+class Raw:
+    """A peer that is only a socket."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    async def answer(self):
+        async with asyncio.timeout(10):
+            return parse_message(await self.reader.readuntil(b"\r\n\r\n"))
+
+    async def rest(self):
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                return await self.reader.read()
+        return b""
+
+
+@pytest.fixture
+async def connect():
+    made = []
+
+    async def open_(address, **options):
+        raw = Raw(*await asyncio.open_connection(*address[:2], **options))
+        made.append(raw)
+        return raw
+
+    yield open_
+    for raw in made:
+        raw.writer.close()
+        with contextlib.suppress(OSError):
+            await raw.writer.wait_closed()
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - whatever the condition, nobody tells of it
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("local", [TCP, TCP6])
+async def test_a_call_runs_over_one_connection(agents, local):
+    alice, bob = await agents(local), await agents(local)
+    bob.answer = True
+    client = alice.invite(bob.address)
+    answered = await alice.wait(InviteAnswered)
+    answered.dialog.ack(client, now=alice.now)
+    alice.transport.flush()
+    await bob.wait(AckReceived)
+    alice.request(answered.dialog, "BYE")
+    await alice.wait(DialogEnded)
+    assert alice.transport.endpoint.dropped == bob.transport.endpoint.dropped == {}
+    assert len({id(link) for link in bob.transport.streams._links.values()}) == 1
+
+
+async def test_the_called_party_uses_the_callers_connection(agents):
+    alice, bob = await agents(TCP), await agents(TCP)
+    bob.answer = True
+    client = alice.invite(bob.address)
+    answered = await alice.wait(InviteAnswered)
+    answered.dialog.ack(client, now=alice.now)
+    alice.transport.flush()
+    dialog = (await bob.wait(AckReceived)).dialog
+    bob.request(dialog, "INFO")
+    event = await alice.wait(DialogRequest)
+    assert event.transaction.source == bob.address
+    assert len({id(link) for link in alice.transport.streams._links.values()}) == 1
+
+
+async def test_a_connection_lost_in_mid_call_is_made_anew_to_the_contact(agents):
+    alice, bob = await agents(TCP), await agents(TCP)
+    alice.answer = bob.answer = True
+    client = alice.invite(bob.address)
+    answered = await alice.wait(InviteAnswered)
+    answered.dialog.ack(client, now=alice.now)
+    alice.transport.flush()
+    dialog = (await bob.wait(AckReceived)).dialog
+    for agent in (bob, alice):
+        for link in set(agent.transport.streams._links.values()):
+            link.end(Ending.US)
+    await until(lambda: not bob.transport.streams._links and not alice.transport.streams._links)
+    bob.request(dialog, "INFO")
+    assert (await alice.wait(DialogRequest)).transaction.source.flow
+    alice.request(answered.dialog, "BYE")
+    await bob.wait(DialogEnded)
+
+
+async def test_a_response_whose_connection_is_gone_goes_to_the_sent_by(agents):
+    alice, bob = await agents(TCP), await agents(TCP)
+    alice.invite(bob.address)
+    invite = (await bob.wait(IncomingInvite)).invite
+    invite.respond(180, now=bob.now)
+    bob.transport.flush()
+    await until(lambda: not alice.queue.empty())
+    for link in set(bob.transport.streams._links.values()):
+        link.end(Ending.US)
+    await until(lambda: not bob.transport.streams._links and not alice.transport.streams._links)
+    invite.respond(200, now=bob.now)
+    bob.transport.flush()
+    await alice.wait(InviteAnswered)
+
+
+async def test_a_message_that_comes_byte_by_byte_is_answered(agents, connect):
+    bob = await agents(TCP)
+    bob.answer = True
+    raw = await connect(bob.address)
+    for byte in options(body=b"hello", more="Content-Type: text/plain\r\n"):
+        raw.writer.write(bytes([byte]))
+        await raw.writer.drain()
+    assert (await raw.answer()).status == 200
+    assert (await bob.wait(StandaloneRequest)).request.body == b"hello"
+
+
+async def test_many_messages_in_one_segment_are_all_answered(agents, connect):
+    bob = await agents(TCP)
+    bob.answer = True
+    raw = await connect(bob.address)
+    raw.writer.write(b"".join(options(number) for number in range(1, 6)))
+    assert [(await raw.answer()).cseq.number for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_ping_is_answered(agents, connect):
+    bob = await agents(TCP)
+    raw = await connect(bob.address)
+    raw.writer.write(b"\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert await raw.reader.readexactly(2) == b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "why"),
+    [
+        (options().replace(b"Content-Length: 0\r\n", b""), 400, "no Content-Length on a stream"),
+        (options().replace(b"Length: 0", b"Length: 999999"), 413, "body too long"),
+        (b"\x16\x03\x01\x00\xff", None, "garbage"),
+        (b"GET / HTTP/1.0\r\n", None, "garbage"),
+    ],
+)
+async def test_a_stream_that_cannot_be_framed_is_answered_if_possible_and_closed(
+    agents, connect, data, status, why
+):
+    bob = await agents(TCP, limits=Limits(linger_s=0.05))
+    raw = await connect(bob.address)
+    raw.writer.write(data)
+    rest = await raw.rest()
+    assert (parse_message(rest).status if rest else None) == status
+    assert bob.transport.endpoint.dropped[why] == 1
+    await until(
+        lambda: (
+            bob.transport.streams.endings[Ending.BROKEN]
+            + bob.transport.streams.endings[Ending.PEER]
+            == 1
+        )
+    )
+
+
+async def test_a_refused_connection_fails_the_request_at_once(agents):
+    alice = await agents(TCP)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        alice.invite(Address(*closed.getsockname(), "TCP"))
+        failed = await alice.wait(InviteFailed)
+    assert failed.status == 503
+    assert not alice.transport.streams._links
+
+
+async def test_a_peer_that_does_not_accept_fails_the_request_in_time(agents):
+    alice = await agents(TCP, limits=Limits(connect_s=0.05))
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        fillers = []
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            fillers.append(filler)
+        alice.options(Address(*address, "TCP"))
+        assert (await alice.wait(StandaloneResponse)).status == 503
+        for filler in fillers:
+            filler.close()
+
+
+async def test_a_connection_that_is_gone_is_not_opened_from_our_side(agents, connect):
+    bob = await agents(TCP)
+    raw = await connect(bob.address)
+    raw.writer.write(options())
+    source = (await bob.wait(StandaloneRequest)).source
+    assert bob.transport.is_open(source)
+    raw.writer.close()
+    await until(lambda: not bob.transport.is_open(source))
+    bob.options(source)
+    assert (await bob.wait(StandaloneResponse)).status == 503
+
+
+async def test_a_peer_that_does_not_read_is_closed_and_memory_stays_bounded(agents, connect):
+    bob = await agents(TCP, limits=Limits(unwritten=20_000))
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(bob.address[:2])
+    deaf.send(options())
+    source = (await bob.wait(StandaloneRequest)).source
+    streams = bob.transport.streams
+    link = streams._links[source]
+    for _ in range(2000):
+        streams.send(Outgoing(b"x" * 8000, source, bob.address))
+        assert link._transport.get_write_buffer_size() <= 20_000
+        await asyncio.sleep(0)
+        if not link.usable:
+            break
+    await until(lambda: streams.endings[Ending.SLOW] == 1)
+    assert not bob.transport.is_open(source)
+    deaf.close()
+
+
+async def test_one_source_gets_only_so_many_connections(agents, connect):
+    bob = await agents(TCP, limits=Limits(per_source=2))
+    bob.answer = True
+    first, second = await connect(bob.address), await connect(bob.address)
+    for raw in (first, second):
+        raw.writer.write(options())
+        assert await raw.answer()
+    third = await connect(bob.address)
+    assert await third.rest() == b""
+    assert bob.transport.streams.refused == 1
+    first.writer.close()
+    await until(lambda: bob.transport.streams._from["127.0.0.1"] == 1)
+    fourth = await connect(bob.address)
+    fourth.writer.write(options(4))
+    assert (await fourth.answer()).status == 200
+
+
+async def test_a_connection_without_a_message_is_closed_and_one_that_had_some_is_not(
+    agents, connect
+):
+    bob = await agents(TCP)
+    bob.answer = True
+    good, idle = await connect(bob.address), await connect(bob.address)
+    good.writer.write(options())
+    assert await good.answer()
+    await until(lambda: len(set(bob.transport.streams._links.values())) == 2)
+    for link in set(bob.transport.streams._links.values()):
+        link.due(bob.now + 31)
+    assert await idle.rest() == b""
+    good.writer.write(options(2))
+    assert await good.answer()
+    assert bob.transport.streams.endings[Ending.SILENT] == 1
+
+
+async def test_a_message_that_never_ends_closes_its_connection(agents, connect):
+    bob = await agents(TCP)
+    bob.answer = True
+    raw = await connect(bob.address)
+    raw.writer.write(options() + b"OPTIONS sip:")
+    assert await raw.answer()
+    (link,) = set(bob.transport.streams._links.values())
+    link.due(bob.now + 31)
+    assert await raw.rest() == b""
+
+
+async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
+    alice, bob = await agents(TCP), await agents(TCP)
+    bob.answer = True
+    alice.options(bob.address)
+    await alice.wait(StandaloneResponse)
+    (link,) = set(alice.transport.streams._links.values())
+    link.due(alice.now + 111)
+    await until(lambda: link._ponged)
+    link.due(alice.now + 111 + 111)
+    assert link.usable
+    link._framer.feed = lambda data: []
+    link.due(alice.now + 1000)
+    assert not link.usable
