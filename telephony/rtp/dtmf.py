@@ -1,6 +1,7 @@
 """Key presses as RTP events (RFC 4733): one packet read, and a run of packets made one press.
 
-An event's packets share a timestamp; the last is sent three times, and any may be lost.
+An event's packets share a timestamp; the last is sent three times, and any may be lost. A key that
+is held for longer than a packet can say goes on in another segment, with a timestamp of its own.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from telephony.errors import RtpParseError
 from telephony.rtp.packet import RtpPacket
 
+_LONGEST = 0xFFFF
+"""Ticks that one segment lasts when another follows it."""
 _KEYS = "0123456789*#ABCD"
 
 
@@ -65,8 +68,17 @@ class KeyPresses:
         this = (packet.ssrc, packet.timestamp, event.code)
         if this == self._last or self._is_late(packet):
             return None
+        goes_on = self._goes_on(packet, event)
         self._last = this
-        return event.key
+        return None if goes_on else event.key
+
+    def _goes_on(self, packet: RtpPacket, event: TelephoneEvent) -> bool:
+        """Whether this is the next segment of the key that is held (RFC 4733 2.5.1.3)."""
+        if self._last is None or packet.marker:
+            return False
+        ssrc, timestamp, code = self._last
+        follows = (timestamp + _LONGEST) & 0xFFFFFFFF == packet.timestamp
+        return follows and (packet.ssrc, event.code) == (ssrc, code)
 
     def _is_late(self, packet: RtpPacket) -> bool:
         """Whether the packet belongs to an event before the last one (16 s at 8000 Hz)."""

@@ -17,6 +17,9 @@ BYE = 203
 _FEEDBACK = {205, 206}
 """Of transport and payload (RFC 4585): the second source is the one that it is about."""
 
+_INFO = struct.Struct("!BBHIQIII")
+_NTP_EPOCH = 2_208_988_800
+"""1970 in seconds since 1900."""
 _BLOCK = struct.Struct("!IIIIII")
 
 
@@ -88,6 +91,33 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
     if not packets:
         raise RtpParseError("an empty datagram is no RTCP")
     return tuple(packets)
+
+
+def sender_report(
+    ssrc: int, wall: float, *, timestamp: int, packets: int, octets: int, name: str
+) -> bytes:
+    """A compound of what a source has sent, and its CNAME (RFC 3550 sections 6.4.1, 6.5).
+
+    Args:
+        ssrc: the source.
+        wall: now, in seconds since 1970.
+        timestamp: the RTP timestamp that is the same moment.
+        packets: sent so far.
+        octets: of payload in them.
+        name: the CNAME, at most 255 octets.
+    """
+    ntp = round((wall + _NTP_EPOCH) * 2**32) & 0xFFFFFFFFFFFFFFFF
+    report = _INFO.pack(0x80, SENDER_REPORT, 6, ssrc, ntp, timestamp, packets, octets)
+    cname = name.encode()
+    items = bytes([1, len(cname)]) + cname
+    items += bytes(4 - len(items) % 4)
+    head = struct.pack("!BBHI", 0x81, SOURCE_DESCRIPTION, 1 + len(items) // 4, ssrc)
+    return report + head + items
+
+
+def goodbye(ssrc: int) -> bytes:
+    """The packet that says that a source has ended; it follows a report in its compound."""
+    return struct.pack("!BBHI", 0x81, BYE, 1, ssrc)
 
 
 def renamed(data: bytes, names: Mapping[bytes, bytes]) -> bytes:

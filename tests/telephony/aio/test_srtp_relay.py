@@ -72,7 +72,7 @@ async def test_srtp_ends_at_its_leg_and_the_recording_is_plain(pair, secure, kep
 
 @pytest.mark.parametrize("suite", list(Suite))
 async def test_both_legs_may_speak_it_each_with_keys_and_suites_of_its_own(pair, rtp, suite):
-    a, b = (Secure(phone, s) for phone, s in zip(pair, (suite, Suite.AEAD_AES_128_GCM)))
+    a, b = Secure(pair[0], suite), Secure(pair[1], Suite.AEAD_AES_128_GCM)
     a.configure()
     b.configure()
     a.send(rtp(0, 1))
@@ -92,7 +92,7 @@ async def test_events_are_told_from_audio_after_they_are_opened(pair, secure, re
 
 
 async def test_what_is_not_authentic_is_refused_and_neither_sent_on_nor_kept(
-    pair, secure, kept, told, rtp, until
+    pair, secure, kept, rtp, until
 ):
     a, b = pair
     sealed = secure.end.protect(rtp(0, 1))
@@ -103,7 +103,7 @@ async def test_what_is_not_authentic_is_refused_and_neither_sent_on_nor_kept(
     assert await b.heard() == rtp(0, 1)
     a.send(sealed)
     await until(lambda: a.counters.refused == 3)
-    assert (a.counters.received, len(kept), told) == (1, 1, [])
+    assert (a.counters.received, len(kept)) == (1, 1)
 
 
 async def test_many_forgeries_are_told_once(pair, secure, told, rtp, until):
@@ -125,10 +125,10 @@ async def test_a_stranger_is_refused_before_any_cryptography(pair, secure, stran
 
 
 async def test_a_latch_closes_on_the_first_authentic_packet_alone(
-    pair, secure, relay, stranger, rtp, until
+    pair, secure, stranger, rtp, until
 ):
     a, b = pair
-    relay.source_rule("a", SourceRule.LATCH)
+    a.relay.source_rule("a", SourceRule.LATCH)
     a.send(rtp(0, 1), stranger)
     await until(lambda: a.counters.refused == 1)
     secure.send(rtp(0, 1))
@@ -140,10 +140,10 @@ async def test_a_latch_closes_on_the_first_authentic_packet_alone(
 
 
 async def test_on_hold_a_latch_waits_for_an_authentic_packet_too(
-    pair, secure, relay, stranger, rtp, until
+    pair, secure, stranger, rtp, until
 ):
     a, b = pair
-    relay.source_rule("a", SourceRule.LATCH)
+    a.relay.source_rule("a", SourceRule.LATCH)
     secure.configure(send=False)
     a.send(rtp(0, 1), stranger)
     await until(lambda: a.counters.refused == 1)

@@ -58,3 +58,38 @@ def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
         TelephoneEvent.parse(data)
     except RtpParseError:
         return
+
+
+def test_a_key_held_for_longer_than_a_segment_is_one_press():
+    presses = KeyPresses()
+    heard = [
+        presses.receive(bytes(RtpPacket(101, n, 1000 + 0xFFFF * segment, 7, event, marker=n == 0)))
+        for segment in range(3)
+        for n, event in enumerate(
+            [bytes(TelephoneEvent(5, end=False, volume=10, duration=d)) for d in (160, 0xFFFF)],
+            start=2 * segment,
+        )
+    ]
+    assert heard == ["5", None, None, None, None, None]
+
+
+def test_the_same_key_pressed_just_after_a_long_one_is_another_press():
+    presses = KeyPresses()
+    event = bytes(TelephoneEvent(5, end=False, volume=10, duration=160))
+    assert presses.receive(bytes(RtpPacket(101, 0, 1000, 7, event, marker=True))) == "5"
+    later = RtpPacket(101, 1, 1000 + 0xFFFF, 7, event, marker=True)
+    assert presses.receive(bytes(later)) == "5"
+
+
+def test_an_end_that_is_repeated_into_the_next_key_presses_nothing():
+    presses = KeyPresses()
+
+    def told(number, timestamp, code, *, end):
+        event = bytes(TelephoneEvent(code, end, 10, 960))
+        return presses.receive(bytes(RtpPacket(101, number, timestamp, 7, event)))
+
+    assert told(1, 1000, 1, end=False) == "1"
+    assert told(2, 1000, 1, end=True) is None
+    assert told(3, 2000, 2, end=False) == "2"
+    assert told(4, 1000, 1, end=True) is None
+    assert told(5, 2000, 2, end=True) is None

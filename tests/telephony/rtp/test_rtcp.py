@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import RtpParseError
-from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound, renamed
+from telephony.rtp.rtcp import (
+    BYE,
+    RECEIVER_REPORT,
+    SENDER_REPORT,
+    goodbye,
+    parse_compound,
+    renamed,
+    sender_report,
+)
 
 BLOCK = struct.pack("!IIIIII", 9, 0x40FFFFFE, 70_000, 12, 5, 6)
 RECEIVER = bytes([0x81, 201, 0, 7]) + struct.pack("!I", 7) + BLOCK
@@ -86,3 +94,16 @@ def test_renaming_whatever_it_is_changes_no_length(data):
     except RtpParseError:
         with pytest.raises(RtpParseError):
             parse_compound(data)
+
+
+def test_a_report_of_our_own_says_who_sends_and_when():
+    data = sender_report(
+        7, 1_000_000_000.5, timestamp=160, packets=3, octets=480, name="nobody"
+    ) + goodbye(7)
+    report, names, bye = parse_compound(data)
+    assert [each.ssrc for each in (report, names, bye)] == [7, 7, 7]
+    seconds, fraction, timestamp, packets, octets = struct.unpack("!IIIII", report.body[4:])
+    assert (seconds - 2_208_988_800, fraction) == (1_000_000_000, 1 << 31)
+    assert (timestamp, packets, octets) == (160, 3, 480)
+    assert names.body[4:12] == b"\x01\x06nobody"
+    assert bye.type == BYE
