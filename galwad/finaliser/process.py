@@ -2,13 +2,15 @@
 
 Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
 delays that and nothing else. What fails is tried again at the next look round. The smallest
-goes first, so that a short call waits for one long call at most.
+goes first, so that a short call waits for one long call at most. Calls that go on are followed in
+between, so that their end leaves a moment's work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from importlib.metadata import version
 from typing import Final
 
@@ -23,6 +25,9 @@ from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClos
 from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0
+FOLLOW_S: Final = 2.0
+_SLICE_S: Final = 1.0
+_SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
 
@@ -31,10 +36,16 @@ class Finaliser:
     """One queue, one worker, two connections."""
 
     def __init__(
-        self, workshop: Workshop, settings: Settings, look_round_s: float = LOOK_ROUND_S
+        self,
+        workshop: Workshop,
+        settings: Settings,
+        look_round_s: float = LOOK_ROUND_S,
+        follow_s: float = FOLLOW_S,
     ) -> None:
         self._workshop = workshop
         self._look_round_s = look_round_s
+        self._follow_s = follow_s
+        self._followed_at = 0.0
         self._queue: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
         """By the size of the spools."""
         self._queued: set[str] = set()
@@ -76,18 +87,41 @@ class Finaliser:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
+        """Seal what has ended; follow what goes on, in between."""
         stopping = asyncio.create_task(self._stopping.wait())
+        waiting = asyncio.create_task(self._queue.get())
         try:
             while not self._stopping.is_set():
-                waiting = asyncio.create_task(self._queue.get())
-                await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
-                if not waiting.done():
-                    waiting.cancel()
-                    return
-                _, call_id = waiting.result()
-                await self._take(call_id)
+                await asyncio.wait(
+                    [waiting, stopping],
+                    timeout=self._follow_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if waiting.done():
+                    await self._take(waiting.result()[1])
+                    waiting = asyncio.create_task(self._queue.get())
+                if not self._stopping.is_set():
+                    await self._follow()
         finally:
             stopping.cancel()
+            waiting.cancel()
+            await asyncio.to_thread(self._workshop.let_go)
+
+    async def _follow(self) -> None:
+        """A slice of following, however much is waiting, but a small one then."""
+        began = time.monotonic()
+        if began - self._followed_at < self._follow_s / 2:
+            return
+
+        def enough() -> bool:
+            most_s = _SLICE_WHILE_OTHERS_WAIT_S if self._queued else _SLICE_S
+            return self._stopping.is_set() or time.monotonic() - began > most_s
+
+        try:
+            await asyncio.to_thread(self._workshop.follow, enough)
+        except Exception:  # following is a convenience; sealing must go on
+            log.exception("calls.not_followed")
+        self._followed_at = time.monotonic()
 
     async def _take(self, call_id: str) -> None:
         self._queued.discard(call_id)

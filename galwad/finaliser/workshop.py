@@ -7,13 +7,13 @@ but by `forget`, which the desk's word allows.
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from galwad.finaliser.apprentice import SPOOL, Apprentice
 from galwad.messages import Alarm, GapFacts, Sealed
 from recording.archive import Archive, Node, SealedRecording
 from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
@@ -21,7 +21,6 @@ from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key,
 from recording.sealing import SpoolKeys
 from recording.spool import is_live, remove_spool
 
-_SPOOL = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(\d+)\.spool")
 log = structlog.get_logger()
 
 
@@ -51,6 +50,7 @@ class Workshop:
         self._officer_key = officer_key
         key = load_or_create_node_key(folders.node_key)
         self._archive = Archive(folders.archive, Node(node, software, key))
+        self._apprentice = Apprentice(folders.spool, self._archive, self._keys)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
         text = f"{public_text(key.public_key())}\n"
@@ -64,7 +64,7 @@ class Workshop:
     def spools(self, call_id: str) -> list[Path]:
         """The spools of a call, by life; none while one of them is still written."""
         found = sorted(self._folders.spool.glob(f"{call_id}.*.spool"), key=_life)
-        found = [path for path in found if _SPOOL.fullmatch(path.name)]
+        found = [path for path in found if SPOOL.fullmatch(path.name)]
         try:
             return [] if any(is_live(path) for path in found) else found
         except (OSError, SpoolError):
@@ -79,7 +79,7 @@ class Workshop:
         return total
 
     def _calls(self) -> set[str]:
-        names = (_SPOOL.fullmatch(path.name) for path in self._folders.spool.glob("*.spool"))
+        names = (SPOOL.fullmatch(path.name) for path in self._folders.spool.glob("*.spool"))
         return {match[1] for match in names if match}
 
     def seal(self, call_id: str) -> Sealed | Alarm | None:
@@ -87,10 +87,11 @@ class Workshop:
         spools = self.spools(call_id)
         if not spools:
             return None
+        following = self._apprentice.hand_over(call_id)
         try:
             recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
-            keys = SpoolKeys(load_boot_key(self._folders.boot_key), self._folders.runtime_keys)
-            return sealed_message(self._archive.seal(call_id, spools, keys, recipients))
+            recording = self._archive.seal(call_id, spools, self._keys(), recipients, following)
+            return sealed_message(recording)
         except KeySetError as error:
             return Alarm("recording.no_recipients", call_id, f"{error}; {error.hint}")
         except SpoolKeyError:
@@ -103,6 +104,20 @@ class Workshop:
             return Alarm("recording.not_sealed", call_id, str(error))
         except OSError as error:
             return Alarm("recording.not_sealed", call_id, error.strerror or type(error).__name__)
+        finally:
+            if following is not None:
+                following.discard()
+
+    def follow(self, enough: Callable[[], bool]) -> None:
+        """Seal what is final of the calls that go on, until `enough` or nothing more is there."""
+        self._apprentice.follow(enough)
+
+    def let_go(self) -> None:
+        """Forget what was followed: nothing of it outlives this process."""
+        self._apprentice.let_go()
+
+    def _keys(self) -> SpoolKeys:
+        return SpoolKeys(load_boot_key(self._folders.boot_key), self._folders.runtime_keys)
 
     def forget(self, call_id: str) -> None:
         """Unlink the spools of a call that the index has: those its recording was made of."""
@@ -114,7 +129,7 @@ class Workshop:
 
 
 def _life(path: Path) -> int:
-    match = _SPOOL.fullmatch(path.name)
+    match = SPOOL.fullmatch(path.name)
     return int(match[2]) if match else 0
 
 

@@ -20,6 +20,8 @@ from galwad import link
 from galwad.finaliser.process import Finaliser, folders_of, workshop_of
 from galwad.finaliser.workshop import Workshop
 from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed
+from recording import archive as archive_module
+from recording.following import Following
 from recording.keys import OfficerKeys, RecipientSet, load_or_create_boot_key
 from recording.spool import Clock, SpoolWriter
 from recording.verify import verify_recording
@@ -129,9 +131,14 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def running(site: Site, look_round_s: float = 30.0, workshop: Workshop | None = None):
+async def running(
+    site: Site,
+    look_round_s: float = 30.0,
+    workshop: Workshop | None = None,
+    follow_s: float = 2.0,
+):
     settings = site.settings
-    finaliser = Finaliser(workshop or workshop_of(settings), settings, look_round_s)
+    finaliser = Finaliser(workshop or workshop_of(settings), settings, look_round_s, follow_s)
     task = asyncio.create_task(finaliser.run())
     try:
         yield finaliser
@@ -299,6 +306,130 @@ async def test_a_call_that_is_being_sealed_or_unlinked_is_not_sealed_again(site)
         await gone(path)
         await gone(site.call(SECOND))
     assert workshop.sealed == (FIRST, SECOND)
+
+
+def talk(writer: SpoolWriter, from_s: int, to_s: int) -> None:
+    for index in range(from_s * 50, to_s * 50):
+        for track in (0, 1):
+            head = struct.pack("!BBHII", 0x80, 8, index & 0xFFFF, index * 160, track)
+            writer.packet(track, index * 20_000, head + os.urandom(160))
+        if index % 50 == 49:
+            writer.tick((index + 1) * 20_000)
+
+
+def part(site: Site, call_id: str) -> Path:
+    return site.root / "state" / "archive" / "2026" / "03" / "01" / f".{call_id}.payload.part"
+
+
+@pytest.fixture
+def straight(monkeypatch):
+    """The calls that were read from their beginning at their end."""
+    calls = []
+    real = archive_module.write_sound
+
+    def noted(fd, spools, keys, call_id):
+        calls.append(call_id)
+        return real(fd, spools, keys, call_id)
+
+    monkeypatch.setattr(archive_module, "write_sound", noted)
+    return calls
+
+
+async def followed(site: Site, call_id: str) -> None:
+    """Until most of its first minute is sealed."""
+    path = part(site, call_id)
+    await until(lambda: path.exists() and path.stat().st_size > 1_000_000)
+
+
+async def test_a_call_is_sealed_while_it_goes_on(site, straight):
+    writer = site.writer(FIRST)
+    writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+    writer.event("segment", {"class": "centre", "to": ""}, 0)
+    talk(writer, 0, 60)
+    async with desk(site) as peer, running(site, follow_s=0.01, look_round_s=0.05):
+        await followed(site, FIRST)
+        talk(writer, 60, 62)
+        writer.event("ended", {"cause": "bye"}, 62_000_000)
+        writer.close(62_000_000)
+        sealed = await peer.next(Sealed)
+        assert (sealed.talk_us, sealed.interrupted) == (62_000_000, False)
+        await gone(writer.path)
+    assert site.whole(FIRST)
+    assert not straight
+
+
+async def test_what_was_followed_goes_when_the_finaliser_stops(site):
+    writer = site.writer(FIRST)
+    talk(writer, 0, 60)
+    async with running(site, follow_s=0.01):
+        await followed(site, FIRST)
+    assert not part(site, FIRST).exists()
+    async with running(site, follow_s=0.01):
+        await followed(site, FIRST)
+    writer.abandon()
+
+
+async def test_a_followed_call_whose_writer_dies_is_sealed_from_its_spool(site, straight):
+    writer = site.writer(FIRST)
+    talk(writer, 0, 60)
+    async with desk(site) as peer, running(site, follow_s=0.01, look_round_s=0.05):
+        await followed(site, FIRST)
+        writer.abandon()
+        assert (await peer.next(Sealed)).interrupted
+        await gone(writer.path)
+    assert straight == [FIRST]
+    assert site.whole(FIRST)
+
+
+async def test_a_followed_call_that_begins_another_life_is_let_go(site, straight):
+    first = site.writer(FIRST)
+    talk(first, 0, 60)
+    async with desk(site) as peer, running(site, follow_s=0.01, look_round_s=0.05):
+        await followed(site, FIRST)
+        second = site.writer(FIRST, life=2)
+        first.abandon()
+        talk(second, 0, 60)
+        await gone(part(site, FIRST))
+        second.close(60_000_000)
+        await peer.next(Sealed)
+        await gone(second.path)
+    assert straight
+    assert site.whole(FIRST)
+
+
+async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monkeypatch):
+    strange, usual = site.writer(FIRST), site.writer(SECOND)
+    real = Following.step
+
+    def strangely(following, frames):
+        if FIRST in following.spool.name:
+            raise ZeroDivisionError
+        return real(following, frames)
+
+    monkeypatch.setattr(Following, "step", strangely)
+    for writer in (strange, usual):
+        talk(writer, 0, 60)
+    async with desk(site) as peer, running(site, follow_s=0.01, look_round_s=0.05):
+        await followed(site, SECOND)
+        assert not part(site, FIRST).exists()
+        for writer in (strange, usual):
+            writer.close(60_000_000)
+        assert {(await peer.next(Sealed)).call_id for _ in range(2)} == {FIRST, SECOND}
+    assert site.whole(FIRST)
+
+
+async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
+    live = [site.writer(call_id) for call_id in (FIRST, SECOND)]
+    for writer in live:
+        talk(writer, 0, 300)
+    ended = "20260301-091000-cdefghij"
+    async with desk(site) as peer, running(site, follow_s=0.01, look_round_s=0.02):
+        await until(part(site, FIRST).exists)
+        path = site.call(ended)
+        assert (await peer.next(Sealed)).call_id == ended
+        await gone(path)
+    for writer in live:
+        writer.abandon()
 
 
 async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):
