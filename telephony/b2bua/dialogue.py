@@ -86,7 +86,7 @@ class Dialogue:
         if leg is self._core.caller:
             told = Cause.CALLER_HUNG_UP if cause == Cause.ADVISOR_HUNG_UP else cause
             self._core.end(told, now, headers)
-        elif self._transfers.left_by(leg) or leg is not self._core.partner:
+        elif self._transfers.left_by(leg, now) or leg is not self._core.partner:
             self._core.end_leg(leg, Cause.TRANSFERRED, now)
         else:
             self._core.end(cause, now, headers)

@@ -104,8 +104,9 @@ class TransferCompleted:
 class TransferFailed:
     """The target did not answer.
 
-    With `advisor_gone` nobody is there to go back to: call `ring_again`, or the call ends.
-    Otherwise caller and advisor are joined as before.
+    With `advisor_gone` nobody is there to go back to: call `ring_again`, or the advisor's own
+    target is rung. Otherwise caller and advisor are joined as before; but if the advisor hangs up
+    within two seconds of hearing it, the same comes once more, with `advisor_gone`.
     """
 
     request_id: int

@@ -7,8 +7,9 @@ Refer-To) is told to the owner, and refused with 603 whatever it says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from telephony.b2bua.attempt import Attempt, Failure, Invitation
@@ -36,6 +37,12 @@ _OWNER_WAIT: Final = 5.0
 """Seconds that the owner may take over a REFER before it is refused."""
 _FAREWELL_WAIT: Final = 4.0
 """Seconds that the last NOTIFY may take before the advisor's leg gets its BYE."""
+_PARTING_WAIT: Final = 2.0
+"""Seconds after the news of a failure in which the advisor's BYE still belongs to the transfer.
+
+Some phones hang up when they hear that it failed (baresip 1.1, 10 ms after the NOTIFY), and mean
+no harm to the caller.
+"""
 _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 
 
@@ -53,6 +60,16 @@ class Referral:
     asked_at: float
     accepted: bool = False
     ringing: Leg | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A transfer that has just failed, whose advisor may yet hang up because of it."""
+
+    leg: Leg
+    until: float
+    """Endless until the advisor's phone has answered the NOTIFY."""
+    failed: TransferFailed
 
 
 class Transfers:
@@ -74,6 +91,7 @@ class Transfers:
         self._recall_at: float | None = None
         self._recall_target: Target | None = None
         self._farewell: tuple[Leg, float] | None = None
+        self._parting: Parting | None = None
 
     # --- the REFER --------------------------------------------------------------------------
 
@@ -90,6 +108,7 @@ class Transfers:
             answer(transaction, found, now)
             return
         self._serial += 1
+        self._parting = None
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
         replaces = found.uri.header("Replaces")
         self._referral = Referral(
@@ -212,17 +231,30 @@ class Transfers:
             return
         response = failure.response
         phrase = response.reason if response is not None else _PHRASES.get(failure.status, "Failed")
-        self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
-        gone = not referral.leg.talking
-        self._core.emit(TransferFailed(referral.request_id, failure.status, gone))
-        if gone:
-            self._recall_target = referral.leg.target
-            self._recall_at = now
+        if not referral.leg.talking:
+            self._gone(referral.leg, referral.request_id, failure.status, now)
+            return
+        failed = TransferFailed(referral.request_id, failure.status, advisor_gone=False)
+        told = self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
+        until = math.inf if told else now + _PARTING_WAIT
+        self._parting = Parting(referral.leg, until, failed)
+        self._core.emit(failed)
+
+    def _gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
+        """The transfer failed, and nobody is there to go back to."""
+        self._core.emit(TransferFailed(request_id, status, advisor_gone=True))
+        self._recall_target = leg.target
+        self._recall_at = now
 
     # --- the advisor leaves, and is rung again ------------------------------------------------
 
-    def left_by(self, leg: Leg) -> bool:
+    def left_by(self, leg: Leg, now: float) -> bool:
         """The leg hung up: True if that is part of a transfer and the call goes on."""
+        parting, self._parting = self._parting, None
+        if parting is not None and parting.leg is leg and now <= parting.until:
+            self._core.set_ringback(wanted=True)
+            self._gone(leg, parting.failed.request_id, parting.failed.status, now)
+            return True
         referral = self._referral
         if self._farewell is not None and self._farewell[0] is leg:
             self._farewell = None
@@ -258,6 +290,9 @@ class Transfers:
                 referral.subscribed = False
             if self._farewell is not None and self._farewell[0] is referral.leg and last:
                 self._leave(referral.leg, at)
+            parting = self._parting
+            if parting is not None and parting.failed.request_id == referral.request_id and last:
+                self._parting = replace(parting, until=at + _PARTING_WAIT)
 
         lasts = int(self._core.settings.transfer_timeout) + 60
         state = "terminated;reason=noresource" if last else f"active;expires={lasts}"

@@ -156,6 +156,95 @@ def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(worl
     world.assert_clean()
 
 
+def fail_a_transfer(world, reply):
+    call = world.talk()
+    world.c.reply = reply(final=486)
+    world.b.refer()
+    world.net.run(0.5)
+    assert fragments(world.b)[-1] == "SIP/2.0 486 Busy Here"
+    return call
+
+
+def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world, reply):
+    call = fail_a_transfer(world, reply)
+    world.b.reply = reply(final=None)
+    world.b.hang_up()
+    world.net.run(1)
+    assert world.a.methods == []
+    assert world.switch.plane.ringing == {"call0/a"}
+    assert [e.advisor_gone for e in world.switch.of(TransferFailed)] == [False, True]
+    assert len({(e.request_id, e.status) for e in world.switch.of(TransferFailed)}) == 1
+    world.b.answer(reply=reply(provisional=()))
+    world.net.run(1)
+    assert world.switch.of(Recalled)[0].leg_id == call.joined[1]
+    assert world.switch.plane.joins[call.joined[0]] == call.joined[1]
+    assert world.switch.plane.ringing == set()
+    world.b.hang_up()  # and this time they mean it
+    assert world.a.methods[-1] == "BYE"
+    world.assert_clean()
+
+
+def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world, reply):
+    fail_a_transfer(world, reply)
+    world.net.run(2.1)
+    world.b.hang_up()
+    assert world.a.methods == ["BYE"]
+    assert len(world.b.invites) == 1
+    world.assert_clean()
+
+
+def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world, reply):
+    world.talk()
+    world.c.reply = reply(final=486)
+    heard = []
+    world.net.lost = lambda data: data.startswith(b"NOTIFY") and b"486 Busy" in data and not heard
+    world.b.refer()
+    world.net.run(3)
+    heard.append(True)
+    world.net.run(1)
+    assert fragments(world.b)[-1] == "SIP/2.0 486 Busy Here"
+    world.b.hang_up()
+    world.net.run(1)
+    assert world.a.methods == []
+    assert len(world.b.invites) == 2
+
+
+def test_a_callers_hang_up_after_a_failure_is_final(world, reply):
+    fail_a_transfer(world, reply)
+    world.a.hang_up()
+    assert world.b.methods[-1] == "BYE"
+    world.assert_clean()
+
+
+def test_a_caller_who_hangs_up_while_the_advisor_is_rung_again_ends_the_call(world, reply):
+    fail_a_transfer(world, reply)
+    world.b.reply = reply(final=None)
+    world.b.hang_up()
+    world.net.run(1)
+    world.a.hang_up()
+    assert world.b.invites[-1].cancelled
+    world.assert_clean()
+
+
+def test_nobody_who_answers_again_after_a_late_hang_up_ends_the_call(world, reply):
+    fail_a_transfer(world, reply)
+    world.b.reply = reply(final=486)
+    world.b.hang_up()
+    world.net.run(1)
+    assert world.switch.of(CallEnded)[0].cause == "nobody-left"
+    assert world.a.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_a_second_try_makes_the_first_failure_forgotten(world, reply):
+    fail_a_transfer(world, reply)
+    world.switch.plan.transfer_refusal = 603
+    world.b.refer()
+    world.b.hang_up()
+    assert world.a.methods == ["BYE"]
+    world.assert_clean()
+
+
 def test_a_recall_that_nobody_answers_ends_the_call(world, reply):
     world.talk()
     world.c.reply = reply(final=486)
