@@ -71,6 +71,9 @@ class LinkOwner(Protocol):
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
         """No message can be told any more: answer, if that is possible."""
 
+    def stands(self, link: Link) -> None:
+        """The connection is there; called before anything is received."""
+
     def ended(self, link: Link, why: Ending) -> None:
         """The connection is over."""
 
@@ -138,6 +141,7 @@ class Link(asyncio.Protocol):
         if self._why is not None:
             self.end(self._why)
             return
+        self._owner.stands(self)
         waiting, self._waiting = self._waiting, []
         self._began = self._heard = self._pinged = asyncio.get_running_loop().time()
         for data in waiting:

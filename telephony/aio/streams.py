@@ -124,6 +124,14 @@ class Streams:
         """Hand a fault on."""
         self._owner.broken(fault, source, local)
 
+    def stands(self, link: Link) -> None:
+        """Know an accepted connection; over TCP by its peer's plain address as well."""
+        if link.accepted:
+            self._links[link.peer] = link
+            if link.peer.transport == "TCP":
+                self._links.setdefault(link.peer._replace(flow=0), link)
+        self._watch()
+
     def ended(self, link: Link, why: Ending) -> None:
         """Forget a connection; what was sent by it and not answered has failed."""
         self.endings[why] += 1
@@ -148,7 +156,6 @@ class Streams:
         link = Link(self, address, local, self._limits)
         self._links[address] = link
         self._spawn(self._open(link, tls if secure else None))
-        self._watch()
         return link
 
     async def _open(self, link: Link, tls: Tls | None) -> None:
@@ -199,11 +206,6 @@ class Streams:
         finally:
             if not link.stands:
                 made.close()
-        if link.usable:
-            self._links[peer] = link
-            if local.transport == "TCP":
-                self._links.setdefault(peer._replace(flow=0), link)
-            self._watch()
 
     def _admit(self, host: str) -> bool:
         limits = self._limits

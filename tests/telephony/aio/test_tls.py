@@ -1,0 +1,227 @@
+"""SIP over real TLS connections on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ssl
+import warnings
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from telephony.aio.link import Ending
+from telephony.aio.tls import Tls, client_context, server_context
+from telephony.sip.events import (
+    AckReceived,
+    Address,
+    DialogEnded,
+    DialogRequest,
+    InviteAnswered,
+    StandaloneRequest,
+    StandaloneResponse,
+)
+
+LOCAL = Address("127.0.0.1", 0, "TLS")
+
+
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+class Authority:
+    """A certificate authority that lives in a folder."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder, name
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._sign(self.key, name, [], ca=True)
+        self.path = folder / f"{name}.crt"
+        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name, *alternatives):
+        """The paths of a certificate for `alternatives` (names or addresses) and of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = self._sign(key, name, alternatives, ca=False)
+        certificate, secret = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        secret.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return certificate, secret
+
+    def _sign(self, key, name, alternatives, *, ca):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = subject if ca else self.certificate.subject
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False
+            )
+        )
+        if ca:
+            builder = builder.add_extension(_SIGNS, critical=True)
+        if alternatives:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_general(text) for text in alternatives]), False
+            )
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def _general(text):
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"), "authority")
+
+
+@pytest.fixture(scope="module")
+def tls(authority, tmp_path_factory):
+    """Makes what a TLS address needs: `tls("name", "alternative", …, mutual=…)`."""
+
+    def make(name, *alternatives, mutual=False, trusted=None):
+        certificate, key = authority.issue(name, *alternatives)
+        return Tls(
+            server_context(certificate, key, client_ca=authority.path if mutual else None),
+            client_context(ca=trusted or authority.path, certificate=certificate, key=key),
+        )
+
+    return make
+
+
+async def test_a_call_runs_over_tls_in_both_directions(agents, tls):
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
+    bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1"))
+    alice.answer = bob.answer = True
+    client = alice.invite(bob.address)
+    answered = await alice.wait(InviteAnswered)
+    assert client.request.via.transport == "TLS"
+    answered.dialog.ack(client, now=alice.now)
+    alice.transport.flush()
+    dialog = (await bob.wait(AckReceived)).dialog
+    bob.request(dialog, "INFO")
+    await alice.wait(DialogRequest)
+    alice.request(answered.dialog, "BYE")
+    await bob.wait(DialogEnded)
+
+
+async def test_the_peer_must_show_the_name_that_was_asked_for(agents, tls):
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
+    bob = await agents(LOCAL, tls=tls("bob", "pbx.example.com"))
+    bob.answer = True
+    alice.options(bob.address._replace(name="pbx.example.com"))
+    assert (await alice.wait(StandaloneResponse)).status == 200
+    for wrong in ("", "trunk.example.com"):
+        alice.options(bob.address._replace(name=wrong))
+        assert (await alice.wait(StandaloneResponse)).status == 503
+    assert alice.transport.streams.endings[Ending.REFUSED] == 2
+
+
+async def test_a_certificate_of_a_stranger_is_not_believed(agents, tls, tmp_path):
+    alice = await agents(LOCAL, tls=tls("alice", trusted=Authority(tmp_path, "other").path))
+    bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1"))
+    alice.options(bob.address)
+    assert (await alice.wait(StandaloneResponse)).status == 503
+
+
+async def test_mutual_tls_refuses_a_peer_without_a_certificate(agents, tls, authority):
+    bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1", mutual=True))
+    bob.answer = True
+    bare = await agents(LOCAL, tls=Tls(client=client_context(ca=authority.path)))
+    bare.options(bob.address)
+    assert (await bare.wait(StandaloneResponse)).status == 503
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
+    alice.options(bob.address)
+    assert (await alice.wait(StandaloneResponse)).status == 200
+
+
+async def test_a_proven_peer_offers_its_connection_for_requests_to_it(agents, tls):
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1", mutual=True))
+    bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1", mutual=True))
+    alice.answer = bob.answer = True
+    alice.options(bob.address)
+    await alice.wait(StandaloneResponse)
+    bob.options(alice.address)
+    assert (await bob.wait(StandaloneResponse)).status == 200
+    assert (await alice.wait(StandaloneRequest)).source == bob.address
+
+
+async def test_an_unproven_peer_cannot_have_anothers_requests(agents, tls):
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
+    bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1"))
+    alice.answer = bob.answer = True
+    alice.options(bob.address)
+    await alice.wait(StandaloneResponse)
+    bob.options(alice.address)
+    assert (await bob.wait(StandaloneResponse)).status == 200
+    assert (await alice.wait(StandaloneRequest)).source.flow
+
+
+async def test_a_phone_without_a_certificate_connects_and_accepts_nothing(agents, tls, authority):
+    phone = await agents(LOCAL, tls=Tls(client=client_context(ca=authority.path)))
+    server = await agents(LOCAL, tls=tls("server", "127.0.0.1"))
+    phone.answer = server.answer = True
+    phone.options(server.address)
+    await phone.wait(StandaloneResponse)
+    source = (await server.wait(StandaloneRequest)).source
+    server.options(source)
+    assert (await server.wait(StandaloneResponse)).status == 200
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*phone.address[:2])
+
+
+async def test_old_tls_and_plain_text_are_turned_away(agents, tls):
+    server = await agents(LOCAL, tls=tls("server", "127.0.0.1"))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings(action="ignore"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection(*server.address[:2], ssl=context)
+    reader, writer = await asyncio.open_connection(*server.address[:2])
+    writer.write(b"OPTIONS sip:a SIP/2.0\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert not (await reader.read()).startswith(b"SIP")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_renewed_certificate_is_shown_to_the_next_peer(agents, tls, authority):
+    bob_tls = tls("bob", "old.example.com")
+    bob = await agents(LOCAL, tls=bob_tls)
+    bob.answer = True
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
+    bob_tls.server.load_cert_chain(*authority.issue("bob", "new.example.com"))
+    alice.options(bob.address._replace(name="new.example.com"))
+    assert (await alice.wait(StandaloneResponse)).status == 200
