@@ -1,6 +1,6 @@
 """Fixtures for tests that drive the real service against real third-party programs.
 
-`harness` gives the modules beside this file: `service`, `programs`, `sound`.
+`harness` gives the modules beside this file, such as `service` and `programs`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+PARTS = ("service", "programs", "sound", "evidence", "scripted")
 
 
 def _beside(name):
@@ -27,7 +29,7 @@ def _beside(name):
 @pytest.fixture(scope="session")
 def harness():
     """The modules of the harness."""
-    return SimpleNamespace(**{n: _beside(n) for n in ("service", "programs", "sound", "evidence")})
+    return SimpleNamespace(**{n: _beside(n) for n in PARTS})
 
 
 @pytest.fixture(scope="session")

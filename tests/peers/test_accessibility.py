@@ -1,0 +1,194 @@
+"""axe-core on the real desk's page, in every state that an advisor or a supervisor can see.
+
+Held to: WCAG 2.0, 2.1 and 2.2, levels A and AA, and axe's best practices, without exception.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from galwad.messages import Party
+
+pytestmark = pytest.mark.peer
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RUN = """async (rules) => {
+    const { violations, passes } = await axe.run({ runOnly: rules });
+    const told = violations.flatMap(({ id, nodes }) => nodes.map((n) => `${id}: ${n.html}`));
+    return [told, passes.length];
+}"""
+ONE, SEVERAL, NOBODY = "01632960001", "01632960002", "01632960003"
+PEOPLE = f"""reference,name,numbers,language,postcode,address,notes,kind
+P1,Mair Pritchard,{ONE},cy,LL00 0XX,12 Heol yr Eglwys,Pays by card,person
+P2,Owen Evans,{SEVERAL},en,LL00 0XY,3 Stryd Fawr,,person
+P3,Aberdrama Community Trust,{SEVERAL},cy,LL00 0XZ,The Hall,,organisation
+"""
+LOOKS = {
+    "English, light": ("en", {"color_scheme": "light"}),
+    "Welsh, dark": ("cy", {"color_scheme": "dark"}),
+    "Welsh, narrow": ("cy", {"viewport": {"width": 320, "height": 256}}),
+    "English, narrow, dark": (
+        "en",
+        {"viewport": {"width": 320, "height": 800}, "color_scheme": "dark"},
+    ),
+    "English, forced colours": ("en", {"forced_colors": "active"}),
+}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's Chromium, headless."""
+    program = shutil.which("chromium")
+    assert program, "chromium is missing: apt-get install chromium"
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def switch(harness, start, ended):
+    """A scripted switch under a real desk that knows three people."""
+    service = start(users=True)
+    people = service.folder / "people.csv"
+    people.write_text(PEOPLE, encoding="utf-8")
+    service.galwad("directory", "import", str(people))
+    switch = ended(harness.scripted.ScriptedSwitch(service.runtime / "switch.sock"))
+    service.start("desk")
+    switch.service = service
+    return switch
+
+
+class Look:
+    """One browser's page in one look."""
+
+    def __init__(self, page, password):
+        self.page = page
+        self.password = password
+        self.wrong = []
+        self.looked = 0
+
+    def judge(self, state):
+        """Let axe look at the page as it is; and nothing may need scrolling sideways."""
+        self.page.evaluate(AXE)
+        told, passed = self.page.evaluate(RUN, RULES)
+        self.wrong += [f"{state}: {one}" for one in told]
+        assert passed > 10, "axe has not looked"
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        if self.page.evaluate(wide) > 0:
+            self.wrong.append(f"{state}: scrolls sideways")
+        self.looked += 1
+
+    def sign_in(self, user, password=None):
+        """By keyboard."""
+        self.page.locator("#signin-user").fill(user)
+        self.page.locator("#signin-password").fill(password or self.password)
+        self.page.keyboard.press("Enter")
+
+    def recording(self, state):
+        """Wait until the recording is shown so."""
+        expect(self.page.locator(".recording").first).to_have_attribute("data-state", state)
+
+    def lookup(self, status):
+        """Wait until the lookup is shown so."""
+        expect(self.page.locator(".caller").first).to_have_attribute("data-status", status)
+
+
+@pytest.fixture(params=LOOKS)
+def look(request, switch, chromium, harness):
+    """The page of the real desk, not signed in; at the end, nothing may have been found."""
+    language, options = LOOKS[request.param]
+    context = chromium.new_context(locale={"en": "en-GB", "cy": "cy"}[language], **options)
+    page = context.new_page()
+    page.add_init_script(f"localStorage.setItem('galwad.language', '{language}')")
+    page.goto(switch.service.url)
+    page.locator("#signin-user").wait_for()
+    look = Look(page, harness.service.PASSWORD)
+    yield look
+    context.close()
+    assert look.wrong == []
+
+
+def test_axe_finds_nothing_in_any_state_of_an_advisors_page(look, switch):
+    page = look.page
+    look.judge("sign-in")
+    look.sign_in("sian", "wrong")
+    page.locator(".problem[data-t]").wait_for()
+    look.judge("refused")
+    look.sign_in("sian")
+    page.locator("#link[data-state=live]").wait_for()
+    look.judge("no call")
+    for number, status in (("", "withheld"), (NOBODY, "not_found"), (SEVERAL, "several")):
+        switch.ring(number)
+        look.lookup(status)
+        look.judge(f"ringing, {status}")
+        if status != "several":
+            switch.hang_up()
+            page.locator(".call").wait_for(state="detached")
+    switch.answer()
+    look.recording("recording")
+    look.judge("a choice of several")
+    page.get_by_role("radio").first.check()
+    page.locator("[data-outcome=confirmed]").click()
+    page.locator(".details:not([hidden])").wait_for()
+    look.judge("confirmed")
+    page.keyboard.press("F8")
+    look.recording("paused")
+    look.judge("paused")
+    switch.change(holders=("page", "phone:204", "token:pay"), durable=False)
+    page.locator(".holders .release").click()
+    look.judge("who holds the pause")
+    switch.change(recording="fault", holders=(), durable=True)
+    switch.alarm("recording.fault")
+    page.locator(".alarm").wait_for()
+    look.judge("fault")
+    switch.change(recording="ceased")
+    look.recording("ceased")
+    look.judge("off")
+    switch.hang_up()
+    page.locator(".call[data-state=wrapup]").wait_for()
+    page.locator("select").last.select_option("family")
+    look.judge("wrap-up")
+    assert look.looked == 13
+
+
+def test_axe_finds_nothing_when_what_the_page_needs_is_away(look, switch):
+    with sqlite3.connect(switch.service.state / "desk" / "galwad.db") as database:
+        database.execute("ALTER TABLE people RENAME TO gone")
+    look.sign_in("sian")
+    look.page.locator("#link[data-state=live]").wait_for()
+    switch.ring(ONE)
+    look.lookup("unavailable")
+    look.judge("directory down")
+    switch.go()
+    look.recording("unknown")
+    look.judge("switch away")
+    switch.service.processes.pop("desk").end()
+    look.page.locator("#link[data-state=lost]").wait_for()
+    look.judge("desk away")
+    assert look.looked == 3
+
+
+def test_axe_finds_nothing_in_a_supervisors_view(look, switch):
+    look.sign_in("ceri")
+    look.page.locator("#link[data-state=live]").wait_for()
+    look.judge("no calls")
+    switch.ring(ONE)
+    switch.answer()
+    other = "20261125-101600-bbbbbbbb"
+    switch.ring(NOBODY, other, at=Party("202", "owen"), line="Housing")
+    switch.answer(other, Party("202", "owen"))
+    switch.change(other, recording="paused", holders=("phone:201", "page"), recording_since=1.0)
+    look.page.locator(".release").first.click()
+    look.judge("calls, and who holds one")
+    look.page.locator(".holders .primary:visible").click()
+    look.page.locator("[data-holder='phone:201']").wait_for(state="detached")
+    assert switch.calls[other].holders == ("page",)
+    assert look.looked == 2
