@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
 SourceRule: TypeAlias = Literal["sdp-host", "symmetric", "latch"]
+SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 
 _SIP_URI = re.compile(r"sips?:[^\s<>\"@]+(?:@[^\s<>\"@]+)?")
@@ -136,6 +137,9 @@ class Trunk(Section):
     source: SourceRule | None = Field(
         default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
     )
+    srtp: SrtpRule | None = Field(
+        default=None, description='"off", "optional" or "required"; [media] srtp when absent'
+    )
 
     def matches(self, host: str, port: int) -> bool:
         """Whether a datagram from this address comes from the trunk."""
@@ -158,6 +162,9 @@ class Phone(Section):
         pattern=r"^([0-9a-f]{64})?$",
         repr=False,
         description="64 hexadecimal digits: sha256 of extension:realm:password",
+    )
+    srtp: SrtpRule | None = Field(
+        default=None, description='"off", "optional" or "required"; as the route when absent'
     )
 
     @model_validator(mode="after")
@@ -184,6 +191,9 @@ class Route(Section):
     source: SourceRule | None = Field(
         default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
     )
+    srtp: SrtpRule | None = Field(
+        default=None, description='"off", "optional" or "required"; [media] srtp when absent'
+    )
 
     @model_validator(mode="after")
     def _goes_one_way(self) -> Self:
@@ -203,6 +213,9 @@ class Destination(Section):
     )
     target: SipUri | None = Field(
         default=None, description='"sip:…", where the transfer goes when not to the name itself'
+    )
+    srtp: SrtpRule | None = Field(
+        default=None, description='"off", "optional" or "required"; [media] srtp when absent'
     )
 
     def matches(self, user: str, uri: str) -> bool:
@@ -225,6 +238,7 @@ class Media(Section):
         default=PortRange(20000, 21999), description='a range such as "20000-21999"'
     )
     source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
+    srtp: SrtpRule = Field(default="optional", description='"off", "optional" or "required"')
     silence_alarm: float = Field(default=30, ge=1, le=3600, description="seconds, 1 to 3600")
 
 

@@ -26,6 +26,7 @@ from config.sections import (
     Section,
     Sip,
     SourceRule,
+    SrtpRule,
     Trunk,
 )
 
@@ -111,6 +112,11 @@ class Settings(Section):
     def destination_of(self, user: str, uri: str) -> Destination | None:
         """The first destination that a Refer-To means; `uri` is it without parameters."""
         return next((d for d in self.destinations if d.matches(user, uri)), None)
+
+    def srtp_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
+        """How a phone's media may be protected: its own rule, else `otherwise`, else [media]'s."""
+        own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
+        return own or otherwise or self.media.srtp
 
 
 def load(path: Path) -> Settings:

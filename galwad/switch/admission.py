@@ -40,6 +40,8 @@ class Admission:
     recorded: bool
     source_rule: str
     """Which media the relay accepts from the caller: `sdp-host`, `symmetric` or `latch`."""
+    srtp: str
+    """How the caller's media may be protected: `off`, `optional` or `required`."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
         """The `call` event of the spool: personal, and sealed like the audio."""
@@ -89,6 +91,7 @@ class Doorkeeper:
                 phone=False,
                 recorded=True,
                 source_rule=trunk.source or self._settings.media.source,
+                srtp=trunk.srtp or self._settings.media.srtp,
             )
         verification = self._digest.verify(request, now)
         if verification.outcome is not Outcome.ACCEPTED:
@@ -100,6 +103,7 @@ class Doorkeeper:
             phone=True,
             recorded=self._settings.recording.include_phones,
             source_rule=self._settings.media.source,
+            srtp=self._settings.srtp_of(verification.user),
         )
 
     def register(self, transaction: ServerRequest, now: float) -> None:

@@ -28,6 +28,7 @@ from recording.policy import DestinationClass, RecordingState, Trigger
 from telephony.aio.relay import Relay, SourceRule
 from telephony.b2bua import BackToBackCall, CallSettings, Target
 from telephony.b2bua import events as sip
+from telephony.sdp import Srtp
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Event
 from telephony.sip.uas import InviteServer
@@ -61,6 +62,7 @@ def _call_settings(settings: Settings, admission: Admission) -> CallSettings:
         recall_timeout=sip_.recall_timeout,
         trust_caller=admission.trusted,
         pin_caller=admission.phone,
+        caller_srtp=Srtp(admission.srtp),
     )
 
 

@@ -13,12 +13,13 @@ from ipaddress import ip_address
 
 import structlog
 
-from config.sections import Destination, Route
+from config.sections import Destination, Route, SrtpRule
 from config.settings import Settings
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.errors import ParseError
+from telephony.sdp import Srtp
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri, escape_user
@@ -88,8 +89,8 @@ class Router:
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
         """Whom a route rings now; empty when no phone is registered or a name is unknown."""
         if route.ring is not None:
-            return tuple(t for extension in route.ring for t in self._ring(extension, now))
-        return self._at(route.target or "", called)
+            return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
+        return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> Referral | None:
         """What a Refer-To means; None when it may not be dialled."""
@@ -97,7 +98,8 @@ class Router:
         destination = self._settings.destination_of(user, f"sip:{user}@{refer_to.uri.host}")
         phone = tuple(self._ring(user, now))
         if destination is not None:
-            targets = self._at(destination.target or "", user) or phone
+            targets = self._at(destination.target or "", user, destination.srtp)
+            targets = targets or tuple(self._ring(user, now, destination.srtp))
             targets = targets or self._routed(user, now)
             kind = DestinationClass(destination.class_)
             return Referral(kind, targets, destination.match.text) if targets else None
@@ -124,21 +126,23 @@ class Router:
         route = self._settings.route_of(user)
         return () if route is None else self.targets(route, user, now)
 
-    def _ring(self, extension: str, now: float) -> tuple[Target, ...]:
+    def _ring(self, extension: str, now: float, srtp: SrtpRule | None = None) -> tuple[Target, ...]:
         user = self._phones.user_of(extension)
+        rule = Srtp(self._settings.srtp_of(extension, srtp))
         return tuple(
-            Target(contact, address, name=extension, user=user, trust=True, pinned=True)
+            Target(contact, address, name=extension, user=user, trust=True, pinned=True, srtp=rule)
             for contact, address in self._phones.contacts(extension, now)
         )
 
-    def _at(self, text: str, user: str) -> tuple[Target, ...]:
+    def _at(self, text: str, user: str, srtp: SrtpRule | None) -> tuple[Target, ...]:
         uri = self._uris.get(text)
         host = None if uri is None else self.resolver(uri.host)
         if uri is None or host is None:
             return ()
         dialled = replace(uri, user=uri.user or escape_user(user) or None)
         address = Address(host, uri.port or SIP_PORT)
-        return (Target(uri=dialled, destination=address, name=dialled.user or ""),)
+        rule = Srtp(srtp or self._settings.media.srtp)
+        return (Target(uri=dialled, destination=address, name=dialled.user or "", srtp=rule),)
 
 
 def check_uris(settings: Settings) -> list[str]:

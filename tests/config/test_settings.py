@@ -205,3 +205,16 @@ def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_
     assert load(path).boot_key == Path("/run/g/boot.key")
     path.write_text(f"{text}\nunattended_recovery = true\n")
     assert load(path).boot_key == Path("/state/spool/host.key")
+
+
+def test_srtp_is_optional_where_nothing_is_said(write):
+    settings = load(write(LEAST))
+    assert settings.media.srtp == "optional"
+    assert settings.srtp_of("201") == "optional"
+    assert settings.srtp_of("201", "required") == "required"
+
+
+def test_a_rule_for_srtp_that_is_none_is_named(faults):
+    ((_, key, expected),) = faults(LEAST + '[media]\nsrtp = "sometimes"\n')
+    assert key == "media.srtp"
+    assert '"required"' in expected

@@ -131,3 +131,13 @@ def test_a_remote_party_id_with_privacy_withholds_the_number(doorkeeper, endpoin
     rpid = ("Remote-Party-ID", "<sip:01632960001@t>;party=calling;privacy=full")
     facts = decide(doorkeeper, endpoint, headers=(rpid,)).facts("Tax")
     assert (facts["number"], facts["withheld"]) == (None, True)
+
+
+@pytest.mark.parametrize(("own", "rule"), [(None, "off"), ("required", "required")])
+def test_a_trunk_s_own_srtp_rule_comes_before_that_of_all_media(
+    settings, phones, endpoint, own, rule
+):
+    trunks = tuple(trunk.model_copy(update={"srtp": own}) for trunk in settings.trunks)
+    media = settings.media.model_copy(update={"srtp": "off"})
+    changed = settings.model_copy(update={"trunks": trunks, "media": media})
+    assert decide(Doorkeeper(changed, phones, b"s" * 32), endpoint).srtp == rule

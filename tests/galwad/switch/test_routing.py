@@ -99,3 +99,33 @@ def test_what_was_dialled_is_escaped_for_a_target_without_a_user_part(router):
 def test_a_call_to_nobody_in_particular_goes_to_the_bare_target(router):
     (target,) = router.targets(router.route("412"), "", 0.0)
     assert str(target.uri) == "sip:192.0.2.21:5080"
+
+
+def ruled(settings, **rules):
+    """The settings with these `srtp` rules: of the media, the phone 201, a route, a destination."""
+    media = settings.media.model_copy(update={"srtp": rules.get("media", "optional")})
+    parts = {
+        name: tuple(
+            each.model_copy(update={"srtp": rules.get(name)}) for each in getattr(settings, name)
+        )
+        for name in ("phones", "routes", "destinations")
+    }
+    return settings.model_copy(update={"media": media, **parts})
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ({}, ("optional", "optional", "optional")),
+        ({"media": "off"}, ("off", "off", "off")),
+        ({"media": "off", "routes": "required"}, ("required", "required", "off")),
+        ({"routes": "required", "phones": "off"}, ("off", "required", "optional")),
+        ({"destinations": "required"}, ("optional", "optional", "required")),
+    ],
+)
+def test_the_nearest_rule_says_how_media_is_protected(settings, phones, register, rules, found):
+    register("201", "sip:201@10.0.0.1", 0.0)
+    router = Router(ruled(settings, **rules), phones)
+    called = ("01970000000", "0197123")
+    rung, handed_on = (router.targets(router.route(c), c, 1.0)[0].srtp for c in called)
+    assert (rung, handed_on, refer(router, "<sip:301@galwad>").targets[0].srtp) == found

@@ -1,0 +1,163 @@
+"""Calls whose legs are protected, or not, each by its own rule (RFC 4568)."""
+
+import pytest
+
+from telephony.b2bua.events import CallAnswered, CallHeld
+from telephony.sdp import Srtp, Suite
+
+KEY = b"d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+OTHER = b"NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
+
+
+def secure(phone, *, tag=3, key=KEY, profile=b"RTP/SAVP"):
+    """Let everything that the phone says of media be protected."""
+    plain = type(phone).sdp.__get__(phone)
+    line = b"a=crypto:%d AES_CM_128_HMAC_SHA1_80 inline:%b\r\n" % (tag, key)
+    phone.sdp = lambda **changes: plain(**changes).replace(b"RTP/AVP", profile) + line
+
+
+def keys(world):
+    """The keys of the caller's leg and of the advisor's."""
+    return tuple(world.switch.plane.remotes[leg].keys for leg in world.call.joined)
+
+
+def rung(world, srtp):
+    world.switch.plan.targets = [world.target(world.b, srtp=srtp)]
+
+
+def test_a_protected_caller_and_a_plain_advisor(make_world):
+    world = make_world(caller_srtp=Srtp.OPTIONAL)
+    secure(world.a)
+    world.talk()
+    assert b"RTP/AVP" in world.b.seen[0].body
+    assert b"crypto" not in world.b.seen[0].body
+    (line,) = world.a.told().media[0].attributes("crypto")
+    assert line.startswith("3 AES_CM_128_HMAC_SHA1_80 inline:")
+    assert KEY.decode() not in line
+    ours, theirs = keys(world)
+    assert (ours.theirs.suite, theirs) == (Suite.AES_CM_128_HMAC_SHA1_80, None)
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_plain_caller_and_an_advisor_who_must_be_protected(make_world):
+    world = make_world()
+    rung(world, Srtp.REQUIRED)
+    secure(world.b)
+    world.talk()
+    assert world.b.seen[0].body.count(b"a=crypto:") == 4
+    assert world.a.told().media[0].protocol == "RTP/AVP"
+    assert [pair is None for pair in keys(world)] == [True, False]
+    world.a.hang_up()
+    world.assert_clean()
+
+
+@pytest.mark.parametrize(("srtp", "protected"), [(Srtp.OFF, True), (Srtp.REQUIRED, False)], ids=str)
+def test_a_caller_against_the_rule_gets_488_before_anybody_rings(make_world, srtp, protected):
+    world = make_world(caller_srtp=srtp)
+    if protected:
+        secure(world.a)
+    world.a.call()
+    world.net.run(1)
+    assert (world.a.statuses[-1], world.b.invites) == (488, [])
+    world.assert_clean()
+
+
+def test_an_advisor_who_answers_plain_where_srtp_must_be_has_no_call(make_world):
+    world = make_world()
+    rung(world, Srtp.REQUIRED)
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 488
+    assert world.switch.of(CallAnswered) == []
+    world.assert_clean()
+
+
+def test_an_offer_that_comes_late_is_held_to_the_rule_too(make_world):
+    world = make_world(caller_srtp=Srtp.REQUIRED)
+    rung(world, Srtp.REQUIRED)
+    secure(world.a)
+    secure(world.b, tag=7)
+    world.talk(body=b"")
+    assert world.a.told().media[0].protocol == "RTP/SAVP"
+    assert all(pair is not None for pair in keys(world))
+    (line,) = world.b.told().media[0].attributes("crypto")
+    assert line.startswith("7 AES_CM_128_HMAC_SHA1_80")
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_hold_and_resume_keep_the_keys_of_both_legs(make_world):
+    world = make_world(caller_srtp=Srtp.OPTIONAL)
+    rung(world, Srtp.REQUIRED)
+    secure(world.a)
+    secure(world.b)
+    world.talk()
+    before = keys(world)
+    world.b.reinvite(direction="sendonly")
+    assert len(world.switch.of(CallHeld)) == 1
+    assert len(list(world.a.told().media[0].attributes("crypto"))) == 1
+    world.b.reinvite()
+    assert keys(world) == before
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other(make_world):
+    world = make_world(caller_srtp=Srtp.OPTIONAL)
+    rung(world, Srtp.REQUIRED)
+    secure(world.a)
+    secure(world.b)
+    world.talk()
+    before = keys(world)
+    secure(world.a, key=OTHER)
+    world.a.reinvite()
+    after = keys(world)
+    assert after[0].ours == before[0].ours
+    assert after[0].theirs != before[0].theirs
+    assert after[1] == before[1]
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_refresh_is_answered_with_the_one_key_that_is_in_use(make_world):
+    world = make_world()
+    rung(world, Srtp.REQUIRED)
+    secure(world.b)
+    world.talk()
+    before = keys(world)
+    world.b.ask("INVITE", (("Content-Type", "application/sdp"),), world.b.sdp())
+    (line,) = world.b.told().media[0].attributes("crypto")
+    assert line.startswith("3 ")
+    assert keys(world) == before
+    version = [int(m.body.split()[3]) for m in world.b.seen if m.body.startswith(b"v=0")]
+    assert version == sorted(version)
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_transfer_goes_to_a_leg_with_a_rule_of_its_own(make_world):
+    world = make_world(caller_srtp=Srtp.OPTIONAL)
+    world.switch.plan.transfer_targets = [world.target(world.c, srtp=Srtp.REQUIRED)]
+    secure(world.c)
+    world.talk()
+    world.b.refer()
+    world.net.run(2)
+    assert world.call.legs[world.call.joined[1]].target.srtp is Srtp.REQUIRED
+    assert [pair is None for pair in keys(world)] == [True, False]
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_no_key_is_in_a_checkpoint_or_an_event(make_world):
+    world = make_world(caller_srtp=Srtp.OPTIONAL)
+    secure(world.a)
+    call = world.talk()
+    told = repr(call.checkpoint()) + repr(world.switch.events) + repr(call.legs)
+    told += repr(world.switch.plane.remotes) + repr([leg.media.ours for leg in call.legs.values()])
+    pair = keys(world)[0]
+    for key in (pair.ours, pair.theirs):
+        assert repr(key.material)[2:-1] not in told
+    assert "inline" not in told
+    world.a.hang_up()
+    world.assert_clean()
