@@ -1,19 +1,25 @@
-"""What sealing costs: from a closed spool to a signed manifest, beside a floor.
+"""What sealing costs: from the hang-up to a signed manifest, followed or not, beside a floor.
 
-    python benchmarks/sealing.py [--quick]
+    python benchmarks/sealing.py [--quick] [--long]
 
-Calls of G.711 noise (the worst case for FLAC) of 3 minutes and an hour (`--quick`: once each
-instead of three times). The floor is the same spool merely read, and as many samples of noise
-merely encoded by libsndfile. The last line is one JSON object.
+Calls of G.711 noise (the worst case for FLAC) of 3 minutes and an hour, best of three (`--quick`:
+once; `--long`: ten hours as well), each sealed from its closed spool and, beside that, followed
+while it goes on. Then many calls that end together. The floor is the same spool merely read, and
+as many samples of noise merely encoded by libsndfile. Every row is measured in a process of its
+own, whose greatest memory is told. The last line is one JSON object.
 """
 
 import argparse
 import json
 import platform
+import resource
 import signal
 import struct
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,36 +29,79 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recording.archive import Archive, Node
 from recording.burst import unpack_burst
 from recording.codecs import PayloadCodec, decoder_for
+from recording.following import Following
 from recording.keys import OfficerKeys, RecipientSet
 from recording.sealing import SpoolKeys
 from recording.spool import Clock, SpoolWriter
 
-CALL_ID = "20260301-090000-abcdefgh"
+Row = dict[str, float]
 BOOT_KEY = bytes(32)
+KEYS = SpoolKeys(BOOT_KEY)
 NOISE = np.random.default_rng(1).integers(0, 256, 1 << 20, dtype=np.uint8).tobytes()
+TOGETHER = 100
+TOGETHER_S = 180
+MINUTE = 60
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def make_spool(folder: Path, seconds: int) -> Path:
+class Talk:
     """A call whose parties both send PCMA every 20 ms."""
-    clock = Clock(1_772_355_600.0, 0.0)
-    writer = SpoolWriter.create(folder, folder / "keys", CALL_ID, 1, BOOT_KEY, None, clock)
-    writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
-    writer.event("segment", {"class": "centre", "to": ""}, 0)
-    for index in range(seconds * 50):
-        for track in (0, 1):
-            head = struct.pack("!BBHII", 0x80, 8, index & 0xFFFF, index * 160, track)
-            at = (index * 320 + track * 1120) % (len(NOISE) - 160)
-            writer.packet(track, index * 20_000 + track * 7, head + NOISE[at : at + 160])
-        if index % 50 == 49:
-            writer.tick((index + 1) * 20_000)
-    writer.event("ended", {"cause": "bye"}, seconds * 1_000_000)
-    writer.close(seconds * 1_000_000)
-    return writer.path
+
+    def __init__(self, folder: Path, number: int = 0) -> None:
+        """The calls of a folder have different numbers."""
+        tens, ones = divmod(number, len(LETTERS))
+        self.call_id = f"20260301-090000-abcdef{LETTERS[tens]}{LETTERS[ones]}"
+        clock = Clock(1_772_355_600.0, 0.0)
+        keys = folder / "keys"
+        self._writer = SpoolWriter.create(folder, keys, self.call_id, 1, BOOT_KEY, None, clock)
+        self._writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+        self._writer.event("segment", {"class": "centre", "to": ""}, 0)
+        self._seconds = 0
+        self.spool = self._writer.path
+
+    def go_on(self, seconds: int) -> None:
+        """They talk for so long."""
+        packet = self._writer.packet
+        for index in range(self._seconds * 50, (self._seconds + seconds) * 50):
+            for track in (0, 1):
+                head = struct.pack("!BBHII", 0x80, 8, index & 0xFFFF, index * 160, track)
+                at = (index * 320 + track * 1120) % (len(NOISE) - 160)
+                packet(track, index * 20_000 + track * 7, head + NOISE[at : at + 160])
+            if index % 50 == 49:
+                self._writer.tick((index + 1) * 20_000)
+        self._seconds += seconds
+
+    def hang_up(self) -> None:
+        """The spool is closed."""
+        self._writer.event("ended", {"cause": "bye"}, self._seconds * 1_000_000)
+        self._writer.close(self._seconds * 1_000_000)
+
+
+class Room:
+    """An archive in a folder, and recipients."""
+
+    def __init__(self, folder: Path) -> None:
+        officer = OfficerKeys.generate()
+        self.recipients = RecipientSet.of([("Officer", officer.identity.recipient)], 1)
+        self.archive = Archive(folder, Node("bench", "bench", Ed25519PrivateKey.generate()))
+
+    def seal(self, talk: Talk, following: Following | None = None) -> int:
+        """The recording's size in bytes."""
+        spools = [talk.spool]
+        sealed = self.archive.seal(talk.call_id, spools, KEYS, self.recipients, following)
+        return sealed.manifest.payload.size
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def read(spool: Path) -> None:
     """The spool and nothing else."""
-    with SpoolKeys(BOOT_KEY).open(spool) as reader:
+    with KEYS.open(spool) as reader:
         for _ in reader.gathered(unpack_burst):
             pass
 
@@ -68,55 +117,132 @@ def encode(seconds: int, path: Path) -> None:
             file.write(block)
 
 
-def floor(spool: Path, seconds: int) -> float:
-    """Seconds to read the spool and to encode as much noise."""
-    begun = time.perf_counter()
-    read(spool)
-    encode(seconds, spool.with_name("floor.flac"))
-    return time.perf_counter() - begun
+def peak_mb() -> float:
+    """The greatest memory of this process so far, in megabytes."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def measure(seconds: int, runs: int) -> dict[str, float]:
-    """The best of some runs, each with its floor."""
+def straight(seconds: int, runs: int) -> Row:
+    """Sealed from a closed spool, beside the floor."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        spool = make_spool(folder, seconds)
-        officer = OfficerKeys.generate()
-        signed = folder / "recipients.json"
-        named = [("Officer", officer.identity.recipient)]
-        signed.write_bytes(RecipientSet.of(named, 1).sign(officer.signing))
-        recipients = RecipientSet.load(signed, officer.public_key)
-        seal_s, floor_s, size = [], [], 0
+        talk = Talk(folder)
+        talk.go_on(seconds)
+        talk.hang_up()
+        seal_s = []
+        size = 0
         for run in range(runs):
-            node = Node("bench", "bench", Ed25519PrivateKey.generate())
-            archive = Archive(folder / f"archive{run}", node)
-            keys = SpoolKeys(BOOT_KEY)
-            floor_s.append(floor(spool, seconds))
+            room = Room(folder / f"archive{run}")
             begun = time.perf_counter()
-            size = archive.seal(CALL_ID, [spool], keys, recipients).manifest.payload.size
+            size = room.seal(talk)
             seal_s.append(time.perf_counter() - begun)
-        spool_size = spool.stat().st_size
+        peak = peak_mb()
+        floor_s = min(
+            timed(lambda: read(talk.spool)) + timed(lambda: encode(seconds, folder / "floor.flac"))
+            for _ in range(runs)
+        )
+        spool_size = talk.spool.stat().st_size
     return {
-        "call_s": seconds,
-        "seal_s": round(min(seal_s), 3),
-        "floor_s": round(min(floor_s), 3),
-        "seal_to_floor": round(min(seal_s) / min(floor_s), 2),
-        "times_real_time": round(seconds / min(seal_s)),
+        "straight_s": min(seal_s),
+        "straight_peak_mb": peak,
+        "floor_s": floor_s,
+        "straight_to_floor": min(seal_s) / floor_s,
         "spool_bytes_per_call_hour": spool_size * 3600 // seconds,
         "archive_bytes_per_call_hour": size * 3600 // seconds,
     }
+
+
+def follow(following: Following) -> None:
+    """All that is final."""
+    while following.step(MINUTE):
+        pass
+
+
+def followed(seconds: int, runs: int) -> Row:
+    """Followed every minute; what is measured at the end comes after the hang-up."""
+    end_s, follow_s = [], []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as name:
+            talk, room = Talk(Path(name)), Room(Path(name) / "archive")
+            following = room.archive.follow(talk.call_id, talk.spool, KEYS)
+            spent = 0.0
+            for _ in range(seconds // MINUTE):
+                talk.go_on(MINUTE)
+                spent += timed(lambda: follow(following))  # noqa: B023 - called at once
+            follow_s.append(spent)
+            talk.hang_up()
+            end_s.append(timed(lambda: room.seal(talk, following)))  # noqa: B023
+    return {
+        "followed_s": min(end_s),
+        "following_s_per_call_hour": min(follow_s) * 3600 / seconds,
+        "followed_peak_mb": peak_mb(),
+    }
+
+
+def together(calls: int, seconds: int) -> Row:
+    """From many hang-ups at once to the last signed manifest, followed and then not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one, other = Room(folder / "archive"), Room(folder / "other")
+        talks = [Talk(folder, number) for number in range(calls)]
+        followings = [one.archive.follow(talk.call_id, talk.spool, KEYS) for talk in talks]
+        before = peak_mb()
+        for _ in range(seconds // MINUTE):
+            for talk, following in zip(talks, followings, strict=True):
+                talk.go_on(MINUTE)
+                follow(following)
+        held_mb = peak_mb() - before
+        for talk in talks:
+            talk.hang_up()
+        pairs = list(zip(talks, followings, strict=True))
+        followed_s = timed(lambda: [one.seal(talk, following) for talk, following in pairs])
+        straight_s = timed(lambda: [other.seal(talk) for talk in talks])
+    return {
+        "calls": calls,
+        "call_s": seconds,
+        "followed_s": followed_s,
+        "straight_s": straight_s,
+        "straight_to_followed": straight_s / followed_s,
+        "mb_per_followed_call": held_mb / calls,
+        "peak_mb": peak_mb(),
+    }
+
+
+def apart(work: Callable[..., Row], *arguments: int) -> Row:
+    """In a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def measure(seconds: int, runs: int) -> Row:
+    """One length of call, both ways."""
+    row: Row = {"call_s": seconds}
+    row |= apart(straight, seconds, runs) | apart(followed, seconds, runs)
+    row["straight_to_followed"] = row["straight_s"] / row["followed_s"]
+    return row
 
 
 def main() -> None:
     """Run everything and print the figures."""
     parser = argparse.ArgumentParser(description="What sealing a recording costs.")
     parser.add_argument("--quick", action="store_true", help="one run each instead of three")
-    runs = 1 if parser.parse_args().quick else 3
-    signal.alarm(300)
+    parser.add_argument("--long", action="store_true", help="ten hours as well, once")
+    options = parser.parse_args()
+    signal.alarm(900)
+    runs = 1 if options.quick else 3
     figures = {name: measure(s, runs) for name, s in (("3_minutes", 180), ("1_hour", 3600))}
+    if options.long:
+        figures["10_hours"] = measure(36_000, 1)
+    figures["together"] = apart(together, TOGETHER, TOGETHER_S)
     for name, row in figures.items():
-        print(f"{name:10} sealed in {row['seal_s']} s, floor {row['floor_s']} s")
-    print(json.dumps({"python": platform.python_version(), **figures}))
+        print(
+            f"{name:10} {row['followed_s']:6.2f} s after the hang-up if followed, "
+            f"{row['straight_s']:6.2f} s if not"
+        )
+    rounded = {
+        name: {key: round(value, 3) for key, value in row.items()} for name, row in figures.items()
+    }
+    print(json.dumps({"python": platform.python_version(), **rounded}))
 
 
 if __name__ == "__main__":
