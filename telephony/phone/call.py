@@ -51,7 +51,7 @@ class VoIPCall:
         self.remote = remote
         self.status = 0
         self.infos: list[Request] = []
-        self.media = CallMedia(line.pool, changes)
+        self.media = CallMedia(line.pool, changes, line.srtp)
         self.dialog: Dialog | None = None
         self.client: InviteClient | None = None
         self.invite = invite

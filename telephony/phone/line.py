@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from telephony.aio.ports import PortPool
 from telephony.aio.transport import SipTransport
+from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import ClientRequest
 from telephony.sip.events import Address
@@ -25,6 +26,8 @@ class Line:
     transport: SipTransport
     pool: PortPool
     digest: DigestClient = field(repr=False)
+    srtp: Srtp = Srtp.OFF
+    """How the media of its calls may be protected."""
 
     @property
     def now(self) -> float:

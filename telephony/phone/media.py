@@ -13,6 +13,8 @@ from telephony.sdp import (
     Direction,
     Origin,
     SessionDescription,
+    Srtp,
+    agreed,
     build_answer,
     build_offer,
     remote_media,
@@ -29,16 +31,18 @@ _ALLOWED: Final = tuple(codec.name for codec in CODECS)
 class CallMedia:
     """Our descriptions, the peer's, and the stream that follows from both."""
 
-    def __init__(self, pool: PortPool, told: Changes) -> None:
-        """Bind a pair of ports.
+    def __init__(self, pool: PortPool, told: Changes, srtp: Srtp = Srtp.OFF) -> None:
+        """Bind a pair of ports; make keys, if media may be protected.
 
         Raises:
             NoPortsError: none is free.
         """
-        self.stream = MediaStream(pool, told)
+        self.stream = MediaStream(pool, told, srtp)
         self.holding = False
         self._origin = Origin(secrets.randbits(31))
-        self._ours: SessionDescription | None = None
+        self._said: SessionDescription | None = None
+        self._agreed: SessionDescription | None = None
+        """What we said last that was agreed to."""
         self._offered = False
 
     @property
@@ -49,11 +53,15 @@ class CallMedia:
     def offer(self) -> bytes:
         """An offer, as SDP."""
         direction = Direction.SENDONLY if self.holding else Direction.SENDRECV
-        self._ours = build_offer(
-            self.stream.local, self._next_origin(), codecs=CODECS, direction=direction
+        self._said = build_offer(
+            self.stream.local,
+            self._next_origin(),
+            codecs=CODECS,
+            direction=direction,
+            previous=self._agreed,
         )
         self._offered = True
-        return bytes(self._ours)
+        return bytes(self._said)
 
     def answered(self, body: bytes) -> None:
         """Take the answer to our offer.
@@ -63,7 +71,7 @@ class CallMedia:
             CallFailedError: no common codec.
         """
         theirs = SessionDescription.parse(body)
-        self.stream.configure(remote_media(theirs, self._ours))
+        self._take(theirs)
         self._offered = False
 
     def withdraw(self) -> None:
@@ -77,17 +85,20 @@ class CallMedia:
             SdpParseError: as `answered`; status 488 if there is nothing that we speak.
             CallFailedError: no common codec.
         """
-        theirs = SessionDescription.parse(body)
-        direction = None
-        index = theirs.audio_index()
+        theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
+        said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED)
+        index = said.audio_index()
         if self.holding and index is not None:
-            sends = theirs.direction(index).receives
-            direction = Direction.of(sends=sends, receives=False)
-        self._ours = build_answer(
-            theirs, self.stream.local, self._next_origin(), allowed=_ALLOWED, direction=direction
-        )
-        self.stream.configure(remote_media(theirs, self._ours))
-        return bytes(self._ours)
+            wanted = Direction.of(sends=said.direction(index).sends, receives=False)
+            said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED, direction=wanted)
+        self._said, self._origin = said, origin.next()
+        self._take(theirs)
+        return bytes(said)
+
+    def _take(self, theirs: SessionDescription) -> None:
+        said = self._said
+        self.stream.configure(remote_media(theirs, said))
+        self._agreed = agreed(said, theirs) if said is not None else None
 
     def _next_origin(self) -> Origin:
         self._origin = self._origin.next()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import structlog
 
 from telephony.aio.ports import PortPool
+from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
 from telephony.errors import NoPortsError, ParseError
 from telephony.phone.call import SDP, VoIPCall
@@ -27,6 +29,7 @@ from telephony.sip.events import (
     InviteCancelled,
     InviteFailed,
     InviteProgress,
+    PeerLost,
     StandaloneRequest,
     StandaloneResponse,
 )
@@ -42,7 +45,7 @@ _FAREWELL: Final = 2.0
 
 
 class VoIPPhone:
-    """A SIP phone over UDP, with pyVoIP's vocabulary and coroutines throughout.
+    """A SIP phone, with pyVoIP's vocabulary and coroutines throughout.
 
     ```python
     phone = VoIPPhone("192.0.2.10", 5060, "201", password, my_ip="192.0.2.30",
@@ -67,6 +70,9 @@ class VoIPPhone:
         sip_port: int = 0,
         register: bool = True,
         call_callback: CallCallback | None = None,
+        transport: Literal["udp", "tcp", "tls"] = "udp",
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
     ) -> None:
         """Make a phone; `start` opens it.
 
@@ -81,8 +87,14 @@ class VoIPPhone:
             register: False for a peer that the server knows by its address.
             call_callback: called for each call that comes in, in a task of its own, while it
                 rings; without one, calls are refused with 480.
+            transport: how it speaks to the server. Over "tls" it accepts no connections: calls
+                come by the one that it registered over.
+            tls: for "tls", how the server is verified; by the system's authorities if absent
+                (`telephony.aio.tls.client_context` makes others).
+            server_name: what the server's certificate must name; `server` if empty.
         """
-        self._server = Address(server, port)
+        self._server = Address(server, port, transport.upper(), server_name)
+        self._tls = tls
         self._username = username
         self._password = password
         self._my_ip = my_ip
@@ -95,7 +107,7 @@ class VoIPPhone:
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[VoIPCall] = []
         """Those that have not ended."""
-        self.address = Address(my_ip, sip_port)
+        self.address = Address(my_ip, sip_port, transport.upper())
         """Where it listens, once started."""
 
     async def __aenter__(self) -> Self:
@@ -114,7 +126,9 @@ class VoIPPhone:
         """
         endpoint = Endpoint(allow=_ALLOW, supported=(), user_agent="Galwad phone")
         transport = SipTransport(endpoint, self._on_event)
-        self.address = await transport.listen(Address(self._my_ip, self._sip_port))
+        wanted = Address(self._my_ip, self._sip_port, self._server.transport)
+        tls = Tls(client=self._tls or client_context()) if wanted.transport == "TLS" else None
+        self.address = await transport.listen(wanted, tls=tls)
         pool = PortPool(self._my_ip, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
         self._line = Line(self._server, self._username, transport, pool, digest)
@@ -189,6 +203,9 @@ class VoIPPhone:
                 owner = event.transaction.owner
                 if isinstance(owner, Registration):
                     owner.on_response(event)
+            case PeerLost(peer):
+                if peer == line.server and self._registration is not None:
+                    self._registration.on_lost()
             case StandaloneRequest():
                 known = event.request.method in {"OPTIONS", "MESSAGE"}
                 event.transaction.respond(200 if known else 481, now=line.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 import structlog
@@ -31,10 +32,15 @@ class Registration:
     def __init__(self, line: Line, contact: Address) -> None:
         """`contact` is the address that the server shall ring."""
         self._line = line
-        self._contact = NameAddr("", Uri("sip", line.username, None, contact.host, contact.port))
+        how = contact.transport.lower()
+        parameters = (("transport", how),) if contact.reliable else ()
+        self._contact = NameAddr(
+            "", Uri("sip", line.username, None, contact.host, contact.port, parameters)
+        )
         self._last: NonInviteClient | None = None
         self._answer: asyncio.Future[tuple[Response | None, int]] | None = None
         self._refresh: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
 
     async def start(self) -> None:
         """Register, and go on refreshing.
@@ -62,15 +68,22 @@ class Registration:
         if final and self._answer is not None and not self._answer.done():
             self._answer.set_result((event.response, event.status))
 
+    def on_lost(self) -> None:
+        """The connection to the server is gone, and our binding with it: make it anew at once."""
+        self._lost.set()
+
     async def _keep(self, granted: int) -> None:
-        wait = granted / 2
         while True:
-            await asyncio.sleep(wait)
-            try:
-                wait = await self._register(EXPIRES) / 2
-            except RegistrationError as error:
-                logger.warning("phone.registration_lost", status=error.status)
-                wait = _RETRY
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), granted / 2)
+            granted = 0
+            while not granted:
+                self._lost.clear()
+                try:
+                    granted = await self._register(EXPIRES)
+                except RegistrationError as error:
+                    logger.warning("phone.registration_lost", status=error.status)
+                    await asyncio.sleep(_RETRY)
 
     async def _register(self, expires: int) -> int:
         """Send it, answering challenges; returns the seconds that were granted."""

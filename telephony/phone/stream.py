@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from telephony.aio.ports import PortPair, PortPool
-from telephony.errors import RtpParseError
+from telephony.errors import RtpParseError, SrtpError
 from telephony.phone import g711
 from telephony.phone.changes import Changes
 from telephony.phone.inbox import Inbox
@@ -15,7 +15,8 @@ from telephony.phone.outbox import FRAME, Outbox
 from telephony.phone.state import CallFailedError
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp
-from telephony.sdp import LocalMedia, RemoteMedia
+from telephony.rtp.srtp import Protection
+from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
@@ -25,9 +26,9 @@ _LATE: Final = 1.0
 
 
 class MediaStream:
-    """Sends and receives G.711 and telephone events."""
+    """Sends and receives G.711 and telephone events, as SRTP where that was agreed on."""
 
-    def __init__(self, pool: PortPool, told: Changes) -> None:
+    def __init__(self, pool: PortPool, told: Changes, srtp: Srtp = Srtp.OFF) -> None:
         """Bind a pair; `told` is woken when anything arrives or leaves.
 
         Raises:
@@ -39,6 +40,13 @@ class MediaStream:
         """Pressed by the peer and not yet taken."""
         self._pool = pool
         self._pair: PortPair = pool.take()
+        self.local = LocalMedia(
+            pool.host, self._pair.port, srtp, {} if srtp is Srtp.OFF else fresh_keys()
+        )
+        """What our SDP says."""
+        self.protection: Protection | None = None
+        """SRTP as it is agreed on now; None: plain RTP."""
+        self._kept: Protection | None = None
         self._told = told
         self._remote: RemoteMedia | None = None
         self._presses = KeyPresses()
@@ -48,11 +56,6 @@ class MediaStream:
         self.closed = False
         for made, take in ((self._pair.rtp, self._receive), (self._pair.rtcp, _ignore)):
             self._loop.add_reader(made.fileno(), self._drain, made.fileno(), take)
-
-    @property
-    def local(self) -> LocalMedia:
-        """What our SDP names."""
-        return LocalMedia(self._pool.host, self._pair.port)
 
     @property
     def remote(self) -> RemoteMedia | None:
@@ -74,9 +77,18 @@ class MediaStream:
             (n for n, name in laws.items() if name == "telephone-event"), None
         )
         self._remote = remote
+        self._protect(remote)
         if self._timer is None and not self.closed:
             self._due = self._loop.time()
             self._tick()
+
+    def _protect(self, remote: RemoteMedia) -> None:
+        """Go on by the keys of `remote`; what was counted under the same keys goes on too."""
+        if remote.keys is not None and self._kept is not None:
+            self._kept.rekey(remote.keys)
+        elif remote.keys is not None:
+            self._kept = Protection(remote.keys)
+        self.protection = self._kept if remote.keys is not None else None
 
     async def write(self, pcm: bytes) -> None:
         """Queue audio; returns when less than 200 ms of it wait to be sent."""
@@ -115,9 +127,11 @@ class MediaStream:
         if remote is None or not remote.receive:
             self.outbox.skip()
             return
+        data = self.outbox.next()
         try:
-            self._pair.rtp.sendto(self.outbox.next(), (remote.host, remote.rtp_port))
-        except OSError:
+            sent = self.protection.protect(data) if self.protection else data
+            self._pair.rtp.sendto(sent, (remote.host, remote.rtp_port))
+        except (OSError, SrtpError):
             return  # the peer's port is shut or the queue full: to RTP that is loss
 
     def _drain(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
@@ -137,6 +151,8 @@ class MediaStream:
         if remote is None or host != remote.host or is_rtcp(data):
             return
         try:
+            if self.protection is not None:
+                data = self.protection.unprotect(data)
             packet = RtpPacket.parse(data)
             codec = remote.payloads.get(packet.payload_type)
             if codec is None:
@@ -146,8 +162,8 @@ class MediaStream:
             elif codec.name.lower() in g711.SILENCE:
                 pcm = g711.decode(packet.payload, codec.name.lower())
                 self.inbox.put(packet, pcm, self._loop.time())
-        except RtpParseError:
-            return  # not RTP: nothing to a phone
+        except (RtpParseError, SrtpError):
+            return  # not RTP, or not the peer's: nothing to a phone
 
 
 def _ignore(data: bytes, host: str) -> None:

@@ -19,7 +19,7 @@ from telephony.sip import checkpoint
 from telephony.sip.compose import Draft
 from telephony.sip.core import Core, Local
 from telephony.sip.dialog import Dialog, DialogId
-from telephony.sip.events import Address, Event, Outgoing
+from telephony.sip.events import Address, Event, Outgoing, PeerLost
 from telephony.sip.framing import Frame
 from telephony.sip.headers import NameAddr
 from telephony.sip.incoming import Incoming
@@ -236,6 +236,7 @@ class Endpoint:
         for transaction, where in list(self._core.clients.values()):
             if where == destination:
                 transaction.unreachable(now)
+        self._core.emit(PeerLost(destination))
 
     def counts(self) -> Counts:
         """What is held now, for metrics and leak tests."""

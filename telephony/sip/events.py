@@ -196,6 +196,16 @@ class ConnectionOffered:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerLost:
+    """No connection to `peer` stands any more, or none came about.
+
+    What waited for a first answer from there has failed with 503.
+    """
+
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
 class MessageDropped:
     """A message that nothing was done with, except a count (`Endpoint.dropped`)."""
 
@@ -219,5 +229,6 @@ Event = (
     | StandaloneRequest
     | StandaloneResponse
     | ConnectionOffered
+    | PeerLost
     | MessageDropped
 )

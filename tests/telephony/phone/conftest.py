@@ -12,6 +12,7 @@ from telephony.sip.auth import DigestServer, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
 
+LOOPBACK = Address("127.0.0.1", 0)
 PORTS = iter(range(44_000, 47_000, 40))
 
 
@@ -89,8 +90,8 @@ class Exchange:
         self.after = asyncio.Event()
         self.address = None
 
-    async def open(self):
-        self.address = await self.transport.listen(Address("127.0.0.1", 0))
+    async def open(self, local=LOOPBACK, tls=None):
+        self.address = await self.transport.listen(local, tls=tls)
 
     def of(self, method):
         return [request for request in self.requests if request.method == method]
@@ -160,8 +161,20 @@ class Exchange:
 
 
 @pytest.fixture
-async def exchange():
-    made = Exchange()
-    await made.open()
-    yield made
-    made.transport.close()
+async def make_exchange():
+    made = []
+
+    async def make(local=LOOPBACK, tls=None):
+        made.append(Exchange())
+        await made[-1].open(local, tls)
+        return made[-1]
+
+    yield make
+    for exchange in made:
+        exchange.transport.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def exchange(make_exchange):
+    return await make_exchange()
