@@ -126,3 +126,34 @@ def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
     assert recording.gaps("transfer")
     assert all(recording.silent_in(gap) for gap in recording.gaps())
     assert recording.adds_up()
+
+
+def test_an_advisor_whose_phone_hangs_up_when_the_transfer_fails_is_rung_again(
+    harness, service, advisor, answered, department
+):
+    """baresip 1.1 sends BYE by itself some 10 ms after a NOTIFY that tells of a failure."""
+    other = department("uas_refused", status=486)
+    before = talk(harness, answered, seed=35)
+    with service.sign_in() as page:
+        call_id = service.call_id()
+        page.put(f"/api/v1/calls/{call_id}/payment", json={})
+        advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
+        other.wait()
+        service.log.wait("transfer.failed", status=486, advisor_gone=True)
+        advisor.wait("TRANSFER_FAILED")
+        advisor.wait("CALL_INCOMING", 2)
+        advisor.command("accept")
+        advisor.wait("CALL_ESTABLISHED", 2)
+        (pop,) = page.get("/api/v1/calls").json()
+        assert pop["recording"] == "paused"
+        secret = talk(harness, answered, seed=36)
+        page.request("DELETE", f"/api/v1/calls/{call_id}/payment")
+        after = talk(harness, answered, seed=37)
+    answered.hang_up()
+    recording = harness.evidence.Recording(service, call_id)
+    assert harness.sound.find(recording.caller, before)[1] > 0.95
+    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    assert recording.gaps("payment")
+    assert all(recording.silent_in(gap) for gap in recording.gaps())
+    assert recording.adds_up()
