@@ -16,9 +16,11 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.grammar import TOKEN, quote, split_list, unquote
+from telephony.sip.headers import octets
 from telephony.sip.message import Request, Response, respond
 from telephony.sip.uri import Uri
 
@@ -32,6 +34,10 @@ _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _NONCE: Final = struct.Struct(">QQ")
 _MAC_LENGTH: Final = 16
 _COUNT: Final = re.compile(r"[0-9A-Fa-f]{8}")
+_BLANKS: Final = re.compile(r"[ \t]+")
+_EXTENDED: Final = re.compile(
+    r"utf-8'[a-z0-9\-]*'((?:[a-z0-9!#$&+\-.^_`|~]|%[0-9a-f]{2})+)", re.IGNORECASE | re.ASCII
+)
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
@@ -45,11 +51,11 @@ def parse_digest(text: str) -> dict[str, str]:
     Raises:
         SipParseError: another scheme, a name twice, or no such list at all.
     """
-    scheme, _, tail = text.strip(" \t").partition(" ")
-    if scheme.lower() != "digest":
+    scheme, *tail = _BLANKS.split(text.strip(" \t"), maxsplit=1)
+    if scheme.lower() != "digest" or not tail:
         raise SipParseError("not a Digest")
     values: dict[str, str] = {}
-    for element in split_list(tail):
+    for element in split_list(tail[0]):
         name, equals, value = element.partition("=")
         name = name.strip(" \t").lower()
         if not equals or TOKEN.fullmatch(name) is None or name in values:
@@ -105,6 +111,7 @@ class DigestServer:
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
             raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
+        octets(quote(realm))  # or it could not be shown
         self.realm = realm
         self._secret = secret
         self._find_ha1 = find_ha1
@@ -147,7 +154,7 @@ class DigestServer:
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:
-                given = parse_digest(value)
+                given = _with_user(parse_digest(value))
             except SipParseError:
                 continue  # another scheme, or unreadable: as good as none
             if (
@@ -167,7 +174,8 @@ class DigestServer:
         stand_in = _digest(algorithm, f"{self._secret.hex()}:{user}")
         secret = stand_in if known is None else known.lower()
         expected = _response(secret, request.method, given, algorithm)
-        right = hmac.compare_digest(expected.encode(), given["response"].lower().encode())
+        answer = given["response"].lower()
+        right = answer.isascii() and hmac.compare_digest(expected, answer)
         return right and known is not None and _names_target(given["uri"], request.uri)
 
     def _nonce(self, now: float) -> str:
@@ -260,6 +268,20 @@ class DigestClient:
         return "Digest " + ", ".join(
             f"{name}={value if name in bare else quote(value)}" for name, value in values.items()
         )
+
+
+def _with_user(given: dict[str, str]) -> dict[str, str]:
+    """The credentials, with `username` read from a phone's `username*` (RFC 7616 3.4)."""
+    extended = given.get("username*")
+    if extended is None:
+        return given
+    found = _EXTENDED.fullmatch(extended)
+    if found is None or "username" in given or given.get("userhash", "false").lower() != "false":
+        raise SipParseError("a user name that cannot be read")
+    try:
+        return given | {"username": percent_unquote(found[1], errors="strict")}
+    except UnicodeDecodeError:
+        raise SipParseError("a user name that cannot be read") from None
 
 
 def _usable(value: str) -> dict[str, str] | None:

@@ -249,3 +249,129 @@ def test_a_phone_that_knows_no_qop_uses_each_nonce_once(server):
     signed = register(("Authorization", value))
     assert server.verify(signed, 1001.0).outcome is Outcome.ACCEPTED
     assert server.verify(signed, 1002.0).outcome is Outcome.STALE
+
+
+def by_hand(server, user, name, *, secret="s3cret", more="", algorithm="SHA-256"):
+    """A REGISTER of `user`, whose name stands in the credentials as `name`."""
+    challenge = server.challenge(register(), 1000.0).headers.get("WWW-Authenticate")
+    values = {"nonce": parse_digest(challenge)["nonce"], "uri": "sip:galwad.example"}
+    values |= {"nc": "00000001", "cnonce": "c"} if "qop" in more else {}
+    counted = values | ({"qop": "auth"} if "qop" in more else {})
+    response = _response(ha1(user, REALM, secret, algorithm), "REGISTER", counted, algorithm)
+    quoted = ", ".join(f'{key}="{value}"' for key, value in values.items() if key != "nc")
+    count = f", nc={values['nc']}" if "nc" in values else ""
+    credentials = f'Digest {name}, realm="{REALM}", {quoted}{count}, response="{response}"'
+    return register(("Authorization", f"{credentials}, algorithm={algorithm}{more}"))
+
+
+def server_of(user):
+    def find(name, realm, algorithm):
+        return ha1(user, realm, "s3cret", algorithm) if name == user else None
+
+    return DigestServer(REALM, bytes(range(32)), find)
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        ("Jäsøn Doe", "username*=UTF-8''J%C3%A4s%C3%B8n%20Doe"),
+        ("Jäsøn Doe", "Username*=utf-8'da'J%c3%a4s%C3%B8n%20Doe"),
+        ("Jäsøn Doe", 'username="Jäsøn Doe"'),
+        ('a"b\\c', 'username="a\\"b\\\\c"'),
+        ("a,b=c", 'username="a,b=c"'),
+        ("201", "username=201"),
+    ],
+)
+def test_a_user_is_known_however_the_name_is_written(user, name, algorithm):
+    server = server_of(user)
+    request = by_hand(server, user, name, more=", qop=auth", algorithm=algorithm)
+    assert server.verify(request, 1000.0) == Verification(Outcome.ACCEPTED, user)
+    again = DigestClient(user, "s3cret").answer(register(), server.challenge(register(), 1.0), "c")
+    assert server.verify(register(again), 1.0).user == user
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "username*=UTF-8''%FF",
+        "username*=ISO-8859-1''201",
+        "username*=201",
+        "username*=UTF-8''",
+        "username=\"201\", username*=UTF-8''201",
+        "username*=UTF-8''201, userhash=true",
+    ],
+)
+def test_an_extended_name_that_cannot_be_read_counts_as_none(name):
+    server = server_of("201")
+    request = by_hand(server, "201", name, more=", qop=auth")
+    assert server.verify(request, 1000.0).outcome is Outcome.MISSING
+
+
+def test_a_hashed_name_is_nobody():
+    server = server_of("201")
+    hashed = hashlib.sha256(f"201:{REALM}".encode()).hexdigest()
+    request = by_hand(server, "201", f'username="{hashed}", userhash=true', more=", qop=auth")
+    assert server.verify(request, 1000.0).outcome is Outcome.REFUSED
+
+
+@pytest.mark.parametrize("qop", ["auth-int", "", "AUTH-INT", "auth,auth-int"])
+def test_credentials_of_another_protection_are_challenged_again(server, qop):
+    request = by_hand(server, "201", 'username="201"', more=f', qop="{qop}"')
+    assert server.verify(request, 1000.0).outcome is Outcome.MISSING
+
+
+def test_the_client_takes_auth_where_auth_int_is_offered_beside_it_and_nothing_else():
+    head = 'Digest realm="r", nonce="n", algorithm=SHA-256'
+    both = Response(401, headers=Headers([("WWW-Authenticate", f'{head}, qop="auth-int, auth"')]))
+    _, value = DigestClient("u", "p").answer(register(), both, "c")
+    assert parse_digest(value)["qop"] == "auth"
+    alone = Response(401, headers=Headers([("WWW-Authenticate", f'{head}, qop="auth-int"')]))
+    assert DigestClient("u", "p").answer(register(), alone, "c") is None
+
+
+def test_counts_rise_with_each_use_of_a_nonce_and_begin_anew_with_the_next():
+    client = DigestClient("u", "p")
+
+    def count(nonce):
+        asked = Headers([("WWW-Authenticate", f'Digest realm="r", nonce="{nonce}", qop="auth"')])
+        _, value = client.answer(register(), Response(401, headers=asked), "c")
+        return parse_digest(value)["nc"]
+
+    assert [count(n) for n in ("a", "a", "b", "b", "a")] == [
+        "00000001", "00000002", "00000001", "00000002", "00000001",
+    ]  # fmt: skip
+
+
+def test_a_wrong_password_uses_up_no_count(server):
+    client = DigestClient("201", "s3cret")
+    challenge = server.challenge(register(), 1000.0)
+    header = client.answer(register(), challenge, "c")
+    wrong = header[0], header[1].replace('response="', 'response="0')
+    assert server.verify(register(wrong), 1000.0).outcome is Outcome.REFUSED
+    assert server.verify(register(header), 1000.0) == ACCEPTED
+    assert server.verify(register(header), 1000.0).outcome is Outcome.STALE
+
+
+def test_a_stored_secret_opens_the_algorithm_that_it_was_made_for_and_no_other():
+    stored = {"SHA-256": ha1("201", REALM, "s3cret", "SHA-256")}
+    server = DigestServer(REALM, bytes(range(32)), lambda _u, _r, algorithm: stored.get(algorithm))
+    good = by_hand(server, "201", 'username="201"', more=", qop=auth")
+    assert server.verify(good, 1000.0) == ACCEPTED
+    weak = by_hand(server, "201", 'username="201"', more=", qop=auth", algorithm="MD5")
+    assert server.verify(weak, 1000.0).outcome is Outcome.REFUSED
+    only = DigestServer(REALM, bytes(range(32)), lambda *_: None, algorithms=("SHA-256",))
+    assert len(only.challenges(1000.0)) == 1
+    assert only.verify(weak, 1000.0).outcome is Outcome.MISSING
+
+
+def test_a_realm_that_cannot_be_shown_makes_no_server():
+    for realm in ("a\r\nb", "\ud800"):
+        with pytest.raises(ProtocolError):
+            DigestServer(realm, bytes(16), lambda *_: None)
+
+
+def test_a_scheme_and_its_list_may_stand_apart_by_any_blanks():
+    assert parse_digest("digest \t realm=x") == {"realm": "x"}
+    with pytest.raises(SipParseError):
+        parse_digest("Digest")
