@@ -97,8 +97,6 @@ class Incoming:
         found[0].receive(response, now)
 
     def _request(self, request: Request, source: Address, at: Local, now: float) -> None:
-        if request.method != "REGISTER":
-            _ = request.contacts  # a Contact that cannot be read is refused before it is needed
         request.replace_top_via(stamp(request.via, source))
         if source.flow and at.transport == "TLS" and request.via.parameter("alias") is not None:
             port = request.via.port or DEFAULT_PORTS["TLS"]
@@ -167,7 +165,7 @@ class Incoming:
             return (405 if request.method in KNOWN_METHODS else 501), (
                 ("Allow", ", ".join(core.allow)),
             )
-        if request.cseq.method != request.method:
+        if request.cseq.method != request.method or not _has_sound_contacts(request):
             return 400, ()
         if request.uri.scheme not in _SCHEMES:
             return 416, ()
@@ -210,6 +208,14 @@ class Incoming:
         )
         server.begin(now)
         return server
+
+
+def _has_sound_contacts(request: Request) -> bool:
+    """Whether each Contact can be read; a REGISTER's, which may be `*`, is its registrar's."""
+    try:
+        return request.method == "REGISTER" or request.contacts is not None
+    except SipParseError:
+        return False
 
 
 def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:

@@ -16,6 +16,9 @@ from telephony.sip.grammar import REASONS, split_list
 from telephony.sip.headers import Via
 from telephony.sip.transport import reply_address, reply_otherwise, stamp
 
+_SIGHT = 16384
+"""Of a longer message only so many bytes are looked at."""
+
 _LIMIT = 1024
 """A copied line longer than this is not worth sending back."""
 
@@ -26,14 +29,14 @@ _VERSION = re.compile(
     r"\A(SIP[ \t]*/[ \t]*)([0-9]{1,5}\.[0-9]{1,5})(?=[ \t]*/)", re.IGNORECASE | re.ASCII
 )
 _TAG = re.compile(r";\s*tag\s*=", re.IGNORECASE)
-_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSAFE = re.compile(r"[\x00\r\n]")
 
 
 def answer_malformed(
     data: bytes, error: ParseError, source: Address, local: Address
 ) -> Outgoing | None:
     """The response that a malformed request deserves, or None."""
-    head = re.split(rb"\r?\n\r?\n", data.lstrip(b"\r\n"), maxsplit=1)[0]
+    head = re.split(rb"\r?\n\r?\n", data[:_SIGHT].lstrip(b"\r\n"), maxsplit=1)[0]
     first, *lines = re.split(rb"\r?\n(?![ \t])", head)
     request_line = _REQUEST_LINE.match(first)
     if request_line is None or request_line[1].upper() == b"ACK":
@@ -92,7 +95,7 @@ def _fields(lines: list[bytes]) -> dict[str, list[str]]:
         raw_name, colon, raw_value = line.decode("utf-8", "surrogateescape").partition(":")
         name = raw_name.strip().lower()
         known = "Via" if name in {"via", "v"} else _COPIED.get(name)
-        value = re.sub(r"\r?\n[ \t]+", " ", raw_value).strip()
+        value = re.sub(r"\r?\n[ \t]+", " ", raw_value).strip(" \t").replace("\\\0", "\ufffd")
         is_safe = len(value) <= _LIMIT and not _UNSAFE.search(value)
         if known == "Via":
             found.setdefault(known, []).append(value if is_safe else "")
