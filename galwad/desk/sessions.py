@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from galwad.desk.tables import sessions, users
@@ -23,15 +25,17 @@ from galwad.desk.users import User, user_of
 Kind = Literal["page", "cli", "machine"]
 # The time of last use is written at most this often, so that reading does not mean writing.
 _SEEN_STEP_S = 30.0
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session in force; `key` is the hash, never the token."""
+    """A session in force; `key` is the hash, never the token. `until` it ends at the latest."""
 
     key: str
     user: User
     kind: Kind
+    until: float | None = None
 
     @property
     def actor(self) -> str:
@@ -50,8 +54,8 @@ class Sessions:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
-        self._idle = idle
-        self._absolute = absolute
+        self.idle = idle
+        self.absolute = absolute
         self._clock = clock
 
     async def open(self, user: str, kind: Kind) -> str:
@@ -92,26 +96,34 @@ class Sessions:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
 
     async def _use(self, key: str, seen: float, now: float) -> None:
-        if now - seen > min(_SEEN_STEP_S, self._idle / 10):
-            async with self._engine.begin() as connection:
-                await connection.execute(
-                    update(sessions).where(sessions.c.token_sha256 == key).values(seen=now)
-                )
+        if now - seen > min(_SEEN_STEP_S, self.idle / 10):
+            statement = update(sessions).where(sessions.c.token_sha256 == key).values(seen=now)
+            try:
+                async with self._engine.begin() as connection:
+                    await connection.execute(statement)
+            except DBAPIError:
+                # A full disk must keep nobody from pausing; at worst they sign in again earlier.
+                log.warning("session.use_not_noted")
 
     async def _row(self, key: str, now: float) -> tuple[Session, float] | None:
         statement = (
-            select(users, sessions.c.kind, sessions.c.seen)
+            select(
+                users, sessions.c.kind, sessions.c.seen, sessions.c.created.label("opened")
+            )
             .join(sessions, sessions.c.user == users.c.name)
             .where(sessions.c.token_sha256 == key, users.c.disabled.is_(False), ~self._over(now))
         )
         async with self._engine.connect() as connection:
             row = (await connection.execute(statement)).first()
-        return None if row is None else (Session(key, user_of(row), row.kind), row.seen)
+        if row is None:
+            return None
+        until = None if row.kind == "machine" else row.opened + self.absolute
+        return Session(key, user_of(row), row.kind, until), row.seen
 
     def _over(self, now: float) -> ColumnElement[bool]:
         return and_(
             sessions.c.kind != "machine",
-            or_(sessions.c.seen < now - self._idle, sessions.c.created < now - self._absolute),
+            or_(sessions.c.seen < now - self.idle, sessions.c.created < now - self.absolute),
         )
 
 
