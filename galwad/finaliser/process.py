@@ -3,12 +3,14 @@
 Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
 delays that and nothing else. What fails is tried again at the next look round. The smallest
 goes first, so that a short call waits for one long call at most. Calls that go on are followed in
-between, so that their end leaves a moment's work.
+between, so that their end leaves a moment's work. Whoever stops it has it seal all that has ended
+first: after a reboot nothing on this machine opens a spool.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from importlib.metadata import version
@@ -26,6 +28,8 @@ from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
+LAST_WORD_S: Final = 2.0
+"""How long the desk may take to index the last recordings when the finaliser stops."""
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _MOST_ALARMS: Final = 1000
@@ -41,10 +45,12 @@ class Finaliser:
         settings: Settings,
         look_round_s: float = LOOK_ROUND_S,
         follow_s: float = FOLLOW_S,
+        last_word_s: float = LAST_WORD_S,
     ) -> None:
         self._workshop = workshop
         self._look_round_s = look_round_s
         self._follow_s = follow_s
+        self._last_word_s = last_word_s
         self._followed_at = 0.0
         self._queue: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
         """By the size of the spools."""
@@ -55,6 +61,8 @@ class Finaliser:
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
         self._unsent: list[Alarm] = []
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._indexed = asyncio.Event()
         self._switch = Connector(
             settings.switch_socket, self._greet_switch, self._from_switch, self._look_soon
         )
@@ -62,7 +70,10 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Finish the call in hand, then end `run`."""
+        """Seal what has ended, then end `run`. The second time: finish the call in hand alone."""
+        if self._stopping.is_set():
+            self._hurry.set()
+            self._indexed.set()
         self._stopping.set()
 
     async def run(self) -> None:
@@ -81,7 +92,6 @@ class Finaliser:
         try:
             await self._work()
         finally:
-            supervise.stopping()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -102,10 +112,25 @@ class Finaliser:
                     waiting = asyncio.create_task(self._queue.get())
                 if not self._stopping.is_set():
                     await self._follow()
+            await self._finish()
         finally:
             stopping.cancel()
             waiting.cancel()
             await asyncio.to_thread(self._workshop.let_go)
+
+    async def _finish(self) -> None:
+        """Seal all that has ended, and give the desk time to index it."""
+        supervise.stopping()
+        for call_id in await asyncio.to_thread(self._workshop.closed):
+            self._enqueue(call_id)
+        log.info("finaliser.stopping", waiting=len(self._queued))
+        while self._queued and not self._hurry.is_set():
+            await self._take(min(self._queued, key=self._workshop.size))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._last_word_s):
+                while self._sealed and not self._hurry.is_set():
+                    self._indexed.clear()
+                    await self._indexed.wait()
 
     async def _follow(self) -> None:
         """A slice of following, however much is waiting, but a small one then."""
@@ -212,6 +237,7 @@ class Finaliser:
             # last, or a look round meanwhile would find the spool and no reason to leave it
             if self._sealed.pop(message.call_id, None) is not None:
                 log.info("spool.removed", call_id=message.call_id)
+                self._indexed.set()
 
 
 def folders_of(settings: Settings) -> Folders:

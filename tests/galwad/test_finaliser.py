@@ -136,9 +136,12 @@ async def running(
     look_round_s: float = 30.0,
     workshop: Workshop | None = None,
     follow_s: float = 2.0,
+    last_word_s: float = 0.05,
 ):
     settings = site.settings
-    finaliser = Finaliser(workshop or workshop_of(settings), settings, look_round_s, follow_s)
+    finaliser = Finaliser(
+        workshop or workshop_of(settings), settings, look_round_s, follow_s, last_word_s
+    )
     task = asyncio.create_task(finaliser.run())
     try:
         yield finaliser
@@ -210,6 +213,28 @@ async def test_a_restart_between_sealing_and_indexing_loses_nothing(site):
     async with desk(site) as peer, running(site):
         assert await peer.next(Sealed) == first
         await gone(path)
+
+
+async def test_what_has_ended_is_sealed_and_indexed_before_it_stops(site):
+    async with desk(site) as peer:
+        async with running(site, last_word_s=10.0):
+            await peer.next(Hello)
+            live = site.writer("20260301-091000-cdefghij")
+            paths = [site.call(FIRST), site.call(SECOND)]
+        assert not any(path.exists() for path in paths)
+    assert site.whole(FIRST)
+    assert site.whole(SECOND)
+    assert live.path.exists()
+    live.abandon()
+
+
+async def test_it_stops_after_the_call_in_hand_when_it_is_told_twice(site):
+    calls = [f"20260301-09{minute}00-abcdefgh" for minute in range(10, 16)]
+    paths = [site.call(call_id) for call_id in calls]
+    async with desk(site), running(site, last_word_s=10.0) as finaliser:
+        finaliser.stop()
+        finaliser.stop()
+    assert sum(path.exists() for path in paths) >= len(paths) - 1
 
 
 async def test_a_live_spool_is_left_alone_and_an_abandoned_one_is_sealed(site):
