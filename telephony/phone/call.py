@@ -65,6 +65,11 @@ class VoIPCall:
         """The INVITE of a call that came in."""
         return self.invite.request if self.invite is not None else None
 
+    @property
+    def protected(self) -> bool:
+        """Whether its media is SRTP, as it was agreed on last."""
+        return self.media.stream.protection is not None
+
     # --- state ------------------------------------------------------------------------------
 
     async def wait_for(self, state: CallState) -> None:

@@ -20,6 +20,7 @@ from telephony.phone.dispatch import handle
 from telephony.phone.line import Line
 from telephony.phone.registration import Registration
 from telephony.phone.state import CallState, InvalidStateError
+from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint, InviteServer
 from telephony.sip.events import (
@@ -70,6 +71,7 @@ class VoIPPhone:
         sip_port: int = 0,
         register: bool = True,
         call_callback: CallCallback | None = None,
+        srtp: Literal["off", "optional", "required"] = "optional",
         transport: Literal["udp", "tcp", "tls"] = "udp",
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
@@ -87,6 +89,8 @@ class VoIPPhone:
             register: False for a peer that the server knows by its address.
             call_callback: called for each call that comes in, in a task of its own, while it
                 rings; without one, calls are refused with 480.
+            srtp: "off" speaks plain RTP, "required" SRTP (SDES) alone, "optional" offers plain
+                RTP and takes either.
             transport: how it speaks to the server. Over "tls" it accepts no connections: calls
                 come by the one that it registered over.
             tls: for "tls", how the server is verified; by the system's authorities if absent
@@ -100,6 +104,7 @@ class VoIPPhone:
         self._my_ip = my_ip
         self._sip_port = sip_port
         self._rtp_ports = rtp_ports
+        self._srtp = Srtp(srtp)
         self._register = register
         self._callback = call_callback
         self._line: Line | None = None
@@ -131,7 +136,7 @@ class VoIPPhone:
         self.address = await transport.listen(wanted, tls=tls)
         pool = PortPool(self._my_ip, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
-        self._line = Line(self._server, self._username, transport, pool, digest)
+        self._line = Line(self._server, self._username, transport, pool, digest, self._srtp)
         if not self._register:
             return
         self._registration = Registration(self._line, self.address)

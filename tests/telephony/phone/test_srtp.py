@@ -1,0 +1,89 @@
+"""Calls of our phones whose media is protected."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from telephony.phone import CallFailedError, CallState
+
+
+async def within(awaitable, seconds=5):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+@pytest.fixture
+async def ringing(make_phone):
+    """Let one phone call another, each with its rule; the call placed and the one that came."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def ring(first, second):
+            came = asyncio.Queue()
+            called = make_phone(user="202", call_callback=came.put, srtp=second)
+            await stack.enter_async_context(called)
+            caller = await stack.enter_async_context(make_phone(called.address, srtp=first))
+            placed = await caller.call("202")
+            return placed, await within(came.get())
+
+        yield ring
+
+
+@pytest.fixture
+def talking(ringing):
+    async def talk(first, second):
+        placed, taken = await ringing(first, second)
+        await taken.answer()
+        await within(placed.wait_for(CallState.ANSWERED))
+        return placed, taken
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("rules", "protected"),
+    [
+        (("off", "off"), False),
+        (("off", "optional"), False),
+        (("optional", "optional"), False),
+        (("required", "optional"), True),
+        (("required", "required"), True),
+    ],
+)
+async def test_two_phones_agree_on_what_both_allow(talking, sine, share_of, rules, protected):
+    placed, taken = await talking(*rules)
+    assert placed.protected == taken.protected == protected
+    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    heard, said = await within(asyncio.gather(taken.read_audio(3200), placed.read_audio(3200)))
+    assert share_of(heard[2000:], 440) > 0.95
+    assert share_of(said[2000:], 1000) > 0.95
+
+
+@pytest.mark.parametrize(
+    "rules", [("off", "required"), ("optional", "required"), ("required", "off")]
+)
+async def test_two_phones_that_allow_nothing_alike_have_no_call(ringing, rules):
+    placed, taken = await ringing(*rules)
+    with pytest.raises(CallFailedError):
+        await taken.answer()
+    with pytest.raises(CallFailedError) as failed:
+        await within(placed.wait_for(CallState.ANSWERED))
+    assert failed.value.status == 488
+
+
+async def test_hold_and_resume_by_either_side_stay_protected(talking, sine, share_of):
+    placed, taken = await talking("required", "optional")
+    for holder in (placed, taken):
+        await within(holder.hold())
+        await within(holder.resume())
+        assert placed.protected
+        assert taken.protected
+    taken.media.stream.inbox.take(1_000_000)
+    await placed.write_audio(sine(440))
+    heard = await within(taken.read_audio(3200))
+    assert share_of(heard[2000:], 440) > 0.9
+
+
+async def test_keys_are_pressed_under_protection(talking):
+    placed, taken = await talking("required", "required")
+    await placed.send_dtmf("12#")
+    await within(taken.changes.until(lambda: taken.media.stream.keys == "12#"))
