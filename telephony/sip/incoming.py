@@ -116,12 +116,30 @@ class Incoming:
         transaction = self._core.servers.get(key)
         dialog_id = _dialog_id(request)
         invite = self._core.unacknowledged.get((dialog_id, request.cseq.number))
+        if invite is None and isinstance(transaction, InviteServerTransaction):
+            invite = self._mistagged(transaction, request)
         if invite is not None:
             invite.acknowledge(request, now)
         elif isinstance(transaction, InviteServerTransaction):
             transaction.acknowledge(now)
         elif dialog_id not in self._core.dialogs:
             self._core.drop(source, "ACK to nothing")
+
+    def _mistagged(
+        self, transaction: InviteServerTransaction, request: Request
+    ) -> InviteServer | None:
+        """The INVITE whose 2xx is acknowledged in all but the To tag.
+
+        pyVoIP 1.6.8 makes up a To tag for every ACK, and gives it the INVITE's branch. RFC 6026
+        section 7.1 passes such an ACK to the user; refusing it would cost the call after 64*T1.
+        """
+        invite = transaction.user
+        if not isinstance(invite, InviteServer) or invite.dialog is None:
+            return None
+        told = _dialog_id(request)
+        mended = told._replace(local_tag=invite.dialog.id.local_tag)
+        owed = self._core.unacknowledged.get((mended, request.cseq.number))
+        return invite if owed is invite else None
 
     def _cancel(
         self, request: Request, key: ServerKey, source: Address, at: Local, now: float

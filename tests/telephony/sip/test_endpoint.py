@@ -224,6 +224,36 @@ def test_an_ack_to_our_2xx_is_told_once_and_its_copies_are_absorbed(endpoint):
     assert [type(e) for e in events(endpoint)] == [AckReceived]
 
 
+def test_an_ack_with_a_made_up_to_tag_counts_if_its_branch_is_the_invites(endpoint):
+    answers(endpoint, message("INVITE"))
+    events(endpoint)[0].invite.respond(200, now=0.0)
+    assert endpoint.counts().unacknowledged == 1
+    answers(endpoint, message("ACK", to=";tag=madeup"), message("ACK", to=";tag=another"))
+    assert endpoint.counts().unacknowledged == 0
+    assert [type(e) for e in events(endpoint)] == [AckReceived]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"branch=z9hG4bK1", b"branch=z9hG4bK2"),
+        (b"Call-ID: call", b"Call-ID: other"),
+        (b";tag=a\r", b";tag=b\r"),
+        (b"CSeq: 1", b"CSeq: 2"),
+    ],
+)
+def test_an_ack_with_a_made_up_to_tag_counts_for_nothing_if_anything_else_differs(
+    endpoint, old, new
+):
+    answers(endpoint, message("INVITE"))
+    events(endpoint)[0].invite.respond(200, now=0.0)
+    ack = message("ACK", to=";tag=madeup")
+    assert old in ack
+    answers(endpoint, ack.replace(old, new))
+    assert endpoint.counts().unacknowledged == 1
+    assert AckReceived not in [type(e) for e in events(endpoint)]
+
+
 def test_a_register_that_removes_all_contacts_reaches_the_user(endpoint):
     data = message("REGISTER").replace(b"Contact: <sip:alice@10.0.0.1:5070>", b"Contact: *")
     answers(endpoint, data)
