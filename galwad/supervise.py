@@ -32,7 +32,11 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _STEADY_S = 30.0
 _STARTS_BEFORE_GIVING_UP = 3
-_PATIENCE_S = 10.0
+_PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
+    "switch": None,  # its calls take as long as they take
+    "finaliser": 300.0,  # it seals what they left: after a reboot it could not
+    "desk": 10.0,
+}
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger()
@@ -246,10 +250,11 @@ class Supervisor:
             await self._drained(name, runners[name])
 
     async def _drained(self, name: ProcessName, runner: asyncio.Task[None]) -> None:
-        """Wait for a child that was told to stop: the switch as long as its calls last."""
+        """Wait for a child that was told to stop, for as long as it may take."""
         hurry = asyncio.create_task(self._hurry.wait())
-        patience = None if name == "switch" else _PATIENCE_S
-        await asyncio.wait([runner, hurry], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            [runner, hurry], timeout=_PATIENCE_S[name], return_when=asyncio.FIRST_COMPLETED
+        )
         hurry.cancel()
         if not runner.done():
             log.warning("process.killed", process=name)

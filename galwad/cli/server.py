@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,7 +20,15 @@ from recording.errors import RecordingError
 
 def administration(settings: Settings) -> Administration:
     """The database that the settings name."""
+    _make_way(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
+
+
+def _make_way(state: Path) -> None:
+    """Make the state folder as systemd makes it, whatever root's umask: units pass through it."""
+    if os.geteuid() == 0 and not state.exists():
+        state.mkdir(parents=True)
+        state.chmod(0o755)
 
 
 def give_back(settings: Settings) -> None:

@@ -1,4 +1,8 @@
-"""The state and runtime folders: there, writable, private, on the right kind of disk."""
+"""The state and runtime folders: there, writable, private, on the right kind of disk.
+
+Under systemd the state folder itself is root's and holds links to the private folders of the
+units (DynamicUser=), which must be able to pass through it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,10 @@ def look(settings: Settings) -> Iterator[Finding]:
     """The two folders, and the room for recordings."""
     state, runtime = settings.node.state, settings.node.runtime
     yield _folder("state", state)
+    yield from _parts(state)
     yield _folder("runtime", runtime)
+    if runtime.is_dir():
+        yield from _closed("runtime", runtime)
     kind = filesystem(runtime)
     if runtime.exists() and kind not in _IN_MEMORY:
         yield warning(
@@ -36,14 +43,37 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _folder(name: str, path: Path) -> Finding:
-    make = f"systemd makes it; by hand: install -d -m 0750 -o galwad {path}"
+    by_hand = f"without them: install -d -m 0750 -o USER {path}"
+    if not path.exists():
+        return warning(
+            name, f"{path} is not there yet", f"the units make it when they start; {by_hand}"
+        )
     if not path.is_dir():
-        return fault(name, f"{path} is no folder", make)
+        return fault(name, f"{path} is no folder", f"the units make one; {by_hand}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return fault(name, f"{path} is not writable for user {os.getuid()}", make)
-    if path.stat().st_mode & stat.S_IRWXO:
-        return warning(name, f"{path} is open to everybody on this machine", f"chmod o= {path}")
+        return fault(
+            name,
+            f"{path} is not writable for user {os.getuid()}",
+            "run this as root, or as the user who runs galwad",
+        )
     return fine(name, f"{path} is writable")
+
+
+def _parts(state: Path) -> Iterator[Finding]:
+    """What lies in the state folder: closed to others; and the units' way to it: open."""
+    if not state.is_dir():
+        return
+    parts = [path for path in sorted(state.iterdir()) if path.is_dir()]
+    if any(path.is_symlink() for path in parts) and not state.stat().st_mode & stat.S_IXOTH:
+        yield fault("state", f"the units cannot pass through {state}", f"chmod 755 {state}")
+    for path in parts:
+        if not path.is_symlink():  # a link leads to /var/lib/private, which is root's alone
+            yield from _closed("state", path)
+
+
+def _closed(name: str, path: Path) -> Iterator[Finding]:
+    if path.stat().st_mode & stat.S_IRWXO:
+        yield warning(name, f"{path} is open to everybody on this machine", f"chmod o= {path}")
 
 
 def filesystem(path: Path) -> str:

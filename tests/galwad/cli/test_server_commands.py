@@ -134,6 +134,53 @@ def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path
     assert "officer, deputy can open recordings" in done.out
 
 
+def findings(done):
+    return {(found["name"], found["grade"]): found["fix"] for found in json.loads(done.out)}
+
+
+def test_folders_that_the_units_will_make_are_no_fault(run, settings_file, tmp_path):
+    for name in ("state", "run"):
+        (tmp_path / name).rmdir()
+    found = findings(run("check", "--json", "--config", settings_file))
+    assert {("state", "warning"), ("runtime", "warning")} <= set(found)
+    assert not {("state", "fault"), ("runtime", "fault")} & set(found)
+
+
+def test_units_must_be_able_to_pass_through_the_state_folder(run, settings_file, tmp_path):
+    state = tmp_path / "state"
+    (tmp_path / "private").mkdir(mode=0o755)
+    (state / "desk").symlink_to(tmp_path / "private")
+    state.chmod(0o750)
+    found = findings(run("check", "--json", "--config", settings_file))
+    assert found["state", "fault"] == f"chmod 755 {state}"
+    state.chmod(0o755)
+    found = findings(run("check", "--json", "--config", settings_file))
+    assert not {("state", "fault"), ("state", "warning")} & set(found)
+
+
+def test_check_finds_folders_that_are_open_to_everybody(run, settings_file, tmp_path):
+    spool = tmp_path / "state" / "spool"
+    spool.mkdir()
+    spool.chmod(0o755)
+    (tmp_path / "run").chmod(0o755)
+    done = run("check", "--config", settings_file)
+    assert f"fix: chmod o= {spool}" in done.out
+    assert f"fix: chmod o= {tmp_path / 'run'}" in done.out
+
+
+def test_what_root_makes_first_lets_the_units_pass_whatever_the_umask(run, settings_file, tmp_path):
+    state = tmp_path / "state"
+    state.rmdir()
+    before = os.umask(0o077)
+    try:
+        done = run("users", "add", "sian", "--generate", "--config", settings_file)
+    finally:
+        os.umask(before)
+    assert done.status == 0, done.err
+    assert state.stat().st_mode & 0o777 == (0o755 if os.geteuid() == 0 else 0o700)
+    assert (state / "desk").stat().st_mode & 0o007 == 0
+
+
 def test_check_finds_a_port_that_somebody_else_has(run, settings_file):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
