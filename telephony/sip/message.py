@@ -298,7 +298,8 @@ def _require_sound(message: Request | Response) -> None:
     cseq = message.cseq
     if isinstance(message, Response):
         return
-    _ = message.vias  # each names an element that the responses go through
+    if keys.count("via") > 1 or "," in (message.headers.get("Via") or ""):
+        _ = message.vias  # each names an element that the responses go through
     if cseq.method != message.method and message.method in KNOWN_METHODS:
         # With a method that nobody knows, it is the method that must be refused (501).
         raise SipParseError("the CSeq names another method than the request line")
