@@ -1,8 +1,11 @@
 """The INVITEs of RFC 4475 as they reach a call: which are refused, and what the callee sees."""
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from telephony.sip.events import Address
 from telephony.sip.message import parse_message
@@ -93,3 +96,50 @@ def test_what_concerns_nobody_but_the_callee_crosses_octet_by_octet(world):
         name, _, value = line.partition(b":")
         expected.append(name + b": " + value.strip(b" \t"))
     assert [line for line in head if line in expected] == expected
+
+
+CALLS = ("esc01", "longreq", "baddate", "lwsstart", "inv2543", "sdp01")
+LENGTH = re.compile(rb"\r\n(?:Content-Length|l) *:[^\r]*", re.IGNORECASE)
+MORE = [
+    b"Session-Expires: 90;refresher=uac", b"x: 1", b"Min-SE: 90", b"Privacy: id",
+    b"Replaces: a;to-tag=b;from-tag=c", b"P-Asserted-Identity: <sip:a@b>, <tel:+44>", b"Expires: 1",
+    b"Remote-Party-ID: <sip:a@b>;privacy=full", b"Require: timer", b"Supported: timer, 100rel",
+    b"Record-Route: <sip:192.0.2.9;lr>", b"History-Info: <sip:a@b>;index=1", b"Timestamp: 5",
+    b"Content-Disposition: session", b"Content-Type: multipart/mixed;boundary=b",
+]  # fmt: skip
+PIECES = [b"\r\n", b"\n ", b"\\\0", b'"', b"<", b">", b";", b",", b"=", b"%00", b"\xff", b"9" * 25,
+          b"*", b"@", b"[::1]", b"m=audio 0 RTP/AVP 0\r\n", b"c=IN IP6 ::1\r\n"]  # fmt: skip
+
+
+@st.composite
+def damaged_invites(draw):
+    """An INVITE with more headers, flipped bits, cuts and splices, in head and body."""
+    data = LENGTH.sub(b"", octets(draw(st.sampled_from(CALLS))))
+    for line in draw(st.lists(st.sampled_from(MORE), max_size=3)):
+        data = data.replace(b"\r\nCSeq", b"\r\n" + line + b"\r\nCSeq", 1)
+    changed = bytearray(data)
+    for _ in range(draw(st.integers(0, 4))):
+        place = draw(st.integers(0, len(changed) - 1))
+        match draw(st.sampled_from(["flip", "cut", "splice"])):
+            case "flip":
+                changed[place] ^= 1 << draw(st.integers(0, 7))
+            case "cut":
+                del changed[place : place + draw(st.integers(1, 20))]
+            case "splice":
+                changed[place:place] = draw(st.sampled_from(PIECES))
+    return bytes(changed)
+
+
+# The fixtures are classes: each example makes its own world of them.
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damaged_invites(), st.sampled_from([200, 302, 404, 486, 600]))
+def test_no_damaged_invite_breaks_a_call_or_leaves_anything_behind(make_world, reply, data, final):
+    world = make_world()
+    world.b.reply = reply(final=final)
+    world.switch.endpoint.receive(data, CALLER, SWITCH, world.switch.now)
+    world.switch.work()
+    world.net.run(1)
+    for call in world.switch.calls:
+        call.hangup(world.switch.now)
+        world.switch.drain(call)
+    world.assert_clean()
