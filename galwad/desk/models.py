@@ -76,13 +76,18 @@ class Login(Asked):
 
 
 class Me(BaseModel):
-    """Who is signed in; `token` only in the answer to a command line's sign-in."""
+    """Who is signed in; `token` only in the answer to a command line's sign-in.
+
+    The session ends after `idle` seconds without use, and at the Unix time `until` at the latest.
+    """
 
     user: str
     role: Role
     language: Language
     extension: str | None = None
     token: str | None = None
+    idle: float | None = None
+    until: float | None = None
 
 
 class Candidate(BaseModel):

@@ -107,9 +107,7 @@ class Sessions:
 
     async def _row(self, key: str, now: float) -> tuple[Session, float] | None:
         statement = (
-            select(
-                users, sessions.c.kind, sessions.c.seen, sessions.c.created.label("opened")
-            )
+            select(users, sessions.c.kind, sessions.c.seen, sessions.c.created.label("opened"))
             .join(sessions, sessions.c.user == users.c.name)
             .where(sessions.c.token_sha256 == key, users.c.disabled.is_(False), ~self._over(now))
         )

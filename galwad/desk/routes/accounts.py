@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from galwad.desk.access import SignedIn, TheDesk, session_of
 from galwad.desk.errors import ApiError
 from galwad.desk.models import Login, Me
+from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.desk.users import User
 
@@ -41,7 +43,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     desk.throttle.succeeded(name, address)
     token = await desk.sessions.open(user.name, body.client)
     if body.client == "cli":
-        return _me(user, token)
+        return _me(user, token=token)
     response.set_cookie(
         desk.options.cookie,
         token,
@@ -50,7 +52,8 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         httponly=True,
         samesite="strict",
     )
-    return _me(user)
+    sessions = desk.sessions
+    return _me(user, idle=sessions.idle, until=time.time() + sessions.absolute)
 
 
 @router.post("/logout", status_code=204)
@@ -68,21 +71,26 @@ async def logout(
 
 
 @router.get("/me")
-async def me(session: SignedIn) -> Me:
-    """Who is signed in."""
-    return _me(session.user)
+async def me(desk: TheDesk, session: SignedIn) -> Me:
+    """Who is signed in; asking counts as use of the session."""
+    return me_of(desk, session)
 
 
-def me_of(session: Session) -> Me:
+def me_of(desk: Desk, session: Session) -> Me:
     """The signed-in user as the page sees them."""
-    return _me(session.user)
+    idle = None if session.kind == "machine" else desk.sessions.idle
+    return _me(session.user, idle=idle, until=session.until)
 
 
-def _me(user: User, token: str | None = None) -> Me:
+def _me(
+    user: User, *, token: str | None = None, idle: float | None = None, until: float | None = None
+) -> Me:
     return Me(
         user=user.name,
         role=user.role,
         language=user.language,
         extension=user.extension,
         token=token,
+        idle=idle,
+        until=until,
     )

@@ -58,7 +58,7 @@ def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:
     user = session.user
     snapshot = Snapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
-        me=me_of(session),
+        me=me_of(desk, session),
         now=time.time(),
         switch=desk.switch.connected,
     )

@@ -8,6 +8,7 @@ import { el, reveal, say } from "./dom.js";
 import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
 import { PAUSE_KEY } from "./recording.js";
+import { SessionWatch } from "./session.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
 import { entitle } from "./title.js";
@@ -17,6 +18,7 @@ const who = document.getElementById("who");
 const link = document.getElementById("link");
 const lost = document.getElementById("lost");
 const alarms = document.getElementById("alarms");
+const session = document.getElementById("session");
 const signOut = document.getElementById("sign-out");
 
 const calls = new Map(); // call id → pop
@@ -25,6 +27,7 @@ const dismissed = new Set(); // call ids in wrap-up that were closed here; a rel
 let drafts = { user: null, notes: new Map() }; // what was typed when the session ended
 let me = null;
 let stream = null;
+let watch = null;
 let overview = null;
 let idle = null;
 let list = null;
@@ -34,6 +37,7 @@ let skew = 0; // the desk's clock minus ours, seconds
 
 const now = () => Date.now() / 1000 + skew;
 const known = () => connected && switchUp;
+const live = (pop) => pop.state === "answered" || pop.state === "held";
 
 function showSignIn(note) {
   keepDrafts();
@@ -45,6 +49,8 @@ function showSignIn(note) {
   dismissed.clear();
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut]) reveal(part, false);
+  watch = null;
+  session.replaceChildren();
   who.textContent = "";
   const enter = (signedIn) => {
     start(signedIn);
@@ -68,8 +74,10 @@ function start(signedIn) {
   me = signedIn;
   if (drafts.user !== me.user) drafts.notes.clear();
   who.textContent = me.user;
-  reveal(signOut, true);
-  reveal(link, true);
+  for (const part of [signOut, link]) reveal(part, true);
+  watch = new SessionWatch(me, now);
+  session.replaceChildren(watch.box);
+  i18n.translate(session);
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = me.role === "advisor" ? null : new Overview();
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
@@ -105,6 +113,7 @@ function showLink(first = false) {
 function receive(type, data) {
   if (type === "snapshot") {
     skew = data.now - Date.now() / 1000;
+    watch.renewed(data.me);
     switchUp = data.switch !== false;
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
@@ -190,10 +199,10 @@ function raise(alarm) {
 /** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */
 function onKey(event) {
   if (event.key !== PAUSE_KEY || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
-  const live = [...cards.values()].filter(({ pop }) => pop.state === "answered" || pop.state === "held");
-  if (!live.length) return;
+  const inCall = [...cards.values()].filter(({ pop }) => live(pop));
+  if (!inCall.length) return;
   event.preventDefault();
-  for (const card of live) {
+  for (const card of inCall) {
     if (event.shiftKey) card.recording.resume();
     else card.recording.pause();
   }
@@ -228,7 +237,9 @@ async function begin() {
   }
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
+  for (const kind of ["keydown", "pointerdown"]) document.addEventListener(kind, () => watch?.act());
   setInterval(() => {
+    watch?.tick([...cards.values()].some(({ pop }) => live(pop)));
     for (const card of cards.values()) card.tick(now());
     overview?.update([...calls.values()], known(), now());
   }, 1000);

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,12 +20,15 @@ async def test_a_session_cookie_is_strict_and_unreadable_for_scripts(running):
     assert cookie.startswith("galwad=")
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
-    assert reply.json() == {
+    me = reply.json()
+    assert me.pop("until") > time.time()
+    assert me == {
         "user": "sian",
         "role": "advisor",
         "language": "en",
         "extension": "201",
         "token": None,
+        "idle": 1800,
     }
 
 
@@ -48,6 +52,18 @@ async def test_signing_out_ends_the_session_and_its_stream(running):
     assert await sian.next() is None
     old = running.client(cookies={"galwad": token})
     assert (await old.get("/api/v1/me")).status_code == 401
+
+
+async def test_a_page_is_told_when_its_session_will_end_and_a_machine_has_no_end(running):
+    sian = await running.page("sian")
+    me = (await sian.http.get("/api/v1/me")).json()
+    assert me["idle"] == running.desk.sessions.idle
+    assert (await sian.open())["me"] == me
+    again = (await sian.http.get("/api/v1/me")).json()
+    assert again["until"] == me["until"]
+    pay = await running.machine("pay", "payments")
+    machine = (await pay.get("/api/v1/me")).json()
+    assert (machine["idle"], machine["until"]) == (None, None)
 
 
 async def test_disabling_a_user_ends_all_their_sessions(running):

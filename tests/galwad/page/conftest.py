@@ -23,7 +23,14 @@ class FakeDesk:
 
     def __init__(self) -> None:
         self.calls: dict[str, dict] = {}
-        self.me = {"user": "sian", "role": "advisor", "language": "en", "extension": "201"}
+        self.me = {
+            "user": "sian",
+            "role": "advisor",
+            "language": "en",
+            "extension": "201",
+            "idle": 1800,
+            "until": time.time() + 36000,
+        }
         self.signed_in = True
         self.switch = True
         self.pseudo = False

@@ -277,6 +277,34 @@ def test_a_note_half_written_is_not_shown_to_who_signs_in_next(desk, page):
     expect(page.get_by_label("Notes")).to_have_value("")
 
 
+def test_who_does_nothing_is_asked_before_the_session_ends(desk, browser_page, address):
+    desk.me["idle"] = 4
+    browser_page.goto(address)
+    asked = browser_page.get_by_text("You will be signed out within two minutes")
+    expect(asked.first).to_be_visible()
+    expect(browser_page.locator("#urgent p").last).to_contain_text("will be signed out")
+    before = len(desk.asked)
+    browser_page.get_by_role("button", name="Stay signed in").press("Enter")
+    expect(browser_page.locator("#session .banner")).to_be_hidden()
+    expect(browser_page.locator("#main")).to_be_focused()
+    assert ("GET", "/me", {}) in desk.asked[before:]
+
+
+def test_who_is_in_a_call_is_not_asked(desk, browser_page, address):
+    desk.me["idle"] = 2
+    answered(desk)
+    browser_page.goto(address)
+    expect(browser_page.locator(".call-time")).to_have_text(re.compile("0:0[5-9]"), timeout=10_000)
+    expect(browser_page.locator("#session .banner")).to_be_hidden()
+
+
+def test_the_latest_end_is_told_and_cannot_be_put_off(desk, browser_page, address):
+    desk.me["until"] = time.time() + 100
+    browser_page.goto(address)
+    expect(browser_page.get_by_text("Your session ends within two minutes").first).to_be_visible()
+    expect(browser_page.get_by_role("button", name="Stay signed in")).to_be_hidden()
+
+
 def test_nothing_moves_for_those_who_want_no_motion(desk, page):
     page.emulate_media(reduced_motion="reduce")
     answered(desk, recording="paused", recording_since=time.time() - 200)
