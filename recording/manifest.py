@@ -158,15 +158,15 @@ def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
         document = msgspec.json.decode(data)
         body, key, signature = (document[name] for name in ("manifest", "key", "signature"))
         signed = base64.b64decode(signature, validate=True)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, binascii.Error):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, binascii.Error, RecursionError):
         raise ManifestError("the manifest is malformed") from None
     if public_key is not None and key != public_key:
         raise ManifestError("the manifest is signed by another node's key")
     try:
         parse_public(cast("str", key)).verify(signed, _CONTEXT + canonical(body))
-    except (InvalidSignature, KeySetError, TypeError):
+    except (InvalidSignature, KeySetError, TypeError, RecursionError):
         raise ManifestError("the manifest was changed: its signature is wrong") from None
-    if body.get("format") != FORMAT:
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise ManifestError("the manifest has a format that this program does not know")
     try:
         return msgspec.convert(body, Manifest)
