@@ -264,12 +264,15 @@ class Supervisor:
         await runner
 
 
+def child(name: str, config: Path) -> list[str]:
+    """The command of one process; -P: what lies in the folder at hand is no module of ours."""
+    python = [sys.executable, "-P", "-m", "galwad"]
+    return [*python, "serve", "--only", name, "--config", str(config)]
+
+
 def serve(config: Path) -> int:
     """Run switch, desk and finaliser as children of this process."""
-    commands = {
-        name: [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", str(config)]
-        for name in START_ORDER
-    }
+    commands = {name: child(name, config) for name in START_ORDER}
 
     async def main() -> int:
         return await Supervisor(commands).run()

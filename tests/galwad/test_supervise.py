@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import textwrap
 
@@ -162,3 +163,12 @@ async def test_the_watchdog_gives_signs_of_life(monkeypatch, announced):
     assert await announced() == b"WATCHDOG=1"
     assert await announced() == b"WATCHDOG=1"
     task.cancel()
+
+
+def test_a_package_in_the_folder_at_hand_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "galwad").mkdir()
+    (tmp_path / "galwad" / "__init__.py").write_text("raise SystemExit('a stranger ran')\n")
+    command = supervise.child("desk", tmp_path / "none.toml")
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "none.toml: no such file" in ended.stderr
