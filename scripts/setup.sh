@@ -1,8 +1,8 @@
 # Set-up shared by scripts/test and scripts/demo; sourced, with `root` set to the repository.
 #
 #   choose_python            sets `python` (from $PYTHON, or the newest python3 that will do)
-#   need_commands NAME...    has Debian's packages installed that give these commands
-#   make_venv FOLDER         makes a virtual environment, and sets `venv`
+#   make_venv FOLDER NAME... makes a virtual environment, and sets `venv`; has Debian's packages
+#                            installed, all at once, that it and the commands named come from
 #   install_locked FILE      installs a lock file into it, hashes checked, when it has changed
 #   install_wheel            builds the wheel and installs it, when the sources have changed
 
@@ -28,19 +28,11 @@ can_be_root() {
 
 apt_install() {
   command -v apt-get >/dev/null || die "missing: $*" "install what gives these on your system"
-  can_be_root || die "missing: $*" "sudo apt-get install --no-install-recommends $*"
+  can_be_root || die "missing: $*" "as root: apt-get update; apt-get install --no-install-recommends $*"
   say "installing $*"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get -qq install -y --no-install-recommends "$@" >&2
-}
-
-need_commands() {
-  local missing=() name
-  for name in "$@"; do
-    command -v "$name" >/dev/null || missing+=("$(package_of "$name")")
-  done
-  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
 choose_python() {
@@ -59,9 +51,17 @@ choose_python() {
 }
 
 make_venv() {
+  local missing=() name
   venv=$1
+  shift
+  for name in "$@"; do
+    command -v "$name" >/dev/null || missing+=("$(package_of "$name")")
+  done
+  if [ ! -x "$venv/bin/pip" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    missing+=("python$version-venv")
+  fi
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
   if [ ! -x "$venv/bin/pip" ]; then
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install "python$version-venv"
     say "making $venv"
     "$python" -m venv --clear "$venv"
   fi
