@@ -11,6 +11,7 @@ own, whose greatest memory is told. The last line is one JSON object.
 
 import argparse
 import json
+import os
 import platform
 import resource
 import signal
@@ -159,7 +160,7 @@ def follow(following: Following) -> None:
 
 
 def followed(seconds: int, runs: int) -> Row:
-    """Followed every minute; what is measured at the end comes after the hang-up."""
+    """Followed each minute; what is measured at the end comes after the hang-up."""
     end_s, follow_s = [], []
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as name:
@@ -170,6 +171,7 @@ def followed(seconds: int, runs: int) -> Row:
                 talk.go_on(MINUTE)
                 spent += timed(lambda: follow(following))  # noqa: B023 - called at once
             follow_s.append(spent)
+            os.sync()  # what the kernel does meanwhile, where a call lasts as long as it lasts
             talk.hang_up()
             end_s.append(timed(lambda: room.seal(talk, following)))  # noqa: B023
     return {
