@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
+TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
 SourceRule: TypeAlias = Literal["sdp-host", "symmetric", "latch"]
 SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 
 _SIP_URI = re.compile(r"sips?:[^\s<>\"@]+(?:@[^\s<>\"@]+)?")
+_HOST = re.compile(r"[^\s:/\[\]]+|[0-9A-Fa-f:]+")
 _DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
 
 
@@ -70,6 +72,19 @@ def _dtmf_code(value: object) -> str:
     return value
 
 
+def _hosts(value: object) -> tuple[str, ...]:
+    found = (value,) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not all(
+        isinstance(host, str) and _HOST.fullmatch(host) for host in found
+    ):
+        raise ValueError('must be a host, such as "192.0.2.10", or a list of them')
+    families = [":" in host for host in found]
+    if not found or len(set(families)) != len(families):
+        raise ValueError("must have one host for IPv4, one for IPv6, or both")
+    return tuple(found)
+
+
+Hosts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_hosts)]
 SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
 FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
 DtmfCode: TypeAlias = Annotated[str, PlainValidator(_dtmf_code)]
@@ -98,10 +113,19 @@ class Sip(Section):
     listen: tuple[Annotated[Listener, _parsed(Listener)], ...] = Field(
         min_length=1, description='a list such as ["udp:192.0.2.10:5060"]'
     )
-    advertise: str | None = Field(
+    advertise: Hosts | None = Field(
         default=None,
-        pattern=r"^[^\s:/]+$|^[0-9A-Fa-f:]+$",
-        description="the host that others reach us by, where it is not the listening address",
+        description="the host that others reach us by, or a list with one for IPv4 and for IPv6",
+    )
+    tls_certificate: FilePath | None = Field(
+        default=None, description="the full path of a PEM file"
+    )
+    tls_key: FilePath | None = Field(default=None, description="the full path of a PEM file")
+    tls_client_ca: FilePath | None = Field(
+        default=None, description="the full path of a PEM file with authorities"
+    )
+    tls_ca: FilePath | None = Field(
+        default=None, description="the full path of a PEM file with authorities"
     )
     realm: str = Field(
         default="galwad",
@@ -116,11 +140,23 @@ class Sip(Section):
     ring_timeout: float = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")
     recall_timeout: float = Field(default=30, gt=0, le=600, description="seconds, up to 600")
     max_calls: int = Field(default=500, ge=1, le=10000, description="a whole number, 1 to 10000")
+    max_connections: int = Field(
+        default=2000, ge=1, le=100000, description="a whole number, 1 to 100000"
+    )
 
     @model_validator(mode="after")
     def _clocks_agree(self) -> Self:
         if self.session_expires < self.min_se:
             raise ValueError("session_expires must be at least min_se")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_can_be_spoken(self) -> Self:
+        speaks = any(listener.transport == "tls" for listener in self.listen)
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key come together")
+        if speaks and self.tls_certificate is None:
+            raise ValueError('"tls:" in listen needs tls_certificate and tls_key')
         return self
 
 
@@ -130,6 +166,9 @@ class Trunk(Section):
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
     peers: tuple[Annotated[Peer, _parsed(Peer)], ...] = Field(
         min_length=1, description='a list such as ["192.0.2.1", "198.51.100.0/28"]'
+    )
+    transport: TransportName | None = Field(
+        default=None, description='"udp", "tcp" or "tls", where only that will do'
     )
     trusted: bool = Field(
         default=False, description="true when its P-Asserted-Identity is to be believed, or false"
@@ -141,9 +180,15 @@ class Trunk(Section):
         default=None, description='"off", "optional" or "required"; [media] srtp when absent'
     )
 
-    def matches(self, host: str, port: int) -> bool:
-        """Whether a datagram from this address comes from the trunk."""
-        return any(peer.matches(host, port) for peer in self.peers)
+    def matches(self, host: str, port: int, transport: str) -> bool:
+        """Whether what comes from this address comes from the trunk.
+
+        The port of a peer that opens a connection says nothing, and is not looked at.
+        """
+        if self.transport not in {None, transport.lower()}:
+            return False
+        known = port if transport.lower() == "udp" else None
+        return any(peer.matches(host, known) for peer in self.peers)
 
 
 class Phone(Section):
@@ -151,6 +196,9 @@ class Phone(Section):
 
     extension: Extension = Field(description='the name it registers by, such as "201"')
     user: str = Field(default="", description="the advisor who sits there, or absent")
+    transport: TransportName | None = Field(
+        default=None, description='"udp", "tcp" or "tls", where only that will do'
+    )
     ha1_md5: str = Field(
         default="",
         pattern=r"^([0-9a-f]{32})?$",

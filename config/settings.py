@@ -101,9 +101,15 @@ class Settings(Section):
         """Where the desk listens for the finaliser."""
         return self.node.runtime / "desk.sock"
 
-    def trunk_of(self, host: str, port: int) -> Trunk | None:
-        """The first trunk that sends from this address."""
-        return next((trunk for trunk in self.trunks if trunk.matches(host, port)), None)
+    def trunk_of(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
+        """The first trunk that sends from this address, and so."""
+        found = (trunk for trunk in self.trunks if trunk.matches(host, port, transport))
+        return next(found, None)
+
+    def may_use(self, extension: str, transport: str) -> bool:
+        """Whether a phone may speak to us by this transport."""
+        wanted = next((p.transport for p in self.phones if p.extension == extension), None)
+        return wanted in {None, transport.lower()}
 
     def route_of(self, called: str) -> Route | None:
         """The first route for a called number: plain text, without escapes and parameters."""

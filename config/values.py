@@ -7,6 +7,7 @@ what was given.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -20,6 +21,18 @@ def _port(text: str) -> int:
     if port > _HIGHEST_PORT:
         raise ValueError("a port is a number from 1 to 65535")
     return port
+
+
+def of_family(hosts: Iterable[str] | None, address: str) -> str | None:
+    """The one of `hosts` that is of an address's family, else the one that is a name, if any."""
+    named = None
+    for host in hosts or ():
+        try:
+            if ip_address(host).version == ip_address(address).version:
+                return host
+        except ValueError:
+            named = host
+    return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,7 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where SIP is received: `udp:HOST:PORT`. Port 0 asks for any free port."""
+    """Where SIP is received: `udp:`, `tcp:` or `tls:` and `HOST:PORT`. Port 0: any free one."""
 
     transport: str
     host: str
@@ -59,7 +72,7 @@ class Listener:
 
     @classmethod
     def parse(cls, text: str) -> Listener:
-        """Read `udp:192.0.2.10:5060` or `udp:[2001:db8::10]:5060`."""
+        """Read `udp:192.0.2.10:5060`, `tcp:[2001:db8::10]:5060` or `tls:0.0.0.0:5061`."""
         transport, _, rest = text.partition(":")
         try:
             place = HostPort.parse(rest)
@@ -67,8 +80,10 @@ class Listener:
         except ValueError:
             transport = ""
             place = HostPort("", 0)
-        if transport != "udp":
-            raise ValueError('must be "udp:ADDRESS:PORT", such as "udp:192.0.2.10:5060"')
+        if transport not in {"udp", "tcp", "tls"}:
+            raise ValueError(
+                'must be "udp:ADDRESS:PORT", or tcp: or tls:, such as "udp:192.0.2.10:5060"'
+            )
         return cls(transport, place.host, place.port)
 
     def __str__(self) -> str:
@@ -98,13 +113,16 @@ class Peer:
                 '"192.0.2.1:5060"'
             ) from None
 
-    def matches(self, host: str, port: int) -> bool:
-        """Whether a datagram from this numeric address comes from the peer."""
+    def matches(self, host: str, port: int | None) -> bool:
+        """Whether what this numeric address sends comes from the peer.
+
+        `port` None for a connection, which comes from any.
+        """
         try:
             address = ip_address(host)
         except ValueError:
             return False
-        return address in self.network and self.port in {None, port}
+        return address in self.network and (port is None or self.port in {None, port})
 
     def __str__(self) -> str:
         text = str(self.network)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from config.settings import Settings
+from config.values import HostPort, of_family
 from galwad.cli.console import CliError, print_json, print_table
 from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.server import administration, on_the_server
@@ -118,9 +119,9 @@ def _password(role: RoleName, *, password_stdin: bool, generate: bool) -> str | 
 
 def _sip(settings: Settings, extension: str, password: str) -> dict[str, str]:
     listener = settings.sip.listen[0]
-    host = settings.sip.advertise or listener.host
+    host = of_family(settings.sip.advertise, listener.host) or listener.host
     return {
-        "server": f"{host}:{listener.port}",
+        "server": str(HostPort(host, listener.port)),
         "extension": extension,
         "password": password,
         "realm": settings.sip.realm,

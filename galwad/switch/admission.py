@@ -82,7 +82,7 @@ class Doorkeeper:
     def invite(self, invite: InviteServer, now: float) -> Admission | Refusal:
         """Let a trunk in by its address, a phone by its password."""
         request = invite.request
-        trunk = self._settings.trunk_of(invite.source.host, invite.source.port)
+        trunk = self._settings.trunk_of(*invite.source[:3])
         if trunk is not None:
             return Admission(
                 caller=_caller(request, trusted=trunk.trusted),
@@ -96,6 +96,8 @@ class Doorkeeper:
         verification = self._digest.verify(request, now)
         if verification.outcome is not Outcome.ACCEPTED:
             return Refusal(401, tuple(self._digest.challenges(now, verification.outcome)))
+        if not self._settings.may_use(verification.user, invite.source.transport):
+            return Refusal(403)
         return Admission(
             caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
             called=request.uri.dialled,
@@ -114,7 +116,8 @@ class Doorkeeper:
             headers = self._digest.challenges(now, verification.outcome)
             transaction.respond(401, headers=headers, now=now)
             return
-        if request.to.uri.user != verification.user:
+        user, transport = verification.user, transaction.source.transport
+        if request.to.uri.user != user or not self._settings.may_use(user, transport):
             transaction.respond(403, now=now)
             return
         answer = self._phones.register(verification.user, request, transaction.source, now)

@@ -1,7 +1,8 @@
 """The switch process: sockets, calls and the drain, put together.
 
 It starts and answers calls whether or not the desk or the finaliser is there. SIGTERM drains:
-new calls get 503, calls in progress finish; a second SIGTERM hangs them up.
+new calls get 503, calls in progress finish; a second SIGTERM hangs them up. SIGHUP reads the
+certificate of SIP over TLS anew.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from galwad.switch.call import LiveCall, Switchboard
 from galwad.switch.checkpoints import Checkpoints
 from galwad.switch.commands import DeskCommands
 from galwad.switch.hub import Hub
+from galwad.switch.listening import Listening, limits_of
 from galwad.switch.phones import Phones
 from galwad.switch.reception import Reception
 from galwad.switch.routing import Router
@@ -34,7 +36,7 @@ from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
 from telephony.b2bua import bye_from_checkpoint
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, Event
+from telephony.sip.events import Event
 
 GOODBYE_S = 2.0
 """How long BYEs may take to be answered when the switch stops or comes back after a crash."""
@@ -69,12 +71,15 @@ class Switch:
             on_refused=self._on_refused,
         )
         self._endpoint = Endpoint()
-        self._transport = SipTransport(self._endpoint, self._on_event)
+        self._transport = SipTransport(
+            self._endpoint, self._on_event, limits=limits_of(settings.sip)
+        )
+        self._listening = Listening(settings.sip, self._transport)
         board = Switchboard(
             endpoint=self._endpoint,
             relay=self._relay,
             hub=self._hub,
-            router=Router(settings, self._phones),
+            router=Router(settings, self._phones, self._transport.is_open),
             spools=self._spools,
             checkpoints=self._checkpoints,
             settings=settings,
@@ -94,9 +99,10 @@ class Switch:
         """Serve until told to stop; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
+        self._loop.add_signal_handler(signal.SIGHUP, self._listening.reload)
         await self._router.resolver.refresh()
         self._spools.sync.start(self._loop)
-        await self._listen()
+        await self._listening.start()
         hub = await self._hub.listen(self._settings.switch_socket)
         self._hang_up_for_the_dead()
         self._report_faults()
@@ -123,16 +129,6 @@ class Switch:
         self._phones.save(time.monotonic())
         self._spools.sync.stop()
         return 0
-
-    async def _listen(self) -> None:
-        sip = self._settings.sip
-        for listener in sip.listen:
-            wanted = Address(listener.host, listener.port)
-            advertised = Address(sip.advertise, listener.port) if sip.advertise else None
-            bound = await self._transport.listen(wanted, advertised=advertised)
-            log.info(
-                "sip.listening", transport=listener.transport, host=bound.host, port=bound.port
-            )
 
     def _hang_up_for_the_dead(self) -> None:
         """BYE both legs of every call that an earlier life left behind."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -20,11 +21,11 @@ from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
+from telephony.sip.core import address_of
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri, escape_user
 
-SIP_PORT = 5060
 _REFRESH_S = 60.0
 log = structlog.get_logger()
 
@@ -75,9 +76,16 @@ class Resolver:
 class Router:
     """The settings' routes and destinations, applied."""
 
-    def __init__(self, settings: Settings, phones: Phones) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        phones: Phones,
+        is_open: Callable[[Address], bool] = lambda _: True,
+    ) -> None:
+        """`is_open` is False for a phone's connection that is gone: it cannot be rung."""
         self._settings = settings
         self._phones = phones
+        self._is_open = is_open
         uris = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
         self._uris = {text: Uri.parse(text) for text in uris if text}
         self.resolver = Resolver(frozenset(uri.host for uri in self._uris.values()))
@@ -132,6 +140,7 @@ class Router:
         return tuple(
             Target(contact, address, name=extension, user=user, trust=True, pinned=True, srtp=rule)
             for contact, address in self._phones.contacts(extension, now)
+            if self._is_open(address)
         )
 
     def _at(self, text: str, user: str, srtp: SrtpRule | None) -> tuple[Target, ...]:
@@ -140,7 +149,11 @@ class Router:
         if uri is None or host is None:
             return ()
         dialled = replace(uri, user=uri.user or escape_user(user) or None)
-        address = Address(host, uri.port or SIP_PORT)
+        literal = replace(uri, host=host) if host != uri.host else uri
+        address = address_of(literal)
+        if address is None:  # a transport that we do not speak
+            return ()
+        address = address._replace(name=uri.host if host != uri.host else "")
         rule = Srtp(srtp or self._settings.media.srtp)
         return (Target(uri=dialled, destination=address, name=dialled.user or "", srtp=rule),)
 

@@ -18,9 +18,9 @@ class Tls:
 
 
 def server_context(
-    certificate: Path, key: Path, *, client_ca: Path | None = None
+    certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """A context that shows `certificate` and, given a `client_ca`, demands one of the peer.
+    """A context that shows `certificate` (which may hold its key) and, given a `client_ca`, demands one of the peer.
 
     Raises:
         OSError: a file cannot be read (ssl.SSLError is one: it cannot be used).

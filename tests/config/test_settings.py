@@ -103,6 +103,12 @@ def test_the_least_file_has_the_documented_defaults(write):
         ("[[trunks]]\nname = 'a'\npeers = [\n '192.0.2.300']", "trunks[1].peers[1]", 7, "network"),
         ("[[phones]]\nextension = '201'", "phones[1]", 5, "ha1_md5, ha1_sha256 or both"),
         ("[desk]\nlisten = '0.0.0.0:443'", "desk", 5, "needs tls_certificate and tls_key"),
+        (
+            "[[trunks]]\nname='a'\npeers=['::1']\ntransport = 'sctp'",
+            "trunks[1].transport",
+            8,
+            '"tls"',
+        ),
         ("[desk]\ntls_key = 'key.pem'", "desk.tls_key", 6, "must be a full path"),
         ("[desk]\nsession_idle = 'long'", "desk.session_idle", 6, "must be seconds, at least 60"),
         ("[[destinations]]\nmatch = '3*'", "destinations[1].class", 5, "is missing"),
@@ -127,7 +133,7 @@ def test_the_codes_for_on_and_off_must_not_begin_alike(faults):
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_file(faults):
-    found = faults('[sip]\nlisten = ["tcp:127.0.0.1:5060"]\nmax_calls = 0\n[recording]\n')
+    found = faults('[sip]\nlisten = ["sctp:127.0.0.1:5060"]\nmax_calls = 0\n[recording]\n')
     assert [key for _, key, _ in found] == [
         "sip.listen[1]",
         "sip.max_calls",
@@ -196,6 +202,7 @@ def test_a_trunk_is_known_by_its_network(write):
     settings = load(write(example()))
     assert settings.trunk_of("198.51.100.7", 5071) is settings.trunks[0]
     assert settings.trunk_of("203.0.113.1", 5060) is None
+    assert settings.trunk_of("198.51.100.7", 40000, "TCP") is settings.trunks[0]
 
 
 def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_path):
@@ -218,3 +225,28 @@ def test_a_rule_for_srtp_that_is_none_is_named(faults):
     ((_, key, expected),) = faults(LEAST + '[media]\nsrtp = "sometimes"\n')
     assert key == "media.srtp"
     assert '"required"' in expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ('listen = ["tls:127.0.0.1:5061"]', "needs tls_certificate and tls_key"),
+        ('listen = ["udp:127.0.0.1:1"]\ntls_key = "/k"', "come together"),
+        ('listen = ["udp:127.0.0.1:1"]\nadvertise = ["192.0.2.1", "192.0.2.2"]', "one host for"),
+        ('listen = ["udp:127.0.0.1:1"]\nadvertise = "a b"', "must be a host"),
+    ],
+)
+def test_what_is_wrong_with_the_addresses_of_sip_is_told(faults, lines, wanted):
+    ((_, _, expected),) = faults(f'[sip]\n{lines}\n[recording]\nofficer_key = "{OFFICER_KEY}"\n')
+    assert wanted in expected
+
+
+def test_a_trunk_or_phone_may_be_held_to_one_transport(write):
+    phone = f"[[phones]]\nextension = '201'\ntransport = 'tls'\nha1_md5 = '{'0' * 32}'\n"
+    trunk = "[[trunks]]\nname = 'a'\npeers = ['192.0.2.1']\ntransport = 'tcp'\n"
+    settings = load(write(LEAST + phone + trunk))
+    assert settings.trunk_of("192.0.2.1", 5060, "UDP") is None
+    assert settings.trunk_of("192.0.2.1", 5060, "TCP") is settings.trunks[0]
+    assert not settings.may_use("201", "UDP")
+    assert settings.may_use("201", "TLS")
+    assert settings.may_use("202", "UDP")

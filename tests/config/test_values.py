@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.values import HostPort, Listener, Pattern, Peer, PortRange
+from config.values import HostPort, Listener, Pattern, Peer, PortRange, of_family
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from config.values import HostPort, Listener, Pattern, Peer, PortRange
         (HostPort, "desk.example:443"),
         (Listener, "udp:192.0.2.10:5060"),
         (Listener, "udp:[2001:db8::10]:5060"),
+        (Listener, "tcp:192.0.2.10:5060"),
+        (Listener, "tls:[::]:5061"),
         (PortRange, "20000-21999"),
         (Pattern, "/2[0-9]{2}/"),
         (Pattern, "0197*"),
@@ -42,6 +44,7 @@ def test_any_text_parses_or_is_a_value_error(kind, text):
         ("192.0.2.1", "192.0.2.2", 5060, False),
         ("192.0.2.0/24", "192.0.2.77", 1, True),
         ("192.0.2.1:5060", "192.0.2.1", 5061, False),
+        ("192.0.2.1:5060", "192.0.2.1", None, True),
         ("[2001:db8::1]:5060", "2001:db8::1", 5060, True),
         ("2001:db8::/32", "2001:db8::9", 5060, True),
         ("192.0.2.1", "2001:db8::1", 5060, False),
@@ -73,3 +76,18 @@ def test_a_pattern_matches_the_whole(text, value, fits):
 def test_a_faulty_pattern_is_refused(text):
     with pytest.raises(ValueError, match=r"must be|faulty"):
         Pattern.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "address", "found"),
+    [
+        (None, "192.0.2.1", None),
+        (("192.0.2.9", "2001:db8::9"), "0.0.0.0", "192.0.2.9"),
+        (("192.0.2.9", "2001:db8::9"), "::", "2001:db8::9"),
+        (("192.0.2.9",), "::", None),
+        (("sip.example.com",), "::", "sip.example.com"),
+        (("sip.example.com", "2001:db8::9"), "::", "2001:db8::9"),
+    ],
+)
+def test_the_host_of_an_addresss_family_is_taken(hosts, address, found):
+    assert of_family(hosts, address) == found

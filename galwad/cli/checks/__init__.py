@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from galwad.cli.checks import folders, host, keys, ports, stores
+from galwad.cli.checks import certificates, folders, host, keys, ports, stores
 from galwad.cli.checks.finding import Finding, Grade
 
 __all__ = ["Finding", "Grade", "run"]
@@ -17,6 +17,7 @@ _LOOKS: Final[tuple[Look, ...]] = (
     folders.look,
     ports.look,
     keys.look,
+    certificates.look,
     stores.look,
     host.look,
 )

@@ -8,9 +8,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from config.settings import Settings
-from config.values import HostPort
+from config.values import HostPort, of_family
 from galwad.cli.checks.finding import Finding, fault, fine, warning
 from galwad.switch.routing import check_uris
+from telephony.errors import ParseError
+from telephony.sip.uri import Uri
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -22,10 +24,29 @@ def look(settings: Settings) -> Iterator[Finding]:
     running = is_running(settings)
     for listener in settings.sip.listen:
         place = HostPort(listener.host, listener.port)
-        yield _port("sip", socket.SOCK_DGRAM, place, "[sip] listen", running=running)
+        kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
+        yield _port("sip", kind, place, "[sip] listen", running=running)
+    yield from _transports(settings)
     yield _port("desk", socket.SOCK_STREAM, settings.desk.listen, "[desk] listen", running=running)
     yield from _media(settings, running=running)
     yield from _advertised(settings)
+
+
+def _transports(settings: Settings) -> Iterator[Finding]:
+    """Targets that can only be reached by a transport on which we do not listen."""
+    ours = {listener.transport for listener in settings.sip.listen}
+    for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
+        try:
+            uri = Uri.parse(text or "sip:none.invalid")
+        except ParseError:
+            continue
+        wanted = "tls" if uri.scheme == "sips" else (uri.parameter("transport") or "").lower()
+        if wanted and wanted not in ours:
+            yield fault(
+                "routes",
+                f"{text} wants {wanted}, on which [sip] listen has nothing",
+                f'add "{wanted}:ADDRESS:PORT" to [sip] listen: calls leave from there',
+            )
 
 
 def is_running(settings: Settings) -> bool:
@@ -101,9 +122,12 @@ def _media(settings: Settings, *, running: bool) -> Iterator[Finding]:
 
 def _advertised(settings: Settings) -> Iterator[Finding]:
     wild = [
-        listener for listener in settings.sip.listen if ip_address(listener.host).is_unspecified
+        listener
+        for listener in settings.sip.listen
+        if ip_address(listener.host).is_unspecified
+        and of_family(settings.sip.advertise, listener.host) is None
     ]
-    if wild and settings.sip.advertise is None:
+    if wild:
         yield warning(
             "sip",
             f"{wild[0]} names no address that others could reach",

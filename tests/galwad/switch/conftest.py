@@ -12,6 +12,9 @@ from telephony.sip.message import Request, parse_message
 OFFICER = base64.b64encode(bytes(range(1, 33))).decode()
 
 
+PHONE = Address("192.0.2.50", 5066)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A centre with a trunk, two static phones, routes and destinations."""
@@ -74,10 +77,14 @@ def phones(settings: Settings) -> Phones:
 def register(phones: Phones) -> Callable[..., None]:
     """Bind an extension to a contact at a given time."""
 
-    def bind(extension: str, contact: str, now: float, expires: int = 600) -> None:
-        phones.register(
-            extension, _register(extension, contact, expires), Address("192.0.2.50", 5066), now
-        )
+    def bind(
+        extension: str,
+        contact: str,
+        now: float,
+        expires: int = 600,
+        source: Address = PHONE,
+    ) -> None:
+        phones.register(extension, _register(extension, contact, expires), source, now)
 
     return bind
 

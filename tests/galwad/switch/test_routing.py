@@ -129,3 +129,30 @@ def test_the_nearest_rule_says_how_media_is_protected(settings, phones, register
     called = ("01970000000", "0197123")
     rung, handed_on = (router.targets(router.route(c), c, 1.0)[0].srtp for c in called)
     assert (rung, handed_on, refer(router, "<sip:301@galwad>").targets[0].srtp) == found
+
+
+def test_a_phone_whose_connection_is_gone_cannot_be_rung(settings, phones, register):
+    flow = Address("192.0.2.50", 40123, "TCP", flow=7)
+    register("201", "sip:201@10.0.0.1;transport=tcp", 0.0, source=flow)
+    stands = {flow}
+    router = Router(settings, phones, lambda address: address in stands)
+    route = router.route("01970000000")
+    (target,) = router.targets(route, "01970000000", 1.0)
+    assert target.destination == flow
+    stands.clear()
+    assert router.targets(route, "01970000000", 1.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("sip:1@192.0.2.20", Address("192.0.2.20", 5060)),
+        ("sip:1@192.0.2.20;transport=tcp", Address("192.0.2.20", 5060, "TCP")),
+        ("sip:1@[2001:db8::2];transport=tls", Address("2001:db8::2", 5061, "TLS")),
+        ("sips:1@192.0.2.20:5071", Address("192.0.2.20", 5071, "TLS")),
+    ],
+)
+def test_a_target_says_how_it_is_reached(settings, phones, text, address):
+    route = settings.routes[1].model_copy(update={"target": text})
+    router = Router(settings.model_copy(update={"routes": (route,)}), phones)
+    assert [t.destination for t in router.targets(route, "1", 0.0)] == [address]

@@ -34,10 +34,10 @@ class Authority:
         self.path = folder / f"{name}.crt"
         self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name, *alternatives):
+    def issue(self, name, *alternatives, days=90):
         """The paths of a certificate for `alternatives` (names or addresses) and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = self._sign(key, name, alternatives, ca=False)
+        made = self._sign(key, name, alternatives, ca=False, days=days)
         certificate, secret = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
         secret.write_bytes(
@@ -49,7 +49,7 @@ class Authority:
         )
         return certificate, secret
 
-    def _sign(self, key, name, alternatives, *, ca):
+    def _sign(self, key, name, alternatives, *, ca, days=90):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = subject if ca else self.certificate.subject
         now = dt.datetime.now(dt.UTC)
@@ -59,8 +59,8 @@ class Authority:
             .issuer_name(issuer)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
+            .not_valid_before(now + dt.timedelta(days=min(days, 0) - 1))
+            .not_valid_after(now + dt.timedelta(days=days, hours=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(

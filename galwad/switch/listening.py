@@ -1,0 +1,79 @@
+"""The addresses of `[sip] listen`: which sockets, what peers are told, which certificates."""
+
+from __future__ import annotations
+
+import ssl
+
+import structlog
+
+from config.sections import Sip
+from config.values import of_family
+from telephony.aio.link import Limits
+from telephony.aio.tls import Tls, client_context, server_context
+from telephony.aio.transport import SipTransport
+from telephony.sip.events import Address
+
+log = structlog.get_logger()
+
+
+def limits_of(sip: Sip) -> Limits:
+    """What connections may take."""
+    return Limits(connections=sip.max_connections)
+
+
+class Listening:
+    """Opens the addresses, and shows new certificates when told to."""
+
+    def __init__(self, sip: Sip, transport: SipTransport) -> None:
+        self._sip = sip
+        self._transport = transport
+        self._tls: Tls | None = None
+
+    async def start(self) -> None:
+        """Bind every address.
+
+        Raises:
+            OSError: one cannot be bound, or a certificate cannot be used.
+        """
+        for listener in self._sip.listen:
+            wanted = Address(listener.host, listener.port, listener.transport.upper())
+            told = of_family(self._sip.advertise, listener.host)
+            bound = await self._transport.listen(
+                wanted,
+                advertised=Address(told, listener.port, wanted.transport) if told else None,
+                tls=self._contexts() if wanted.transport == "TLS" else None,
+            )
+            log.info(
+                "sip.listening", transport=listener.transport, host=bound.host, port=bound.port
+            )
+
+    def reload(self) -> None:
+        """Show the certificate that is in the files now to whoever connects from now on."""
+        certificate, key = self._sip.tls_certificate, self._sip.tls_key
+        if self._tls is None or certificate is None:
+            return
+        try:
+            server_context(certificate, key)  # a bad pair must not spoil the good one
+            for context in (self._tls.server, self._tls.client):
+                if context is not None:
+                    context.load_cert_chain(certificate, key)
+        except OSError as error:
+            log.error("sip.certificate_refused", reason=_reason(error))  # noqa: TRY400 - no traceback needed
+        else:
+            log.info("sip.certificate_renewed")
+
+    def _contexts(self) -> Tls:
+        if self._tls is None:
+            sip = self._sip
+            if sip.tls_certificate is None:
+                raise OSError("no certificate")  # the settings see to it that there is one
+            pair = sip.tls_certificate, sip.tls_key
+            self._tls = Tls(
+                server_context(*pair, client_ca=sip.tls_client_ca),
+                client_context(ca=sip.tls_ca, certificate=pair[0], key=pair[1]),
+            )
+        return self._tls
+
+
+def _reason(error: OSError) -> str:
+    return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "unusable"

@@ -1,0 +1,103 @@
+"""What `galwad check` says of certificates."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from galwad.cli.checks import certificates
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def make(make_authority):
+    """A certificate and its key, as files."""
+    return lambda name, host=HOST, days=90: make_authority("ca").issue(name, host, days=days)
+
+
+@pytest.fixture
+def check(run, settings_file):
+    """Run the check with these files for SIP over TLS; the findings of that."""
+
+    def look(certificate, key, more=""):
+        text = settings_file.read_text()
+        head, listen, rest = text.partition("listen = [")
+        lines = f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n{more}'
+        settings_file.write_text(f'{head}{lines}{listen}"tls:{HOST}:0", {rest}')
+        done = run("check", "--json", "--config", settings_file)
+        found = [row for row in json.loads(done.out) if row["name"] in {"sip tls", "settings"}]
+        settings_file.write_text(text)
+        return [(row["grade"], row["text"]) for row in found if row["name"] == "sip tls"]
+
+    return look
+
+
+def test_a_good_certificate_is_fine(check, make):
+    ((grade, text),) = check(*make("good"))
+    assert grade == "fine"
+    assert "is good for 90 days" in text
+
+
+@pytest.mark.parametrize(
+    ("days", "grade", "words"),
+    [(-1, "fault", "has expired"), (10, "warning", "expires in 10 days")],
+)
+def test_the_end_of_a_certificate_is_seen(check, make, days, grade, words):
+    ((found, text),) = check(*make("dated", days=days))
+    assert (found, words in text) == (grade, True)
+
+
+def test_a_missing_file_is_named(check, make, tmp_path):
+    _, key = make("good")
+    ((grade, text),) = check(tmp_path / "none.crt", key)
+    assert (grade, text) == ("fault", f"{tmp_path / 'none.crt'} is not there")
+
+
+def test_what_cannot_be_read_is_named(check, make, tmp_path):
+    certificate, _ = make("good")
+    ((grade, text),) = check(certificate, tmp_path)
+    assert (grade, text) == ("fault", f"{tmp_path} cannot be read (is a directory)")
+
+
+def test_a_file_without_a_certificate_is_named(check, make):
+    _, key = make("good")
+    ((grade, text),) = check(key, key)
+    assert grade == "fault"
+    assert "holds no certificate" in text
+
+
+def test_the_key_of_another_certificate_is_found(check, make):
+    certificate, _ = make("one")
+    _, key = make("two")
+    ((grade, text),) = check(certificate, key)
+    assert (grade, text) == ("fault", f"{key} is not the key of {certificate}")
+
+
+def test_a_certificate_for_another_name_is_found(check, make):
+    grades = check(*make("other", host="pbx.example.com"))
+    assert ("fault", True) in [(grade, f"does not name {HOST}" in text) for grade, text in grades]
+
+
+def test_a_wildcard_names_the_hosts_under_it(check, make):
+    pair = make("wild", host="*.example.com")
+    grades = check(*pair, more='advertise = "sip.example.com"\n')
+    assert [grade for grade, _ in grades] == ["fine"]
+
+
+def test_authorities_are_looked_at_too(check, make):
+    certificate, key = make("good")
+    grades = check(certificate, key, f'tls_client_ca = "{certificate}"\ntls_ca = "{key}"\n')
+    assert [grade for grade, _ in grades] == ["fine", "fine", "fault"]
+
+
+def test_what_systemd_will_pass_on_is_looked_at_where_it_is_stored(
+    check, make, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(certificates, "_CREDENTIALS", tmp_path / "credentials")
+    passed_on = tmp_path / "credentials" / "galwad-switch.service"
+    certificate, _ = make("good")
+    monkeypatch.setattr(certificates, "_STORE", certificate.parent)
+    ((grade, _),) = check(passed_on / "good.crt", passed_on / "good.key")
+    assert grade == "fine"

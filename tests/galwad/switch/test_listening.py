@@ -1,0 +1,80 @@
+"""The addresses of the settings as sockets, with their certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+import structlog.testing
+
+from config.sections import Sip
+from galwad.switch.listening import Listening
+from telephony.aio.transport import SipTransport
+from telephony.sip.endpoint import Endpoint
+
+
+@pytest.fixture
+async def start(tmp_path):
+    """Listen as some settings say; the ports by transport."""
+    made = []
+
+    async def listen(**fields):
+        transport = SipTransport(Endpoint(), lambda event: None)
+        made.append(transport)
+        listening = Listening(Sip(**fields), transport)
+        with structlog.testing.capture_logs() as logs:
+            await listening.start()
+        return listening, {row["transport"]: row["port"] for row in logs}
+
+    yield listen
+    for transport in made:
+        transport.close()
+    await asyncio.sleep(0)
+
+
+async def serial_shown(port):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    return shown
+
+
+async def test_every_address_of_the_settings_is_opened(start, make_authority):
+    certificate, key = make_authority("one").issue("one")
+    _, ports = await start(
+        listen=["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tcp:[::1]:0"],
+        tls_certificate=certificate,
+        tls_key=key,
+    )
+    assert set(ports) == {"udp", "tcp", "tls"}
+
+
+async def test_a_renewed_certificate_is_shown_and_a_spoilt_one_is_not(start, make_authority):
+    authority = make_authority("one")
+    certificate, key = authority.issue("two")
+    listening, ports = await start(
+        listen=["tls:127.0.0.1:0"], tls_certificate=certificate, tls_key=key
+    )
+    first = await serial_shown(ports["tls"])
+    authority.issue("two")
+    listening.reload()
+    second = await serial_shown(ports["tls"])
+    assert second != first
+    key.write_text("spoilt")
+    with structlog.testing.capture_logs() as logs:
+        listening.reload()
+    assert [row["event"] for row in logs] == ["sip.certificate_refused"]
+    assert await serial_shown(ports["tls"]) == second
+
+
+async def test_a_certificate_that_cannot_be_used_stops_the_start(start, tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        await start(
+            listen=["tls:127.0.0.1:0"],
+            tls_certificate=tmp_path / "none.crt",
+            tls_key=tmp_path / "none.key",
+        )
