@@ -238,7 +238,7 @@ class RecordingQuery(Asked):
     min_length_s: float | None = None
     max_length_s: float | None = None
     limit: int = Field(default=50, ge=1, le=500)
-    offset: int = Field(default=0, ge=0)
+    offset: int = Field(default=0, ge=0, le=10**9)
 
 
 class Gap(BaseModel):

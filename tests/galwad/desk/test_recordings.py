@@ -106,3 +106,9 @@ async def test_a_call_that_the_desk_slept_through_still_wants_its_note(running, 
     pop = await sian.event("call", lambda pop: pop["recording_link"] is not None)
     assert pop["state"] == "wrapup"
     assert pop["recording_link"] == f"/api/v1/recordings/{sealed.call_id}"
+
+
+async def test_a_number_that_the_index_cannot_hold_is_refused(running):
+    mair = await running.page("mair")
+    reply = await mair.http.post(SEARCH, json={"offset": 2**63})
+    assert (reply.status_code, reply.json()["hint"]) == (422, "look at: body.offset")
