@@ -33,7 +33,7 @@ _REQUEST_LINE: Final = re.compile(
 _STATUS_LINE: Final = re.compile(
     r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.IGNORECASE | re.ASCII
 )
-_ONCE: Final = ("from", "to", "call-id", "cseq")
+_ONCE: Final = ("from", "to", "call-id", "cseq", "max-forwards", "content-type")
 
 T = TypeVar("T")
 
@@ -291,7 +291,7 @@ def _require_sound(message: Request | Response) -> None:
     keys = [row[0] for row in message.headers.rows]
     for name in _ONCE:
         if keys.count(name) > 1:
-            raise SipParseError("From, To, Call-ID or CSeq more than once")
+            raise SipParseError("a header that may stand once stands there again")
     _ = message.via, message.from_, message.to
     if not message.call_id:
         raise SipParseError("an empty Call-ID")

@@ -18,6 +18,7 @@ from telephony.sip.grammar import (
     refuse_line_breaks,
     replace_parameter,
     split_list,
+    unquote,
 )
 from telephony.sip.uri import Uri
 
@@ -48,13 +49,13 @@ class NameAddr:
         if text.startswith('"'):
             name, end = leading_quoted(text)
             rest = text[end:].lstrip(WHITESPACE)
-            if not rest.startswith("<"):
-                raise SipParseError("a display name without an address in angle brackets")
-            return _bracketed(name, rest)
+            return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
         before, bracket, after = text.partition("<")
         # A quote before the bracket: it belongs to a parameter such as +sip.instance="<urn:…>".
         if bracket and '"' not in before:
             return _bracketed(before.strip(WHITESPACE), bracket + after)
+        if bracket and ";" not in before:
+            return _misquoted(text)
         # Without brackets, parameters are the header's and not the URI's (RFC 3261 20.10).
         address, semicolon, parameters = text.partition(";")
         return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
@@ -86,6 +87,15 @@ class NameAddr:
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
         """Return the address with a header parameter set; `value` as on the wire."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
+
+
+def _misquoted(text: str) -> NameAddr:
+    """An address whose name has quotes within: `"Siân "Jo" Evans" <sip:…>`, as some PBXs write."""
+    before, bracket, after = text.partition("<")
+    name = before.strip(WHITESPACE)
+    if not bracket or "<" in after or before.count('"') % 2:
+        raise SipParseError("a display name without an address in angle brackets")
+    return _bracketed(unquote(name), bracket + after)
 
 
 def _bracketed(name: str, text: str) -> NameAddr:

@@ -23,7 +23,8 @@ MAGIC_COOKIE: Final = "z9hG4bK"
 """A branch that begins with it is unique as RFC 3261 17.2.3 wants it."""
 
 _VIA: Final = re.compile(
-    r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([^\s/;,]+)[ \t]+([^\s;,]+)(?:[ \t]*(:)[ \t]*([0-9]+))?",
+    r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([^\s/;,]+)[ \t]+(\[[^\]\s;,]*\]|[^\s;,:\[]+)"
+    r"(?:[ \t]*(:)[ \t]*([0-9]*))?",
     re.IGNORECASE | re.ASCII,
 )
 

@@ -91,12 +91,26 @@ def test_parameters_are_read_as_they_were_written(pairs):
         ("Siân<sip:h>", "Siân"),
         ('"<sip:x>" <sip:h>', "<sip:x>"),
         ('"a;tag=1" <sip:h>', "a;tag=1"),
+        ('"Siân "Jo" Evans" <sip:h>', 'Siân "Jo" Evans'),
+        ('Siân "Jo" Evans <sip:h>', 'Siân "Jo" Evans'),
+        ('"" "x" <sip:h>', '" "x'),
     ],
 )
 def test_display_names_are_read_as_meant(text, name):
     address = NameAddr.parse(text)
     assert (address.display_name, address.uri, address.tag) == (name, Uri(host="h"), None)
     assert NameAddr.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"a <sip:h>', 'a" <sip:h>', '"a" b" <sip:h>', '"a" sip:h', '"a" b <sip:h> "c" <sip:i>',
+     'sip:a@h;x="y" <sip:h>', '"a"', "a <sip:h", "a sip:h>", "<>", "a", '"a"; <sip:h>;<',
+     "<sip:h>x", "sip:h<sip:i>,", "*"],
+)  # fmt: skip
+def test_a_name_with_an_ambiguous_address_is_refused(text):
+    with pytest.raises(SipParseError):
+        NameAddr.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +227,24 @@ def test_latin_1_is_a_mark_of_what_came_and_is_lost_when_it_is_worked_on():
     assert octets(Latin1Text("é") + "") == "é".encode()
     assert Headers([("X", Latin1Text(" é "))]).get("X") == "é"
     assert isinstance(Headers([("X", Latin1Text(" é "))]).get("X"), Latin1Text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hop"),
+    [
+        ("SIP / 2.0 / UDP first.example.com: 4000;ttl=16 ;maddr=224.2.0.1 ;branch=z9hG4bKa7.1",
+         ("UDP", "first.example.com", 4000, "z9hG4bKa7.1")),
+        ("sip/2.0/tls-sctp [2001:db8::1] : 5061 ; branch = 1",
+         ("TLS-SCTP", "2001:db8::1", 5061, "1")),
+        ("SIP/2.0/WS df7jal23ls0d.invalid;branch=z9hG4bK56;rport=",
+         ("WS", "df7jal23ls0d.invalid", None, "z9hG4bK56")),
+        ('SIP/2.0/UDP h_1.example;x="a;b,c";branch=2', ("UDP", "h_1.example", None, "2")),
+    ],
+)  # fmt: skip
+def test_hops_of_the_rfc_and_of_the_field_are_read(text, hop):
+    via = Via.parse(text)
+    assert (via.transport, via.host, via.port, via.branch) == hop
+    assert Via.parse(str(via)) == via
 
 
 def test_an_empty_element_of_a_list_is_dropped():

@@ -1,0 +1,129 @@
+"""What the core makes of messages that are wrong, or not for it, before any user sees them."""
+
+import random
+
+import pytest
+
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, StandaloneRequest
+from telephony.sip.headers import NameAddr
+from telephony.sip.message import parse_message
+from telephony.sip.uri import Uri
+
+LOCAL = Address("192.0.2.100", 5060)
+SOURCE = Address("192.0.2.200", 5070)
+
+OPTIONS = b"""OPTIONS sip:a@h.example SIP/2.0\r
+Via: SIP/2.0/UDP 192.0.2.200:5070;branch=z9hG4bK1\r
+Via: SIP/2.0/TCP far.example;branch=z9hG4bK0\r
+From: <sip:a@h.example>;tag=1\r
+To: "x;tag=2" <sip:b@h.example>\r
+Call-ID: c\r
+CSeq: 1 OPTIONS\r
+Contact: <sip:a@192.0.2.200>\r
+Content-Length: 0\r
+\r
+"""
+
+
+@pytest.fixture
+def endpoint():
+    made = Endpoint(rng=random.Random(1), allow=("INVITE", "OPTIONS", "FROTZ"))
+    made.listen(LOCAL)
+    return made
+
+
+def send(endpoint, data, source=SOURCE):
+    endpoint.receive(data, source, LOCAL, 1000.0)
+    return [datagram.data for datagram in endpoint.outgoing()]
+
+
+def changed(old, new):
+    assert old in OPTIONS
+    return OPTIONS.replace(old, new)
+
+
+def why(endpoint):
+    return [event.why for event in iter(endpoint.next_event, None)]
+
+
+def test_a_contact_that_cannot_be_read_is_refused_once_and_for_all(endpoint):
+    data = changed(b"<sip:a@192.0.2.200>", b"<sip:a@192.0.2.200")
+    (first,) = send(endpoint, data)
+    answer = parse_message(first)
+    assert (answer.status, len(answer.vias)) == (400, 2)
+    assert answer.to.tag
+    assert send(endpoint, data) == [first]
+    assert endpoint.next_event() is None
+
+
+def test_an_extension_method_must_be_that_of_the_cseq_too(endpoint):
+    (answer,) = send(endpoint, changed(b"OPTIONS sip", b"FROTZ sip"))
+    assert answer.startswith(b"SIP/2.0 400 ")
+    data = OPTIONS.replace(b"OPTIONS", b"FROTZ").replace(b"bK1", b"bK2")
+    assert send(endpoint, data) == []
+    assert isinstance(endpoint.next_event(), StandaloneRequest)
+
+
+@pytest.mark.parametrize("name", [b"Max-Forwards: 70", b"c: text/plain", b"CSeq: 1 OPTIONS"])
+def test_what_may_stand_once_is_refused_when_it_stands_twice(endpoint, name):
+    lines = name + b"\r\n" + name.lower()
+    (answer,) = send(endpoint, changed(b"Contact: <sip:a@192.0.2.200>", lines))
+    assert answer.startswith(b"SIP/2.0 400 ")
+
+
+@pytest.mark.parametrize(
+    "top",
+    [b"SIP/2.0/UDP", b"x", b"SIP/2.0/UDP [::1;branch=1", b"SIP/2.0/UDP h;branch=\0", b"",
+     b"SIP/2.0/UDP h;branch=" + b"a" * 2000, b"HTTP/1.1/TCP h", b'SIP/2.0/UDP h;x="'],
+)  # fmt: skip
+def test_without_a_sound_top_via_there_is_no_answer_even_if_another_follows(endpoint, top):
+    data = changed(b"SIP/2.0/UDP 192.0.2.200:5070;branch=z9hG4bK1", top)
+    data = data.replace(b"Call-ID: c", b"Call-ID:")
+    assert send(endpoint, data) == []
+    assert endpoint.dropped["malformed"] == 1
+
+
+@pytest.mark.parametrize("method", [b"ACK", b"ack"])
+def test_an_ack_is_never_answered(endpoint, method):
+    data = OPTIONS.replace(b"OPTIONS", method).replace(b"Call-ID: c", b"Call-ID:")
+    assert send(endpoint, data) == []
+
+
+def test_an_answer_to_what_cannot_be_read_is_the_same_for_each_copy(endpoint):
+    data = changed(b"Content-Length: 0", b"Content-Length: x")
+    (first,) = send(endpoint, data)
+    assert send(endpoint, data) == [first]
+    answer = parse_message(first)
+    assert (answer.status, answer.call_id, str(answer.cseq)) == (400, "c", "1 OPTIONS")
+    assert [via.branch for via in answer.vias] == ["z9hG4bK1", "z9hG4bK0"]
+    assert answer.to.display_name == "x;tag=2"
+
+
+def test_an_answer_keeps_bytes_that_are_not_utf_8(endpoint):
+    data = changed(b'"x;tag=2"', b'"Si\xe2n \\\0"').replace(b"Length: 0", b"Length: x")
+    (answer,) = send(endpoint, data)
+    assert b'To: "Si\xe2n \xef\xbf\xbd" <sip:b@h.example>;tag=' in answer
+    data = changed(b'"x;tag=2"', b'"Si\xe2n"').replace(b"OPTIONS", b"PUBLISH")
+    (answer,) = send(endpoint, data)
+    assert b'To: "Si\xe2n" <sip:b@h.example>;tag=' in answer
+    assert answer.startswith(b"SIP/2.0 405 ")
+
+
+def test_a_response_that_has_further_to_go_is_not_ours(endpoint):
+    endpoint.request(
+        "OPTIONS",
+        Uri.parse("sip:b@192.0.2.200"),
+        from_=NameAddr.parse("<sip:a@h.example>"),
+        to=NameAddr.parse("<sip:b@h.example>"),
+        destination=SOURCE,
+        now=1000.0,
+    )
+    (datagram,) = endpoint.outgoing()
+    lines = datagram.data.split(b"\r\n")
+    answer = [b"SIP/2.0 200 OK", *lines[1:]]
+    further = [*answer[:2], b"Via: SIP/2.0/UDP far.example;branch=z9hG4bK0", *answer[2:]]
+    send(endpoint, b"\r\n".join(further))
+    assert why(endpoint) == ["response that is not for us alone"]
+    send(endpoint, b"\r\n".join(answer))
+    assert endpoint.next_event().response.status == 200
