@@ -24,7 +24,7 @@ SPOOL: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(\d+)\.spool")
 _WORTH: Final = 256 * 1024
 """Bytes of a spool, some 15 seconds of a call, under which its end is soon sealed anyway."""
 _MOST: Final = 400
-"""Calls followed at a time: each holds two open files and some 0.4 MB of memory."""
+"""Calls followed at a time: each holds two open files and some 0.5 MB of memory."""
 _SLICE: Final = 60
 """Frames, of about a second each, before it is another call's turn."""
 log = structlog.get_logger()
@@ -50,6 +50,8 @@ class Apprentice:
         self._forget_all_but(spools)
         for call_id, path in self._new(spools):
             self._begin(call_id, path)
+            if enough():
+                return
         behind = deque(self._followed)
         while behind:
             call_id = behind.popleft()

@@ -443,6 +443,26 @@ async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monke
     assert site.whole(FIRST)
 
 
+def test_following_stops_after_each_slice_when_that_is_enough(site):
+    writers = [site.writer(call_id) for call_id in (FIRST, SECOND)]
+    for writer in writers:
+        talk(writer, 0, 200)
+    workshop = workshop_of(site.settings)
+    sizes = set()
+    for _ in range(40):
+        workshop.follow(lambda: True)
+        found = [part(site, call_id) for call_id in (FIRST, SECOND)]
+        sizes.add(tuple(path.stat().st_size if path.exists() else 0 for path in found))
+    whole = max(sizes)
+    assert min(whole) > 4_000_000  # nearly all of it
+    assert {(16, 0), (0, 16)} & sizes  # begun
+    assert any(0 < abs(one - other) < 2_000_000 for one, other in sizes - {whole})  # by turns
+    assert len(sizes) >= 8
+    workshop.let_go()
+    for writer in writers:
+        writer.abandon()
+
+
 async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
     live = [site.writer(call_id) for call_id in (FIRST, SECOND)]
     for writer in live:
