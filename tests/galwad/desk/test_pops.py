@@ -304,6 +304,22 @@ async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
+async def test_a_restart_of_the_desk_asks_for_the_confirmation_anew(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    await running.stop()
+    await running.start()
+    again = await running.page("sian")
+    pop = await first_seen(again, lambda pop: pop["caller"]["status"] == "found")
+    assert (pop["mine"], pop["caller"]["confirmed"], pop["caller"]["details"]) == (True, False, {})
+
+
 async def test_an_unanswered_call_leaves_nothing(running):
     sian = await running.page("sian")
     await sian.open()

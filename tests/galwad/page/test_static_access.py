@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from importlib.resources import files
 
 import pytest
 from playwright.sync_api import expect
@@ -11,6 +12,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.peer
 
 CALL = "20261125-093000-abcdefgh"
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 PATH = f"/calls/{CALL}/payment"
 SAID = """() => {
     window.said = [];
@@ -338,3 +340,20 @@ def test_what_is_pressed_is_seen_in_forced_colours(desk, page):
     assert languages.first.evaluate(ground) != languages.last.evaluate(ground)
     disc = page.locator(".recording .shape").evaluate(ground)
     assert disc == page.locator(".recording").evaluate("node => getComputedStyle(node).color")
+
+
+def test_axe_finds_nothing_in_the_states_that_pass_too_quickly_elsewhere(
+    desk, browser_page, address
+):
+    """A lookup under way, and the last minutes of a session; all others: tests/peers."""
+    desk.me["until"] = time.time() + 100
+    desk.put()
+    browser_page.goto(address)
+    expect(browser_page.locator(".lookup")).to_have_text("Looking up the number…")
+    expect(browser_page.locator("#session .banner")).to_be_visible()
+    browser_page.evaluate(AXE)
+    violations = browser_page.evaluate("""async () => {
+        const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+        return (await axe.run({ runOnly: rules })).violations.map((one) => one.id);
+    }""")
+    assert violations == []
