@@ -24,20 +24,24 @@ PROMISED = {
 
 
 def service(process: str) -> dict[str, str]:
+    return unit(process)["Service"]
+
+
+def unit(process: str) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(FOLDER / f"galwad-{process}.service", encoding="utf-8")
-    return dict(parser["Service"])
+    return {section: dict(parser[section]) for section in parser.sections()}
 
 
 @pytest.mark.peer
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
     analyze = shutil.which("systemd-analyze")
     assert analyze is not None
-    for unit in FOLDER.iterdir():
-        text = unit.read_text(encoding="utf-8")
-        (tmp_path / unit.name).write_text(text.replace("/opt/galwad/bin/galwad", "/bin/true"))
-    units = sorted(str(unit) for unit in tmp_path.iterdir())
+    for path in FOLDER.iterdir():
+        text = path.read_text(encoding="utf-8")
+        (tmp_path / path.name).write_text(text.replace("/opt/galwad/bin/galwad", "/bin/true"))
+    units = sorted(str(path) for path in tmp_path.iterdir())
     done = subprocess.run(
         [analyze, "verify", "--man=no", "--recursive-errors=no", *units],
         capture_output=True,
@@ -66,6 +70,24 @@ def test_the_finaliser_has_no_network():
 
 def test_the_switch_drains_for_as_long_as_calls_last():
     assert service("switch")["TimeoutStopSec"] == "infinity"
+
+
+def test_they_stop_in_the_order_that_loses_nothing():
+    """systemd stops units in the reverse of After=: the switch first, the desk last."""
+    after = {process: unit(process)["Unit"]["After"].split() for process in PROCESSES}
+    assert {"galwad-desk.service", "galwad-finaliser.service"} <= set(after["switch"])
+    assert "galwad-desk.service" in after["finaliser"]
+    assert not [name for name in after["desk"] if name.startswith("galwad-")]
+
+
+def test_the_finaliser_has_time_to_seal_before_a_reboot_takes_the_key():
+    assert service("finaliser")["TimeoutStopSec"] == "5min"
+    assert all(service(process)["RuntimeDirectoryPreserve"] == "yes" for process in PROCESSES)
+
+
+def test_private_keys_for_tls_reach_the_process_that_shows_them_and_no_other():
+    passed_on = {process: service(process).get("ImportCredential") for process in PROCESSES}
+    assert passed_on == {"switch": "galwad.sip.*", "desk": "galwad.tls.*", "finaliser": None}
 
 
 def test_only_the_switch_and_the_finaliser_can_write_spools():
