@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -25,10 +26,16 @@ def program(name, package):
 
 
 def udp_port(host):
-    """A port of this address that nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """A port of this address that nobody uses now, by TCP neither: a phone binds both."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other,
+        ):
+            probe.bind((host, 0))
+            with contextlib.suppress(OSError):
+                other.bind(probe.getsockname())
+                return probe.getsockname()[1]
 
 
 class Sipp:
@@ -194,6 +201,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module uuid.so
+module srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so

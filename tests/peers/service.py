@@ -44,6 +44,7 @@ max_calls = {max_calls}
 name = "trunk"
 peers = ["127.0.0.2"]
 trusted = true
+srtp = "{trunk_srtp}"
 
 [[phones]]
 extension = "301"
@@ -61,12 +62,14 @@ ha1_md5 = "{ha1_303}"
 called = "01970000100"
 ring = ["201"]
 line = "Council Tax"
+srtp = "{route_srtp}"
 
 [[routes]]
 called = "01970000200"
 target = "sip:600@127.0.0.3:{pbx_port}"
 line = "Main number"
 advisors = ["sian"]
+srtp = "{route_srtp}"
 
 [[routes]]
 called = "01970000300"
@@ -187,7 +190,16 @@ class Log:
 class Service:
     """Settings, keys, users and the three processes in one folder."""
 
-    def __init__(self, folder, keys, *, max_calls=50, media_ports=400):
+    def __init__(
+        self,
+        folder,
+        keys,
+        *,
+        max_calls=50,
+        media_ports=400,
+        trunk_srtp="optional",
+        route_srtp="optional",
+    ):
         self.folder = folder
         self.keys = keys
         self.log = Log()
@@ -213,6 +225,8 @@ class Service:
                 first_port=self.first_media_port,
                 last_port=self.first_media_port + media_ports - 1,
                 max_calls=max_calls,
+                trunk_srtp=trunk_srtp,
+                route_srtp=route_srtp,
                 officer_key=keys.officer_key,
                 recipients=keys.recipients,
                 **{f"ha1_{extension}": ha1(extension) for extension in ("301", "302", "303")},

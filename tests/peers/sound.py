@@ -113,10 +113,16 @@ class Talker:
                 continue
             except OSError:
                 return
+            data = self.opened(data)
             with self._changed:
                 sequence = struct.unpack_from("!H", data, 2)[0]
                 self.heard.append((time.monotonic(), data[1] & 0x7F, sequence, data[12:]))
                 self._changed.notify_all()
+
+    @staticmethod
+    def opened(data):
+        """What was in a packet; a talker with SRTP has another way."""
+        return data
 
     def wait_heard(self, count, seconds=10):
         """Wait until so many packets have been heard."""
@@ -140,7 +146,12 @@ class Talker:
         )
         self._sequence += 1
         self.sent += 1
-        return header + payload
+        return self.sealed(header + payload)
+
+    @staticmethod
+    def sealed(data):
+        """A packet as it is sent; a talker with SRTP has another way."""
+        return data
 
     def say(self, samples, to, before_frame=None):
         """Speak in real time; answers when (monotonic) the first packet left.

@@ -1,0 +1,283 @@
+"""Calls with SRTP on one leg, the other or both: heard, recorded, and not to be overheard."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+
+from telephony.rtp.srtp import Protection
+from telephony.sdp import Crypto, KeyPair, Suite, fresh_keys
+
+pytestmark = pytest.mark.peer
+
+LINE, MAIN = "01970000100", "01970000200"
+CARD = "4929421234560005"
+
+
+class Wire:
+    """tshark on the loopback: what anyone between the parties could read."""
+
+    def __init__(self, folder, first, last):
+        program = shutil.which("tshark")
+        assert program, "tshark is missing: apt-get install tshark"
+        self._range = range(first, last + 1)
+        self._rows = []
+        self._file = folder / "wire.pcapng"
+        self._log = (folder / "tshark.log").open("w+")
+        self._process = subprocess.Popen(
+            [program, "-i", "lo", "-f", f"udp portrange {first}-{last}", "-w", str(self._file)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        limit = time.monotonic() + 15
+        while not self._file.exists() or not self._file.stat().st_size:
+            assert self._process.poll() is None, self._said()
+            assert time.monotonic() < limit, self._said()
+            time.sleep(0.02)
+
+    def _said(self):
+        self._log.seek(0)
+        return self._log.read()
+
+    def ports(self, payload=None):
+        """Ports of the switch by the number of packets they had; of those with this payload."""
+        if not self._rows:
+            self._rows = list(self._read())
+        found = Counter()
+        for ports, data in self._rows:
+            if payload is None or data[12:172] == payload:
+                found.update(port for port in ports if port in self._range)
+        return found
+
+    def _read(self):
+        self.end()
+        fields = ("udp.srcport", "udp.dstport", "udp.payload")
+        done = subprocess.run(
+            ["tshark", "-r", str(self._file), "-T", "fields"]
+            + [word for field in fields for word in ("-e", field)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for row in done.stdout.splitlines():
+            source, target, data = row.split("\t")
+            yield (int(source), int(target)), bytes.fromhex(data.replace(":", ""))
+
+    def end(self):
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(10)
+            self._log.close()
+
+
+@pytest.fixture
+def talkers(harness, ended):
+    """Makes a talker that speaks SRTP by a key of its own: `talkers(host, suite)`."""
+
+    class SecureTalker(harness.sound.Talker):
+        def __init__(self, host, suite):
+            self.key = fresh_keys()[suite]
+            self._end = None
+            super().__init__(host)
+
+        def meet(self, messages):
+            """Take the other side's key from what it has said, the last time it did."""
+            lines = re.findall(rf"a=crypto:(\d+ {self.key.suite} inline:\S+)", messages)
+            mine = base64.b64encode(self.key.material).decode()
+            (theirs,) = {line for line in lines if mine not in line}
+            self._end = Protection(KeyPair(self.key, Crypto.parse(theirs).key))
+
+        def opened(self, data):
+            return self._end.unprotect(data)
+
+        def sealed(self, data):
+            return self._end.protect(data)
+
+        def line(self, tag):
+            return str(Crypto(tag, self.key))
+
+    return lambda host, suite: ended(SecureTalker(host, suite))
+
+
+class Makers:
+    """What the tests make; each ends with its test."""
+
+    def __init__(self, harness, ended, talker, talkers):
+        self._programs, self._sound, self._ended = harness.programs, harness.sound, ended
+        self.talker, self.talkers = talker, talkers
+
+    def baresip(self, service, kind):
+        """The phone of 201, registered, with a kind of media encryption."""
+        said = service.folder / "advisor.wav"
+        self._sound.save(said, self._sound.speech(20, 31))
+        phone = self._programs.Baresip(service.folder, service, said, extra=f";mediaenc={kind}")
+        self._ended(phone).wait_registered()
+        return phone
+
+    def wire(self, service):
+        """Listens on the service's media ports."""
+        first = service.first_media_port
+        return self._ended(Wire(service.folder, first, first + 399))
+
+    def caller(self, service, called, talker, **keys):
+        """SIPp as the trunk."""
+        return self._ended(self._programs.Caller(service, called, media=talker.port, **keys))
+
+    def pbx(self, service, scenario, talker, **keys):
+        """SIPp as whoever answers at the PBX."""
+        place = {"port": service.pbx_port, "media": talker.port}
+        made = self._programs.Callee(service.folder, scenario, talker.host, **place, **keys)
+        return self._ended(made)
+
+
+@pytest.fixture
+def made(harness, ended, talker, talkers):
+    return Makers(harness, ended, talker, talkers)
+
+
+def all_three(start, **rules):
+    return start("switch", "desk", "finaliser", users=True, **rules)
+
+
+def states(harness, page, wanted):
+    """Wait until the page shows this state of the only call."""
+    harness.service.wait_until(
+        lambda: [pop["state"] for pop in page.get("/api/v1/calls").json()] == [wanted]
+    )
+
+
+def test_baresip_that_insists_on_srtp_holds_resumes_and_is_recorded(harness, start, made):
+    service = all_three(start, route_srtp="required")
+    phone, ear = made.baresip(service, "srtp-mand"), made.wire(service)
+    mouth = made.talker("127.0.0.2")
+    caller = made.caller(service, LINE, mouth)
+    phone.wait("CALL_INCOMING")
+    phone.command("accept")
+    phone.wait("CALL_ESTABLISHED")
+    mouth.wait_heard(10)
+    before, after = (harness.sound.speech(1, seed) for seed in (71, 72))
+    mouth.say(before, caller.media_target)
+    with service.sign_in() as page:
+        for command, state in (("hold", "held"), ("resume", "answered")):
+            phone.command(command)
+            states(harness, page, state)
+    heard = len(mouth.heard)
+    mouth.wait_heard(heard + 30)
+    mouth.say(after, caller.media_target)
+    caller.hang_up()
+    phone.wait("CALL_CLOSED")
+    recording = harness.evidence.Recording(service, service.call_id())
+    for said in (before, after):
+        assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert harness.sound.find(recording.advisor, mouth.audio()[1600:6400])[1] > 0.95
+    assert recording.adds_up()
+    plain = caller.media_target[1]
+    for payload in (harness.sound.ulaw(before)[3200:3360], mouth.heard[20][3]):
+        assert set(ear.ports(payload)) == {plain}
+    assert sum(count for port, count in ear.ports().items() if port != plain) > 200
+
+
+def test_baresip_that_prefers_srtp_calls_with_it(harness, start, made):
+    service = all_three(start)
+    phone, ear = made.baresip(service, "srtp"), made.wire(service)
+    other = made.talker("127.0.0.3")
+    answering = made.pbx(service, "uas_plain", other)
+    phone.command("dial", f"sip:{MAIN}@{service.sip[0]}:{service.sip[1]}")
+    phone.wait("CALL_ESTABLISHED")
+    said = harness.sound.speech(1, 73)
+    other.say(said, answering.media_target)
+    other.wait_heard(60)
+    phone.command("hangup")
+    answering.wait()
+    assert "a=crypto" not in answering.messages()
+    plain = answering.media_target[1]
+    for payload in (harness.sound.ulaw(said)[3200:3360], other.heard[40][3]):
+        assert set(ear.ports(payload)) == {plain}
+    heard = other.audio()
+    assert harness.sound.find(harness.sound.speech(20, 31), heard[1600:6400])[1] > 0.95
+
+
+def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(harness, start, made):
+    service = all_three(start, route_srtp="required")
+    service.planted.append(CARD)
+    mouth = made.talker("127.0.0.2")
+    desk = made.talkers("127.0.0.3", Suite.AES_CM_128_HMAC_SHA1_80)
+    answering = made.pbx(service, "uas_srtp", desk, event=96, crypto=desk.line(3))
+    caller = made.caller(service, MAIN, mouth)
+    target = caller.media_target
+    desk.meet(answering.messages())
+    call_id = service.log.wait("call.answered")["call_id"]
+    said, secret = (harness.sound.speech(1, seed) for seed in (74, 75))
+    mouth.say(said, target)
+    with service.sign_in() as page:
+        reply = page.put(f"/api/v1/calls/{call_id}/payment", json={})
+        assert (reply.json()["state"], reply.json()["durable"]) == ("paused", True)
+        mouth.say(secret, target)
+        mouth.dial(CARD, target)
+        desk.dial("5", answering.media_target, payload_type=96)
+        desk.wait_heard(100 + 8 * len(CARD))
+        mouth.wait_heard(8)
+    caller.hang_up()
+    answering.wait()
+    assert {kind for _, kind, _, _ in desk.heard} == {0, 96}
+    pressed = [data[0] for _, kind, _, data in desk.heard if kind == 96][::8]
+    assert "".join(map(str, pressed)) == CARD
+    assert {(kind, data[0]) for _, kind, _, data in mouth.heard} == {(101, 5)}
+    assert harness.sound.find(desk.audio(), said)[1] > 0.95
+    recording = harness.evidence.Recording(service, call_id)
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    (gap,) = recording.gaps()
+    assert recording.silent_in(gap)
+    assert recording.adds_up()
+
+
+def test_both_legs_speak_srtp_each_with_its_own_keys(harness, start, made):
+    service = all_three(start, trunk_srtp="required", route_srtp="required")
+    mouth = made.talkers("127.0.0.2", Suite.AES_CM_128_HMAC_SHA1_32)
+    desk, ear = made.talkers("127.0.0.3", Suite.AEAD_AES_256_GCM), made.wire(service)
+    answering = made.pbx(service, "uas_srtp", desk, event=101, crypto=desk.line(1))
+    caller = made.caller(service, MAIN, mouth, scenario="uac_srtp", crypto=mouth.line(9))
+    target = caller.media_target
+    mouth.meet(caller.messages())
+    desk.meet(answering.messages())
+    call_id = service.log.wait("call.answered")["call_id"]
+    one, other = (harness.sound.speech(1, seed) for seed in (76, 77))
+    chorus = harness.sound.Chorus()
+    chorus.say("caller", mouth, one, target).say("advisor", desk, other, answering.media_target)
+    chorus.wait()
+    mouth.wait_heard(50)
+    desk.wait_heard(50)
+    caller.hang_up()
+    answering.wait()
+    recording = harness.evidence.Recording(service, call_id)
+    for heard, said in ((desk, one), (mouth, other)):
+        assert harness.sound.find(heard.audio(), said)[1] > 0.95
+    assert harness.sound.find(recording.caller, one)[1] > 0.95
+    assert harness.sound.find(recording.advisor, other)[1] > 0.95
+    for said in (one, other):
+        assert not ear.ports(harness.sound.ulaw(said)[3200:3360])
+    assert ear.ports().total() >= 200
+    keys = (mouth.key, desk.key)
+    kept = [path for path in service.folder.rglob("*") if path.is_file()]
+    ours = [p for p in kept if service.state in p.parents or service.runtime in p.parents]
+    for key in keys:
+        text = base64.b64encode(key.material)
+        assert [p for p in ours if text in p.read_bytes() or key.material in p.read_bytes()] == []
+    assert not any("inline" in line for _, line in service.log.lines)
+
+
+def test_a_trunk_that_must_speak_srtp_is_refused_without_it(harness, start, ended):
+    service = start("switch", trunk_srtp="required")
+    caller = ended(
+        harness.programs.Caller(service, MAIN, scenario="uac_refused", status=488, media=9)
+    )
+    caller.wait()
