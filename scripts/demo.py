@@ -69,8 +69,9 @@ async def _demo(site: Site, report: Report, *, once: bool) -> None:
             try:
                 await phones.start()
             except (PhoneError, OSError) as error:
-                raise Unseen("the advisor's phone to register", error) from None
-            told.append("registered with digest")
+                raise Unseen("the phones to register", error) from None
+            told.append("two registered with digest")
+            told.append("Housing's is pyVoIP, in a process of its own")
         with report.step("The advisor signs in to the page"):
             await page.sign_in("sian", site.accounts["sian"]["password"])
         call_id = await DemoCall(report, page, phones).run()

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from demo_phones import RATE, Samples
 from demo_proof import between, find
 from demo_report import Report, Unseen, expect
 from demo_site import Site
+from demo_sound import RATE, Samples
 
 _KEPT = {
     "advisor-1": 1,

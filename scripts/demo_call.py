@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 from demo_page import Page, Pop
-from demo_phones import Phones, Samples, Talk
+from demo_phones import Phones, Talk
 from demo_proof import find
 from demo_report import Report, expect
 from demo_site import DEPARTMENT, LINE
+from demo_sound import Samples
 
 from telephony.phone import CallState
 
@@ -28,7 +29,6 @@ class DemoCall:
         self.call_id = ""
         self._caller: Talk
         self._advisor: Talk
-        self._department: Talk
 
     async def run(self) -> str:
         """The whole call; its id."""
@@ -139,12 +139,11 @@ class DemoCall:
             async with asyncio.timeout(15):
                 status = await self._advisor.call.transfer(DEPARTMENT)
                 expect(status == 200, "the transfer to succeed (200)", status)
-                self._department = await self._phones.at_department.get()
-            await self._department.say("department-1")
+            await self._phones.housing.until("said")
             await self._caller.say("caller-3")
             told += [
                 _heard("the caller", self._caller.heard, "department-1"),
-                _heard("Housing", self._department.heard, "caller-3"),
+                _heard("Housing", await self._phones.housing.heard(), "caller-3"),
             ]
         with self._report.step("Recording has ceased; the call itself goes on") as told:
             ceased = [p for p in self._page.history if p["call_id"] == self.call_id]
@@ -158,7 +157,7 @@ class DemoCall:
         with self._report.step("The caller hangs up") as told:
             async with asyncio.timeout(10):
                 await self._caller.end()
-                await self._department.call.wait_for(CallState.ENDED)
+                await self._phones.housing.until("ended")
                 await self._advisor.call.wait_for(CallState.ENDED)
             await self._own(lambda pop: pop["state"] == "wrapup")
             told.append("all legs ended")

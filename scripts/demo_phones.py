@@ -1,30 +1,16 @@
-"""The demo's three phones and what they say: caller, advisor, and a department outside."""
+"""The demo's three phones: the caller's, the advisor's, and that of a department outside."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import numpy as np
-import soundfile
-from demo_site import CALLER, DEPARTMENT, HOST, Site
-from numpy.typing import NDArray
+from demo_housing import Housing
+from demo_site import CALLER, HOST, Site
+from demo_sound import Samples, clip
 
 from telephony.phone import CallState, VoIPCall, VoIPPhone
-
-Samples = NDArray[np.float64]
-SPEECH = Path(__file__).with_name("speech")
-RATE = 8000
-
-
-def clip(name: str) -> Samples:
-    """A recorded sentence, -1 to 1."""
-    samples, rate = soundfile.read(SPEECH / f"{name}.flac", dtype="float64")
-    if rate != RATE or samples.ndim != 1:
-        raise ValueError(f"{name} is not mono at 8 kHz")
-    found: Samples = samples
-    return found
 
 
 class Talk:
@@ -65,7 +51,6 @@ class Phones:
         base, server = site.media_base + 200, (HOST, site.sip_port)
         account = site.accounts["sian"]["sip"]
         self.ringing: asyncio.Queue[VoIPCall] = asyncio.Queue()
-        self.at_department: asyncio.Queue[Talk] = asyncio.Queue()
         self.caller = VoIPPhone(
             *server,
             CALLER,
@@ -78,25 +63,16 @@ class Phones:
         self.advisor = self._phone(
             site, account["extension"], account["password"], base + 40, self.ringing.put
         )
-        self.department = VoIPPhone(
-            *server,
-            DEPARTMENT,
-            "",
-            my_ip=HOST,
-            sip_port=site.department_port,
-            rtp_ports=(base + 80, base + 119),
-            register=False,
-            call_callback=self._department_answers,
-        )
+        self.housing = Housing(site, (base + 80, base + 119))
 
     async def start(self) -> None:
-        """Open all three; the advisor's registers."""
-        for phone in (self.caller, self.advisor, self.department):
+        """Open all three; the advisor's and Housing's register."""
+        for phone in (self.caller, self.advisor, self.housing):
             await phone.start()
 
     async def stop(self) -> None:
         """Close all three."""
-        await asyncio.gather(*(p.stop() for p in (self.caller, self.advisor, self.department)))
+        await asyncio.gather(*(p.stop() for p in (self.caller, self.advisor, self.housing)))
 
     async def stay(self) -> None:
         """Answer whatever rings at the advisor's phone, greet, and stay until they hang up."""
@@ -124,8 +100,3 @@ class Phones:
             rtp_ports=(ports, ports + 39),
             call_callback=callback,
         )
-
-    async def _department_answers(self, call: VoIPCall) -> None:
-        await asyncio.sleep(1)
-        await call.answer()
-        await self.at_department.put(Talk(call))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from demo_phones import RATE, Samples, clip
+from demo_sound import RATE, Samples, clip
 
 _SAID = 0.9
 """Correlation from which a sentence counts as found; G.711 alone gives 0.99."""

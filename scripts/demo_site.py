@@ -6,9 +6,11 @@ Everything is done by the real `galwad` command, each time in a process of its o
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import sys
@@ -51,6 +53,7 @@ class Site:
     department_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     desk_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
     media_base: int = field(default_factory=lambda: random.randrange(30_000, 55_000, 1000))
+    housing_password: str = field(default_factory=secrets.token_urlsafe)
     daemon: asyncio.subprocess.Process | None = None
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -112,6 +115,8 @@ class Site:
     def write_settings(self, officer_key: str) -> None:
         """Write galwad.toml."""
         base = self.media_base
+        account = f"{DEPARTMENT}:galwad:{self.housing_password}".encode()
+        housing = hashlib.md5(account, usedforsecurity=False).hexdigest()
         text = f"""\
 [node]
 name = "demo"
@@ -136,7 +141,11 @@ line = "Council Tax"
 [[destinations]]
 match = "{DEPARTMENT}"
 class = "department"
-target = "sip:{DEPARTMENT}@{HOST}:{self.department_port}"
+
+# Its phone registers here all the same.
+[[phones]]
+extension = "{DEPARTMENT}"
+ha1_md5 = "{housing}"
 
 [[routes]]
 called = "201"
