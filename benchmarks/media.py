@@ -7,6 +7,8 @@ each call), one is the relay with a recorder and a spool for each call, as the s
 and one burns a core as a busy desk would. The floor is a bare blocking `recv` and `sendto` loop
 on one socket, measured in the same run. The last line is one JSON object.
 
+The row "relay, SRTP" has SRTP on both legs of each call: every packet is opened and sealed.
+
 The relay gathers packets for up to 2 ms; the lag is that of the loop's other work.
 
 `lost` counts what the relay did not pass on; what the measuring process itself failed to take
@@ -41,14 +43,20 @@ from recording.recorder import Recorder
 from recording.spool import Clock, SpoolSync, SpoolWriter
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay
-from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
+from telephony.rtp.srtp import Protection
+from telephony.sdp import STATIC_PAYLOADS, KeyPair, MasterKey, RemoteMedia, Suite
 
 HOST = "127.0.0.1"
 PACKET_BYTES = 172
+TAG_BYTES = 10
 SLICES = 200
 """Parts of the 20 ms in which streams send: calls begin when they like, so their packets come
 spread, not in bursts that one wake-up could serve."""
 STOP = b"stop"
+SUITE = Suite.AES_CM_128_HMAC_SHA1_80
+PHONES = MasterKey(SUITE, bytes(range(SUITE.key_bytes)))
+OURS = MasterKey(SUITE, bytes(range(1, SUITE.key_bytes + 1)))
+"""Keys of the row with SRTP: the same on every leg, so that one sealed packet fits them all."""
 
 
 def cpu_us() -> float:
@@ -85,13 +93,15 @@ async def measure_lag(lags: list[float]) -> None:
         lags.append((time.perf_counter() - before - 0.01) * 1e3)
 
 
-async def relay_calls(calls: int, sink: int, folder: Path) -> None:
+async def relay_calls(calls: int, sink: int, folder: Path, keys: KeyPair | None) -> None:
     """Relay and record until standard input says so; print ports, then figures."""
     loop = asyncio.get_running_loop()
     sync = SpoolSync(folder / "spool")
     sync.start(loop)
     relay = Relay(PortPool(HOST, 45_000, 60_000))
-    remote = RemoteMedia(HOST, sink, sink, payloads=STATIC_PAYLOADS, accepts=STATIC_PAYLOADS)
+    remote = RemoteMedia(
+        HOST, sink, sink, payloads=STATIC_PAYLOADS, accepts=STATIC_PAYLOADS, keys=keys
+    )
     started = Clock(time.time(), time.monotonic())
     ports, recorders = [], []
     for number in range(calls):
@@ -172,16 +182,20 @@ class _Message(ctypes.Structure):
 class Batch:
     """Datagrams for `sendmmsg` and `recvmmsg`: many for one system call."""
 
-    def __init__(self, count: int, ports: list[int] | None = None) -> None:
-        """Room for `count` packets; those to send have one of `ports` each."""
+    def __init__(
+        self, count: int, ports: list[int] | None = None, end: Protection | None = None
+    ) -> None:
+        """Room for `count` packets; those to send have one of `ports` each, sealed by `end`."""
         self.count = count
-        self.data = ctypes.create_string_buffer(count * PACKET_BYTES)
+        self._end = end
+        self._size = PACKET_BYTES if end is None else PACKET_BYTES + TAG_BYTES
+        self.data = ctypes.create_string_buffer(count * self._size)
         self._spans = (_Span * count)()
         self._names = ctypes.create_string_buffer(16 * count)
         self.messages = (_Message * count)()
         for index in range(count):
-            self._spans[index].base = ctypes.addressof(self.data) + index * PACKET_BYTES
-            self._spans[index].size = PACKET_BYTES
+            self._spans[index].base = ctypes.addressof(self.data) + index * self._size
+            self._spans[index].size = self._size
             header = self.messages[index].header
             header.spans = ctypes.addressof(self._spans) + index * ctypes.sizeof(_Span)
             header.span_count = 1
@@ -196,19 +210,24 @@ class Batch:
     def number(self, sequence: int) -> None:
         """Give every packet the header of the `sequence`-th."""
         head = struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, 7)
-        for offset in range(0, self.count * PACKET_BYTES, PACKET_BYTES):
+        if self._end is not None:
+            head = self._end.protect(head + bytes(PACKET_BYTES - len(head)))
+        for offset in range(0, self.count * self._size, self._size):
             ctypes.memmove(ctypes.addressof(self.data) + offset, head, len(head))
 
 
-def exchange(sink: socket.socket, ports: list[int], seconds: float) -> tuple[int, int]:
+def exchange(
+    sink: socket.socket, ports: list[int], seconds: float, *, sealed: bool = False
+) -> tuple[int, int]:
     """Send to each port every 20 ms; return how many were sent and how many came back.
 
     As phones do (RFC 4961), it sends from the port at which it receives.
     """
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     size = -(-len(ports) // SLICES)
+    keys = KeyPair(PHONES, OURS)
     batches = [
-        Batch(len(part), part)
+        Batch(len(part), part, Protection(keys) if sealed else None)
         for part in (ports[start : start + size] for start in range(0, len(ports), size))
     ]
     room = Batch(256)
@@ -275,7 +294,7 @@ def run(role: str, calls: int, seconds: float, *, loaded: bool = False) -> dict[
             sent, back = exchange(sink, ports * (2 * calls), seconds)
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(STOP, (HOST, ports[0]))
         else:
-            sent, back = exchange(sink, ports, seconds)
+            sent, back = exchange(sink, ports, seconds, sealed=role == "srtp")
         _tell(process)
         figures: dict[str, float] = json.loads(_line(process))
     forwarded = figures["forwarded"]
@@ -314,7 +333,8 @@ def serve_role(role: str, rest: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for name in ("spool", "keys"):
         (folder / name).mkdir()
-    uvloop.run(relay_calls(calls, sink, folder))
+    keys = KeyPair(OURS, PHONES) if role == "srtp" else None
+    uvloop.run(relay_calls(calls, sink, folder, keys))
 
 
 def main() -> None:
@@ -332,9 +352,11 @@ def main() -> None:
     typical = sorted(options.calls)[len(options.calls) // 2]
     bare = [run("bare", typical, seconds)]
     alone = run("relay", typical, seconds)
+    secure = run("srtp", typical, seconds)
     bare.append(run("bare", typical, seconds))
     loaded = [run("relay", calls, seconds, loaded=True) for calls in options.calls]
-    rows = [("bare loop", bare[0]), ("relay", alone), ("bare loop", bare[1])]
+    rows = [("bare loop", bare[0]), ("relay", alone)]
+    rows += [("relay, SRTP", secure), ("bare loop", bare[1])]
     rows += [("relay, busy desk", figures) for figures in loaded]
     for name, row in rows:
         lag = f"{row['lag_ms_p99']:8.2f}" if "lag_ms_p99" in row else f"{'':8}"
@@ -351,7 +373,10 @@ def main() -> None:
                 "bare_us_per_packet": floor,
                 "relay_us_per_packet": alone["us_per_packet"],
                 "relay_to_bare": round(alone["us_per_packet"] / floor, 2),
+                "srtp_us_per_packet": secure["us_per_packet"],
+                "srtp_to_plain": round(secure["us_per_packet"] / alone["us_per_packet"], 2),
                 "alone": alone,
+                "srtp": secure,
                 "busy_desk": loaded,
             }
         )
