@@ -135,8 +135,10 @@ function render() {
   const shown = new Set(mine.map((pop) => pop.call_id));
   for (const [id, card] of cards) {
     if (!shown.has(id)) {
+      const focused = card.box.contains(document.activeElement);
       card.box.remove();
       cards.delete(id);
+      if (focused) main.focus();
     }
   }
   for (const pop of mine) {

@@ -1,5 +1,6 @@
 // The contact note: why they called, in which language, what came of it, and who it was for.
 
+import { announce } from "./announce.js";
 import { ApiError, ask, callPath } from "./api.js";
 import { el, reveal, say } from "./dom.js";
 import { language } from "./i18n.js";
@@ -19,7 +20,7 @@ export class ContactNote {
     this.authority = this.input("authority", { maxlength: 200, autocomplete: "off" });
     this.notes = el("textarea", { id: this.id("notes"), rows: 3, maxlength: 4000 });
     this.others = el("div", { class: "pair" }, this.field("on_behalf_of", this.behalf), this.field("authority", this.authority));
-    this.saved = el("p", { class: "saved", role: "status" });
+    this.saved = el("p", { class: "saved" });
     this.form = el(
       "form",
       { class: "contact", on: { submit: (event) => this.save(event), input: () => this.dirty() } },
@@ -109,10 +110,16 @@ export class ContactNote {
     try {
       await ask("PUT", callPath(this.callId, "contact"), this.note());
       this.touched = false;
-      say(this.saved, "contact.saved");
+      this.tell("contact.saved");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      say(this.saved, [409, 422].includes(error.status) ? "contact.refused" : "error.notsent");
+      this.tell([409, 422].includes(error.status) ? "contact.refused" : "error.notsent");
     }
+  }
+
+  /** Said aloud as well: the form may be gone with its call before anybody has read it. */
+  tell(key) {
+    say(this.saved, key);
+    announce(key);
   }
 }

@@ -307,6 +307,16 @@ def test_the_latest_end_is_told_and_cannot_be_put_off(desk, browser_page, addres
     expect(browser_page.get_by_role("button", name="Stay signed in")).to_be_hidden()
 
 
+def test_a_saved_note_is_said_and_its_card_leaves_the_focus_on_the_page(desk, page, said):
+    answered(desk)
+    page.get_by_label("Purpose of the call").fill("Council tax bill")
+    page.get_by_role("button", name="Save contact note").press("Enter")
+    expect(page.locator(".saved")).to_have_text("Saved")
+    assert said()[-1] == ("status", "Saved")
+    desk.close(CALL)
+    expect(page.locator("#main")).to_be_focused()
+
+
 def test_nothing_moves_for_those_who_want_no_motion(desk, page):
     page.emulate_media(reduced_motion="reduce")
     answered(desk, recording="paused", recording_since=time.time() - 200)
