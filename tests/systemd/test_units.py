@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,6 +35,14 @@ def unit(process: str) -> dict[str, dict[str, str]]:
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
+def with_a_runtime_folder(command: list[str]) -> list[str]:
+    """The command in a namespace where it may make /run/systemd, where it could not otherwise."""
+    if os.geteuid() == 0 or Path("/run/systemd").exists():
+        return command
+    script = 'mount -t tmpfs tmpfs /run && exec "$@"'
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *command]
+
+
 @pytest.mark.peer
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
     analyze = shutil.which("systemd-analyze")
@@ -43,7 +52,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
         (tmp_path / path.name).write_text(text.replace("/opt/galwad/bin/galwad", "/bin/true"))
     units = sorted(str(path) for path in tmp_path.iterdir())
     done = subprocess.run(
-        [analyze, "verify", "--man=no", "--recursive-errors=no", *units],
+        with_a_runtime_folder([analyze, "verify", "--man=no", "--recursive-errors=no", *units]),
         capture_output=True,
         text=True,
         timeout=60,
