@@ -404,7 +404,9 @@ class Dialog:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """The dialog is over; an INVITE that waits for us gets 487."""
+        """The dialog is over; an INVITE that waits for us gets 487, ours not for ever."""
+        if self._invite_client is not None:
+            self._invite_client.expect_no_more(now)
         if self._invite_server is not None:
             self._invite_server.abandon(now)
             self._invite_server = None

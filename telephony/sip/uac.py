@@ -293,9 +293,21 @@ class InviteClient(ClientRequest):
             if dialog.state is DialogState.EARLY:
                 dialog.forget("not answered")
 
+    def expect_no_more(self, now: float) -> None:
+        """Its dialog is over: wait 64*T1 for the final response, which may be lost (RFC 3261 15).
+
+        A provisional response stopped every timer of the transaction.
+        """
+        if self._cancel_deadline is None and not self._over:
+            self._cancel_deadline = self._core.timers.at(
+                now + self._core.timings.timeout, self._cancel_unanswered
+            )
+
     def _send_cancel(self, now: float) -> None:
         cancel = cancel_of(self.request, self._cancel_headers)
         self._core.start_client(cancel, _CancelUser(self._core, cancel), self._draft.way, now)
+        if self._cancel_deadline is not None:
+            self._cancel_deadline.cancel()
         self._cancel_deadline = self._core.timers.at(
             now + self._core.timings.timeout, self._cancel_unanswered
         )

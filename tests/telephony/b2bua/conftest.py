@@ -457,9 +457,7 @@ class World:
         for node in self.net.nodes.values():
             counts = node.endpoint.counts()
             assert counts.dialogs == 0, (node.address, counts)
-            # A phone's re-INVITE whose final answer was lost before our BYE is its own affair.
-            ours = node is self.switch
-            assert not ours or counts.client_transactions == 0, counts
+            assert counts.client_transactions == 0, (node.address, counts)
             assert counts.unacknowledged == 0, (node.address, counts)
 
 

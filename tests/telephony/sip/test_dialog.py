@@ -156,6 +156,26 @@ def test_a_missing_ack_to_a_reinvite_is_no_news_once_our_bye_is_on_its_way(
     assert bob.seen(AckMissing) == []
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_reinvite_whose_final_response_is_lost_is_given_up_after_the_peers_bye(
+    network, alice, bob, call, cancelled
+):
+    client = call.at_alice.request("INVITE", now=network.now)
+    network.flush()
+    bob.last(DialogRequest).transaction.respond(180, now=network.now)
+    network.flush()
+    network.drop = lambda datagram: b" 487 " in datagram.data
+    call.at_bob.request("BYE", now=network.now)
+    network.flush()
+    if cancelled:
+        client.cancel(now=network.now)
+    network.run(31)
+    assert alice.endpoint.counts().client_transactions >= 1
+    network.run(40)
+    assert alice.endpoint.counts().client_transactions == 0
+    assert bob.endpoint.counts().client_transactions == 0
+
+
 def test_a_reinvite_that_fails_leaves_the_dialog_as_it_was(network, alice, bob, call):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
