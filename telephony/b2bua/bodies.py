@@ -27,11 +27,13 @@ def description(message: Request | Response) -> SessionDescription | None:
     """The message's SDP; None if it has no body.
 
     Raises:
-        SipParseError: status 415, the body is no SDP.
+        SipParseError: status 415, the body is no SDP, or it is compressed (RFC 3261 8.2.3).
         SdpParseError: it is, and cannot be read.
     """
     if not message.body:
         return None
+    if (message.headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
+        raise SipParseError("the body has an encoding", status=415)
     kind = message.content_type
     if kind == "application/sdp":
         return SessionDescription.parse(message.body)

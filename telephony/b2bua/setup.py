@@ -117,6 +117,7 @@ class Setup:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:
             headers = (*headers, ("Accept", "application/sdp, multipart/mixed"))
+            headers = (*headers, ("Accept-Encoding", "identity"))
         answer(self._invite, status, now, reason=reason, headers=headers)
         self._core.end(cause, now, status=status)
 

@@ -89,6 +89,16 @@ def test_a_body_that_is_no_sdp_is_415(world):
     world.assert_clean()
 
 
+@pytest.mark.parametrize("name", ["Content-Encoding", "e"])
+def test_a_body_in_an_encoding_is_415_and_says_which_would_do(world, name):
+    encoded = (("Content-Type", "application/sdp"), (name, "gzip"))
+    world.a.call(body=b"\x1f\x8b\x08\x00", headers=encoded)
+    assert world.a.statuses[-1] == 415
+    assert world.a.responses[-1].headers.get("Accept-Encoding") == "identity"
+    assert world.b.invites == []
+
+
+
 def test_a_replaces_that_names_no_dialog_is_481(world):
     world.a.call(headers=(("Replaces", "nothing@x;to-tag=1;from-tag=2"),))
     assert world.a.statuses[-1] == 481
