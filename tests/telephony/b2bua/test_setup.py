@@ -98,7 +98,6 @@ def test_a_body_in_an_encoding_is_415_and_says_which_would_do(world, name):
     assert world.b.invites == []
 
 
-
 def test_a_replaces_that_names_no_dialog_is_481(world):
     world.a.call(headers=(("Replaces", "nothing@x;to-tag=1;from-tag=2"),))
     assert world.a.statuses[-1] == 481
