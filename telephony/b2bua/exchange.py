@@ -51,6 +51,8 @@ class Carried:
     """What the target is offered."""
     timer: SessionTimer
     deadline: float | None
+    held: bool = False
+    """It waits for the target's ACK to our 2xx; that dialog takes no offer before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,12 @@ class Exchange:
     def _carry(self, carried: Carried, now: float) -> None:
         carried.deadline = now + self._core.settings.request_timeout
         self._carried = carried
+        dialog = carried.target.dialog
+        carried.held = dialog is not None and dialog.ack_due
+        if not carried.held:
+            self._cross(carried, now)
+
+    def _cross(self, carried: Carried, now: float) -> None:
         request = carried.transaction.request
         trust = self._core.trust(carried.source, carried.target)
         self._offers.offer(
@@ -297,7 +305,14 @@ class Exchange:
         return back
 
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
-        """The ACK that holds the answer to our offer."""
+        """The ACK that holds the answer to our offer, or that another offer waits for."""
+        self._acknowledge(leg, request, now)
+        carried = self._carried
+        if carried is not None and carried.held and carried.target is leg:
+            carried.held = False
+            self._cross(carried, now)
+
+    def _acknowledge(self, leg: Leg, request: Request, now: float) -> None:
         owed = self._owed
         if owed is None or owed.source is not leg:
             return
@@ -335,12 +350,21 @@ class Exchange:
     def cancelled(self, invite: InviteServer, now: float) -> None:
         """The re-INVITE's sender gave it up."""
         if self._carried is not None and self._carried.transaction is invite:
-            self._offers.cancel(self._carried.target, now)
+            self._give_up(self._carried, now)
+
+    def _give_up(self, carried: Carried, now: float) -> None:
+        if carried.held:
+            self._carried = None
+        else:
+            self._offers.cancel(carried.target, now)
 
     def gone(self, leg: Leg) -> None:
         """A leg ended: nothing is owed to it any more."""
         if self._owed is not None and leg in {self._owed.source, self._owed.target}:
             self._owed = None
+        carried = self._carried
+        if carried is not None and carried.held and leg in {carried.source, carried.target}:
+            self._carried = None
         if self._align is not None and leg in self._align[:2]:
             self._align = None
 
@@ -389,4 +413,4 @@ class Exchange:
         if carried is not None and carried.deadline is not None and now >= carried.deadline:
             carried.deadline = None
             answer(carried.transaction, 504, now)
-            self._offers.cancel(carried.target, now)
+            self._give_up(carried, now)

@@ -137,6 +137,11 @@ class Dialog:
             or None in self._acks.values()
         )
 
+    @property
+    def ack_due(self) -> bool:
+        """True while our 2xx to the peer's INVITE waits for its ACK; `AckReceived` tells of it."""
+        return self._invite_server is not None and self._invite_server.ack_due
+
     # What the user does.
 
     def request(

@@ -211,6 +211,12 @@ class InviteServer(ServerRequest):
             self.cancelled = True
         self.stop_repeating()
 
+    @property
+    def ack_due(self) -> bool:
+        """True from our 2xx until its ACK."""
+        dialog = self.dialog
+        return dialog is not None and self._ack_key(dialog) in self._core.unacknowledged
+
     def acknowledge(self, request: Request, now: float) -> None:
         """Take the ACK to our 2xx."""
         self.stop_repeating()

@@ -287,3 +287,51 @@ def test_compact_names_are_filtered_too():
         ("X-Keep", "1"),
         ("s", "hi"),
     )
+
+
+def reinvite_before_the_callers_ack(world):
+    """The callee offers another codec while the caller's ACK to our 200 is on its way."""
+
+    def is_the_callers_ack(data):
+        return data.startswith(b"ACK ") and b"Via: SIP/2.0/UDP 192.0.2.10" in data
+
+    world.net.lost = is_the_callers_ack
+    world.a.call()
+    world.net.run(0.1)
+    client = world.b.reinvite(codecs=("8 PCMA/8000",))
+    assert [s for s in world.b.statuses if s >= 200] == []
+    return client
+
+
+def test_a_callees_offer_waits_for_the_callers_ack(world):
+    """RFC 3261 14.2 has 491 for an INVITE of ours in the same dialog, and there is none."""
+    reinvite_before_the_callers_ack(world)
+    world.net.lost = lambda _data: False
+    world.net.run(2)
+    assert [s for s in world.b.statuses if s >= 200] == [200]
+    assert world.a.methods == ["INVITE"]
+    assert world.a.told().media[0].formats == ("8",)
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_callees_offer_that_is_given_up_while_it_waits_is_forgotten(world):
+    client = reinvite_before_the_callers_ack(world)
+    world.net.run(1)
+    client.cancel(now=world.clock.now)
+    world.net.flush()
+    world.net.lost = lambda _data: False
+    world.net.run(3)
+    assert next(s for s in world.b.statuses if s >= 200) == 487
+    assert world.a.methods == []
+    world.b.reinvite(codecs=("8 PCMA/8000",))
+    assert world.b.statuses[-1] == 200
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_ack_that_never_comes_ends_the_call_with_the_offer_that_waits(world):
+    reinvite_before_the_callers_ack(world)
+    world.net.run(60)
+    assert world.call.ended
+    world.assert_clean()
