@@ -105,12 +105,22 @@ Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 
 @dataclass(frozen=True, slots=True)
-class _Cause:
+class Cause:
     """Why the gate is shut, as the gap will tell it."""
 
     reason: GapReason
     trigger: Trigger
     actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What keeps an answered call's gate shut, apart from storage: it outlives the process."""
+
+    holds: tuple[tuple[str, Cause], ...] = ()
+    """Payment holders, longest first."""
+    referral: Cause | None = None
+    identity: Cause | None = None
 
 
 _STATE_OF_GAP = {
@@ -131,11 +141,11 @@ class Policy:
     def __init__(self) -> None:
         self._answered = False
         self._ended = False
-        self._holds: dict[str, _Cause] = {}
-        self._referral: _Cause | None = None
-        self._identity: _Cause | None = None
-        self._storage: _Cause | None = None
-        self._gap: _Cause | None = None
+        self._holds: dict[str, Cause] = {}
+        self._referral: Cause | None = None
+        self._identity: Cause | None = None
+        self._storage: Cause | None = None
+        self._gap: Cause | None = None
         self._edge = 0
 
     @property
@@ -186,6 +196,19 @@ class Policy:
             return (NewSegment(at), Open(at))
         return (_started(cause, at),)
 
+    @property
+    def standing(self) -> Standing:
+        """What `resumed` wants after a restart."""
+        return Standing(tuple(self._holds.items()), self._referral, self._identity)
+
+    def resumed(self, standing: Standing, at: int) -> tuple[Output, ...]:
+        """As `answered`, for a call that was answered in an earlier life of the process."""
+        if self._answered or self._ended:
+            return ()
+        self._holds.update(standing.holds)
+        self._referral, self._identity = standing.referral, standing.identity
+        return self.answered(at)
+
     def hold(
         self,
         holder: str,
@@ -202,7 +225,7 @@ class Policy:
         """
         if self._ended or holder in self._holds:
             return ()
-        self._holds[holder] = _Cause(GapReason.PAYMENT, trigger, actor)
+        self._holds[holder] = Cause(GapReason.PAYMENT, trigger, actor)
         return self._settle(at, erase_to=erase_to)
 
     def release(self, holder: str, at: int) -> tuple[Output, ...]:
@@ -247,7 +270,7 @@ class Policy:
         """The far end became someone else: shut until `identity_classed` says who."""
         if self._ended or self._identity is not None:
             return ()
-        self._identity = _Cause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
+        self._identity = Cause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
         return self._settle(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
@@ -266,7 +289,7 @@ class Policy:
         """What is stored no longer reaches the disk. `at`: where the media was lost from."""
         if self._ended or self._storage is not None:
             return ()
-        self._storage = _Cause(GapReason.FAULT, trigger, actor)
+        self._storage = Cause(GapReason.FAULT, trigger, actor)
         return self._settle(at)
 
     def storage_ok(self, at: int) -> tuple[Output, ...]:
@@ -289,7 +312,7 @@ class Policy:
             return (Shut(at), EraseBackTo(at))
         return (GapEnded(at),) if self._gap is not None else ()
 
-    def _cause(self) -> _Cause | None:
+    def _cause(self) -> Cause | None:
         """The leading cause that keeps the gate shut."""
         if self._referral is not None:
             return self._referral
@@ -311,7 +334,7 @@ class Policy:
         back_to = at if erase_to is None else min(at, max(erase_to, edge))
         if back_to == at:
             return (Shut(at), EraseBackTo(at), _started(cause, at))
-        erased = _Cause(GapReason.ERASED, cause.trigger, cause.actor)
+        erased = Cause(GapReason.ERASED, cause.trigger, cause.actor)
         return (
             Shut(at),
             EraseBackTo(back_to),
@@ -325,10 +348,10 @@ class Policy:
         return (NewSegment(self._edge),)
 
 
-def _left_for(destination: DestinationClass, trigger: Trigger, actor: str) -> _Cause:
+def _left_for(destination: DestinationClass, trigger: Trigger, actor: str) -> Cause:
     paying = destination is DestinationClass.PAYMENT
-    return _Cause(GapReason.PAYMENT if paying else GapReason.TRANSFER, trigger, actor)
+    return Cause(GapReason.PAYMENT if paying else GapReason.TRANSFER, trigger, actor)
 
 
-def _started(cause: _Cause, at: int) -> GapStarted:
+def _started(cause: Cause, at: int) -> GapStarted:
     return GapStarted(cause.reason, cause.trigger, cause.actor, at)

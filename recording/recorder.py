@@ -26,6 +26,7 @@ from recording.policy import (
     Policy,
     RecordingState,
     Shut,
+    Standing,
     Trigger,
 )
 from recording.spool_outbox import SpoolOutbox
@@ -165,6 +166,19 @@ class Recorder:
         self._append("answered", {"advisor": advisor, "extension": extension}, at)
         self._do(self._policy.answered(at))
 
+    @property
+    def standing(self) -> Standing:
+        """What `resumed` wants, should the process die."""
+        return self._policy.standing
+
+    def resumed(self, standing: Standing, advisor: str, extension: str) -> None:
+        """Recording goes on after a restart, unless something kept it shut before."""
+        at = self._now()
+        self._append("answered", {"advisor": advisor, "extension": extension}, at)
+        for holder, cause in standing.holds:
+            self._tell_holder(holder, cause.trigger, cause.actor, at)
+        self._do(self._policy.resumed(standing, at))
+
     def hold(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
@@ -177,8 +191,7 @@ class Recorder:
         known = holder in self._policy.holders
         self._do(self._policy.hold(holder, trigger, actor, at, erase_to=erase_to))
         if not known and holder in self._policy.holders:
-            told = {"holder": holder, "trigger": trigger.value, "actor": actor}
-            self._append("holder", told, at)
+            self._tell_holder(holder, trigger, actor, at)
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
         """Bring the spool to the disk; False when that failed or takes longer.
@@ -286,6 +299,10 @@ class Recorder:
             self._outbox.close(self._now())
         except FAILURES as error:
             self.last_error = error
+
+    def _tell_holder(self, holder: str, trigger: Trigger, actor: str, at: int) -> None:
+        told = {"holder": holder, "trigger": trigger.value, "actor": actor}
+        self._append("holder", told, at)
 
     def _now(self) -> int:
         return max(0, self._started.at_us(self._clock()))

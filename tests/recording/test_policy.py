@@ -347,6 +347,36 @@ def test_segments_and_gaps_add_up_to_the_talk_time(steps, last):
     assert sum(b - a for a, b in spans) == at - answered_at
 
 
+@given(st.lists(st.tuples(INPUTS, st.integers(0, 50)), max_size=40))
+def test_a_call_that_outlives_the_process_is_as_shut_as_it_was(steps):
+    before, at = Policy(), 100
+    before.answered(at)
+    for what, wait in steps:
+        at += wait
+        give(before, what, at)
+    before.storage_ok(at)
+    if before.state is RecordingState.ENDED:
+        return
+    after = Policy()
+    outputs = after.resumed(before.standing, 0)
+    assert after.gate_open is before.gate_open
+    assert after.state is before.state
+    assert after.holders == before.holders
+    assert any(isinstance(output, Open) for output in outputs) is after.gate_open
+    for what in [("release", "page"), ("release", "api"), ("release", "phone"), ("returned",)]:
+        give(before, what, at)
+        give(after, what, at)
+        assert after.gate_open is before.gate_open
+
+
+def test_a_resumed_call_tells_its_gap_anew():
+    before = answered()
+    before.hold("page", Trigger.PAGE, SIAN, 5)
+    assert Policy().resumed(before.standing, 3) == (
+        GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 3),
+    )
+
+
 def test_nothing_but_the_listed_inputs_shuts_the_gate():
     shutting = {
         "hold": lambda p: p.hold("page", Trigger.PAGE, SIAN, 1),
@@ -357,6 +387,7 @@ def test_nothing_but_the_listed_inputs_shuts_the_gate():
     }
     harmless = {
         "answered": lambda p: p.answered(1),
+        "resumed": lambda p: p.resumed(Policy().standing, 1),
         "release": lambda p: p.release("page", 1),
         "transfer_failed": lambda p: p.transfer_failed(1),
         "returned": lambda p: p.returned(1),
