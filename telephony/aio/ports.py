@@ -68,6 +68,21 @@ class PortPool:
                     raise NoPortsError(f"media ports cannot be bound: {error.strerror}") from error
         raise NoPortsError("no pair of media ports is free")
 
+    def take_again(self, port: int) -> PortPair:
+        """Bind the pair whose lower port is `port`, as it was bound before a restart.
+
+        Raises:
+            NoPortsError: it is in use, not of this pool, or cannot be bound.
+        """
+        if port not in self._free:
+            raise NoPortsError("that pair of media ports is not free")
+        try:
+            pair = self._bind(port)
+        except OSError as error:
+            raise NoPortsError(f"media ports cannot be bound: {error.strerror}") from error
+        self._free.remove(port)
+        return pair
+
     def give_back(self, pair: PortPair) -> None:
         """Close both sockets; the pair is the last to be taken again."""
         pair.rtp.close()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
 from telephony.aio.media_path import Reader, control_reader_of, line_reader_of, reader_of
-from telephony.aio.ports import PortPool, connected_twin
+from telephony.aio.ports import PortPair, PortPool, connected_twin
 from telephony.aio.ringback import Ringback
 from telephony.errors import ProtocolError
 from telephony.sdp import LocalMedia, RemoteMedia
@@ -78,9 +78,20 @@ class Relay:
         Raises:
             NoPortsError: there is no pair left.
         """
+        return self._open(leg_id, self._ports.take)
+
+    def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
+        """Bind the very ports that the leg had in an earlier life of the process.
+
+        Raises:
+            NoPortsError: they are not to be had.
+        """
+        return self._open(leg_id, lambda: self._ports.take_again(local.port))
+
+    def _open(self, leg_id: str, take: Callable[[], PortPair]) -> LocalMedia:
         if leg_id in self._legs:
             raise ProtocolError("the leg has media ports already")
-        leg = MediaLeg(leg_id, self._ports.take(), self._source, self._on_refused)
+        leg = MediaLeg(leg_id, take(), self._source, self._on_refused)
         leg.renew = self._renew
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg

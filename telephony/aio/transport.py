@@ -23,6 +23,8 @@ from telephony.sip.framing import Frame
 logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[Event], None]
+_MOST_HELD_BACK = 10_000
+"""Messages; whoever sent more asks again."""
 
 
 class SipTransport:
@@ -53,6 +55,7 @@ class SipTransport:
         self._timer_due = 0.0
         self._flushing = False
         self._closed = False
+        self._held_back: list[tuple[bytes, Address, Address]] | None = None
         self._reported: set[str] = set()
 
     @property
@@ -86,8 +89,22 @@ class SipTransport:
         self.endpoint.listen(bound, advertised=advertised)
         return bound
 
+    def hold_back(self) -> None:
+        """Keep what comes, unread, until `go_on`: the core does not know its dialogs yet."""
+        self._held_back = []
+
+    def go_on(self) -> None:
+        """Read what was held back, and all that comes."""
+        held_back, self._held_back = self._held_back or [], None
+        for data, source, local in held_back:
+            self.received(data, source, local)
+
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Feed a message to the core, then flush."""
+        if self._held_back is not None:
+            if len(self._held_back) < _MOST_HELD_BACK:
+                self._held_back.append((data, source, local))
+            return
         try:
             self.endpoint.receive(data, source, local, self.now)
         except Exception as error:  # noqa: BLE001 - a bug in the core must not end every call

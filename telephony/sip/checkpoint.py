@@ -1,15 +1,26 @@
-"""Taking up a dialog that an earlier process had (the other half of `Dialog.checkpoint`)."""
+"""Taking up what an earlier process had: its dialogs, and the INVITEs that nobody had answered.
+
+The other half of `Dialog.checkpoint`, `InviteClient.checkpoint` and `InviteServer.checkpoint`.
+Connections do not outlive a process: peers who came by one are called at their own address.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Final, cast
 
 from telephony.errors import ParseError, ProtocolError
+from telephony.sip.compose import Draft
 from telephony.sip.core import Core
 from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
+from telephony.sip.message import Request, parse_message
+from telephony.sip.uac import InviteClient
 from telephony.sip.uri import Uri
+
+_NOT_ONE: Final = (KeyError, TypeError, ValueError, ParseError)
+"""What comes of reading plain values that are not what we wrote."""
 
 
 def restore(core: Core, data: dict[str, object]) -> Dialog:
@@ -21,7 +32,7 @@ def restore(core: Core, data: dict[str, object]) -> Dialog:
     """
     try:
         return _restore(core, data)
-    except (KeyError, TypeError, ValueError, ParseError) as error:
+    except _NOT_ONE as error:
         raise ProtocolError("not the checkpoint of a dialog") from error
 
 
@@ -50,8 +61,58 @@ def _restore(core: Core, data: dict[str, object]) -> Dialog:
         peer=peer,
         contact=_text(data["contact"]),
     )
-    dialog.resume(None if send_to is None else _address(send_to))
+    by_connection = send_to is not None and cast("list[object]", send_to)[-1] != 0
+    dialog.resume(None if send_to is None or by_connection else _address(send_to))
     return dialog
+
+
+def give_up(core: Core, data: Mapping[str, object], owner: object, now: float) -> InviteClient:
+    """Cancel an INVITE of ours that an earlier process sent.
+
+    It goes out once more, to its peer a retransmission: that brings the provisional response
+    which a CANCEL must wait for (RFC 3261 9.1), or the 2xx that it would have crossed.
+
+    Raises:
+        ProtocolError: `data` is not a checkpoint, or its local address is not ours any more.
+    """
+    try:
+        request, destination = _request(data), _address(data["destination"])
+        draft = Draft(
+            method="INVITE",
+            uri=request.uri,
+            from_=request.from_,
+            to=request.to,
+            call_id=request.call_id,
+            cseq=request.cseq.number,
+            destination=destination,
+            local=core.local(_address(data["local"]), destination),
+            contact_user=request.from_.uri.user or "",
+        )
+    except _NOT_ONE as error:
+        raise ProtocolError("not the checkpoint of an INVITE") from error
+    client = InviteClient(core, draft, owner=owner, sent=request)
+    client.cancel(now=now)
+    client.begin(now)
+    return client
+
+
+def served_again(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
+    """The INVITE that an earlier process was serving, where it came from and where to.
+
+    Raises:
+        ProtocolError: `data` is not a checkpoint.
+    """
+    try:
+        return _request(data), _address(data["source"]), _address(data["local"])
+    except _NOT_ONE as error:
+        raise ProtocolError("not the checkpoint of an INVITE") from error
+
+
+def _request(data: Mapping[str, object]) -> Request:
+    message = parse_message(_text(data["request"]).encode("latin-1"))
+    if isinstance(message, Request):
+        return message
+    raise TypeError
 
 
 def _text(value: object) -> str:
@@ -67,5 +128,5 @@ def _number(value: object) -> int:
 
 
 def _address(value: object) -> Address:
-    host, port, transport, name, flow = cast("list[object]", value)
-    return Address(_text(host), _number(port), _text(transport), _text(name), _number(flow))
+    host, port, transport, name, _ = cast("list[object]", value)
+    return Address(_text(host), _number(port), _text(transport), _text(name))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
@@ -218,6 +218,31 @@ class Endpoint:
                 the dialog is here already.
         """
         return checkpoint.restore(self._core, data)
+
+    def give_up(
+        self, data: Mapping[str, object], *, owner: object = None, now: float
+    ) -> InviteClient:
+        """Cancel an INVITE that an earlier process sent, from `InviteClient.checkpoint()`.
+
+        Its end comes as ever: `InviteFailed`, or an `InviteAnswered` that is to be hung up.
+
+        Raises:
+            ProtocolError: `data` is not a checkpoint; its local address is not ours any more.
+        """
+        return checkpoint.give_up(self._core, data, owner, now)
+
+    def serve_again(self, data: Mapping[str, object], now: float) -> str:
+        """Take an INVITE once more that an earlier process was serving: `IncomingInvite`.
+
+        From `InviteServer.checkpoint()`; the caller sees one more early dialog. Returns the
+        Call-ID, by which its owner knows it.
+
+        Raises:
+            ProtocolError: `data` is not a checkpoint.
+        """
+        request, source, local = checkpoint.served_again(data)
+        self.receive(bytes(request), source, local, now)
+        return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
         """The dialog of these identifiers (for Replaces)."""

@@ -47,9 +47,16 @@ class ClientRequest:
     """
 
     def __init__(
-        self, core: Core, draft: Draft, *, dialog: Dialog | None = None, owner: object = None
+        self,
+        core: Core,
+        draft: Draft,
+        *,
+        dialog: Dialog | None = None,
+        owner: object = None,
+        sent: Request | None = None,
     ) -> None:
-        self.request: Request = compose(core, draft)
+        """Make a request of the draft; `sent`: an earlier process made and sent it."""
+        self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
         self.local: Address = draft.local.address
         self.dialog = dialog
@@ -168,9 +175,15 @@ class InviteClient(ClientRequest):
     """
 
     def __init__(
-        self, core: Core, draft: Draft, *, dialog: Dialog | None = None, owner: object = None
+        self,
+        core: Core,
+        draft: Draft,
+        *,
+        dialog: Dialog | None = None,
+        owner: object = None,
+        sent: Request | None = None,
     ) -> None:
-        super().__init__(core, draft, dialog=dialog, owner=owner)
+        super().__init__(core, draft, dialog=dialog, owner=owner, sent=sent)
         self.dialogs: dict[str, Dialog] = {}
         self.cancelled = False
         self._ringing = False
@@ -182,6 +195,14 @@ class InviteClient(ClientRequest):
     def over(self) -> bool:
         """True once a final response came, or none will."""
         return self._over
+
+    def checkpoint(self) -> dict[str, object]:
+        """Plain values for `Endpoint.give_up`, in a next life of the process."""
+        return {
+            "request": bytes(self.request).decode("latin-1"),
+            "destination": list(self.destination),
+            "local": list(self.local),
+        }
 
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
         """Give up: CANCEL goes out now or with the first provisional response (9.1).

@@ -196,6 +196,14 @@ class InviteServer(ServerRequest):
         self._drop_early_dialogs()
         return dialog
 
+    def checkpoint(self) -> dict[str, object]:
+        """Plain values for `Endpoint.serve_again`, in a next life of the process."""
+        return {
+            "request": bytes(self.request).decode("latin-1"),
+            "source": list(self.source),
+            "local": list(self.local),
+        }
+
     def give_up(self, request: Request, now: float) -> None:
         """The caller's CANCEL (or BYE in the early dialog): 487, unless answered (9.2)."""
         if self._final:

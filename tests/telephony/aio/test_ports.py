@@ -81,3 +81,24 @@ def test_a_port_with_a_twin_is_still_refused_to_others():
         with pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", pair.port))
     pool.give_back(pair)
+
+
+def test_a_pair_of_before_a_restart_is_taken_again_unless_it_is_in_use():
+    pool = PortPool("127.0.0.1", 44_320, 44_327)
+    pair = pool.take_again(44_322)
+    assert pair.port == 44_322
+    assert pool.free == pool.size - 1
+    for port in (44_322, 44_323, 44_400):
+        with pytest.raises(NoPortsError):
+            pool.take_again(port)
+    pool.give_back(pair)
+    assert pool.free == pool.size
+
+
+def test_a_pair_of_before_that_another_program_holds_stays_in_the_pool(taken):
+    pool = PortPool("127.0.0.1", 44_300, 44_303)
+    with pytest.raises(NoPortsError):
+        pool.take_again(44_300)
+    taken.close()
+    pool.give_back(pool.take_again(44_300))
+    assert pool.free == pool.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -11,6 +12,7 @@ from telephony.sip.events import (
     AckReceived,
     Address,
     DialogEnded,
+    IncomingInvite,
     InviteAnswered,
     InviteFailed,
     MessageDropped,
@@ -130,3 +132,17 @@ async def test_a_wildcard_socket_tells_peers_an_address_that_they_can_answer(age
     assert via.port == bound.port
     assert via.host != "0.0.0.0"
     assert advertised is None or via.host == advertised.host
+
+
+async def test_what_comes_before_the_core_is_ready_waits(agents):
+    alice, bob = await agents(), await agents()
+    bob.transport.hold_back()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"one", bob.address[:2])
+        stranger.sendto(b"two", bob.address[:2])
+        alice.invite(bob.address)
+        await asyncio.sleep(0.1)
+    assert bob.transport.endpoint.dropped.total() == 0
+    bob.transport.go_on()
+    await bob.wait(IncomingInvite)
+    assert bob.transport.endpoint.dropped["malformed"] == 2
