@@ -249,6 +249,7 @@ def folders_of(settings: Settings) -> Folders:
         recipients=settings.recipients,
         boot_key=settings.boot_key,
         runtime_keys=node.runtime / "spool-keys",
+        checkpoints=node.runtime / "calls",
         node_key=node.state / "finaliser" / "manifest.key",
     )
 

@@ -33,6 +33,8 @@ class Folders:
     recipients: Path
     boot_key: Path
     runtime_keys: Path
+    checkpoints: Path
+    """Where the switch keeps what it would go on with after its death."""
     node_key: Path
 
 
@@ -62,7 +64,9 @@ class Workshop:
         return sorted(call_id for call_id in self._calls() if self.spools(call_id))
 
     def spools(self, call_id: str) -> list[Path]:
-        """The spools of a call, by life; none while one of them is still written."""
+        """The spools of a call, by life; none while one is written, or another may follow."""
+        if (self._folders.checkpoints / f"{call_id}.call").exists():
+            return []
         found = sorted(self._folders.spool.glob(f"{call_id}.*.spool"), key=_life)
         found = [path for path in found if SPOOL.fullmatch(path.name)]
         try:

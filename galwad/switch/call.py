@@ -9,61 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 
 import structlog
 
 from config.sections import Route
-from config.settings import Settings
 from galwad.messages import CallEnded, CallState, CallStateName, Party
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.board import Switchboard, call_settings
 from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
-from galwad.switch.hub import Hub
+from galwad.switch.memo import Heir, Memo, Talk
 from galwad.switch.recording import TRACKS, CallRecording
-from galwad.switch.routing import Router
-from galwad.switch.spools import SpoolRoom, new_call_id
+from galwad.switch.spools import new_call_id
 from recording.policy import DestinationClass, RecordingState, Trigger
-from telephony.aio.relay import Relay, SourceRule
-from telephony.b2bua import BackToBackCall, CallSettings, Target
+from telephony.aio.relay import SourceRule
+from telephony.b2bua import BackToBackCall, Target, target_from, target_to
 from telephony.b2bua import events as sip
-from telephony.sdp import Srtp
-from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Event
 from telephony.sip.uas import InviteServer
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Switchboard:
-    """What every call of the switch shares."""
-
-    endpoint: Endpoint
-    relay: Relay
-    hub: Hub
-    router: Router
-    spools: SpoolRoom
-    checkpoints: Checkpoints
-    settings: Settings
-    flush: Callable[[], None]
-    """Send what the endpoint has to send."""
-    forget: Callable[[LiveCall], None]
-    """Called once, when the call is over."""
-
-
-def _call_settings(settings: Settings, admission: Admission) -> CallSettings:
-    sip_ = settings.sip
-    return CallSettings(
-        ring_timeout=sip_.ring_timeout,
-        session_expires=sip_.session_expires,
-        min_se=sip_.min_se,
-        recall_timeout=sip_.recall_timeout,
-        trust_caller=admission.trusted,
-        pin_caller=admission.phone,
-        caller_srtp=Srtp(admission.srtp),
-    )
 
 
 def is_handover(before: str, destination: DestinationClass) -> bool:
@@ -79,13 +44,14 @@ class LiveCall:
     """One call from its INVITE to its end."""
 
     def __init__(
-        self, board: Switchboard, invite: InviteServer, admission: Admission, route: Route
+        self, board: Switchboard, admission: Admission, route: Route, legs: BackToBackCall
     ) -> None:
-        """Take over an INVITE that takes `route`. It may have ended already."""
-        self.call_id = new_call_id()
+        """Wire the parts together; `incoming` and `resumed` are the ways in."""
+        self.call_id = legs.call_id
         self._board = board
         self._admission = admission
         self._route = route
+        self._b2bua = legs
         self._log = log.bind(call_id=self.call_id)
         self._started = self._since = time.time()
         self._state: CallStateName = "ringing"
@@ -114,14 +80,93 @@ class LiveCall:
             board.settings.recording.payment_code_off or "",
         )
         self._codes = CodeListener(book, self._on_code) if book else None
-        self._b2bua = BackToBackCall(
+
+    @classmethod
+    def incoming(
+        cls,
+        board: Switchboard,
+        invite: InviteServer,
+        admission: Admission,
+        route: Route,
+        heir: Heir | None = None,
+    ) -> LiveCall:
+        """Take over an INVITE that takes `route`. It may have ended already.
+
+        `heir`: it rang before a restart, and keeps its name and its payment holds.
+        """
+        legs = BackToBackCall.incoming(
             board.endpoint,
             board.relay,
             invite,
-            _call_settings(board.settings, admission),
-            call_id=self.call_id,
+            call_settings(board.settings, admission),
+            call_id=heir.call_id if heir is not None else new_call_id(),
             now=time.monotonic(),
         )
+        call = cls(board, admission, route, legs)
+        for hold in heir.memo.holds if heir is not None else ():
+            call.recording.shut(hold.holder, hold.trigger, hold.actor)
+        return call
+
+    @classmethod
+    def resumed(cls, board: Switchboard, memo: Memo, talk: Talk, route: Route) -> LiveCall:
+        """Go on with a call that was answered before a restart.
+
+        Raises:
+            TelephonyError: its legs or their ports are not to be had.
+        """
+        settings = call_settings(board.settings, memo.admission)
+        now = time.monotonic()
+        legs = BackToBackCall.restored(board.endpoint, board.relay, memo.legs, settings, now=now)
+        call = cls(board, memo.admission, route, legs)
+        call._go_on(memo.started, talk, now)
+        return call
+
+    def _go_on(self, started: float, talk: Talk, now: float) -> None:
+        self._log.warning("call.resumed")
+        self._started, self._since = started, talk.since
+        self._state, self._advisor, self._group = talk.state, talk.advisor, talk.group
+        self._target, self._identity = target_from(talk.target), talk.identity
+        self._referred_to, self._away = talk.referred_to, talk.away
+        caller, joined = self._caller_leg, self._b2bua.joined
+        advisor = joined[1] if joined is not None else None
+        party = talk.advisor or Party("")
+        self.recording.resumed(caller, advisor, party, talk.standing, talk.lives)
+        if advisor is not None:
+            self._listen_for_codes(advisor)
+        self.publish()
+        self._settle(now)
+
+    def _memo(self) -> Memo:
+        talk = None
+        if self._b2bua.answered and self._state != "ringing":
+            talk = Talk(
+                state=self._state,
+                since=self._since,
+                advisor=self._advisor,
+                group=self._group,
+                target=target_to(self._target),
+                identity=self._identity,
+                referred_to=self._referred_to,
+                away=self._away,
+                standing=self.recording.standing,
+                lives=self.recording.lives,
+            )
+        return Memo(
+            admission=self._admission,
+            started=self._started,
+            holds=self.recording.early_holds,
+            talk=talk,
+            legs=self._b2bua.checkpoint(),
+        )
+
+    def _remember(self) -> None:
+        """Keep what a next life of the process would need, before anybody is told of it."""
+        if not self._b2bua.ended:
+            self._board.checkpoints.save(self.call_id, self._memo())
+
+    @property
+    def _caller_leg(self) -> str:
+        return next(k for k, leg in self._b2bua.legs.items() if leg.side is sip.Side.CALLER)
 
     def start(self, targets: tuple[Target, ...]) -> None:
         """Ring the targets; the caller is answered 480 when there are none."""
@@ -190,6 +235,7 @@ class LiveCall:
         if faulty and not self._faulty:
             self._board.hub.alarm("recording.fault", self.call_id)
         self._faulty = faulty
+        self._remember()
         self._board.hub.call_changed(self.state())
 
     def _settle(self, now: float) -> None:
@@ -203,8 +249,7 @@ class LiveCall:
         if due is not None:
             delay = max(0.0, due - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-        if not self._b2bua.ended:
-            self._board.checkpoints.save(self.call_id, self._b2bua.checkpoint())
+        self._remember()
         self._board.flush()
 
     def _on_timer(self) -> None:
@@ -270,8 +315,7 @@ class LiveCall:
         self._ringing, self._target = (), target
         self._advisor = self._party(target)
         self._group = () if target.pinned else self._behind_the_pbx
-        caller = next(k for k, leg in self._b2bua.legs.items() if leg.side is sip.Side.CALLER)
-        self.recording.answered(caller, leg_id, self._advisor)
+        self.recording.answered(self._caller_leg, leg_id, self._advisor)
         self._listen_for_codes(leg_id)
         self.publish()
 

@@ -60,7 +60,7 @@ class DeskCommands:
 
     def closed_spools(self) -> Iterable[str]:
         """Spools that wait for the finaliser."""
-        return self._spools.closed()
+        return (call_id for call_id in self._spools.closed() if call_id not in self._calls)
 
     def _meant(self, command: Hold | Release) -> list[LiveCall]:
         if command.call_id:

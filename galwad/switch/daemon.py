@@ -1,8 +1,9 @@
 """The switch process: sockets, calls and the drain, put together.
 
 It starts and answers calls whether or not the desk or the finaliser is there. SIGTERM drains:
-new calls get 503, calls in progress finish; a second SIGTERM hangs them up. SIGHUP reads the
-certificate of SIP over TLS anew.
+new calls get 503, calls in progress finish; a second SIGTERM hangs them up. SIGUSR1 hands over:
+the process ends at once, and its successor goes on with the calls, as after a crash. SIGHUP reads
+the certificate of SIP over TLS anew.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ from config.settings import Settings
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
-from galwad.switch.call import LiveCall, Switchboard
+from galwad.switch.board import Switchboard
+from galwad.switch.call import LiveCall
 from galwad.switch.checkpoints import Checkpoints
 from galwad.switch.commands import DeskCommands
 from galwad.switch.hub import Hub
 from galwad.switch.listening import Listening, limits_of
 from galwad.switch.phones import Phones
 from galwad.switch.reception import Reception
+from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
 from telephony.aio.addresses import reachable_host
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
-from telephony.b2bua import bye_from_checkpoint
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Event
 
@@ -54,6 +56,7 @@ class Switch:
         self._loop = asyncio.get_running_loop()
         self._signals = 0
         self._refused = 0
+        self._handing_over = False
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
@@ -75,7 +78,7 @@ class Switch:
             self._endpoint, self._on_event, limits=limits_of(settings.sip)
         )
         self._listening = Listening(settings.sip, self._transport)
-        board = Switchboard(
+        self._board = board = Switchboard(
             endpoint=self._endpoint,
             relay=self._relay,
             hub=self._hub,
@@ -99,12 +102,15 @@ class Switch:
         """Serve until told to stop; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._hand_over)
         self._loop.add_signal_handler(signal.SIGHUP, self._listening.reload)
         await self._router.resolver.refresh()
         self._spools.sync.start(self._loop)
+        self._transport.hold_back()
         await self._listening.start()
+        self._revive()
+        self._transport.go_on()
         hub = await self._hub.listen(self._settings.switch_socket)
-        self._hang_up_for_the_dead()
         self._report_faults()
         helpers = [
             asyncio.create_task(work)
@@ -120,7 +126,8 @@ class Switch:
         log.info("switch.ready")
         supervise.ready()
         await self._stopping.wait()
-        await self._drain()
+        if not self._handing_over:
+            await self._drain()
         hub.close()
         for helper in helpers:
             helper.cancel()
@@ -130,16 +137,13 @@ class Switch:
         self._spools.sync.stop()
         return 0
 
-    def _hang_up_for_the_dead(self) -> None:
-        """BYE both legs of every call that an earlier life left behind."""
-        left = list(self._checkpoints.left_behind())
-        for call_id, state in left:
-            log.warning("call.left_behind", call_id=call_id)
-            bye_from_checkpoint(self._endpoint, state, time.monotonic())
-            self._transport.flush()
-            self._checkpoints.remove(call_id)
-        if left:
-            self._hub.alarm("switch.restarted", None, f"{len(left)} calls were cut off")
+    def _revive(self) -> None:
+        """Go on with the calls that an earlier life left behind."""
+        revived = revive(self._board, self._reception, self.calls)
+        if revived is not None:
+            self._hub.alarm("switch.restarted", None, str(revived))
+        if self.calls:
+            self._idle.clear()
 
     def _report_faults(self) -> None:
         if fault := self._spools.recipients_fault():
@@ -180,11 +184,23 @@ class Switch:
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait([hurry, idle], return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
+        if self._handing_over:
+            return
         for call in list(self.calls.values()):
             call.hangup('Q.850;cause=41;text="service stopped"')
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(idle, GOODBYE_S)
         self._transport.flush()
+
+    def _hand_over(self) -> None:
+        """Leave the calls to the next life of the process; what they recorded goes down first."""
+        log.info("switch.handing_over", calls=len(self.calls))
+        supervise.stopping()
+        for call in self.calls.values():
+            call.recording.tick()
+        self._handing_over = True
+        self._stopping.set()
+        self._hurry.set()
 
     def _on_signal(self) -> None:
         self._signals += 1

@@ -31,7 +31,7 @@ class Phones:
     """Accounts and bindings; `save` brings changed bindings to disk, at most as often as called."""
 
     def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self._accounts_file = folder / "phones.json"
         self._bindings_file = folder / "bindings.json"
         self._realm = realm

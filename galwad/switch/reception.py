@@ -11,8 +11,10 @@ from collections.abc import Callable
 import structlog
 
 from galwad.switch.admission import Doorkeeper, Refusal
-from galwad.switch.call import LiveCall, Switchboard
-from telephony.b2bua import find_call
+from galwad.switch.board import Switchboard
+from galwad.switch.call import LiveCall
+from galwad.switch.memo import Heir
+from telephony.b2bua import decline, find_call
 from telephony.sip import events as sip
 from telephony.sip.uas import InviteServer, ServerRequest
 
@@ -37,6 +39,11 @@ class Reception:
         self._calls = calls
         self._max_calls = max_calls
         self._drained = drained
+        self._heirs: dict[str, Heir] = {}
+
+    def serve_anew(self, sip_call_id: str, heir: Heir) -> None:
+        """The INVITE of this Call-ID, which comes next, rang before a restart: it was let in."""
+        self._heirs[sip_call_id] = heir
 
     def on_event(self, event: sip.Event) -> None:
         """Handle one event where it enters."""
@@ -52,10 +59,11 @@ class Reception:
 
     def _invite(self, invite: InviteServer) -> None:
         now = time.monotonic()
+        heir = self._heirs.pop(invite.request.call_id, None)
         if self._drained() or len(self._calls) >= self._max_calls:
             invite.respond(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
             return
-        admission = self._doorkeeper.invite(invite, now)
+        admission = heir.memo.admission if heir else self._doorkeeper.invite(invite, now)
         if isinstance(admission, Refusal):
             invite.respond(admission.status, headers=admission.headers, now=now)
             return
@@ -64,13 +72,15 @@ class Reception:
             log.info("call.no_route")
             invite.respond(404, now=now)
             return
-        call = LiveCall(self._board, invite, admission, route)
+        call = LiveCall.incoming(self._board, invite, admission, route, heir)
         self._calls[call.call_id] = call
         call.start(self._board.router.targets(route, admission.called, now))
 
     def _of_a_call(self, event: sip.Event) -> None:
         legs = find_call(event)
         if legs is None:
+            if isinstance(event, sip.InviteAnswered):  # of a branch that rang before a restart
+                decline(event, time.monotonic())
             return
         call = self._calls.get(legs.call_id)
         if call is not None:

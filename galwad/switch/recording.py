@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from galwad.messages import Party
+from galwad.switch.memo import EarlyHold
 from galwad.switch.spools import SpoolRoom
-from recording.policy import DestinationClass, RecordingState, Trigger
+from recording.policy import DestinationClass, RecordingState, Standing, Trigger
 from recording.recorder import Recorder, Snapshot
 from recording.spool import Clock, Field
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
 
 TRACKS = {Side.CALLER: 0, Side.ADVISOR: 1}
-
-
-@dataclass(frozen=True, slots=True)
-class _EarlyHold:
-    trigger: Trigger
-    actor: str
 
 
 class CallRecording:
@@ -48,11 +42,13 @@ class CallRecording:
         self._facts = facts
         self._on_change = on_change
         self._recorder: Recorder | None = None
-        self._early: dict[str, _EarlyHold] = {}
+        self._early: dict[str, EarlyHold] = {}
         self._negotiated: dict[str, MediaNegotiated] = {}
         self._legs: dict[str, int] = {}
         self._started = Clock(time.time(), time.monotonic())
         self.durable = True
+        self.lives = 0
+        """Spools of this call, those of earlier lives of the process included."""
 
     @property
     def state(self) -> RecordingState:
@@ -73,22 +69,64 @@ class CallRecording:
         """Who holds the recording for a payment."""
         return tuple(self._early) if self._recorder is None else self._recorder.holders
 
+    @property
+    def early_holds(self) -> tuple[EarlyHold, ...]:
+        """Payment holds that wait for the answer."""
+        return tuple(self._early.values())
+
+    @property
+    def standing(self) -> Standing:
+        """What keeps the recording shut, for `resumed` in a next life of the process."""
+        return Standing() if self._recorder is None else self._recorder.standing
+
     def answered(self, caller_leg: str, advisor_leg: str, party: Party) -> None:
         """Open the spool and record from the next packet on."""
-        if self._facts is None:
+        recorder = self._begin()
+        if recorder is None:
             return
-        self._started = Clock(time.time(), time.monotonic())
-        recorder = self._room.recorder(self._call_id, self._started, self._changed)
-        self._recorder = recorder
-        recorder.event("call", self._facts)
         for holder, early in self._early.items():
             recorder.hold(holder, early.trigger, early.actor)
         self._early.clear()
-        self._legs = {caller_leg: TRACKS[Side.CALLER]}
-        self._attach(caller_leg)
-        self._use(advisor_leg)
+        self._tap(caller_leg, advisor_leg)
         recorder.answered(party.user, party.extension)
         recorder.start()
+
+    def resumed(
+        self,
+        caller_leg: str,
+        advisor_leg: str | None,
+        party: Party,
+        standing: Standing,
+        lives: int,
+    ) -> None:
+        """Open a further spool of a call that was answered before a restart, and go on.
+
+        `lives`: how many it has had; those that are gone keep their numbers.
+        """
+        self.lives = lives
+        recorder = self._begin()
+        if recorder is None:
+            return
+        self._tap(caller_leg, advisor_leg)
+        recorder.resumed(standing, party.user, party.extension)
+        recorder.start()
+
+    def _begin(self) -> Recorder | None:
+        if self._facts is None:
+            return None
+        self._started = Clock(time.time(), time.monotonic())
+        self.lives += 1
+        self._recorder = self._room.recorder(
+            self._call_id, self.lives, self._started, self._changed
+        )
+        self._recorder.event("call", self._facts)
+        return self._recorder
+
+    def _tap(self, caller_leg: str, advisor_leg: str | None) -> None:
+        self._legs = {caller_leg: TRACKS[Side.CALLER]}
+        self._attach(caller_leg)
+        if advisor_leg is not None:
+            self._use(advisor_leg)
 
     def follow(self, advisor_leg: str, party: Party) -> None:
         """The advisor's side is another leg from now on."""
@@ -114,7 +152,7 @@ class CallRecording:
     ) -> None:
         """The synchronous half of `hold`."""
         if self._recorder is None:
-            self._early.setdefault(holder, _EarlyHold(trigger, actor))
+            self._early.setdefault(holder, EarlyHold(holder, trigger, actor))
             self._on_change()
         else:
             self._recorder.hold(holder, trigger, actor, arrived_mono=arrived_mono)
@@ -151,6 +189,11 @@ class CallRecording:
         if self._recorder is not None:
             self._recorder.identity_changed(actor)
             self._recorder.identity_classed(destination)
+
+    def tick(self) -> None:
+        """Hand over to the kernel what has gathered."""
+        if self._recorder is not None:
+            self._recorder.tick()
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
         """Append an event, where there is a recording."""

@@ -1,7 +1,7 @@
 """Where the switch's spools lie, and what every one of them needs to be opened.
 
-One `SpoolRoom` a process: the boot key, the archive's recipients, the number of this process
-life for a call, and the one `syncfs` a second for all.
+One `SpoolRoom` a process: the boot key, the archive's recipients, and the one `syncfs` a second
+for all.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ class SpoolRoom:
         return RecipientSet.load(self._recipients_path, self._recording.officer_key)
 
     def recorder(
-        self, call_id: str, started: Clock, on_change: Callable[[Snapshot], None]
+        self, call_id: str, life: int, started: Clock, on_change: Callable[[Snapshot], None]
     ) -> Recorder:
-        """A recorder on a fresh spool of this call."""
+        """A recorder on a fresh spool of this call: its `life`-th, from 1."""
         return Recorder(
-            lambda: self._open(call_id, started),
+            lambda: self._open(call_id, life, started),
             started,
             erase_back_s=self._recording.erase_back,
             on_change=on_change,
             sync=self.sync,
         )
 
-    def _open(self, call_id: str, started: Clock) -> SpoolWriter:
+    def _open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
         try:
             recipients = self._load_recipients().recipients
         except (RecordingError, OSError):
@@ -80,16 +80,12 @@ class SpoolRoom:
             self.folder,
             self._keys,
             call_id,
-            self._next_life(call_id),
+            life,
             self._boot_key,
             wrap,
             started,
             self._recording.lookback,
         )
-
-    def _next_life(self, call_id: str) -> int:
-        taken = [int(path.suffixes[-2][1:]) for path in self.folder.glob(f"{call_id}.*.spool")]
-        return max(taken, default=0) + 1
 
     def closed(self) -> Iterator[str]:
         """Call ids of the spools that nobody writes to."""

@@ -5,12 +5,14 @@ the `Endpoint`, media orders through the `MediaPlane`, and `CallEvent`s tell the
 happened. `BackToBackCall` is the face of the package; `find_call` tells whose an event is.
 """
 
+from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall
-from telephony.b2bua.checkpoint import bye_from_checkpoint
+from telephony.b2bua.checkpoint import bye_from_checkpoint, target_from, target_to
 from telephony.b2bua.core import Cause
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.owners import find_call
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
+from telephony.b2bua.restore import give_up_branches, ring_anew
 from telephony.b2bua.settings import CallSettings, Target
 
 __all__ = [
@@ -23,5 +25,10 @@ __all__ = [
     "RingbackPlane",
     "Target",
     "bye_from_checkpoint",
+    "decline",
     "find_call",
+    "give_up_branches",
+    "ring_anew",
+    "target_from",
+    "target_to",
 ]

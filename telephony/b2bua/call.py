@@ -17,6 +17,7 @@ from telephony.b2bua.offers import Offers
 from telephony.b2bua.owners import leg_of
 from telephony.b2bua.plane import MediaPlane
 from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.setup import Setup
 from telephony.b2bua.transfer import Transfers
@@ -35,6 +36,7 @@ from telephony.sip.events import (
     InviteFailed,
     InviteProgress,
 )
+from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer
 
 
@@ -49,8 +51,9 @@ class BackToBackCall:
     `handle`; the call itself may be forgotten, since `find_call` finds it by them.
     """
 
-    def __init__(
-        self,
+    @classmethod
+    def incoming(
+        cls,
         endpoint: Endpoint,
         media: MediaPlane,
         invite: InviteServer,
@@ -58,40 +61,74 @@ class BackToBackCall:
         *,
         call_id: str,
         now: float,
-    ) -> None:
+    ) -> BackToBackCall:
         """Take over an incoming INVITE: it is checked here and may be refused at once.
 
         Refused with 482 (it was here before), 483 (Max-Forwards), 406 (Accept), 481 or 603
         (Replaces), 415, 488 (no common codec), 422 (session interval), 503 (no ports): then
         `CallEnded` waits.
         """
-        self.call_id = call_id
-        self._core = CallCore(endpoint, media, settings, call_id)
-        offers = Offers(self._core)
-        self._refresh = Refresh(self._core, offers)
-        offers.started = self._refresh.start
-        self._exchange = Exchange(self._core, offers, self._refresh)
-        self._core.on_leg_ended = self._exchange.gone
-        self._transfers = Transfers(self._core, self._exchange, self._refresh, invite.request)
-        self._dialogue = Dialogue(self._core, self._exchange, self._transfers)
-        self._setup = Setup(self._core, self._refresh, invite)
-        self._invite = invite
-        self._begin(now)
+        call = cls(CallCore(endpoint, media, settings, call_id), invite.request)
+        call._begin(Setup(call._core, call._refresh, invite), invite, now)
+        return call
 
-    def _begin(self, now: float) -> None:
+    @classmethod
+    def restored(
+        cls,
+        endpoint: Endpoint,
+        media: MediaPlane,
+        checkpoint: Mapping[str, Any],
+        settings: CallSettings,
+        *,
+        now: float,
+    ) -> BackToBackCall:
+        """Go on with a call of an earlier life of the process, from its `checkpoint()`.
+
+        `MediaNegotiated` waits for each leg that talks, and `TransferFailed` if a transfer was
+        under way (with `advisor_gone`, `ring_again` is wanted, as ever).
+
+        Raises:
+            ProtocolError: it is no checkpoint; the call had not been answered; a dialog is not
+                ours any more. Nothing is left open; `bye_from_checkpoint` may still be tried.
+            NoPortsError: a leg's ports are not to be had; likewise.
+        """
+        request = invite_of(checkpoint)
+        core = CallCore(endpoint, media, settings, checkpoint["call_id"])
+        call = cls(core, request)
+        transfers, exchange = call._transfers, call._exchange
+        restore(call, core, checkpoint, now, transfers=transfers, exchange=exchange)
+        return call
+
+    def __init__(self, core: CallCore, request: Request) -> None:
+        """Wire the parts together; `incoming` and `restored` are the ways in."""
+        self.call_id = core.call_id
+        self._core = core
+        offers = Offers(core)
+        self._refresh = Refresh(core, offers)
+        offers.started = self._refresh.start
+        self._exchange = Exchange(core, offers, self._refresh)
+        core.on_leg_ended = self._exchange.gone
+        self._transfers = Transfers(core, self._exchange, self._refresh, request)
+        self._dialogue = Dialogue(core, self._exchange, self._transfers)
+        self._setup: Setup | None = None
+        """None in a call that was restored: its setup was over."""
+        self._invite: InviteServer | None = None
+
+    def _begin(self, setup: Setup, invite: InviteServer, now: float) -> None:
+        self._setup, self._invite = setup, invite
         try:
             leg = self._core.new_leg(self, Side.CALLER, None)
         except NoPortsError:
-            self._setup.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
+            setup.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
             return
-        leg.invite = self._invite
+        leg.invite = invite
         leg.min_se = self._core.settings.min_se
-        self._invite.owner = leg
-        self._core.meet(leg, self._invite.request)
-        status = self._setup.check(now)
-        self._transfers.max_forwards = self._setup.max_forwards
+        invite.owner = leg
+        self._core.meet(leg, invite.request)
+        status = setup.check(now)
+        self._transfers.max_forwards = setup.max_forwards
         if status:
-            self._setup.refuse(status, now, Cause.REFUSED)
+            setup.refuse(status, now, Cause.REFUSED)
 
     # --- what is seen -----------------------------------------------------------------------
 
@@ -135,7 +172,7 @@ class BackToBackCall:
         """
         if self.ended:
             return
-        if self._setup.attempt is not None or not targets:
+        if self._setup is None or self._setup.attempt is not None or not targets:
             raise ProtocolError("a call is dialled once, and to somebody")
         self._setup.dial(self, targets, now)
 
@@ -143,7 +180,7 @@ class BackToBackCall:
         """Answer the caller's INVITE with a failure; ends the call. Once answered: as `hangup`."""
         if self.ended:
             return
-        if self.answered:
+        if self._setup is None or self.answered:
             self.hangup(now)
         else:
             self._setup.refuse(status, now, Cause.REFUSED, reason=reason)
@@ -180,8 +217,8 @@ class BackToBackCall:
             self._transfers.ring_again(targets, now)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Every live dialog, in plain values, enough for `bye_from_checkpoint`."""
-        return checkpoint.take(self._core)
+        """All that `restored` and `bye_from_checkpoint` want, in plain values."""
+        return checkpoint.take(self._core, self._transfers)
 
     # --- what the legs say --------------------------------------------------------------------
 
@@ -232,10 +269,14 @@ class BackToBackCall:
             attempt.failed(leg, event, now)
 
     def _attempt_of(self, leg: Leg) -> Attempt | None:
-        for attempt in (self._setup.attempt, self._transfers.attempt):
+        for attempt in (self._first_attempt, self._transfers.attempt):
             if attempt is not None and leg in attempt.branches:
                 return attempt
         return None
+
+    @property
+    def _first_attempt(self) -> Attempt | None:
+        return None if self._setup is None else self._setup.attempt
 
     def _cancelled(self, event: InviteCancelled, now: float) -> None:
         if event.invite is not self._invite:
@@ -245,8 +286,9 @@ class BackToBackCall:
         self._core.end(Cause.CANCELLED, now, reasons)
 
     def _acknowledged(self, event: AckReceived, leg: Leg, now: float) -> None:
-        if leg is self._core.caller and self._setup.delayed is not None:
-            self._setup.acknowledged(event.request, now)
+        setup = self._setup
+        if setup is not None and leg is self._core.caller and setup.delayed is not None:
+            setup.acknowledged(event.request, now)
         else:
             self._exchange.acknowledged(leg, event.request, now)
 
@@ -256,7 +298,7 @@ class BackToBackCall:
         """When `handle_timer` next wants to be called."""
         if self.ended:
             return None
-        attempt = self._setup.attempt
+        attempt = self._first_attempt
         due = [
             attempt.deadline if attempt is not None else None,
             self._refresh.next_timer(),
@@ -270,8 +312,8 @@ class BackToBackCall:
         if self.ended:
             return
         try:
-            if self._setup.attempt is not None:
-                self._setup.attempt.timer(now)
+            if self._first_attempt is not None:
+                self._first_attempt.timer(now)
             self._refresh.timer(now)
             self._exchange.timer(now)
             self._transfers.timer(now)

@@ -1,29 +1,93 @@
-"""What must outlive the process so that nobody is left in a call that is gone."""
+"""What must outlive the process, so that its successor can go on with a call (or end it).
+
+A checkpoint holds a call's confirmed dialogs, what each peer and we have said of media, the
+session timers and who talks with whom, in plain values. Times are monotonic seconds: they are
+good until the machine starts anew. It holds numbers, and while a caller with SRTP is rung their
+key: keep it in memory (the runtime folder), never on a disk. Keys in use are not in it: where an
+SRTP session was cut, nobody knows how often its sequence had wrapped (RFC 3711 3.3.1), so those
+legs are offered new ones.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from telephony.b2bua.core import CallCore
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.leg_media import LegMedia
+from telephony.b2bua.settings import Target
 from telephony.errors import TelephonyError
+from telephony.sdp import SessionDescription, Srtp
 from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address
+from telephony.sip.message import Request
+from telephony.sip.uri import Uri
 
-VERSION = 1
+if TYPE_CHECKING:
+    from telephony.b2bua.transfer import Transfers
+
+VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
+_KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
+_TEXT = "latin-1"
+"""Any bytes, as text, and back."""
 
 
-def take(core: CallCore) -> dict[str, Any]:
-    """Every confirmed dialog of a call, in plain values. Holds numbers: keep it in memory."""
-    legs = [
-        {"leg_id": leg.id, "side": leg.side.value, "dialog": leg.dialog.checkpoint()}
-        for leg in core.legs.values()
-        if leg.dialog is not None and leg.dialog.state is DialogState.CONFIRMED and leg.talking
-    ]
-    return {"version": VERSION, "call_id": core.call_id, "legs": legs}
+def take(core: CallCore, transfers: Transfers) -> dict[str, Any]:
+    """Everything that `restore.py` wants, in plain values."""
+    live = [leg for leg in core.legs.values() if _confirmed(leg)]
+    ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
+    invite = core.caller.invite if ringing else None
+    rung = [leg.client for leg in core.legs.values() if leg.alive and not leg.talking]
+    return {
+        "version": VERSION,
+        "call_id": core.call_id,
+        "legs": [_leg(leg) for leg in live],
+        "partner": core.partner.id if core.partner in live and core.partner else None,
+        "invite": invite.checkpoint() if invite is not None else None,
+        "branches": [client.checkpoint() for client in rung if client is not None],
+        "transfers": transfers.checkpoint(),
+    }
 
 
-def bye_from_checkpoint(endpoint: Endpoint, data: dict[str, Any], now: float) -> int:
+def _confirmed(leg: Leg) -> bool:
+    dialog = leg.dialog
+    return dialog is not None and dialog.state is DialogState.CONFIRMED and leg.talking
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    timer = leg.timer
+    return {
+        "leg_id": leg.id,
+        "side": leg.side.value,
+        "dialog": leg.dialog.checkpoint() if leg.dialog is not None else None,
+        "target": target_to(leg.target),
+        "media": _media(leg.media),
+        "timer": [timer.interval, timer.we_refresh, timer.started] if timer else None,
+        "min_se": leg.min_se,
+        "allow": sorted(leg.allow),
+        "identity": leg.identity,
+    }
+
+
+def _media(media: LegMedia) -> dict[str, Any]:
+    return {
+        "origin": [media.origin.session_id, media.origin.version],
+        "host": media.local.host,
+        "port": media.local.port,
+        "srtp": media.local.srtp.value,
+        "protected": media.remote is not None and media.remote.keys is not None,
+        "said": session_to(media.said),
+        "ours": session_to(media.ours),
+        "theirs": session_to(media.theirs),
+        "holding": media.holding,
+    }
+
+
+def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
     """Hang up every leg of a checkpointed call; legs that cannot be restored are passed over.
 
     Returns:
@@ -37,3 +101,61 @@ def bye_from_checkpoint(endpoint: Endpoint, data: dict[str, Any], now: float) ->
             continue
         sent += 1
     return sent
+
+
+# --- values, there and back ---------------------------------------------------------------------
+
+
+def session_to(session: SessionDescription | None) -> str | None:
+    """A description as text, its keys blanked."""
+    return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
+
+
+def session_from(text: str | None) -> SessionDescription | None:
+    """The description again. Raises `SdpParseError`."""
+    return None if text is None else SessionDescription.parse(text.encode(_TEXT))
+
+
+def request_to(request: Request) -> str:
+    """A request as text, the keys in its body blanked."""
+    bare = Request(request.method, request.uri, request.headers, _blanked(request.body))
+    return bytes(bare).decode(_TEXT)
+
+
+def _blanked(body: bytes) -> bytes:
+    """Zeros for every key (RFC 4568 6.1), in as many octets."""
+    return _KEYS.sub(lambda key: b"A" * len(key[0]), body)
+
+
+def target_to(target: Target | None) -> dict[str, Any] | None:
+    """A target in plain values."""
+    if target is None:
+        return None
+    return {
+        "uri": str(target.uri),
+        "destination": list(target.destination),
+        "name": target.name,
+        "user": target.user,
+        "trust": target.trust,
+        "pinned": target.pinned,
+        "srtp": target.srtp.value,
+    }
+
+
+def target_from(data: dict[str, Any] | None) -> Target | None:
+    """The target again.
+
+    Raises:
+        ParseError, KeyError, TypeError: it is none.
+    """
+    if data is None:
+        return None
+    return Target(
+        uri=Uri.parse(data["uri"]),
+        destination=Address(*cast("list[Any]", data["destination"])),
+        name=str(data["name"]),
+        user=str(data["user"]),
+        trust=bool(data["trust"]),
+        pinned=bool(data["pinned"]),
+        srtp=Srtp(data["srtp"]),
+    )

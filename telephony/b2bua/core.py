@@ -9,6 +9,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import count
 from typing import TYPE_CHECKING
 
 from telephony.b2bua.events import (
@@ -25,7 +26,7 @@ from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.errors import NoPortsError, ProtocolError
-from telephony.sdp import payload_map
+from telephony.sdp import Origin, payload_map
 from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, Response
@@ -79,6 +80,7 @@ class CallCore:
         self.ringback = False
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = lambda _leg: None
+        self._numbers = count(1)
 
     @property
     def caller(self) -> Leg:
@@ -111,12 +113,22 @@ class CallCore:
         """
         if len(self.legs) >= self.settings.max_legs:
             raise NoPortsError("too many legs in one call")
-        leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{len(self.legs)}'}"
-        session_id = hash_of(leg_id)
+        leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{next(self._numbers)}'}"
         srtp = target.srtp if target is not None else self.settings.caller_srtp
-        media = LegMedia(self.plane, leg_id, session_id, srtp)
-        leg = Leg(call, leg_id, side, target, media)
-        self.legs[leg_id] = leg
+        media = LegMedia(self.plane, leg_id, Origin(hash_of(leg_id), 0), srtp)
+        return self._keep(Leg(call, leg_id, side, target, media))
+
+    def restore_leg(
+        self, call: BackToBackCall, side: Side, target: Target | None, media: LegMedia
+    ) -> Leg:
+        """Make a leg that an earlier life of the process had, with the ports that it had."""
+        number = media.leg_id.rpartition("/b")[2]
+        if number.isdigit():
+            self._numbers = count(max(int(number) + 1, next(self._numbers)))
+        return self._keep(Leg(call, media.leg_id, side, target, media))
+
+    def _keep(self, leg: Leg) -> Leg:
+        self.legs[leg.id] = leg
         return leg
 
     def other(self, leg: Leg) -> Leg | None:

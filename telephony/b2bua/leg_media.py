@@ -34,20 +34,28 @@ class LegMedia:
     """The ports of a leg and the offer/answer state with its peer."""
 
     def __init__(
-        self, plane: MediaPlane, leg_id: str, session_id: int, srtp: Srtp = Srtp.OFF
+        self,
+        plane: MediaPlane,
+        leg_id: str,
+        origin: Origin,
+        srtp: Srtp = Srtp.OFF,
+        *,
+        again: LocalMedia | None = None,
     ) -> None:
         """Bind the leg's ports; make its keys, which stay the same as long as it lives.
 
+        `again`: the ports that the leg had in an earlier life of the process.
+
         Raises:
-            NoPortsError: there are none left.
+            NoPortsError: there are none left, or not those.
         """
         self._plane = plane
-        self._leg_id = leg_id
-        self.origin = Origin(session_id, 0)
+        self.leg_id = leg_id
+        self.origin = origin
         self.said: SessionDescription | None = None
         """What we last told the peer, agreed to or not."""
         self._open = True
-        self.local: LocalMedia = plane.open(leg_id)
+        self.local = plane.open(leg_id) if again is None else plane.reopen(leg_id, again)
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.ours: SessionDescription | None = None
@@ -85,7 +93,7 @@ class LegMedia:
             raise SdpParseError("no SRTP where nothing else will do", status=488)
         self.ours, self.theirs, self.remote = agreed(ours, theirs), theirs, remote
         if self._open:
-            self._plane.configure(self._leg_id, remote)
+            self._plane.configure(self.leg_id, remote)
 
     def repeat(self) -> SessionDescription | None:
         """What holds on this leg, to be said again; None before anything was agreed to."""
@@ -120,7 +128,7 @@ class LegMedia:
         """Free the ports; a second time does nothing."""
         if self._open:
             self._open = False
-            self._plane.close(self._leg_id)
+            self._plane.close(self.leg_id)
 
 
 def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:

@@ -20,6 +20,13 @@ class MediaPlane(Protocol):
             NoPortsError: the range is used up.
         """
 
+    def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
+        """Bind the very pair that the leg had in an earlier life of the process.
+
+        Raises:
+            NoPortsError: it is in use, or not of the range.
+        """
+
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Say where the leg's party receives, and which way media may flow; may be repeated."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from telephony.b2bua.attempt import Attempt, Failure, Invitation
+from telephony.b2bua.checkpoint import request_to, target_from, target_to
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.events import (
     Recalled,
@@ -22,11 +23,11 @@ from telephony.b2bua.events import (
     TransferRequested,
 )
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.leg import Errand, Leg, Then
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import agree_to_response
 from telephony.b2bua.settings import Target
-from telephony.errors import NoPortsError, ParseError
+from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sdp import Direction
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.headers import NameAddr
@@ -294,11 +295,50 @@ class Transfers:
             if parting is not None and parting.failed.request_id == referral.request_id and last:
                 self._parting = replace(parting, until=at + _PARTING_WAIT)
 
+        errand = self._notice(referral.event, status_line, then, last=last)
+        return self._core.queue(referral.leg, errand, now)
+
+    def _notice(self, event: str, status_line: str, then: Then, *, last: bool) -> Errand:
         lasts = int(self._core.settings.transfer_timeout) + 60
         state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
-        fields = (("Event", referral.event), ("Subscription-State", state), _SIPFRAG)
+        fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)
         body = f"SIP/2.0 {status_line}\r\n".encode("utf-8", "replace")
-        return self._core.queue(referral.leg, Errand("NOTIFY", fields, body, then), now)
+        return Errand("NOTIFY", fields, body, then)
+
+    # --- a restart of the process -------------------------------------------------------------
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What `resume` wants: the caller's INVITE, and the transfer that is under way."""
+        referral = self._referral
+        waiting = referral is not None and referral.accepted and referral.subscribed
+        recall = self._recall_target if referral is None else referral.leg.target
+        return {
+            "request": request_to(self._request),
+            "max_forwards": self.max_forwards,
+            "serial": self._serial,
+            "accepted": referral is not None and referral.accepted,
+            "event": referral.event if referral is not None and waiting else None,
+            "recall": target_to(recall),
+        }
+
+    def resume(self, data: dict[str, Any], now: float) -> None:
+        """After a restart: a transfer that was under way has failed, as far as anybody can tell.
+
+        Raises:
+            ProtocolError: the caller is alone, and there is nobody to ring again.
+            ParseError, KeyError, TypeError: it is no checkpoint.
+        """
+        self.max_forwards, self._serial = int(data["max_forwards"]), int(data["serial"])
+        partner, event = self._core.partner, data["event"]
+        if partner is None:
+            self._recall_target, self._recall_at = target_from(data["recall"]), now
+            if self._recall_target is None:
+                raise ProtocolError("nobody is left to talk with the caller")
+        elif event is not None:
+            notice = self._notice(str(event), _CUT_SHORT, _heedless, last=True)
+            self._core.queue(partner, notice, now)
+        if partner is None or data["accepted"]:
+            self._core.emit(TransferFailed(self._serial, 503, partner is None))
 
     # --- branches and time --------------------------------------------------------------------
 
@@ -341,6 +381,11 @@ class Transfers:
             self.ring_again([self._recall_target], now)
 
 
+def _heedless(_response: Response | None, _status: int, _now: float) -> None:
+    """Nothing follows from how a NOTIFY is answered."""
+
+
+_CUT_SHORT: Final = "503 Service Unavailable"
 _PHRASES: Final = {408: "Request Timeout", 487: "Request Terminated", 503: "Service Unavailable"}
 
 

@@ -196,38 +196,3 @@ async def test_our_own_phones_record_key_works_on_hold_too(harness, service, tal
         await call.wait_for(CallState.ENDED)
     recording = await asyncio.to_thread(harness.evidence.Recording, service, service.call_id())
     judge_record_key(harness, recording, before, secret, after)
-
-
-def test_a_switch_killed_in_a_pause_leaves_it_paused_to_the_end(harness, service, place_call):
-    sound = harness.sound
-    call = place_call()
-    before, secret = sound.speech(1.5, 81), sound.speech(1, 82)
-    call.caller.say(before, call.from_caller)
-    pause(service, call)
-    call.caller.say(secret, call.from_caller)
-    service.kill("switch")
-    service.start("switch")
-    call.caller_sip.wait()
-    call.callee_sip.wait()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert recording.manifest["interrupted"]
-    assert sound.find(recording.caller, before)[1] > 0.95
-    assert sound.find(recording.caller, secret)[1] < 0.3
-    assert recording.gaps("payment")
-    begin = recording.gaps("payment")[0]["from_us"] * sound.RATE // 1_000_000
-    assert not recording.samples[begin + 1 :].any()
-
-
-def test_a_call_cut_off_by_kill_9_is_recovered_to_within_a_second(harness, service, place_call):
-    sound = harness.sound
-    call = place_call()
-    said = sound.speech(4, 91)
-    call.caller.say(said, call.from_caller)
-    service.kill("switch")
-    service.start("switch")
-    call.caller_sip.wait()
-    call.callee_sip.wait()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert recording.manifest["interrupted"]
-    assert sound.find(recording.caller, said[: 3 * sound.RATE - 800])[1] > 0.95
-    assert len(recording.samples) / sound.RATE > 3

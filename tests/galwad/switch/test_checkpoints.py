@@ -1,28 +1,80 @@
-from galwad.switch.checkpoints import Checkpoints
+import pytest
+
+from galwad.messages import CallerFacts, Party
+from galwad.switch.admission import Admission
+from galwad.switch.checkpoints import Checkpoints, Unreadable
+from galwad.switch.memo import EarlyHold, Memo, Talk
+from recording.policy import Cause, DestinationClass, GapReason, Standing, Trigger
+
+ADMISSION = Admission(
+    caller=CallerFacts("01632960001", "trunk.example", asserted=("01632960001",), trusted=True),
+    called="01970000000",
+    trusted=True,
+    phone=False,
+    recorded=True,
+    source_rule="sdp-host",
+    srtp="off",
+)
+RINGING = Memo(
+    admission=ADMISSION,
+    started=1.5,
+    holds=(EarlyHold("user:sian", Trigger.PAGE, "user:sian"),),
+    legs={"legs": [1]},
+)
+TALKING = Memo(
+    admission=ADMISSION,
+    started=1.5,
+    legs={"legs": [1]},
+    talk=Talk(
+        state="held",
+        since=2.5,
+        advisor=Party("201", "sian"),
+        group=(Party("202", "ceri"),),
+        target=None,
+        identity="201",
+        referred_to=DestinationClass.DEPARTMENT,
+        away=True,
+        lives=1,
+        standing=Standing(
+            (("user:sian", Cause(GapReason.PAYMENT, Trigger.API, "user:sian")),),
+            referral=Cause(GapReason.TRANSFER, Trigger.REFER, "phone:201"),
+        ),
+    ),
+)
 
 
-def test_what_a_killed_switch_left_is_found_again(tmp_path):
-    Checkpoints(tmp_path).save("one", {"legs": [1]})
-    assert list(Checkpoints(tmp_path).left_behind()) == [("one", {"legs": [1]})]
+@pytest.mark.parametrize("memo", [RINGING, TALKING])
+def test_what_a_killed_switch_left_is_found_again(tmp_path, memo):
+    Checkpoints(tmp_path).save("one", memo)
+    assert list(Checkpoints(tmp_path).left_behind()) == [("one", memo)]
 
 
 def test_an_ended_call_leaves_nothing(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("one", {"legs": [1]})
-    checkpoints.save("one", {"legs": [2]})
+    checkpoints.save("one", RINGING)
+    checkpoints.save("one", TALKING)
     checkpoints.remove("one")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_checkpoint_is_dropped_and_the_others_are_kept(tmp_path):
+@pytest.mark.parametrize(
+    ("damaged", "legs"),
+    [
+        (b'{"legs"', {}),
+        (b'{"version": 1, "legs": []}', {}),
+        (b'{"from another release": 1, "legs": {"legs": [2]}}', {"legs": [2]}),
+        (b"\xff", {}),
+    ],
+)
+def test_an_unreadable_checkpoint_gives_what_is_left_of_its_legs_and_goes(tmp_path, damaged, legs):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("one", {"legs": [1]})
-    (tmp_path / "two.call").write_bytes(b'{"legs"')
-    assert [call_id for call_id, _ in checkpoints.left_behind()] == ["one"]
+    checkpoints.save("one", RINGING)
+    (tmp_path / "two.call").write_bytes(damaged)
+    assert dict(checkpoints.left_behind()) == {"one": RINGING, "two": Unreadable(legs)}
     assert not (tmp_path / "two.call").exists()
 
 
 def test_checkpoints_are_for_the_switch_alone(tmp_path):
-    Checkpoints(tmp_path / "calls").save("one", {"number": "+441632960001"})
+    Checkpoints(tmp_path / "calls").save("one", TALKING)
     (file,) = (tmp_path / "calls").iterdir()
     assert file.stat().st_mode & 0o077 == 0

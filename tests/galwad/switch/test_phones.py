@@ -55,7 +55,3 @@ def test_secrets_lie_in_a_file_that_nobody_else_reads(settings, phones):
     phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
     mode = (settings.node.state / "switch" / "phones.json").stat().st_mode
     assert mode & 0o077 == 0
-
-
-def test_the_folder_of_the_credentials_is_not_for_everybody(phones, settings):
-    assert (settings.node.state / "switch").stat().st_mode & 0o007 == 0

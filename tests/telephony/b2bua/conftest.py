@@ -1,5 +1,6 @@
 """A fake network, a fake clock, phones made of real SIP cores, and the switch between them."""
 
+import json
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -7,7 +8,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from telephony.b2bua import BackToBackCall, CallSettings, Target, find_call
+from telephony.b2bua import (
+    BackToBackCall,
+    CallSettings,
+    Target,
+    decline,
+    find_call,
+    give_up_branches,
+    ring_anew,
+)
 from telephony.b2bua.events import CallEnded, RecordRequested, TransferRequested
 from telephony.errors import NoPortsError
 from telephony.sdp import LocalMedia, RemoteMedia, SessionDescription
@@ -115,6 +124,13 @@ class FakePlane:
         self._port += 2
         self.open_legs[leg_id] = self._port
         return LocalMedia(SWITCH.host, self._port)
+
+    def reopen(self, leg_id, local):
+        assert leg_id not in self.open_legs
+        if local.port in self.open_legs.values():
+            raise NoPortsError("in use")
+        self.open_legs[leg_id] = local.port
+        return local
 
     def configure(self, leg_id, remote: RemoteMedia):
         assert leg_id in self.open_legs
@@ -365,7 +381,7 @@ class Switch(Node):
     def work(self):
         while (event := self.endpoint.next_event()) is not None:
             if isinstance(event, IncomingInvite):
-                call = BackToBackCall(
+                call = BackToBackCall.incoming(
                     self.endpoint,
                     self.plane,
                     event.invite,
@@ -377,6 +393,8 @@ class Switch(Node):
                 call.dial(self.plan.targets, self.now)
             else:
                 call = find_call(event)
+                if call is None and isinstance(event, InviteAnswered):
+                    decline(event, self.now)
                 if call is not None:
                     call.handle(event, self.now)
             for every in self.calls:
@@ -393,6 +411,17 @@ class Switch(Node):
                     call.refuse_transfer(event.request_id, self.plan.transfer_refusal, self.now)
                 elif self.plan.transfer_targets:
                     call.accept_transfer(event.request_id, self.plan.transfer_targets, self.now)
+
+    def take_up(self, checkpoint):
+        give_up_branches(self.endpoint, checkpoint, self.now)
+        if checkpoint["invite"] is not None:
+            ring_anew(self.endpoint, checkpoint, self.now)
+            return
+        call = BackToBackCall.restored(
+            self.endpoint, self.plane, checkpoint, self.settings, now=self.now
+        )
+        self.calls.append(call)
+        self.drain(call)
 
     def next_timer(self):
         due = [self.endpoint.next_timer(), *(call.next_timer() for call in self.calls)]
@@ -445,6 +474,17 @@ class World:
         self.net.run(1)
         assert self.call.joined is not None
         return self.call
+
+    def crash(self):
+        """The switch dies and begins anew: what it knows is its last checkpoints, as JSON."""
+        before = self.switch
+        kept = [json.dumps(call.checkpoint()) for call in before.calls if not call.ended]
+        self.switch = Switch(self.net, 77)
+        self.switch.settings, self.switch.plan = before.settings, before.plan
+        for text in kept:
+            self.switch.take_up(json.loads(text))
+        self.net.run(0.1)
+        return before
 
     def assert_clean(self):
         """After every timer has run out: no port, no dialog, no transaction, one last event."""

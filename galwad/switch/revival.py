@@ -1,0 +1,89 @@
+"""Going on with the calls of a switch that died: what talked talks on, what rang is rung anew.
+
+What cannot be taken up is hung up, on both sides. All of it happens before the first datagram
+is read, so that no request meets a dialog that is not there yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from galwad.switch.board import Switchboard
+from galwad.switch.call import LiveCall
+from galwad.switch.checkpoints import Unreadable
+from galwad.switch.memo import Heir, Memo
+from galwad.switch.reception import Reception
+from telephony.b2bua import bye_from_checkpoint, give_up_branches, ring_anew
+from telephony.errors import TelephonyError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """What became of the calls that were left behind."""
+
+    going_on: int
+    cut_off: int
+
+    def __str__(self) -> str:
+        return f"{self.going_on} calls go on, {self.cut_off} were cut off"
+
+
+def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall]) -> Revived | None:
+    """Take up every call that an earlier life left behind; None if there was none.
+
+    `calls` is the switch's own dict. Nothing raises: a call that cannot be taken up is ended.
+    """
+    left = list(board.checkpoints.left_behind())
+    for call_id, memo in left:
+        call = _try(board, reception, call_id, memo)
+        if call is not None:
+            calls[call_id] = call
+        board.flush()
+    if not left:
+        return None
+    going_on = sum(call_id in calls for call_id, _ in left)
+    return Revived(going_on, len(left) - going_on)
+
+
+def _try(
+    board: Switchboard, reception: Reception, call_id: str, memo: Memo | Unreadable
+) -> LiveCall | None:
+    if isinstance(memo, Unreadable):
+        _hang_up(board, call_id, memo.legs)
+        return None
+    try:
+        call = _take_up(board, reception, call_id, memo)
+    except TelephonyError as error:
+        log.warning("call.not_resumed", call_id=call_id, reason=str(error))
+        call = None
+    if call is None and memo.talk is not None:
+        _hang_up(board, call_id, memo.legs)
+    return call
+
+
+def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo) -> LiveCall | None:
+    """The call again; None if it cannot be (or is rung anew, by way of the reception)."""
+    now = time.monotonic()
+    give_up_branches(board.endpoint, memo.legs, now)
+    route = board.router.route(memo.admission.called)
+    if memo.talk is None:
+        board.checkpoints.remove(call_id)
+        sip_call_id = ring_anew(board.endpoint, memo.legs, now)
+        reception.serve_anew(sip_call_id, Heir(call_id, memo))
+        return None
+    if route is None:
+        log.warning("call.route_gone", call_id=call_id)
+        return None
+    return LiveCall.resumed(board, memo, memo.talk, route)
+
+
+def _hang_up(board: Switchboard, call_id: str, legs: Mapping[str, Any]) -> None:
+    bye_from_checkpoint(board.endpoint, legs, time.monotonic())
+    board.checkpoints.remove(call_id)

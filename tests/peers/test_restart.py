@@ -1,0 +1,163 @@
+"""The switch dies by SIGKILL: those who talk talk on, those who wait are rung, a pause stays."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+def restart(service, number=signal.SIGKILL):
+    """The end by a signal, and the next life."""
+    service.processes.pop("switch").end(number)
+    service.start("switch")
+
+
+def shown(service):
+    """What the advisor's page would show: the recording's state by call."""
+    with service.sign_in() as page:
+        return {pop["call_id"]: pop["recording"] for pop in page.get("/api/v1/calls").json()}
+
+
+def wait_shown(harness, service, call_id, state):
+    harness.service.wait_until(lambda: shown(service).get(call_id) == state, what=state)
+
+
+def payment(service, call_id, method):
+    with service.sign_in() as page:
+        return page.request(method, f"/api/v1/calls/{call_id}/payment").json()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
+def test_two_who_talk_talk_on_and_the_recording_goes_on(harness, service, place_call, number):
+    sound = harness.sound
+    call = place_call()
+    before, after, back = (sound.speech(2, seed) for seed in (91, 92, 93))
+    call.caller.say(before, call.from_caller)
+    restart(service, number)
+    service.log.wait("call.resumed", call_id=call.call_id)
+    wait_shown(harness, service, call.call_id, "recording")
+    heard = len(call.caller.heard), len(call.advisor.heard)
+    call.caller.say(after, call.from_caller)
+    call.advisor.say(back, call.from_advisor)
+    call.advisor.wait_heard(heard[1] + 90)
+    call.caller.wait_heard(heard[0] + 90)
+    assert "\nBYE " not in call.caller_sip.messages() + call.callee_sip.messages()
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert [life["interrupted"] for life in recording.manifest["lives"]] == [True, False]
+    (gap,) = recording.gaps()
+    assert (gap["reason"], gap["trigger"]) == ("fault", "crash")
+    assert recording.adds_up()
+    kept = len(before) if number == signal.SIGUSR1 else sound.RATE - 800
+    assert sound.find(recording.caller, before[:kept])[1] > 0.95
+    assert sound.find(recording.caller, after)[1] > 0.95
+    assert sound.find(recording.advisor, back)[1] > 0.95
+    service.wait_media_ports(0)
+
+
+def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(
+    harness, service, place_call
+):
+    sound = harness.sound
+    call = place_call()
+    before, secret, more, after = (sound.speech(1.5, seed) for seed in (81, 82, 83, 84))
+    call.caller.say(before, call.from_caller)
+    assert payment(service, call.call_id, "PUT")["state"] == "paused"
+    call.caller.say(secret, call.from_caller)
+    restart(service)
+    wait_shown(harness, service, call.call_id, "paused")
+    call.caller.say(more, call.from_caller)
+    assert payment(service, call.call_id, "DELETE") == {
+        "state": "recording",
+        "durable": True,
+        "calls": [call.call_id],
+    }
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert {gap["reason"] for gap in recording.gaps()} == {"payment"}
+    assert all(recording.silent_in(gap) for gap in recording.gaps())
+    assert recording.adds_up()
+    assert sound.find(recording.caller, before)[1] > 0.95
+    assert sound.find(recording.caller, secret)[1] < 0.3
+    assert sound.find(recording.caller, more)[1] < 0.3
+    assert sound.find(recording.caller, after)[1] > 0.95
+
+
+def test_a_call_that_rings_rings_on_and_its_early_hold_stands(harness, service, talker, ended):
+    programs = harness.programs
+    caller, advisor = talker("127.0.0.2"), talker("127.0.0.3")
+    phone = (service.folder, "uas_cancelled", "127.0.0.3")
+    first = ended(programs.Callee(*phone, port=service.pbx_port))
+    caller_sip = ended(programs.Caller(service, "01970000200", media=caller.port))
+    call_id = service.call_id()
+    first.logged("ringing")
+    harness.service.wait_until(lambda: call_id in shown(service))
+    assert payment(service, call_id, "PUT")["state"] == "paused"
+    restart(service)
+    first.wait()
+    shutil.rmtree(first.folder)
+    second = ended(
+        programs.Callee(
+            service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port
+        )
+    )
+    target = caller_sip.media_target
+    wait_shown(harness, service, call_id, "paused")
+    caller.say(harness.sound.speech(1, 85), target)
+    caller_sip.hang_up()
+    second.wait()
+    recording = harness.evidence.Recording(service, call_id)
+    assert [gap["reason"] for gap in recording.gaps()] == ["payment"]
+    assert not recording.samples.any()
+
+
+def test_fifty_calls_go_on(harness, start, ended):
+    service = start("switch", "desk", "finaliser", users=True, max_calls=60)
+    callee = ended(
+        harness.programs.Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50)
+    )
+    caller = ended(_many(harness, service, 50))
+    service.log.wait("call.answered", 50)
+    ports = service.media_ports_in_use()
+    restart(service)
+    service.log.wait("call.resumed", 50)
+    assert service.media_ports_in_use() == ports
+    assert service.log.events("alarm", kind="switch.restarted")[-1]["detail"] == (
+        "50 calls go on, 0 were cut off"
+    )
+    caller.wait(30)
+    callee.wait(30)
+    service.wait_media_ports(0)
+
+
+def _many(harness, service, count):
+    programs = harness.programs
+    return programs.Sipp(
+        service.folder,
+        "uac_timed",
+        "127.0.0.2",
+        *("-s", "01970000200", "-r", "25", f"{service.sip[0]}:{service.sip[1]}"),
+        calls=count,
+        delay=9000,
+        caller=harness.service.CALLER,
+    )
+
+
+def test_a_call_whose_ports_are_taken_is_ended_on_both_sides(harness, service, place_call):
+    call = place_call()
+    service.kill("switch")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+        thief.bind(call.from_caller)
+        service.start("switch")
+        service.log.wait("call.not_resumed", call_id=call.call_id)
+        call.caller_sip.wait()
+        call.callee_sip.wait()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.manifest["interrupted"]
+    assert recording.adds_up()

@@ -1,0 +1,271 @@
+"""A call that outlives the process: what it was goes on, what was under way has failed."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telephony.b2bua import BackToBackCall, bye_from_checkpoint
+from telephony.b2bua.events import (
+    CallEnded,
+    CallHeld,
+    MediaNegotiated,
+    Recalled,
+    TransferCompleted,
+    TransferFailed,
+)
+from telephony.errors import NoPortsError, ProtocolError
+
+
+def test_two_who_talk_talk_on_and_hang_up_as_ever(world):
+    before = world.talk()
+    ports = dict(world.switch.plane.open_legs)
+    remotes = dict(world.switch.plane.remotes)
+    maps = dict(world.switch.plane.maps)
+    world.crash()
+    assert world.call is not before
+    assert world.call.joined == before.joined
+    assert world.switch.plane.open_legs == ports
+    assert world.switch.plane.remotes == remotes
+    assert world.switch.plane.maps == maps
+    assert len(world.switch.of(MediaNegotiated)) == 2
+    assert world.a.methods == world.b.methods == []
+    world.b.hang_up()
+    world.net.run(1)
+    assert world.a.methods == ["BYE"]
+    assert world.b.statuses[-1] == 200
+    world.assert_clean()
+
+
+def test_our_next_request_has_the_next_number(world):
+    world.talk()
+    world.b.ask("INFO", (("Content-Type", "application/dtmf-relay"),), b"Signal=1\r\n")
+    world.net.run(1)
+    world.crash()
+    world.b.ask("INFO", (("Content-Type", "application/dtmf-relay"),), b"Signal=2\r\n")
+    world.net.run(1)
+    numbers = [request.cseq.number for request in world.a.requests]
+    assert numbers == [numbers[0], numbers[0] + 1]
+    assert world.b.statuses[-2:] == [200, 200]
+
+
+def test_a_request_from_before_the_restart_is_not_served_twice(world):
+    world.talk()
+    client = world.b.ask("INFO", (("Content-Type", "application/dtmf-relay"),), b"Signal=1\r\n")
+    world.net.run(1)
+    world.crash()
+    world.switch.endpoint.receive(
+        bytes(client.request), world.b.address, world.switch.address, world.clock.now
+    )
+    world.net.run(1)
+    assert world.a.methods == ["INFO"]
+
+
+def test_hold_before_and_resume_after(world):
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    world.net.run(1)
+    assert world.switch.of(CallHeld)
+    world.crash()
+    assert world.switch.kinds == ["MediaNegotiated", "MediaNegotiated"]
+    world.b.reinvite()
+    world.net.run(1)
+    assert "CallResumed" in world.switch.kinds
+    assert world.a.told().direction(0).value == "sendrecv"
+    versions = [body.split()[2] for body in _origins(world.a)]
+    assert versions == sorted(versions, key=int)
+    assert len(set(versions)) == 3
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def _origins(phone):
+    lines = [m.body.decode().splitlines() for m in phone.seen if m.body.startswith(b"v=0")]
+    return [line for body in lines for line in body if line.startswith("o=")]
+
+
+def test_session_timers_run_on(make_world):
+    world = make_world(session_expires=90)
+    world.talk()
+    world.net.run(30)
+    world.crash()
+    world.net.run(20)
+    assert world.b.methods[0] in {"UPDATE", "INVITE"}
+    world.net.down.add(world.a.address)
+    world.net.run(200)
+    assert world.call.ended
+    assert "BYE" in world.b.methods
+    assert world.switch.plane.open_legs == {}
+
+
+def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world, reply):
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.refer()
+    world.net.run(1)
+    world.crash()
+    world.net.run(1)
+    (failed,) = world.switch.of(TransferFailed)
+    assert not failed.advisor_gone
+    assert world.b.requests[-1].method == "NOTIFY"
+    assert world.b.requests[-1].body == b"SIP/2.0 503 Service Unavailable\r\n"
+    assert "terminated" in world.b.requests[-1].headers.get("Subscription-State")
+    assert world.call.joined is not None
+    world.c.reply = reply()
+    world.b.refer()
+    world.net.run(1)
+    (done,) = world.switch.of(TransferCompleted)
+    assert done.leg_id == world.call.joined[1]
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_caller_left_alone_has_the_advisor_rung_again(world, reply):
+    world.talk()
+    world.c.reply = reply(final=None)
+    world.b.bye_at_accept = True
+    world.b.refer()
+    world.net.run(1)
+    assert world.call.joined is None
+    world.crash()
+    world.net.run(1)
+    (failed,) = world.switch.of(TransferFailed)
+    assert failed.advisor_gone
+    (recalled,) = world.switch.of(Recalled)
+    assert recalled.target == world.target(world.b)
+    assert world.a.methods == []
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_advisor_who_was_about_to_leave_gets_the_bye(world):
+    world.b.infos["NOTIFY"] = None  # the last one is never answered
+    world.talk()
+    world.b.refer()
+    world.net.run(0.2)
+    assert world.switch.of(TransferCompleted)
+    world.crash()
+    world.net.run(1)
+    assert world.b.methods[-1] == "BYE"
+    assert world.call.joined is not None
+    world.c.hang_up()
+    world.net.run(1)
+    assert world.a.methods == ["BYE"]
+
+
+def test_a_new_leg_never_takes_an_old_ones_name(world):
+    world.talk()
+    world.b.refer()
+    world.net.run(1)
+    old = set(world.call.legs)
+    world.crash()
+    world.switch.plan.transfer_targets = [world.target(world.b)]
+    world.c.refer()
+    world.net.run(1)
+    assert world.call.joined[1] not in old
+
+
+def test_ports_that_are_taken_leave_nothing_open_and_both_get_a_bye(world):
+    world.talk()
+    checkpoint = json.loads(json.dumps(world.call.checkpoint()))
+    switch = type(world.switch)(world.net, 78)
+    switch.plane.open_legs["another"] = checkpoint["legs"][1]["media"]["port"]
+    with pytest.raises(NoPortsError):
+        switch.take_up(checkpoint)
+    assert set(switch.plane.open_legs) == {"another"}
+    assert switch.endpoint.counts().dialogs == 0
+    assert bye_from_checkpoint(switch.endpoint, checkpoint, switch.now) == 2
+    world.net.run(1)
+    assert world.a.methods == world.b.methods == ["BYE"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it only makes worlds
+@given(st.data())
+def test_no_checkpoint_but_a_whole_one_is_taken(make_world, data):
+    world = make_world()
+    world.talk()
+    checkpoint = json.loads(json.dumps(world.call.checkpoint()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        _damage(checkpoint, data)
+    switch = type(world.switch)(world.net, 79)
+    try:
+        BackToBackCall.restored(
+            switch.endpoint, switch.plane, checkpoint, switch.settings, now=switch.now
+        )
+    except (ProtocolError, NoPortsError):
+        assert switch.plane.open_legs == {}
+        assert switch.endpoint.counts().dialogs == 0
+
+
+def _damage(tree, data):
+    """Take a value out of a tree of dicts and lists, or put another in its place."""
+    keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
+    if not keys:
+        return
+    key = data.draw(st.sampled_from(keys))
+    inner = tree[key]
+    if isinstance(inner, dict | list) and data.draw(st.booleans()):
+        _damage(inner, data)
+    elif data.draw(st.booleans()):
+        del tree[key]
+    else:
+        tree[key] = data.draw(st.none() | st.integers(0, 9) | st.text(max_size=3) | st.just([]))
+
+
+def test_an_ended_call_is_not_taken_up(world):
+    call = world.talk()
+    world.a.hang_up()
+    world.net.run(1)
+    assert world.switch.of(CallEnded)
+    switch = type(world.switch)(world.net, 80)
+    with pytest.raises(ProtocolError):
+        switch.take_up(call.checkpoint())
+
+
+def test_a_call_that_rings_rings_on(world, reply):
+    world.b.reply = reply(final=None)
+    client = world.a.call()
+    world.net.run(1)
+    assert world.a.statuses == [180]
+    world.crash()
+    world.net.run(1)
+    assert [invite.cancelled for invite in world.b.invites] == [True, False]
+    assert world.a.statuses == [180, 180]
+    world.b.answer(reply=reply(provisional=()))
+    world.net.run(1)
+    assert client.response.status == 200
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_answer_that_comes_while_the_process_is_dead_is_not_left_hanging(world, reply):
+    world.b.reply = reply(final=None)
+    world.a.call()
+    world.net.run(1)
+    world.net.down.add(world.switch.address)
+    world.b.answer(reply=reply(provisional=()))
+    world.net.run(1)
+    world.b.reply = reply()
+    world.net.down.clear()
+    world.crash()
+    world.net.run(2)
+    assert world.b.methods == ["BYE"]
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_caller_who_gives_up_after_the_restart_is_heard(world, reply):
+    world.b.reply = reply(final=None)
+    client = world.a.call()
+    world.net.run(1)
+    world.crash()
+    world.net.run(1)
+    client.cancel(now=world.clock.now)
+    world.net.run(1)
+    assert world.a.statuses[-1] == 487
+    assert all(invite.cancelled for invite in world.b.invites)
+    world.assert_clean()
