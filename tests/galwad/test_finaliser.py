@@ -151,7 +151,7 @@ async def running(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 - a folder tells nobody that it changed
             await asyncio.sleep(0.01)
 
@@ -475,6 +475,32 @@ async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
         await gone(path)
     for writer in live:
         writer.abandon()
+
+
+async def test_as_a_process_it_is_killed_while_it_follows_and_nothing_is_lost(site):
+    writer = site.writer(FIRST)
+    writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+    writer.event("segment", {"class": "centre", "to": ""}, 0)
+    talk(writer, 0, 60)
+    command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
+    async with desk(site) as peer:
+        for ending in (signal.SIGKILL, signal.SIGTERM):
+            process = await asyncio.create_subprocess_exec(
+                *command, "--config", site.config, stderr=asyncio.subprocess.PIPE
+            )
+            await followed(site, FIRST)
+            if ending == signal.SIGTERM:
+                writer.event("ended", {"cause": "bye"}, 60_000_000)
+                writer.close(60_000_000)
+            process.send_signal(ending)
+            await asyncio.wait_for(process.communicate(), 20)
+            if ending == signal.SIGKILL:
+                os.truncate(part(site, FIRST), 1000)  # it is there, and shorter than the next
+        sealed = await peer.next(Sealed)
+    assert (sealed.talk_us, sealed.interrupted) == (60_000_000, False)
+    assert not writer.path.exists()
+    assert not part(site, FIRST).exists()
+    assert site.whole(FIRST)
 
 
 async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):
