@@ -18,6 +18,7 @@ from typing import Protocol
 from telephony.aio.link import Ending, Limits, Link
 from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
+from telephony.errors import ProtocolError
 from telephony.sip.events import Address, Outgoing
 from telephony.sip.framing import Frame
 
@@ -64,7 +65,10 @@ class Streams:
 
         Raises:
             OSError: it cannot be bound.
+            ProtocolError: TLS without `tls`, or the reverse.
         """
+        if (wanted.transport == "TLS") is (tls is None):
+            raise ProtocolError("an address for TLS, and no other, wants certificates")
         made = bind(socket.SOCK_STREAM, wanted)
         host, port = made.getsockname()[:2]
         local = Address(host, port, wanted.transport)

@@ -20,7 +20,9 @@ class Tls:
 def server_context(
     certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """A context that shows `certificate` (which may hold its key) and, given a `client_ca`, demands one of the peer.
+    """A context that shows `certificate` and, given a `client_ca`, demands one of the peer.
+
+    The certificate's file may hold its key, too.
 
     Raises:
         OSError: a file cannot be read (ssl.SSLError is one: it cannot be used).

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-PARTS = ("service", "programs", "sound", "evidence", "scripted")
+PARTS = ("agent", "service", "programs", "sound", "evidence", "scripted")
 
 
 def _beside(name):

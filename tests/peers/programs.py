@@ -185,6 +185,8 @@ BARESIP_CONFIG = """\
 poll_method epoll
 sip_listen 127.0.0.1:{sip_port}
 sip_trans_def udp
+sip_cafile {ca}
+sip_verify_server yes
 audio_player aubridge,nobody
 audio_source aufile,{said}
 audio_alert aubridge,alert
@@ -213,7 +215,8 @@ statmode_default off
 class Baresip:
     """baresip as an advisor's phone, driven by its ctrl_tcp module (JSON in netstrings)."""
 
-    def __init__(self, folder, service, said, extension="201", extra=""):
+    def __init__(self, folder, service, said, extension="201", *, extra="", way="udp", ca=""):
+        """`way` is "udp", "tcp" or "tls"; `ca` a file with whom it believes over TLS."""
         self.folder = Path(folder) / f"baresip-{extension}"
         self.folder.mkdir()
         self.events = []
@@ -229,10 +232,12 @@ class Baresip:
                 control_port=control,
                 folder=self.folder,
                 said=said,
+                ca=ca,
             )
         )
+        port = service.ports.get(f"{way}:{service.sip[0]}", service.sip[1])
         (self.folder / "accounts").write_text(
-            f"<sip:{extension}@{service.sip[0]}:{service.sip[1]}>"
+            f"<sip:{extension}@{service.sip[0]}:{port};transport={way}>"
             f";auth_pass={service.sip_password};answermode=manual;regint=600"
             f";audio_codecs=pcmu{extra}\n"
         )

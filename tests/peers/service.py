@@ -36,7 +36,8 @@ state = "{folder}/state"
 runtime = "{folder}/run"
 
 [sip]
-listen = ["udp:127.0.0.1:{sip_port}"]
+listen = [{listen}]
+{more_sip}
 recall_timeout = 20
 max_calls = {max_calls}
 
@@ -197,12 +198,16 @@ class Service:
         *,
         max_calls=50,
         media_ports=400,
+        listen=(),
+        more_sip="",
         trunk_srtp="optional",
         route_srtp="optional",
     ):
+        """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` tells where they are."""
         self.folder = folder
         self.keys = keys
         self.log = Log()
+        self.ports = {way: free_port("127.0.0.1", socket.SOCK_STREAM) for way in listen}
         self.sip = ("127.0.0.1", free_port("127.0.0.1"))
         self.pbx_port = free_port("127.0.0.3")
         self.department_port = free_port("127.0.0.4")
@@ -218,7 +223,11 @@ class Service:
         self.config.write_text(
             SETTINGS.format(
                 folder=folder,
-                sip_port=self.sip[1],
+                listen=", ".join(
+                    f'"{way}:{port}"'
+                    for way, port in {"udp:127.0.0.1": self.sip[1], **self.ports}.items()
+                ),
+                more_sip=more_sip,
                 pbx_port=self.pbx_port,
                 department_port=self.department_port,
                 desk_port=self.desk_port,

@@ -1,0 +1,155 @@
+"""SIPp over TCP and IPv6 against our core; baresip and openssl over TCP and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from telephony.aio.tls import Tls, server_context
+from telephony.sip.events import Address
+
+pytestmark = pytest.mark.peer
+
+CALLS = 10
+
+
+@pytest.fixture
+async def agent(harness):
+    agent = harness.agent.Agent()
+    yield agent
+    agent.transport.close()
+    await asyncio.sleep(0)
+
+
+def free_port(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def words(scenario, transport, host):
+    """SIPp's words; one connection for all calls. (Its TLS fails on loopback by itself.)"""
+    mode = {"UDP": "u1", "TCP": "t1"}[transport]
+    port = str(free_port(host))
+    return ("-sn", scenario, "-t", mode, "-p", port, "-timeout", "20", "-m", str(CALLS))
+
+
+EVERY = [("UDP", "::1"), ("TCP", "127.0.0.1"), ("TCP", "::1")]
+
+
+@pytest.mark.parametrize(("transport", "host"), EVERY)
+async def test_sipp_calls_us(harness, agent, tmp_path, transport, host):
+    at = await agent.transport.listen(Address(host, 0, transport))
+    where = f"[{host}]:{at.port}" if ":" in host else f"{host}:{at.port}"
+    process = await harness.agent.sipp(
+        tmp_path, *words("uac", transport, host), "-r", "50", "-d", "50", where, host=host
+    )
+    assert await process.wait() == 0
+    await agent.until(CALLS)
+    assert agent.vias == {transport}
+    assert agent.transport.faults == agent.transport.send_errors == 0
+    assert not agent.transport.endpoint.dropped
+
+
+@pytest.mark.parametrize(("transport", "host"), EVERY)
+async def test_sipp_is_called_by_us(harness, agent, tmp_path, transport, host):
+    await agent.transport.listen(Address(host, 0, transport))
+    asked = words("uas", transport, host)
+    peer = Address(host, int(asked[asked.index("-p") + 1]), transport)
+    process = await harness.agent.sipp(tmp_path, *asked, host=host)
+    try:
+        await listening(peer)
+        for _ in range(CALLS):
+            agent.call(peer)
+        await agent.until(CALLS)
+        assert (agent.ended, agent.failed) == (CALLS, 0)
+        assert agent.transport.faults == 0
+        links = {id(link) for link in agent.transport.streams._links.values()}
+        assert len(links) == peer.reliable
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def listening(peer):
+    """Wait until SIPp has its socket, without touching it; UDP is repeated anyway."""
+    table = "/proc/net/tcp6" if ":" in peer.host else "/proc/net/tcp"
+    listens = re.compile(rf":{peer.port:04X} [0-9A-F]+:0000 0A ")
+    while peer.reliable and listens.search(await asyncio.to_thread(read, table)) is None:
+        await asyncio.sleep(0.02)  # noqa: ASYNC110 - another program's socket tells nobody
+
+
+def read(path):
+    return Path(path).read_text(encoding="ascii")
+
+
+async def test_a_message_typed_into_openssl_is_answered(harness, agent, authority):
+    tls = Tls(server_context(*authority.issue("galwad", "127.0.0.1")))
+    at = await agent.transport.listen(Address("127.0.0.1", 0, "TLS"), tls=tls)
+    process = await asyncio.create_subprocess_exec(
+        *("openssl", "s_client", "-quiet", "-verify_return_error"),
+        *("-CAfile", str(authority.path), "-connect", f"127.0.0.1:{at.port}"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        process.stdin.write(
+            b"INVITE sip:galwad@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS a;branch=z9hG4bKo\r\n"
+            b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: typed\r\nCSeq: 1 INVITE\r\n"
+            b"Contact: <sip:a@127.0.0.1>\r\nContent-Length: 0\r\n\r\n"
+        )
+        async with asyncio.timeout(10):
+            assert await process.stdout.readline() == b"SIP/2.0 180 Ringing\r\n"
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+def secured(start, authority):
+    """The switch, which listens on UDP, TCP and TLS."""
+    certificate, key = authority.issue("switch", "127.0.0.1")
+    service = start(
+        "switch",
+        listen=("tcp:127.0.0.1", "tls:127.0.0.1"),
+        more_sip=f'tls_certificate = "{certificate}"\ntls_key = "{key}"',
+    )
+    service.sip_password = "secret-301"
+    return service
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def advisor(request, harness, secured, ended, authority):
+    """baresip, registered as 301 over a connection."""
+    said = secured.folder / "advisor.wav"
+    harness.sound.save(said, harness.sound.speech(20, 31))
+    phone = harness.programs.Baresip(
+        secured.folder, secured, said, "301", way=request.param, ca=authority.path
+    )
+    ended(phone).wait_registered()
+    return phone
+
+
+def test_baresip_is_rung_and_talks_over_its_connection(harness, secured, talker, ended, advisor):
+    mouth = talker("127.0.0.2")
+    caller = ended(harness.programs.Caller(secured, "01970000300", media=mouth.port))
+    advisor.wait("CALL_INCOMING")
+    advisor.command("accept")
+    advisor.wait("CALL_ESTABLISHED")
+    mouth.wait_heard(10)
+    advisor.command("hold")
+    advisor.command("resume")
+    caller.hang_up()
+    advisor.wait("CALL_CLOSED")
+
+
+def test_a_phone_whose_connection_is_gone_is_not_rung(harness, secured, ended, advisor):
+    advisor.process.kill()
+    refused = harness.programs.Caller(secured, "01970000300", scenario="uac_refused", status=480)
+    ended(refused).wait()
