@@ -1,0 +1,189 @@
+"""Calls that are sealed while they go on: less to do at their end, and nothing else is new."""
+
+import asyncio
+import os
+import signal
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from galwad.finaliser.process import workshop_of
+from galwad.messages import Sealed
+from recording import archive as archive_module
+from recording.following import Following
+from recording.spool import SpoolWriter
+
+FIRST = "20260301-090000-abcdefgh"
+SECOND = "20260301-090500-bcdefghi"
+
+
+def talk(writer: SpoolWriter, from_s: int, to_s: int) -> None:
+    for index in range(from_s * 50, to_s * 50):
+        for track in (0, 1):
+            head = struct.pack("!BBHII", 0x80, 8, index & 0xFFFF, index * 160, track)
+            writer.packet(track, index * 20_000, head + os.urandom(160))
+        if index % 50 == 49:
+            writer.tick((index + 1) * 20_000)
+
+
+def part(site, call_id: str) -> Path:
+    return site.root / "state" / "archive" / "2026" / "03" / "01" / f".{call_id}.payload.part"
+
+
+@pytest.fixture
+def straight(monkeypatch):
+    """The calls that were read from their beginning at their end."""
+    calls = []
+    real = archive_module.write_sound
+
+    def noted(fd, spools, keys, call_id):
+        calls.append(call_id)
+        return real(fd, spools, keys, call_id)
+
+    monkeypatch.setattr(archive_module, "write_sound", noted)
+    return calls
+
+
+async def followed(site, call_id: str) -> None:
+    """Until most of its first minute is sealed."""
+    path = part(site, call_id)
+    await site.until(lambda: path.exists() and path.stat().st_size > 1_000_000)
+
+
+async def test_a_call_is_sealed_while_it_goes_on(site, straight):
+    writer = site.writer(FIRST)
+    writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+    writer.event("segment", {"class": "centre", "to": ""}, 0)
+    talk(writer, 0, 60)
+    async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.05):
+        await followed(site, FIRST)
+        talk(writer, 60, 62)
+        writer.event("ended", {"cause": "bye"}, 62_000_000)
+        writer.close(62_000_000)
+        sealed = await peer.next(Sealed)
+        assert (sealed.talk_us, sealed.interrupted) == (62_000_000, False)
+        await site.gone(writer.path)
+    assert site.whole(FIRST)
+    assert not straight
+
+
+async def test_what_was_followed_goes_when_the_finaliser_stops(site):
+    writer = site.writer(FIRST)
+    talk(writer, 0, 60)
+    async with site.running(follow_s=0.01):
+        await followed(site, FIRST)
+    assert not part(site, FIRST).exists()
+    async with site.running(follow_s=0.01):
+        await followed(site, FIRST)
+    writer.abandon()
+
+
+async def test_a_followed_call_whose_writer_dies_is_sealed_from_its_spool(site, straight):
+    writer = site.writer(FIRST)
+    talk(writer, 0, 60)
+    async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.05):
+        await followed(site, FIRST)
+        writer.abandon()
+        assert (await peer.next(Sealed)).interrupted
+        await site.gone(writer.path)
+    assert straight == [FIRST]
+    assert site.whole(FIRST)
+
+
+async def test_a_followed_call_that_begins_another_life_is_let_go(site, straight):
+    first = site.writer(FIRST)
+    talk(first, 0, 60)
+    async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.05):
+        await followed(site, FIRST)
+        second = site.writer(FIRST, life=2)
+        first.abandon()
+        talk(second, 0, 60)
+        await site.gone(part(site, FIRST))
+        second.close(60_000_000)
+        await peer.next(Sealed)
+        await site.gone(second.path)
+    assert straight
+    assert site.whole(FIRST)
+
+
+async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monkeypatch):
+    strange, usual = site.writer(FIRST), site.writer(SECOND)
+    real = Following.step
+
+    def strangely(following, frames):
+        if FIRST in following.spool.name:
+            raise ZeroDivisionError
+        return real(following, frames)
+
+    monkeypatch.setattr(Following, "step", strangely)
+    for writer in (strange, usual):
+        talk(writer, 0, 60)
+    async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.05):
+        await followed(site, SECOND)
+        assert not part(site, FIRST).exists()
+        for writer in (strange, usual):
+            writer.close(60_000_000)
+        assert {(await peer.next(Sealed)).call_id for _ in range(2)} == {FIRST, SECOND}
+    assert site.whole(FIRST)
+
+
+def test_following_stops_after_each_slice_when_that_is_enough(site):
+    writers = [site.writer(call_id) for call_id in (FIRST, SECOND)]
+    for writer in writers:
+        talk(writer, 0, 200)
+    workshop = workshop_of(site.settings)
+    sizes = set()
+    for _ in range(40):
+        workshop.follow(lambda: True)
+        found = [part(site, call_id) for call_id in (FIRST, SECOND)]
+        sizes.add(tuple(path.stat().st_size if path.exists() else 0 for path in found))
+    whole = max(sizes)
+    assert min(whole) > 4_000_000  # nearly all of it
+    assert {(16, 0), (0, 16)} & sizes  # begun
+    assert any(0 < abs(one - other) < 2_000_000 for one, other in sizes - {whole})  # by turns
+    assert len(sizes) >= 8
+    workshop.let_go()
+    for writer in writers:
+        writer.abandon()
+
+
+async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
+    live = [site.writer(call_id) for call_id in (FIRST, SECOND)]
+    for writer in live:
+        talk(writer, 0, 300)
+    ended = "20260301-091000-cdefghij"
+    async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.02):
+        await site.until(part(site, FIRST).exists)
+        path = site.call(ended)
+        assert (await peer.next(Sealed)).call_id == ended
+        await site.gone(path)
+    for writer in live:
+        writer.abandon()
+
+
+async def test_as_a_process_it_is_killed_while_it_follows_and_nothing_is_lost(site):
+    writer = site.writer(FIRST)
+    writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+    writer.event("segment", {"class": "centre", "to": ""}, 0)
+    talk(writer, 0, 60)
+    command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
+    async with site.desk() as peer:
+        for ending in (signal.SIGKILL, signal.SIGTERM):
+            process = await asyncio.create_subprocess_exec(
+                *command, "--config", site.config, stderr=asyncio.subprocess.PIPE
+            )
+            await followed(site, FIRST)
+            if ending == signal.SIGTERM:
+                writer.event("ended", {"cause": "bye"}, 60_000_000)
+                writer.close(60_000_000)
+            process.send_signal(ending)
+            await asyncio.wait_for(process.communicate(), 20)
+            if ending == signal.SIGKILL:
+                os.truncate(part(site, FIRST), 1000)  # it is there, and shorter than the next
+        sealed = await peer.next(Sealed)
+    assert (sealed.talk_us, sealed.interrupted) == (60_000_000, False)
+    assert not writer.path.exists()
+    assert not part(site, FIRST).exists()
+    assert site.whole(FIRST)

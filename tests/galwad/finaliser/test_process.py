@@ -1,0 +1,206 @@
+"""The finaliser: it seals what is closed, tells the desk until it listens, deletes no more."""
+
+import asyncio
+import base64
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from galwad.finaliser.process import folders_of
+from galwad.finaliser.workshop import Workshop
+from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed
+
+FIRST = "20260301-090000-abcdefgh"
+SECOND = "20260301-090500-bcdefghi"
+NUMBER = "+442079460123"
+
+
+async def test_what_was_left_is_found_sealed_indexed_and_only_then_unlinked(site):
+    path = site.call(FIRST)
+    async with site.desk(index=False) as peer, site.running():
+        assert (await peer.next(Hello)).role == "finaliser"
+        sealed = await peer.next(Sealed)
+        assert (sealed.call_id, sealed.folder, sealed.talk_us) == (FIRST, "2026/03/01", 2_000_000)
+        assert (sealed.number, sealed.line, sealed.advisor) == (NUMBER, "main", "sian")
+        assert path.exists()
+        peer.links[0].send(Indexed(FIRST))
+        await site.gone(path)
+    assert site.whole(FIRST)
+
+
+async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site):
+    site.call(FIRST, seconds=8)
+    site.call(SECOND, seconds=2)
+    async with site.desk() as peer, site.running():
+        assert [(await peer.next(Sealed)).call_id for _ in range(2)] == [SECOND, FIRST]
+
+
+async def test_the_switch_says_that_a_spool_is_closed(site):
+    async with site.switch() as switch, site.desk() as peer, site.running():
+        assert (await switch.next(Hello)).role == "finaliser"
+        path = site.call(FIRST)
+        switch.links[0].send(SpoolClosed(FIRST))
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await site.gone(path)
+
+
+async def test_a_desk_that_is_down_delays_the_index_and_nothing_else(site):
+    paths = [site.call(FIRST), site.call(SECOND)]
+    async with site.running():
+        manifest = site.root / "state" / "archive" / "2026" / "03" / "01" / f"{SECOND}.manifest"
+        await site.until(manifest.exists)
+        assert all(path.exists() for path in paths)
+        async with site.desk() as peer:
+            told = {(await peer.next(Sealed)).call_id for _ in range(2)}
+            assert told == {FIRST, SECOND}
+            for path in paths:
+                await site.gone(path)
+
+
+async def test_a_restart_between_sealing_and_indexing_loses_nothing(site):
+    path = site.call(FIRST)
+    async with site.desk(index=False) as peer, site.running():
+        first = await peer.next(Sealed)
+    async with site.desk() as peer, site.running():
+        assert await peer.next(Sealed) == first
+        await site.gone(path)
+
+
+async def test_what_has_ended_is_sealed_and_indexed_before_it_stops(site):
+    async with site.desk() as peer:
+        async with site.running(last_word_s=10.0):
+            await peer.next(Hello)
+            live = site.writer("20260301-091000-cdefghij")
+            paths = [site.call(FIRST), site.call(SECOND)]
+        assert not any(path.exists() for path in paths)
+    assert site.whole(FIRST)
+    assert site.whole(SECOND)
+    assert live.path.exists()
+    live.abandon()
+
+
+async def test_it_stops_after_the_call_in_hand_when_it_is_told_twice(site):
+    calls = [f"20260301-09{minute}00-abcdefgh" for minute in range(10, 16)]
+    paths = [site.call(call_id) for call_id in calls]
+    async with site.desk(), site.running(last_word_s=10.0) as finaliser:
+        finaliser.stop()
+        finaliser.stop()
+    assert sum(path.exists() for path in paths) >= len(paths) - 1
+
+
+async def test_a_live_spool_is_left_alone_and_an_abandoned_one_is_sealed(site):
+    live = site.writer(FIRST)
+    live.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+    other = site.call(SECOND)
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        assert (await peer.next(Sealed)).call_id == SECOND
+        await site.gone(other)
+        live.abandon()
+        sealed = await peer.next(Sealed)
+        assert (sealed.call_id, sealed.interrupted) == (FIRST, True)
+        assert (await peer.next(Alarm)).kind == "recording.interrupted"
+        await site.gone(live.path)
+
+
+async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
+    path = site.call(FIRST)
+    (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
+    async with site.desk() as peer, site.running(look_round_s=0.02):
+        alarm = await peer.next(Alarm)
+        assert (alarm.kind, alarm.call_id) == ("recording.locked", FIRST)
+        await asyncio.sleep(0.1)
+        assert peer.heard.empty()
+    assert path.exists()
+
+
+async def test_recipients_that_nobody_signed_seal_nothing_until_they_are(site):
+    path = site.call(FIRST)
+    good = site.recipients.read_bytes()
+    site.recipients.write_bytes(good.replace(b'"serial": 1', b'"serial": 2'))
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        assert (await peer.next(Alarm)).kind == "recording.no_recipients"
+        assert path.exists()
+        site.recipients.write_bytes(good)
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await site.gone(path)
+
+
+async def test_rubbish_in_the_spool_folder_is_reported_and_stays(site):
+    rubbish = site.spool / f"{FIRST}.1.spool"
+    rubbish.write_bytes(os.urandom(3000))
+    (site.spool / "notes.txt").write_text("hello")
+    good = site.call(SECOND)
+    async with site.desk() as peer, site.running():
+        assert (await peer.next(Alarm)).kind == "recording.not_sealed"
+        await site.gone(good)
+    assert rubbish.exists()
+
+
+async def test_only_the_spools_of_the_recording_go_when_it_is_indexed(site):
+    path = site.call(FIRST)
+    async with site.desk(index=False) as peer, site.running():
+        await peer.next(Sealed)
+        late = site.writer(FIRST, life=2)
+        late.close(0)
+        peer.links[0].send(Indexed(FIRST))
+        await site.gone(path)
+    assert late.path.exists()
+
+
+class WatchedWorkshop(Workshop):
+    """Takes its time: the folder is looked at twice while it seals, and while it unlinks."""
+
+    looks = 0
+    sealed: tuple[str, ...] = ()
+
+    def closed(self) -> list[str]:
+        found = super().closed()
+        self.looks += 1
+        return found
+
+    def seal(self, call_id: str) -> Sealed | Alarm | None:
+        if self.spools(call_id):
+            self.sealed += (call_id,)
+        self._two_looks()
+        return super().seal(call_id)
+
+    def forget(self, call_id: str) -> None:
+        self._two_looks()
+        super().forget(call_id)
+
+    def _two_looks(self) -> None:
+        wanted = self.looks + 2
+        while self.looks < wanted:
+            time.sleep(0.002)
+
+
+async def test_a_call_that_is_being_sealed_or_unlinked_is_not_sealed_again(site):
+    settings = site.settings
+    workshop = WatchedWorkshop(folders_of(settings), "galwad", "test", site.officer.public_key)
+    path = site.call(FIRST)
+    async with site.desk(), site.running(0.005, workshop):
+        await site.gone(path)
+        await site.gone(site.call(SECOND))
+    assert workshop.sealed == (FIRST, SECOND)
+
+
+async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):
+    path = site.call(FIRST)
+    command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
+    async with site.desk() as peer:
+        process = await asyncio.create_subprocess_exec(
+            *command, "--config", site.config, stderr=asyncio.subprocess.PIPE
+        )
+        await peer.next(Sealed)
+        await site.gone(path)
+        limits = await asyncio.to_thread(Path(f"/proc/{process.pid}/limits").read_text)
+        assert next(line for line in limits.splitlines() if "core" in line).split()[4] == "0"
+        process.send_signal(signal.SIGTERM)
+        _, log = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0
+    assert b"recording.sealed" in log
+    for text in (NUMBER.encode(), b"79460123", base64.b64encode(NUMBER.encode())):
+        assert text not in log
+    assert site.whole(FIRST)
