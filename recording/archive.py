@@ -68,6 +68,12 @@ class Archive:
         self._root = root
         self._node = node
 
+    @property
+    def room(self) -> int:
+        """Bytes that the disk says it can still take. Raises `OSError`."""
+        disk = os.statvfs(self._root)
+        return disk.f_bavail * disk.f_frsize
+
     def path(self, call_id: str, suffix: str) -> Path:
         """Where an object lies: `suffix` is payload, header or manifest."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"

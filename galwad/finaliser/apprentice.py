@@ -25,6 +25,8 @@ _WORTH: Final = 256 * 1024
 """Bytes of a spool, some 15 seconds of a call, under which its end is soon sealed anyway."""
 _MOST: Final = 400
 """Calls followed at a time: each holds two open files and some 0.5 MB of memory."""
+ROOM: Final = 1 << 30
+"""Bytes that must be free on the archive's disk: what calls record comes before convenience."""
 _SLICE: Final = 60
 """Frames, of about a second each, before it is another call's turn."""
 log = structlog.get_logger()
@@ -46,6 +48,9 @@ class Apprentice:
 
         Between two slices `enough` is asked whether that does for now.
         """
+        if self._archive.room < ROOM:
+            self.let_go()
+            return
         spools = self._spools()
         self._forget_all_but(spools)
         for call_id, path in self._new(spools):

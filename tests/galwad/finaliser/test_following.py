@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from galwad.finaliser import apprentice
 from galwad.finaliser.process import workshop_of
 from galwad.messages import Sealed
 from recording import archive as archive_module
@@ -147,6 +148,22 @@ def test_following_stops_after_each_slice_when_that_is_enough(site):
     workshop.let_go()
     for writer in writers:
         writer.abandon()
+
+
+def test_a_disk_that_gets_full_is_left_to_the_calls(site, monkeypatch):
+    writer = site.writer(FIRST)
+    talk(writer, 0, 60)
+    workshop = workshop_of(site.settings)
+    workshop.follow(lambda: False)
+    assert part(site, FIRST).stat().st_size > 1_000_000
+    monkeypatch.setattr(apprentice, "ROOM", 1 << 60)
+    workshop.follow(lambda: False)
+    assert not part(site, FIRST).exists()
+    monkeypatch.setattr(apprentice, "ROOM", 0)
+    workshop.follow(lambda: False)
+    assert part(site, FIRST).exists()
+    workshop.let_go()
+    writer.abandon()
 
 
 async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
