@@ -97,6 +97,8 @@ class MediaLeg:
     """SRTP as it is now agreed on; None while the leg is plain."""
     kept: Protection | None = None
     """As it was ever agreed on: what it has counted must not be lost."""
+    reborn: bool = False
+    """It had an earlier life, of whose SRTP nothing is known."""
     forged: int = 0
     """Packets that were not authentic, since SDP last changed."""
     counters: Counters = field(default_factory=Counters)
@@ -139,7 +141,7 @@ class MediaLeg:
         if keys is not None and self.kept is not None:
             self.kept.rekey(keys)
         elif keys is not None:
-            self.kept = Protection(keys)
+            self.kept = Protection(keys, rename=self.reborn)
         self.protection = self.kept if keys is not None else None
 
     def send_own(self, data: bytes) -> None:

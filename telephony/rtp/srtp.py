@@ -2,7 +2,8 @@
 
 A session lives as long as its key is in use, whatever is negotiated meanwhile: libsrtp cannot be
 told a roll-over counter, and one key must never protect two packets of one index. So a key that
-comes back finds its session again, and our own keys stay the same as long as the leg lives.
+comes back finds its session again, and our own keys stay the same as long as the leg lives. A peer
+whose counter is not 0 when we first hear it is found all the same (`rollover`).
 
 A new key of the peer's counts from the first packet that is authentic under it; until then the
 old one holds, since the packets that were on their way have it.
@@ -12,18 +13,13 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from pylibsrtp import Error, Policy, Session
+from pylibsrtp import Error, Session
 
 from telephony.errors import RtpParseError, SrtpError
+from telephony.rtp.rollover import receiving, sending, wrapped
 from telephony.rtp.rtcp import renamed
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
-_PROFILES: Final = {
-    Suite.AES_CM_128_HMAC_SHA1_80: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
-    Suite.AES_CM_128_HMAC_SHA1_32: Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
-    Suite.AEAD_AES_128_GCM: Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
-    Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
-}
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
 """Octets after the MKI in SRTP; in GCM the tag is before it."""
 _CONTROL_TAG: Final = 10
@@ -34,23 +30,24 @@ _KEPT_SESSIONS: Final = 8
 """Keys of a peer's whose sessions are kept: its early dialogs', those before a new key."""
 _STALE: Final = 5
 """Packets in a row, of an index long gone by, that mean that their source begins anew."""
+_SEARCHES: Final = 50
+"""For the counter of one key's sources; each costs half a millisecond."""
+_FORGED: Final = "authentication"
+"""What libsrtp says of a packet that is not authentic, and of no other."""
 _SMALLEST: Final = 12
-
-
-def _session(key: MasterKey, direction: int) -> Session:
-    policy = Policy(key=key.material, ssrc_type=direction, srtp_profile=_PROFILES[key.suite])
-    return Session(policy)
 
 
 class _Sender:
     """One key of ours, in use.
 
     A source that begins its sequence anew, or went on while the peer was on hold, would have to
-    wait until libsrtp has seen its numbers again: it goes on under another SSRC instead.
+    wait until libsrtp has seen its numbers again: it goes on under another SSRC instead. So does
+    every source where `rename` is set: the peer has counted its wraps, and we have not.
     """
 
-    def __init__(self, key: MasterKey) -> None:
-        self._session = _session(key, Policy.SSRC_ANY_OUTBOUND)
+    def __init__(self, key: MasterKey, *, rename: bool) -> None:
+        self._session = sending(key)
+        self._rename = rename
         self._names: dict[bytes, bytes] = {}
         self._given: dict[bytes, bytes] = {}
         """Sources that have another SSRC, and the reverse of it."""
@@ -61,7 +58,7 @@ class _Sender:
         source = data[8:12]
         name = self._names.get(source)
         if name is None:
-            name = self._name(source, source)
+            name = self._another(source) if self._rename else self._name(source, source)
         try:
             protected: bytes = self._session.protect(_under(data, name))
         except (Error, ValueError) as error:
@@ -96,15 +93,17 @@ class _Sender:
         self._stale += 1
         if self._stale < _STALE:
             raise SrtpError("a packet that comes far too late")
-        fresh = secrets.token_bytes(4)
-        self._name(source, fresh)
-        self._given[source] = fresh
-        self._back[fresh] = source
         try:
-            protected: bytes = self._session.protect(_under(data, fresh))
+            protected: bytes = self._session.protect(_under(data, self._another(source)))
         except (Error, ValueError) as error:
             raise SrtpError(str(error)) from None
         return protected
+
+    def _another(self, source: bytes) -> bytes:
+        fresh = self._name(source, secrets.token_bytes(4))
+        self._given[source] = fresh
+        self._back[fresh] = source
+        return fresh
 
 
 def _under(data: bytes, name: bytes) -> bytes:
@@ -116,15 +115,38 @@ class _Receiver:
 
     def __init__(self, key: MasterKey) -> None:
         self.key = key
-        self._session = _session(key, Policy.SSRC_ANY_INBOUND)
+        self._session = receiving(key)
+        self._wrapped: dict[bytes, Session] = {}
+        """Sessions of sources that had wrapped before they were first heard."""
         self._sources: set[bytes] = set()
+        self._searches = 0
 
     def unprotect(self, data: bytes) -> bytes:
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
         if self.key.mki:
             data = _without(data, self.key.mki, _TAGS.get(self.key.suite, 0))
-        return self._open(data, data[8:12], self._session.unprotect)
+        source = data[8:12]
+        session = self._wrapped.get(source, self._session) if self._wrapped else self._session
+        try:
+            return self._open(data, source, session.unprotect)
+        except SrtpError as error:
+            found = self._search(data, source) if _FORGED in str(error) else None
+            if found is None:
+                raise
+            return found
+
+    def _search(self, data: bytes, source: bytes) -> bytes | None:
+        """A first packet of a source may have wraps behind it."""
+        if source in self._sources or self._searches >= _SEARCHES:
+            return None
+        self._searches += 1
+        found = wrapped(self.key, data)
+        if found is None:
+            return None
+        self._wrapped[source], plain = found
+        self._sources.add(source)
+        return plain
 
     def unprotect_control(self, data: bytes) -> bytes:
         if len(data) < _SMALLEST:
@@ -157,8 +179,13 @@ def _without(data: bytes, mki: bytes, tag: int) -> bytes:
 class Protection:
     """A leg's SRTP, both ways, by the keys that were agreed on last."""
 
-    def __init__(self, keys: KeyPair) -> None:
-        """Protect and unprotect by these keys."""
+    def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
+        """Protect and unprotect by these keys.
+
+        `rename` gives all that is sent other SSRCs than the sources have: for a leg that had
+        another `Protection` before, of which nothing is known any more.
+        """
+        self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._sender = self._sender_of(keys.ours)
@@ -220,7 +247,7 @@ class Protection:
     def _sender_of(self, key: MasterKey) -> _Sender:
         found = self._senders.get(key)
         if found is None:
-            found = self._senders[key] = _Sender(key)
+            found = self._senders[key] = _Sender(key, rename=self._rename)
         return found
 
     def _receiver_of(self, key: MasterKey) -> _Receiver:

@@ -270,3 +270,58 @@ def test_a_peer_s_mki_is_taken_off(suite):
     assert other.unprotect(sealed[:cut] + b"\x00\x2a" + sealed[cut:]) == packet(1)
     told = control[:ends_at] + b"\x00\x2a" + control[ends_at:]
     assert other.unprotect_control(told) == report()
+
+
+@SUITES
+@pytest.mark.parametrize("wraps", [1, 2, 7, 32])
+def test_a_peer_is_heard_however_often_its_sequence_had_wrapped(suite, wraps, reference):
+    _, other, keys = ends(suite)
+    known = reference(keys.ours)
+    for index in (65_530, 65_531, 65_529, 65_536, 65_537):
+        roc, plain = wraps + (index >> 16), packet(index)
+        assert other.unprotect(known.rtp(plain, roc)) == plain
+    with pytest.raises(SrtpError):
+        other.unprotect(known.rtp(packet(65_537), wraps + 1))
+    assert other.unprotect(known.rtp(packet(1, ssrc=8), 0)) == packet(1, ssrc=8)
+
+
+@pytest.mark.parametrize("sequence", [0, 1, 0x6FFF, 0x7FFF, 0x8000, 0xFFFF])
+def test_and_wherever_its_sequence_is(sequence, reference):
+    _, other, keys = ends()
+    known = reference(keys.ours)
+    assert other.unprotect(known.rtp(packet(sequence), 3)) == packet(sequence)
+    assert other.unprotect(known.rtp(packet(sequence + 1), 3 + (sequence + 1 >> 16))) == packet(
+        sequence + 1
+    )
+
+
+def test_a_new_key_may_go_on_with_the_old_one_s_counter(reference):
+    one, other, keys = ends()
+    for index in range(65_500, 65_600):
+        other.unprotect(one.protect(packet(index)))
+    fresh = fresh_keys()[CM80]
+    other.rekey(KeyPair(keys.theirs, fresh))
+    assert other.unprotect(one.protect(packet(65_600))) == packet(65_600)
+    assert other.unprotect(reference(fresh).rtp(packet(65_601), roc=1)) == packet(65_601)
+
+
+def test_forgeries_are_not_searched_for_without_end(reference):
+    _, other, keys = ends()
+    for number in range(60):
+        with pytest.raises(SrtpError):
+            other.unprotect(packet(number, ssrc=number, payload=bytes(40)))
+    with pytest.raises(SrtpError):
+        other.unprotect(reference(keys.ours).rtp(packet(1), roc=1))
+    assert other.unprotect(reference(keys.ours).rtp(packet(1), roc=0)) == packet(1)
+
+
+def test_one_who_took_over_sends_under_other_names_and_is_answered_by_the_right_ones():
+    keys = KeyPair(*(fresh_keys()[CM80] for _ in range(2)))
+    one = Protection(keys, rename=True)
+    other = Protection(KeyPair(keys.theirs, keys.ours))
+    heard = [RtpPacket.parse(other.unprotect(one.protect(packet(n)))) for n in range(3)]
+    (name,) = {each.ssrc for each in heard}
+    assert name != 7
+    assert [each.sequence for each in heard] == [0, 1, 2]
+    back = one.unprotect_control(other.protect_control(report(ssrc=9, about=name)))
+    assert next(parse_compound(back)[0].reports()).ssrc == 7
