@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -84,6 +85,14 @@ def _hosts(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _addresses(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_address(host)) for host in _hosts(value))
+    except ValueError:
+        raise ValueError("must be an IP address, or a list with one of each family") from None
+
+
+IpAddresses: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_addresses)]
 Hosts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_hosts)]
 SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
 FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
@@ -274,13 +283,13 @@ class Destination(Section):
 class Media(Section):
     """`[media]`: the addresses and ports of RTP."""
 
-    listen: str = Field(
-        default="0.0.0.0",  # noqa: S104 - media arrives from trunks and phones alike
-        pattern=r"^[0-9A-Fa-f:.]+$",
-        description="an IP address of this machine",
+    listen: IpAddresses = Field(
+        default=("0.0.0.0",),  # noqa: S104 - media arrives from trunks and phones alike
+        description="an IP address of this machine, or a list with one for IPv4 and for IPv6",
     )
-    advertise: str | None = Field(
-        default=None, pattern=r"^[0-9A-Fa-f:.]+$", description="the IP address to put into SDP"
+    advertise: IpAddresses | None = Field(
+        default=None,
+        description="the IP address to put into SDP, or a list with one for IPv4 and for IPv6",
     )
     ports: Annotated[PortRange, _parsed(PortRange)] = Field(
         default=PortRange(20000, 21999), description='a range such as "20000-21999"'

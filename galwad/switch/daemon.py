@@ -18,7 +18,9 @@ import time
 import structlog
 import uvloop
 
+from config.sections import Media
 from config.settings import Settings
+from config.values import of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
@@ -66,8 +68,7 @@ class Switch:
         self._checkpoints = Checkpoints(settings.node.runtime / "calls")
         self._hub = Hub(DeskCommands(self.calls, self._phones, self._spools))
         self._relay = Relay(
-            PortPool(settings.media.listen, settings.media.ports.first, settings.media.ports.last),
-            advertise=settings.media.advertise or reachable_host(settings.media.listen),
+            *_pools(settings.media),
             source=SourceRule(settings.media.source),
             silence_s=settings.media.silence_alarm,
             on_silence=self._on_silence,
@@ -233,6 +234,19 @@ class Switch:
         """Strangers send to a leg's port; once a burst."""
         self._refused += 1
         self._hub.alarm("media.refused", leg_id.partition("/")[0])
+
+
+def _pools(media: Media) -> list[PortPool]:
+    """The same ports at each address of `[media] listen`."""
+    return [
+        PortPool(
+            host,
+            media.ports.first,
+            media.ports.last,
+            advertise=of_family(media.advertise, host) or reachable_host(host),
+        )
+        for host in media.listen
+    ]
 
 
 def run(settings: Settings) -> int:

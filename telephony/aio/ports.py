@@ -32,20 +32,27 @@ class PortPair(NamedTuple):
 class PortPool:
     """The pairs of one address. Not for several threads."""
 
-    def __init__(self, host: str, first: int, last: int) -> None:
+    def __init__(self, host: str, first: int, last: int, *, advertise: str | None = None) -> None:
         """Hold the even ports from `first` to `last`, each with its neighbour.
 
         Args:
             host: the IP literal to bind.
             first: lowest port of the range.
             last: highest port of the range, RTCP's included.
+            advertise: the address for SDP, `host` where absent.
         """
         self.host = host
+        self.advertise = advertise or host
         self._family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
         ports = list(range(first + first % 2, last, 2))
         random.SystemRandom().shuffle(ports)
         self._free = deque(ports)
         self.size = len(ports)
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether its address is of IPv6."""
+        return self._family == socket.AF_INET6
 
     @property
     def free(self) -> int:

@@ -13,6 +13,7 @@ Media is sent to where the SDP says and accepted by the leg's `SourceRule`.
 
 import asyncio
 import select
+import socket
 import time
 from collections.abc import Callable
 
@@ -20,7 +21,7 @@ from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
 from telephony.aio.media_path import Reader, control_reader_of, line_reader_of, reader_of
 from telephony.aio.ports import PortPair, PortPool, connected_twin
 from telephony.aio.ringback import Ringback
-from telephony.errors import ProtocolError
+from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import LocalMedia, RemoteMedia
 
 __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
@@ -36,9 +37,7 @@ class Relay:
 
     def __init__(
         self,
-        ports: PortPool,
-        *,
-        advertise: str | None = None,
+        *pools: PortPool,
         source: SourceRule = SourceRule.SDP_HOST,
         silence_s: float = 30.0,
         on_silence: Callable[[str, float], None] | None = None,
@@ -48,16 +47,14 @@ class Relay:
         """Hold the ports; nothing is bound before a leg is opened.
 
         Args:
-            ports: where pairs are taken from; its host is the address we listen on.
-            advertise: the address for SDP, the pool's host where absent.
+            pools: where pairs are taken from: one for IPv4, one for IPv6, or both.
             source: the rule of legs for which `source_rule` says nothing else.
             silence_s: seconds without a packet, while not on hold, that are worth a word.
             on_silence: told leg id and seconds, once a silence, by `sweep`.
             on_refused: told leg id, host and port when a burst of strangers' packets begins.
             clock: monotonic seconds.
         """
-        self._ports = ports
-        self._advertise = advertise or ports.host
+        self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
         self._silence_s = silence_s
         self._on_silence = on_silence
@@ -72,13 +69,14 @@ class Relay:
 
     # The media plane
 
-    def open(self, leg_id: str) -> LocalMedia:
-        """Bind an RTP and an RTCP port for a leg.
+    def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
+        """Bind an RTP and an RTCP port for a leg, of this family if we have both.
 
         Raises:
             NoPortsError: there is no pair left.
         """
-        return self._open(leg_id, self._ports.take)
+        pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
+        return self._open(leg_id, pool, pool.take())
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
         """Bind the very ports that the leg had in an earlier life of the process.
@@ -86,12 +84,18 @@ class Relay:
         Raises:
             NoPortsError: they are not to be had.
         """
-        return self._open(leg_id, lambda: self._ports.take_again(local.port))
+        pool = self._pools.get(":" in local.host)
+        if pool is None:
+            raise NoPortsError("no media ports of that family any more")
+        opened = self._open(leg_id, pool, pool.take_again(local.port))
+        self._legs[leg_id].reborn = True
+        return opened
 
-    def _open(self, leg_id: str, take: Callable[[], PortPair]) -> LocalMedia:
+    def _open(self, leg_id: str, pool: PortPool, pair: PortPair) -> LocalMedia:
         if leg_id in self._legs:
+            pool.give_back(pair)
             raise ProtocolError("the leg has media ports already")
-        leg = MediaLeg(leg_id, take(), self._source, self._on_refused)
+        leg = MediaLeg(leg_id, pair, self._source, self._on_refused)
         leg.renew = self._renew
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
@@ -100,7 +104,7 @@ class Relay:
         self._readers[leg.pair.rtcp.fileno()] = control_reader_of(leg)
         poll.register(leg.pair.rtp, select.EPOLLIN)
         poll.register(leg.pair.rtcp, select.EPOLLIN)
-        return LocalMedia(self._advertise, leg.pair.port)
+        return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Say where the leg's peer is and which way media may flow; re-arms a latch."""
@@ -151,7 +155,7 @@ class Relay:
             if self._poll:
                 self._poll.unregister(made)
             self._readers.pop(made.fileno(), None)
-        self._ports.give_back(leg.pair)
+        self._pools[leg.pair.rtp.family == socket.AF_INET6].give_back(leg.pair)
 
     # What the switch adds
 

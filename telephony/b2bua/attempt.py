@@ -19,6 +19,7 @@ from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription, offer_for
+from telephony.sip.core import is_ipv6
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
@@ -105,7 +106,9 @@ class Attempt:
         """
         try:
             for target in targets:
-                self.branches.append(self._core.new_leg(call, Side.ADVISOR, target))
+                ipv6 = is_ipv6(target.destination.host)
+                leg = self._core.new_leg(call, Side.ADVISOR, target, ipv6=ipv6)
+                self.branches.append(leg)
         except NoPortsError:
             self.cancel(Cause.NO_PORTS, now)
             raise

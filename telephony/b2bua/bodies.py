@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from telephony.errors import SipParseError
 from telephony.sdp import SessionDescription
+from telephony.sip.core import is_ipv6
+from telephony.sip.events import Address
 from telephony.sip.message import Request, Response
 from telephony.sip.multipart import parts_of
 
+_CONNECTION = re.compile(rb"^c=IN IP([46])[ \t]", re.MULTILINE)
 _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
 
 
@@ -21,6 +26,12 @@ def require_sdp_accepted(request: Request) -> None:
     }
     if "Accept" in request.headers and not ranges & _SDP_RANGES:
         raise SipParseError("no session description is accepted", status=406)
+
+
+def wants_ipv6(request: Request, source: Address) -> bool:
+    """Whether the sender's media is at IPv6: by its offer, or by where it speaks from itself."""
+    connection = _CONNECTION.search(request.body)
+    return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
 
 
 def description(message: Request | Response) -> SessionDescription | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from telephony.b2bua import checkpoint
 from telephony.b2bua.attempt import Attempt, decline
+from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.core import CallCore, Cause
 from telephony.b2bua.dialogue import Dialogue
 from telephony.b2bua.events import CallEvent, Side
@@ -117,7 +118,8 @@ class BackToBackCall:
     def _begin(self, setup: Setup, invite: InviteServer, now: float) -> None:
         self._setup, self._invite = setup, invite
         try:
-            leg = self._core.new_leg(self, Side.CALLER, None)
+            ipv6 = wants_ipv6(invite.request, invite.source)
+            leg = self._core.new_leg(self, Side.CALLER, None, ipv6=ipv6)
         except NoPortsError:
             setup.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
             return

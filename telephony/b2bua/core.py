@@ -105,8 +105,10 @@ class CallCore:
 
     # --- legs -------------------------------------------------------------------------------
 
-    def new_leg(self, call: BackToBackCall, side: Side, target: Target | None) -> Leg:
-        """Make a leg with ports of its own.
+    def new_leg(
+        self, call: BackToBackCall, side: Side, target: Target | None, *, ipv6: bool
+    ) -> Leg:
+        """Make a leg with ports of its own, of the family of its peer's media.
 
         Raises:
             NoPortsError: no ports, or too many legs.
@@ -115,7 +117,7 @@ class CallCore:
             raise NoPortsError("too many legs in one call")
         leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{next(self._numbers)}'}"
         srtp = target.srtp if target is not None else self.settings.caller_srtp
-        media = LegMedia(self.plane, leg_id, Origin(hash_of(leg_id), 0), srtp)
+        media = LegMedia(self.plane, leg_id, Origin(hash_of(leg_id), 0), srtp, ipv6=ipv6)
         return self._keep(Leg(call, leg_id, side, target, media))
 
     def restore_leg(

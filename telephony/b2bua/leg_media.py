@@ -40,11 +40,13 @@ class LegMedia:
         origin: Origin,
         srtp: Srtp = Srtp.OFF,
         *,
+        ipv6: bool = False,
         again: LocalMedia | None = None,
     ) -> None:
         """Bind the leg's ports; make its keys, which stay the same as long as it lives.
 
-        `again`: the ports that the leg had in an earlier life of the process.
+        `ipv6`: where the peer's media is likely to be. `again`: the ports that the leg had in an
+        earlier life of the process.
 
         Raises:
             NoPortsError: there are none left, or not those.
@@ -55,7 +57,7 @@ class LegMedia:
         self.said: SessionDescription | None = None
         """What we last told the peer, agreed to or not."""
         self._open = True
-        self.local = plane.open(leg_id) if again is None else plane.reopen(leg_id, again)
+        self.local = plane.open(leg_id, ipv6=ipv6) if again is None else plane.reopen(leg_id, again)
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.ours: SessionDescription | None = None

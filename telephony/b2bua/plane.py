@@ -13,8 +13,8 @@ from telephony.sdp import LocalMedia, RemoteMedia
 class MediaPlane(Protocol):
     """Binds ports, and relays between the two legs that are joined."""
 
-    def open(self, leg_id: str) -> LocalMedia:
-        """Bind an RTP and RTCP pair for a leg.
+    def open(self, leg_id: str, *, ipv6: bool) -> LocalMedia:
+        """Bind an RTP and RTCP pair for a leg, of this family if the plane has both.
 
         Raises:
             NoPortsError: the range is used up.

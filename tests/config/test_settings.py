@@ -241,6 +241,14 @@ def test_what_is_wrong_with_the_addresses_of_sip_is_told(faults, lines, wanted):
     assert wanted in expected
 
 
+def test_media_may_have_one_address_of_each_family(write, faults):
+    settings = load(write(LEAST + '[media]\nlisten = ["192.0.2.1", "::1"]'))
+    assert settings.media.listen == ("192.0.2.1", "::1")
+    assert load(write(LEAST)).media.listen == ("0.0.0.0",)
+    ((_, key, wanted),) = faults(LEAST + '[media]\nlisten = "sip.example.com"')
+    assert (key, "must be an IP address" in wanted) == ("media.listen", True)
+
+
 def test_a_trunk_or_phone_may_be_held_to_one_transport(write):
     phone = f"[[phones]]\nextension = '201'\ntransport = 'tls'\nha1_md5 = '{'0' * 32}'\n"
     trunk = "[[trunks]]\nname = 'a'\npeers = ['192.0.2.1']\ntransport = 'tcp'\n"

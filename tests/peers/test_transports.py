@@ -80,8 +80,10 @@ async def listening(peer):
     """Wait until SIPp has its socket, without touching it; UDP is repeated anyway."""
     table = "/proc/net/tcp6" if ":" in peer.host else "/proc/net/tcp"
     listens = re.compile(rf":{peer.port:04X} [0-9A-F]+:0000 0A ")
-    while peer.reliable and listens.search(await asyncio.to_thread(read, table)) is None:
-        await asyncio.sleep(0.02)  # noqa: ASYNC110 - another program's socket tells nobody
+    while (  # noqa: ASYNC110 - another program's socket tells nobody
+        peer.reliable and listens.search(await asyncio.to_thread(read, table)) is None
+    ):
+        await asyncio.sleep(0.02)
 
 
 def read(path):

@@ -93,7 +93,7 @@ def _media(settings: Settings, *, running: bool) -> Iterator[Finding]:
     taken = [
         port
         for port in range(ports.first, ports.last + 1)
-        if _bind(socket.SOCK_DGRAM, HostPort(settings.media.listen, port))
+        if any(_bind(socket.SOCK_DGRAM, HostPort(host, port)) for host in settings.media.listen)
     ]
     total = ports.last - ports.first + 1
     if len(taken) == total:
@@ -133,7 +133,11 @@ def _advertised(settings: Settings) -> Iterator[Finding]:
             f"{wild[0]} names no address that others could reach",
             "set [sip] advertise to this machine's address",
         )
-    if ip_address(settings.media.listen).is_unspecified and settings.media.advertise is None:
+    media = settings.media
+    if any(
+        ip_address(host).is_unspecified and of_family(media.advertise, host) is None
+        for host in media.listen
+    ):
         yield warning(
             "media",
             "[media] listen names no address that others could send to",

@@ -327,8 +327,8 @@ async def test_the_first_and_the_last_arrival_are_known(pair, rtp):
     assert a.counters.last > first
 
 
-async def test_the_sdp_names_the_advertised_address(pool):
-    relay = Relay(pool, advertise="203.0.113.9")
+async def test_the_sdp_names_the_advertised_address():
+    relay = Relay(PortPool("127.0.0.1", 42_000, 43_999, advertise="203.0.113.9"))
     local = relay.open("x")
     assert local == LocalMedia("203.0.113.9", local.port)
     assert local.port % 2 == 0
@@ -422,4 +422,24 @@ async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over():
     relay.drop_events("a", drop=True)
     with pytest.raises(KeyError):
         relay.counters("a")
+    relay.shut()
+
+
+async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined():
+    relay = Relay(PortPool("127.0.0.1", 44_820, 44_839), PortPool("::1", 44_840, 44_859))
+    assert [relay.open("a", ipv6=False).host, relay.open("b", ipv6=True).host] == [
+        "127.0.0.1",
+        "::1",
+    ]
+    free = [pool.free for pool in relay._pools.values()]
+    relay.close("b")
+    assert [pool.free for pool in relay._pools.values()] == [free[0], free[1] + 1]
+    relay.shut()
+
+
+async def test_a_leg_gets_the_family_that_there_is():
+    relay = Relay(PortPool("::1", 44_860, 44_879))
+    assert relay.open("a", ipv6=False).host == "::1"
+    with pytest.raises(NoPortsError):
+        relay.reopen("b", LocalMedia("127.0.0.1", 44_862))
     relay.shut()

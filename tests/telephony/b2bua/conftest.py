@@ -36,6 +36,7 @@ from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri
 
 SWITCH = Address("192.0.2.1", 5060)
+SWITCH6 = Address("2001:db8::1", 5060)
 SDP = (("Content-Type", "application/sdp"),)
 
 
@@ -44,9 +45,9 @@ def sdp(host, port=4000, *, codecs=("0 PCMU/8000", "8 PCMA/8000"), direction="se
     numbers = " ".join(number for number, _ in rows)
     lines = [
         "v=0",
-        f"o=phone 77 {version} IN IP4 {host}",
+        f"o=phone 77 {version} IN IP{6 if ':' in host else 4} {host}",
         "s=call",
-        f"c=IN IP4 {host}",
+        f"c=IN IP{6 if ':' in host else 4} {host}",
         "t=0 0",
         f"m=audio {port} RTP/AVP {numbers}",
         *(f"a=rtpmap:{number} {name}" for number, name in rows),
@@ -110,6 +111,8 @@ class FakePlane:
 
     def __init__(self, room=1000):
         self.room = room
+        self.both = False
+        """Whether it has IPv6 beside IPv4."""
         self.open_legs = {}
         self.remotes = {}
         self.joins = {}
@@ -117,13 +120,13 @@ class FakePlane:
         self.ringing = set()
         self._port = 30000
 
-    def open(self, leg_id):
+    def open(self, leg_id, *, ipv6):
         assert leg_id not in self.open_legs
         if len(self.open_legs) >= self.room:
             raise NoPortsError("full")
         self._port += 2
         self.open_legs[leg_id] = self._port
-        return LocalMedia(SWITCH.host, self._port)
+        return LocalMedia(SWITCH6.host if ipv6 and self.both else SWITCH.host, self._port)
 
     def reopen(self, leg_id, local):
         assert leg_id not in self.open_legs
@@ -230,7 +233,7 @@ class Phone(Node):
             Uri.parse("sip:100@192.0.2.1"),
             from_=from_ or NameAddr("Caller", Uri.parse("sip:01632960001@trunk.example")),
             to=NameAddr("", Uri.parse(to)),
-            destination=SWITCH,
+            destination=SWITCH6 if ":" in self.address.host else SWITCH,
             headers=(*headers, *(SDP if content and not typed else ())),
             body=content,
             now=self.now,
@@ -462,12 +465,20 @@ class World:
         self.switch.plan.transfer_targets = [self.target(self.c)]
 
     def target(self, phone, **facts):
-        uri = Uri.parse(f"sip:{phone.address.host.rpartition('.')[2]}@{phone.address.host}")
+        host = phone.address.host
+        uri = Uri(user=host.replace(":", ".").rpartition(".")[2], host=host)
         return Target(uri, phone.address, name=uri.user or "", **facts)
 
     @property
     def call(self):
         return self.switch.calls[-1]
+
+    def both_families(self):
+        """The switch speaks IPv6 too, and a fourth phone, `d`, nothing else."""
+        self.switch.endpoint.listen(SWITCH6)
+        self.net.nodes[SWITCH6] = self.switch
+        self.switch.plane.both = True
+        self.d = Phone(self.net, "2001:db8::40", 9)
 
     def talk(self, **rest):
         self.a.call(**rest)
