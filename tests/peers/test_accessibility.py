@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from importlib.resources import files
 
 import pytest
@@ -160,7 +161,7 @@ def test_axe_finds_nothing_in_any_state_of_an_advisors_page(look, switch):
 
 
 def test_axe_finds_nothing_when_what_the_page_needs_is_away(look, switch):
-    with sqlite3.connect(switch.service.state / "desk" / "galwad.db") as database:
+    with closing(sqlite3.connect(switch.service.state / "desk" / "galwad.db")) as database:
         database.execute("ALTER TABLE people RENAME TO gone")
     look.sign_in("sian")
     look.page.locator("#link[data-state=live]").wait_for()
