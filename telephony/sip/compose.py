@@ -148,7 +148,7 @@ def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
 
 
 def _is_loose(route: NameAddr) -> bool:
-    return any(name.lower() == "lr" for name, _ in route.uri.parameters)
+    return route.uri.parameter("lr") is not None
 
 
 def _capabilities(core: Core) -> list[tuple[str, str]]:

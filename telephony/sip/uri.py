@@ -16,7 +16,7 @@ from urllib.parse import quote as percent_quote
 from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import Parameters, find_parameter, replace_parameter
+from telephony.sip.grammar import Parameters, replace_parameter
 
 MAX_URI: Final = 4096
 """Longest URI that we read, in characters."""
@@ -112,8 +112,11 @@ class Uri:
 
     def parameter(self, name: str) -> str | None:
         """Return a parameter as plain text; "" for a flag, None if it is not there."""
-        value = find_parameter(self.parameters, name)
-        return value if value is None else _plain(value)
+        wanted = name.lower()
+        for key, value in self.parameters:
+            if _plain(key).lower() == wanted:
+                return _plain(value or "")
+        return None
 
     def header(self, name: str) -> str | None:
         """Return a header of the URI (`?Replaces=…`) as plain text, None if it is not there."""
@@ -125,7 +128,9 @@ class Uri:
 
     def with_parameter(self, name: str, value: str | None) -> Uri:
         """Return the URI with a parameter set."""
-        return replace(self, parameters=replace_parameter(self.parameters, name, value))
+        wanted = name.lower()
+        kept = ((wanted if _plain(key).lower() == wanted else key, v) for key, v in self.parameters)
+        return replace(self, parameters=replace_parameter(tuple(kept), name, value))
 
     def without_headers(self) -> Uri:
         """Return the URI as it may stand in a request line (RFC 3261 19.1.1)."""

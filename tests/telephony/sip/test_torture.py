@@ -271,7 +271,8 @@ def test_escapes_are_kept_and_control_characters_stay_escaped():
     assert str(message.uri) == "sip:sips%3Auser%40example.com@example.net"
     assert message.from_.uri.number == "I have spaces"
     (contact,) = message.contacts
-    assert contact.uri.parameter("lr") is None
+    assert (contact.uri.parameter("lr"), contact.uri.parameter("name")) == ("", "value%41")
+    assert contact.uri.with_parameter("lr", None).parameters[0] == ("lr", None)
     assert str(contact.uri) == "sip:cal%6Cer@host5.example.net;%6C%72;n%61me=v%61lue%25%34%31"
     message = read("escnull")
     assert message.to.uri.number == "null-%00-null"
@@ -347,6 +348,14 @@ def test_a_contacts_headers_are_given_back_and_never_sent(name):
     response, ((target, _),) = registered(name)
     assert "sip:user@example.com?Route=%3Csip:sip.example.com%3E" in response.headers.get("Contact")
     assert str(target) == "sip:user@example.com"
+
+
+def test_a_registrar_tells_escaped_nuls_apart():
+    _, contacts = registered("escnull")
+    assert [str(uri) for uri, _ in contacts] == [
+        "sip:%00%00@host5.example.com",
+        "sip:%00@host5.example.com",
+    ]
 
 
 def test_a_registrar_refuses_what_is_no_sip_address():
