@@ -83,7 +83,7 @@ class = "department"
 target = "sip:500@127.0.0.4:{department_port}"
 
 [media]
-listen = "127.0.0.1"
+listen = {media_listen}
 ports = "{first_port}-{last_port}"
 
 [recording]
@@ -200,6 +200,7 @@ class Service:
         media_ports=400,
         listen=(),
         more_sip="",
+        media_listen='"127.0.0.1"',
         trunk_srtp="optional",
         route_srtp="optional",
     ):
@@ -228,6 +229,7 @@ class Service:
                     for way, port in {"udp:127.0.0.1": self.sip[1], **self.ports}.items()
                 ),
                 more_sip=more_sip,
+                media_listen=media_listen,
                 pbx_port=self.pbx_port,
                 department_port=self.department_port,
                 desk_port=self.desk_port,

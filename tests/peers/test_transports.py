@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from telephony.aio.tls import Tls, server_context
+from telephony.phone import CallState, VoIPPhone
 from telephony.sip.events import Address
 
 pytestmark = pytest.mark.peer
@@ -119,7 +120,8 @@ def secured(start, authority):
     certificate, key = authority.issue("switch", "127.0.0.1")
     service = start(
         "switch",
-        listen=("tcp:127.0.0.1", "tls:127.0.0.1"),
+        listen=("tcp:127.0.0.1", "tls:127.0.0.1", "udp:[::1]", "tcp:[::1]"),
+        media_listen='["127.0.0.1", "::1"]',
         more_sip=f'tls_certificate = "{certificate}"\ntls_key = "{key}"',
     )
     service.sip_password = "secret-301"
@@ -155,3 +157,28 @@ def test_a_phone_whose_connection_is_gone_is_not_rung(harness, secured, ended, a
     advisor.process.kill()
     refused = harness.programs.Caller(secured, "01970000300", scenario="uac_refused", status=480)
     ended(refused).wait()
+
+
+@pytest.mark.parametrize("way", ["udp", "tcp"])
+async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(harness, secured, talker, ended, way):
+    came = asyncio.Queue()
+    phone = VoIPPhone(
+        "::1",
+        secured.ports[f"{way}:[::1]"],
+        "301",
+        "secret-301",
+        my_ip="::1",
+        rtp_ports=(47_000, 47_099),
+        call_callback=came.put,
+        transport=way,
+    )
+    async with phone:
+        mouth = talker("127.0.0.2")
+        caller = ended(harness.programs.Caller(secured, "01970000300", media=mouth.port))
+        call = await asyncio.wait_for(came.get(), 10)
+        assert b"c=IN IP6 ::1" in call.request.body
+        await call.answer()
+        await call.write_audio(bytes(2 * 8000 // 2))
+        await asyncio.to_thread(mouth.wait_heard, 10)
+        await asyncio.to_thread(caller.hang_up)
+        await asyncio.wait_for(call.wait_for(CallState.ENDED), 10)
