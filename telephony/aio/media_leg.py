@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from telephony.aio.ports import PortPair
 from telephony.errors import SrtpError
+from telephony.rtp.renumbering import Renumbering
 from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
@@ -92,6 +93,8 @@ class MediaLeg:
     track: int = 0
     watcher: Watcher | None = None
     drops_events: bool = False
+    renumbering: Renumbering | None = None
+    """Set from the first time that events are dropped: what goes on is to have no gaps."""
     latched: tuple[str, int] | None = None
     protection: Protection | None = None
     """SRTP as it is now agreed on; None while the leg is plain."""

@@ -18,6 +18,7 @@ from typing import Protocol
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
+from telephony.rtp.renumbering import Renumbering
 from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
@@ -93,6 +94,18 @@ class _Protected:
             return self.otherwise.send(out)
 
 
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """The way of a stream from which packets are taken: it closes up."""
+
+    renumbering: Renumbering
+    way: _Way
+
+    def send(self, data: bytes, /) -> int:
+        """As a socket sends."""
+        return self.way.send(self.renumbering.sent(data))
+
+
 @dataclass(slots=True, eq=False)
 class _Path:
     """What is done with RTP that comes to `made`, from the leg's peer to the joined leg's."""
@@ -148,7 +161,7 @@ class _Path:
             try:
                 self.way.send(out)
             except OSError:
-                if not _sent_without_line(self.leg.peer, out):
+                if not _sent_without_line(self.leg, out):
                     counters.unsent += 1
         if self.tap is not None and not kind:
             self.tap(self.track, data, now, False)
@@ -216,7 +229,7 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
     settings = (
         leg,
         made,
-        _way_to(other) if other else None,
+        _way_between(leg, other) if other else None,
         _kinds_of(remote),
         _second_bytes(tuple(leg.renumbered.items())),
         leg.counters,
@@ -224,6 +237,11 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
         leg.track,
     )
     return _SecurePath(*settings, leg.protection) if leg.protection else _Path(*settings)
+
+
+def _way_between(leg: MediaLeg, other: MediaLeg) -> _Way | None:
+    way = _way_to(other)
+    return _Closed(leg.renumbering, way) if way is not None and leg.renumbering else way
 
 
 def _way_to(leg: MediaLeg) -> _Way | None:
@@ -235,13 +253,14 @@ def _way_to(leg: MediaLeg) -> _Way | None:
     return _Protected(leg.protection, way, unconnected) if leg.protection else way
 
 
-def _sent_without_line(leg: MediaLeg | None, data: bytes) -> bool:
-    """Send what the line would not: it told an ICMP error of an earlier packet instead."""
-    target = leg.destination if leg else None
-    if leg is None or leg.line is None or target is None or leg.protection:
+def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
+    """Send on what the line would not: it told an ICMP error of an earlier packet instead."""
+    peer = leg.peer
+    target = peer.destination if peer else None
+    if peer is None or peer.line is None or target is None or peer.protection:
         return False
     try:
-        leg.pair.rtp.sendto(data, target)
+        peer.pair.rtp.sendto(leg.renumbering.sent(data) if leg.renumbering else data, target)
     except OSError:
         return False
     return True
@@ -291,6 +310,8 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     if leg.watcher:
         leg.watcher(data, now)
     if leg.drops_events:
+        if leg.renumbering is not None:
+            leg.renumbering.take_out(data)
         counters.received += 1
         counters.withheld += 1
         counters.last = now
@@ -350,8 +371,13 @@ def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: fl
             leg.refuse_forged(source[0], source[1], now)
             return
     leg.counters.rtcp += 1
-    if leg.peer is not None:
-        leg.peer.send_control(data)
+    peer = leg.peer
+    if leg.renumbering is not None:
+        data = leg.renumbering.report(data)
+    if peer is not None and peer.renumbering is not None:
+        data = peer.renumbering.heard_of(data)
+    if peer is not None:
+        peer.send_control(data)
 
 
 def control_reader_of(leg: MediaLeg) -> Reader:

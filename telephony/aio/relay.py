@@ -22,6 +22,7 @@ from telephony.aio.media_path import Reader, control_reader_of, line_reader_of, 
 from telephony.aio.ports import PortPair, PortPool, connected_twin
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
+from telephony.rtp.renumbering import Renumbering
 from telephony.sdp import LocalMedia, RemoteMedia
 
 __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
@@ -184,10 +185,16 @@ class Relay:
             leg.watcher = watcher
 
     def drop_events(self, leg_id: str, *, drop: bool) -> None:
-        """Keep the leg's telephone events from going on to the joined leg, or let them."""
+        """Keep the leg's telephone events from going on to the joined leg, or let them.
+
+        What goes on closes up (`telephony.rtp.renumbering`): to the other party nothing is lost.
+        """
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.drops_events = drop
+            if drop and leg.renumbering is None:
+                leg.renumbering = Renumbering()
+                self._renew(leg)
 
     def start_ringback(self, leg_id: str) -> None:
         """Play the ringing tone to the leg's peer, if it speaks G.711; once is enough."""

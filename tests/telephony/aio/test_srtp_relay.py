@@ -290,3 +290,15 @@ async def test_no_key_is_shown(secure, relay):
     for key in (secure.keys.ours, secure.keys.theirs):
         assert repr(key.material)[2:-1] not in shown
         assert key.material.hex() not in shown
+
+
+async def test_a_leg_of_an_earlier_life_sends_under_another_name(pair, secure, relay, rtp):
+    a, b = pair
+    relay.close("a")
+    a.local = relay.reopen("a", a.local)
+    secure.configure()
+    relay.join("a", "b", {0: 0}, {0: 0})
+    b.send(rtp(0, 1))
+    heard = await secure.heard()
+    assert heard[8:12] != rtp(0, 1)[8:12]
+    assert (heard[:8], heard[12:]) == (rtp(0, 1)[:8], rtp(0, 1)[12:])
