@@ -1,0 +1,116 @@
+"""The name system, asked without blocking the loop (dnspython; RFC 3263).
+
+Which questions to ask, and what the answers mean, is telephony/sip/location.py's business.
+Answers are kept as long as their TTL says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+import structlog
+from dns.rdata import Rdata
+from dns.rdtypes.IN.NAPTR import NAPTR
+from dns.rdtypes.IN.SRV import SRV
+
+from telephony.sip.location import Naptr, Question, Record, Srv
+
+logger = structlog.get_logger(__name__)
+
+TIMEOUT_S: Final = 3.0
+"""For one question, all name servers and repetitions included."""
+_CACHED: Final = 1000
+
+
+class Resolver:
+    """The system's name servers, and its hosts file before them."""
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        nameservers: Iterable[str] | None = None,
+        port: int = 53,
+        hosts: Path = Path("/etc/hosts"),
+    ) -> None:
+        """Make one; nothing is asked yet.
+
+        Args:
+            timeout_s: for one question, in seconds.
+            nameservers: their addresses; those of resolv.conf if None.
+            port: theirs.
+            hosts: the hosts file.
+        """
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
+        except dns.resolver.NoResolverConfiguration:
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
+        if nameservers is not None:
+            self._resolver.nameservers = list(nameservers)
+            self._resolver.port = port
+        self._resolver.cache = dns.resolver.LRUCache(_CACHED)
+        self._timeout_s = timeout_s
+        self._hosts = hosts
+
+    async def ask(self, question: Question) -> list[Record] | None:
+        """The records; none if there are none, and None if nobody says."""
+        if question.kind in {"A", "AAAA"} and (known := self._in_hosts(question)):
+            return list(known)
+        try:
+            answer = await self._resolver.resolve(
+                question.name, question.kind, lifetime=self._timeout_s, search=False
+            )
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError, UnicodeError, ValueError):
+            return None
+        found = (_record(data) for data in answer)
+        return [record for record in found if record is not None]
+
+    async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
+        """Several at once."""
+        return await asyncio.gather(*(self.ask(question) for question in questions))
+
+    def _in_hosts(self, question: Question) -> list[str]:
+        try:
+            lines = self._hosts.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        wanted, version = question.name.rstrip(".").lower(), 6 if question.kind == "AAAA" else 4
+        found = []
+        for line in lines:
+            address, *names = line.partition("#")[0].lower().split() or [""]
+            if wanted in names and _version(address) == version:
+                found.append(address)
+        return found
+
+
+def _record(data: Rdata) -> Record | None:
+    match data:
+        case SRV():
+            return Srv(data.priority, data.weight, data.port, data.target.to_text(True))
+        case NAPTR():
+            return Naptr(
+                data.order,
+                data.preference,
+                data.flags.decode("latin-1"),
+                data.service.decode("latin-1"),
+                data.replacement.to_text(True),
+            )
+        case _:
+            address = getattr(data, "address", None)
+            return address if isinstance(address, str) else None
+
+
+def _version(text: str) -> int:
+    try:
+        return ip_address(text).version
+    except ValueError:
+        return 0

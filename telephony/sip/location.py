@@ -1,0 +1,196 @@
+"""From a SIP URI to the addresses to try, in order (RFC 3263 section 4), sans I/O.
+
+`locate` is a generator: it yields the questions that the name system has to answer, takes the
+answers, and returns the candidates. Whoever drives it decides how to ask, and for how long.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from telephony.sip.core import is_ipv6
+from telephony.sip.events import Address
+from telephony.sip.transport import DEFAULT_PORTS
+from telephony.sip.uri import Uri
+
+Kind: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
+
+MAX_CANDIDATES: Final = 20
+"""More are not worth trying for one call."""
+_SERVICES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
+_NAPTR_SERVICES: Final = {"sip+d2u": "UDP", "sip+d2t": "TCP", "sips+d2t": "TLS"}
+
+
+class Question(NamedTuple):
+    """What is asked of the name system."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Naptr:
+    """A NAPTR record (RFC 3403)."""
+
+    order: int
+    preference: int
+    flags: str
+    service: str
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Srv:
+    """An SRV record (RFC 2782)."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+Record: TypeAlias = Naptr | Srv | str
+"""An address, for A and AAAA, is its text."""
+Answers: TypeAlias = Sequence[Sequence[Record]]
+"""For each question of a batch its records; none if there are none."""
+Asking: TypeAlias = Generator[list[Question], Answers, list[Address]]
+
+
+class Speaks(NamedTuple):
+    """A way in which we can send."""
+
+    transport: str
+    ipv6: bool
+
+
+class _Service(NamedTuple):
+    transport: str
+    name: str
+
+
+def locate(uri: Uri, speaks: Sequence[Speaks], rng: random.Random) -> Asking:
+    """Where a request to `uri` may go, the best first.
+
+    Args:
+        uri: a sip or sips URI. A sips URI leads to TLS alone.
+        speaks: how we can send, the preferred first; nothing else comes out.
+        rng: decides between SRV records of one priority, by their weights.
+    """
+    host = (uri.parameter("maddr") or uri.host).strip("[]")
+    wanted = _wanted(uri)
+    literal = _literal(host)
+    if literal is not None:
+        transport = wanted or _default(uri)
+        port = uri.port or DEFAULT_PORTS.get(transport, 0)
+        return _fit([Address(literal, port, transport)], speaks)
+    if uri.port is not None:
+        found = yield from _addresses([(host, uri.port)], wanted or _default(uri), speaks)
+        return _named(found, host)
+    services = yield from _services(host, uri, wanted, speaks)
+    candidates: list[Address] = []
+    for service in services:
+        (records,) = yield [Question(service.name, "SRV")]
+        places = [(srv.target, srv.port) for srv in arrange(records, rng)]
+        candidates += yield from _addresses(places, service.transport, speaks)
+    if not candidates:
+        transport = wanted or _default(uri)
+        place = (host, DEFAULT_PORTS.get(transport, 0))
+        candidates = yield from _addresses([place], transport, speaks)
+    return _named(candidates, host)
+
+
+def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
+    """SRV records in the order in which they are to be tried (RFC 2782); `.` is no target."""
+    left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
+    arranged: list[Srv] = []
+    while left:
+        priority = min(srv.priority for srv in left)
+        equals = sorted((s for s in left if s.priority == priority), key=lambda s: s.weight)
+        point = rng.randint(0, sum(srv.weight for srv in equals))
+        for srv in equals:
+            point -= srv.weight
+            if point <= 0:
+                arranged.append(srv)
+                left.remove(srv)
+                break
+    return arranged
+
+
+def _wanted(uri: Uri) -> str | None:
+    """The transport that the URI itself asks for; none that we have where it contradicts itself."""
+    named = (uri.parameter("transport") or "").upper()
+    if uri.scheme == "sips":
+        return "TLS" if named in {"", "TCP", "TLS"} else "NONE"
+    return named or None
+
+
+def _default(uri: Uri) -> str:
+    return "TLS" if uri.scheme == "sips" else "UDP"
+
+
+def _services(
+    host: str, uri: Uri, wanted: str | None, speaks: Sequence[Speaks]
+) -> Generator[list[Question], Answers, list[_Service]]:
+    """The SRV names to ask, in order: by NAPTR, else one for each transport that we have."""
+    ours = list(dict.fromkeys(way.transport for way in speaks))
+    if uri.scheme == "sips":
+        ours = [transport for transport in ours if transport == "TLS"]
+    if wanted is not None and uri.scheme != "sips":
+        return [_Service(wanted, _SERVICES[wanted] + host)] if wanted in ours else []
+    (records,) = yield [Question(host, "NAPTR")]
+    found = sorted(
+        (record for record in records if isinstance(record, Naptr)),
+        key=lambda record: (record.order, record.preference),
+    )
+    services = [
+        _Service(_NAPTR_SERVICES[record.service.lower()], record.replacement)
+        for record in found
+        if record.flags.lower() == "s" and _NAPTR_SERVICES.get(record.service.lower()) in ours
+    ]
+    return services or [_Service(transport, _SERVICES[transport] + host) for transport in ours]
+
+
+def _addresses(
+    places: Sequence[tuple[str, int]], transport: str, speaks: Sequence[Speaks]
+) -> Generator[list[Question], Answers, list[Address]]:
+    """The addresses of hosts, in the hosts' order, each host's in the order of our families."""
+    families = [way.ipv6 for way in speaks if way.transport == transport]
+    kinds: list[Kind] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
+    places = places[:MAX_CANDIDATES]
+    asked = [Question(host, kind) for host, _ in places for kind in kinds]
+    answers = (yield asked) if asked else []
+    found = []
+    for number, records in enumerate(answers):
+        _, port = places[number // len(kinds)]
+        texts = (_literal(record) for record in records if isinstance(record, str))
+        found += [Address(text, port, transport) for text in texts if text is not None]
+    return _fit(found, speaks)
+
+
+def _fit(candidates: Iterable[Address], speaks: Sequence[Speaks]) -> list[Address]:
+    known = set(speaks)
+    return [
+        address
+        for address in candidates
+        if Speaks(address.transport, is_ipv6(address.host)) in known and address.port
+    ]
+
+
+def _named(candidates: Iterable[Address], name: str) -> list[Address]:
+    """Each candidate once; over TLS, it must prove the name that was asked for (RFC 5922)."""
+    named = (
+        address._replace(name=name) if address.transport == "TLS" else address
+        for address in candidates
+    )
+    return list(dict.fromkeys(named))[:MAX_CANDIDATES]
+
+
+def _literal(text: str) -> str | None:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

@@ -1,0 +1,95 @@
+"""The resolver against a name server of our own on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from telephony.aio.resolver import Resolver
+from telephony.sip.location import Naptr, Question, Srv
+
+ZONE = {
+    ("example.com.", "NAPTR"): '10 20 "s" "SIP+D2U" "" _sip._udp.example.com.',
+    ("_sip._udp.example.com.", "SRV"): "1 2 5060 pbx.example.com.",
+    ("pbx.example.com.", "A"): "192.0.2.1",
+    ("pbx.example.com.", "AAAA"): "2001:db8::1",
+}
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Answers from `ZONE`; deaf for names that begin with `deaf`."""
+
+    def __init__(self):
+        self.asked = []
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        query = dns.message.from_wire(data)
+        question = query.question[0]
+        name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
+        self.asked.append((name, kind))
+        if name.startswith("deaf"):
+            return
+        reply = dns.message.make_response(query)
+        if (name, kind) in ZONE:
+            reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, ZONE[name, kind]))
+        elif name not in {known for known, _ in ZONE}:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        self.transport.sendto(reply.to_wire(), addr)
+
+
+@pytest.fixture
+async def server():
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+        NameServer, local_addr=("127.0.0.1", 0)
+    )
+    server.port = transport.get_extra_info("sockname")[1]
+    yield server
+    transport.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def resolver(server, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n# 192.0.2.66 wrong\n192.0.2.77 PBX pbx.local # old\n")
+    return Resolver(timeout_s=0.2, nameservers=["127.0.0.1"], port=server.port, hosts=hosts)
+
+
+@pytest.mark.parametrize(
+    ("question", "records"),
+    [
+        (("example.com", "NAPTR"), [Naptr(10, 20, "s", "SIP+D2U", "_sip._udp.example.com")]),
+        (("_sip._udp.example.com", "SRV"), [Srv(1, 2, 5060, "pbx.example.com")]),
+        (("pbx.example.com", "A"), ["192.0.2.1"]),
+        (("pbx.example.com", "AAAA"), ["2001:db8::1"]),
+        (("example.com", "SRV"), []),
+        (("nobody.example.com", "A"), []),
+        (("deaf.example.com", "A"), None),
+        (("..", "A"), None),
+        (("x" * 70 + ".example.com", "A"), None),
+        (("pbx.local", "A"), ["192.0.2.77"]),
+        (("pbx", "A"), ["192.0.2.77"]),
+    ],
+)
+async def test_what_is_asked_is_answered(resolver, question, records):
+    assert await resolver.ask(Question(*question)) == records
+
+
+async def test_an_answer_is_asked_for_once_while_it_lives(resolver, server):
+    for _ in range(3):
+        await resolver.ask(Question("pbx.example.com", "A"))
+    assert server.asked == [("pbx.example.com.", "A")]
+
+
+async def test_many_questions_are_asked_at_once(resolver, server):
+    names = [f"deaf{number}.example.com" for number in range(10)]
+    async with asyncio.timeout(5):
+        answers = await resolver.ask_all(Question(name, "A") for name in names)
+    assert answers == [None] * 10
