@@ -33,7 +33,7 @@ def test_pyvoip_registers_answers_and_hears_the_caller(harness, service, phone, 
 
 
 def test_pyvoip_places_a_call_and_is_told_when_it_ends(harness, service, phone, talker, ended):
-    """1.6.8 makes up the To tag of its ACK: unless that is borne, our BYE waits 32 s for a better."""
+    """1.6.8 makes up the To tag of its ACK; unless that is borne, our BYE waits 32 s for one."""
     advisor = talker("127.0.0.3")
     callee = ended(
         harness.programs.Callee(
