@@ -18,7 +18,7 @@ from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
-from telephony.sdp import Direction, SessionDescription, offer_for
+from telephony.sdp import Direction, SessionDescription
 from telephony.sip.core import is_ipv6
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
@@ -145,11 +145,8 @@ class Attempt:
         offer, direction = self._invitation.offer, self._invitation.direction
         if offer is None:
             return b""
-        local, allowed = leg.media.local, self._core.settings.codecs
-        srtp = self._core.caller.media.local.srtp
-        said = leg.media.say(
-            lambda o: offer_for(offer, local, o, allowed=allowed, srtp=srtp, direction=direction)
-        )
+        caller, allowed = self._core.caller.media, self._core.settings.codecs
+        said = leg.media.pass_on(offer, caller, allowed, direction)
         self.offers[leg.id] = said
         return bytes(said)
 

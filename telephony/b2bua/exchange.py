@@ -14,7 +14,6 @@ from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
 from telephony.b2bua.events import CallHeld, CallResumed
 from telephony.b2bua.headers import survivors
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.leg_media import LegMedia, looks_the_same
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
@@ -25,11 +24,7 @@ from telephony.b2bua.session_timer import (
 )
 from telephony.errors import ParseError
 from telephony.sdp import (
-    Origin,
     SessionDescription,
-    answer_for,
-    build_answer,
-    offer_for,
     same_media,
 )
 from telephony.sip.message import Request
@@ -74,6 +69,7 @@ class Exchange:
         self._core = core
         self._offers = offers
         self._refresh = refresh
+        self._allowed = core.settings.codecs
         self._carried: Carried | None = None
         self._owed: Owed | None = None
         self._align: tuple[Leg, Leg, float] | None = None
@@ -129,33 +125,14 @@ class Exchange:
             self._alone(leg, transaction, offer, timer, now)
             return
         try:
-            asked = self._pass_on(offer, leg.media, other.media)
+            if other.media.knows(offer, leg.media, self._allowed):
+                self._alone(leg, transaction, offer, timer, now, said=other.media.theirs)
+                return
+            asked = other.media.pass_on(offer, leg.media, self._allowed)
         except ParseError as error:
             answer(transaction, error.status, now)
             return
         self._carry(Carried(leg, transaction, offer, other, asked, timer, None), now)
-
-    def _pass_on(
-        self, offer: SessionDescription, source: LegMedia, target: LegMedia
-    ) -> SessionDescription:
-        """What the target's peer is offered when the source's has said `offer`.
-
-        Raises:
-            SdpParseError: nothing that we carry.
-        """
-        return target.say(lambda origin: self._offer(offer, source, target, origin))
-
-    def _offer(
-        self, offer: SessionDescription, source: LegMedia, target: LegMedia, origin: Origin
-    ) -> SessionDescription:
-        return offer_for(
-            offer,
-            target.local,
-            origin,
-            allowed=self._core.settings.codecs,
-            srtp=source.local.srtp,
-            previous=target.ours,
-        )
 
     def _alone(
         self,
@@ -164,12 +141,13 @@ class Exchange:
         offer: SessionDescription,
         timer: SessionTimer,
         now: float,
+        *,
+        said: SessionDescription | None = None,
     ) -> None:
-        """Nobody is at the other end just now: answer for ourselves."""
-        media, allowed = leg.media, self._core.settings.codecs
+        """Answer for ourselves: nobody is at the other end, or has `said` what will do still."""
         try:
-            ours = media.say(lambda o: build_answer(offer, media.local, o, allowed=allowed))
-            media.agree(ours, offer)
+            ours = leg.media.answer(offer, said, self._allowed)
+            leg.media.agree(ours, offer)
         except ParseError as error:
             answer(transaction, error.status, now)
             return
@@ -234,16 +212,15 @@ class Exchange:
     def _complete(
         self, carried: Carried, offer: SessionDescription, theirs: SessionDescription, now: float
     ) -> None:
-        source, target, allowed = carried.source, carried.target, self._core.settings.codecs
-        media = source.media
+        source, target = carried.source, carried.target
         try:
             if carried.asked is not None:
                 target.media.agree(carried.asked, theirs)
             if carried.transaction.answered or not source.talking:
                 self.align(target, source, now)  # it was given up; the target is ahead
                 return
-            ours = media.say(lambda o: answer_for(offer, theirs, media.local, o, allowed=allowed))
-            media.agree(ours, offer)
+            ours = source.media.answer(offer, theirs, self._allowed)
+            source.media.agree(ours, offer)
         except ParseError:
             answer(carried.transaction, 488, now)
             self.align(target, source, now)
@@ -270,7 +247,7 @@ class Exchange:
             self._decline(carried.target, source, theirs, now)
             return
         try:
-            ours = self._pass_on(theirs, carried.target.media, source.media)
+            ours = source.media.pass_on(theirs, carried.target.media, self._allowed)
         except ParseError:
             answer(carried.transaction, 488, now)
             self._decline(carried.target, source, theirs, now)
@@ -294,12 +271,11 @@ class Exchange:
     def _back(
         self, target: Leg, theirs: SessionDescription, said: SessionDescription | None
     ) -> SessionDescription | None:
-        media, allowed = target.media, self._core.settings.codecs
         if said is None:
             return None
         try:
-            back = media.say(lambda o: answer_for(theirs, said, media.local, o, allowed=allowed))
-            media.agree(back, theirs)
+            back = target.media.answer(theirs, said, self._allowed)
+            target.media.agree(back, theirs)
         except ParseError:
             return None
         return back
@@ -370,14 +346,13 @@ class Exchange:
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
         """Offer a leg what `source` last said, if that is not what it was told."""
-        said, media = source.media.theirs, leg.media
+        said = source.media.theirs
         if said is None or not leg.talking:
             return
         try:
-            built = self._offer(said, source.media, media, media.origin)
-            if looks_the_same(media.ours, built):
+            if leg.media.is_in_line(said, source.media, self._allowed):
                 return
-            asked = self._pass_on(said, source.media, media)
+            asked = leg.media.pass_on(said, source.media, self._allowed)
         except ParseError:
             return
 

@@ -7,13 +7,14 @@ but the version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from telephony.b2bua.plane import MediaPlane
 from telephony.errors import SdpParseError
 from telephony.sdp import (
     Codec,
+    Direction,
     LocalMedia,
     Origin,
     RemoteMedia,
@@ -21,7 +22,10 @@ from telephony.sdp import (
     Srtp,
     agreed,
     agreed_index,
+    answer_for,
+    build_answer,
     fresh_keys,
+    offer_for,
     payload_rows,
     remote_media,
     renewed,
@@ -97,6 +101,70 @@ class LegMedia:
         if self._open:
             self._plane.configure(self.leg_id, remote)
 
+    def pass_on(
+        self,
+        offer: SessionDescription,
+        source: LegMedia,
+        allowed: Sequence[str],
+        direction: Direction | None = None,
+    ) -> SessionDescription:
+        """Offer the peer what the peer of `source` has offered.
+
+        Raises:
+            SdpParseError: it holds nothing that we carry.
+        """
+        return self.say(lambda o: self._passed_on(offer, source, allowed, o, direction))
+
+    def is_in_line(
+        self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
+    ) -> bool:
+        """Whether `pass_on` would ask the peer for the codecs and direction that it has.
+
+        Raises:
+            SdpParseError: as `pass_on`.
+        """
+        built = self._passed_on(offer, source, allowed, self.origin)
+        return self.ours is not None and _look(self.ours) == _look(built)
+
+    def knows(self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]) -> bool:
+        """Whether `pass_on` would tell the peer nothing new: the other's key or address is none.
+
+        Raises:
+            SdpParseError: as `pass_on`.
+        """
+        built = self._passed_on(offer, source, allowed, self.origin)
+        return self.ours is not None and _details(self.ours) == _details(built)
+
+    def _passed_on(
+        self,
+        offer: SessionDescription,
+        source: LegMedia,
+        allowed: Sequence[str],
+        origin: Origin,
+        direction: Direction | None = None,
+    ) -> SessionDescription:
+        return offer_for(
+            offer,
+            self.local,
+            origin,
+            allowed=allowed,
+            srtp=source.local.srtp,
+            previous=self.ours,
+            direction=direction,
+        )
+
+    def answer(
+        self, offer: SessionDescription, said: SessionDescription | None, allowed: Sequence[str]
+    ) -> SessionDescription:
+        """Answer the peer's offer with what another peer has `said`; None: for ourselves.
+
+        Raises:
+            SdpParseError: the two have nothing in common.
+        """
+        if said is None:
+            return self.say(lambda o: build_answer(offer, self.local, o, allowed=allowed))
+        return self.say(lambda o: answer_for(offer, said, self.local, o, allowed=allowed))
+
     def repeat(self) -> SessionDescription | None:
         """What holds on this leg, to be said again; None before anything was agreed to."""
         ours = self.ours
@@ -138,17 +206,21 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
     return any(codec.identity in known for codec in other.values())
 
 
-def looks_the_same(one: SessionDescription | None, other: SessionDescription) -> bool:
-    """Whether a peer that was told `one` need not be told `other`: same codecs and direction."""
-    if one is None:
-        return False
-    return _look(one) == _look(other)
-
-
 def _look(session: SessionDescription) -> object:
+    """Codecs and direction: what the two legs of a call must have alike."""
     index = session.audio_index()
     if index is None:
         return None
     table = session.media[index].codecs()
     codecs = [(number, codec.identity) for number, codec in table.items()]
     return codecs, session.direction(index)
+
+
+def _details(session: SessionDescription) -> object:
+    """All that one party could notice of what the other has said."""
+    index = session.audio_index()
+    if index is None:
+        return None
+    section = session.media[index]
+    times = [section.attribute(name) for name in ("ptime", "maxptime")]
+    return list(section.codecs().items()), session.direction(index), times

@@ -21,7 +21,7 @@ from telephony.b2bua.session_timer import (
 )
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError
-from telephony.sdp import SessionDescription, answer_for, cut_offer, offer_for
+from telephony.sdp import SessionDescription, cut_offer
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
@@ -169,8 +169,7 @@ class Setup:
         return bytes(ours)
 
     def _answer(self, offer: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-        media, allowed = self._core.caller.media, self._core.settings.codecs
-        return media.say(lambda o: answer_for(offer, theirs, media.local, o, allowed=allowed))
+        return self._core.caller.media.answer(offer, theirs, self._core.settings.codecs)
 
     def _passing(self, leg: Leg, response: Response) -> tuple[tuple[str, str], ...]:
         return survivors(response.headers, self._core.trust(leg, self._core.caller))
@@ -208,12 +207,9 @@ class Setup:
         Raises:
             SdpParseError: nothing in common.
         """
-        media, allowed = self._core.caller.media, self._core.settings.codecs
+        media = self._core.caller.media
         if self.offer is None or self.attempt is None:
-            srtp = leg.media.local.srtp
-            return media.say(
-                lambda o: offer_for(theirs, media.local, o, allowed=allowed, srtp=srtp)
-            )
+            return media.pass_on(theirs, leg.media, self._core.settings.codecs)
         ours = self._answer(self.offer, theirs)
         leg.media.agree(self.attempt.offers[leg.id], theirs)
         media.agree(ours, self.offer)
@@ -264,15 +260,14 @@ class Setup:
         if self.delayed is None:
             return
         (leg, event, theirs), self.delayed = self.delayed, None
-        caller, allowed = self._core.caller.media, self._core.settings.codecs
+        caller = self._core.caller.media
         try:
             ours = description(request)
             if ours is None or caller.said is None:
                 self._core.end(Cause.NO_MEDIA, now)
                 return
-            media = leg.media
-            back = media.say(lambda o: answer_for(theirs, ours, media.local, o, allowed=allowed))
-            media.agree(back, theirs)
+            back = leg.media.answer(theirs, ours, self._core.settings.codecs)
+            leg.media.agree(back, theirs)
             caller.agree(caller.said, ours)
         except ParseError:
             self._core.end(Cause.NO_MEDIA, now)

@@ -6,6 +6,7 @@ from telephony.b2bua.events import (
     CallResumed,
     IdentityChanged,
     InfoReceived,
+    MediaNegotiated,
     RecordRequested,
 )
 
@@ -50,6 +51,54 @@ def test_a_codec_change_crosses_with_payload_types_mapped(world):
     assert world.b.told().media[0].formats == ("101", "8")
     assert world.switch.plane.maps[a, b][8] == 8
     world.a.hang_up()
+
+
+def test_a_peer_that_moves_is_followed_and_the_other_is_not_told(world):
+    world.talk()
+    a, b = world.call.joined
+    world.a.reinvite(port=4800)
+    assert world.switch.plane.remotes[a].rtp_port == 4800
+    assert world.switch.plane.joins == {a: b, b: a}
+    assert (world.a.statuses[-1], world.b.methods) == (200, [])
+    assert world.a.told().media[0].formats == ("0", "8")
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_peer_that_moves_while_it_is_held_stays_held(world):
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    world.a.reinvite(port=4800, direction="recvonly")
+    assert directions(world.a.told()) == "sendonly"
+    assert world.b.methods == []
+    world.b.reinvite()
+    assert directions(world.a.told()) == "sendrecv"
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_packet_time_that_changes_is_told(world):
+    world.talk()
+    body = world.a.sdp(version=2).replace(b"a=sendrecv", b"a=ptime:40\r\na=sendrecv")
+    world.a.ask("INVITE", (("Content-Type", "application/sdp"),), body)
+    assert world.b.told().media[0].attribute("ptime") == "40"
+    world.a.hang_up()
+
+
+def test_events_that_get_another_number_keep_the_one_they_have_on_the_other_leg(world):
+    for phone in (world.a, world.b):
+        phone.codecs = ("0 PCMU/8000", "101 telephone-event/8000")
+    world.talk()
+    a, b = world.call.joined
+    world.a.codecs = ("0 PCMU/8000", "96 telephone-event/8000")
+    world.a.reinvite()
+    assert world.switch.plane.maps[a, b][96] == 101
+    assert world.switch.plane.maps[b, a][101] == 96
+    assert world.a.told().media[0].formats == ("0", "96")
+    rows = [event.payloads for event in world.switch.of(MediaNegotiated) if event.leg_id == a]
+    assert {row[0] for row in rows[-1] if row[1] == "telephone-event"} == {96}
+    world.a.hang_up()
+    world.assert_clean()
 
 
 def test_our_sdp_version_grows_only_when_what_we_say_changes(world):

@@ -118,6 +118,7 @@ def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other(make_wor
     assert after[0].ours == before[0].ours
     assert after[0].theirs != before[0].theirs
     assert after[1] == before[1]
+    assert world.b.methods == []
     world.a.hang_up()
     world.assert_clean()
 
