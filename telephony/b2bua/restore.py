@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from telephony.b2bua.exchange import Exchange
     from telephony.b2bua.transfer import Transfers
 
-_NOT_ONE = (KeyError, TypeError, ValueError, AttributeError, ParseError)
+_NOT_ONE = (LookupError, TypeError, ValueError, AttributeError, ParseError)
 """What comes of reading plain values that are not what we wrote."""
 _NO_CHECKPOINT = "not the checkpoint of a call"
 
