@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from galwad.cli.checks import certificates, folders, host, keys, ports, stores
+from galwad.cli.checks import certificates, folders, host, keys, ports, protection, stores
 from galwad.cli.checks.finding import Finding, Grade
 
 __all__ = ["Finding", "Grade", "run"]
@@ -18,6 +18,7 @@ _LOOKS: Final[tuple[Look, ...]] = (
     ports.look,
     keys.look,
     certificates.look,
+    protection.look,
     stores.look,
     host.look,
 )

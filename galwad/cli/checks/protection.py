@@ -1,0 +1,50 @@
+"""SRTP whose keys travel readable: they stand in the SDP, so signalling must be TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config.settings import Settings
+from galwad.cli.checks.finding import Finding, warning
+from telephony.errors import ParseError
+from telephony.sip.uri import Uri
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Whoever must speak SRTP, and signals by something else than TLS."""
+    speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
+    for who in _unsafe(settings, speaks_tls=speaks_tls):
+        yield warning(
+            "srtp",
+            f"{who} must speak SRTP, but may signal without TLS: the keys can be read on the way",
+            'use transport = "tls" (";transport=tls" in a target), and [sip] listen with "tls:…"',
+        )
+
+
+def _unsafe(settings: Settings, *, speaks_tls: bool) -> Iterator[str]:
+    for who, rule, by_tls in _parties(settings):
+        if (rule or settings.media.srtp) == "required" and not (speaks_tls and by_tls):
+            yield who
+
+
+def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
+    """Everyone with a rule of their own, the rule, and whether they surely signal by TLS."""
+    for trunk in settings.trunks:
+        yield f"trunk {trunk.name}", trunk.srtp, trunk.transport == "tls"
+    for phone in settings.phones:
+        yield f"phone {phone.extension}", phone.srtp, phone.transport == "tls"
+    for route in settings.routes:
+        if route.target is not None:
+            yield f"route {route.called.text}", route.srtp, _by_tls(route.target)
+    for destination in settings.destinations:
+        if destination.target is not None:
+            who = f"destination {destination.match.text}"
+            yield who, destination.srtp, _by_tls(destination.target)
+
+
+def _by_tls(target: str) -> bool:
+    try:
+        uri = Uri.parse(target)
+    except ParseError:
+        return False
+    return uri.scheme == "sips" or (uri.parameter("transport") or "").lower() == "tls"
