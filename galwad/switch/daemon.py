@@ -105,7 +105,7 @@ class Switch:
             self._loop.add_signal_handler(number, self._on_signal)
         self._loop.add_signal_handler(signal.SIGUSR1, self._hand_over)
         self._loop.add_signal_handler(signal.SIGHUP, self._listening.reload)
-        await self._router.resolver.refresh()
+        await self._router.locations.refresh()
         self._spools.sync.start(self._loop)
         self._transport.hold_back()
         await self._listening.start()
@@ -116,7 +116,7 @@ class Switch:
         helpers = [
             asyncio.create_task(work)
             for work in (
-                self._router.resolver.run(),
+                self._router.locations.run(),
                 self._sweep(),
                 self._watch_loop(),
                 supervise.watchdog(),

@@ -5,6 +5,7 @@ An event that belongs to a call is handed to it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -13,9 +14,11 @@ import structlog
 from galwad.switch.admission import Doorkeeper, Refusal
 from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
+from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.memo import Heir
 from telephony.b2bua import decline, find_call
 from telephony.sip import events as sip
+from telephony.sip.message import Response
 from telephony.sip.uas import InviteServer, ServerRequest
 
 RETRY_AFTER_S = "5"
@@ -55,6 +58,8 @@ class Reception:
             case sip.MessageDropped(_, why):
                 log.debug("sip.dropped", why=why)
             case _:
+                if isinstance(event, sip.InviteFailed):
+                    self._unanswered(event)
                 self._of_a_call(event)
 
     def _invite(self, invite: InviteServer) -> None:
@@ -75,6 +80,14 @@ class Reception:
         call = LiveCall.incoming(self._board, invite, admission, route, heir)
         self._calls[call.call_id] = call
         call.start(self._board.router.targets(route, admission.called, now))
+
+    def _unanswered(self, event: sip.InviteFailed) -> None:
+        """Remember who was not there, or has too much to do (RFC 3263 4.3, RFC 3261 21.5.4)."""
+        locations, there = self._board.router.locations, event.client.destination
+        if event.response is None and event.status in {408, 503}:
+            locations.failed(there)
+        elif event.response is not None and event.status == 503:
+            locations.failed(there, _retry_after(event.response))
 
     def _of_a_call(self, event: sip.Event) -> None:
         legs = find_call(event)
@@ -98,6 +111,12 @@ class Reception:
                 transaction.respond(status, headers=[("Accept", "application/sdp")], now=now)
             case _:
                 transaction.respond(405, headers=[("Allow", ALLOW)], now=now)
+
+
+def _retry_after(response: Response) -> float:
+    """Seconds that a 503 asks to be left alone; a few if it does not say, and never for long."""
+    text = re.match(r"[0-9]{1,6}", (response.headers.get("Retry-After") or "").strip())
+    return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)
 
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, REFER, NOTIFY, MESSAGE"

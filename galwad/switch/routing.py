@@ -6,27 +6,25 @@ contributes the user part that is looked up here, never an address.
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
 import structlog
 
 from config.sections import Destination, Route, SrtpRule
 from config.settings import Settings
+from galwad.switch.locations import Asker, Locations, speaks_of
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
+from telephony.aio.resolver import Resolver
 from telephony.b2bua import Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
-from telephony.sip.core import address_of
+from telephony.sip.core import is_ipv6
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri, escape_user
 
-_REFRESH_S = 60.0
 log = structlog.get_logger()
 
 
@@ -40,39 +38,6 @@ class Referral:
     """The settings' own word for it; never a number that a person dialled."""
 
 
-class Resolver:
-    """Host names of the settings to addresses: literals at once, names by the system's resolver.
-
-    Names are resolved at start and every minute; a name that does not resolve keeps its last
-    address.
-    """
-
-    def __init__(self, hosts: frozenset[str]) -> None:
-        self._names = frozenset(host for host in hosts if not _is_literal(host))
-        self._known: dict[str, str] = {}
-
-    def __call__(self, host: str) -> str | None:
-        """The address of a host, or None while it is unknown."""
-        return host if _is_literal(host) else self._known.get(host)
-
-    async def refresh(self) -> None:
-        """Ask for every name once."""
-        loop = asyncio.get_running_loop()
-        for name in self._names:
-            try:
-                found = await loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-            except OSError:
-                log.warning("resolver.failed", host=name)
-                continue
-            self._known[name] = str(found[0][4][0])
-
-    async def run(self) -> None:
-        """Refresh for ever; returns at once when there are only literals."""
-        while self._names:
-            await self.refresh()
-            await asyncio.sleep(_REFRESH_S)
-
-
 class Router:
     """The settings' routes and destinations, applied."""
 
@@ -81,14 +46,20 @@ class Router:
         settings: Settings,
         phones: Phones,
         is_open: Callable[[Address], bool] = lambda _: True,
+        asker: Asker | None = None,
     ) -> None:
-        """`is_open` is False for a phone's connection that is gone: it cannot be rung."""
+        """`is_open` is False for a phone's connection that is gone: it cannot be rung.
+
+        `asker` is the system's resolver unless it is given.
+        """
         self._settings = settings
         self._phones = phones
         self._is_open = is_open
         uris = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
         self._uris = {text: Uri.parse(text) for text in uris if text}
-        self.resolver = Resolver(frozenset(uri.host for uri in self._uris.values()))
+        self.locations = Locations(
+            self._uris.values(), speaks_of(settings.sip), asker or Resolver()
+        )
 
     def route(self, called: str) -> Route | None:
         """The route of a called number."""
@@ -145,17 +116,14 @@ class Router:
 
     def _at(self, text: str, user: str, srtp: SrtpRule | None) -> tuple[Target, ...]:
         uri = self._uris.get(text)
-        host = None if uri is None else self.resolver(uri.host)
-        if uri is None or host is None:
+        found = () if uri is None else self.locations(uri)
+        if uri is None or not found:
             return ()
         dialled = replace(uri, user=uri.user or escape_user(user) or None)
-        literal = replace(uri, host=host) if host != uri.host else uri
-        address = address_of(literal)
-        if address is None:  # a transport that we do not speak
-            return ()
-        address = address._replace(name=uri.host if host != uri.host else "")
+        first, *rest = found
+        others = tuple(there for there in rest if is_ipv6(there.host) == is_ipv6(first.host))
         rule = Srtp(srtp or self._settings.media.srtp)
-        return (Target(uri=dialled, destination=address, name=dialled.user or "", srtp=rule),)
+        return (Target(dialled, first, name=dialled.user or "", srtp=rule, others=others),)
 
 
 def check_uris(settings: Settings) -> list[str]:
@@ -167,11 +135,3 @@ def check_uris(settings: Settings) -> list[str]:
         except ParseError as error:
             faults.append(f"{text}: {error}")
     return faults
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -6,7 +6,7 @@ branches race; what an answer means for the caller is the outcome's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription
 from telephony.sip.core import is_ipv6
-from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
+from telephony.sip.events import Address, InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 
@@ -92,6 +92,8 @@ class Attempt:
         """What each leg was offered, by leg id."""
         self._early: dict[tuple[str, str], SessionDescription] = {}
         self._failures: list[Failure] = []
+        self._others: dict[str, Iterator[Address]] = {}
+        """Where a leg has not been tried yet, by leg id."""
 
     @property
     def over(self) -> bool:
@@ -202,7 +204,22 @@ class Attempt:
                 fields = request_fields(None, self._core.settings, wanted)
                 leg.client = leg.client.retry(headers=fields, now=now)
                 return
-        self._lost(leg, Failure(event.status, event.response), now)
+        if not self._elsewhere(leg, event, now):
+            self._lost(leg, Failure(event.status, event.response), now)
+
+    def _elsewhere(self, leg: Leg, event: InviteFailed, now: float) -> bool:
+        """Try the target's next address if nobody was there, or with too much to do."""
+        absent = event.response is None and event.status in {408, 503}
+        if leg.target is None or leg.client is None or not (absent or event.status == 503):
+            return False
+        others = self._others.setdefault(leg.id, iter(leg.target.others))
+        for destination in others:
+            try:
+                leg.client = leg.client.retry(destination=destination, now=now)
+            except ProtocolError:
+                continue
+            return True
+        return False
 
     def _lost(self, leg: Leg, failure: Failure, now: float) -> None:
         self._failures.append(failure)

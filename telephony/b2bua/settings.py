@@ -62,3 +62,5 @@ class Target:
     """Behind NAT: requests go where the INVITE went, whatever the peer's Contact says."""
     srtp: Srtp = Srtp.OFF
     """How media may be protected on this leg; the caller's leg has nothing to do with it."""
+    others: tuple[Address, ...] = ()
+    """Where else it may be, in order, if nobody answers there (RFC 3263 4.3)."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from telephony.errors import ProtocolError
 from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.compose import Draft, cancel_of, compose, merge
 from telephony.sip.core import Core
@@ -110,10 +111,14 @@ class ClientRequest:
             draft = replace(
                 self._draft,
                 uri=uri or self._draft.uri,
-                destination=destination or self.destination,
                 cseq=self._draft.cseq + 1,
                 headers=merged,
             )
+            if destination is not None:
+                local = self._core.local_for(destination, self._draft.local)
+                if local is None:
+                    raise ProtocolError("no local address reaches that destination")
+                draft = replace(draft, destination=destination, local=local, otherwise=None)
         again = type(self)(self._core, draft, dialog=self.dialog, owner=self.owner)
         if self.dialog is not None:
             self.dialog.sent(again)

@@ -1,6 +1,7 @@
 import pytest
 
-from galwad.switch.routing import Resolver, Router, check_uris
+from config.values import Listener
+from galwad.switch.routing import Router, check_uris
 from recording.policy import DestinationClass
 from telephony.sip.events import Address
 from telephony.sip.name_addr import NameAddr
@@ -62,19 +63,6 @@ def test_an_identity_is_classed_by_destination_then_by_phone(router):
     assert router.classify(Uri.parse("sip:301@pbx")) is DestinationClass.DEPARTMENT
     assert router.classify(Uri.parse("sip:201@pbx")) is DestinationClass.CENTRE
     assert router.classify(Uri.parse("sip:07700900123@pbx")) is DestinationClass.UNKNOWN
-
-
-async def test_a_name_that_does_not_resolve_is_unknown_and_keeps_nobody_waiting():
-    resolver = Resolver(frozenset({"pbx.invalid", "192.0.2.1"}))
-    await resolver.refresh()
-    assert resolver("pbx.invalid") is None
-    assert resolver("192.0.2.1") == "192.0.2.1"
-
-
-async def test_names_resolve_by_the_systems_resolver():
-    resolver = Resolver(frozenset({"localhost"}))
-    await resolver.refresh()
-    assert resolver("localhost") in {"127.0.0.1", "::1"}
 
 
 def test_uris_that_are_none_are_named(settings):
@@ -154,5 +142,12 @@ def test_a_phone_whose_connection_is_gone_cannot_be_rung(settings, phones, regis
 )
 def test_a_target_says_how_it_is_reached(settings, phones, text, address):
     route = settings.routes[1].model_copy(update={"target": text})
-    router = Router(settings.model_copy(update={"routes": (route,)}), phones)
+    ways = ("udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tls:[::1]:0")
+    sip = settings.sip.model_copy(update={"listen": tuple(map(Listener.parse, ways))})
+    router = Router(settings.model_copy(update={"routes": (route,), "sip": sip}), phones)
     assert [t.destination for t in router.targets(route, "1", 0.0)] == [address]
+
+
+def test_a_target_by_a_transport_that_we_do_not_speak_is_not_rung(settings, phones):
+    route = settings.routes[1].model_copy(update={"target": "sip:1@192.0.2.20;transport=tcp"})
+    assert Router(settings, phones).targets(route, "1", 0.0) == ()

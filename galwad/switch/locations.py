@@ -1,0 +1,104 @@
+"""Where the settings' SIP URIs lead now: addresses in the order in which to try them (RFC 3263).
+
+Names are asked for at start and every minute, which costs nothing while the answers live; a call
+never waits for that. Whoever was asked and did not answer comes last for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+
+from config.sections import Sip
+from telephony.sip.events import Address
+from telephony.sip.location import Question, Record, Speaks, locate
+from telephony.sip.uri import Uri
+
+HELD_DOWN_S = 120.0
+"""How long an address that did not answer comes last."""
+_REFRESH_S = 60.0
+log = structlog.get_logger()
+
+
+class Asker(Protocol):
+    """Who asks the name system."""
+
+    async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
+        """The records for each; None where nobody says."""
+
+
+class Locations:
+    """What is known of some URIs."""
+
+    def __init__(
+        self,
+        uris: Iterable[Uri],
+        speaks: Sequence[Speaks],
+        asker: Asker,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._speaks = tuple(speaks)
+        self._asker = asker
+        self._clock = clock
+        self._rng = random.SystemRandom()
+        self._known: dict[Question, list[Record]] = {}
+        self._down: dict[Address, float] = {}
+        self._uris = [uri for uri in uris if self._has_name(uri)]
+
+    def __call__(self, uri: Uri) -> tuple[Address, ...]:
+        """Where a request may go, the best first; empty while nothing is known."""
+        asking = locate(uri, self._speaks, self._rng)
+        try:
+            batch = next(asking)
+            while True:
+                batch = asking.send([self._known.get(question, []) for question in batch])
+        except StopIteration as stop:
+            found: list[Address] = stop.value
+        now = self._clock()
+        return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
+
+    def failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
+        """Nobody answered there: let the others come first for so long."""
+        now = self._clock()
+        self._down = {known: until for known, until in self._down.items() if until > now}
+        self._down[address] = now + seconds
+
+    async def refresh(self) -> None:
+        """Ask for everything once; where nobody says, the last answer stays."""
+        for uri in self._uris:
+            asking = locate(uri, self._speaks, self._rng)
+            try:
+                batch = next(asking)
+                while True:
+                    answers = await self._asker.ask_all(batch)
+                    for question, records in zip(batch, answers, strict=True):
+                        if records is not None:
+                            self._known[question] = records
+                    batch = asking.send([self._known.get(question, []) for question in batch])
+            except StopIteration as stop:
+                if not stop.value:
+                    log.warning("resolver.failed", host=uri.host)
+
+    async def run(self) -> None:
+        """Refresh for ever; returns at once when there are only addresses."""
+        while self._uris:
+            await self.refresh()
+            await asyncio.sleep(_REFRESH_S)
+
+    def _has_name(self, uri: Uri) -> bool:
+        return next(locate(uri, self._speaks, self._rng), None) is not None
+
+
+def speaks_of(sip: Sip) -> tuple[Speaks, ...]:
+    """How we can send: from each address of `[sip] listen`, in that order."""
+    return tuple(
+        dict.fromkeys(
+            Speaks(listener.transport.upper(), ":" in listener.host) for listener in sip.listen
+        )
+    )

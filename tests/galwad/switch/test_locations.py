@@ -1,0 +1,86 @@
+"""Names of the settings: what is known, kept, and passed over for a while."""
+
+from __future__ import annotations
+
+import pytest
+
+from galwad.switch.locations import HELD_DOWN_S, Locations
+from telephony.sip.events import Address
+from telephony.sip.location import Question, Speaks, Srv
+from telephony.sip.uri import Uri
+
+PBX = Uri.parse("sip:600@pbx.example.com")
+ONE, TWO = Address("192.0.2.1", 5060), Address("192.0.2.2", 5060)
+
+
+class NameSystem:
+    """Answers from a dict; None when it is told to be silent."""
+
+    def __init__(self):
+        self.silent = False
+        self.asked = 0
+        self.zone = {
+            Question("_sip._udp.pbx.example.com", "SRV"): [
+                Srv(0, 1, 5060, "one.example.com"),
+                Srv(1, 1, 5060, "two.example.com"),
+            ],
+            Question("one.example.com", "A"): ["192.0.2.1"],
+            Question("two.example.com", "A"): ["192.0.2.2"],
+        }
+
+    async def ask_all(self, questions):
+        questions = list(questions)
+        self.asked += len(questions)
+        return [None if self.silent else self.zone.get(q, []) for q in questions]
+
+
+@pytest.fixture
+def names():
+    return NameSystem()
+
+
+@pytest.fixture
+def clock():
+    return [1000.0]
+
+
+@pytest.fixture
+def locations(names, clock):
+    return Locations([PBX], [Speaks("UDP", ipv6=False)], names, clock=lambda: clock[0])
+
+
+async def test_a_name_leads_nowhere_until_it_was_asked_for(locations):
+    assert locations(PBX) == ()
+    await locations.refresh()
+    assert locations(PBX) == (ONE, TWO)
+
+
+async def test_while_nobody_says_the_last_answer_stands(locations, names):
+    await locations.refresh()
+    names.silent = True
+    await locations.refresh()
+    assert locations(PBX) == (ONE, TWO)
+
+
+async def test_a_name_that_is_gone_leads_nowhere(locations, names):
+    await locations.refresh()
+    names.zone.clear()
+    await locations.refresh()
+    assert locations(PBX) == ()
+
+
+async def test_who_did_not_answer_comes_last_for_a_while(locations, clock):
+    await locations.refresh()
+    locations.failed(ONE)
+    assert locations(PBX) == (TWO, ONE)
+    clock[0] += HELD_DOWN_S + 1
+    assert locations(PBX) == (ONE, TWO)
+
+
+async def test_an_address_is_asked_of_nobody(names):
+    uri = Uri.parse("sip:600@192.0.2.1")
+    locations = Locations([uri], [Speaks("UDP", ipv6=False)], names)
+    await locations.refresh()
+    await locations.run()
+    assert locations(uri) == (ONE,)
+    assert names.asked == 0
