@@ -2,7 +2,8 @@
 
 MD5 and SHA-256 with qop=auth; `auth-int`, `-sess` and userhash are neither offered nor answered.
 The server keeps no passwords: it asks a callable for the HA1, and does the same work for a user
-who is unknown. A nonce is a time with an HMAC; only nonces that were used are remembered.
+who is unknown. A nonce is a time with an HMAC, good for the host that it was given to alone; only
+nonces that were used are remembered.
 """
 
 from __future__ import annotations
@@ -121,14 +122,16 @@ class DigestServer:
         self._used: dict[str, tuple[float, int]] = {}
 
     def challenge(
-        self, request: Request, now: float, outcome: Outcome = Outcome.MISSING
+        self, request: Request, now: float, outcome: Outcome = Outcome.MISSING, *, host: str = ""
     ) -> Response:
         """Make the 401 to a request, with one challenge an algorithm (RFC 8760 2.4)."""
-        return respond(request, 401, headers=self.challenges(now, outcome))
+        return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
-    def challenges(self, now: float, outcome: Outcome = Outcome.MISSING) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate headers of a 401, as (name, value)."""
-        nonce = self._nonce(now)
+    def challenges(
+        self, now: float, outcome: Outcome = Outcome.MISSING, *, host: str = ""
+    ) -> list[tuple[str, str]]:
+        """Return the WWW-Authenticate headers of a 401 to `host`, as (name, value)."""
+        nonce = self._nonce(now, host)
         stale = ", stale=true" if outcome is Outcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
         return [
@@ -136,8 +139,8 @@ class DigestServer:
             for algorithm in self._algorithms
         ]
 
-    def verify(self, request: Request, now: float) -> Verification:
-        """Check a request's Authorization; never raises for what a peer sent."""
+    def verify(self, request: Request, now: float, *, host: str = "") -> Verification:
+        """Check the Authorization of a request from `host`; never raises for what a peer sent."""
         given = self._credentials(request)
         if given is None:
             return Verification(Outcome.MISSING)
@@ -145,7 +148,7 @@ class DigestServer:
             return Verification(Outcome.REFUSED)
         # Without qop (RFC 2069) nothing counts the uses of a nonce: it is good for one.
         nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
-        if not self._is_fresh(nonce, now) or not self._count(nonce, count, now):
+        if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
             return Verification(Outcome.STALE)
         return Verification(Outcome.ACCEPTED, given["username"])
 
@@ -178,21 +181,22 @@ class DigestServer:
         right = answer.isascii() and hmac.compare_digest(expected, answer)
         return right and known is not None and _names_target(given["uri"], request.uri)
 
-    def _nonce(self, now: float) -> str:
+    def _nonce(self, now: float, host: str) -> str:
         self._made += 1
         stamp = _NONCE.pack(max(0, int(now * 1000)), self._made)
-        return base64.urlsafe_b64encode(stamp + self._mac(stamp)).decode()
+        return base64.urlsafe_b64encode(stamp + self._mac(stamp, host)).decode()
 
-    def _mac(self, stamp: bytes) -> bytes:
-        return hmac.digest(self._secret, stamp + self.realm.encode(), "sha256")[:_MAC_LENGTH]
+    def _mac(self, stamp: bytes, host: str) -> bytes:
+        bound = stamp + f"{host}\0{self.realm}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._secret, bound, "sha256")[:_MAC_LENGTH]
 
-    def _is_fresh(self, nonce: str, now: float) -> bool:
+    def _is_fresh(self, nonce: str, now: float, host: str) -> bool:
         try:
             raw = base64.b64decode(nonce.encode("ascii"), altchars=b"-_", validate=True)
         except ValueError:
             return False
         stamp, mac = raw[: _NONCE.size], raw[_NONCE.size :]
-        if len(stamp) != _NONCE.size or not hmac.compare_digest(mac, self._mac(stamp)):
+        if len(stamp) != _NONCE.size or not hmac.compare_digest(mac, self._mac(stamp, host)):
             return False
         made_ms = int.from_bytes(stamp[:8], "big")
         return -1.0 <= now - made_ms / 1000 <= self._lifetime

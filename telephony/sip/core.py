@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -100,6 +101,7 @@ class Core:
         self.events: deque[Event] = deque()
         self.outbox: list[Outgoing] = []
         self.dropped: Counter[str] = Counter()
+        self.tag_key = self.rng.randbytes(16)
         self.locals: dict[Address, Local] = {}
         self.clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self.servers: dict[ServerKey, ServerTransaction] = {}
@@ -108,16 +110,36 @@ class Core:
         self.datagrams_only: dict[Address, float] = {}
         """Peers that refused TCP, and until when that is remembered."""
         self.dialogs: dict[DialogId, Dialog] = {}
+        self.call_ids: Counter[str] = Counter()
+        """How many dialogs and client transactions there are of each Call-ID."""
         self.unacknowledged: dict[tuple[DialogId, int], InviteServer] = {}
 
     def emit(self, event: Event) -> None:
         """Queue an event for the user."""
         self.events.append(event)
 
+    def hold(self, call_id: str) -> None:
+        """Count one more user of a Call-ID."""
+        self.call_ids[call_id] += 1
+
+    def release(self, call_id: str) -> None:
+        """Count one less."""
+        self.call_ids[call_id] -= 1
+        if self.call_ids[call_id] <= 0:
+            del self.call_ids[call_id]
+
     def drop(self, source: Address, why: str) -> None:
         """Count a message that nothing is done with, and say so."""
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
+
+    def tag_for(self, request: Request) -> str:
+        """A To tag that is the same for each copy of a request, and cannot be guessed (8.2.7)."""
+        via = request.via
+        parts = (via.branch or "", via.host, request.call_id, request.from_.tag or "")
+        text = "\0".join((*parts, str(request.cseq.number)))
+        key, data = self.tag_key, text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(data, digest_size=8, key=key).hexdigest()
 
     def token(self) -> str:
         """Sixty-four fresh random bits, for tags, branches and Call-IDs."""
@@ -179,12 +201,14 @@ class Core:
             reliable=way.destination.reliable,
         )
         self.clients[client_key(request)] = transaction, way.destination
+        self.hold(request.call_id)
         transaction.start(now)
         return transaction
 
     def end_client(self, request: Request) -> None:
         """Forget a terminated client transaction."""
-        self.clients.pop(client_key(request), None)
+        if self.clients.pop(client_key(request), None) is not None:
+            self.release(request.call_id)
 
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, way: Way

@@ -115,6 +115,8 @@ class Dialog:
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
+        if self.id not in core.dialogs:
+            core.hold(self.id.call_id)
         core.dialogs[self.id] = self
 
     @property
@@ -217,7 +219,8 @@ class Dialog:
             return
         confirmed = self.state is DialogState.CONFIRMED
         self.state = DialogState.TERMINATED
-        self._core.dialogs.pop(self.id, None)
+        if self._core.dialogs.pop(self.id, None) is not None:
+            self._core.release(self.id.call_id)
         if self._challenged is not None:
             self._challenged.cancel()
         if self._invite_server is not None and confirmed:

@@ -86,6 +86,12 @@ class Endpoint:
         """Messages dropped, by reason."""
         return self._core.dropped
 
+    @property
+    def malformed(self) -> int:
+        """Messages that could not be read, answered or not."""
+        dropped = self._core.dropped
+        return dropped["malformed"] + dropped["malformed, answered"]
+
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
         """Add a local address; `advertised` (its own if None) goes into Via and Contact.
 
@@ -247,6 +253,14 @@ class Endpoint:
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
         """The dialog of these identifiers (for Replaces)."""
         return self._core.dialogs.get(DialogId(call_id, local_tag, remote_tag))
+
+    def knows(self, call_id: str) -> bool:
+        """True if a dialog, or a request of ours that waits for its answer, has this Call-ID."""
+        return call_id in self._core.call_ids
+
+    def peers(self) -> set[str]:
+        """The hosts to which the dialogs' requests go."""
+        return {dialog.destination.host for dialog in self._core.dialogs.values()}
 
     def looped(self, request: Request) -> bool:
         """True if one of the request's Via headers is ours: it has been here before."""

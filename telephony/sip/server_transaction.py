@@ -82,6 +82,11 @@ class ServerTransaction:
         if self._last:
             self._send(self._last)
 
+    def answer_once(self, data: bytes, now: float) -> None:
+        """Send a final response and end at once (RFC 3261 8.2.7)."""
+        self._send(data)
+        self._terminate(now)
+
     def respond(self, status: int, data: bytes, now: float) -> None:
         """Send a response; the caller sees to it that nothing follows a final one."""
         raise NotImplementedError

@@ -93,6 +93,24 @@ class ServerRequest:
             self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
         return None
 
+    def turn_away(
+        self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
+    ) -> None:
+        """Refuse a request outside dialogs, and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
+
+        The response is sent once; a copy of the request is a new request to us, and its answer's
+        To tag the same. An ACK or CANCEL that follows belongs to nothing.
+
+        Raises:
+            ProtocolError: something was answered before, or the request came in a dialog.
+        """
+        if self._final or self.dialog is not None:
+            raise ProtocolError("only a new request outside dialogs can be turned away")
+        self._final = True
+        tag = None if self.request.to.tag else self._core.tag_for(self.request)
+        data = self._write(status, headers=headers, tag=tag)
+        self._transaction.answer_once(data, now)
+
     def on_acknowledged(self, now: float) -> None:
         """Learn that the final response arrived (INVITE)."""
 
@@ -117,6 +135,19 @@ class ServerRequest:
         tag: str | None = None,
         now: float,
     ) -> None:
+        data = self._write(status, reason, headers=headers, body=body, tag=tag)
+        self._final = status >= 200
+        self._transaction.respond(status, data, now)
+
+    def _write(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        tag: str | None = None,
+    ) -> bytes:
         dialog = self.dialog
         if dialog is not None:
             contact = dialog.contact
@@ -133,9 +164,7 @@ class ServerRequest:
             headers=headers,
             body=body,
         )
-        data = bytes(response)
-        self._final = status >= 200
-        self._transaction.respond(status, data, now)
+        return bytes(response)
 
 
 class InviteServer(ServerRequest):
@@ -195,6 +224,13 @@ class InviteServer(ServerRequest):
             self._await_ack(dialog, now)
         self._drop_early_dialogs()
         return dialog
+
+    def turn_away(
+        self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
+    ) -> None:
+        """See `ServerRequest.turn_away`."""
+        self._stop(self._trying)
+        super().turn_away(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
         """Plain values for `Endpoint.serve_again`, in a next life of the process."""

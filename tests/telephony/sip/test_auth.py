@@ -375,3 +375,11 @@ def test_a_scheme_and_its_list_may_stand_apart_by_any_blanks():
     assert parse_digest("digest \t realm=x") == {"realm": "x"}
     with pytest.raises(SipParseError):
         parse_digest("Digest")
+
+
+def test_a_nonce_is_good_for_the_host_alone_that_it_was_given_to(server):
+    challenge = server.challenge(register(), 1000.0, host="192.0.2.1")
+    signed = register(DigestClient("201", "s3cret").answer(register(), challenge, "cnonce"))
+    assert server.verify(signed, 1001.0, host="192.0.2.2").outcome is Outcome.STALE
+    assert server.verify(signed, 1001.0, host="192.0.2.1") == ACCEPTED
+    assert server.verify(signed, 1001.0, host="192.0.2.1").outcome is Outcome.STALE

@@ -355,3 +355,55 @@ def test_no_exception_comes_out_of_mutated_responses(edits):
             data = data[:place] + replacement + data[place + length :]
         endpoint.receive(data, THERE, HERE, 0.0)
     endpoint.handle_timer(100.0)
+
+
+def turned_away(endpoint, *extra):
+    endpoint.receive(message("INVITE", *extra), THERE, HERE, 1.0)
+    event = endpoint.next_event()
+    event.invite.turn_away(503, headers=[("Retry-After", "5")], now=1.0)
+    (datagram,) = endpoint.outgoing()
+    return event.invite, datagram.data
+
+
+def test_an_invite_that_is_turned_away_leaves_nothing_behind(endpoint):
+    _, answer = turned_away(endpoint)
+    assert answer.startswith(b"SIP/2.0 503")
+    assert b"Retry-After: 5" in answer
+    assert endpoint.counts() == Endpoint().counts()
+    endpoint.receive(message("ACK", cseq="1 ACK"), THERE, HERE, 1.1)
+    endpoint.handle_timer(100.0)
+    assert endpoint.outgoing() == []
+
+
+def test_a_copy_of_what_was_turned_away_gets_the_same_octets(endpoint):
+    assert turned_away(endpoint)[1] == turned_away(endpoint)[1]
+
+
+def test_two_endpoints_turn_away_with_tags_that_tell_nothing_of_each_other(endpoint):
+    other = Endpoint()
+    other.listen(HERE)
+    assert turned_away(endpoint)[1] != turned_away(other)[1]
+
+
+def test_what_was_answered_cannot_be_turned_away(endpoint):
+    invite, _ = turned_away(endpoint)
+    with pytest.raises(ProtocolError):
+        invite.turn_away(503, now=1.0)
+
+
+def test_call_ids_are_known_as_long_as_a_dialog_or_a_request_of_ours_has_them(call):
+    bob = call.bob.endpoint
+    assert bob.knows(call.at_bob.call_id)
+    assert bob.peers() == {call.alice.address.host}
+    call.at_bob.request("BYE", now=call.network.now)
+    call.network.run(60)
+    assert not bob.knows(call.at_bob.call_id)
+    assert bob.peers() == set()
+    assert not call.alice.endpoint.knows(call.at_bob.call_id)
+
+
+def test_messages_that_cannot_be_read_are_counted_whether_answered_or_not(endpoint):
+    for data in (b"\xff" * 20, message(cseq="x OPTIONS")):
+        endpoint.receive(data, THERE, HERE, 0.0)
+    assert len(endpoint.outgoing()) == 1
+    assert endpoint.malformed == 2
