@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 from telephony.sip.events import Address
 from telephony.sip.headers import Via
@@ -38,4 +39,14 @@ def reply_otherwise(via: Via, source: Address) -> Address | None:
     if not source.reliable:
         return None
     port = via.port or DEFAULT_PORTS[source.transport]
-    return Address(source.host, port, source.transport)
+    name = "" if is_literal(via.host) or source.transport != "TLS" else via.host
+    return Address(source.host, port, source.transport, name)
+
+
+def is_literal(host: str) -> bool:
+    """True for an IP address, with or without brackets."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

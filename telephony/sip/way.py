@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telephony.sip.core import Core, Local, Way, address_of
 from telephony.sip.events import Address
+from telephony.sip.transport import DEFAULT_PORTS, is_literal
 from telephony.sip.uri import Uri
 
 
@@ -27,7 +28,16 @@ def way_to(core: Core, next_hop: Uri, peer: Address, pinned: Address | None, at:
         return _way(core, known, at, named._replace(name=known.name))
     if named is not None and pinned is None:
         return _way(core, named, at)
-    return _way(core, known, at)
+    return _way(core, known, at, _behind(known, next_hop))
+
+
+def _behind(known: Address, next_hop: Uri) -> Address | None:
+    """Where to look for a peer that opened the connection, and names itself by a name."""
+    if not known.flow or is_literal(next_hop.host):
+        return None
+    port = next_hop.port or DEFAULT_PORTS[known.transport]
+    name = next_hop.host if known.transport == "TLS" else ""
+    return Address(known.host, port, known.transport, name)
 
 
 def _reachable(core: Core, next_hop: Uri, at: Local) -> Address | None:

@@ -217,3 +217,17 @@ def test_a_call_over_tcp_runs_through(network, alice):
     dialog.request("BYE", now=network.now)
     network.flush()
     assert bob.last(DialogRequest).request.method == "BYE"
+
+
+def test_a_peer_that_names_itself_is_looked_for_where_its_connection_came_from(alice):
+    flow = FLOW._replace(transport="TLS")
+    data = incoming(contact="<sip:bob@pbx.example.com:5071;transport=tls>").replace(
+        b"192.0.2.2:5070;branch", b"pbx.example.com;branch"
+    )
+    dialog = take(alice, data, flow, HERE["TLS"]).respond(200, now=alice.network.now)
+    answer = sent(alice)
+    assert answer.otherwise == Address("192.0.2.2", 5061, "TLS", "pbx.example.com")
+    dialog.request("INFO", now=alice.network.now)
+    out = sent(alice)
+    assert out.destination == flow
+    assert out.otherwise == Address("192.0.2.2", 5071, "TLS", "pbx.example.com")
