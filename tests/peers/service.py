@@ -67,7 +67,7 @@ srtp = "{route_srtp}"
 
 [[routes]]
 called = "01970000200"
-target = "sip:600@127.0.0.3:{pbx_port}"
+target = "sip:600@127.0.0.3:{pbx_port}{pbx_way}"
 line = "Main number"
 advisors = ["sian"]
 srtp = "{route_srtp}"
@@ -200,6 +200,7 @@ class Service:
         media_ports=400,
         listen=(),
         more_sip="",
+        pbx_way="",
         media_listen='"127.0.0.1"',
         trunk_srtp="optional",
         route_srtp="optional",
@@ -231,6 +232,7 @@ class Service:
                 more_sip=more_sip,
                 media_listen=media_listen,
                 pbx_port=self.pbx_port,
+                pbx_way=pbx_way,
                 department_port=self.department_port,
                 desk_port=self.desk_port,
                 first_port=self.first_media_port,

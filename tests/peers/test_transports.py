@@ -33,11 +33,11 @@ def free_port(host):
         return probe.getsockname()[1]
 
 
-def words(scenario, transport, host):
+def words(scenario, transport, host, port=0):
     """SIPp's words; one connection for all calls. (Its TLS fails on loopback by itself.)"""
     mode = {"UDP": "u1", "TCP": "t1"}[transport]
-    port = str(free_port(host))
-    return ("-sn", scenario, "-t", mode, "-p", port, "-timeout", "20", "-m", str(CALLS))
+    where = str(port or free_port(host))
+    return ("-sn", scenario, "-t", mode, "-p", where, "-timeout", "20", "-m", str(CALLS))
 
 
 EVERY = [("UDP", "::1"), ("TCP", "127.0.0.1"), ("TCP", "::1")]
@@ -182,3 +182,26 @@ async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(harness, secured, tal
         await asyncio.to_thread(mouth.wait_heard, 10)
         await asyncio.to_thread(caller.hang_up)
         await asyncio.wait_for(call.wait_for(CallState.ENDED), 10)
+
+
+@pytest.mark.parametrize(("caller", "pbx"), [("TCP", "TCP"), ("UDP", "TCP"), ("TCP", "UDP")])
+async def test_calls_pass_between_transports(harness, start, tmp_path, caller, pbx):
+    service = start("switch", listen=("tcp:127.0.0.1",), pbx_way=f";transport={pbx.lower()}")
+    (tmp_path / "pbx").mkdir()
+    there = words("uas", pbx, "127.0.0.3", service.pbx_port)
+    callee = await harness.agent.sipp(tmp_path / "pbx", *there, host="127.0.0.3")
+    try:
+        await listening(Address("127.0.0.3", service.pbx_port, pbx))
+        port = service.ports["tcp:127.0.0.1"] if caller == "TCP" else service.sip[1]
+        from_here = words("uac", caller, "127.0.0.2")
+        calls = await harness.agent.sipp(
+            tmp_path,
+            *from_here,
+            *("-s", "01970000200", "-r", "20", "-d", "100", f"127.0.0.1:{port}"),
+            host="127.0.0.2",
+        )
+        assert await calls.wait() == 0
+        await asyncio.to_thread(service.log.wait, "call.ended", CALLS)
+    finally:
+        callee.kill()
+        await callee.wait()
