@@ -13,6 +13,7 @@ from telephony.sip.events import Address
 from telephony.sip.headers import CSeq, NameAddr, Via
 from telephony.sip.matching import MAGIC
 from telephony.sip.message import Headers, Request, Response, respond
+from telephony.sip.rack import RELIABLE
 from telephony.sip.uri import Uri, is_user
 
 HeaderList = tuple[tuple[str, str], ...]
@@ -96,7 +97,7 @@ def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
             ("Contact", own_contact(draft.contact_user, draft.local, secure=draft.secure))
         )
     if draft.method == "INVITE":
-        defaults += _capabilities(core)
+        defaults += _capabilities(core, offering=bool(draft.body))
     if core.user_agent:
         defaults.append(("User-Agent", core.user_agent))
     _fill(headers, defaults, draft.headers)
@@ -151,10 +152,15 @@ def _is_loose(route: NameAddr) -> bool:
     return route.uri.parameter("lr") is not None
 
 
-def _capabilities(core: Core) -> list[tuple[str, str]]:
+def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]:
+    """What we can do. Without an offer in the INVITE no response before the 2xx is reliable.
+
+    The first such must hold the callee's offer (RFC 3261 13.2.1), long before there is an answer.
+    """
     pairs = [("Allow", ", ".join(core.allow))]
-    if core.supported:
-        pairs.append(("Supported", ", ".join(core.supported)))
+    supported = [tag for tag in core.supported if offering or tag != RELIABLE]
+    if supported:
+        pairs.append(("Supported", ", ".join(supported)))
     return pairs
 
 

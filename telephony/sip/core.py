@@ -36,12 +36,14 @@ from telephony.sip.uri import Uri
 
 if TYPE_CHECKING:
     from telephony.sip.dialog import Dialog, DialogId
+    from telephony.sip.reliable import ReliableSequence
     from telephony.sip.uas import InviteServer
 
 DEFAULT_ALLOW = (
     "INVITE",
     "ACK",
     "CANCEL",
+    "PRACK",
     "BYE",
     "OPTIONS",
     "REGISTER",
@@ -113,6 +115,8 @@ class Core:
         self.call_ids: Counter[str] = Counter()
         """How many dialogs and client transactions there are of each Call-ID."""
         self.unacknowledged: dict[tuple[DialogId, int], InviteServer] = {}
+        self.unpracked: dict[tuple[DialogId, int, int], ReliableSequence] = {}
+        """Reliable provisional responses that wait for their PRACK: dialog, RSeq, CSeq."""
 
     def emit(self, event: Event) -> None:
         """Queue an event for the user."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _MAX_CSEQ = 2**31 - 1
+_SPARING = {"NOTIFY", "REFER", "PRACK"}
+"""Of these a 481 may mean the subscription, or the provisional response: the dialog lives on."""
 
 
 class DialogId(NamedTuple):
@@ -325,7 +327,7 @@ class Dialog:
             return
         if client is self._bye:
             self._bye_answered(response.status, now)
-        elif response.status == 481 and client.request.method not in {"NOTIFY", "REFER"}:
+        elif response.status == 481 and client.request.method not in _SPARING:
             if self._established:  # before the ACK, the peer may not have seen our 2xx yet
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
@@ -366,6 +368,10 @@ class Dialog:
         if request.method in {"INVITE", "UPDATE"}:
             self.refresh(request)
         return None
+
+    def pass_number(self, number: int) -> None:
+        """Note the number of a request that has an order of its own (PRACK)."""
+        self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
     def _update_waits(self) -> bool:

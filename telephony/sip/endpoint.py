@@ -50,6 +50,8 @@ class Counts:
     dialogs: int
     unacknowledged: int
     """2xx that wait for their ACK."""
+    unpracked: int
+    """Reliable provisional responses that wait for their PRACK."""
     timers: int
 
 
@@ -60,7 +62,7 @@ class Endpoint:
         self,
         *,
         allow: Iterable[str] = (),
-        supported: Iterable[str] = ("timer",),
+        supported: Iterable[str] = ("timer", "100rel", "norefersub"),
         user_agent: str = "Galwad",
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
@@ -285,6 +287,7 @@ class Endpoint:
             server_transactions=len(core.servers),
             dialogs=len(core.dialogs),
             unacknowledged=len(core.unacknowledged),
+            unpracked=len(core.unpracked),
             timers=len(core.timers),
         )
 

@@ -75,6 +75,8 @@ class InviteProgress:
     dialog: Dialog | None
     """The early dialog; None for 100 and for responses without a To tag."""
     response: Response
+    answer_due: bool = False
+    """A reliable response holds the offer that our INVITE did not: `client.prack` answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,22 @@ class AckMissing:
 
 
 @dataclass(frozen=True, slots=True)
+class PrackMissing:
+    """A reliable provisional response was repeated for 64*T1 and never acknowledged.
+
+    The INVITE has been answered 504; its dialogs are gone, that of a 2xx which waited among them.
+    """
+
+    invite: InviteServer
+
+
+@dataclass(frozen=True, slots=True)
 class DialogRequest:
     """A request within a dialog, in order. The user answers it: `transaction.respond`.
 
     A re-INVITE's `transaction` is an `InviteServer`. After a BYE, `DialogEnded` follows by itself.
+    A PRACK comes here only if it has a body: an offer, or the answer to one of ours. It has
+    acknowledged its response whatever it is answered.
     """
 
     dialog: Dialog
@@ -222,6 +236,7 @@ Event = (
     | InviteFailed
     | AckReceived
     | AckMissing
+    | PrackMissing
     | DialogRequest
     | DialogResponse
     | DialogRequestFailed

@@ -22,6 +22,7 @@ from telephony.sip.framing import Frame
 from telephony.sip.grammar import KNOWN_METHODS
 from telephony.sip.matching import ServerKey, client_key, server_key
 from telephony.sip.message import Request, Response, parse_message
+from telephony.sip.rack import RAck
 from telephony.sip.salvage import answer_malformed
 from telephony.sip.server_transaction import InviteServerTransaction
 from telephony.sip.transport import DEFAULT_PORTS, reply_address, reply_otherwise, stamp
@@ -157,6 +158,9 @@ class Incoming:
         self, request: Request, key: ServerKey, source: Address, at: Local, now: float
     ) -> None:
         refusal = self._inspect(request)
+        if refusal is None and request.method == "PRACK":
+            self._prack(request, key, source, at, now)
+            return
         dialog = None
         if refusal is None and request.to.tag and request.method not in _ONLY_OUTSIDE:
             dialog = self._core.dialogs.get(_dialog_id(request))
@@ -175,6 +179,30 @@ class Incoming:
             self._core.emit(IncomingInvite(server))
         else:
             self._core.emit(StandaloneRequest(server, request, source))
+
+    def _prack(
+        self, request: Request, key: ServerKey, source: Address, at: Local, now: float
+    ) -> None:
+        """Match it to what it acknowledges (RFC 3262 section 3), if an UPDATE overtook it too."""
+        dialog_id = _dialog_id(request)
+        dialog = self._core.dialogs.get(dialog_id)
+        if dialog is not None:
+            dialog.pass_number(request.cseq.number)
+        server = self._open(request, key, source, at, now=now, dialog=dialog)
+        try:
+            rack = RAck.parse(request.headers.get("RAck") or "")
+        except SipParseError:
+            server.respond(400, now=now)
+            return
+        sequence = self._core.unpracked.get((dialog_id, rack.rseq, rack.cseq.number))
+        if sequence is None or rack.cseq.method != "INVITE":
+            server.respond(481, now=now)
+            return
+        if request.body and dialog is not None:
+            self._core.emit(DialogRequest(dialog, server, request))
+        else:
+            server.respond(200, now=now)
+        sequence.acknowledge(now)
 
     def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
         """Sections 8.2.1 (method) and 8.2.2 (scheme, merged requests, Require), in this order."""

@@ -87,6 +87,11 @@ class ServerTransaction:
         self._send(data)
         self._terminate(now)
 
+    def send_again(self, data: bytes) -> None:
+        """Send a provisional response again that is not the last one, unless there is a final."""
+        if not self.answered:
+            self._send(data)
+
     def respond(self, status: int, data: bytes, now: float) -> None:
         """Send a response; the caller sees to it that nothing follows a final one."""
         raise NotImplementedError

@@ -27,6 +27,8 @@ from telephony.sip.events import (
 )
 from telephony.sip.grammar import REASONS
 from telephony.sip.message import Request, Response
+from telephony.sip.prack import Order, Unheard, acknowledge
+from telephony.sip.rack import RELIABLE, RAck, rseq_of
 from telephony.sip.sizing import by_stream, remember_refusal
 from telephony.sip.timers import Timer
 from telephony.sip.uri import Uri
@@ -195,6 +197,7 @@ class InviteClient(ClientRequest):
         self._over = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
         self._cancel_deadline: Timer | None = None
+        self._order = Order()
 
     @property
     def over(self) -> bool:
@@ -240,6 +243,28 @@ class InviteClient(ClientRequest):
         """
         return self._again(headers, uri, destination, now)
 
+    def prack(
+        self,
+        dialog: Dialog,
+        response: Response,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        now: float,
+    ) -> None:
+        """Acknowledge a reliable response whose offer is to be answered (RFC 3262 section 5).
+
+        Every other one is acknowledged by the core, before the user hears of it.
+
+        Raises:
+            ProtocolError: it is no reliable provisional response.
+        """
+        rseq = rseq_of(response)
+        if rseq is None:
+            raise ProtocolError("not a reliable provisional response")
+        rack = RAck(rseq, response.cseq)
+        acknowledge(self._core, dialog, rack, headers=tuple(headers), body=body, now=now)
+
     def on_response(self, response: Response, now: float) -> None:
         """Take a response that the transaction lets through: 1xx, each 2xx, one other final."""
         if response.status < 200:
@@ -278,13 +303,20 @@ class InviteClient(ClientRequest):
             self._ringing = True
             if self.cancelled:
                 self._send_cancel(now)
-        if self.dialog is not None:
-            if self.dialog.state is not DialogState.TERMINATED:
-                self._core.emit(DialogResponse(self.dialog, self, response))
+        tag, dialog = response.to.tag, self.dialog
+        rseq = rseq_of(response) if tag and RELIABLE in self._core.supported else None
+        if rseq is not None and not self._order.takes(tag or "", rseq):
             return
-        tag = response.to.tag
-        dialog = self._dialog_for(response) if tag and response.status > 100 else None
-        self._core.emit(InviteProgress(self, dialog, response))
+        if dialog is None and tag and response.status > 100:
+            dialog = self._dialog_for(response)
+        answer_due = rseq is not None and bool(response.body) and not self.request.body
+        if rseq is not None and dialog is not None and not answer_due:
+            rack = RAck(rseq, response.cseq)
+            acknowledge(self._core, dialog, rack, now=now)
+        if self.dialog is None:
+            self._core.emit(InviteProgress(self, dialog, response, answer_due))
+        elif self.dialog.state is not DialogState.TERMINATED:
+            self._core.emit(DialogResponse(self.dialog, self, response))
 
     def _answered(self, response: Response, now: float) -> None:
         dialog = self.dialog or self._dialog_for(response)
@@ -331,7 +363,7 @@ class InviteClient(ClientRequest):
 
     def _send_cancel(self, now: float) -> None:
         cancel = cancel_of(self.request, self._cancel_headers)
-        self._core.start_client(cancel, _CancelUser(self._core, cancel), self._draft.way, now)
+        self._core.start_client(cancel, Unheard(self._core, cancel), self._draft.way, now)
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
         self._cancel_deadline = self._core.timers.at(
@@ -347,22 +379,3 @@ class InviteClient(ClientRequest):
         self._over = True
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
-
-
-class _CancelUser:
-    """The user of a CANCEL's transaction: only the INVITE's own response matters."""
-
-    def __init__(self, core: Core, request: Request) -> None:
-        self._core = core
-        self._request = request
-
-    def on_response(self, response: Response, now: float) -> None:
-        """Ignore the answer to the CANCEL."""
-
-    def on_failure(self, status: int, now: float) -> None:
-        """Ignore its absence: the INVITE has a deadline of its own."""
-
-    def on_terminated(self, now: float) -> None:
-        """Forget it."""
-        del now
-        self._core.end_client(self._request)

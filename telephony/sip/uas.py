@@ -1,21 +1,31 @@
 """The user agent server's side of a request (RFC 3261 8.2, 9.2, 13.3): handles for what came.
 
 An `InviteServer` may make several early dialogs, repeats its 2xx until the ACK comes and its last
-provisional response once a minute. Retransmission of all else belongs to server_transaction.py.
+provisional response once a minute; reliable provisional responses are in reliable.py.
+Retransmission of all else belongs to server_transaction.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from telephony.errors import ProtocolError
 from telephony.sip.compose import compose_response, own_contact
 from telephony.sip.core import Core, Way
 from telephony.sip.dialog import Dialog, DialogId, DialogState
 from telephony.sip.establish import dialog_at_server
-from telephony.sip.events import AckMissing, AckReceived, Address, InviteCancelled
+from telephony.sip.events import (
+    AckMissing,
+    AckReceived,
+    Address,
+    InviteCancelled,
+    PrackMissing,
+)
 from telephony.sip.matching import ServerKey
 from telephony.sip.message import Request
+from telephony.sip.rack import requires_reliable, takes_reliable
+from telephony.sip.reliable import Provisional, ReliableSequence, close_all
 from telephony.sip.route_set import wants_sips
 from telephony.sip.server_transaction import InviteServerTransaction, NonInviteServerTransaction
 from telephony.sip.timers import Timer
@@ -134,10 +144,11 @@ class ServerRequest:
         body: bytes = b"",
         tag: str | None = None,
         now: float,
-    ) -> None:
+    ) -> bytes:
         data = self._write(status, reason, headers=headers, body=body, tag=tag)
         self._final = status >= 200
         self._transaction.respond(status, data, now)
+        return data
 
     def _write(
         self,
@@ -182,6 +193,11 @@ class InviteServer(ServerRequest):
     _refresh: Timer | None = None
     _repeat: Timer | None = None
     _deadline: Timer | None = None
+    _sequences: dict[str, ReliableSequence]
+    _last: Provisional | None = None
+    """The last provisional response, if it was a reliable one."""
+    _held: Callable[[float], None] | None = None
+    """Sends the 2xx, which waits for a PRACK."""
 
     def begin(self, now: float) -> None:
         """Send 100 unless there is something better to say within 200 ms (17.2.1).
@@ -189,6 +205,7 @@ class InviteServer(ServerRequest):
         Phones exist that take a 100 for the answer and are deaf to the 401 behind it.
         """
         self.dialogs = {}
+        self._sequences = {}
         self._trying = self._core.timers.at(now + self._core.timings.trying, self._try)
 
     def _try(self, now: float) -> None:
@@ -202,28 +219,115 @@ class InviteServer(ServerRequest):
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         to_tag: str | None = None,
+        reliable: bool = False,
         now: float,
     ) -> Dialog | None:
-        """See `ServerRequest.respond`."""
+        """See `ServerRequest.respond`.
+
+        With `reliable`, and always where the caller requires it, a provisional response above 100
+        is repeated until its PRACK; each waits for the one before it in the same early dialog. A
+        2xx waits for the PRACK to a response with a body (RFC 3262 section 3): until it is sent,
+        the caller may still cancel. Without a PRACK within 64*T1 the INVITE gets 504, and
+        `PrackMissing` follows.
+
+        Raises:
+            ProtocolError: a final response was sent before; the caller takes no reliable ones.
+        """
         if self.cancelled:
             return None
         if self._final:
             raise ProtocolError("a final response was sent before")
-        tag = self._tag(to_tag, status)
-        self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
+        if reliable and not takes_reliable(self.request):
+            raise ProtocolError("the caller does not take reliable provisional responses")
+        told = Provisional(status, reason, tuple(headers), body, self._tag(to_tag, status))
         self._stop(self._trying)
         self._stop(self._refresh)
-        dialog = self._dialog_for(tag or "") if 100 < status < 300 else None
         if status < 200:
-            if dialog is not None:
-                self._schedule_refresh(now)
-            return dialog
+            reliable = status > 100 and (reliable or requires_reliable(self.request))
+            return self._say(told, reliable=reliable, now=now)
+        if status < 300:
+            return self._accept(told, now)
+        self._conclude(told, now)
+        return None
+
+    def _say(self, told: Provisional, *, reliable: bool, now: float) -> Dialog | None:
+        """Send a provisional response."""
+        dialog = self._dialog_for(told.tag or "") if told.status > 100 else None
+        self._last = told if reliable else None
+        if dialog is None or not reliable:
+            self._send_out(told, now)
+        else:
+            self._sequence(dialog, told.tag or "").say(told, now)
         if dialog is not None:
-            self.dialog = dialog
-            dialog.confirm_served()
-            self._await_ack(dialog, now)
-        self._drop_early_dialogs()
+            self._schedule_refresh(now)
         return dialog
+
+    def _accept(self, told: Provisional, now: float) -> Dialog:
+        """Send a 2xx, or hold it back until the caller has what was said before."""
+        self.dialog = dialog = self._dialog_for(told.tag or "")
+        dialog.confirm_served()
+        sequence = self._sequences.get(told.tag or "")
+        for other in self._sequences.values():
+            other.say_no_more()
+
+        def send(now: float) -> None:
+            self._held = None
+            self._conclude(told, now)
+            self._await_ack(dialog, now)
+
+        if sequence is None or not sequence.described:
+            send(now)
+        else:
+            self._held, self._final = send, True
+        return dialog
+
+    def _conclude(self, told: Provisional, now: float) -> None:
+        """Send a final response."""
+        self._stop(self._trying)
+        self._stop(self._refresh)
+        close_all(self._sequences.values())
+        self._send_out(told, now)
+        self._drop_early_dialogs()
+
+    def _send_out(self, told: Provisional, now: float) -> bytes:
+        return self._send(
+            told.status, told.reason, headers=told.headers, body=told.body, tag=told.tag, now=now
+        )
+
+    def _sequence(self, dialog: Dialog, tag: str) -> ReliableSequence:
+        def send(told: Provisional, rseq: int, now: float) -> bytes:
+            return self._send_out(replace(told, headers=told.numbered(rseq)), now)
+
+        if tag not in self._sequences:
+            self._sequences[tag] = ReliableSequence(
+                self._core,
+                dialog.id,
+                self.request.cseq.number,
+                send=send,
+                repeat=self._transaction.send_again,
+                told=self._all_told,
+                missing=self._prack_missing,
+            )
+        return self._sequences[tag]
+
+    def _all_told(self, now: float) -> None:
+        """An early dialog has acknowledged all: a 2xx that waited for that may go."""
+        if self._held is not None and not any(s.described for s in self._sequences.values()):
+            self._held(now)
+
+    def _prack_missing(self, now: float) -> None:
+        """Nobody acknowledges: the INVITE has failed (RFC 3262 section 3)."""
+        if self._final and self._held is None:
+            return
+        self._refuse(504, "not acknowledged", now)
+        self._core.emit(PrackMissing(self))
+
+    def _refuse(self, status: int, why: str, now: float) -> None:
+        """Give another final response in the place of a 2xx that was held back, or of none."""
+        held, self._held = self._held is not None, None
+        self._conclude(Provisional(status, None, (), b"", self._tag(None, status)), now)
+        if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:
+            self.dialog.end(why, now)
 
     def turn_away(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
@@ -242,16 +346,17 @@ class InviteServer(ServerRequest):
 
     def give_up(self, request: Request, now: float) -> None:
         """The caller's CANCEL (or BYE in the early dialog): 487, unless answered (9.2)."""
-        if self._final:
+        if self._final and self._held is None:
             return
-        self.respond(487, now=now)
         self.cancelled = True
         self._core.emit(InviteCancelled(self, request))
+        self._refuse(487, "cancelled", now)
 
     def abandon(self, now: float) -> None:
         """The dialog of this re-INVITE is over: 487 if it still waits (15.1.2)."""
-        if not self._final:
-            self.respond(487, now=now)
+        if not self._final or self._held is not None:
+            self._held = None
+            self._conclude(Provisional(487, None, (), b"", self._tag(None, 487)), now)
             self.cancelled = True
         self.stop_repeating()
 
@@ -259,7 +364,9 @@ class InviteServer(ServerRequest):
     def ack_due(self) -> bool:
         """True from our 2xx until its ACK."""
         dialog = self.dialog
-        return dialog is not None and self._ack_key(dialog) in self._core.unacknowledged
+        return self._held is not None or (
+            dialog is not None and self._ack_key(dialog) in self._core.unacknowledged
+        )
 
     def acknowledge(self, request: Request, now: float) -> None:
         """Take the ACK to our 2xx."""
@@ -272,6 +379,12 @@ class InviteServer(ServerRequest):
         """The ACK to our non-2xx came, or never will."""
         if self.dialog is not None:
             self.dialog.served(self, now)
+
+    def on_terminated(self, now: float) -> None:
+        """Learn that the transaction is gone."""
+        super().on_terminated(now)
+        for sequence in self._sequences.values():
+            sequence.forget()
 
     def _dialog_for(self, tag: str) -> Dialog:
         if self.dialog is not None:
@@ -297,7 +410,9 @@ class InviteServer(ServerRequest):
 
     def _schedule_refresh(self, now: float) -> None:
         def refresh(now: float) -> None:
-            if isinstance(self._transaction, InviteServerTransaction):
+            if self._last is not None:
+                self._say(self._last.without_body(), reliable=True, now=now)
+            elif isinstance(self._transaction, InviteServerTransaction):
                 self._transaction.receive_again(now)
                 self._schedule_refresh(now)
 

@@ -1,0 +1,67 @@
+"""The caller's half of reliable provisional responses (RFC 3262 section 4): order, and PRACK."""
+
+from __future__ import annotations
+
+from telephony.sip.compose import HeaderList, compose
+from telephony.sip.core import Core
+from telephony.sip.dialog import Dialog
+from telephony.sip.message import Request, Response
+from telephony.sip.rack import RAck
+
+
+class Order:
+    """Which reliable responses of one INVITE are new, and next; each early dialog counts alone."""
+
+    def __init__(self) -> None:
+        """None came yet."""
+        self._last: dict[str, int] = {}
+
+    def takes(self, tag: str, rseq: int) -> bool:
+        """True for the first of a dialog and for each that follows the last; notes it.
+
+        What is repeated, or came before its turn, is not acknowledged: it will be repeated.
+        """
+        last = self._last.get(tag)
+        if last is not None and rseq != last + 1:
+            return False
+        self._last[tag] = rseq
+        return True
+
+
+class Unheard:
+    """The user of a transaction whose answer changes nothing: a PRACK's, a CANCEL's.
+
+    Without a PRACK the callee gives up by itself; a cancelled INVITE has a deadline of its own.
+    """
+
+    def __init__(self, core: Core, request: Request) -> None:
+        self._core = core
+        self._request = request
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Ignore it."""
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Ignore its absence."""
+
+    def on_terminated(self, now: float) -> None:
+        """Forget it."""
+        del now
+        self._core.end_client(self._request)
+
+
+def acknowledge(
+    core: Core,
+    dialog: Dialog,
+    rack: RAck,
+    *,
+    headers: HeaderList = (),
+    body: bytes = b"",
+    now: float,
+) -> None:
+    """Send the PRACK, unless the dialog is over."""
+    if dialog.ending:
+        return
+    draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
+    request = compose(core, draft)
+    core.start_client(request, Unheard(core, request), draft.way, now)

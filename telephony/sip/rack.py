@@ -1,0 +1,70 @@
+"""RSeq and RAck, and the option tag 100rel (RFC 3262 section 7): values, no behaviour."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.cseq import CSeq
+from telephony.sip.message import Request, Response
+
+RELIABLE: Final = "100rel"
+MAX_FIRST: Final = 2**31 - 1
+"""The first RSeq is at most this, so that later ones do not wrap."""
+MAX_RSEQ: Final = 2**32 - 1
+
+_RSEQ: Final = re.compile(r"[0-9]{1,10}")
+_RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
+
+
+@dataclass(frozen=True, slots=True)
+class RAck:
+    """Which reliable provisional response a PRACK acknowledges.
+
+    Attributes:
+        rseq: the response's number, 1 to 2**32 - 1.
+        cseq: the response's CSeq.
+    """
+
+    rseq: int
+    cseq: CSeq
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.rseq <= MAX_RSEQ:
+            raise ProtocolError("an RSeq is out of range")
+
+    @classmethod
+    def parse(cls, text: str) -> RAck:
+        """Read two numbers and a method; raise SipParseError if it is something else."""
+        found = _RACK.fullmatch(text.strip(" \t"))
+        if found is None or not 1 <= int(found[1]) <= MAX_RSEQ:
+            raise SipParseError("not an RAck")
+        return cls(int(found[1]), CSeq.parse(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.rseq} {self.cseq}"
+
+
+def rseq_of(response: Response) -> int | None:
+    """The number of a reliable provisional response; None for any other response."""
+    if not 100 < response.status < 200 or not _names(response, "Require"):
+        return None
+    text = (response.headers.get("RSeq") or "").strip(" \t")
+    number = int(text) if _RSEQ.fullmatch(text) else 0
+    return number if 1 <= number <= MAX_RSEQ else None
+
+
+def requires_reliable(request: Request) -> bool:
+    """True if every provisional response above 100 must be reliable."""
+    return _names(request, "Require")
+
+
+def takes_reliable(request: Request) -> bool:
+    """True if provisional responses may be reliable."""
+    return _names(request, "Supported") or _names(request, "Require")
+
+
+def _names(message: Request | Response, header: str) -> bool:
+    return any(tag.strip().lower() == RELIABLE for tag in message.headers.get_list(header))
