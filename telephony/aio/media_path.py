@@ -8,17 +8,15 @@ With hundreds of calls a packet finds nothing of its leg in the processor's cach
 costs more than working with it. So a `_Path` holds all that a usual packet needs, in few objects.
 """
 
-import errno
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
+from telephony.aio.media_way import Way, way_between
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
-from telephony.rtp.renumbering import Renumbering
 from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
@@ -28,6 +26,7 @@ Reader = Callable[[float], None]
 DATAGRAM_BYTES = 2_048
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """First byte and least length of the plainest RTP: nothing in it needs a closer look."""
+_NOBODY = "", 0
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN = range(4)
 
 
@@ -59,60 +58,13 @@ def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
     return read
 
 
-class _Way(Protocol):
-    """How RTP gets to a leg's peer: its line, or else `_Unconnected`."""
-
-    def send(self, data: bytes, /) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Unconnected:
-    made: socket.socket
-    target: tuple[str, int]
-
-    def send(self, data: bytes, /) -> int:
-        return self.made.sendto(data, self.target)
-
-
-@dataclass(frozen=True, slots=True)
-class _Protected:
-    """The way to a peer that takes nothing but SRTP."""
-
-    protection: Protection
-    way: _Way
-    otherwise: _Unconnected
-
-    def send(self, data: bytes, /) -> int:
-        """As a socket sends; what cannot be protected, it will not take."""
-        try:
-            out = self.protection.protect(data)
-        except SrtpError as error:
-            raise OSError(errno.EPERM, str(error)) from None
-        try:
-            return self.way.send(out)
-        except OSError:  # an ICMP error of an earlier packet; this one must not be made twice
-            return self.otherwise.send(out)
-
-
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    """The way of a stream from which packets are taken: it closes up."""
-
-    renumbering: Renumbering
-    way: _Way
-
-    def send(self, data: bytes, /) -> int:
-        """As a socket sends."""
-        return self.way.send(self.renumbering.sent(data))
-
-
 @dataclass(slots=True, eq=False)
 class _Path:
     """What is done with RTP that comes to `made`, from the leg's peer to the joined leg's."""
 
     leg: MediaLeg
     made: socket.socket
-    way: _Way | None
+    way: Way | None
     """None while the joined peer wants nothing, or there is none."""
     kinds: bytes
     second_bytes: bytes
@@ -179,7 +131,18 @@ class _SecurePath(_Path):
             data = self.made.recv(DATAGRAM_BYTES)
         except OSError:
             return
-        self._open(data, self.leg.line_to or ("", 0), now)
+        if len(data) > HEADER_BYTES and data[0] & 0xC0 == _PLAIN and not is_rtcp(data):
+            try:
+                plain = self.protection.unprotect(data)
+            except SrtpError:
+                self.leg.refuse_forged(*(self.leg.line_to or _NOBODY), now)
+                return
+            if plain[0] == _PLAIN or is_rtp(plain):
+                self._handle(plain, now)
+                return
+            self.leg.counters.malformed += 1
+        else:
+            _opened(self.leg, self.protection, data, self.leg.line_to or _NOBODY, now)
 
     def ask(self, now: float) -> None:
         """Take a packet; a sender that cannot be the peer costs no cryptography."""
@@ -187,12 +150,9 @@ class _SecurePath(_Path):
             data, source = self.made.recvfrom(DATAGRAM_BYTES)
         except OSError:
             return
-        if is_rtcp(data) or self.leg.may_be(source[0], source[1]):
-            self._open(data, source, now)
-        else:
+        if not is_rtcp(data) and not self.leg.may_be(source[0], source[1]):
             self.leg.refuse(source[0], source[1], now)
-
-    def _open(self, data: bytes, source: tuple[str, int], now: float) -> None:
+            return
         plain = _opened(self.leg, self.protection, data, source, now)
         if plain is not None:
             self._handle(plain, now)
@@ -229,7 +189,7 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
     settings = (
         leg,
         made,
-        _way_between(leg, other) if other else None,
+        way_between(leg, other) if other else None,
         _kinds_of(remote),
         _second_bytes(tuple(leg.renumbered.items())),
         leg.counters,
@@ -237,20 +197,6 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
         leg.track,
     )
     return _SecurePath(*settings, leg.protection) if leg.protection else _Path(*settings)
-
-
-def _way_between(leg: MediaLeg, other: MediaLeg) -> _Way | None:
-    way = _way_to(other)
-    return _Closed(leg.renumbering, way) if way is not None and leg.renumbering else way
-
-
-def _way_to(leg: MediaLeg) -> _Way | None:
-    target = leg.destination
-    if target is None:
-        return None
-    unconnected = _Unconnected(leg.pair.rtp, target)
-    way = leg.line if leg.line is not None and leg.line_to == target else unconnected
-    return _Protected(leg.protection, way, unconnected) if leg.protection else way
 
 
 def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
@@ -301,7 +247,7 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     """Handle what is not plain audio; False when that was all there is to do."""
     counters = leg.counters
     if kind == _CONTROL:
-        forward_control(leg, data, leg.line_to or ("", 0), now)
+        forward_control(leg, data, leg.line_to or _NOBODY, now)
         return False
     if kind == _UNKNOWN:
         counters.unknown += 1

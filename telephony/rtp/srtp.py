@@ -47,26 +47,66 @@ class _Sender:
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
         self._session = sending(key)
+        self._protect: Callable[[bytes], bytes] = self._session.protect
         self._rename = rename
-        self._names: dict[bytes, bytes] = {}
+        self._own: set[bytes] = set()
+        """Sources that are sent under their own SSRC."""
         self._given: dict[bytes, bytes] = {}
-        """Sources that have another SSRC, and the reverse of it."""
+        """Those that have another, and the reverse of it."""
         self._back: dict[bytes, bytes] = {}
+        self._streams = 0
         self._stale = 0
 
     def protect(self, data: bytes) -> bytes:
-        source = data[8:12]
-        name = self._names.get(source)
-        if name is None:
-            name = self._another(source) if self._rename else self._name(source, source)
+        if data[8:12] not in self._own:
+            data = self._under_its_name(data)
         try:
-            protected: bytes = self._session.protect(_under(data, name))
+            protected = self._protect(data)
         except (Error, ValueError) as error:
             if "too old" not in str(error):
                 raise SrtpError(str(error)) from None
-            protected = self._anew(data, source)
+            protected = self._anew(data)
         self._stale = 0
         return protected
+
+    def _under_its_name(self, data: bytes) -> bytes:
+        source = data[8:12]
+        name = self._given.get(source)
+        if name is None and self._rename:
+            name = self._another(source)
+        if name is None:
+            self._count()
+            self._own.add(source)
+            return data
+        return data[:8] + name + data[12:]
+
+    def _count(self) -> None:
+        """Another stream for libsrtp."""
+        if self._streams >= _MOST_SOURCES:
+            raise SrtpError("more sources than one call has")
+        self._streams += 1
+
+    def _anew(self, data: bytes) -> bytes:
+        """A packet whose source, as sent, has begun anew if many are like it."""
+        self._stale += 1
+        if self._stale < _STALE:
+            raise SrtpError("a packet that comes far too late")
+        sent_as = data[8:12]
+        source = self._back.get(sent_as, sent_as)
+        self._another(source)
+        self._back.pop(sent_as, None)
+        self._own.discard(source)
+        try:
+            return self._protect(self._under_its_name(data[:8] + source + data[12:]))
+        except (Error, ValueError) as error:
+            raise SrtpError(str(error)) from None
+
+    def _another(self, source: bytes) -> bytes:
+        self._count()
+        fresh = secrets.token_bytes(4)
+        self._given[source] = fresh
+        self._back[fresh] = source
+        return fresh
 
     def protect_control(self, data: bytes) -> bytes:
         try:
@@ -83,32 +123,6 @@ class _Sender:
         except RtpParseError:
             return data
 
-    def _name(self, source: bytes, name: bytes) -> bytes:
-        if len(self._names) + len(self._given) >= _MOST_SOURCES:
-            raise SrtpError("more sources than one call has")
-        self._names[source] = name
-        return name
-
-    def _anew(self, data: bytes, source: bytes) -> bytes:
-        self._stale += 1
-        if self._stale < _STALE:
-            raise SrtpError("a packet that comes far too late")
-        try:
-            protected: bytes = self._session.protect(_under(data, self._another(source)))
-        except (Error, ValueError) as error:
-            raise SrtpError(str(error)) from None
-        return protected
-
-    def _another(self, source: bytes) -> bytes:
-        fresh = self._name(source, secrets.token_bytes(4))
-        self._given[source] = fresh
-        self._back[fresh] = source
-        return fresh
-
-
-def _under(data: bytes, name: bytes) -> bytes:
-    return data if data[8:12] == name else data[:8] + name + data[12:]
-
 
 class _Receiver:
     """One key of the peer's, in use."""
@@ -116,29 +130,47 @@ class _Receiver:
     def __init__(self, key: MasterKey) -> None:
         self.key = key
         self._session = receiving(key)
+        self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
+        self._sources: set[bytes] = set()
+        self._heard: set[bytes] = set()
+        """Those whose RTP has been heard and needs nothing but the session."""
         self._wrapped: dict[bytes, Session] = {}
         """Sessions of sources that had wrapped before they were first heard."""
-        self._sources: set[bytes] = set()
         self._searches = 0
 
     def unprotect(self, data: bytes) -> bytes:
+        if data[8:12] not in self._heard:
+            return self._unusual(data)
+        try:
+            return self._unprotect(data)
+        except (Error, ValueError) as error:
+            raise SrtpError(str(error)) from None
+
+    def _unusual(self, data: bytes) -> bytes:
+        """The first packet of a source, or any packet of one that needs more than the session."""
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
         if self.key.mki:
             data = _without(data, self.key.mki, _TAGS.get(self.key.suite, 0))
         source = data[8:12]
-        session = self._wrapped.get(source, self._session) if self._wrapped else self._session
-        try:
+        session = self._wrapped.get(source)
+        if session is not None:
             return self._open(data, source, session.unprotect)
+        try:
+            plain = self._open(data, source, self._unprotect)
         except SrtpError as error:
             found = self._search(data, source) if _FORGED in str(error) else None
             if found is None:
                 raise
             return found
+        if not self.key.mki:
+            self._heard.add(source)
+        return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
         """A first packet of a source may have wraps behind it."""
-        if source in self._sources or self._searches >= _SEARCHES:
+        full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
+        if full or self._searches >= _SEARCHES:
             return None
         self._searches += 1
         found = wrapped(self.key, data)
@@ -156,15 +188,13 @@ class _Receiver:
         return self._open(data, data[4:8], self._session.unprotect_rtcp)
 
     def _open(self, data: bytes, source: bytes, function: Callable[[bytes], bytes]) -> bytes:
-        known = source in self._sources
-        if not known and len(self._sources) >= _MOST_SOURCES:
+        if source not in self._sources and len(self._sources) >= _MOST_SOURCES:
             raise SrtpError("more sources than one call has")
         try:
             plain = function(data)
         except (Error, ValueError) as error:
             raise SrtpError(str(error)) from None
-        if not known:
-            self._sources.add(source)
+        self._sources.add(source)
         return plain
 
 
@@ -177,7 +207,14 @@ def _without(data: bytes, mki: bytes, tag: int) -> bytes:
 
 
 class Protection:
-    """A leg's SRTP, both ways, by the keys that were agreed on last."""
+    """A leg's SRTP, both ways, by the keys that were agreed on last.
+
+    Attributes:
+        protect: makes an RTP packet SRTP. Raises `SrtpError`: it was sent before, is far too late
+            or too long.
+        unprotect: gives the RTP packet in an SRTP packet. Raises `SrtpError`: it is not the
+            peer's, or came before.
+    """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
         """Protect and unprotect by these keys.
@@ -188,24 +225,33 @@ class Protection:
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
-        self._sender = self._sender_of(keys.ours)
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
         """The one for the peer's new key, of which no packet has come yet."""
+        self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:
         """Go on with what was agreed on now; keys that stay the same change nothing."""
         self._sender = self._sender_of(keys.ours)
+        self.protect: Callable[[bytes], bytes] = self._sender.protect
         wanted = self._receiver_of(keys.theirs)
         self._next = wanted if wanted is not self._receiver else None
+        self.unprotect: Callable[[bytes], bytes] = (
+            self._receiver.unprotect if self._next is None else self._by_either
+        )
 
-    def protect(self, data: bytes) -> bytes:
-        """An RTP packet as SRTP.
-
-        Raises:
-            SrtpError: it was sent before, is far too late or too long.
-        """
-        return self._sender.protect(data)
+    def _by_either(self, data: bytes) -> bytes:
+        """By the new key, from the first packet on that is authentic under it; or by the old."""
+        fresh = self._next
+        if fresh is None:
+            return self._receiver.unprotect(data)
+        try:
+            plain = fresh.unprotect(data)
+        except SrtpError:
+            return self._receiver.unprotect(data)
+        self._receiver, self._next = fresh, None
+        self.unprotect = fresh.unprotect
+        return plain
 
     def protect_control(self, data: bytes) -> bytes:
         """An RTCP compound as SRTCP.
@@ -214,21 +260,6 @@ class Protection:
             SrtpError: it is none, or too long.
         """
         return self._sender.protect_control(data)
-
-    def unprotect(self, data: bytes) -> bytes:
-        """The RTP packet in an SRTP packet.
-
-        Raises:
-            SrtpError: it is not the peer's, or came before.
-        """
-        if self._next is not None:
-            try:
-                plain = self._next.unprotect(data)
-            except SrtpError:
-                return self._receiver.unprotect(data)
-            self._receiver, self._next = self._next, None
-            return plain
-        return self._receiver.unprotect(data)
 
     def unprotect_control(self, data: bytes) -> bytes:
         """The RTCP compound in an SRTCP packet.

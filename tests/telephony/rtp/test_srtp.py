@@ -325,3 +325,24 @@ def test_one_who_took_over_sends_under_other_names_and_is_answered_by_the_right_
     assert [each.sequence for each in heard] == [0, 1, 2]
     back = one.unprotect_control(other.protect_control(report(ssrc=9, about=name)))
     assert next(parse_compound(back)[0].reports()).ssrc == 7
+
+
+def test_a_report_that_comes_first_does_not_keep_a_wrapped_source_from_being_found(reference):
+    _, other, keys = ends()
+    known = reference(keys.ours)
+    assert other.unprotect_control(known.rtcp(report(), 5)) == report()
+    assert other.unprotect(known.rtp(packet(9), 2)) == packet(9)
+
+
+def test_a_source_may_begin_anew_more_than_once():
+    one, other, _ = ends()
+    names = []
+    for start in (30_000, 20_000, 10_000):
+        for number in range(start, start + 10):
+            try:
+                names.append(RtpPacket.parse(other.unprotect(one.protect(packet(number)))).ssrc)
+            except SrtpError:
+                continue
+    assert len(set(names)) == 3
+    back = one.unprotect_control(other.protect_control(report(ssrc=9, about=names[-1])))
+    assert next(parse_compound(back)[0].reports()).ssrc == 7
