@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,67 @@ async def test_calls_pass_between_transports(harness, start, tmp_path, caller, p
     finally:
         callee.kill()
         await callee.wait()
+
+
+class Cable:
+    """TCP on its way to the switch, which can be cut."""
+
+    def __init__(self, port):
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._ends = []
+        self._carry(self._accept)
+
+    def _carry(self, work, *ends):
+        threading.Thread(target=work, args=ends, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listening.accept()
+                there = socket.create_connection(("127.0.0.1", self._port))
+                self._ends += [here, there]
+                self._carry(self._pump, here, there)
+                self._carry(self._pump, there, here)
+
+    @staticmethod
+    def _pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def cut(self):
+        self._listening.close()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    close = cut
+
+
+async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
+    harness, secured, talker, ended
+):
+    cable, came = ended(Cable(secured.ports["tcp:127.0.0.1"])), asyncio.Queue()
+    phone = VoIPPhone(
+        "127.0.0.1",
+        cable.port,
+        "301",
+        "secret-301",
+        my_ip="127.0.0.1",
+        rtp_ports=(47_100, 47_199),
+        call_callback=came.put,
+        transport="tcp",
+    )
+    async with phone:
+        mouth = talker("127.0.0.2")
+        caller = ended(harness.programs.Caller(secured, "01970000300", media=mouth.port))
+        call = await asyncio.wait_for(came.get(), 10)
+        await call.answer()
+        await asyncio.to_thread(mouth.wait_heard, 5)
+        cable.cut()
+        await asyncio.to_thread(caller.hang_up)
+        await asyncio.wait_for(call.wait_for(CallState.ENDED), 5)
+        assert call.status == 200
