@@ -23,6 +23,7 @@ from telephony.sip.core import is_ipv6
 from telephony.sip.events import Address, InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
+from telephony.sip.rack import rseq_of
 
 if TYPE_CHECKING:
     from telephony.b2bua.call import BackToBackCall
@@ -91,6 +92,8 @@ class Attempt:
         self.offers: dict[str, SessionDescription] = {}
         """What each leg was offered, by leg id."""
         self._early: dict[tuple[str, str], SessionDescription] = {}
+        self._settled: set[tuple[str, str]] = set()
+        """Of those, which came reliably (RFC 3262)."""
         self._failures: list[Failure] = []
         self._others: dict[str, Iterator[Address]] = {}
         """Where a leg has not been tried yet, by leg id."""
@@ -162,20 +165,32 @@ class Attempt:
         if leg.state is LegState.CALLING and leg.target is not None:
             leg.state = LegState.RINGING
             self._core.emit(LegRinging(leg.id, leg.target))
+        if event.answer_due:  # an offer to an INVITE that had none; we asked for no such thing
+            self._lost(leg, Failure(502), now)
+            return
         early = early_description(event.response)
         if early is not None and event.dialog is not None:
-            self._early[leg.id, event.dialog.id.remote_tag] = early
+            self._keep(leg, event.dialog.id.remote_tag, event.response, early)
         self._outcome.on_progress(leg, event, now)
 
     def said(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
         """The 2xx's description, or that of a provisional response before it in its dialog.
 
-        Many send their answer in a 183 and a 200 without any (RFC 3261 13.2.1).
+        Many send their answer in a 183 and a 200 without any; an answer in a reliable one is the
+        answer, whatever the 2xx holds (RFC 3261 13.2.1).
 
         Raises:
             ParseError: it cannot be read.
         """
-        return description(event.response) or self._early.get((leg.id, event.dialog.id.remote_tag))
+        dialog = leg.id, event.dialog.id.remote_tag
+        early = self._early.get(dialog)
+        return early if dialog in self._settled else description(event.response) or early
+
+    def _keep(self, leg: Leg, tag: str, response: Response, early: SessionDescription) -> None:
+        if (leg.id, tag) not in self._settled:
+            self._early[leg.id, tag] = early
+            if rseq_of(response) is not None:
+                self._settled.add((leg.id, tag))
 
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
         """A 2xx to a branch: the first wins."""

@@ -36,6 +36,7 @@ from telephony.sip.events import (
     InviteCancelled,
     InviteFailed,
     InviteProgress,
+    PrackMissing,
 )
 from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer
@@ -243,6 +244,8 @@ class BackToBackCall:
                 self._cancelled(event, now)
             case AckReceived() if leg.alive:
                 self._acknowledged(event, leg, now)
+            case PrackMissing(invite) if invite is self._invite:
+                self._core.end(Cause.ACK_MISSING, now, status=504)
             case AckMissing() if leg.alive:
                 self._core.end(Cause.ACK_MISSING, now)
             case DialogRequest(_, transaction, request):

@@ -31,7 +31,7 @@ from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, Response
 from telephony.sip.uac import ClientRequest, InviteClient
-from telephony.sip.uas import ServerRequest
+from telephony.sip.uas import InviteServer, ServerRequest
 
 if TYPE_CHECKING:
     from telephony.b2bua.call import BackToBackCall
@@ -294,11 +294,25 @@ def answer(
     headers: Fields = (),
     body: bytes = b"",
     to_tag: str | None = None,
+    reliable: bool = False,
 ) -> Dialog | None:
-    """Answer a request unless it was answered: by us, or by the core after a CANCEL or BYE."""
+    """Answer a request unless it was answered: by us, or by the core after a CANCEL or BYE.
+
+    `reliable`: a provisional response to an INVITE, until its PRACK (RFC 3262).
+    """
     if transaction.answered:
         return None
     try:
+        if reliable and isinstance(transaction, InviteServer):
+            return transaction.respond(
+                status,
+                reason,
+                headers=headers,
+                body=body,
+                to_tag=to_tag,
+                reliable=True,
+                now=now,
+            )
         return transaction.respond(
             status, reason, headers=headers, body=body, to_tag=to_tag, now=now
         )

@@ -3,6 +3,10 @@
 INFO, MESSAGE and NOTIFY cross in order, one at a time a leg and direction; BYE overtakes them.
 Their contents (key presses among them) are never looked at. An INFO with a `Record` header, a
 phone's record key, does not cross: the owner answers it if it came from who has the caller.
+
+What the core leaves of a PRACK to us is an offer in it: 488, as nobody who could answer it has
+answered the call. An UPDATE with an offer before the answer gets 500 with Retry-After (RFC 3311
+5.2): the same UPDATE after it is carried across.
 """
 
 from __future__ import annotations
@@ -45,6 +49,8 @@ class Dialogue:
             answer(transaction, 481, now)
         elif method == "OPTIONS":
             answer(transaction, 200, now, headers=_ACCEPT)
+        elif method == "PRACK":
+            answer(transaction, 488, now)  # a further offer, before anybody could answer it
         elif method == "UPDATE" and not leg.talking:
             self._early_update(leg, transaction, request, now)
         elif not leg.talking:

@@ -17,6 +17,7 @@ from telephony.sip.events import (
     InviteCancelled,
     InviteFailed,
     InviteProgress,
+    PrackMissing,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def leg_of(event: Event) -> Leg | None:
     """The leg that an event concerns; None if it concerns no call."""
     owner: object = None
-    if isinstance(event, InviteCancelled):
+    if isinstance(event, InviteCancelled | PrackMissing):
         dialog = event.invite.dialog
         owner = event.invite.owner or (dialog.owner if dialog is not None else None)
     elif isinstance(event, InviteProgress | InviteAnswered | InviteFailed):

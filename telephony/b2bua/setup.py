@@ -25,6 +25,7 @@ from telephony.sdp import SessionDescription, cut_offer
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
+from telephony.sip.rack import requires_reliable, takes_reliable
 from telephony.sip.uas import InviteServer
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Setup:
         self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
+        self._told: dict[str | None, SessionDescription] = {}
+        """Answers that the caller has had reliably, by our To tag."""
         self._rang = False
         self.offer: SessionDescription | None = None
         self.max_forwards = 70
@@ -124,8 +127,14 @@ class Setup:
     # --- Outcome ----------------------------------------------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """One target: pass it on. Several: one 180, without SDP."""
+        """One target: pass it on. Several: one 180, without SDP.
+
+        What holds an answer is sent reliably if the caller can take that, everything if it must
+        be (RFC 3262). The answer is then said once.
+        """
         response = event.response
+        if self.offer is None and requires_reliable(self._invite.request):
+            return  # the first reliable response had to hold an offer, and we have none yet
         if not self.single:
             if not self._rang and response.status in {180, 183}:
                 self._rang = True
@@ -133,7 +142,9 @@ class Setup:
             return
         if response.status == 199:
             return
+        tag = self._tag(event.dialog)
         body = self._early_media(leg, event)
+        reliable = bool(body) and takes_reliable(self._invite.request)
         answer(
             self._invite,
             response.status,
@@ -141,8 +152,11 @@ class Setup:
             reason=response.reason,
             headers=(*self._passing(leg, response), *(SDP_TYPE if body else ())),
             body=body,
-            to_tag=self._tag(event.dialog),
+            to_tag=tag,
+            reliable=reliable,
         )
+        if reliable and self._core.caller.media.said is not None:
+            self._told[tag] = self._core.caller.media.said
 
     def _tag(self, dialog: Dialog | None) -> str | None:
         """Our To tag for a downstream dialog: one for each (None: the core's first choice)."""
@@ -159,14 +173,15 @@ class Setup:
         theirs, offer = early_description(event.response), self.offer
         if theirs is None or offer is None or event.dialog is None or self.attempt is None:
             return b""
+        told = self._told.get(self._tag(event.dialog))
         try:
-            ours = self._answer(offer, theirs)
+            ours = told or self._answer(offer, theirs)
             leg.media.agree(self.attempt.offers[leg.id], theirs)
             self._core.caller.media.agree(ours, offer)
         except ParseError:
             return b""
         self._core.connect(leg)
-        return bytes(ours)
+        return b"" if told else bytes(ours)
 
     def _answer(self, offer: SessionDescription, theirs: SessionDescription) -> SessionDescription:
         return self._core.caller.media.answer(offer, theirs, self._core.settings.codecs)
@@ -181,7 +196,7 @@ class Setup:
             theirs = self.attempt.said(leg, event) if self.attempt is not None else None
             if theirs is None:
                 return 502
-            ours = self._agree(leg, theirs)
+            ours = self._agree(leg, event, theirs)
         except ParseError as error:
             return error.status if error.status == 488 else 502
         core.confirm(leg, event.dialog)
@@ -201,8 +216,12 @@ class Setup:
             core.end(Cause.CANCELLED, now)
         return 0
 
-    def _agree(self, leg: Leg, theirs: SessionDescription) -> SessionDescription:
+    def _agree(
+        self, leg: Leg, event: InviteAnswered, theirs: SessionDescription
+    ) -> SessionDescription | None:
         """What the caller is told: the answer, or the target's offer if the caller made none.
+
+        None: it has had the answer, reliably (RFC 3261 13.2.1).
 
         Raises:
             SdpParseError: nothing in common.
@@ -210,10 +229,11 @@ class Setup:
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:
             return media.pass_on(theirs, leg.media, self._core.settings.codecs)
-        ours = self._answer(self.offer, theirs)
+        told = self._told.get(self._tag(event.dialog)) if self.single else None
+        ours = told or self._answer(self.offer, theirs)
         leg.media.agree(self.attempt.offers[leg.id], theirs)
         media.agree(ours, self.offer)
-        return ours
+        return None if told else ours
 
     def _talk(self, leg: Leg) -> None:
         self._core.connect(leg)
@@ -221,7 +241,7 @@ class Setup:
         self._core.negotiated(leg)
 
     def _accept(
-        self, leg: Leg, event: InviteAnswered, ours: SessionDescription, now: float
+        self, leg: Leg, event: InviteAnswered, ours: SessionDescription | None, now: float
     ) -> None:
         core, caller = self._core, self._core.caller
         timer = agree_to_request(self._invite.request, core.settings, now)
@@ -230,8 +250,12 @@ class Setup:
             event.response.status,
             now,
             reason=event.response.reason,
-            headers=(*self._passing(leg, event.response), *answer_fields(timer), *SDP_TYPE),
-            body=bytes(ours),
+            headers=(
+                *self._passing(leg, event.response),
+                *answer_fields(timer),
+                *(SDP_TYPE if ours is not None else ()),
+            ),
+            body=bytes(ours) if ours is not None else b"",
             to_tag=self._tag(event.dialog) if self.single else None,
         )
         if dialog is not None:

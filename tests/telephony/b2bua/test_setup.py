@@ -166,7 +166,7 @@ def test_a_failure_is_carried_back(world, reply, status, told):
 
 def test_early_media_of_a_single_target_is_passed_on(world, reply):
     world.b.reply = reply(provisional=(183,), early=True, final=None)
-    world.a.call()
+    world.a.call(headers=(("Supported", "timer"),))
     progress = world.a.responses[-1]
     assert progress.status == 183
     assert b"c=IN IP4 192.0.2.1" in progress.body
