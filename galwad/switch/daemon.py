@@ -40,7 +40,7 @@ from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Event
+from telephony.sip.events import Address, Event
 
 GOODBYE_S = 2.0
 """How long BYEs may take to be answered when the switch stops or comes back after a crash."""
@@ -91,6 +91,7 @@ class Switch:
             forget=self._forget,
         )
         self._router = board.router
+        self._phones.on_moved = self._on_moved
         self._reception = Reception(
             board,
             Doorkeeper(settings, self._phones, secrets.token_bytes(32)),
@@ -105,7 +106,7 @@ class Switch:
             self._loop.add_signal_handler(number, self._on_signal)
         self._loop.add_signal_handler(signal.SIGUSR1, self._hand_over)
         self._loop.add_signal_handler(signal.SIGHUP, self._listening.reload)
-        await self._router.locations.refresh()
+        await self._router.locations.begin()
         self._spools.sync.start(self._loop)
         self._transport.hold_back()
         await self._listening.start()
@@ -224,6 +225,11 @@ class Switch:
         """Full collections happen while nobody talks."""
         if not self.calls:
             gc.collect()
+
+    def _on_moved(self, old: Address, new: Address) -> None:
+        """A phone registers by a new connection: the calls that it has go on there."""
+        if not self._transport.is_open(old):
+            self._endpoint.moved(old, new)
 
     def _on_silence(self, leg_id: str, seconds: float) -> None:
         call = self.calls.get(leg_id.partition("/")[0])

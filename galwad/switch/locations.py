@@ -7,6 +7,7 @@ never waits for that. Whoever was asked and did not answer comes last for a whil
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,8 @@ from telephony.sip.uri import Uri
 HELD_DOWN_S = 120.0
 """How long an address that did not answer comes last."""
 _REFRESH_S = 60.0
+_PATIENCE_S = 1.0
+"""At start."""
 log = structlog.get_logger()
 
 
@@ -69,21 +72,29 @@ class Locations:
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = now + seconds
 
+    async def begin(self) -> None:
+        """Ask for everything once, and wait a moment for it: calls come, names or not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                await self.refresh()
+
     async def refresh(self) -> None:
         """Ask for everything once; where nobody says, the last answer stays."""
-        for uri in self._uris:
-            asking = locate(uri, self._speaks, self._rng)
-            try:
-                batch = next(asking)
-                while True:
-                    answers = await self._asker.ask_all(batch)
-                    for question, records in zip(batch, answers, strict=True):
-                        if records is not None:
-                            self._known[question] = records
-                    batch = asking.send([self._known.get(question, []) for question in batch])
-            except StopIteration as stop:
-                if not stop.value:
-                    log.warning("resolver.failed", host=uri.host)
+        await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
+
+    async def _refresh(self, uri: Uri) -> None:
+        asking = locate(uri, self._speaks, self._rng)
+        try:
+            batch = next(asking)
+            while True:
+                answers = await self._asker.ask_all(batch)
+                for question, records in zip(batch, answers, strict=True):
+                    if records is not None:
+                        self._known[question] = records
+                batch = asking.send([self._known.get(question, []) for question in batch])
+        except StopIteration as stop:
+            if not stop.value:
+                log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
         """Refresh for ever; returns at once when there are only addresses."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from config.sections import Phone
 from galwad.messages import Account
 from telephony.sip.events import Address
 from telephony.sip.message import Request, Response
-from telephony.sip.registrar import Registrar
+from telephony.sip.registrar import Binding, Registrar
 from telephony.sip.uri import Uri
 
 log = structlog.get_logger()
@@ -49,6 +49,8 @@ class Phones:
         saved = _read(self._bindings_file, dict[str, object])
         self._registrar = Registrar.from_dict(saved or {}, time.monotonic())
         self._changed = False
+        self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
+        """Told when a phone that had registered over one connection does so over another."""
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         """Replace the desk's accounts; those of the settings stay and come first."""
@@ -93,13 +95,31 @@ class Phones:
     def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
         """Answer an authenticated REGISTER (RFC 3261 10.3) and keep its bindings."""
         self._changed = True
-        return self._registrar.register(extension, request, source, now)
+        before = self._registrar.bindings(extension, now)
+        answer = self._registrar.register(extension, request, source, now)
+        if source.flow and source not in {binding.source for binding in before}:
+            for binding in self._registrar.bindings(extension, now):
+                if binding.source == source:
+                    for old in {b.source for b in before if is_same_phone(b, binding)}:
+                        self.on_moved(old, source)
+        return answer
 
     def save(self, now: float) -> None:
         """Drop what has expired and write the bindings, if anything changed."""
         if self._registrar.expire(now) or self._changed:
             self._changed = False
             _write(self._bindings_file, msgspec.json.encode(self._registrar.to_dict(now)))
+
+
+def is_same_phone(one: Binding, other: Binding) -> bool:
+    """Whether two bindings, each over a connection, are one phone's: by instance, else by name."""
+    if not (one.source.flow and other.source.flow):
+        return False
+    instance = one.contact.parameter("+sip.instance")
+    if instance:
+        return instance == other.contact.parameter("+sip.instance")
+    user = one.contact.uri.user
+    return bool(user) and (user, one.source.host) == (other.contact.uri.user, other.source.host)
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

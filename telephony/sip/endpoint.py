@@ -279,6 +279,14 @@ class Endpoint:
                 transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
+    def moved(self, old: Address, new: Address) -> None:
+        """A peer whose connection `old` is gone has come back by `new`: its dialogs follow."""
+        for dialog in self._core.dialogs.values():
+            if dialog.send_to == old:
+                dialog.send_to = new
+            if dialog.peer == old:
+                dialog.peer = new
+
     def counts(self) -> Counts:
         """What is held now, for metrics and leak tests."""
         core = self._core

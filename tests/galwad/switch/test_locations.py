@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from galwad.switch.locations import HELD_DOWN_S, Locations
@@ -84,3 +86,16 @@ async def test_an_address_is_asked_of_nobody(names):
     await locations.run()
     assert locations(uri) == (ONE,)
     assert names.asked == 0
+
+
+async def test_the_start_waits_a_moment_for_names_and_no_longer(locations, names, monkeypatch):
+    async def deaf(questions):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("galwad.switch.locations._PATIENCE_S", 0.01)
+    answering, names.ask_all = names.ask_all, deaf
+    await locations.begin()
+    assert locations(PBX) == ()
+    names.ask_all = answering
+    await locations.begin()
+    assert locations(PBX) == (ONE, TWO)

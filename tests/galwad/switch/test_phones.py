@@ -1,5 +1,8 @@
+import pytest
+
 from galwad.messages import Account
 from galwad.switch.phones import Phones
+from telephony.sip.events import Address
 
 
 def test_secrets_are_found_by_extension_realm_and_algorithm(phones):
@@ -55,3 +58,28 @@ def test_secrets_lie_in_a_file_that_nobody_else_reads(settings, phones):
     phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
     mode = (settings.node.state / "switch" / "phones.json").stat().st_mode
     assert mode & 0o077 == 0
+
+
+OLD, NEW = (Address("192.0.2.50", port, "TCP", flow=port) for port in (40001, 40002))
+FAR = NEW._replace(host="192.0.2.51")
+UDP = Address("192.0.2.50", 5060)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        (("sip:201-0x5@192.0.2.50:1", OLD), ("sip:201-0x5@192.0.2.50:2", NEW), [(OLD, NEW)]),
+        (("sip:201-0x5@192.0.2.50:1", OLD), ("sip:201-0x7@192.0.2.50:2", NEW), []),
+        (("sip:201@192.0.2.50:1", OLD), ("sip:201@192.0.2.51:2", FAR), []),
+        (("sip:201@192.0.2.50", UDP), ("sip:201@192.0.2.50", NEW), []),
+        (("sip:201@192.0.2.50", OLD), ("sip:201@192.0.2.50", OLD), []),
+    ],
+)
+def test_a_phone_that_comes_by_another_connection_is_known_again(
+    phones, register, before, after, moved
+):
+    told = []
+    phones.on_moved = lambda *both: told.append(both)
+    for now, (contact, source) in enumerate((before, after)):
+        register("201", contact, float(now), source=source)
+    assert told == moved

@@ -309,3 +309,16 @@ async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
     link._framer.feed = lambda data: []
     link.due(alice.now + 1000)
     assert not link.usable
+
+
+@pytest.mark.parametrize("speaks_tcp", [True, False])
+async def test_a_long_request_goes_by_tcp_or_by_udp_where_that_is_refused(agents, speaks_tcp):
+    alice, bob = await agents(), await agents()
+    await alice.transport.listen(TCP)
+    if speaks_tcp:
+        await bob.transport.listen(bob.address._replace(transport="TCP"))
+    bob.answer = True
+    alice.options(bob.address, headers=[("Subject", "x" * 1400)])
+    request = (await bob.wait(StandaloneRequest)).request
+    assert request.via.transport == ("TCP" if speaks_tcp else "UDP")
+    assert (await alice.wait(StandaloneResponse)).status == 200

@@ -231,3 +231,13 @@ def test_a_peer_that_names_itself_is_looked_for_where_its_connection_came_from(a
     out = sent(alice)
     assert out.destination == flow
     assert out.otherwise == Address("192.0.2.2", 5071, "TLS", "pbx.example.com")
+
+
+def test_a_peer_that_has_come_back_by_another_connection_has_its_dialogs_there(alice):
+    dialog = take(alice, incoming()).respond(200, now=alice.network.now)
+    dialog.send_to = FLOW
+    fresh = FLOW._replace(port=40999, flow=8)
+    alice.endpoint.moved(FLOW, fresh)
+    dialog.request("INFO", now=alice.network.now)
+    assert sent(alice).destination == fresh
+    assert dialog.peer == fresh
