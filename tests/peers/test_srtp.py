@@ -281,3 +281,27 @@ def test_a_trunk_that_must_speak_srtp_is_refused_without_it(harness, start, ende
         harness.programs.Caller(service, MAIN, scenario="uac_refused", status=488, media=9)
     )
     caller.wait()
+
+
+def test_baresip_goes_on_with_new_keys_after_the_switch_has_died(harness, start, made):
+    service = all_three(start, route_srtp="required")
+    phone, mouth = made.baresip(service, "srtp-mand"), made.talker("127.0.0.2")
+    caller = made.caller(service, LINE, mouth)
+    phone.wait("CALL_INCOMING")
+    phone.command("accept")
+    phone.wait("CALL_ESTABLISHED")
+    mouth.wait_heard(10)
+    service.processes.pop("switch").end(signal.SIGKILL)
+    service.start("switch")
+    call_id = service.log.wait("call.resumed")["call_id"]
+    heard = len(mouth.heard)
+    mouth.wait_heard(heard + 60)
+    said = harness.sound.speech(1, 78)
+    mouth.say(said, caller.media_target)
+    caller.hang_up()
+    phone.wait("CALL_CLOSED")
+    recording = harness.evidence.Recording(service, call_id)
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    back = harness.sound.from_ulaw(b"".join(row[3] for row in mouth.heard[heard + 15 :][:40]))
+    assert harness.sound.find(recording.advisor, back)[1] > 0.95
+    assert recording.adds_up()

@@ -101,6 +101,32 @@ def test_events_that_get_another_number_keep_the_one_they_have_on_the_other_leg(
     world.assert_clean()
 
 
+def test_a_fax_in_place_of_the_voice_is_refused_and_the_call_goes_on(world):
+    world.talk()
+    a, b = world.call.joined
+    fax = b"m=audio 0 RTP/AVP 0\r\nm=image 4900 udptl t38\r\n"
+    body = world.b.sdp(version=2).partition(b"m=audio")[0] + fax
+    world.b.ask("INVITE", (("Content-Type", "application/sdp"),), body)
+    assert (world.b.statuses[-1], world.a.methods) == (488, [])
+    assert world.switch.plane.joins == {a: b, b: a}
+    assert world.switch.plane.remotes[b].rtp_port == 4000
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_picture_beside_the_voice_is_refused_in_its_place_and_the_other_is_not_told(world):
+    world.talk()
+    body = world.a.sdp(version=2) + b"m=video 4900 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n"
+    world.a.ask("INVITE", (("Content-Type", "application/sdp"),), body)
+    assert [(m.kind, m.port > 0) for m in world.a.told().media] == [
+        ("audio", True),
+        ("video", False),
+    ]
+    assert world.b.methods == []
+    world.a.hang_up()
+    world.assert_clean()
+
+
 def test_our_sdp_version_grows_only_when_what_we_say_changes(world):
     world.talk()
     first = world.a.told().origin.split()
