@@ -1,0 +1,107 @@
+"""Reliable provisional responses (RFC 3262) between SIPp, which makes RSeq and RAck itself."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+PBX = "01970000200"
+WITHHELD = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+NUMBER = "<sip:[caller]@[local_ip]>"
+
+
+@pytest.fixture
+def connect(harness, ended, talker):
+    """Calls from the trunk to the PBX, both by 100rel; both SIPps, both mouths."""
+
+    def connect(
+        service, *lossy, rel="Supported: 100rel, timer", caller="uac_100rel", delay=300, **keys
+    ):
+        mouths = talker("127.0.0.2"), talker("127.0.0.3")
+        programs = harness.programs
+        callee = ended(
+            programs.Callee(
+                service.folder,
+                "uas_100rel",
+                "127.0.0.3",
+                *lossy,
+                port=service.pbx_port,
+                media=mouths[1].port,
+                delay=delay,
+            )
+        )
+        facts = {"from": NUMBER, "named": "Subject: call"} | keys
+        calling = ended(
+            programs.Caller(service, PBX, scenario=caller, media=mouths[0].port, rel=rel, **facts)
+        )
+        return calling, callee, mouths
+
+    return connect
+
+
+@pytest.mark.parametrize("rel", ["Supported: 100rel, timer", "Require: 100rel"])
+def test_both_legs_are_told_reliably_and_both_parties_hear_each_other(
+    harness, switch, connect, rel
+):
+    calling, callee, mouths = connect(switch, rel=rel)
+    said = harness.sound.speech(1, 1), harness.sound.speech(1, 2)
+    chorus = harness.sound.Chorus()
+    chorus.say("caller", mouths[0], said[0], calling.media_target)
+    chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
+    mouths[0].wait_heard(50)
+    mouths[1].wait_heard(50)
+    calling.hang_up()
+    callee.wait()
+    assert harness.sound.find(mouths[1].audio(), said[0])[1] > 0.99
+    assert harness.sound.find(mouths[0].audio(), said[1])[1] > 0.99
+    assert calling.messages().count("m=audio") == 2  # the offer and one answer
+
+
+def test_early_media_is_heard_before_the_answer(harness, switch, connect):
+    calling, callee, mouths = connect(switch, delay=1500)
+    calling.logged("pracked")
+    mouths[1].say(harness.sound.tone(0.2, 440), callee.media_target)
+    mouths[0].wait_heard(5)
+    assert "CSeq: 1 ACK" not in calling.messages()
+    calling.logged("media")
+    calling.hang_up()
+
+
+@pytest.mark.parametrize("percent", ["10", "25"])
+def test_what_is_lost_on_the_way_is_told_again(switch, connect, percent):
+    calling, callee, _ = connect(switch, "-lost", percent)
+    calling.logged("media", 30)
+    callee.logged("acked", 30)
+    calling.hang_up()
+    switch.log.wait("call.ended")
+
+
+def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
+    harness, service, connect
+):
+    calling, callee, mouths = connect(
+        service,
+        caller="uac_100rel_meddling",
+        named="P-Asserted-Identity: <sip:[caller]@trunk.example>\r\nPrivacy: id",
+        **{"from": WITHHELD},
+    )
+    calling.logged("refused")
+    mouths[0].dial("*71", calling.media_target)
+    said = harness.sound.speech(1, 61)
+    mouths[0].say(said, calling.media_target)
+    calling.hang_up()
+    callee.wait()
+    call_id = service.log.wait("call.answered")["call_id"]
+    recording = harness.evidence.Recording(service, call_id)
+    assert recording.gaps() == []
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert recording.adds_up()
+    number = harness.programs.CALLER.encode()
+    held = [path for path in service.state.rglob("*") if path.is_file()]
+    assert held
+    assert [path.name for path in held if number[1:] in path.read_bytes()] == []
+    with service.sign_in() as sian:
+        told = sian.get(f"/api/v1/calls/{call_id}")
+        assert told.status_code == 200
+        assert number[1:] not in told.content
