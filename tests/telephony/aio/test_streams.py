@@ -313,12 +313,26 @@ async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
 
 @pytest.mark.parametrize("speaks_tcp", [True, False])
 async def test_a_long_request_goes_by_tcp_or_by_udp_where_that_is_refused(agents, speaks_tcp):
-    alice, bob = await agents(), await agents()
+    alice, bob = await agents(), await agents(TCP)
     await alice.transport.listen(TCP)
-    if speaks_tcp:
-        await bob.transport.listen(bob.address._replace(transport="TCP"))
+    bob.address = bob.address._replace(transport="UDP")
+    if not speaks_tcp:
+        bob.transport.close()
+    await bob.transport.listen(bob.address)
     bob.answer = True
     alice.options(bob.address, headers=[("Subject", "x" * 1400)])
     request = (await bob.wait(StandaloneRequest)).request
     assert request.via.transport == ("TCP" if speaks_tcp else "UDP")
     assert (await alice.wait(StandaloneResponse)).status == 200
+
+
+async def test_the_kernel_is_asked_to_find_peers_that_are_gone(agents):
+    alice, bob = await agents(TCP), await agents(TCP)
+    bob.answer = True
+    alice.options(bob.address)
+    await alice.wait(StandaloneResponse)
+    for agent in (alice, bob):
+        (link,) = set(agent.transport.streams._links.values())
+        made = link._transport.get_extra_info("socket")
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
