@@ -3,6 +3,7 @@
 One description is ours, the other the peer's; which of them was the offer makes no difference.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -23,8 +24,9 @@ def live_section(said: SessionDescription | None) -> MediaDescription | None:
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
     """What the relay must know of a peer that said `theirs`, while we told it `ours`.
 
-    The peer may send the payload types of `ours`, and, as some do, those of its own; media flows
-    in the directions that both descriptions allow.
+    The peer may send the payload types of `ours` and, as some do, those of its own, which come
+    first where ours stands for a codec that it does not take; media flows in the directions that
+    both descriptions allow.
 
     Raises:
         SdpParseError: status 488; no live audio section, no IP literal to send to, or what one
@@ -46,11 +48,17 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
         rtcp_port=section.port if mux else _rtcp_port(section),
         receive=said.receives and allowed.sends,
         send=said.sends and allowed.receives,
-        payloads=told | {n: codec for n, codec in takes.items() if n not in told},
+        payloads=told | takes | _common(told, takes),
         accepts=takes,
         rtcp_mux=mux,
         keys=_keys(own, section) if own is not None else None,
     )
+
+
+def _common(told: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
+    """What of `told` the peer takes: a number of a codec that it left out may be its own keys'."""
+    known = {codec.identity for codec in takes.values()}
+    return {number: codec for number, codec in told.items() if codec.identity in known}
 
 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:

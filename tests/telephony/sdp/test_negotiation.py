@@ -167,6 +167,14 @@ def test_payload_types_are_mapped_by_codec(sdp, offer, local, origin):
     assert to_caller[101] == 97
 
 
+def test_keys_under_a_number_that_we_gave_to_a_codec_nobody_wants_are_keys(sdp, local, origin):
+    lines = ("a=rtpmap:96 opus/48000/2", "a=rtpmap:101 telephone-event/8000")
+    asked = offer_for(parse(sdp(*lines, m="audio 4000 RTP/AVP 96 0 101")), local, origin)
+    said = parse(sdp("a=rtpmap:96 telephone-event/8000", m="audio 6000 RTP/AVP 0 96"))
+    payloads = remote_media(said, asked).payloads
+    assert [payloads[number].is_event for number in (0, 96, 101)] == [False, True, True]
+
+
 def test_several_events_of_one_clock_are_told_apart_by_fmtp():
     sends = {100: Codec("telephone-event", 8000, 1, "0-15"), 101: Codec("telephone-event", 16_000)}
     accepts = {
