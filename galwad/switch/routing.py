@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import structlog
-
 from config.sections import Destination, Route, SrtpRule
 from config.settings import Settings
 from galwad.switch.locations import Asker, Locations, speaks_of
@@ -24,8 +22,6 @@ from telephony.sip.core import is_ipv6
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri, escape_user
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

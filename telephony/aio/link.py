@@ -57,7 +57,7 @@ class Ending(enum.StrEnum):
     US = "closed by us"
     SLOW = "does not read"
     SILENT = "idle"
-    DEAD = "ping unanswered"
+    DEAD = "does not answer"
     BROKEN = "not SIP"
     REFUSED = "cannot connect"
 
@@ -162,8 +162,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        del exc
-        self._why = self._why or Ending.PEER
+        self._why = self._why or (Ending.DEAD if isinstance(exc, TimeoutError) else Ending.PEER)
         self._finish()
 
     def due(self, now: float) -> None:
