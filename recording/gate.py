@@ -10,7 +10,8 @@ FAILURES = (RecordingError, OSError)
 """What a spool raises when the disk or the runtime folder refuses."""
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, is_event)`: what the relay calls for each packet."""
+"""`tap(track, data, arrival_mono, withheld)`: what the relay calls for each packet."""
+_HEADER_BYTES = 12
 
 
 @dataclass(slots=True, eq=False)
@@ -32,13 +33,19 @@ class Gate:
     """Packets since the call's start, both tracks."""
     dropped: int = 0
 
-    def store(self, track: int, data: bytes, arrival_mono: float, is_event: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
-        """Keep a packet, or drop it. Telephone-events are dropped always."""
+    def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
+        """Keep a packet, or drop it.
+
+        Of one that is withheld (a telephone-event) the fixed header is kept at most: that it was
+        there, so that it is not taken for lost.
+        """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer
-        if not self.is_open or is_event or at_us < self.open_from_us or writer is None:
+        if not self.is_open or at_us < self.open_from_us or writer is None:
             self.dropped += 1
             return
+        if withheld:
+            data = data[:_HEADER_BYTES]
         self.kept += 1
         try:
             writer.packet(track, at_us, data)

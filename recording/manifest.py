@@ -49,7 +49,11 @@ class Gap(Interval, frozen=True):
 
 
 class TrackFacts(msgspec.Struct, frozen=True):
-    """One channel. `codecs` counts packets; those of `undecoded` ones are silence."""
+    """One channel. `codecs` counts packets; those of `undecoded` ones are silence.
+
+    `lost` were lost on the wire. Of `withheld` ones only the place in the stream was kept: key
+    presses, and payload types that nobody had agreed on.
+    """
 
     channel: str
     codecs: dict[str, int]
@@ -59,6 +63,7 @@ class TrackFacts(msgspec.Struct, frozen=True):
     duplicate: int
     malformed: int
     undecoded: int
+    withheld: int = 0
 
 
 class Fault(msgspec.Struct, frozen=True):

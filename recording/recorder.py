@@ -127,7 +127,7 @@ class Recorder:
         """The relay's callable for each leg that is recorded. Gate shut: nothing is kept.
 
         Packets that arrived before the gate opened are dropped as well, however late they come.
-        Telephone-events are dropped always: the relay gives none, and none would be taken.
+        Of telephone-events the relay gives the fixed header, and no more would be taken.
         """
         return self.gate.store
 

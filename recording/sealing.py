@@ -81,6 +81,7 @@ class Reading:
         """Go on with this spool, of which no record was taken yet."""
         self._shift = spool.header.started_wall_us - self._first_us
         self._joining = bool(self.lives) and self.lives[-1].interrupted
+        self.timeline.interrupt()
 
     def take(self, record: object) -> Iterator[None]:
         """Take a spool's next record; each step means that blocks may be ready."""
@@ -146,6 +147,8 @@ class Reading:
         self.facts.event(at_us, event)
         if event.kind == "media":
             self.timeline.media(*payloads_of(event.fields))
+        elif event.kind in {"hold", "resume"}:
+            self.timeline.interrupt()
         if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
             self.timeline.unmute(at_us)
             self.timeline.mute(at_us)
@@ -210,6 +213,7 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
             count.duplicate,
             count.malformed,
             count.undecoded,
+            count.withheld,
         )
 
 

@@ -1,9 +1,10 @@
 """Where the packets of one RTP stream lie, in samples, told by timestamp and arrival.
 
-A stream is anchored by the earliest arrivals of its beginning; from there its timestamps
+A stream is anchored by the least delayed packets of its beginning; from there its timestamps
 decide. If arrivals show that the sender's clock runs at another speed, the anchor follows in
-steps of half a millisecond; a timestamp that jumps, or stands still during a hold, is
-anchored anew.
+steps of half a millisecond. After a gap, and when arrivals contradict the anchor, it is proven
+again by a handful of packets, or made anew: what timestamps did while nobody heard them says
+nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +18,16 @@ _PACKET_US = 20_000
 _MODULUS = 1 << 32
 _SECOND = 50
 _PROOF_S = 5
-JUMP_US = 1_500_000
-"""Later than this is no delay: the sender's clock stood still, or jumped."""
+LATE_US = 400_000
+"""Later than this, the network is slow or the sender's clock stood still: the next packets tell."""
 EARLY_US = 60_000
 """Nothing arrives before it was sent: earlier than this, the anchor is wrong."""
+_JUMP_US = 2_000_000
+_SAME_US = 20_000
+"""An anchor that is no further off than this stands."""
+_FEW = 3
+_APART_US = 500_000
+_JITTER_US = 200_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,6 +41,11 @@ class Packet:
     codec: PayloadCodec = field(compare=False)
     payload: bytes = field(compare=False)
 
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing in it to be laid."""
+        return not self.payload or self.codec.silent
+
 
 class StreamClock:
     """Where a timestamp lies, in samples since the start; follows the sender's clock."""
@@ -42,18 +54,48 @@ class StreamClock:
         self.stretch = 0
         """Samples by which the next block is to be longer."""
         self._rate = rate
-        self._jump = JUMP_US * rate // _US
+        self._jump = _JUMP_US * rate // _US
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self._rebase(packet, position)
 
     @classmethod
-    def anchored(cls, packets: list[Packet], rate: int) -> StreamClock:
-        """By the packet that was least delayed."""
+    def anchored(cls, packets: list[Packet], rate: int, former: StreamClock | None) -> StreamClock:
+        """By `former`, if it is right about these packets; else by the least delayed of them."""
+        if former is not None and former._holds_for(packets):  # noqa: SLF001 - of our own kind
+            return former
         first = min(packets)
         clock = cls(rate, first, 0)
-        clock._base = min(clock._arrival(packet) - clock.place(packet) for packet in packets)
+        errors = sorted(clock._arrival(packet) - clock.place(packet) for packet in packets)
+        apart = _APART_US * rate // _US
+        while len(errors) > 1 and errors[1] - errors[0] > apart:
+            del errors[0]  # a timestamp that is like no other
+        clock._base = errors[0]
         return clock
+
+    def _holds_for(self, packets: list[Packet]) -> bool:
+        """Whether some of them arrived when they should have, by this clock."""
+        if any(packet.codec.clock != self.hertz for packet in packets):
+            return False
+        same = _SAME_US * self._rate // _US
+        errors = [self._arrival(packet) - self.place(packet) for packet in packets]
+        fits = sum(-same <= error <= same for error in errors)
+        if fits < min(_FEW, len(errors)) or min(errors) < -same:
+            return False
+        self._second.clear()
+        return True
+
+    def keep_after(self, floor_us: int, packets: list[Packet]) -> None:
+        """Move what arrived after a gap out of it, where no more than jitter put it there.
+
+        What a packet longer than 20 ms holds of the time before its arrival stays there.
+        """
+        short_by = (
+            (floor_us - self._lead_us(packet)) * self._rate // _US - self.place(packet)
+            for packet in packets
+        )
+        most = _JITTER_US * self._rate // _US
+        self._base += max((short for short in short_by if 0 < short <= most), default=0)
 
     def _arrival(self, packet: Packet) -> int:
         """Where it would lie if arrival decided."""
@@ -69,11 +111,17 @@ class StreamClock:
     def _rebase(self, packet: Packet, position: int) -> None:
         self._base = position
         self._timestamp = packet.timestamp
-        self._hertz = packet.codec.clock or NARROW
+        self.hertz = packet.codec.clock or NARROW
         self._second: list[int] = []
         self._proof: list[int] = []
         self._owed = 0
         self.stretch = 0
+
+    def doubts(self, packet: Packet) -> bool:
+        """Whether arrival and anchor disagree so far that more packets must be asked."""
+        error = self._arrival(packet) - self.place(packet)
+        late = error * _US > LATE_US * self._rate
+        return late or error < self._early or packet.codec.clock != self.hertz
 
     def due_us(self, packet: Packet, position: int) -> int:
         """When a packet at this position arrives if nothing delays it."""
@@ -84,14 +132,14 @@ class StreamClock:
         ahead = (packet.timestamp - self._timestamp) % _MODULUS
         if ahead >= _MODULUS // 2:
             ahead -= _MODULUS
-        return self._base + ahead * self._rate // self._hertz
+        return self._base + ahead * self._rate // self.hertz
 
     def note(self, late_us: int) -> bool:
         """Take one more observation of a packet that lies where it was expected.
 
         False: this one must go through `follow`, for the anchor may have to move.
         """
-        if len(self._second) >= _SECOND - 1 or not -EARLY_US < late_us < JUMP_US:
+        if len(self._second) >= _SECOND - 1 or not -EARLY_US < late_us < LATE_US:
             return False
         self._second.append(late_us * self._rate // _US)
         return True
@@ -99,8 +147,8 @@ class StreamClock:
     def note_all(self, late_us: list[int]) -> int:
         """`note` them one after the other up to the first that it refuses; how many it took."""
         taken = late_us[: max(0, _SECOND - 1 - len(self._second))]
-        if taken and not (min(taken) > -EARLY_US and max(taken) < JUMP_US):
-            wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < JUMP_US)
+        if taken and not (min(taken) > -EARLY_US and max(taken) < LATE_US):
+            wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < LATE_US)
             taken = taken[: next(wrong)]
         rate = self._rate
         self._second += [late * rate // _US for late in taken]
@@ -110,7 +158,7 @@ class StreamClock:
         """By timestamp, the anchor corrected by what the arrival tells."""
         position, arrival = self.place(packet), self._arrival(packet)
         error = arrival - position
-        if error > self._jump or error < self._early or packet.codec.clock != self._hertz:
+        if error > self._jump or error < self._early or packet.codec.clock != self.hertz:
             self._rebase(packet, arrival)
             return arrival
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:

@@ -1,7 +1,8 @@
 """One RTP stream (one SSRC): its packets put in order, decoded, and laid on a track.
 
-A packet whose predecessor is missing waits 0.4 seconds for it. Packets that simply follow
-each other gather in a run of up to a second, which is decoded at once.
+A packet whose predecessor is missing waits 0.4 seconds for it, and so do the first packets
+after a beginning, a gap or a doubt: together they tell where the stream lies. Packets that
+simply follow each other gather in a run of up to a second, which is decoded at once.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class TrackCount:
     duplicate: int = 0
     malformed: int = 0
     undecoded: int = 0
+    withheld: int = 0
+    """Without a payload: of a key press its number in the stream is kept, and no more."""
     codecs: Counter[str] = field(default_factory=Counter)
     """Packets by codec, such as `PCMA/8000`."""
 
@@ -49,6 +52,8 @@ class Layer(Protocol):
 
     rate: int
     counted: TrackCount
+    floor_us: int
+    """Where the last gap ended."""
 
     def put(self, position: int, samples: Samples) -> bool:
         """False when the position is final already."""
@@ -62,7 +67,10 @@ class Stream:
         self._track = track
         self._waiting: list[Packet] = []
         self._next: int | None = None
-        self._broken = False
+        self._numbered = False
+        """Whether what precedes `_next` was laid or given up."""
+        self._settled = False
+        """Whether the clock is believed."""
         self._suspect = -1
         """The sequence number that would confirm that the sender began anew."""
         self._clock: StreamClock | None = None
@@ -141,16 +149,17 @@ class Stream:
         if self._next is not None:
             number = self._next + ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
             if not -_MOST_BEHIND < number - self._next < _MOST_MISSING:
-                if not self._broken and sequence != self._suspect:
+                if sequence != self._suspect:
                     self._suspect = (sequence + 1) & 0xFFFF
                     count.late += 1
                     return
                 self._restart()
                 number = sequence
         packet = Packet(number, at_us, head[3], codec, payload)
-        if self._next is not None and number < self._next and self._clock is not None:
+        self._doubt(packet)
+        if self._numbered and self._next is not None and number < self._next:
             self._straggler(packet)
-        elif number == self._next and not self._waiting and self._clock is not None:
+        elif number == self._next and not self._waiting and self._clock and self._settled:
             count.received += 1
             if self._lay(packet) and head[0] == _PLAIN:
                 self._length = RTP_HEADER + len(payload)
@@ -170,10 +179,18 @@ class Stream:
             else:
                 self.drain(at_us)
 
+    def _doubt(self, packet: Packet) -> None:
+        """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
+        if not self._settled or self._clock is None or packet.silent:
+            return
+        if self._next is None or packet.sequence < self._next or not self._clock.doubts(packet):
+            return
+        self.flush()
+        self._settled = False
+
     def interrupt(self) -> None:
-        """What does not come now was not lost."""
-        self._broken = True
-        self._expected = None
+        """What does not come now was not lost, and timestamps go on as they like."""
+        self._restart()
 
     def flush(self) -> None:
         """Wait no longer."""
@@ -191,22 +208,34 @@ class Stream:
         waiting = self._waiting
         if not waiting:
             return
-        if self._clock is None:
+        if not self._settled:
             if now_us - min(packet.at_us for packet in waiting) < _HOLD_US:
                 return
-            self._next = waiting[0].sequence
-            self._clock = StreamClock.anchored(waiting, self._track.rate)
+            self._settle()
         while waiting and (
             waiting[0].sequence == self._next or now_us - waiting[0].at_us >= _HOLD_US
         ):
             self._lay(heapq.heappop(waiting))
 
+    def _settle(self) -> None:
+        """Where the stream lies is told by what has gathered, if there is sound among it."""
+        if not self._numbered:
+            self._next = self._waiting[0].sequence
+            self._numbered = True
+        heard = [packet for packet in self._waiting if not packet.silent]
+        if heard:
+            self._clock = StreamClock.anchored(heard, self._track.rate, self._clock)
+            self._clock.keep_after(self._track.floor_us, heard)
+            self._settled = True
+
     def _restart(self) -> None:
-        """The sequence jumped too far for a loss: another stream under the same name."""
+        """Number and place what follows without regard to what was."""
         self.flush()
+        self._expected = None
         self._track.counted.lost += len(self.missing)
         self.missing.clear()
-        self._next = self._clock = None
+        self._next = None
+        self._numbered = self._settled = False
 
     def _straggler(self, packet: Packet) -> None:
         count = self._track.counted
@@ -215,7 +244,8 @@ class Stream:
             return
         del self.missing[packet.sequence]
         count.received += 1
-        if self._clock is None or packet.codec.silent:
+        self._note(packet)
+        if self._clock is None or packet.silent:
             return
         self._lay_run()
         if not self._decode(packet, self._clock.place(packet)):
@@ -223,19 +253,17 @@ class Stream:
 
     def _lay(self, packet: Packet) -> bool:
         """Place one packet, all before it being laid or given up; whether it is in the run."""
-        clock = self._clock
-        if clock is None or self._next is None:
+        if self._next is None:
             return False
-        if packet.sequence > self._next and not self._broken:
+        if packet.sequence > self._next:
             self.missing.update(dict.fromkeys(range(self._next, packet.sequence)))
             while len(self.missing) > _MOST_MISSING:
                 del self.missing[next(iter(self.missing))]
                 self._track.counted.lost += 1
-        self._broken = False
         self._next = packet.sequence + 1
-        codec = packet.codec
-        self._track.counted.codecs[str(codec)] += 1
-        if codec.silent:
+        self._note(packet)
+        clock = self._clock
+        if packet.silent or clock is None:
             return False
         position = clock.follow(packet)
         if self._joins(packet, position):
@@ -245,6 +273,13 @@ class Stream:
         self._lay_run()
         self._decode(packet, position)
         return False
+
+    def _note(self, packet: Packet) -> None:
+        if packet.payload:
+            self._track.counted.codecs[str(packet.codec)] += 1
+        else:
+            self._track.counted.received -= 1
+            self._track.counted.withheld += 1
 
     def _joins(self, packet: Packet, position: int) -> bool:
         """Whether the packet continues, or can begin, a run that is decoded at once."""

@@ -26,6 +26,7 @@ class Track:
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.counted = TrackCount()
+        self.floor_us = 0
         self._payloads: dict[int, PayloadCodec] = dict(STATIC)
         self._streams: dict[int, Stream] = {}
         self._samples = np.zeros(4 * rate, dtype=np.int16)
@@ -41,6 +42,7 @@ class Track:
             self.counted.duplicate,
             self.counted.malformed,
             self.counted.undecoded,
+            self.counted.withheld,
             self.counted.codecs,
         )
 

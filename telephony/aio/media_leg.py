@@ -18,7 +18,11 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, is_event)`: what stores a packet. It must not raise."""
+"""`tap(track, data, arrival_mono, withheld)`: what stores a packet. It must not raise.
+
+Of a telephone-event, or of a payload type that nobody negotiated, `data` is the fixed header alone
+and `withheld` true.
+"""
 Watcher = Callable[[bytes, float], None]
 """`watch(data, arrival_mono)`: what is shown each telephone-event packet."""
 

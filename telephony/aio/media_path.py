@@ -251,10 +251,12 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
         return False
     if kind == _UNKNOWN:
         counters.unknown += 1
+        _tap_header(leg, data, now)
         return True
     counters.events += 1
     if leg.watcher:
         leg.watcher(data, now)
+    _tap_header(leg, data, now)
     if leg.drops_events:
         if leg.renumbering is not None:
             leg.renumbering.take_out(data)
@@ -262,6 +264,12 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
         counters.withheld += 1
         counters.last = now
     return not leg.drops_events
+
+
+def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
+    """Let the tap know that the packet was not lost, and nothing of what is in it."""
+    if leg.tap is not None:
+        leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
 def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:

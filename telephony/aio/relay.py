@@ -5,8 +5,9 @@ is there, which costs less than one transport a socket (`benchmarks/media.py`). 
 that would be a wake-up for each packet or two: then the relay rests for 2 ms, which no ear and
 no jitter buffer notices, and serves what came meanwhile. Payload, SSRC,
 sequence and timestamp go through unchanged; the payload type changes where the two legs number
-a codec differently. Telephone events are never given to a tap. SRTP begins and ends at each leg:
-what is between them, and what a tap is given, is plain.
+a codec differently. Of a telephone event a tap is given the RTP header, so that it is not
+taken for lost, and never the key. SRTP begins and ends at each leg: what is between them, and what
+a tap is given, is plain.
 
 Media is sent to where the SDP says and accepted by the leg's `SourceRule`.
 """

@@ -94,6 +94,8 @@ class Talker:
         self._sequence = random.getrandbits(15)
         self._timestamp = random.getrandbits(31)
         self._fell_silent = 0.0
+        self.holds_its_clock = False
+        """Its timestamps stand still while it says nothing, as some gateways' do."""
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._ear = threading.Thread(target=self._listen, daemon=True)
@@ -156,11 +158,12 @@ class Talker:
     def say(self, samples, to, before_frame=None):
         """Speak in real time; answers when (monotonic) the first packet left.
 
-        The timestamps went on in the silence since the last words, as a phone's do.
+        The timestamps went on in the silence since the last words, as a phone's do, unless
+        it `holds_its_clock`.
         """
         data = ulaw(samples)
         start = time.monotonic()
-        if self._fell_silent:
+        if self._fell_silent and not self.holds_its_clock:
             self._timestamp += max(0, int((start - self._fell_silent) / FRAME_S)) * FRAME
         for index in range(len(samples) // FRAME):
             _until(start + index * FRAME_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -68,6 +69,7 @@ def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_
     assert sound.find(recording.caller, tones)[1] < 0.3
     (gap,) = recording.gaps()
     assert recording.silent_in(gap)
+    assert recording.manifest["tracks"][0]["lost"] == 0
     folders = service.state, service.runtime
     needles = said, CARD.encode(), harness.service.CALLER.encode()
     (database,) = {
@@ -75,6 +77,40 @@ def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_
     } or {"galwad.db"}
     assert database == "galwad.db"
     assert sum(kind == 101 for _, kind, _, _ in call.advisor.heard) == 8 * len(CARD)
+
+
+def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(
+    harness, service, place_call
+):
+    """A pause that is shorter than any jump, in which one phone's timestamps do not go on."""
+    sound = harness.sound
+    call = place_call("uas_plain")
+    call.caller.holds_its_clock = True
+    words = [(sound.speech(1, 81), sound.speech(1, 82)), (sound.speech(1, 83), sound.speech(1, 84))]
+    starts = []
+    for index, (left, right) in enumerate(words):
+        if index:
+            pause(service, call)
+            time.sleep(0.7)  # what the pause lasts
+            resume(service, call)
+        chorus = sound.Chorus().say("advisor", call.advisor, right, call.from_advisor)
+        starts.append((call.caller.say(left, call.from_caller), chorus))
+        chorus.wait()
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    (gap,) = recording.gaps()
+    assert 0.7 <= (gap["to_us"] - gap["from_us"]) / 1e6 < 1.4
+    for (left, right), (started, chorus) in zip(words, starts, strict=True):
+        (at, alike), (other, other_alike) = (
+            sound.find(recording.caller, left),
+            sound.find(recording.advisor, right),
+        )
+        assert min(alike, other_alike) > 0.95
+        apart = started - chorus.started["advisor"]
+        assert abs((at - other) / sound.RATE - apart) <= 0.02
+    assert sound.find(recording.caller, words[1][0])[0] / sound.RATE >= gap["to_us"] / 1e6
+    assert recording.silent_in(gap)
+    assert [track["lost"] for track in recording.manifest["tracks"]] == [0, 0]
 
 
 def test_the_callers_own_tricks_change_nothing(harness, service, place_call):

@@ -17,6 +17,8 @@ from recording.keys import public_text
 from recording.manifest import verify_manifest
 from recording.verify import recordings_below, verify_recording
 
+from .conftest import rtp
+
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"
 WALL = 1_772_355_600.25
@@ -84,6 +86,22 @@ def test_the_caller_is_left_and_the_advisor_right(office):
     for track in (0, 1):
         voice = b"".join(office.tone(track, index) for index in range(200))
         assert np.array_equal(samples[:, track], decoder.decode(voice))
+
+
+def test_key_presses_and_holds_are_no_loss_in_the_manifest(office):
+    """A hundred packets of audio and ten of key presses on one sequence, then a hold."""
+    call = office.call()
+    call.answer()
+    for index in range(110):
+        data = rtp(0, index)
+        call.writer.packet(0, index * 20_000, data[:12] if 50 <= index < 60 else data)
+    call.event("hold", 2_210_000, track=1)
+    call.event("resume", 4_000_000, track=1)
+    for index in range(200, 250):
+        call.writer.packet(0, index * 20_000, rtp(0, index))
+    track = office.seal(call.end(5_000_000)).manifest.tracks[0]
+    assert (track.received, track.lost, track.withheld) == (150, 0, 10)
+    assert track.codecs == {"PCMA/8000": 150}
 
 
 def test_a_gap_is_silence_of_its_true_length_and_stands_in_the_manifest(office):

@@ -121,12 +121,15 @@ async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_l
     call.now = 2.0
     await call.recorder.release("page", SIAN)
     call.recorder.tap(0, b"late", 1.999, False)
-    call.recorder.tap(0, b"digit", 2.1, True)
+    call.recorder.tap(0, b"RTP's headerdigit", 2.1, True)
     call.recorder.tap(0, b"fresh", 2.1, False)
     call.now = 2.2
     call.recorder.close()
     records = list(spools.read(call.recorder.writer.path))
-    assert [r.data for r in records if isinstance(r, PacketRecord)] == [b"fresh"]
+    assert [r.data for r in records if isinstance(r, PacketRecord)] == [
+        b"RTP's header",
+        b"fresh",
+    ]
 
 
 def test_a_hold_erases_the_seconds_before_it_when_so_set(spools):

@@ -76,7 +76,7 @@ async def test_a_payload_type_is_mapped_and_the_marker_kept(pair, relay, rtp):
     assert await b.heard() == rtp(0)
 
 
-async def test_a_tap_gets_audio_after_it_went_on_and_never_an_event(pair, relay, rtp):
+async def test_a_tap_gets_audio_after_it_went_on_and_of_an_event_the_header_alone(pair, relay, rtp):
     a, b = pair
     kept = []
     relay.tap("a", 0, lambda *what: kept.append(what))
@@ -86,7 +86,9 @@ async def test_a_tap_gets_audio_after_it_went_on_and_never_an_event(pair, relay,
         await b.heard()
     b.send(rtp(0, 9))
     await a.heard()
-    assert [(track, data, event) for track, data, _, event in kept] == [
+    assert [(track, data, withheld) for track, data, _, withheld in kept] == [
+        (0, rtp(101)[:12], True),
+        (0, rtp(101, marker=True)[:12], True),
         (0, rtp(0), False),
         (1, rtp(0, 9), False),
     ]
@@ -99,7 +101,18 @@ async def test_a_payload_type_that_nobody_negotiated_goes_on_but_is_not_stored(p
     relay.tap("a", 0, lambda *what: kept.append(what))
     a.send(rtp(99))
     assert await b.heard() == rtp(99)
-    assert (kept, a.counters.unknown) == ([], 1)
+    assert [(data, withheld) for _, data, _, withheld in kept] == [(rtp(99)[:12], True)]
+    assert a.counters.unknown == 1
+
+
+async def test_the_header_of_an_event_that_a_tap_gets_says_nothing_of_extensions(pair, relay, rtp):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda *what: kept.append(what))
+    plain = rtp(101)
+    a.send(b"\x91" + plain[1:12] + bytes(4) + b"\xbe\xde\x00\x01spyd" + plain[12:])
+    await b.heard()
+    assert [data for _, data, _, _ in kept] == [plain[:12]]
 
 
 async def test_a_tap_that_is_taken_away_gets_no_more(pair, relay, rtp):

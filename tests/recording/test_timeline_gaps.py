@@ -1,0 +1,280 @@
+"""After a gap a stream lies where it arrives, whatever its timestamps did unheard."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recording.codecs import PayloadCodec, decoder_for
+from recording.timeline import Timeline
+
+from .test_timeline import rtp, speech
+
+US = 1_000_000
+FRAME = 160
+FRAME_US = 20_000
+SOME = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+DECODERS = {
+    0: decoder_for(PayloadCodec("PCMU", 8000)),
+    8: decoder_for(PayloadCodec("PCMA", 8000)),
+}
+
+
+@dataclass
+class Spurt:
+    """Words of one party, and what its stream did before them."""
+
+    frames: int
+    silence: int
+    """Frames of nothing before it."""
+    gap: bool
+    """Whether the silence was a gap: nothing was recorded."""
+    clock: int
+    """Frames by which the timestamps went on in the silence."""
+    numbers: int = 0
+    """Sequence numbers that nobody saw."""
+    ssrc: int = 1
+    kind: int = 8
+
+
+class Sender:
+    """Speaks spurts; remembers where each of them belongs, which is the reference."""
+
+    def __init__(self, track, seed, jitter_ms=0):
+        self.track = track
+        self.dice = random.Random(seed)
+        self.jitter_us = jitter_ms * 1000
+        self.packets = []
+        self.words = []
+        """(sent at, samples)."""
+        self.gaps = []
+        self._at_us = 0
+        self._sequences = defaultdict(lambda: self.dice.randrange(1 << 16))
+        self._timestamp = self.dice.randrange(1 << 32)
+
+    def speak(self, spurt):
+        start = self._at_us
+        self._at_us += spurt.silence * FRAME_US
+        if spurt.gap:
+            # a pause outlasts what was on its way when it began
+            self.gaps.append((start + self.jitter_us, self._at_us))
+        self._timestamp += spurt.clock * FRAME
+        sequence = self._sequences[spurt.ssrc] + spurt.numbers
+        voice = speech(spurt.frames // 50 + 1, self.dice.randrange(1 << 30))[: spurt.frames * FRAME]
+        self.words.append((self._at_us, DECODERS[spurt.kind].decode(voice)))
+        for index in range(spurt.frames):
+            payload = voice[index * FRAME : (index + 1) * FRAME]
+            data = rtp(sequence, self._timestamp, payload, kind=spurt.kind, ssrc=spurt.ssrc)
+            late = self.dice.randint(0, self.jitter_us)
+            self.packets.append((self._at_us + late, self.track, data))
+            sequence += 1
+            self._timestamp += FRAME
+            self._at_us += FRAME_US
+        self._sequences[spurt.ssrc] = sequence
+
+
+def record(senders, length_us):
+    """What the finaliser does: packets and gaps in the order of their time."""
+    timeline = Timeline(8000)
+    told = 0
+    blocks = []
+    gaps = {edge for sender in senders for edge in sender.gaps}
+    steps = [(begin, 0, timeline.mute, ()) for begin, _ in gaps]
+    steps += [(end, 1, timeline.unmute, ()) for _, end in gaps]
+    for sender in senders:
+        for at, track, data in sender.packets:
+            steps.append((at, 2, timeline.packet, (track, data)))
+    for at, _, step, rest in sorted(steps, key=lambda each: each[:2]):
+        if step == timeline.packet:
+            step(rest[0], at, rest[1])
+        else:
+            step(at)
+        if at > told + 500_000:
+            told = at
+            timeline.advance(at)
+            blocks += timeline.blocks()
+    timeline.finish(length_us)
+    samples = np.concatenate([*blocks, *timeline.blocks()])
+    assert len(samples) == length_us * 8000 // US
+    return timeline, samples
+
+
+def where(samples, words, around_us, within_ms=400):
+    """By how many milliseconds the words lie later than sent; they must be there, whole."""
+    margin = within_ms * 8
+    start = around_us * 8000 // US
+    pad = np.concatenate([np.zeros(margin, np.int16), samples, np.zeros(margin, np.int16)])
+    window = pad[start : start + len(words) + 2 * margin]
+    for at in np.flatnonzero(window[: 2 * margin + 1] == words[0]):
+        if np.array_equal(window[at : at + len(words)], words):
+            return (at - margin) / 8
+    raise AssertionError("the words are not there, or not whole")
+
+
+spurts_around_gaps = st.lists(
+    st.builds(
+        Spurt,
+        frames=st.integers(30, 120),
+        silence=st.integers(5, 400),
+        gap=st.just(value=True),
+        clock=st.integers(0, 400) | st.integers(-5000, 1 << 24),
+        numbers=st.integers(0, 400) | st.integers(-90, 0) | st.integers(0, 1 << 15),
+        ssrc=st.sampled_from([1, 1, 1, 2]),
+        kind=st.sampled_from([8, 8, 0]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(spurts=spurts_around_gaps, seed=st.integers(0, 9999), jitter_ms=st.integers(0, 60))
+@SOME
+def test_what_arrives_after_a_gap_lies_where_it_arrives_and_none_of_it_is_lost(
+    spurts, seed, jitter_ms
+):
+    sender = Sender(0, seed, jitter_ms)
+    sender.speak(Spurt(100, 0, gap=False, clock=0))
+    for spurt in spurts:
+        sender.speak(spurt)
+    timeline, samples = record([sender], sender._at_us + US)
+    for at_us, words in sender.words[1:]:
+        assert -20.2 <= where(samples[:, 0], words, at_us) <= jitter_ms + 20.2
+    for begin, end in sender.gaps:
+        assert not samples[begin * 8 // 1000 + 8 : end * 8 // 1000, 0].any()
+    assert timeline.counts[0].lost == 0
+
+
+@given(
+    silence=st.integers(5, 1500),
+    still=st.lists(st.floats(0, 1), min_size=2, max_size=2),
+    seed=st.integers(0, 9999),
+    jitter_ms=st.integers(0, 15),
+)
+@SOME
+def test_both_channels_are_in_step_after_a_gap(silence, still, seed, jitter_ms):
+    """One phone's timestamps go on in a payment pause, another's stand still or half so."""
+    senders = [Sender(track, seed + track, jitter_ms) for track in (0, 1)]
+    for sender, part in zip(senders, still, strict=True):
+        sender.speak(Spurt(150, 0, gap=False, clock=0))
+        sender.speak(Spurt(150, silence, gap=True, clock=round(silence * (1 - part))))
+    _, samples = record(senders, senders[0]._at_us + US)
+    offsets = [
+        where(samples[:, sender.track], words, at_us)
+        for sender in senders
+        for at_us, words in sender.words[1:]
+    ]
+    assert max(offsets) - min(offsets) <= 20 + jitter_ms
+    assert all(offset >= -0.2 for offset in offsets)
+
+
+@given(
+    spurts=st.lists(
+        st.builds(
+            Spurt,
+            frames=st.integers(60, 150),
+            silence=st.integers(30, 300),
+            gap=st.just(value=False),
+            clock=st.just(None) | st.just(0) | st.integers(0, 1 << 24),
+            ssrc=st.integers(1, 3),
+            kind=st.sampled_from([0, 8]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    seed=st.integers(0, 9999),
+)
+@SOME
+def test_a_silence_outside_a_gap_lasts_as_long_as_it_lasted(spurts, seed):
+    """Silence suppression, a hold, another SSRC, another codec, a clock that jumps."""
+    sender = Sender(0, seed)
+    sender.speak(Spurt(100, 0, gap=False, clock=0))
+    for spurt in spurts:
+        spurt.clock = spurt.silence if spurt.clock is None else spurt.clock
+        sender.speak(spurt)
+    timeline, samples = record([sender], sender._at_us)
+    expected = np.zeros(len(samples), np.int16)
+    for at_us, words in sender.words:
+        expected[at_us * 8 // 1000 :][: len(words)] = words
+    assert np.array_equal(samples[:, 0], expected)
+    assert timeline.counts[0].lost == 0
+
+
+def test_words_that_straddle_a_gap_are_cut_at_its_edges():
+    """Timestamps that go on, as most do: neither anchor moves by a sample."""
+    sender = Sender(0, 7)
+    sender.speak(Spurt(100, 0, gap=False, clock=0))
+    sender.speak(Spurt(100, 333, gap=True, clock=333))
+    _, samples = record([sender], sender._at_us)
+    (first, before), (second, after) = sender.words
+    assert first == 0
+    assert np.array_equal(samples[:16_000, 0], before)
+    assert np.array_equal(samples[second * 8 // 1000 :, 0], after)
+
+
+def test_a_network_that_stalls_and_catches_up_moves_nothing():
+    """1.8 seconds in which nothing arrives, then all of it at once."""
+    sender = Sender(0, 3)
+    sender.speak(Spurt(400, 0, gap=False, clock=0))
+    sender.packets = [
+        (max(at, 3_800_000) if at >= 2_000_000 else at, track, data)
+        for at, track, data in sender.packets
+    ]
+    _, samples = record([sender], sender._at_us)
+    assert np.array_equal(samples[:, 0], sender.words[0][1])
+
+
+def test_one_wild_timestamp_takes_no_other_packet_with_it():
+    sender = Sender(0, 4)
+    sender.speak(Spurt(300, 0, gap=False, clock=0))
+    at, track, data = sender.packets[150]
+    wild = int.from_bytes(data[4:8], "big") + 90_000_000
+    sender.packets[150] = at, track, data[:4] + wild.to_bytes(5, "big")[1:] + data[8:]
+    _, samples = record([sender], sender._at_us)
+    words = sender.words[0][1]
+    assert np.array_equal(samples[: 150 * FRAME, 0], words[: 150 * FRAME])
+    assert np.array_equal(samples[151 * FRAME :, 0], words[151 * FRAME :])
+
+
+@given(seed=st.integers(0, 9999), presses=st.lists(st.integers(1, 30), min_size=1, max_size=5))
+@SOME
+def test_key_presses_of_which_only_the_number_is_kept_are_no_loss(seed, presses):
+    dice = random.Random(seed)
+    sender = Sender(0, seed)
+    sender.speak(Spurt(400, 0, gap=False, clock=0))
+    places = sorted(dice.sample(range(20, 380), len(presses)))
+    packets, shift = [], 0
+    for index, (at, track, data) in enumerate(sender.packets):
+        number = int.from_bytes(data[2:4], "big")
+        if index in places:
+            for _ in range(presses[places.index(index)]):
+                head = b"\x80\x65" + ((number + shift) & 0xFFFF).to_bytes(2, "big") + data[4:12]
+                packets.append((at, track, head))
+                shift += 1
+        packets.append(
+            (at, track, data[:2] + ((number + shift) & 0xFFFF).to_bytes(2, "big") + data[4:])
+        )
+    lost = dice.randrange(30, 370)
+    del packets[lost]
+    sender.packets = packets
+    timeline, samples = record([sender], sender._at_us)
+    count = timeline.counts[0]
+    assert count.lost == 1
+    assert count.received + count.withheld == 399 + sum(presses)
+    assert sum(count.codecs.values()) == count.received
+    missing = samples[:, 0] != sender.words[0][1]
+    assert missing.sum() <= FRAME
+
+
+def test_what_is_missing_around_gaps_is_no_loss_but_what_is_missing_between_is():
+    sender = Sender(0, 5)
+    for _ in range(3):
+        sender.speak(Spurt(100, 100, gap=True, clock=100, numbers=100))
+    del sender.packets[150]
+    timeline, _ = record([sender], sender._at_us)
+    assert timeline.counts[0].lost == 1
+    assert timeline.counts[0].received == 299
+    assert all(left < right for left, right in pairwise(end for _, end in sender.gaps))
