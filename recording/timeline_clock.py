@@ -163,7 +163,8 @@ class StreamClock:
             return arrival
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
             self._base, self._timestamp = position, packet.timestamp  # far from half the range
-        self._second.append(error)
+        if error * _US <= LATE_US * self._rate:
+            self._second.append(error)
         if len(self._second) >= _SECOND:
             position += self._correct(min(self._second))
         return position
