@@ -18,7 +18,6 @@ from telephony.aio.resolver import Resolver
 from telephony.b2bua import Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
-from telephony.sip.core import is_ipv6
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri, escape_user
@@ -116,10 +115,9 @@ class Router:
         if uri is None or not found:
             return ()
         dialled = replace(uri, user=uri.user or escape_user(user) or None)
-        first, *rest = found
-        others = tuple(there for there in rest if is_ipv6(there.host) == is_ipv6(first.host))
+        first, *others = found
         rule = Srtp(srtp or self._settings.media.srtp)
-        return (Target(dialled, first, name=dialled.user or "", srtp=rule, others=others),)
+        return (Target(dialled, first, name=dialled.user or "", srtp=rule, others=tuple(others)),)
 
 
 def check_uris(settings: Settings) -> list[str]:

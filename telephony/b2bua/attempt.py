@@ -6,8 +6,8 @@ branches race; what an answer means for the caller is the outcome's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from telephony.b2bua.bodies import description
@@ -20,7 +20,7 @@ from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription
 from telephony.sip.core import is_ipv6
-from telephony.sip.events import Address, InviteAnswered, InviteFailed, InviteProgress
+from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 from telephony.sip.rack import rseq_of
@@ -95,8 +95,6 @@ class Attempt:
         self._settled: set[tuple[str, str]] = set()
         """Of those, which came reliably (RFC 3262)."""
         self._failures: list[Failure] = []
-        self._others: dict[str, Iterator[Address]] = {}
-        """Where a leg has not been tried yet, by leg id."""
 
     @property
     def over(self) -> bool:
@@ -227,11 +225,13 @@ class Attempt:
         absent = event.response is None and event.status in {408, 503}
         if leg.target is None or leg.client is None or not (absent or event.status == 503):
             return False
-        others = self._others.setdefault(leg.id, iter(leg.target.others))
-        for destination in others:
+        while leg.target.others:
+            destination, *others = leg.target.others
+            leg.target = replace(leg.target, destination=destination, others=tuple(others))
             try:
-                leg.client = leg.client.retry(destination=destination, now=now)
-            except ProtocolError:
+                leg.media.move(ipv6=is_ipv6(destination.host))
+                self._invite(leg, now)
+            except (NoPortsError, ProtocolError, SdpParseError):
                 continue
             return True
         return False

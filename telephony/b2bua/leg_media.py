@@ -194,6 +194,19 @@ class LegMedia:
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 
+    def move(self, *, ipv6: bool) -> None:
+        """Take ports of this family instead, if the plane has both: nothing was agreed to yet.
+
+        Raises:
+            NoPortsError: there are none left, and those from before are gone.
+        """
+        if (":" in self.local.host) == ipv6:
+            return
+        self.close()
+        local = self._plane.open(self.leg_id, ipv6=ipv6)
+        self._open = True
+        self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
+
     def close(self) -> None:
         """Free the ports; a second time does nothing."""
         if self._open:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from telephony.errors import NoPortsError
 from telephony.sip.events import Address
 
 NOBODY = Address("192.0.2.99", 5060)
@@ -78,4 +79,33 @@ def test_when_nobody_is_anywhere_the_call_has_failed(world, aim, reply):
     world.a.call()
     world.net.run(40)
     assert world.a.statuses[-1] == 480
+    world.assert_clean()
+
+
+def test_the_next_address_may_be_of_the_other_family(world, aim, reply):
+    world.both_families()
+    world.d.reply = reply(provisional=(), final=503)
+    aim(world.d.address, world.b.address)
+    world.talk()
+    assert world.call.legs["call0/b1"].media.local.host == "192.0.2.1"
+    assert b"c=IN IP4 192.0.2.1" in world.b.invites[-1].request.body
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_without_ports_for_the_next_address_the_target_has_failed(world, aim, reply):
+    world.both_families()
+    world.c.reply = reply(provisional=(), final=503)
+    aim(world.c.address, world.d.address)
+    opened = world.switch.plane.open
+
+    def open_(leg_id, *, ipv6):
+        if ipv6:
+            raise NoPortsError("full")
+        return opened(leg_id, ipv6=ipv6)
+
+    world.switch.plane.open = open_
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 500
     world.assert_clean()
