@@ -140,7 +140,7 @@ class MediaLeg:
             return None
         if self.remote.rtcp_mux and self.rule is SourceRule.LATCH and self.latched:
             return self.latched
-        return self.remote.host, self.remote.rtcp_port
+        return self.remote.rtcp_host or self.remote.host, self.remote.rtcp_port
 
     def secure(self, keys: KeyPair | None) -> None:
         """Protect by these keys from now on; None: by none."""

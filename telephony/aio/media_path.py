@@ -345,7 +345,7 @@ def control_reader_of(leg: MediaLeg) -> Reader:
             return
         if not is_rtcp(data):
             leg.counters.malformed += 1
-        elif source[0] == _control_host(leg):
+        elif source[0] == _control_host(leg) or (leg.remote and source[0] == leg.remote.rtcp_host):
             forward_control(leg, data, source, now)
         elif leg.remote is not None:
             leg.refuse(source[0], source[1], now)

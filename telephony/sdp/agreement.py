@@ -42,10 +42,12 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
     if ours is not None and own is not None:
         told, allowed = own.codecs(), ours.direction(ours.media.index(own))
     mux = own is not None and all(s.attribute("rtcp-mux") is not None for s in (own, section))
+    host = _literal(theirs.host(index))
     return RemoteMedia(
-        host=_literal(theirs.host(index)),
+        host=host,
         rtp_port=section.port,
         rtcp_port=section.port if mux else _rtcp_port(section),
+        rtcp_host="" if mux else _rtcp_host(section, host),
         receive=said.receives and allowed.sends,
         send=said.sends and allowed.receives,
         payloads=told | takes | _common(told, takes),
@@ -123,6 +125,17 @@ def _rtcp_port(section: MediaDescription) -> int:
         if 0 < port < 65_536:
             return port
     return min(section.port + 1, 65_535)
+
+
+def _rtcp_host(section: MediaDescription, host: str) -> str:
+    """The address of a=rtcp, if it is another of the same family that can be sent to."""
+    words = (section.attribute("rtcp") or "").split()
+    try:
+        address = ip_address(words[3] if len(words) == 4 else "")
+    except ValueError:
+        return ""
+    fits = address.version == ip_address(host).version and not address.is_multicast
+    return str(address) if fits and not address.is_unspecified and str(address) != host else ""
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:

@@ -80,6 +80,8 @@ class RemoteMedia:
     """Payload types that the peer may *send*: those of our SDP to it, then those of its own."""
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """Payload types that the peer *receives*: those of its own SDP."""
+    rtcp_host: str = ""
+    """IP literal of RTCP where that is another (RFC 3605)."""
     rtcp_mux: bool = False
     """RTCP shares RTP's port, both ways (RFC 5761); `rtcp_port` is `rtp_port` then."""
     keys: KeyPair | None = None

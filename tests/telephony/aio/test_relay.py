@@ -278,6 +278,17 @@ async def test_rtcp_on_the_rtp_port_goes_to_the_rtcp_port(pair, relay):
     assert a.counters.received == 0
 
 
+async def test_rtcp_of_another_address_goes_there_and_is_believed_from_there(pair, stranger):
+    a, b = pair
+    host, port = stranger.getsockname()
+    stranger.setblocking(False)
+    a.configure(rtcp_host=host, rtcp_port=port)
+    b.send_control(RECEIVER_REPORT)
+    assert await a.heard(stranger) == RECEIVER_REPORT
+    stranger.sendto(RECEIVER_REPORT, (a.local.host, a.local.rtcp_port))
+    assert await b.heard(b.rtcp) == RECEIVER_REPORT
+
+
 async def test_a_peer_on_hold_is_not_sent_to_but_its_music_is(pair, rtp, until):
     a, b = pair
     a.configure(host="0.0.0.0", receive=False)

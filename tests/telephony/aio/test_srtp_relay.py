@@ -1,9 +1,11 @@
 """Legs of the relay that speak SRTP: each by itself, whatever the other does."""
 
+import random
 import socket
 
 import pytest
 
+from telephony.aio.ports import PortPool
 from telephony.aio.relay import SourceRule
 from telephony.rtp.packet import RtpPacket
 from telephony.rtp.rtcp import BYE, SENDER_REPORT, parse_compound
@@ -303,3 +305,32 @@ async def test_a_leg_of_an_earlier_life_sends_under_another_name(pair, secure, r
     heard = await secure.heard()
     assert heard[8:12] != rtp(0, 1)[8:12]
     assert (heard[:8], heard[12:]) == (rtp(0, 1)[:8], rtp(0, 1)[12:])
+
+
+async def test_srtp_goes_over_ipv6(phone, relay, rtp):
+    relay._pools = {True: PortPool("::1", 44_900, 44_919)}
+    a, b = Secure(phone("a", "::1"), Suite.AEAD_AES_128_GCM), phone("b", "::1")
+    a.configure()
+    b.configure()
+    relay.join("a", "b", {0: 0}, {0: 0})
+    a.send(rtp(0, 1))
+    assert await b.heard() == rtp(0, 1)
+    b.send(rtp(0, 2))
+    assert await a.heard() == rtp(0, 2)
+
+
+@pytest.mark.parametrize("rule", list(SourceRule))
+async def test_whatever_comes_to_its_ports_a_secure_leg_goes_on(pair, secure, rtp, until, rule):
+    a, b = pair
+    a.relay.source_rule("a", rule)
+    noise = random.Random(7)
+    for _ in range(300):
+        data = bytearray(noise.randbytes(noise.randrange(1, 300)))
+        data[0] = noise.choice([0x80, 0x90, 0xA0, 0x8F, data[0]])
+        a.send(bytes(data), noise.choice([a.rtp, a.rtcp]))
+        a.send_control(bytes(data))
+    counters = a.counters
+    await until(lambda: counters.refused + counters.malformed == 600)
+    secure.send(rtp(0, 1))
+    assert await b.heard() == rtp(0, 1)
+    assert (counters.received, counters.rtcp) == (1, 0)

@@ -202,6 +202,21 @@ def test_rtcp_goes_where_the_peer_says_or_one_above(sdp, line, port):
     assert remote_media(parse(sdp(line))).rtcp_port == port
 
 
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("a=rtcp:5005 IN IP4 192.0.2.7", "192.0.2.7"),
+        ("a=rtcp:5005 IN IP4 192.0.2.5", ""),
+        ("a=rtcp:5005 IN IP4 224.0.0.1", ""),
+        ("a=rtcp:5005 IN IP4 0.0.0.0", ""),
+        ("a=rtcp:5005 IN IP6 2001:db8::1", ""),
+        ("a=rtcp:5005 IN IP4 phone.example", ""),
+    ],
+)
+def test_rtcp_may_have_an_address_of_its_own(sdp, line, host):
+    assert remote_media(parse(sdp(line))).rtcp_host == host
+
+
 def test_a_held_peer_is_not_sent_to(sdp):
     remote = remote_media(parse(sdp(c="0.0.0.0")))
     assert (remote.send, remote.receive, remote.on_hold) == (True, False, True)
