@@ -9,6 +9,7 @@ from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall
 from telephony.b2bua.checkpoint import bye_from_checkpoint, target_from, target_to
 from telephony.b2bua.core import Cause
+from telephony.b2bua.join import Joint
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.owners import find_call
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
@@ -19,6 +20,7 @@ __all__ = [
     "BackToBackCall",
     "CallSettings",
     "Cause",
+    "Joint",
     "Leg",
     "LegState",
     "MediaPlane",

@@ -7,12 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 from telephony.b2bua import checkpoint
+from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.core import CallCore, Cause
 from telephony.b2bua.dialogue import Dialogue
-from telephony.b2bua.events import CallEvent, Side
+from telephony.b2bua.events import CallEvent, Joined, Side
 from telephony.b2bua.exchange import Exchange
+from telephony.b2bua.join import Joint, hand_over, joint_of
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.owners import leg_of
@@ -97,8 +99,8 @@ class BackToBackCall:
         request = invite_of(checkpoint)
         core = CallCore(endpoint, media, settings, checkpoint["call_id"])
         call = cls(core, request)
-        transfers, exchange = call._transfers, call._exchange
-        restore(call, core, checkpoint, now, transfers=transfers, exchange=exchange)
+        transfers, alignment = call._transfers, call._alignment
+        restore(call, core, checkpoint, now, transfers=transfers, alignment=alignment)
         return call
 
     def __init__(self, core: CallCore, request: Request) -> None:
@@ -108,13 +110,18 @@ class BackToBackCall:
         offers = Offers(core)
         self._refresh = Refresh(core, offers)
         offers.started = self._refresh.start
-        self._exchange = Exchange(core, offers, self._refresh)
-        core.on_leg_ended = self._exchange.gone
-        self._transfers = Transfers(core, self._exchange, self._refresh, request)
+        self._alignment = Alignment(core, offers)
+        self._exchange = Exchange(core, offers, self._refresh, self._alignment)
+        core.on_leg_ended = self._gone
+        self._transfers = Transfers(core, self._alignment, self._refresh, request)
         self._dialogue = Dialogue(core, self._exchange, self._transfers)
         self._setup: Setup | None = None
         """None in a call that was restored: its setup was over."""
         self._invite: InviteServer | None = None
+
+    def _gone(self, leg: Leg) -> None:
+        self._exchange.gone(leg)
+        self._alignment.gone(leg)
 
     def _begin(self, setup: Setup, invite: InviteServer, now: float) -> None:
         self._setup, self._invite = setup, invite
@@ -134,6 +141,11 @@ class BackToBackCall:
             setup.refuse(status, now, Cause.REFUSED)
 
     # --- what is seen -----------------------------------------------------------------------
+
+    @property
+    def core(self) -> CallCore:
+        """The shared state, for this package's own modules."""
+        return self._core
 
     @property
     def legs(self) -> Mapping[str, Leg]:
@@ -200,6 +212,39 @@ class BackToBackCall:
             False if that REFER is not waiting any more.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
+
+    def consulted(self, request_id: int) -> BackToBackCall | None:
+        """The other call of whoever sent the REFER, if its Replaces names their dialog there."""
+        named = self._transfers.consulted(request_id)
+        return None if named is None else named.call
+
+    def joint(self, request_id: int) -> Joint | None:
+        """How that call and this one can become one; None if they cannot (yet)."""
+        leg, named = self._transfers.referrer, self._transfers.consulted(request_id)
+        return None if leg is None or named is None else joint_of(leg, named)
+
+    def join(self, request_id: int, joint: Joint, target: Target, now: float) -> None:
+        """Answer the REFER with 202 and join the two calls; the party leaves both.
+
+        `Joined` comes out of the keeper's call, `CallEnded` of the giver's: both want their
+        events taken. `target` is who is moved, as far as the owner knows.
+        """
+        joint.keeper.call.absorb(joint, target, now)
+        self._transfers.joined(request_id, joint, now)
+
+    def absorb(self, joint: Joint, target: Target, now: float) -> None:
+        """Let the caller talk with the moved leg."""
+        core, moved = self._core, joint.moved
+        hand_over(joint)
+        moved.call, moved.side, moved.target = self, Side.ADVISOR, target
+        core.legs[moved.id] = moved
+        core.set_ringback(wanted=False)
+        core.partner = moved
+        core.connect(moved)
+        core.emit(Joined(moved.id, target))
+        core.negotiated(core.caller)
+        core.negotiated(moved)
+        self._alignment.introduce(core.caller, moved, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
         """Answer the REFER with a failure; nothing else changes."""
@@ -308,6 +353,7 @@ class BackToBackCall:
             attempt.deadline if attempt is not None else None,
             self._refresh.next_timer(),
             self._exchange.next_timer(),
+            self._alignment.next_timer(),
             self._transfers.next_timer(),
         ]
         return min((at for at in due if at is not None), default=None)
@@ -321,6 +367,7 @@ class BackToBackCall:
                 self._first_attempt.timer(now)
             self._refresh.timer(now)
             self._exchange.timer(now)
+            self._alignment.timer(now)
             self._transfers.timer(now)
         except ProtocolError:
             self._core.end(Cause.FAULT, now)

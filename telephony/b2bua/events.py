@@ -101,6 +101,14 @@ class TransferCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """The caller now talks with `leg_id`, which came from another call (attended transfer)."""
+
+    leg_id: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class TransferFailed:
     """The target did not answer.
 
@@ -187,6 +195,7 @@ CallEvent = (
     | TransferRequested
     | TransferProgress
     | TransferCompleted
+    | Joined
     | TransferFailed
     | Recalled
     | InfoReceived

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
 from telephony.b2bua.events import CallHeld, CallResumed
@@ -64,15 +65,17 @@ class Owed:
 class Exchange:
     """At most one offer/answer exchange between the two parties."""
 
-    def __init__(self, core: CallCore, offers: Offers, refresh: Refresh) -> None:
+    def __init__(
+        self, core: CallCore, offers: Offers, refresh: Refresh, alignment: Alignment
+    ) -> None:
         """Nothing is under way."""
         self._core = core
         self._offers = offers
         self._refresh = refresh
+        self._alignment = alignment
         self._allowed = core.settings.codecs
         self._carried: Carried | None = None
         self._owed: Owed | None = None
-        self._align: tuple[Leg, Leg, float] | None = None
 
     # --- an offer comes ---------------------------------------------------------------------
 
@@ -217,13 +220,13 @@ class Exchange:
             if carried.asked is not None:
                 target.media.agree(carried.asked, theirs)
             if carried.transaction.answered or not source.talking:
-                self.align(target, source, now)  # it was given up; the target is ahead
+                self._alignment.align(target, source, now)  # it was given up; the target is ahead
                 return
             ours = source.media.answer(offer, theirs, self._allowed)
             source.media.agree(ours, offer)
         except ParseError:
             answer(carried.transaction, 488, now)
-            self.align(target, source, now)
+            self._alignment.align(target, source, now)
             return
         self._core.negotiated(target)
         self._settled(source)
@@ -341,49 +344,13 @@ class Exchange:
         carried = self._carried
         if carried is not None and carried.held and leg in {carried.source, carried.target}:
             self._carried = None
-        if self._align is not None and leg in self._align[:2]:
-            self._align = None
-
-    def align(self, leg: Leg, source: Leg, now: float) -> None:
-        """Offer a leg what `source` last said, if that is not what it was told."""
-        said = source.media.theirs
-        if said is None or not leg.talking:
-            return
-        try:
-            if leg.media.is_in_line(said, source.media, self._allowed):
-                return
-            asked = leg.media.pass_on(said, source.media, self._allowed)
-        except ParseError:
-            return
-
-        def then(theirs: SessionDescription | None, status: int, at: float) -> None:
-            if status == 491 and leg.dialog is not None and leg.talking:
-                self._align = leg, source, at + leg.dialog.glare_delay()
-            if theirs is not None and leg.talking:
-                self._aligned(leg, asked, theirs)
-
-        self._offers.offer(leg, asked, then, now)
-
-    def _aligned(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> None:
-        try:
-            leg.media.agree(asked, theirs)
-        except ParseError:
-            return
-        self._core.reconnect()
-        self._core.negotiated(leg)
 
     def next_timer(self) -> float | None:
         """When something is due."""
-        due = [self._align[2]] if self._align is not None else []
-        if self._carried is not None and self._carried.deadline is not None:
-            due.append(self._carried.deadline)
-        return min(due, default=None)
+        return None if self._carried is None else self._carried.deadline
 
     def timer(self, now: float) -> None:
-        """Give up what takes too long; try again what was refused for glare."""
-        if self._align is not None and now >= self._align[2]:
-            (leg, source, _), self._align = self._align, None
-            self.align(leg, source, now)
+        """Give up what takes too long."""
         carried = self._carried
         if carried is not None and carried.deadline is not None and now >= carried.deadline:
             carried.deadline = None

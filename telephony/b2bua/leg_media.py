@@ -116,14 +116,18 @@ class LegMedia:
         return self.say(lambda o: self._passed_on(offer, source, allowed, o, direction))
 
     def is_in_line(
-        self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
+        self,
+        offer: SessionDescription,
+        source: LegMedia,
+        allowed: Sequence[str],
+        direction: Direction | None = None,
     ) -> bool:
         """Whether `pass_on` would ask the peer for the codecs and direction that it has.
 
         Raises:
             SdpParseError: as `pass_on`.
         """
-        built = self._passed_on(offer, source, allowed, self.origin)
+        built = self._passed_on(offer, source, allowed, self.origin, direction)
         return self.ours is not None and _look(self.ours) == _look(built)
 
     def knows(self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]) -> bool:

@@ -23,8 +23,8 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, parse_message
 
 if TYPE_CHECKING:
+    from telephony.b2bua.alignment import Alignment
     from telephony.b2bua.call import BackToBackCall
-    from telephony.b2bua.exchange import Exchange
     from telephony.b2bua.transfer import Transfers
 
 _NOT_ONE = (LookupError, TypeError, ValueError, AttributeError, ParseError)
@@ -78,7 +78,7 @@ def restore(
     now: float,
     *,
     transfers: Transfers,
-    exchange: Exchange,
+    alignment: Alignment,
 ) -> None:
     """Make the legs anew and join the two that talked; all of it, or nothing.
 
@@ -100,7 +100,7 @@ def restore(
         raise ProtocolError(_NO_CHECKPOINT) from error
     core.reconnect()
     _part_from_leavers(core, now)
-    _offer_new_keys(core, exchange, now)
+    _offer_new_keys(core, alignment, now)
 
 
 def _part_from_leavers(core: CallCore, now: float) -> None:
@@ -110,13 +110,13 @@ def _part_from_leavers(core: CallCore, now: float) -> None:
             core.end_leg(leg, Cause.TRANSFERRED, now)
 
 
-def _offer_new_keys(core: CallCore, exchange: Exchange, now: float) -> None:
+def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
     """SRTP legs of the pair that talks are silent until they have agreed to new keys."""
     partner = core.partner
     if partner is not None:
         for leg, other in ((core.caller, partner), (partner, core.caller)):
             if leg.media.ours is None:
-                exchange.align(leg, other, now)
+                alignment.align(leg, other, now)
 
 
 def _restore_leg(call: BackToBackCall, core: CallCore, row: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 The REFER waits for the owner's word. Then the target is rung with the caller's media while the
 advisor stays joined; they leave when it answered, or before. An attended transfer (a Replaces in
-Refer-To) is told to the owner, and refused with 603 whatever it says.
+Refer-To) ends here too; how two calls become one stands in join.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, Failure, Invitation
 from telephony.b2bua.checkpoint import request_to, target_from, target_to
 from telephony.b2bua.core import CallCore, Cause, answer
@@ -22,15 +23,15 @@ from telephony.b2bua.events import (
     TransferProgress,
     TransferRequested,
 )
-from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.leg import Errand, Leg, Then
+from telephony.b2bua.join import Joint, consulted_leg
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.referral import Referral, notice, refer_to
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import agree_to_response
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sdp import Direction
 from telephony.sip.events import InviteAnswered, InviteProgress
-from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 from telephony.sip.uas import ServerRequest
 
@@ -44,23 +45,6 @@ _PARTING_WAIT: Final = 2.0
 Some phones hang up when they hear that it failed (baresip 1.1, 10 ms after the NOTIFY), and mean
 no harm to the caller.
 """
-_SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
-
-
-@dataclass(slots=True)
-class Referral:
-    """One REFER and what came of it."""
-
-    request_id: int
-    leg: Leg
-    transaction: ServerRequest
-    event: str
-    """The Event header of its NOTIFYs."""
-    subscribed: bool
-    replaces: str | None
-    asked_at: float
-    accepted: bool = False
-    ringing: Leg | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +61,11 @@ class Transfers:
     """The transfers of one call, one at a time; an `Outcome`."""
 
     def __init__(
-        self, core: CallCore, exchange: Exchange, refresh: Refresh, request: Request
+        self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
     ) -> None:
         """`request` is the caller's INVITE, from which the target's is made."""
         self._core = core
-        self._exchange = exchange
+        self._alignment = alignment
         self._refresh = refresh
         self._request = request
         self.max_forwards = 70
@@ -98,30 +82,34 @@ class Transfers:
 
     def requested(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         """Look a REFER over; a good one goes to the owner."""
-        if leg is not self._core.partner or not self._core.settings.allow_transfer:
+        if not self._may_refer(leg, request):
             answer(transaction, 603, now)
             return
         if self._referral is not None:
             answer(transaction, 500, now, headers=(("Retry-After", "10"),))
             return
-        found = _refer_to(request)
+        found = refer_to(request)
         if isinstance(found, int):
             answer(transaction, found, now)
             return
         self._serial += 1
         self._parting = None
-        wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
-        replaces = found.uri.header("Replaces")
-        self._referral = Referral(
-            self._serial,
-            leg,
-            transaction,
-            event=f"refer;id={request.cseq.number}",
-            subscribed=wanted,
-            replaces=replaces,
-            asked_at=now,
-        )
+        self._referral = Referral.of(self._serial, leg, transaction, found, now)
+        replaces = self._referral.replaces
         self._core.emit(TransferRequested(self._serial, leg.id, leg.side, found, replaces))
+
+    def _may_refer(self, leg: Leg, request: Request) -> bool:
+        """The advisor may; the caller only if they consulted somebody for a call of their own."""
+        if not self._core.settings.allow_transfer:
+            return False
+        if leg is self._core.partner:
+            return True
+        found = refer_to(request)
+        replaces = None if isinstance(found, int) else found.uri.header("Replaces")
+        if leg is not self._core.caller or replaces is None:
+            return False
+        named = consulted_leg(self._core.endpoint, leg, replaces)
+        return named is not None and named is named.call.core.partner
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
         """Answer the REFER with a failure."""
@@ -135,15 +123,40 @@ class Transfers:
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
-        if referral.replaces is not None:
+        unknown = referral.replaces is not None and self.consulted(request_id) is None
+        if unknown or referral.leg is not self._core.partner:
             self.refuse(request_id, 603, now)  # ringing the target anew is not what was asked
             return False
         referral.accepted = True
-        headers = () if referral.subscribed else (("Refer-Sub", "false"),)
-        answer(referral.transaction, 202, now, headers=headers)
+        answer(referral.transaction, 202, now, headers=referral.headers)
         self._notify("100 Trying", now)
         self._ring(targets, now, self._core.settings.transfer_timeout)
         return True
+
+    @property
+    def referrer(self) -> Leg | None:
+        """Whose REFER waits, or is under way."""
+        return None if self._referral is None else self._referral.leg
+
+    def consulted(self, request_id: int) -> Leg | None:
+        """The leg by which whoever sent the REFER is in the other call that it names."""
+        referral = self._referral
+        if referral is None or referral.request_id != request_id or referral.replaces is None:
+            return None
+        return consulted_leg(self._core.endpoint, referral.leg, referral.replaces)
+
+    def joined(self, request_id: int, joint: Joint, now: float) -> None:
+        """The two calls are one: tell so, and let the party leave both."""
+        referral = self._referral
+        if referral is None or referral.request_id != request_id:
+            return
+        self._referral = None
+        answer(referral.transaction, 202, now, headers=referral.headers)
+        self._part_from(referral, now)
+        if referral.leg is joint.keeper:
+            joint.giver.call.core.end(Cause.TRANSFERRED, now)
+        else:
+            joint.keeper.call.core.end_leg(joint.keeper, Cause.TRANSFERRED, now)
 
     # --- ringing ----------------------------------------------------------------------------
 
@@ -193,7 +206,7 @@ class Transfers:
         self._tell_answered(leg, event.response, now)
         core.negotiated(core.caller)
         core.negotiated(leg)
-        self._exchange.align(core.caller, leg, now)
+        self._alignment.align(core.caller, leg, now)
         return 0
 
     def _tell_answered(self, leg: Leg, response: Response, now: float) -> None:
@@ -221,6 +234,8 @@ class Transfers:
         if self._farewell is not None and self._farewell[0] is leg:
             self._farewell = None
         self._core.end_leg(leg, Cause.TRANSFERRED, now)
+        if not any(other.alive for other in self._core.legs.values()):
+            self._core.end(Cause.TRANSFERRED, now)  # it was a call that another has absorbed
 
     def on_failure(self, failure: Failure, now: float) -> None:
         """Back to the advisor, who may be gone."""
@@ -295,15 +310,12 @@ class Transfers:
             if parting is not None and parting.failed.request_id == referral.request_id and last:
                 self._parting = replace(parting, until=at + _PARTING_WAIT)
 
-        errand = self._notice(referral.event, status_line, then, last=last)
+        errand = notice(referral.event, status_line, then, lasts=self._lasts, last=last)
         return self._core.queue(referral.leg, errand, now)
 
-    def _notice(self, event: str, status_line: str, then: Then, *, last: bool) -> Errand:
-        lasts = int(self._core.settings.transfer_timeout) + 60
-        state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
-        fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)
-        body = f"SIP/2.0 {status_line}\r\n".encode("utf-8", "replace")
-        return Errand("NOTIFY", fields, body, then)
+    @property
+    def _lasts(self) -> int:
+        return int(self._core.settings.transfer_timeout) + 60
 
     # --- a restart of the process -------------------------------------------------------------
 
@@ -335,8 +347,8 @@ class Transfers:
             if self._recall_target is None:
                 raise ProtocolError("nobody is left to talk with the caller")
         elif event is not None:
-            notice = self._notice(str(event), _CUT_SHORT, _heedless, last=True)
-            self._core.queue(partner, notice, now)
+            told = notice(str(event), _CUT_SHORT, _heedless, lasts=self._lasts, last=True)
+            self._core.queue(partner, told, now)
         if partner is None or data["accepted"]:
             self._core.emit(TransferFailed(self._serial, 503, partner is None))
 
@@ -387,18 +399,3 @@ def _heedless(_response: Response | None, _status: int, _now: float) -> None:
 
 _CUT_SHORT: Final = "503 Service Unavailable"
 _PHRASES: Final = {408: "Request Timeout", 487: "Request Terminated", 503: "Service Unavailable"}
-
-
-def _refer_to(request: Request) -> NameAddr | int:
-    """Where to; or the status that the REFER deserves (RFC 3515 section 2.4.1)."""
-    lines = request.headers.get_all("Refer-To")
-    try:
-        found = [address for line in lines for address in NameAddr.parse_list(line)]
-    except ParseError:
-        return 400
-    if len(found) != 1:
-        return 400
-    uri = found[0].uri
-    if uri.scheme.lower() not in {"sip", "sips", "tel"}:
-        return 416
-    return 603 if (uri.parameter("method") or "INVITE").upper() != "INVITE" else found[0]

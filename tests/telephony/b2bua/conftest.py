@@ -348,7 +348,7 @@ class Phone(Node):
                 transaction.respond(self.refuse_offer, now=self.now)
                 return
             mirrored = {"sendonly": "recvonly", "inactive": "inactive", "recvonly": "sendonly"}
-            direction = "sendrecv"
+            direction = self.direction
             for word, other in mirrored.items():
                 if f"a={word}".encode() in request.body:
                     direction = other
@@ -379,6 +379,7 @@ class Switch(Node):
         self.plan = Plan()
         self.calls = []
         self.events = []
+        self.joins_with = []
         self.on_event = lambda _call, _event: None
 
     def work(self):
@@ -410,7 +411,13 @@ class Switch(Node):
             if isinstance(event, RecordRequested) and self.plan.record_status is not None:
                 call.answer_record(event.request_id, self.plan.record_status, self.now)
             if isinstance(event, TransferRequested):
-                if self.plan.transfer_refusal is not None:
+                joint = call.joint(event.request_id)
+                if joint is not None:
+                    call.join(event.request_id, joint, self.joins_with[0], self.now)
+                    for other in self.calls:
+                        if other is not call:
+                            self.drain(other)
+                elif self.plan.transfer_refusal is not None:
                     call.refuse_transfer(event.request_id, self.plan.transfer_refusal, self.now)
                 elif self.plan.transfer_targets:
                     call.accept_transfer(event.request_id, self.plan.transfer_targets, self.now)
