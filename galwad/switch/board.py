@@ -34,6 +34,8 @@ class Switchboard:
     settings: Settings
     flush: Callable[[], None]
     """Send what the endpoint has to send."""
+    find: Callable[[str], LiveCall | None]
+    """A live call by its id."""
     forget: Callable[[LiveCall], None]
     """Called once, when the call is over."""
 

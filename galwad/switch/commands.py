@@ -31,7 +31,7 @@ class DeskCommands:
         for call in calls:
             call.recording.shut(command.holder, trigger, command.actor)
         durable = await asyncio.gather(
-            *(call.hold(command.holder, trigger, command.actor) for call in calls)
+            *(call.holds.hold(command.holder, trigger, command.actor) for call in calls)
         )
         return _reply(command.ref, calls, durable=all(durable))
 
@@ -39,7 +39,7 @@ class DeskCommands:
         """Let the holder go from every call that the command means."""
         calls = self._meant(command)
         durable = await asyncio.gather(
-            *(call.release(command.holder, command.actor) for call in calls)
+            *(call.holds.release(command.holder, command.actor) for call in calls)
         )
         return _reply(command.ref, calls, durable=all(durable))
 

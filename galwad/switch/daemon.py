@@ -88,6 +88,7 @@ class Switch:
             checkpoints=self._checkpoints,
             settings=settings,
             flush=self._transport.flush,
+            find=self.calls.get,
             forget=self._forget,
         )
         self._router = board.router

@@ -72,7 +72,7 @@ class Reception:
         if isinstance(admission, Refusal):
             invite.respond(admission.status, headers=admission.headers, now=now)
             return
-        route = self._board.router.route(admission.called)
+        route = self._board.router.route(admission.called, by_phone=admission.phone)
         if route is None:
             log.info("call.no_route")
             invite.respond(404, now=now)

@@ -72,7 +72,8 @@ def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo)
     """The call again; None if it cannot be (or is rung anew, by way of the reception)."""
     now = time.monotonic()
     give_up_branches(board.endpoint, memo.legs, now)
-    route = board.router.route(memo.admission.called)
+    admission = memo.admission
+    route = board.router.route(admission.called, by_phone=admission.phone)
     if memo.talk is None:
         board.checkpoints.remove(call_id)
         sip_call_id = ring_anew(board.endpoint, memo.legs, now)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from config.sections import Destination, Route, SrtpRule
 from config.settings import Settings
+from config.values import Pattern
 from galwad.switch.locations import Asker, Locations, speaks_of
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
@@ -56,9 +57,20 @@ class Router:
             self._uris.values(), speaks_of(settings.sip), asker or Resolver()
         )
 
-    def route(self, called: str) -> Route | None:
-        """The route of a called number."""
-        return self._settings.route_of(called)
+    def route(self, called: str, *, by_phone: bool = False) -> Route | None:
+        """The route of a called number; our phones may dial colleagues and destinations, too."""
+        route = self._settings.route_of(called)
+        return self._internal(called) if route is None and by_phone else route
+
+    def _internal(self, called: str) -> Route | None:
+        destination = self._settings.destination_of(called, f"sip:{called}@galwad.invalid")
+        if destination is not None and destination.target is not None:
+            return Route(
+                called=destination.match, target=destination.target, srtp=destination.srtp
+            )
+        if not self._phones.known(called):
+            return None
+        return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
         """Whom a route rings now; empty when no phone is registered or a name is unknown."""
@@ -91,6 +103,15 @@ class Router:
         if destination is not None:
             return DestinationClass(destination.class_)
         return DestinationClass.CENTRE if self._phones.known(user) else DestinationClass.UNKNOWN
+
+    def place(self, dialled: str) -> tuple[DestinationClass, str]:
+        """What a number that a phone dialled is to a recording, and the settings' word for it."""
+        destination = self._settings.destination_of(dialled, f"sip:{dialled}@galwad.invalid")
+        if destination is not None:
+            return DestinationClass(destination.class_), destination.match.text
+        if self._phones.known(dialled):
+            return DestinationClass.CENTRE, dialled
+        return DestinationClass.UNKNOWN, ""
 
     def user_of(self, extension: str) -> str:
         """The advisor who sits at an extension, or ""."""

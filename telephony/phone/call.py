@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -18,6 +19,8 @@ from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sip.endpoint import Dialog, InviteClient, InviteServer
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
+from telephony.sip.replaces import Replaces
+from telephony.sip.uri import Uri, escape_header
 
 logger = structlog.get_logger(__name__)
 
@@ -181,9 +184,29 @@ class VoIPCall:
             InvalidStateError: the call is not answered.
             CallFailedError: the call ended before the outcome was told.
         """
+        return await self._refer(self._line.uri(target))
+
+    async def join(self, other: VoIPCall) -> int:
+        """Let the other party talk with that of `other`, whom we consulted: attended transfer.
+
+        A REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 7). `other` may be a call of
+        ours that still rings. Both calls end by themselves after a success.
+
+        Returns:
+            As `transfer`.
+
+        Raises:
+            InvalidStateError: this call is not answered; the other is over, or rings nowhere.
+            CallFailedError: as `transfer`.
+        """
+        there = other._consulted()
+        named = Replaces(there.call_id, there.id.remote_tag, there.id.local_tag)
+        uri = replace(there.remote.uri, headers=(("Replaces", escape_header(str(named))),))
+        return await self._refer(uri)
+
+    async def _refer(self, uri: Uri) -> int:
         dialog = self._answered()
         referral = self.referral = Referral()
-        uri = self._line.uri(target)
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(self._line.address)))
         _, response = await self.errands.send(dialog, "REFER", headers)
         if response.status >= 300:
@@ -259,6 +282,13 @@ class VoIPCall:
         if self.invite is None or self.state is not CallState.RINGING:
             raise InvalidStateError(f"no call that came in rings here: it is {self.state}")
         return self.invite
+
+    def _consulted(self) -> Dialog:
+        """The dialog of a call that is answered, or the first of one of ours that rings."""
+        early = (
+            self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
+        )
+        return next(iter(early), None) or self._answered()
 
     async def _change_hold(self, *, wanted: bool) -> None:
         dialog = self._answered()

@@ -49,6 +49,8 @@ def start(harness, officer, tmp_path):
         if users:
             service.add_users()
         service.start(*names)
+        if users and {"switch", "desk"} <= set(names):
+            service.log.wait("phones.set")  # the desk has told the switch of its accounts
         return service
 
     yield start

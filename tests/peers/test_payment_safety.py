@@ -148,7 +148,6 @@ def test_an_advisors_dialled_code_pauses_and_resumes(harness, service, place_cal
 @pytest.fixture
 def phone(service):
     """Makes our own phone, registered as 201; its calls come by the queue."""
-    service.log.wait("phones.set")  # the desk has told the switch of its accounts
 
     def phone(calls):
         return VoIPPhone(

@@ -10,7 +10,6 @@ pytestmark = pytest.mark.peer
 @pytest.fixture
 def phone(harness, service, ended):
     """pyVoIP, registered as 201."""
-    service.log.wait("phones.set")  # the desk has told the switch of its accounts
     phone = ended(harness.programs.PyVoip(service.folder, service))
     phone.wait("registered")
     return phone

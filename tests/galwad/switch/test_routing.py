@@ -151,3 +151,29 @@ def test_a_target_says_how_it_is_reached(settings, phones, text, address):
 def test_a_target_by_a_transport_that_we_do_not_speak_is_not_rung(settings, phones):
     route = settings.routes[1].model_copy(update={"target": "sip:1@192.0.2.20;transport=tcp"})
     assert Router(settings, phones).targets(route, "1", 0.0) == ()
+
+
+def test_a_phone_of_ours_may_dial_colleagues_and_departments_too(router, register):
+    register("202", "sip:202@10.0.0.1", 0.0)
+    for dialled in ("202", "301"):
+        assert router.route(dialled) is None
+    colleague = router.route("202", by_phone=True)
+    (target,) = router.targets(colleague, "202", 1.0)
+    assert target.name == "202"
+    department = router.route("301", by_phone=True)
+    (target,) = router.targets(department, "301", 1.0)
+    assert target.destination == Address("192.0.2.30", 5060)
+    assert router.route("0999", by_phone=True) is None
+
+
+@pytest.mark.parametrize(
+    ("dialled", "place"),
+    [
+        ("301", (DestinationClass.DEPARTMENT, "3*")),
+        ("299", (DestinationClass.PAYMENT, "299")),
+        ("201", (DestinationClass.CENTRE, "201")),
+        ("0999", (DestinationClass.UNKNOWN, "")),
+    ],
+)
+def test_what_a_phone_dialled_is_to_a_recording(router, dialled, place):
+    assert router.place(dialled) == place

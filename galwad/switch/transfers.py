@@ -1,0 +1,140 @@
+"""Where a call is sent on to: what that is to its recording, and who has it afterwards.
+
+Every transfer comes through here, blind or attended, so that the gate shuts (or not) by the
+class of the place before anything else happens. How legs are rung and joined is the b2bua's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from galwad.messages import Party
+from galwad.switch.board import Switchboard
+from recording.policy import DestinationClass, Trigger
+from telephony.b2bua import Joint, Target
+from telephony.b2bua import events as sip
+
+if TYPE_CHECKING:
+    from galwad.switch.call import LiveCall
+
+
+class Transfers:
+    """The transfers of one call."""
+
+    def __init__(self, call: LiveCall, board: Switchboard) -> None:
+        self._call = call
+        self._board = board
+        self.referred_to = DestinationClass.UNKNOWN
+        """Where the last REFER led."""
+        self.away = False
+        """The caller was handed on to somebody outside the centre, and talks with them."""
+
+    def requested(self, event: sip.TransferRequested, now: float) -> None:
+        """A REFER: blind, or with a Replaces that names a consultation."""
+        call = self._call
+        joint = call.legs.joint(event.request_id)
+        other = call.legs.consulted(event.request_id)
+        if joint is not None:
+            self._join(event, joint, now)
+        elif event.side is not sip.Side.ADVISOR:
+            self._refuse(event, now)
+        elif other is not None:
+            self._send_after(event, self._board.find(other.call_id), now)
+        else:
+            self._send(event, now)
+
+    def _refuse(self, event: sip.TransferRequested, now: float) -> None:
+        self._call.log.info("transfer.refused")
+        self._call.legs.refuse_transfer(event.request_id, 603, now)
+
+    def _send(self, event: sip.TransferRequested, now: float) -> None:
+        referral = self._board.router.refer(event.refer_to, now)
+        if referral is None:
+            self._refuse(event, now)
+            return
+        self._leave_for(referral.destination, referral.label)
+        self._ring(event, referral.targets, now)
+
+    def _send_after(
+        self, event: sip.TransferRequested, consultation: LiveCall | None, now: float
+    ) -> None:
+        """Who was consulted has not answered yet: ring them for the caller instead."""
+        targets = () if consultation is None else consultation.targets(now)
+        if consultation is None or not targets:
+            self._refuse(event, now)
+            return
+        self._leave_for(*self._place_of(consultation, sip.Side.ADVISOR))
+        self._ring(event, targets, now)
+        consultation.hangup('SIP;cause=200;text="Transferred"')
+
+    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: float) -> None:
+        call = self._call
+        call.rings_at(Party(target.name, target.user) for target in targets)
+        call.legs.accept_transfer(event.request_id, targets, now)
+        call.publish()
+
+    def _join(self, event: sip.TransferRequested, joint: Joint, now: float) -> None:
+        """Let the two calls become one; what stood against recording either stands."""
+        keeper = self._board.find(joint.keeper.call.call_id)
+        giver = self._board.find(joint.giver.call.call_id)
+        if keeper is None or giver is None:
+            self._refuse(event, now)
+            return
+        keeper.transfers.take_in(giver, joint)
+        target = joint.moved.target or giver.caller_target()
+        self._call.legs.join(event.request_id, joint, target, now)
+        for each in (keeper, giver):
+            each.settle(now)
+
+    def take_in(self, giver: LiveCall, joint: Joint) -> None:
+        """Shut the gate as far as the other call's far end, or its payment holds, ask for it."""
+        self._leave_for(*self._place_of(giver, joint.moved.side))
+        for holder in giver.recording.holders:
+            self._call.recording.shut(holder, Trigger.PHONE, self._call.actor)
+
+    def _place_of(self, giver: LiveCall, side: sip.Side) -> tuple[DestinationClass, str]:
+        """What the far end of another call is: by what was dialled, or by who called."""
+        router, admission = self._board.router, giver.admission
+        if side is sip.Side.ADVISOR:
+            return router.place(admission.called)
+        if admission.phone:
+            return DestinationClass.CENTRE, admission.caller.from_user
+        return DestinationClass.EXTERNAL, ""
+
+    def _leave_for(self, destination: DestinationClass, label: str) -> None:
+        call = self._call
+        call.log.info("transfer.accepted", destination=destination)
+        self.referred_to = destination
+        if not self.away:
+            call.recording.referred(destination, call.actor, label)
+
+    def completed(self, leg_id: str, target: Target) -> None:
+        """The caller talks with somebody else now."""
+        self._call.log.info("transfer.completed")
+        inside = self.referred_to is DestinationClass.CENTRE
+        if inside and self.away:
+            self._call.recording.returned()
+        self.away = not inside
+        self._call.talk_with(leg_id, target)
+
+    def failed(self, event: sip.TransferFailed, now: float) -> None:
+        """The target did not answer: the advisor has the call again, or is rung again."""
+        call = self._call
+        call.log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
+        if not event.advisor_gone:
+            call.rings_at(())
+            self._back()
+        elif call.target is not None:
+            call.rings_at((call.party(call.target),))
+            call.legs.ring_again((call.target,), now)
+        call.publish()
+
+    def recalled(self, leg_id: str, target: Target) -> None:
+        """The advisor who had sent the call on, and hung up, has it again."""
+        self._back()
+        self._call.talk_with(leg_id, target)
+
+    def _back(self) -> None:
+        """The call is with whoever tried to send it on; outside the centre that changes nothing."""
+        if not self.away:
+            self._call.recording.transfer_failed()

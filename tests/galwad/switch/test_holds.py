@@ -1,0 +1,93 @@
+import asyncio
+
+import pytest
+import structlog
+
+from galwad.switch.codes import Code, CodeBook
+from galwad.switch.holds import Holds
+from recording.policy import Trigger
+
+
+class FakeRecording:
+    """Notes what is asked of it; its disk answers when the test says so."""
+
+    def __init__(self):
+        self.done = []
+        self.disk = asyncio.get_running_loop().create_future()
+
+    def shut(self, holder, trigger, _actor, _arrived=None):
+        self.done.append(("shut", holder, trigger))
+
+    async def release(self, holder, _actor):
+        self.done.append(("release", holder))
+        return await self.disk
+
+    async def make_durable(self):
+        return await self.disk
+
+
+class Desk:
+    """Holds of a call with the phone 201, and what they tell."""
+
+    def __init__(self):
+        self.recording, self.answers, self.alarms = FakeRecording(), [], []
+        self.holds = Holds(
+            self.recording,
+            CodeBook("*71", "*72"),
+            actor=lambda: "phone:201",
+            alarm=self.alarms.append,
+            answer_key=lambda request_id, status, _reason: self.answers.append(
+                (request_id, status)
+            ),
+            log=structlog.get_logger(),
+        )
+
+    async def settled(self):
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def desk():
+    return Desk()
+
+
+WORDS = {Code.PAUSE: "off", Code.RESUME: "on"}
+
+
+@pytest.mark.parametrize(("durable", "status"), [(True, 200), (False, 500)])
+@pytest.mark.parametrize("wish", list(Code))
+async def test_a_record_key_is_answered_when_the_disk_has_answered(desk, wish, durable, status):
+    desk.holds.record_key(7, WORDS[wish])
+    await desk.settled()
+    assert desk.answers == []
+    assert desk.recording.done[0][0] == ("shut" if wish is Code.PAUSE else "release")
+    desk.recording.disk.set_result(durable)
+    await desk.settled()
+    assert desk.answers == [(7, status)]
+    assert desk.alarms == ([] if durable else ["recording.not_durable"])
+
+
+async def test_a_pause_shuts_before_anything_waits(desk):
+    desk.holds.record_key(7, "Off")
+    assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
+    desk.recording.disk.set_result(True)
+    await desk.settled()
+
+
+async def test_a_pause_that_comes_together_with_a_resumption_before_it_stands(desk):
+    desk.holds.record_key(7, "on")
+    desk.holds.record_key(8, "off")
+    desk.recording.disk.set_result(True)
+    await desk.settled()
+    assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
+    assert sorted(desk.answers) == [(7, 200), (8, 200)]
+
+
+@pytest.mark.parametrize("value", ["", "yes", "off, on", "offoff"])
+async def test_a_wish_that_is_none_is_refused_and_told(desk, value):
+    desk.holds.record_key(7, value)
+    await desk.settled()
+    assert desk.answers == [(7, 400)]
+    assert desk.alarms == ["record_key.unknown"]
+    assert desk.recording.done == []

@@ -1,0 +1,149 @@
+"""Attended transfer: the advisor's phone consults somebody and joins the caller with them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from telephony.phone import CallState, VoIPPhone
+
+pytestmark = pytest.mark.peer
+
+LINE = "01970000100"
+
+
+@pytest.fixture
+def phone(service):
+    """Makes a phone of ours, registered; its calls come by the queue."""
+
+    def phone(calls, extension="201", password=""):
+        return VoIPPhone(
+            *(*service.sip, extension, password or service.sip_password),
+            my_ip="127.0.0.1",
+            rtp_ports=(20000, 29998),
+            call_callback=calls.put,
+        )
+
+    return phone
+
+
+@pytest.fixture
+def judge(harness, service):
+    """What the officer must find of the caller's call."""
+
+    async def judge(call_id, kept, lost, reasons):
+        recording = await asyncio.to_thread(harness.evidence.Recording, service, call_id)
+        find = harness.sound.find
+        for (channel, said), there in [(each, True) for each in kept] + [
+            (each, False) for each in lost
+        ]:
+            correlation = find(recording.samples[:, channel], said)[1]
+            assert correlation > 0.95 if there else correlation < 0.3
+        assert [gap["reason"] for gap in recording.gaps()] == reasons
+        assert recording.adds_up()
+
+    return judge
+
+
+@pytest.fixture
+def caller(harness, service, talker, ended):
+    mouth = talker("127.0.0.2")
+
+    def caller():
+        calling = ended(harness.programs.Caller(service, LINE, media=mouth.port))
+        calling.talker = mouth
+        return calling
+
+    return caller
+
+
+@pytest.fixture
+def colleague(harness, service, talker, ended):
+    """SIPp at a port of 127.0.0.4 (the department 500) or registered as 301."""
+
+    def colleague(extension):
+        ear = talker("127.0.0.4" if extension == "500" else "127.0.0.1")
+        where = {"host": ear.host, "media": ear.port}
+        if extension == "500":
+            where["port"] = service.department_port
+        phone = ended(harness.programs.Callee(service.folder, "uas", **where))
+        phone.talker = ear
+        if extension != "500":
+            harness.programs.register(
+                service, extension, phone.port, password=f"secret-{extension}"
+            )
+        return phone
+
+    return colleague
+
+
+async def recording_states(service):
+    def ask():
+        with service.sign_in("ceri") as page:
+            return [pop["recording"] for pop in page.get("/api/v1/calls").json()]
+
+    return await asyncio.to_thread(ask)
+
+
+@pytest.mark.parametrize("extension", ["500", "301"])
+async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PLR0917 - fixtures
+    harness, service, phone, caller, colleague, judge, extension
+):
+    calls, ceases = asyncio.Queue(), extension == "500"
+    before, secret, after, reply = (harness.sound.speech(1.5, seed) for seed in range(201, 205))
+    other = await asyncio.to_thread(colleague, extension)
+    async with phone(calls) as advisor:
+        calling = await asyncio.to_thread(caller)
+        first = await calls.get()
+        await first.answer()
+        target = await asyncio.to_thread(lambda: calling.media_target)
+        call_id = await asyncio.to_thread(service.call_id)
+        await asyncio.to_thread(calling.talker.say, before, target)
+        await first.hold()
+        second = await advisor.call(extension)
+        await second.wait_for(CallState.ANSWERED)
+        there = await asyncio.to_thread(lambda: other.media_target)
+        await asyncio.to_thread(other.talker.say, secret, there)
+        assert await first.join(second) == 200
+        await first.wait_for(CallState.ENDED)
+        await second.wait_for(CallState.ENDED)
+        heard = len(other.talker.heard), len(calling.talker.heard)
+        await asyncio.to_thread(calling.talker.say, after, target)
+        await asyncio.to_thread(other.talker.say, reply, there)
+        await asyncio.to_thread(other.talker.wait_heard, heard[0] + 70)
+        await asyncio.to_thread(calling.talker.wait_heard, heard[1] + 70)
+        assert await recording_states(service) == ["ceased" if ceases else "recording"]
+        await asyncio.to_thread(calling.hang_up)
+        await asyncio.to_thread(other.wait)
+    later = [(0, after), (1, reply)]
+    consulted = [(1, secret)]  # which is never recorded
+    if ceases:
+        await judge(call_id, [(0, before)], later + consulted, ["transfer"])
+    else:
+        await judge(call_id, [(0, before), *later], consulted, [])
+    service.wait_media_ports(0)
+
+
+async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, phone, caller):
+    calls, rung = asyncio.Queue(), asyncio.Queue()
+    timely = asyncio.timeout(30)
+    async with timely, phone(calls) as advisor, phone(rung, "302", "secret-302"):
+        calling = await asyncio.to_thread(caller)
+        first = await calls.get()
+        await first.answer()
+        await asyncio.to_thread(lambda: calling.media_target)
+        await first.hold()
+        second = await advisor.call("302")
+        consulted = await rung.get()
+        await second.wait_for(CallState.RINGING)
+        joining = asyncio.create_task(first.join(second))
+        for_the_caller = await rung.get()
+        await consulted.wait_for(CallState.ENDED)
+        await for_the_caller.answer()
+        assert await joining == 200
+        await first.wait_for(CallState.ENDED)
+        await asyncio.to_thread(calling.talker.wait_heard, 10)
+        await asyncio.to_thread(calling.hang_up)
+        await for_the_caller.wait_for(CallState.ENDED)
+    service.wait_media_ports(0)
