@@ -97,6 +97,9 @@ Hosts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_hosts)]
 SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
 FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
 DtmfCode: TypeAlias = Annotated[str, PlainValidator(_dtmf_code)]
+Whole: TypeAlias = Annotated[int, Field(strict=True)]
+Number: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag: TypeAlias = Annotated[bool, Field(strict=True)]
 Extension: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
@@ -144,14 +147,30 @@ class Sip(Section):
     digest: tuple[Literal["MD5", "SHA-256"], ...] = Field(
         default=("MD5",), min_length=1, description='"MD5", "SHA-256" or both, the preferred first'
     )
-    session_expires: int = Field(default=1800, ge=90, description="seconds, at least 90 (RFC 4028)")
-    min_se: int = Field(default=90, ge=90, description="seconds, at least 90 (RFC 4028)")
-    ring_timeout: float = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")
-    recall_timeout: float = Field(default=30, gt=0, le=600, description="seconds, up to 600")
-    max_calls: int = Field(default=500, ge=1, le=10000, description="a whole number, 1 to 10000")
-    max_connections: int = Field(
+    session_expires: Whole = Field(
+        default=1800, ge=90, description="seconds, at least 90 (RFC 4028)"
+    )
+    min_se: Whole = Field(default=90, ge=90, description="seconds, at least 90 (RFC 4028)")
+    ring_timeout: Number = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")
+    recall_timeout: Number = Field(default=30, gt=0, le=600, description="seconds, up to 600")
+    max_calls: Whole = Field(default=500, ge=1, le=10000, description="a whole number, 1 to 10000")
+    max_connections: Whole = Field(
         default=2000, ge=1, le=100000, description="a whole number, 1 to 100000"
     )
+    max_lag: Number = Field(default=0.25, ge=0.01, le=10, description="seconds, 0.01 to 10")
+    source_rate: Number = Field(
+        default=20, ge=1, le=10000, description="requests a second, 1 to 10000"
+    )
+    strangers_rate: Number = Field(
+        default=200, ge=1, le=10000, description="requests a second, 1 to 10000"
+    )
+    trunk_rate: Number = Field(
+        default=500, ge=1, le=10000, description="requests a second, 1 to 10000"
+    )
+    ban_after: Whole = Field(
+        default=10, ge=0, le=100000, description="a whole number of failures, 0 for never"
+    )
+    ban_time: Number = Field(default=60, ge=1, le=86400, description="seconds, 1 to 86400")
 
     @model_validator(mode="after")
     def _clocks_agree(self) -> Self:
@@ -179,7 +198,7 @@ class Trunk(Section):
     transport: TransportName | None = Field(
         default=None, description='"udp", "tcp" or "tls", where only that will do'
     )
-    trusted: bool = Field(
+    trusted: Flag = Field(
         default=False, description="true when its P-Asserted-Identity is to be believed, or false"
     )
     source: SourceRule | None = Field(
@@ -296,7 +315,7 @@ class Media(Section):
     )
     source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
     srtp: SrtpRule = Field(default="optional", description='"off", "optional" or "required"')
-    silence_alarm: float = Field(default=30, ge=1, le=3600, description="seconds, 1 to 3600")
+    silence_alarm: Number = Field(default=30, ge=1, le=3600, description="seconds, 1 to 3600")
 
 
 class RecordingSection(Section):
@@ -309,16 +328,16 @@ class RecordingSection(Section):
     officer_key: Annotated[str, PlainValidator(_public_key)] = Field(
         description="the officer's public key that `galwad keys show` prints"
     )
-    lookback: float = Field(default=5, ge=0, le=60, description="seconds, 0 to 60")
-    erase_back: float = Field(default=0, ge=0, le=60, description="seconds, up to lookback")
+    lookback: Number = Field(default=5, ge=0, le=60, description="seconds, 0 to 60")
+    erase_back: Number = Field(default=0, ge=0, le=60, description="seconds, up to lookback")
     payment_code_on: DtmfCode | None = Field(
         default=None, description='two to eight of 0-9 * #, such as "*71"'
     )
     payment_code_off: DtmfCode | None = Field(
         default=None, description='two to eight of 0-9 * #, such as "*72"'
     )
-    unattended_recovery: bool = Field(default=False, description="true or false")
-    include_phones: bool = Field(default=False, description="true or false")
+    unattended_recovery: Flag = Field(default=False, description="true or false")
+    include_phones: Flag = Field(default=False, description="true or false")
 
     @model_validator(mode="after")
     def _pauses_make_sense(self) -> Self:
@@ -347,8 +366,8 @@ class Desk(Section):
         pattern=r"^https?://[^/\s]+$",
         description='what the browser shows, such as "https://galwad.example.gov.uk"',
     )
-    session_idle: int = Field(default=1800, ge=60, description="seconds, at least 60")
-    session_absolute: int = Field(default=36000, ge=60, description="seconds, at least 60")
+    session_idle: Whole = Field(default=1800, ge=60, description="seconds, at least 60")
+    session_absolute: Whole = Field(default=36000, ge=60, description="seconds, at least 60")
 
     @model_validator(mode="after")
     def _is_safe_to_reach(self) -> Self:
@@ -372,6 +391,6 @@ class Desk(Section):
 class DirectorySection(Section):
     """`[directory]`: the lookup of callers."""
 
-    budget: float = Field(
+    budget: Number = Field(
         default=1.0, ge=0.05, le=1.0, description="seconds that all sources have, 0.05 to 1.0"
     )

@@ -111,13 +111,21 @@ class Settings(Section):
         wanted = next((p.transport for p in self.phones if p.extension == extension), None)
         return wanted in {None, transport.lower()}
 
-    def route_of(self, called: str) -> Route | None:
-        """The first route for a called number: plain text, without escapes and parameters."""
-        return next((route for route in self.routes if route.called.matches(called)), None)
+    def route_of(self, *called: str) -> Route | None:
+        """The first route for a called number in any of these forms.
 
-    def destination_of(self, user: str, uri: str) -> Destination | None:
-        """The first destination that a Refer-To means; `uri` is it without parameters."""
-        return next((d for d in self.destinations if d.matches(user, uri)), None)
+        Each is plain text, without escapes and parameters.
+        """
+        fits = (route for route in self.routes if any(map(route.called.matches, called)))
+        return next(fits, None)
+
+    def destination_of(self, uri: str, *users: str) -> Destination | None:
+        """The first destination that a Refer-To means.
+
+        `uri` is it without parameters, `users` its user part in each form that it may have.
+        """
+        fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
+        return next(fits, None)
 
     def srtp_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
         """How a phone's media may be protected: its own rule, else `otherwise`, else [media]'s."""
@@ -132,7 +140,7 @@ def load(path: Path) -> Settings:
         SettingsError: the file cannot be read, is not TOML, or holds what is not right.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin it with a mark
     except OSError as error:
         reason = error.strerror or "cannot be read"
         raise SettingsError(path, (Fault(0, "", reason.lower()),)) from None

@@ -110,8 +110,9 @@ class Figures(Message, frozen=True):
     """Switch to desk, every few seconds: how it fares.
 
     `loop_lag_ms` is the worst delay of the event loop since the last figures. The counts are
-    since the process started: bursts of media from strangers, datagrams that were no SIP, and
-    exceptions that should not have been.
+    since the process started: bursts of media from strangers, datagrams that were no SIP,
+    exceptions that should not have been, calls refused for want of room, and what was not read
+    because its source sends too much or is barred. `sources_banned` are barred now.
     """
 
     calls: int
@@ -120,6 +121,9 @@ class Figures(Message, frozen=True):
     media_refused: int
     sip_dropped: int
     faults: int
+    calls_refused: int = 0
+    sip_shed: int = 0
+    sources_banned: int = 0
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -13,6 +13,9 @@ _SWITCH = {
     "media_refused": "Bursts of media from strangers, since its start",
     "sip_dropped": "Datagrams that were no SIP for us, since its start",
     "faults": "Exceptions that should not have been, since its start",
+    "calls_refused": "Calls refused by 503 for want of room, since its start",
+    "sip_shed": "Messages and connections from floods, not read, since its start",
+    "sources_banned": "Addresses that are barred now",
 }
 
 

@@ -7,7 +7,7 @@ it means (withheld, unknown, a person) is the desk's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +18,8 @@ from galwad.messages import CallerFacts
 from galwad.switch.phones import Phones
 from telephony.b2bua.headers import wants_privacy
 from telephony.errors import ParseError
-from telephony.sip.auth import DigestServer, Outcome
+from telephony.sip.auth import DigestServer, Outcome, Verification
+from telephony.sip.events import Address
 from telephony.sip.message import Request
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.uas import InviteServer, ServerRequest
@@ -71,9 +72,19 @@ class Refusal:
 class Doorkeeper:
     """Decides on INVITE and REGISTER from outside any dialog."""
 
-    def __init__(self, settings: Settings, phones: Phones, secret: bytes) -> None:
-        """`secret` keys the nonces: random bytes of this process life."""
+    def __init__(
+        self,
+        settings: Settings,
+        phones: Phones,
+        secret: bytes,
+        judged: Callable[[Address, Outcome, float], None] = lambda *_: None,
+    ) -> None:
+        """`secret` keys the nonces: random bytes of this process life.
+
+        `judged` is told what became of each request that had to prove its user.
+        """
         self._settings = settings
+        self._judged = judged
         self._phones = phones
         self._digest = DigestServer(
             settings.sip.realm, secret, phones.ha1, algorithms=settings.sip.digest
@@ -93,9 +104,9 @@ class Doorkeeper:
                 source_rule=trunk.source or self._settings.media.source,
                 srtp=trunk.srtp or self._settings.media.srtp,
             )
-        verification = self._digest.verify(request, now)
+        verification = self._verify(request, invite.source, now)
         if verification.outcome is not Outcome.ACCEPTED:
-            return Refusal(401, tuple(self._digest.challenges(now, verification.outcome)))
+            return Refusal(401, self._challenges(invite.source, verification.outcome, now))
         if not self._settings.may_use(verification.user, invite.source.transport):
             return Refusal(403)
         return Admission(
@@ -111,10 +122,10 @@ class Doorkeeper:
     def register(self, transaction: ServerRequest, now: float) -> None:
         """Answer a REGISTER: a phone may bind contacts to its own extension alone."""
         request = transaction.request
-        verification = self._digest.verify(request, now)
+        verification = self._verify(request, transaction.source, now)
         if verification.outcome is not Outcome.ACCEPTED:
-            headers = self._digest.challenges(now, verification.outcome)
-            transaction.respond(401, headers=headers, now=now)
+            challenges = self._challenges(transaction.source, verification.outcome, now)
+            transaction.turn_away(401, headers=challenges, now=now)
             return
         user, transport = verification.user, transaction.source.transport
         if request.to.uri.user != user or not self._settings.may_use(user, transport):
@@ -128,6 +139,16 @@ class Doorkeeper:
         ]
         headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())))
         transaction.respond(answer.status, headers=headers, now=now)
+
+    def _verify(self, request: Request, source: Address, now: float) -> Verification:
+        verification = self._digest.verify(request, now, host=source.host)
+        self._judged(source, verification.outcome, now)
+        return verification
+
+    def _challenges(
+        self, source: Address, outcome: Outcome, now: float
+    ) -> tuple[tuple[str, str], ...]:
+        return tuple(self._digest.challenges(now, outcome, host=source.host))
 
 
 def _caller(request: Request, *, trusted: bool) -> CallerFacts:

@@ -14,6 +14,7 @@ import gc
 import secrets
 import signal
 import time
+from ipaddress import IPv4Network, IPv6Network
 
 import structlog
 import uvloop
@@ -28,8 +29,10 @@ from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
 from galwad.switch.checkpoints import Checkpoints
 from galwad.switch.commands import DeskCommands
+from galwad.switch.guard import Guard
 from galwad.switch.hub import Hub
 from galwad.switch.listening import Listening, limits_of
+from galwad.switch.overload import Load
 from galwad.switch.phones import Phones
 from galwad.switch.reception import Reception
 from galwad.switch.revival import revive
@@ -75,8 +78,15 @@ class Switch:
             on_refused=self._on_refused,
         )
         self._endpoint = Endpoint()
+        self._guard = Guard(
+            settings.sip,
+            is_trunk=lambda *sender: settings.trunk_of(*sender) is not None,
+            in_call=self._endpoint.knows,
+            shun=self._shun,
+        )
+        self._load = Load(settings.sip, lambda: self._relay.free_pairs)
         self._transport = SipTransport(
-            self._endpoint, self._on_event, limits=limits_of(settings.sip)
+            self._endpoint, self._on_event, limits=limits_of(settings.sip), gate=self._guard
         )
         self._listening = Listening(settings.sip, self._transport)
         self._board = board = Switchboard(
@@ -95,9 +105,9 @@ class Switch:
         self._phones.on_moved = self._on_moved
         self._reception = Reception(
             board,
-            Doorkeeper(settings, self._phones, secrets.token_bytes(32)),
+            Doorkeeper(settings, self._phones, secrets.token_bytes(32), self._guard.judged),
             self.calls,
-            settings.sip.max_calls,
+            self._load,
             self._stopping.is_set,
         )
 
@@ -112,6 +122,7 @@ class Switch:
         self._transport.hold_back()
         await self._listening.start()
         self._revive()
+        self._know()
         self._transport.go_on()
         hub = await self._hub.listen(self._settings.switch_socket)
         self._report_faults()
@@ -153,12 +164,22 @@ class Switch:
             self._hub.alarm("recording.no_recipients", None, fault)
 
     async def _sweep(self) -> None:
-        """Once a second: silent legs, expired bindings."""
+        """Once a second: silent legs, expired bindings, bans that are over."""
         while True:
-            await asyncio.sleep(1.0)
             now = time.monotonic()
             self._relay.sweep(now)
             self._phones.save(now)
+            self._know()
+            self._guard.sweep(now)
+            await asyncio.sleep(1.0)
+
+    def _know(self) -> None:
+        """Tell the guard whom we have to do with."""
+        registered = self._phones.hosts(time.monotonic())
+        self._guard.know(registered | self._router.hosts() | self._endpoint.peers())
+
+    def _shun(self, networks: tuple[IPv4Network | IPv6Network, ...]) -> None:
+        self._transport.shun(networks)
 
     async def _watch_loop(self) -> None:
         """Measure how late the loop is, ten times a second; report now and then."""
@@ -167,7 +188,9 @@ class Switch:
             until = self._loop.time() + FIGURES_S
             while (now := self._loop.time()) < until:
                 await asyncio.sleep(_PROBE_S)
-                worst = max(worst, self._loop.time() - now - _PROBE_S)
+                late = self._loop.time() - now - _PROBE_S
+                self._load.late(late, self._loop.time())
+                worst = max(worst, late)
             self._hub.figures(
                 Figures(
                     calls=len(self.calls),
@@ -176,6 +199,9 @@ class Switch:
                     media_refused=self._refused,
                     sip_dropped=self._endpoint.dropped.total(),
                     faults=self._transport.faults,
+                    calls_refused=self._load.refused,
+                    sip_shed=self._guard.shed,
+                    sources_banned=self._guard.banned(now),
                 )
             )
 

@@ -88,6 +88,10 @@ class Phones:
         """Where the extension's phones are: Request-URI and the address that they send from."""
         return self._registrar.contacts(extension, now)
 
+    def hosts(self, now: float) -> set[str]:
+        """The addresses from which phones have registered."""
+        return self._registrar.hosts(now)
+
     def registered(self, now: float) -> int:
         """How many bindings there are."""
         return self._registrar.count(now)

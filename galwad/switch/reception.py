@@ -16,12 +16,12 @@ from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.memo import Heir
+from galwad.switch.overload import RETRY_AFTER_S, Load
 from telephony.b2bua import decline, find_call
 from telephony.sip import events as sip
 from telephony.sip.message import Response
 from telephony.sip.uas import InviteServer, ServerRequest
 
-RETRY_AFTER_S = "5"
 log = structlog.get_logger()
 
 
@@ -33,14 +33,14 @@ class Reception:
         board: Switchboard,
         doorkeeper: Doorkeeper,
         calls: dict[str, LiveCall],
-        max_calls: int,
+        load: Load,
         drained: Callable[[], bool],
     ) -> None:
         """`drained` says whether the switch takes no new calls."""
         self._board = board
         self._doorkeeper = doorkeeper
         self._calls = calls
-        self._max_calls = max_calls
+        self._load = load
         self._drained = drained
         self._heirs: dict[str, Heir] = {}
 
@@ -65,12 +65,12 @@ class Reception:
     def _invite(self, invite: InviteServer) -> None:
         now = time.monotonic()
         heir = self._heirs.pop(invite.request.call_id, None)
-        if self._drained() or len(self._calls) >= self._max_calls:
-            invite.respond(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
+        if self._drained() or (heir is None and self._too_much(invite, now)):
+            invite.turn_away(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
             return
         admission = heir.memo.admission if heir else self._doorkeeper.invite(invite, now)
         if isinstance(admission, Refusal):
-            invite.respond(admission.status, headers=admission.headers, now=now)
+            invite.turn_away(admission.status, headers=admission.headers, now=now)
             return
         route = self._board.router.route(admission.called, by_phone=admission.phone)
         if route is None:
@@ -88,6 +88,12 @@ class Reception:
             locations.failed(there)
         elif event.response is not None and event.status == 503:
             locations.failed(there, _retry_after(event.response))
+
+    def _too_much(self, invite: InviteServer, now: float) -> bool:
+        request = invite.request
+        number, branch = str(request.cseq.number), request.via.branch or ""
+        copies = (request.call_id, request.from_.tag or "", number, branch)
+        return self._load.refuses(len(self._calls), copies, now)
 
     def _of_a_call(self, event: sip.Event) -> None:
         legs = find_call(event)

@@ -13,6 +13,7 @@ from config.sections import Destination, Route, SrtpRule
 from config.settings import Settings
 from config.values import Pattern
 from galwad.switch.locations import Asker, Locations, speaks_of
+from galwad.switch.numbers import spellings
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
 from telephony.aio.resolver import Resolver
@@ -59,11 +60,11 @@ class Router:
 
     def route(self, called: str, *, by_phone: bool = False) -> Route | None:
         """The route of a called number; our phones may dial colleagues and destinations, too."""
-        route = self._settings.route_of(called)
+        route = self._settings.route_of(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
 
     def _internal(self, called: str) -> Route | None:
-        destination = self._settings.destination_of(called, f"sip:{called}@galwad.invalid")
+        destination = self._dialled(called)
         if destination is not None and destination.target is not None:
             return Route(
                 called=destination.match, target=destination.target, srtp=destination.srtp
@@ -81,7 +82,8 @@ class Router:
     def refer(self, refer_to: NameAddr, now: float) -> Referral | None:
         """What a Refer-To means; None when it may not be dialled."""
         user = refer_to.uri.dialled
-        destination = self._settings.destination_of(user, f"sip:{user}@{refer_to.uri.host}")
+        uri = f"sip:{user}@{refer_to.uri.host}"
+        destination = self._settings.destination_of(uri, *spellings(user))
         phone = tuple(self._ring(user, now))
         if destination is not None:
             targets = self._at(destination.target or "", user, destination.srtp)
@@ -98,7 +100,7 @@ class Router:
         """What an identity, named by a PBX for the advisor's side, is to the recording."""
         user = identity.dialled
         destination: Destination | None = self._settings.destination_of(
-            user, f"sip:{user}@{identity.host}"
+            f"sip:{user}@{identity.host}", *spellings(user)
         )
         if destination is not None:
             return DestinationClass(destination.class_)
@@ -106,19 +108,27 @@ class Router:
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
         """What a number that a phone dialled is to a recording, and the settings' word for it."""
-        destination = self._settings.destination_of(dialled, f"sip:{dialled}@galwad.invalid")
+        destination = self._dialled(dialled)
         if destination is not None:
             return DestinationClass(destination.class_), destination.match.text
         if self._phones.known(dialled):
             return DestinationClass.CENTRE, dialled
         return DestinationClass.UNKNOWN, ""
 
+    def _dialled(self, number: str) -> Destination | None:
+        uri = f"sip:{number}@galwad.invalid"
+        return self._settings.destination_of(uri, *spellings(number))
+
+    def hosts(self) -> set[str]:
+        """The addresses to which the settings send calls, as far as they are known."""
+        return {there.host for uri in self._uris.values() for there in self.locations(uri)}
+
     def user_of(self, extension: str) -> str:
         """The advisor who sits at an extension, or ""."""
         return self._phones.user_of(extension)
 
     def _routed(self, user: str, now: float) -> tuple[Target, ...]:
-        route = self._settings.route_of(user)
+        route = self.route(user)
         return () if route is None else self.targets(route, user, now)
 
     def _ring(self, extension: str, now: float, srtp: SrtpRule | None = None) -> tuple[Target, ...]:

@@ -60,6 +60,7 @@ class Ending(enum.StrEnum):
     DEAD = "does not answer"
     BROKEN = "not SIP"
     REFUSED = "cannot connect"
+    BARRED = "not welcome"
 
 
 class LinkOwner(Protocol):

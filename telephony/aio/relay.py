@@ -161,6 +161,11 @@ class Relay:
 
     # What the switch adds
 
+    @property
+    def free_pairs(self) -> int:
+        """Pairs of ports that are left, in the family that has fewer."""
+        return min(pool.free for pool in self._pools.values())
+
     def tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
         """Give what the leg's peer sends to `tap` as `track`; None: to nobody.
 

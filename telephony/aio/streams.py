@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Protocol
 
+from telephony.aio.gate import Gate
 from telephony.aio.link import Ending, Limits, Link
 from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
@@ -44,13 +45,14 @@ class StreamOwner(Protocol):
 class Streams:
     """The table of connections. Belongs to one running loop."""
 
-    def __init__(self, owner: StreamOwner, limits: Limits) -> None:
+    def __init__(self, owner: StreamOwner, limits: Limits, gate: Gate) -> None:
         self.endings: Counter[Ending] = Counter()
         """How connections ended."""
         self.refused = 0
         """Connections turned away at once, by the limits."""
         self._owner = owner
         self._limits = limits
+        self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._listening: dict[Address, socket.socket] = {}
         self._tls: dict[Address, Tls] = {}
@@ -95,6 +97,12 @@ class Streams:
     def is_open(self, address: Address) -> bool:
         """True if a connection to the address stands or is being opened."""
         return self._find(address) is not None
+
+    def hang_up(self, source: Address) -> None:
+        """Close the connection by which something came, if it came by one."""
+        link = self._links.get(source)
+        if link is not None:
+            link.end(Ending.BARRED)
 
     def alias(self, flow: Address, port: int) -> None:
         """Take a connection for requests to `port` of its peer, by the names it has proved."""
@@ -187,10 +195,10 @@ class Streams:
                 await asyncio.sleep(_REST_S)
                 continue
             host, port = peer[:2]
-            if not self._admit(host):
+            there = Address(host, port, local.transport, flow=next(self._flows))
+            if not self._admit(there):
                 made.close()
                 continue
-            there = Address(host, port, local.transport, flow=next(self._flows))
             self._spawn(self._greet(made, there, local))
 
     async def _greet(self, made: socket.socket, peer: Address, local: Address) -> None:
@@ -203,6 +211,7 @@ class Streams:
                     lambda: link, made, ssl=None if tls is None else tls.server
                 )
         except (OSError, TimeoutError):
+            self._gate.malformed(peer, self._loop.time())
             link.end(Ending.REFUSED)
         except asyncio.CancelledError:
             link.end(Ending.US)
@@ -211,16 +220,20 @@ class Streams:
             if not link.stands:
                 made.close()
 
-    def _admit(self, host: str) -> bool:
-        limits = self._limits
-        if self._from.total() >= limits.connections or self._from[host] >= limits.per_source:
+    def _admit(self, peer: Address) -> bool:
+        limits, now, held = self._limits, self._loop.time(), self._from[peer.host]
+        full = held >= limits.per_source or (
+            self._from.total() >= limits.connections and not self._gate.esteems(peer, now)
+        )
+        if full or not self._gate.welcome(peer, now):
             self.refused += 1
+            self._release(peer.host, 0)
             return False
-        self._from[host] += 1
+        self._from[peer.host] += 1
         return True
 
-    def _release(self, host: str) -> None:
-        self._from[host] -= 1
+    def _release(self, host: str, count: int = 1) -> None:
+        self._from[host] -= count
         if self._from[host] <= 0:
             del self._from[host]
 

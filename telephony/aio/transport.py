@@ -7,11 +7,13 @@ timer stands for all of the core's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network
 
 import structlog
 
 from telephony.aio.addresses import reachable_host
+from telephony.aio.gate import Gate, OpenGate
 from telephony.aio.link import Limits
 from telephony.aio.streams import Streams
 from telephony.aio.tls import Tls
@@ -40,6 +42,7 @@ class SipTransport:
         on_event: OnEvent,
         *,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
+        gate: Gate | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.send_errors = 0
@@ -47,8 +50,9 @@ class SipTransport:
         self.faults = 0
         """Exceptions out of the core or of `on_event`: each is a bug."""
         self._on_event = on_event
+        self._gate = gate or OpenGate()
         self._sockets: dict[Address, UdpSocket] = {}
-        self.streams = Streams(self, limits)
+        self.streams = Streams(self, limits, self._gate)
         """The connections, for their counts."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -101,19 +105,27 @@ class SipTransport:
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Feed a message to the core, then flush."""
+        now = self.now
+        if not self._gate.heard(data, source, now):
+            self.streams.hang_up(source)
+            return
         if self._held_back is not None:
             if len(self._held_back) < _MOST_HELD_BACK:
                 self._held_back.append((data, source, local))
             return
+        before = self.endpoint.malformed
         try:
-            self.endpoint.receive(data, source, local, self.now)
+            self.endpoint.receive(data, source, local, now)
         except Exception as error:  # noqa: BLE001 - a bug in the core must not end every call
             self._fault("sip.core_fault", error)
+        if self.endpoint.malformed != before:
+            self._gate.malformed(source, now)
         self.flush()
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
         """Answer what has spoilt a stream, as far as it can be read."""
         self.endpoint.refuse(fault, source, local)
+        self._gate.malformed(source, self.now)
         self.flush()
 
     def unreachable(self, destination: Address) -> None:
@@ -121,6 +133,12 @@ class SipTransport:
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
+
+    def shun(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
+        """Have the kernel drop the datagrams of these, where it can; see packet_filter.py."""
+        barred = tuple(networks)
+        for made in self._sockets.values():
+            made.shun(barred)
 
     def is_open(self, address: Address) -> bool:
         """True unless the address is a connection that is gone."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
+from telephony.aio import packet_filter
 from telephony.sip.events import Address
+
+_RECEIVE_BUFFER = 4 << 20
+"""Bytes: what a flood leaves room for. The kernel gives what it allows (net.core.rmem_max)."""
 
 
 class DatagramOwner(Protocol):
@@ -26,6 +33,7 @@ class UdpSocket(asyncio.DatagramProtocol):
         self.local = Address("", 0)
         self._owner = owner
         self._transport: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
 
     @classmethod
     async def open(cls, owner: DatagramOwner, wanted: Address) -> UdpSocket:
@@ -35,6 +43,7 @@ class UdpSocket(asyncio.DatagramProtocol):
             OSError: it cannot be bound.
         """
         bound = bind(socket.SOCK_DGRAM, wanted)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         try:
             _, made = await asyncio.get_running_loop().create_datagram_endpoint(
                 lambda: cls(owner), sock=bound
@@ -57,6 +66,12 @@ class UdpSocket(asyncio.DatagramProtocol):
         except ValueError as error:  # uvloop: another family
             raise OSError(str(error)) from None
 
+    def shun(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        """Have the kernel drop what these send; where it does not, it still arrives."""
+        if self._socket is not None and self._transport and not self._transport.is_closing():
+            with contextlib.suppress(OSError):
+                packet_filter.shun(self._socket, networks)
+
     def close(self) -> None:
         """Close it."""
         if self._transport is not None:
@@ -65,6 +80,7 @@ class UdpSocket(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn the bound address."""
         self._transport = transport  # type: ignore[assignment]  # a datagram transport
+        self._socket = transport.get_extra_info("socket")
         host, port = transport.get_extra_info("sockname")[:2]
         self.local = Address(host, port)
 

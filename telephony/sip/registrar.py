@@ -113,6 +113,10 @@ class Registrar:
         """Return how many bindings there are, of all addresses-of-record."""
         return sum(len(self.bindings(aor, now)) for aor in self._bindings)
 
+    def hosts(self, now: float) -> set[str]:
+        """Return the hosts from which the bindings were made."""
+        return {b.source.host for aor in self._bindings for b in self.bindings(aor, now)}
+
     def expire(self, now: float) -> list[str]:
         """Drop what has expired; return the addresses-of-record that have lost a binding."""
         lost = [

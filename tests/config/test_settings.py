@@ -190,8 +190,8 @@ def test_a_destination_is_found_by_number_or_by_uri(write):
     settings = load(
         write(LEAST + '[[destinations]]\nmatch = "3*"\nclass = "department"\n' + uri_rule)
     )
-    by_number = settings.destination_of("301", "sip:301@pbx.example")
-    by_uri = settings.destination_of("7", "sip:7@elsewhere.example")
+    by_number = settings.destination_of("sip:301@pbx.example", "301")
+    by_uri = settings.destination_of("sip:7@elsewhere.example", "7")
     assert by_number is not None
     assert by_number.class_ == "department"
     assert by_uri is not None
@@ -258,3 +258,33 @@ def test_a_trunk_or_phone_may_be_held_to_one_transport(write):
     assert not settings.may_use("201", "UDP")
     assert settings.may_use("201", "TLS")
     assert settings.may_use("202", "UDP")
+
+
+@pytest.mark.parametrize("value", ['"5"', "true", "nan", "inf", "[5]"])
+@pytest.mark.parametrize("key", ["recall_timeout", "ring_timeout", "max_calls", "source_rate"])
+def test_a_number_is_a_number_and_nothing_that_looks_like_one(faults, key, value):
+    text = LEAST.replace("[recording]", f"{key} = {value}\n[recording]")
+    ((line, named, _),) = faults(text)
+    assert (line, named) == (3, f"sip.{key}")
+
+
+@pytest.mark.parametrize("value", ['"true"', "1", "0", '"yes"'])
+def test_a_yes_or_no_is_true_or_false(faults, value):
+    ((_, named, expected),) = faults(f"{LEAST}include_phones = {value}\n")
+    assert (named, expected) == ("recording.include_phones", "must be true or false")
+
+
+def test_whole_seconds_do_where_parts_of_them_would(write):
+    text = LEAST.replace("[recording]", "recall_timeout = 5\nmax_lag = 1\n[recording]")
+    assert load(write(text)).sip.recall_timeout == 5
+
+
+def test_a_byte_order_mark_before_the_text_is_passed_over(write):
+    assert load(write("\ufeff" + LEAST)).sip.listen
+
+
+def test_a_route_fits_if_any_form_of_the_number_does(write):
+    text = f'{LEAST}[[routes]]\ncalled = "0197*"\nring = ["201"]\n'
+    settings = load(write(text))
+    assert settings.route_of("+441970000100", "01970000100") is settings.routes[0]
+    assert settings.route_of("+441970000100") is None

@@ -1,0 +1,281 @@
+"""Who is listened to: how many requests outside calls each source may send, and who is barred.
+
+It looks at a message before anything reads it, so what it turns down costs a few microseconds.
+Messages of calls in progress always pass. A trunk, and an address with which we have calls or
+phones, is never barred: it is only held to a larger rate. Anyone else who exceeds theirs, or fails
+again and again, is barred for a while, then for twice as long. Knows no sockets and no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final, TypeVar
+
+import structlog
+
+from config.sections import Sip
+from telephony.sip.auth import Outcome
+from telephony.sip.events import Address
+
+MOST_SOURCES: Final = 4096
+"""Sources that are remembered, of each kind; the longest unseen is forgotten first."""
+LONGEST_BAN_S: Final = 86_400.0
+WINDOW_S: Final = 300.0
+"""In this time as many failures are forgiven as a ban takes."""
+PROVED_S: Final = 3600.0
+"""For so long a right password makes its address a known one, as long as a registration lives."""
+
+_KNOWN_FACTOR: Final = 10
+_BURST_S: Final = 3.0
+"""A rate may be used in advance for so long."""
+_FAILURE: Final = 100
+_SHED: Final = 2
+_CHALLENGED: Final = 10
+"""Hundredths of a failure: a message above the rate, a request without credentials. A site whose
+phones all start at once sends many of either."""
+_HEAD: Final = 4096
+_CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
+
+log = structlog.get_logger()
+Network = IPv4Network | IPv6Network
+T = TypeVar("T")
+
+
+class Standing(Enum):
+    """What a source is to us."""
+
+    TRUNK = "trunk"
+    KNOWN = "known"
+    STRANGER = "stranger"
+
+
+class Bucket:
+    """So many a second on average, and some in advance (a token bucket as one number)."""
+
+    __slots__ = ("_due",)
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def take(self, rate: float, now: float) -> bool:
+        """Take one, if there is one."""
+        due = max(self._due, now)
+        if due - now > _BURST_S:
+            return False
+        self._due = due + 1.0 / rate
+        return True
+
+
+class _Source:
+    """What is remembered of an address."""
+
+    __slots__ = ("bucket", "failures", "since", "told")
+
+    def __init__(self, now: float) -> None:
+        self.bucket = Bucket()
+        self.failures = 0.0
+        self.since = now
+        self.told = float("-inf")
+
+
+@dataclass(slots=True)
+class _Ban:
+    network: Network
+    until: float
+    seconds: float
+
+
+class Guard:
+    """Sources by IPv4 address or IPv6 /64; times are monotonic seconds."""
+
+    def __init__(
+        self,
+        sip: Sip,
+        *,
+        is_trunk: Callable[[str, int, str], bool],
+        in_call: Callable[[str], bool],
+        shun: Callable[[tuple[Network, ...]], None] = lambda _: None,
+    ) -> None:
+        """Begin with nobody barred.
+
+        Args:
+            sip: the rates.
+            is_trunk: whether a trunk sends from this host and port, by this transport.
+            in_call: whether a Call-ID is one of a call of ours.
+            shun: told who is barred, the newest first, whenever that changes.
+        """
+        self.shed = 0
+        """Messages that nobody read, and connections closed at once."""
+        self._sip = sip
+        self._is_trunk = lru_cache(MOST_SOURCES)(is_trunk)
+        self._in_call = in_call
+        self._shun = shun
+        self._strangers = Bucket()
+        self._sources: OrderedDict[str, _Source] = OrderedDict()
+        self._bans: OrderedDict[str, _Ban] = OrderedDict()
+        self._proved: OrderedDict[str, float] = OrderedDict()
+        self._known: frozenset[str] = frozenset()
+        self._published: tuple[Network, ...] = ()
+
+    def heard(self, data: bytes, source: Address, now: float) -> bool:
+        """Whether a message is worth reading."""
+        origin = origin_of(source.host)
+        if self._barred(origin, now):
+            self.shed += 1
+            return False
+        standing = self.standing(source, now)
+        if standing is not Standing.STRANGER and source.reliable:
+            return True  # a connection is read no faster than we work; nothing in it can be missed
+        if standing is not Standing.STRANGER and self._of_a_call(data):
+            return True
+        remembered = self._source(origin, now)
+        if self._may(remembered, standing, now) or self._of_a_call(data):
+            return True
+        self._shed(remembered, source, standing, now)
+        return False
+
+    def welcome(self, source: Address, now: float) -> bool:
+        """Whether a connection from there is accepted."""
+        origin = origin_of(source.host)
+        if self._barred(origin, now):
+            self.shed += 1
+            return False
+        standing = self.standing(source, now)
+        remembered = self._source(origin, now)
+        if standing is not Standing.STRANGER or self._may(remembered, standing, now):
+            return True
+        self._shed(remembered, source, standing, now)
+        return False
+
+    def esteems(self, source: Address, now: float) -> bool:
+        """Whether there is room for a connection from there even where strangers fill all."""
+        return self.standing(source, now) is not Standing.STRANGER
+
+    def malformed(self, source: Address, now: float) -> None:
+        """Note that something came which is no SIP, or not finished."""
+        self._failed(source, _FAILURE, "malformed", now)
+
+    def judged(self, source: Address, outcome: Outcome, now: float) -> None:
+        """Note what became of a request's credentials."""
+        match outcome:
+            case Outcome.ACCEPTED:
+                origin = origin_of(source.host)
+                self._proved.pop(origin, None)
+                self._proved[origin] = now + PROVED_S
+                _trim(self._proved)
+                self._source(origin, now).failures = 0.0
+            case Outcome.REFUSED:
+                self._failed(source, _FAILURE, "credentials", now)
+            case Outcome.MISSING:
+                self._failed(source, _CHALLENGED, "no credentials", now)
+            case Outcome.STALE:
+                pass  # the password was right
+
+    def know(self, hosts: Iterable[str]) -> None:
+        """Say anew with which hosts we have calls, phones or routes; once a second will do."""
+        self._known = frozenset(origin_of(host) for host in hosts)
+
+    def sweep(self, now: float) -> None:
+        """End the bans that are over; forget those that were over long ago."""
+        for origin, ban in list(self._bans.items()):
+            if now > ban.until + max(ban.seconds, WINDOW_S):
+                del self._bans[origin]
+        self._publish(now)
+
+    def banned(self, now: float) -> int:
+        """How many sources are barred."""
+        return sum(1 for ban in self._bans.values() if ban.until > now)
+
+    def standing(self, source: Address, now: float) -> Standing:
+        """What a source is to us now."""
+        if self._is_trunk(source.host, source.port, source.transport):
+            return Standing.TRUNK
+        origin = origin_of(source.host)
+        if origin in self._known or self._proved.get(origin, 0.0) > now:
+            return Standing.KNOWN
+        return Standing.STRANGER
+
+    # Inside
+
+    def _may(self, remembered: _Source, standing: Standing, now: float) -> bool:
+        sip = self._sip
+        if standing is Standing.TRUNK:
+            return remembered.bucket.take(sip.trunk_rate, now)
+        if standing is Standing.KNOWN:
+            return remembered.bucket.take(sip.source_rate * _KNOWN_FACTOR, now)
+        return remembered.bucket.take(sip.source_rate, now) and self._strangers.take(
+            sip.strangers_rate, now
+        )
+
+    def _of_a_call(self, data: bytes) -> bool:
+        found = _CALL_ID.search(data, 0, _HEAD)
+        return found is not None and self._in_call(found[1].decode("utf-8", "surrogateescape"))
+
+    def _barred(self, origin: str, now: float) -> bool:
+        ban = self._bans.get(origin)
+        return ban is not None and ban.until > now
+
+    def _source(self, origin: str, now: float) -> _Source:
+        found = self._sources.get(origin)
+        if found is None:
+            found = self._sources[origin] = _Source(now)
+            _trim(self._sources)
+        else:
+            self._sources.move_to_end(origin)
+        return found
+
+    def _shed(self, remembered: _Source, source: Address, standing: Standing, now: float) -> None:
+        self.shed += 1
+        if standing is Standing.STRANGER:
+            self._failed(source, _SHED, "too many", now)
+        elif now - remembered.told > WINDOW_S:
+            remembered.told = now
+            log.warning("source.too_many", source=source.host, standing=standing.value)
+
+    def _failed(self, source: Address, counts: int, reason: str, now: float) -> None:
+        limit = self._sip.ban_after * _FAILURE
+        if not limit or self.standing(source, now) is not Standing.STRANGER:
+            return
+        origin = origin_of(source.host)
+        remembered = self._source(origin, now)
+        forgiven = (now - remembered.since) * limit / WINDOW_S
+        remembered.failures = max(0.0, remembered.failures - forgiven) + counts
+        remembered.since = now
+        if remembered.failures >= limit:
+            del self._sources[origin]
+            self._ban(origin, reason, now)
+
+    def _ban(self, origin: str, reason: str, now: float) -> None:
+        before = self._bans.pop(origin, None)
+        seconds = self._sip.ban_time if before is None else min(2 * before.seconds, LONGEST_BAN_S)
+        self._bans[origin] = _Ban(ip_network(origin), now + seconds, seconds)
+        _trim(self._bans)
+        log.warning("source.banned", source=origin, seconds=round(seconds), reason=reason)
+        self._publish(now)
+
+    def _publish(self, now: float) -> None:
+        newest = reversed(self._bans.values())
+        barred = tuple(ban.network for ban in newest if ban.until > now)
+        if barred != self._published:
+            self._published = barred
+            self._shun(barred)
+
+
+@lru_cache(MOST_SOURCES)
+def origin_of(host: str) -> str:
+    """What is counted as one source: an IPv4 address, or the /64 of an IPv6 one."""
+    address = ip_address(host)
+    if address.version == 4:
+        return host
+    return str(ip_network((int(address) >> 64 << 64, 64)))
+
+
+def _trim(kept: OrderedDict[str, T]) -> None:
+    while len(kept) > MOST_SOURCES:
+        kept.popitem(last=False)

@@ -1,0 +1,221 @@
+"""Who is heard, and who is barred: rates, failures, bans, and what always passes."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.sections import Sip
+from galwad.switch import guard as subject
+from galwad.switch.guard import Guard, Standing
+from telephony.sip.auth import Outcome
+from telephony.sip.events import Address
+
+TRUNK = Address("192.0.2.1", 5060)
+OFFICE = Address("198.51.100.7", 40000)
+STRANGER = Address("203.0.113.66", 5060)
+INVITE = b"INVITE sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nCall-ID: new@x\r\n\r\n"
+BYE = b"BYE sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK2\r\ni:\t live \r\n\r\n"
+
+
+class Kernel:
+    """Notes who it is told to drop."""
+
+    def __init__(self):
+        self.dropped = ()
+
+    def __call__(self, networks):
+        self.dropped = networks
+
+
+@pytest.fixture
+def kernel():
+    return Kernel()
+
+
+@pytest.fixture
+def make_guard(kernel):
+    def make(**more):
+        rates = {"source_rate": 10, "strangers_rate": 50, "trunk_rate": 100} | more
+        return Guard(
+            Sip(listen=["udp:127.0.0.1:0"], **rates),
+            is_trunk=lambda host, port, transport: host == TRUNK.host,
+            in_call=lambda call_id: call_id == "live",
+            shun=kernel,
+        )
+
+    return make
+
+
+@pytest.fixture
+def guard(make_guard):
+    return make_guard()
+
+
+def heard(guard, source, count, now=100.0, data=INVITE):
+    return sum(guard.heard(data, source, now) for _ in range(count))
+
+
+def test_a_stranger_is_heard_at_its_rate_and_three_seconds_of_it_in_advance(guard):
+    assert heard(guard, STRANGER, 100) == 31
+    assert heard(guard, STRANGER, 100, now=101.0) == 10
+    assert guard.shed == 159
+
+
+def test_one_stranger_takes_nothing_from_another(guard):
+    heard(guard, STRANGER, 100)
+    assert heard(guard, Address("203.0.113.67", 5060), 10) == 10
+
+
+def test_all_strangers_together_have_a_rate_too(guard):
+    crowd = [Address(f"203.0.113.{number}", 5060) for number in range(1, 250)]
+    assert sum(heard(guard, source, 1) for source in crowd) == 151
+
+
+def test_a_known_address_is_heard_ten_times_as_often(guard):
+    guard.know([OFFICE.host])
+    assert heard(guard, OFFICE, 1000) in {300, 301}
+
+
+def test_what_belongs_to_a_call_is_heard_whatever_the_rate(guard):
+    for source in (TRUNK, OFFICE, STRANGER):
+        heard(guard, source, 400)
+        assert heard(guard, source, 5, data=BYE) == 5
+
+
+def test_a_call_id_far_into_a_message_is_not_searched_for(guard):
+    heard(guard, STRANGER, 100)
+    padded = BYE.replace(b"\r\ni:", b"\r\nX: " + b"a" * 5000 + b"\r\ni:")
+    assert heard(guard, STRANGER, 1, data=padded) == 0
+
+
+def test_a_known_address_over_a_connection_is_always_heard(guard):
+    guard.know([OFFICE.host])
+    assert heard(guard, OFFICE._replace(transport="TCP", flow=3), 1000) == 1000
+
+
+def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel):
+    for _ in range(9):
+        guard.judged(STRANGER, Outcome.REFUSED, 100.0)
+    assert heard(guard, STRANGER, 1) == 1
+    guard.judged(STRANGER, Outcome.REFUSED, 100.0)
+    assert heard(guard, STRANGER, 1, data=BYE) == 0
+    assert not guard.welcome(STRANGER, 100.0)
+    assert kernel.dropped == (ip_network(STRANGER.host),)
+    assert guard.banned(100.0) == 1
+
+
+def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
+    def fail(now):
+        for _ in range(10):
+            guard.judged(STRANGER, Outcome.REFUSED, now)
+
+    fail(100.0)
+    guard.sweep(161.0)
+    assert kernel.dropped == ()
+    assert heard(guard, STRANGER, 1, now=161.0) == 1
+    fail(162.0)
+    assert heard(guard, STRANGER, 1, now=281.0) == 0
+    assert heard(guard, STRANGER, 1, now=283.0) == 1
+
+
+def test_an_old_ban_is_forgotten(guard):
+    for now in (100.0, 1000.0):
+        for _ in range(10):
+            guard.malformed(STRANGER, now)
+        guard.sweep(now + 61.0)
+        guard.sweep(now + 400.0)
+    for _ in range(10):
+        guard.malformed(STRANGER, 2000.0)
+    assert heard(guard, STRANGER, 1, now=2061.0) == 1
+
+
+def test_a_phone_that_asks_once_a_minute_with_a_wrong_password_is_never_barred(guard):
+    for minute in range(1000):
+        guard.judged(STRANGER, Outcome.REFUSED, 60.0 * minute)
+    assert guard.banned(60.0 * 1000) == 0
+
+
+def test_a_right_password_forgives_the_failures_and_makes_known(guard):
+    for _ in range(9):
+        guard.judged(STRANGER, Outcome.REFUSED, 100.0)
+    guard.judged(STRANGER, Outcome.ACCEPTED, 100.0)
+    for _ in range(1000):
+        guard.judged(STRANGER, Outcome.REFUSED, 101.0)
+    assert guard.banned(101.0) == 0
+    assert guard.standing(STRANGER, 101.0) is Standing.KNOWN
+    assert guard.standing(STRANGER, 3701.0) is Standing.STRANGER
+
+
+@pytest.mark.parametrize("source", [TRUNK, OFFICE])
+def test_a_trunk_and_an_address_with_a_phone_are_never_barred(guard, source):
+    guard.know([OFFICE.host])
+    for _ in range(1000):
+        guard.malformed(source, 100.0)
+    heard(guard, source, 5000)
+    assert guard.banned(100.0) == 0
+    assert heard(guard, source, 1, now=105.0) == 1
+
+
+def test_a_flood_bars_its_source(guard, kernel):
+    heard(guard, STRANGER, 600)
+    assert kernel.dropped == (ip_network(STRANGER.host),)
+
+
+def test_a_hundred_requests_without_credentials_bar_a_stranger(guard):
+    for _ in range(100):
+        guard.judged(STRANGER, Outcome.MISSING, 100.0)
+    assert guard.banned(100.0) == 1
+
+
+def test_a_stale_nonce_is_no_failure(guard):
+    for _ in range(1000):
+        guard.judged(STRANGER, Outcome.STALE, 100.0)
+    assert guard.banned(100.0) == 0
+
+
+def test_nobody_is_barred_where_the_settings_say_so(make_guard):
+    guard = make_guard(ban_after=0)
+    for _ in range(1000):
+        guard.malformed(STRANGER, 100.0)
+    heard(guard, STRANGER, 10_000)
+    assert guard.banned(100.0) == 0
+
+
+def test_an_ipv6_site_is_one_source(guard):
+    for number in range(10):
+        guard.malformed(Address(f"2001:db8::{number}:1", 5060), 100.0)
+    assert heard(guard, Address("2001:db8::ffff", 5060), 1) == 0
+    assert heard(guard, Address("2001:db8:0:1::1", 5060), 1) == 1
+
+
+def test_a_stranger_may_connect_at_its_rate_alone(guard):
+    assert sum(guard.welcome(STRANGER, 100.0) for _ in range(100)) == 31
+    assert sum(guard.welcome(TRUNK, 100.0) for _ in range(100)) == 100
+    assert (guard.esteems(TRUNK, 100.0), guard.esteems(STRANGER, 100.0)) == (True, False)
+
+
+def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
+    monkeypatch.setattr(subject, "MOST_SOURCES", 50)
+    guard = make_guard(strangers_rate=10_000)
+    for number in range(1000):
+        source = Address(f"2001:db8:0:{number:x}::1", 5060)
+        guard.heard(INVITE, source, 100.0)
+        guard.judged(source, Outcome.ACCEPTED if number % 2 else Outcome.REFUSED, 100.0)
+        for _ in range(10):
+            guard.malformed(source, 100.0)
+    assert len(guard._sources) == len(guard._bans) == len(guard._proved) == 50
+
+
+@given(st.binary(max_size=300), st.ip_addresses(v=4) | st.ip_addresses(v=6))
+def test_any_octets_from_any_address_are_heard_or_not(data, host):
+    guard = Guard(
+        Sip(listen=["udp:127.0.0.1:0"], source_rate=1),
+        is_trunk=lambda *_: False,
+        in_call=lambda _: False,
+    )
+    source = Address(str(host), 5060)
+    assert sum(guard.heard(data, source, 1.0) for _ in range(10)) == 4

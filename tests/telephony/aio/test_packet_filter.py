@@ -1,0 +1,63 @@
+"""The kernel drops what barred sources send, before this process is woken."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_network
+
+import pytest
+
+from telephony.aio.packet_filter import MOST_SOURCES, program, shun
+
+
+@pytest.fixture(params=[(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=["4", "6"])
+def place(request):
+    family, host = request.param
+    with socket.socket(family, socket.SOCK_DGRAM) as made:
+        made.setblocking(False)
+        made.bind((host, 0))
+        yield family, host, made
+
+
+def came(place):
+    """Send a datagram over the loopback, where it is there at once; whether it was let in."""
+    family, host, made = place
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.bind((host, 0))
+        sender.sendto(b"x" * 500, made.getsockname()[:2])
+    try:
+        return len(made.recv(2000)) == 500
+    except BlockingIOError:
+        return False
+
+
+def own(place):
+    return ip_network("127.0.0.1" if place[0] == socket.AF_INET else "::/64")
+
+
+def test_a_barred_source_is_not_heard_until_it_is_let_in_again(place):
+    assert came(place)
+    shun(place[2], [own(place)])
+    assert not came(place)
+    shun(place[2], [])
+    assert came(place)
+
+
+def test_others_are_heard_beside_as_many_as_the_kernel_takes(place):
+    ipv6 = place[0] == socket.AF_INET6
+    pattern = "2001:db8:0:{0:x}::/64" if ipv6 else "127.0.{0:d}.2"
+    others = [ip_network(pattern.format(number % 256)) for number in range(2 * MOST_SOURCES)]
+    shun(place[2], others)
+    assert came(place)
+    assert len(program(others, ipv6=ipv6)) <= 4096
+
+
+def test_those_of_the_other_family_make_no_filter(place):
+    shun(place[2], [ip_network("2001:db8::/64" if place[0] == socket.AF_INET else "192.0.2.1")])
+    assert came(place)
+
+
+def test_letting_all_in_twice_changes_nothing(place):
+    shun(place[2], [])
+    shun(place[2], [])
+    assert came(place)
