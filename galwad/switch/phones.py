@@ -88,10 +88,6 @@ class Phones:
         """Where the extension's phones are: Request-URI and the address that they send from."""
         return self._registrar.contacts(extension, now)
 
-    def hosts(self, now: float) -> set[str]:
-        """The addresses from which phones have registered."""
-        return self._registrar.hosts(now)
-
     def registered(self, now: float) -> int:
         """How many bindings there are."""
         return self._registrar.count(now)
@@ -107,6 +103,10 @@ class Phones:
                     for old in {b.source for b in before if is_same_phone(b, binding)}:
                         self.on_moved(old, source)
         return answer
+
+    def hosts(self, now: float) -> set[str]:
+        """The addresses from which phones have registered."""
+        return self._registrar.hosts(now)
 
     def save(self, now: float) -> None:
         """Drop what has expired and write the bindings, if anything changed."""

@@ -66,9 +66,7 @@ class Router:
     def _internal(self, called: str) -> Route | None:
         destination = self._dialled(called)
         if destination is not None and destination.target is not None:
-            return Route(
-                called=destination.match, target=destination.target, srtp=destination.srtp
-            )
+            return Route(called=destination.match, target=destination.target, srtp=destination.srtp)
         if not self._phones.known(called):
             return None
         return Route(called=Pattern.parse(called), ring=(called,))
