@@ -135,7 +135,7 @@ class Doorkeeper:
         headers = [
             (name, value)
             for name, value in answer.headers.items()
-            if name in {"Contact", "Min-Expires"}
+            if name in {"Contact", "Min-Expires", "Path"}
         ]
         headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())))
         transaction.respond(answer.status, headers=headers, now=now)

@@ -88,6 +88,10 @@ class Phones:
         """Where the extension's phones are: Request-URI and the address that they send from."""
         return self._registrar.contacts(extension, now)
 
+    def bindings(self, extension: str, now: float) -> list[Binding]:
+        """The extension's phones, and by which proxies each is reached; the preferred first."""
+        return self._registrar.reachable(extension, now)
+
     def registered(self, now: float) -> int:
         """How many bindings there are."""
         return self._registrar.count(now)

@@ -133,9 +133,18 @@ class Router:
         user = self._phones.user_of(extension)
         rule = Srtp(self._settings.srtp_of(extension, srtp))
         return tuple(
-            Target(contact, address, name=extension, user=user, trust=True, pinned=True, srtp=rule)
-            for contact, address in self._phones.contacts(extension, now)
-            if self._is_open(address)
+            Target(
+                binding.uri,
+                binding.address,
+                name=extension,
+                user=user,
+                trust=True,
+                pinned=True,
+                srtp=rule,
+                path=binding.path,
+            )
+            for binding in self._phones.bindings(extension, now)
+            if self._is_open(binding.address)
         )
 
     def _at(self, text: str, user: str, srtp: SrtpRule | None) -> tuple[Target, ...]:

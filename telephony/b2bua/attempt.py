@@ -139,6 +139,7 @@ class Attempt:
                 *(SDP_TYPE if plan.offer else ()),
             ),
             body=self._offer(leg),
+            routes=target.path,
             max_forwards=plan.max_forwards,
             owner=leg,
             now=now,

@@ -23,6 +23,7 @@ from telephony.sdp import SessionDescription, Srtp
 from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
+from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
 from telephony.sip.uri import Uri
 
@@ -139,6 +140,7 @@ def target_to(target: Target | None) -> dict[str, Any] | None:
         "trust": target.trust,
         "pinned": target.pinned,
         "srtp": target.srtp.value,
+        "path": [str(proxy) for proxy in target.path],
     }
 
 
@@ -158,4 +160,5 @@ def target_from(data: dict[str, Any] | None) -> Target | None:
         trust=bool(data["trust"]),
         pinned=bool(data["pinned"]),
         srtp=Srtp(data["srtp"]),
+        path=tuple(NameAddr.parse(proxy) for proxy in data.get("path", ())),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from telephony.sdp import DEFAULT_ALLOWED, Srtp
 from telephony.sip.events import Address
+from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri
 
 
@@ -64,3 +65,5 @@ class Target:
     """How media may be protected on this leg; the caller's leg has nothing to do with it."""
     others: tuple[Address, ...] = ()
     """Where else it may be, in order, if nobody answers there (RFC 3263 4.3)."""
+    path: tuple[NameAddr, ...] = ()
+    """The proxies by which it registered, the nearest first: the INVITE's Route (RFC 3327)."""

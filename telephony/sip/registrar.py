@@ -1,5 +1,7 @@
 """The registrar's binding store (RFC 3261 10.3): where the phones of an address-of-record are.
 
+A phone that registered through proxies which named themselves is reached through these (RFC 3327).
+
 It neither authenticates nor decides who may register: the caller has done so. Times are the
 caller's `now`, in seconds; what is saved are remaining times, so any clock will do.
 """
@@ -24,6 +26,9 @@ FALLBACK_EXPIRES: Final = 3600
 MAX_CONTACTS: Final = 32
 """More contacts than this in one REGISTER are refused."""
 
+MAX_PATH: Final = 10
+"""More proxies than this between a phone and us are refused."""
+
 _SIP_PORT: Final = 5060
 
 
@@ -37,6 +42,7 @@ class Binding:
         cseq: of that REGISTER.
         source: the address from which it came: a phone behind NAT is reached there alone.
         expires_at: by the caller's clock, in seconds.
+        path: the proxies between us and the phone, the nearest first (RFC 3327).
     """
 
     contact: NameAddr
@@ -44,6 +50,26 @@ class Binding:
     cseq: int
     source: Address
     expires_at: float
+    path: tuple[NameAddr, ...] = ()
+
+    @property
+    def uri(self) -> Uri:
+        """What a request to the phone has as its Request-URI."""
+        return self.contact.uri.without_headers()
+
+    @property
+    def address(self) -> Address:
+        """Where a request to the phone is sent.
+
+        It is the address that its Contact names, or the nearest proxy of its path, unless the
+        REGISTER came from another host: then that stands behind address translation, and is
+        reached where it sends from. So is one that registered over a connection: by that
+        connection (RFC 5626).
+        """
+        uri = self.path[0].uri if self.path else self.contact.uri
+        if self.source.reliable or uri.host != self.source.host:
+            return self.source
+        return Address(uri.host, uri.port or _SIP_PORT)
 
     def is_same_contact(self, other: NameAddr) -> bool:
         """Say whether `other` is this contact: equivalent URIs, or the same phone's instance."""
@@ -82,32 +108,33 @@ class Registrar:
         """Apply a REGISTER to the bindings of `aor`, wholly or not at all, and answer it."""
         held = self.bindings(aor, now)
         try:
-            wanted = _wanted(request)
+            wanted, path = _wanted(request), _path(request)
             if "*" in wanted:
                 held = _remove_all(held, request, wanted)
             else:
                 for contact in [NameAddr.parse(element) for element in wanted]:
-                    held = self._apply(held, contact, request, source, now)
+                    asked = self._bind(contact, path, request, source, now)
+                    held = self._apply(held, asked, request, now)
         except SipParseError as error:
             shortest = [("Min-Expires", str(self._min_expires))] if error.status == 423 else []
             return respond(request, error.status, headers=shortest)
         held = sorted(held, key=lambda binding: binding.expires_at)[-self._max_bindings :]
         self._keep(aor, held)
-        return respond(request, 200, headers=_contact_headers(held, now))
+        way = (("Path", str(proxy)) for proxy in path)
+        return respond(request, 200, headers=[*_contact_headers(held, now), *way])
 
     def bindings(self, aor: str, now: float) -> list[Binding]:
         """Return the bindings of `aor` that have not expired."""
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return Request-URI and address of each phone, by falling q and then the newest first.
+        """Return Request-URI and address of each phone, in the order of `reachable`."""
+        return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
-        The address is the one that its Contact names, unless the REGISTER came from another
-        host: then the phone stands behind address translation, and is reached where it sends
-        from. So is one that registered over a connection: by that connection (RFC 5626).
-        """
+    def reachable(self, aor: str, now: float) -> list[Binding]:
+        """Return the bindings of `aor`, by falling q and then the newest first."""
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
-        return [(b.contact.uri.without_headers(), _reached_at(b)) for b in reversed(held)]
+        return held[::-1]
 
     def count(self, now: float) -> int:
         """Return how many bindings there are, of all addresses-of-record."""
@@ -168,30 +195,33 @@ class Registrar:
         else:
             self._bindings.pop(aor, None)
 
-    def _apply(
+    def _bind(
         self,
-        held: list[Binding],
         contact: NameAddr,
+        path: tuple[NameAddr, ...],
         request: Request,
         source: Address,
         now: float,
-    ) -> list[Binding]:
+    ) -> Binding:
+        """The binding that a contact of a REGISTER asks for; over at once, if it asks for none."""
         if contact.uri.scheme not in SIP_SCHEMES:
             raise SipParseError("a contact that is no SIP address")
         seconds = self._seconds(contact, request)
         if 0 < seconds < self._min_expires:
             raise SipParseError("too short an expiry", status=423)
+        bare = NameAddr("", contact.uri, drop_parameter(contact.parameters, "expires"))
+        expires_at = now + min(seconds, self._max_expires)
+        return Binding(bare, request.call_id, request.cseq.number, source, expires_at, path)
+
+    @staticmethod
+    def _apply(held: list[Binding], asked: Binding, request: Request, now: float) -> list[Binding]:
         others: list[Binding] = []
         for binding in held:
-            if binding.is_same_contact(contact):
+            if binding.is_same_contact(asked.contact):
                 _require_newer(binding, request)
             else:
                 others.append(binding)
-        if seconds == 0:
-            return others
-        bare = NameAddr("", contact.uri, drop_parameter(contact.parameters, "expires"))
-        expires_at = now + min(seconds, self._max_expires)
-        return [*others, Binding(bare, request.call_id, request.cseq.number, source, expires_at)]
+        return [*others, asked] if asked.expires_at > now else others
 
     def _seconds(self, contact: NameAddr, request: Request) -> int:
         wish = contact.parameter("expires")
@@ -205,6 +235,13 @@ def _wanted(request: Request) -> list[str]:
     if len(wanted) > MAX_CONTACTS:
         raise SipParseError("too many contacts in one REGISTER")
     return wanted
+
+
+def _path(request: Request) -> tuple[NameAddr, ...]:
+    path = tuple(NameAddr.parse(proxy) for proxy in request.headers.get_list("Path"))
+    if len(path) > MAX_PATH or any(proxy.uri.scheme not in SIP_SCHEMES for proxy in path):
+        raise SipParseError("a path that is too long, or leads by something else than SIP")
+    return path
 
 
 def _parse_seconds(text: str) -> int:
@@ -250,6 +287,7 @@ def _save(binding: Binding, now: float) -> dict[str, object]:
         "cseq": binding.cseq,
         "source": list(binding.source),
         "seconds": binding.expires_at - now,
+        "path": [str(proxy) for proxy in binding.path],
     }
 
 
@@ -261,18 +299,19 @@ def _restore(row: object, now: float) -> Binding | None:
             "cseq": int(cseq),
             "source": [str(host), int(port), str(transport), str(name), int(flow)],
             "seconds": float() | int() as seconds,
+            **rest,
         } if seconds > 0:
             try:
-                parsed = NameAddr.parse(contact)
+                parsed, path = NameAddr.parse(contact), _restore_path(rest.get("path", []))
             except (ParseError, ProtocolError):
                 return None
             source = Address(host, port, transport, name, flow)
-            return Binding(parsed, call_id, cseq, source, now + seconds)
+            return Binding(parsed, call_id, cseq, source, now + seconds, path)
     return None
 
 
-def _reached_at(binding: Binding) -> Address:
-    uri = binding.contact.uri
-    if binding.source.reliable or uri.host != binding.source.host:
-        return binding.source
-    return Address(uri.host, uri.port or _SIP_PORT)
+def _restore_path(saved: object) -> tuple[NameAddr, ...]:
+    """The proxies of a path; files from before there were any have none."""
+    if not isinstance(saved, list):
+        raise SipParseError("not a path")
+    return tuple(NameAddr.parse(str(proxy)) for proxy in saved)

@@ -83,8 +83,13 @@ def register(phones: Phones) -> Callable[..., None]:
         now: float,
         expires: int = 600,
         source: Address = PHONE,
+        *,
+        path: str = "",
     ) -> None:
-        phones.register(extension, _register(extension, contact, expires), source, now)
+        request = _register(extension, contact, expires)
+        if path:
+            request.headers.add("Path", path)
+        phones.register(extension, request, source, now)
 
     return bind
 

@@ -25,6 +25,13 @@ def test_a_ring_group_is_the_registered_phones_of_its_extensions(router, registe
     assert target.destination == Address("192.0.2.50", 5066)
 
 
+def test_a_phone_behind_a_proxy_is_rung_through_it(router, register):
+    register("201", "sip:201@10.0.0.1", 0.0, path="<sip:192.0.2.50:5070;lr>")
+    (target,) = router.targets(router.route("01970000000"), "01970000000", 1.0)
+    assert target.destination == Address("192.0.2.50", 5070)
+    assert [str(proxy) for proxy in target.path] == ["<sip:192.0.2.50:5070;lr>"]
+
+
 def test_a_ring_group_without_phones_rings_nobody(router):
     assert router.targets(router.route("01970000000"), "01970000000", 1.0) == ()
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from telephony.b2bua.checkpoint import target_from, target_to
 from telephony.b2bua.events import (
     CallAnswered,
     CallEnded,
@@ -412,3 +413,14 @@ def test_nobody_is_told_that_a_call_of_ours_could_be_replaced(world):
     assert not [m for m in told if "replaces" in (m.headers.get("Supported") or "")]
     world.a.call(headers=(("Require", "replaces"),))
     assert world.a.statuses[-1] == 420
+
+
+def test_a_phone_that_registered_through_proxies_is_invited_through_them(world):
+    path = tuple(NameAddr.parse(f"<sip:proxy{number}.example;lr>") for number in (1, 2))
+    target = world.target(world.b, path=path)
+    assert target_from(target_to(target)) == target
+    world.switch.plan.targets = [target]
+    world.talk()
+    assert world.b.invites[0].request.headers.get_all("Route") == [str(proxy) for proxy in path]
+    world.a.hang_up()
+    world.assert_clean()

@@ -175,12 +175,56 @@ def test_bindings_are_restored_under_another_clock(registrar):
     )
 
 
+PATH = ("<sip:201@203.0.113.9:5062;lr>", "<sip:inner.example;lr>")
+
+
+def by_path(*path, cseq=1):
+    asked = request("<sip:201@10.0.0.5>", cseq=cseq)
+    for proxy in path:
+        asked.headers.add("Path", proxy)
+    return asked
+
+
+def test_a_phone_that_registered_through_proxies_is_reached_through_them(registrar):
+    answer = registrar.register("201", by_path(", ".join(PATH)), SOURCE, 100.0)
+    assert tuple(answer.headers.get_all("Path")) == PATH
+    restored = Registrar.from_dict(json.loads(json.dumps(registrar.to_dict(100.0))), 100.0)
+    for (phone,) in (registrar.reachable("201", 101.0), restored.reachable("201", 101.0)):
+        assert tuple(map(str, phone.path)) == PATH
+        assert phone.uri == Uri.parse("sip:201@10.0.0.5")
+        assert phone.address == Address("203.0.113.9", 5062)
+
+
+def test_a_proxy_behind_address_translation_is_reached_where_it_sends_from(registrar):
+    registrar.register("201", by_path("<sip:10.0.0.1;lr>"), SOURCE, 100.0)
+    assert registrar.reachable("201", 101.0)[0].address == SOURCE
+
+
+def test_a_refresh_by_another_path_takes_its_place(registrar):
+    registrar.register("201", by_path(*PATH), SOURCE, 100.0)
+    registrar.register("201", by_path(cseq=2), OTHER, 101.0)
+    assert registrar.reachable("201", 102.0)[0].path == ()
+
+
+@pytest.mark.parametrize("path", [["nonsense <"], ["<tel:1>"], ["<sip:p;lr>"] * 11])
+def test_a_path_that_leads_nowhere_is_refused(registrar, path):
+    assert registrar.register("201", by_path(*path), SOURCE, 100.0).status == 400
+    assert registrar.count(100.0) == 0
+
+
+def test_a_file_from_before_there_were_paths_is_read(registrar):
+    registrar.register("201", by_path(), SOURCE, 100.0)
+    saved = registrar.to_dict(100.0)
+    del saved["201"][0]["path"]
+    assert Registrar.from_dict(saved, 100.0).count(101.0) == 1
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["contact", "call_id", "cseq", "source", "seconds", "x"]), inner
+            st.sampled_from(["contact", "call_id", "cseq", "source", "seconds", "path", "x"]), inner
         )
     ),
     max_leaves=12,
