@@ -12,7 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-PARTS = ("agent", "service", "programs", "sound", "evidence", "scripted")
+PARTS = (
+    *("agent", "service", "programs", "sound", "evidence", "scripted"),
+    *("kamailio", "decoding", "stage"),
+)
 
 
 def _beside(name):
@@ -83,9 +86,36 @@ def ended(request):
 
 
 @pytest.fixture
+def decoded(harness):
+    """Has tshark judge all that follows in the test: `decoded(service, further SIP ports…)`."""
+    captures = []
+
+    def decoded(service, *ports):
+        sip = {service.sip[1], service.pbx_port, service.department_port, *service.ports.values()}
+        first = service.first_media_port
+        capture = harness.decoding.Capture(
+            harness.programs, service.folder, sip | set(ports), (first, first + 399)
+        )
+        captures.append(capture)
+        return capture
+
+    yield decoded
+    for capture in captures:
+        capture.end()
+    for capture in captures:
+        capture.judge()
+
+
+@pytest.fixture
 def talker(harness, ended):
     """Makes a party's RTP socket: `talker("127.0.0.2")`."""
     return lambda host="127.0.0.1": ended(harness.sound.Talker(host))
+
+
+@pytest.fixture
+def stage(harness, start, ended, talker, decoded):
+    """The service and whoever plays with it, before tshark: `stage.open()`."""
+    return harness.stage.Stage(harness, start, ended, talker, decoded)
 
 
 class Call:

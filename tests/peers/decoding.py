@@ -1,0 +1,89 @@
+"""What tshark makes of all that was said in a test: nothing malformed, and nothing it warns of."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+
+PATIENCE_S = 20
+FIELDS = ("frame.number", "udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport")
+SAID = ("frame.protocols", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message")
+WARNING = 0x600000
+"""Severities: PI_WARN and PI_ERROR of Wireshark's epan/proto.h; below are notes and chats."""
+PROTOCOLS = ("sip", "sdp", "rtp", "rtcp", "srtp", "srtcp")
+
+
+class Capture:
+    """The loopback, as far as it is between these SIP ports or in this range of media ports."""
+
+    def __init__(self, programs, folder, sip_ports, media):
+        """`media` is the switch's first and last media port."""
+        self._sip, self._media = list(sip_ports), range(media[0], media[1] + 1)
+        self._programs = programs
+        self.file = folder / "capture.pcapng"
+        self._log = (folder / "capture.log").open("w+")
+        self._mark = programs.udp_port("127.0.0.1")
+        ports = " or ".join(f"port {port}" for port in [self._mark, *self._sip])
+        filter_ = f"{ports} or udp portrange {media[0]}-{media[1]}"
+        self._process = subprocess.Popen(
+            (
+                *(programs.program("dumpcap", "tshark"), "-q", "-i", "lo"),
+                *("-f", filter_, "-w", str(self.file)),
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self._wait_mark(b"galwad capture begins")
+
+    def _wait_mark(self, text):
+        """Say something of our own until it is in the file: so is all that was said before."""
+        limit = time.monotonic() + PATIENCE_S
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not self.file.exists() or text not in self.file.read_bytes():
+                assert self._process.poll() is None, self._said()
+                assert time.monotonic() < limit, self._said()
+                sender.sendto(text, ("127.0.0.1", self._mark))
+                time.sleep(0.05)
+
+    def _said(self):
+        self._log.seek(0)
+        return self._log.read()
+
+    def end(self):
+        if self._process.poll() is None:
+            self._wait_mark(b"galwad capture ends")
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(10)
+            self._log.close()
+
+    def rows(self, *fields, only=""):
+        """These fields of each frame, as text; `only` is a display filter."""
+        self.end()
+        command = [self._programs.program("tshark", "tshark"), "-r", str(self.file), "-T", "fields"]
+        command += [word for field in fields for word in ("-e", field)]
+        command += [word for port in self._sip for word in ("-d", f"udp.port=={port},sip")]
+        command += [word for port in self._sip for word in ("-d", f"tcp.port=={port},sip")]
+        command += ["-Y", only] if only else []
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return [row.split("\t") for row in done.stdout.splitlines()]
+
+    def faults(self):
+        """Each frame that is malformed, or that tshark warns of in SIP, SDP, RTP or RTCP."""
+        found = []
+        for row in self.rows(*FIELDS, *SAID, only="_ws.expert || _ws.malformed"):
+            number, *ports, protocols, malformed, severities, messages = row
+            known = set(protocols.split(":")) & set(PROTOCOLS)
+            worst = max((int(text) for text in severities.split(",") if text), default=0)
+            if known and (malformed or worst >= WARNING):
+                found.append((number, *filter(None, ports), protocols, messages))
+        return found
+
+    def judge(self):
+        """Nothing was wrong; and there was something to judge."""
+        seen = {word for row in self.rows("frame.protocols") for word in row[0].split(":")}
+        assert "sip" in seen, seen
+        assert self.faults() == []
+        return seen

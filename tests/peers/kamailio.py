@@ -1,0 +1,102 @@
+"""Kamailio and rtpengine: the proxy and the media proxy that stand before and behind the switch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PATIENCE_S = 20
+
+
+class Daemon:
+    """A program in the foreground that writes what it does to a file of its own."""
+
+    def __init__(self, folder, command):
+        self.folder = Path(folder)
+        self._output = (self.folder / "output").open("w+")
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def output(self):
+        """What it printed."""
+        return (self.folder / "output").read_text(errors="replace")
+
+    def wait_for(self, ready):
+        """Ask again until it is ready; it must not end before."""
+        limit = time.monotonic() + PATIENCE_S
+        while not ready():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < limit, self.output()
+            time.sleep(0.02)
+
+    def end(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # its children, too, in its own session
+            self.process.wait()
+        self._output.close()
+
+
+class Kamailio(Daemon):
+    """One proxy; `role` is CARRIER, REGISTRAR or EDGE (see kamailio.cfg).
+
+    It has what the phones of programs.py ask of a service: where it is, and the password.
+    """
+
+    def __init__(self, programs, service, role, host, *, port=0, way="udp", **words):
+        """`way` is the transport to the switch; `words` stand in kamailio.cfg as __WORD__."""
+        folder = service.folder / f"kamailio-{host}"
+        folder.mkdir()
+        self.sip = (host, port or programs.udp_port(host))
+        self.ports = {f"tcp:{host}": self.sip[1]}
+        self.sip_password = "secret-600"
+        switch = (
+            service.sip[0],
+            service.sip[1] if way == "udp" else service.ports[f"{way}:127.0.0.1"],
+        )
+        known = {
+            "role": role,
+            "more": "",
+            "host": host,
+            "port": self.sip[1],
+            "switch": f"{switch[0]}:{switch[1]};transport={way}",
+            "switch_host": switch[0],
+            "switch_port": switch[1],
+        }
+        text = (HERE / "kamailio" / "kamailio.cfg").read_text()
+        for name, value in {**known, **words}.items():
+            text = text.replace(f"__{name.upper()}__", str(value))
+        (folder / "kamailio.cfg").write_text(text)
+        program = programs.program("kamailio", "kamailio")
+        # -DD: in the foreground, with its children; the memory is what a handful of calls need.
+        options = ("-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-w", str(folder))
+        super().__init__(folder, [program, "-f", str(folder / "kamailio.cfg"), *options])
+        self.wait_for(self._answers)
+
+    def _answers(self):
+        """Whether it answers a request that has come too far, which it does by itself."""
+        text = (
+            f"OPTIONS sip:{self.sip[0]}:{self.sip[1]} SIP/2.0\r\n"
+            "Via: SIP/2.0/UDP {0}:{1};branch=z9hG4bKready\r\nFrom: <sip:a@b>;tag=1\r\n"
+            "To: <sip:c@d>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 0\r\n"
+            "Content-Length: 0\r\n\r\n"
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((self.sip[0], 0))
+            probe.settimeout(0.1)
+            try:
+                probe.connect(self.sip)
+                probe.send(text.format(*probe.getsockname()).encode())
+                return b" 483 " in probe.recv(4096)
+            except OSError:
+                return False

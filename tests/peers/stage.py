@@ -1,0 +1,77 @@
+"""A stage for one test: the service, those who play with it, and tshark, which judges them."""
+
+from __future__ import annotations
+
+MAIN = "01970000200"
+"""The line that leads to whoever has 127.0.0.3 and the PBX's port."""
+
+
+class Stage:
+    """Brings on whom the test names; each leaves with the test."""
+
+    def __init__(self, harness, start, ended, talker, decoded):
+        self.harness = harness
+        self.service = None
+        self.talker = talker
+        self._start, self._ended, self._decoded = start, ended, decoded
+
+    def open(self, *names, **settings):
+        """Start these processes; the switch alone if none is named."""
+        self.service = self._start(*(names or ("switch",)), **settings)
+        return self.service
+
+    def open_all(self, **settings):
+        """Start all three, with their users: calls are recorded and can be fetched."""
+        return self.open("switch", "desk", "finaliser", users=True, **settings)
+
+    def listen(self, *sip_ports):
+        """Have tshark judge what follows; SIP is spoken at these ports, and at the service's."""
+        return self._decoded(self.service, *sip_ports)
+
+    def kamailio(self, role, host, **words):
+        """Kamailio in one of its roles, with tshark listening."""
+        module, programs = self.harness.kamailio, self.harness.programs
+        proxy = self._ended(module.Kamailio(programs, self.service, role, host, **words))
+        self.listen(proxy.sip[1])
+        return proxy
+
+    def registrar(self, **words):
+        """Kamailio where the switch's main line leads."""
+        return self.kamailio("REGISTRAR", "127.0.0.3", port=self.service.pbx_port, **words)
+
+    def callee(self, scenario="uas", host="127.0.0.3", **keys):
+        """SIPp where the main line leads, or at another host on any port."""
+        keys.setdefault("port", self.service.pbx_port if host == "127.0.0.3" else 0)
+        folder = self.service.folder
+        return self._ended(self.harness.programs.Callee(folder, scenario, host, **keys))
+
+    def caller(self, called=MAIN, **keys):
+        """SIPp as the trunk's caller."""
+        return self._ended(self.harness.programs.Caller(self.service, called, **keys))
+
+    def baresip(self, server, extension, **keys):
+        """baresip, registered there; what it says begins with `speech(20, 51)`."""
+        said = self.service.folder / "said.wav"
+        self.harness.sound.save(said, self.harness.sound.speech(20, 51))
+        programs = self.harness.programs
+        phone = self._ended(programs.Baresip(self.service.folder, server, said, extension, **keys))
+        phone.wait_registered()
+        return phone
+
+    def wait_state(self, *states, change):
+        """Do each change, and wait until the page shows its state."""
+        with self.service.sign_in() as page:
+            for command, state in zip(change, states, strict=True):
+                command()
+                self.harness.service.wait_until(
+                    lambda state=state: page.get("/api/v1/calls").json()[0]["state"] == state,
+                    what=state,
+                )
+
+    def recording(self):
+        """The recording of the first call."""
+        return self.harness.evidence.Recording(self.service, self.service.call_id())
+
+    def alike(self, heard, said):
+        """How alike these are, where they are most alike."""
+        return self.harness.sound.find(heard, said)[1]

@@ -1,0 +1,161 @@
+"""Kamailio before the switch, behind it as a registrar, and between it and its phones."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+def came_through(messages, method, proxy):
+    """Whether a request of this method came by the proxy."""
+    pattern = rf"(?ms)^{method} sip:.*?\n\n"
+    requests = re.findall(pattern, messages.replace("\r", ""))
+    return any(f"Via: SIP/2.0/UDP {proxy.sip[0]}:{proxy.sip[1]}" in text for text in requests)
+
+
+def answer(phone):
+    """Take the call that rings."""
+    phone.wait("CALL_INCOMING")
+    phone.command("accept")
+    phone.wait("CALL_ESTABLISHED")
+
+
+@pytest.mark.parametrize("way", ["udp", "tcp"])
+def test_a_call_by_a_carrier_with_kamailio_is_held_and_taken_back(stage, way):
+    service = stage.open(listen=("tcp:127.0.0.1",))
+    carrier = stage.kamailio("CARRIER", "127.0.0.2", way=way)
+    callee = stage.callee("uas_holding")
+    caller = stage.caller(scenario="uac_held", through=carrier.sip)
+    caller.wait()
+    callee.wait()
+    assert came_through(caller.messages(), "INVITE", carrier)
+    assert ("r2=on" in caller.messages()) == (way == "tcp")
+    service.log.wait("call.ended")
+
+
+def test_a_callee_hangs_up_on_a_carrier_with_kamailio(stage):
+    stage.open(listen=("tcp:127.0.0.1",))
+    carrier = stage.kamailio("CARRIER", "127.0.0.2", way="tcp")
+    callee, caller = stage.callee(), stage.caller(through=carrier.sip)
+    callee.logged("acked")
+    callee.hang_up()
+    caller.wait()
+    assert came_through(caller.messages(), "BYE", carrier)
+
+
+@pytest.mark.parametrize(("called", "status"), [("01970009999", 404), ("01970000300", 480)])
+def test_a_refusal_reaches_the_caller_through_kamailio(stage, called, status):
+    stage.open()
+    carrier = stage.kamailio("CARRIER", "127.0.0.2")
+    stage.caller(called, scenario="uac_refused", status=status, through=carrier.sip).wait()
+
+
+def test_a_caller_who_gives_up_behind_kamailio_stops_the_ringing(stage):
+    service = stage.open()
+    carrier = stage.kamailio("CARRIER", "127.0.0.2")
+    callee = stage.callee("uas_cancelled")
+    stage.caller(scenario="uac_cancelled", through=carrier.sip).wait()
+    callee.wait()
+    service.wait_media_ports(0)
+
+
+def test_a_number_that_nobody_registered_at_kamailio_is_404_to_the_caller(stage):
+    stage.open()
+    stage.registrar()
+    stage.caller(scenario="uac_refused", status=404).wait()
+
+
+def test_a_phone_that_is_gone_from_kamailio_is_408_to_the_caller(stage):
+    stage.open()
+    programs = stage.harness.programs
+    programs.register(stage.registrar(), "600", programs.udp_port("127.0.0.1"))
+    stage.caller(scenario="uac_refused", status=408).wait()
+
+
+@pytest.mark.parametrize("status", [480, 486])
+def test_a_phone_at_kamailio_that_refuses_is_heard_by_the_caller(stage, status):
+    stage.open()
+    registrar = stage.registrar()
+    phone = stage.callee("uas_refused", "127.0.0.1", status=status)
+    stage.harness.programs.register(registrar, "600", phone.port)
+    stage.caller(scenario="uac_refused", status=status).wait()
+    phone.wait()
+
+
+def test_a_call_that_kamailio_may_not_pass_on_gets_483(stage):
+    stage.open()
+    stage.registrar()
+    stage.caller(scenario="uac_refused", status=483, hops=1).wait()
+
+
+def test_a_call_that_kamailio_passed_on_for_the_last_time_gets_483(stage):
+    stage.open()
+    carrier = stage.kamailio("CARRIER", "127.0.0.2")
+    stage.caller(scenario="uac_refused", status=483, hops=1, through=carrier.sip).wait()
+
+
+def test_a_phone_registered_at_kamailio_answers_holds_and_is_recorded(stage):
+    stage.open_all()
+    phone = stage.baresip(stage.registrar(), "600")
+    mouth = stage.talker("127.0.0.2")
+    caller = stage.caller(media=mouth.port)
+    answer(phone)
+    mouth.wait_heard(10)
+    words = stage.harness.sound.speech(1, 52)
+    mouth.say(words, caller.media_target)
+    stage.wait_state(
+        "held",
+        "answered",
+        change=(lambda: phone.command("hold"), lambda: phone.command("resume")),
+    )
+    phone.command("hangup")
+    caller.wait()
+    recording = stage.recording()
+    assert stage.alike(recording.caller, words) > 0.95
+    assert stage.alike(recording.advisor, mouth.audio()[1600:6400]) > 0.95
+
+
+def test_a_phone_registered_at_kamailio_sends_the_call_to_a_department(stage):
+    service = stage.open()
+    phone = stage.baresip(stage.registrar(), "600")
+    other = stage.callee("uas", "127.0.0.4", port=service.department_port)
+    caller = stage.caller()
+    answer(phone)
+    phone.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
+    other.logged("acked")
+    service.log.wait("transfer.completed")
+    phone.wait("CALL_CLOSED")
+    caller.hang_up()
+    other.wait()
+
+
+def test_a_phone_behind_kamailio_as_its_outbound_proxy_is_called_by_its_path(stage):
+    service = stage.open()
+    service.sip_password = "secret-301"
+    edge = stage.kamailio("EDGE", "127.0.0.4")
+    outbound = f';outbound="sip:{edge.sip[0]}:{edge.sip[1]}"'
+    phone = stage.baresip(service, "301", extra=outbound)
+    mouth = stage.talker("127.0.0.2")
+    caller = stage.caller("01970000300", media=mouth.port)
+    answer(phone)
+    mouth.wait_heard(10)
+    phone.command("hold")
+    phone.command("resume")
+    caller.hang_up()
+    phone.wait("CALL_CLOSED")
+
+
+def test_a_phone_calls_by_its_outbound_proxy_with_its_password(stage):
+    service = stage.open()
+    service.sip_password = "secret-301"
+    edge = stage.kamailio("EDGE", "127.0.0.4")
+    callee = stage.callee()  # long before it is called: SIPp sleeps through its first instant
+    outbound = f';outbound="sip:{edge.sip[0]}:{edge.sip[1]}"'
+    phone = stage.baresip(service, "301", extra=outbound)
+    phone.command("dial", f"sip:01970000200@{service.sip[0]}:{service.sip[1]}")
+    callee.logged("acked")
+    phone.command("hangup")
+    callee.wait()
