@@ -35,6 +35,7 @@ from telephony.sip.transport import DEFAULT_PORTS
 from telephony.sip.uri import Uri
 
 if TYPE_CHECKING:
+    from telephony.sip.challenge import Credentials
     from telephony.sip.dialog import Dialog, DialogId
     from telephony.sip.reliable import ReliableSequence
     from telephony.sip.uas import InviteServer
@@ -104,6 +105,7 @@ class Core:
         self.outbox: list[Outgoing] = []
         self.dropped: Counter[str] = Counter()
         self.tag_key = self.rng.randbytes(16)
+        self.credentials: Credentials | None = None
         self.locals: dict[Address, Local] = {}
         self.clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self.servers: dict[ServerKey, ServerTransaction] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from telephony.errors import ProtocolError
@@ -279,6 +280,11 @@ class Dialog:
         draft = self._draft(method, self._local_cseq + 1, headers, body)
         self._local_cseq += 1
         return draft
+
+    def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
+        """The same request with other headers and the next number, even if it is our BYE."""
+        self._local_cseq += 1
+        return replace(draft, cseq=self._local_cseq, headers=headers)
 
     def sent(self, client: ClientRequest) -> None:
         """Note what is being sent."""

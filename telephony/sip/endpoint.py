@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
 from telephony.sip import checkpoint
-from telephony.sip.compose import Draft
+from telephony.sip.challenge import Credentials
+from telephony.sip.compose import Draft, own_contact
 from telephony.sip.core import Core, Local
 from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.events import Address, Event, Outgoing, PeerLost
@@ -93,6 +94,18 @@ class Endpoint:
         """Messages that could not be read, answered or not."""
         dropped = self._core.dropped
         return dropped["malformed"] + dropped["malformed, answered"]
+
+    def authenticate(self, credentials: Credentials) -> None:
+        """Have every 401 and 407 answered by these, as far as they can (RFC 3261 22)."""
+        self._core.credentials = credentials
+
+    def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
+        """The Contact by which a peer at `destination` reaches us, for a REGISTER.
+
+        Raises:
+            ProtocolError: no local address fits.
+        """
+        return own_contact(user, self._core.local(local, destination))
 
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
         """Add a local address; `advertised` (its own if None) goes into Via and Contact.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from telephony.sip.compose import HeaderList, compose
+from telephony.sip.challenge import Answers
+from telephony.sip.compose import Draft, HeaderList, compose, merge
 from telephony.sip.core import Core
 from telephony.sip.dialog import Dialog
 from telephony.sip.message import Request, Response
@@ -29,7 +30,7 @@ class Order:
 
 
 class Unheard:
-    """The user of a transaction whose answer changes nothing: a PRACK's, a CANCEL's.
+    """The user of a transaction whose answer changes nothing: a CANCEL's, and nearly a PRACK's.
 
     Without a PRACK the callee gives up by itself; a cancelled INVITE has a deadline of its own.
     """
@@ -63,5 +64,26 @@ def acknowledge(
     if dialog.ending:
         return
     draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
-    request = compose(core, draft)
-    core.start_client(request, Unheard(core, request), draft.way, now)
+    _Prack(core, dialog, draft, Answers()).begin(now)
+
+
+class _Prack(Unheard):
+    """The user of a PRACK: of its answers only a challenge is heard."""
+
+    def __init__(self, core: Core, dialog: Dialog, draft: Draft, answers: Answers) -> None:
+        super().__init__(core, compose(core, draft))
+        self._dialog = dialog
+        self._draft = draft
+        self._answers = answers
+
+    def begin(self, now: float) -> None:
+        """Send it."""
+        self._core.start_client(self._request, self, self._draft.way, now)
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Send it again with credentials, where they are wanted."""
+        where = self._draft.destination
+        given = self._answers.take(self._core, self._request, response, where)
+        if given is not None:
+            again = self._dialog.draft_again(self._draft, merge(self._draft.headers, given))
+            _Prack(self._core, self._dialog, again, self._answers).begin(now)

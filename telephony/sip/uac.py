@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from telephony.errors import ProtocolError
+from telephony.sip.challenge import Answers
 from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.compose import Draft, cancel_of, compose, merge
 from telephony.sip.core import Core
@@ -69,6 +70,8 @@ class ClientRequest:
         self._draft = draft
         self._as_datagram: Draft | None = None
         self._transaction: ClientTransaction | None = None
+        self._turn: Turn | None = None
+        self._answers = Answers()
 
     def begin(self, now: float) -> None:
         """Send it; done by the core, once."""
@@ -76,7 +79,8 @@ class ClientRequest:
         if longer is not None:
             self._as_datagram = self._draft
             self._take(longer)
-        self._transaction = self._core.start_client(self.request, self, self._draft.way, now)
+        self._turn = turn = Turn(self, self.request)
+        self._transaction = self._core.start_client(self.request, turn, self._draft.way, now)
 
     def _take(self, draft: Draft) -> None:
         """Go by another way: that is another Via, and another transaction."""
@@ -106,7 +110,7 @@ class ClientRequest:
         now: float,
     ) -> Self:
         """Send the same request with the next CSeq."""
-        merged = merge(self._draft.headers, headers)
+        merged = merge(self._answers.without(self._draft.headers), headers)
         if self.dialog is not None:
             draft = self.dialog.draft(self.request.method, merged, self._draft.body)
         else:
@@ -136,8 +140,53 @@ class ClientRequest:
 
     def on_terminated(self, now: float) -> None:
         """Learn that the transaction is gone."""
-        del now
-        self._core.end_client(self.request)
+
+    def end(self, request: Request) -> None:
+        """Forget one of its transactions."""
+        self._core.end_client(request)
+
+    def is_turn(self, turn: Turn) -> bool:
+        """True for the last transaction, which is the one that counts."""
+        return self._turn is turn
+
+    def _answer_challenge(self, response: Response, now: float) -> bool:
+        """Send the request again with credentials, if it is challenged and there are some."""
+        given = self._answers.take(self._core, self.request, response, self.destination)
+        if given is None:
+            return False
+        headers = merge(self._draft.headers, given)
+        if self.dialog is not None:
+            draft = self.dialog.draft_again(self._draft, headers)
+        else:
+            draft = replace(self._draft, cseq=self._draft.cseq + 1, headers=headers)
+        self._as_datagram = None
+        self._take(draft)
+        self.begin(now)
+        return True
+
+
+class Turn:
+    """One transaction of a request: after a challenge there is another, and this is over."""
+
+    def __init__(self, client: ClientRequest, request: Request) -> None:
+        self._client = client
+        self._request = request
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Hand on what still counts."""
+        if self._client.is_turn(self):
+            self._client.on_response(response, now)
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Likewise."""
+        if self._client.is_turn(self):
+            self._client.on_failure(status, now)
+
+    def on_terminated(self, now: float) -> None:
+        """Forget the transaction; the request is over with its last."""
+        self._client.end(self._request)
+        if self._client.is_turn(self):
+            self._client.on_terminated(now)
 
 
 class NonInviteClient(ClientRequest):
@@ -155,6 +204,8 @@ class NonInviteClient(ClientRequest):
 
     def on_response(self, response: Response, now: float) -> None:
         """Hand the response to the user."""
+        if self._answer_challenge(response, now):
+            return
         if response.status >= 200:
             self.response = response
         if self.dialog is None:
@@ -270,6 +321,10 @@ class InviteClient(ClientRequest):
         if response.status < 200:
             self._progress(response, now)
             return
+        if not self.cancelled and self._answer_challenge(response, now):
+            self._drop_early_dialogs()
+            self._ringing, self._order = False, Order()
+            return
         self._finish()
         self.response = self.response or response
         if response.status < 300:
@@ -295,7 +350,7 @@ class InviteClient(ClientRequest):
 
     def on_terminated(self, now: float) -> None:
         """Let go of forks that never answered."""
-        super().on_terminated(now)
+        del now
         self._drop_early_dialogs()
 
     def _progress(self, response: Response, now: float) -> None:
