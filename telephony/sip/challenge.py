@@ -15,6 +15,7 @@ from telephony.sip.message import Request, Response
 if TYPE_CHECKING:
     from telephony.sip.core import Core
     from telephony.sip.events import Address
+    from telephony.sip.uac import ClientRequest
 
 Credentials = Callable[[Request, Response, "Address"], tuple[str, str] | None]
 """From a request, its 401 or 407 and where it went, to the header (name, value) that it lacked;
@@ -50,3 +51,27 @@ class Answers:
     def without(self, headers: HeaderList) -> HeaderList:
         """The headers that the user gave: a nonce is not for another request."""
         return tuple(row for row in headers if row not in self._given)
+
+
+class Turn:
+    """One transaction of a request: after a challenge there is another, and this is over."""
+
+    def __init__(self, client: ClientRequest, request: Request) -> None:
+        self._client = client
+        self._request = request
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Hand on what still counts."""
+        if self._client.is_turn(self):
+            self._client.on_response(response, now)
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Likewise."""
+        if self._client.is_turn(self):
+            self._client.on_failure(status, now)
+
+    def on_terminated(self, now: float) -> None:
+        """Forget the transaction; the request is over with its last."""
+        self._client.end(self._request)
+        if self._client.is_turn(self):
+            self._client.on_terminated(now)

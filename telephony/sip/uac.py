@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from telephony.errors import ProtocolError
-from telephony.sip.challenge import Answers
+from telephony.sip.challenge import Answers, Turn
 from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.compose import Draft, cancel_of, compose, merge
 from telephony.sip.core import Core
@@ -163,30 +163,6 @@ class ClientRequest:
         self._take(draft)
         self.begin(now)
         return True
-
-
-class Turn:
-    """One transaction of a request: after a challenge there is another, and this is over."""
-
-    def __init__(self, client: ClientRequest, request: Request) -> None:
-        self._client = client
-        self._request = request
-
-    def on_response(self, response: Response, now: float) -> None:
-        """Hand on what still counts."""
-        if self._client.is_turn(self):
-            self._client.on_response(response, now)
-
-    def on_failure(self, status: int, now: float) -> None:
-        """Likewise."""
-        if self._client.is_turn(self):
-            self._client.on_failure(status, now)
-
-    def on_terminated(self, now: float) -> None:
-        """Forget the transaction; the request is over with its last."""
-        self._client.end(self._request)
-        if self._client.is_turn(self):
-            self._client.on_terminated(now)
 
 
 class NonInviteClient(ClientRequest):

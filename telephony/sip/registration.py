@@ -1,0 +1,198 @@
+"""Registering with somebody else's registrar (RFC 3261 10.2), as a trunk or PBX may want it.
+
+One binding, made again in good time, or after a pause that doubles while it fails (RFC 5626 4.5).
+Challenges are the core's business (`Endpoint.authenticate`). No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.errors import ParseError, ProtocolError
+from telephony.sip.endpoint import Endpoint, NonInviteClient
+from telephony.sip.events import Address, StandaloneResponse
+from telephony.sip.message import Response
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.uri import Uri
+
+logger = logging.getLogger(__name__)
+
+EXPIRES: Final = 3600
+"""Seconds that we ask for."""
+LONGEST: Final = 86_400
+"""A registrar that wants more is not believed."""
+FIRST_PAUSE: Final = 30.0
+LONGEST_PAUSE: Final = 1800.0
+"""Seconds between tries, before the jitter that takes up to half of them away."""
+
+
+class Standing(enum.Enum):
+    """What we know of our binding."""
+
+    TRYING = "trying"
+    """No answer yet, since the start or since the last one failed."""
+    REGISTERED = "registered"
+    FAILED = "failed"
+    """Refused, or nobody answers; it is tried again."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom we register as, and where."""
+
+    name: str
+    """For the log: the trunk's name, never its number."""
+    registrar: Uri
+    """Its domain, as the Request-URI of REGISTER."""
+    user: str
+    """The user part of our address there, and of our Contact."""
+    expires: int = EXPIRES
+
+
+class Registration:
+    """One binding at one registrar.
+
+    The owner calls `handle_timer` when `next_timer` is due, and hands over each
+    `StandaloneResponse` whose transaction has this as its owner.
+
+    Attributes:
+        standing: what became of it.
+        status: the last final response's status, 408 or 503 for none; 0 before the first.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, account: Account, rng: random.Random | None = None
+    ) -> None:
+        """Nothing is sent before the first `handle_timer`."""
+        self.account = account
+        self.standing = Standing.TRYING
+        self.status = 0
+        self._endpoint = endpoint
+        self._rng = rng or random.SystemRandom()
+        self._expires = account.expires
+        self._failures = 0
+        self._next: float | None = float("-inf")
+        self._client: NonInviteClient | None = None
+        self._contact = ""
+        domain = Uri(user=account.user, host=account.registrar.host)
+        self._us = NameAddr("", domain, ())
+
+    def next_timer(self) -> float | None:
+        """When the next REGISTER is due; None while one is under way, and when stopped."""
+        return self._next
+
+    def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
+        """Register, if that is due. `destinations`: where the registrar is now, the best first."""
+        if self._next is None or now < self._next:
+            return
+        if not destinations:
+            self._failed(503, None, now)
+            return
+        tried = destinations[self._failures % len(destinations)]
+        self._register(tried, self._expires, now)
+
+    def lost(self, peer: Address, now: float) -> None:
+        """The connection to `peer` is gone, and with it the way by which calls came."""
+        if (
+            self.standing is Standing.REGISTERED
+            and self._client is not None
+            and self._client.destination == peer
+        ):
+            self.standing = Standing.TRYING
+            self._next = now
+
+    def stop(self, now: float) -> None:
+        """Take the binding away, if there is one; what is answered is not waited for."""
+        client, standing = self._client, self.standing
+        self.standing, self._next = Standing.STOPPED, None
+        if standing is Standing.REGISTERED and client is not None:
+            self._register(client.destination, 0, now)
+
+    def handle(self, event: StandaloneResponse, now: float) -> None:
+        """Take the answer to our REGISTER."""
+        if event.transaction is not self._client or self.standing is Standing.STOPPED:
+            return
+        response = event.response
+        if response is not None and event.status < 200:
+            return
+        self.status = event.status
+        if response is not None and event.status < 300:
+            self._registered(response, now)
+        elif response is not None and event.status == 423 and self._take_minimum(response):
+            self._next = now
+        else:
+            self._failed(event.status, response, now)
+
+    def _register(self, destination: Address, expires: int, now: float) -> None:
+        before, self._next = self._client, None
+        try:
+            self._contact = self._endpoint.contact(self.account.user, destination)
+            self._client = self._endpoint.request(
+                "REGISTER",
+                Uri(scheme=self.account.registrar.scheme, host=self.account.registrar.host),
+                from_=before.request.from_ if before else self._us,
+                to=self._us,
+                destination=destination,
+                headers=(("Contact", self._contact), ("Expires", str(expires))),
+                call_id=before.request.call_id if before else None,
+                cseq=before.request.cseq.number + 1 if before else 1,
+                owner=self,
+                now=now,
+            )
+        except ProtocolError:  # no address of ours reaches there
+            self._failed(503, None, now)
+
+    def _registered(self, response: Response, now: float) -> None:
+        granted = self._granted(response)
+        if granted == 0:  # it answers well, and does not list us
+            self._failed(self.status, None, now)
+            return
+        if self.standing is not Standing.REGISTERED:
+            logger.info("registration.made %s", self.account.name)
+        self.standing, self._failures = Standing.REGISTERED, 0
+        # Half of a short time, all but a few minutes of a long one: a lost answer costs 32 s.
+        self._next = now + max(granted / 2, granted - 300.0)
+
+    def _failed(self, status: int, response: Response | None, now: float) -> None:
+        self.status = status
+        if self.standing is not Standing.STOPPED:
+            self.standing = Standing.FAILED
+            pause = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
+            pause *= self._rng.uniform(0.5, 1.0)
+            self._failures = min(self._failures + 1, 16)
+            asked = response.headers.get("Retry-After") if response is not None else None
+            self._next = now + max(pause, min(_seconds(asked, 0), LONGEST_PAUSE))
+
+    def _take_minimum(self, response: Response) -> bool:
+        """Ask for what the registrar takes at least; False if that makes no difference."""
+        least = _seconds(response.headers.get("Min-Expires"), 0)
+        if not self._expires < least <= LONGEST:
+            return False
+        self._expires = least
+        return True
+
+    def _granted(self, response: Response) -> int:
+        """For how many seconds: what our Contact says, else the Expires header, else as asked."""
+        try:
+            ours, contacts = NameAddr.parse(self._contact).uri, response.contacts
+        except ParseError:
+            return 0
+        mine = [contact for contact in contacts if contact.uri.equivalent(ours)]
+        # Registrars exist that write the address that they saw into it.
+        mine = mine or [contact for contact in contacts if contact.uri.user == ours.user]
+        if contacts and not mine:
+            return 0
+        said = next((contact.parameter("expires") for contact in mine), None)
+        return min(_seconds(said or response.headers.get("Expires"), self._expires), LONGEST)
+
+
+def _seconds(text: str | None, otherwise: int) -> int:
+    text = (text or "").strip(" \t").partition(";")[0].rstrip()
+    fits = text.isascii() and text.isdigit() and len(text) < 11
+    return int(text) if fits else otherwise
