@@ -15,6 +15,7 @@ from telephony.b2bua.owners import find_call
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
 from telephony.b2bua.restore import give_up_branches, ring_anew
 from telephony.b2bua.settings import CallSettings, Target
+from telephony.b2bua.takeover import replaced_by
 
 __all__ = [
     "BackToBackCall",
@@ -30,6 +31,7 @@ __all__ = [
     "decline",
     "find_call",
     "give_up_branches",
+    "replaced_by",
     "ring_anew",
     "target_from",
     "target_to",

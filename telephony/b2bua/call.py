@@ -10,7 +10,7 @@ from telephony.b2bua import checkpoint
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
-from telephony.b2bua.core import CallCore, Cause
+from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.dialogue import Dialogue
 from telephony.b2bua.events import CallEvent, Joined, Side
 from telephony.b2bua.exchange import Exchange
@@ -23,6 +23,7 @@ from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.setup import Setup
+from telephony.b2bua.takeover import Takeover
 from telephony.b2bua.transfer import Transfers
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sip.endpoint import Endpoint
@@ -114,6 +115,7 @@ class BackToBackCall:
         self._exchange = Exchange(core, offers, self._refresh, self._alignment)
         core.on_leg_ended = self._gone
         self._transfers = Transfers(core, self._alignment, self._refresh, request)
+        self._takeover = Takeover(core, self._refresh, self._alignment)
         self._dialogue = Dialogue(core, self._exchange, self._transfers)
         self._setup: Setup | None = None
         """None in a call that was restored: its setup was over."""
@@ -245,6 +247,19 @@ class BackToBackCall:
         core.negotiated(core.caller)
         core.negotiated(moved)
         self._alignment.introduce(core.caller, moved, now)
+
+    def take_over(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
+        """Put whoever sent an INVITE with Replaces in the place of an advisor's leg that talks.
+
+        `replaced_by` finds that leg; `target` is the newcomer, as far as the owner knows. The
+        INVITE is answered in any case. With 200 `Joined` comes, and the old leg has its BYE.
+        """
+        if self.ended or old is not self._core.partner:
+            answer(invite, 481, now)
+        elif self._transfers.attempt is not None and not self._transfers.attempt.over:
+            answer(invite, 500, now, headers=(("Retry-After", "5"),))
+        else:
+            self._takeover.take(self, old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
         """Answer the REFER with a failure; nothing else changes."""

@@ -54,6 +54,7 @@ class Cause(StrEnum):
     ADVISOR_HUNG_UP = "advisor-hung-up"
     HUNG_UP = "hung-up"
     TRANSFERRED = "transferred"
+    REPLACED = "replaced"
     NOBODY_LEFT = "nobody-left"
     SESSION_EXPIRED = "session-expired"
     ACK_MISSING = "ack-missing"

@@ -11,6 +11,7 @@ from telephony.b2bua.bodies import description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import survivors, untagged
+from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
@@ -85,12 +86,9 @@ class Setup:
         return 0
 
     def _replaces(self) -> int:
-        """481 unless it names a dialog of ours (RFC 3891 section 3), which we do not give away."""
-        words = (self._invite.request.headers.get("Replaces") or "").split(";")
-        tags = dict(word.strip().partition("=")[::2] for word in words[1:])
-        ours, theirs = tags.get("to-tag", ""), tags.get("from-tag", "")
-        found = self._core.endpoint.find_dialog(words[0].strip(), ours, theirs)
-        return 481 if found is None else 603
+        """481 unless it names a dialog of ours (RFC 3891 section 3); the owner gives away some."""
+        text = self._invite.request.headers.get("Replaces") or ""
+        return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
 
     # --- dialling ---------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Endpoint:
         self,
         *,
         allow: Iterable[str] = (),
-        supported: Iterable[str] = ("timer", "100rel", "norefersub"),
+        supported: Iterable[str] = ("timer", "100rel", "norefersub", "replaces"),
         user_agent: str = "Galwad",
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value

@@ -15,6 +15,7 @@ from telephony.b2bua import (
     decline,
     find_call,
     give_up_branches,
+    replaced_by,
     ring_anew,
 )
 from telephony.b2bua.events import CallEnded, RecordRequested, TransferRequested
@@ -385,6 +386,10 @@ class Switch(Node):
     def work(self):
         while (event := self.endpoint.next_event()) is not None:
             if isinstance(event, IncomingInvite):
+                found = replaced_by(self.endpoint, event.invite)
+                if found is not None:
+                    self.take_over(found, event.invite)
+                    continue
                 call = BackToBackCall.incoming(
                     self.endpoint,
                     self.plane,
@@ -421,6 +426,13 @@ class Switch(Node):
                     call.refuse_transfer(event.request_id, self.plan.transfer_refusal, self.now)
                 elif self.plan.transfer_targets:
                     call.accept_transfer(event.request_id, self.plan.transfer_targets, self.now)
+
+    def take_over(self, found, invite):
+        if isinstance(found, int):
+            invite.respond(found, now=self.now)
+        else:
+            found.call.take_over(found, invite, self.joins_with[0], self.now)
+            self.drain(found.call)
 
     def take_up(self, checkpoint):
         give_up_branches(self.endpoint, checkpoint, self.now)

@@ -1,0 +1,138 @@
+"""INVITE with Replaces (RFC 3891): a newcomer takes an advisor's place in a call that goes on.
+
+A PBX joins the caller with whom an advisor consulted like this, and a phone picks up what
+another has. The newcomer is answered with what the caller speaks, then the one who is replaced
+gets the BYE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telephony.b2bua.alignment import Alignment
+from telephony.b2bua.bodies import description, require_sdp_accepted, wants_ipv6
+from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.events import Joined, Side
+from telephony.b2bua.join import replaced_dialog
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.session_timer import (
+    IntervalTooSmallError,
+    SessionTimer,
+    agree_to_request,
+    answer_fields,
+)
+from telephony.b2bua.settings import Target
+from telephony.errors import NoPortsError, ParseError
+from telephony.sdp import SessionDescription, cut_offer
+from telephony.sip.dialog import DialogState
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.replaces import Replaces
+from telephony.sip.uas import InviteServer
+
+if TYPE_CHECKING:
+    from telephony.b2bua.call import BackToBackCall
+
+_REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
+
+
+def replaced_by(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
+    """The leg whose place an INVITE asks for; the status of its refusal; None: it asks for none.
+
+    Only an advisor's leg that talks is given away (RFC 3891 section 3).
+    """
+    values = invite.request.headers.get_all("Replaces")
+    if not values:
+        return None
+    try:
+        (wanted,) = [Replaces.parse(value) for value in values]
+    except (ParseError, ValueError):
+        return 400
+    dialog = replaced_dialog(endpoint, values[0])
+    if dialog is None or dialog.state is DialogState.EARLY:
+        return 481
+    if wanted.early_only:
+        return 486
+    leg = dialog.owner
+    if not isinstance(leg, Leg) or not leg.talking or leg is not leg.call.core.partner:
+        return 603
+    return leg
+
+
+class Takeover:
+    """Puts a newcomer in the place of one of a call's advisors."""
+
+    def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:
+        self._core = core
+        self._refresh = refresh
+        self._alignment = alignment
+
+    def take(
+        self, call: BackToBackCall, old: Leg, invite: InviteServer, target: Target, now: float
+    ) -> None:
+        """Answer the newcomer: with 200, and they talk with the caller, or with why not."""
+        core = self._core
+        try:
+            offer, timer = self._read(invite, target, now)
+            ipv6 = wants_ipv6(invite.request, invite.source)
+            leg = core.new_leg(call, Side.ADVISOR, target, ipv6=ipv6)
+        except ParseError as error:
+            answer(invite, error.status, now)
+        except IntervalTooSmallError:
+            answer(invite, 422, now, headers=(("Min-SE", str(core.settings.min_se)),))
+        except NoPortsError:
+            answer(invite, 503, now, headers=(("Retry-After", "10"),))
+        else:
+            leg.invite, invite.owner = invite, leg
+            core.meet(leg, invite.request)
+            self._join(old, leg, offer, timer, now)
+
+    def _join(
+        self, old: Leg, leg: Leg, offer: SessionDescription, timer: SessionTimer, now: float
+    ) -> None:
+        core, invite = self._core, leg.invite
+        if invite is None:
+            return
+        try:
+            ours = leg.media.answer(offer, core.caller.media.theirs, core.settings.codecs)
+            leg.media.agree(ours, offer)
+        except ParseError as error:
+            answer(invite, error.status, now)
+            core.end_leg(leg, Cause.NO_MEDIA, now)
+            return
+        headers = (*answer_fields(timer), *SDP_TYPE)
+        dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
+        if dialog is None:  # it was given up meanwhile
+            core.end_leg(leg, Cause.CANCELLED, now)
+            return
+        core.confirm(leg, dialog)
+        self._refresh.start(leg, timer)
+        self._replace(old, leg, now)
+
+    def _read(
+        self, invite: InviteServer, target: Target, now: float
+    ) -> tuple[SessionDescription, SessionTimer]:
+        """The newcomer's offer and session timer.
+
+        Raises:
+            ParseError: it has no offer, or none that we carry.
+            IntervalTooSmallError: see there.
+        """
+        request, settings = invite.request, self._core.settings
+        require_sdp_accepted(request)
+        offer = description(request)
+        if offer is None:
+            raise ParseError("a newcomer makes the offer", status=488)
+        cut_offer(offer, settings.codecs, target.srtp)
+        return offer, agree_to_request(request, settings, now)
+
+    def _replace(self, old: Leg, leg: Leg, now: float) -> None:
+        core = self._core
+        core.partner = leg
+        core.connect(leg)
+        if leg.target is not None:
+            core.emit(Joined(leg.id, leg.target))
+        core.negotiated(core.caller)
+        core.negotiated(leg)
+        core.end_leg(old, Cause.REPLACED, now, _REASON)
+        self._alignment.introduce(core.caller, leg, now)
