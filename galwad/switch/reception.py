@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import structlog
 
-from galwad.switch.admission import Doorkeeper, Refusal
+from galwad.switch.admission import Admission, Doorkeeper, Refusal
 from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.memo import Heir
 from galwad.switch.overload import RETRY_AFTER_S, Load
-from telephony.b2bua import decline, find_call
+from telephony.b2bua import Leg, decline, find_call, replaced_by
 from telephony.sip import events as sip
 from telephony.sip.message import Response
 from telephony.sip.uas import InviteServer, ServerRequest
@@ -72,6 +72,10 @@ class Reception:
         if isinstance(admission, Refusal):
             invite.turn_away(admission.status, headers=admission.headers, now=now)
             return
+        replaced = replaced_by(self._board.endpoint, invite)
+        if replaced is not None:
+            self._replace(replaced, invite, admission, now)
+            return
         route = self._board.router.route(admission.called, by_phone=admission.phone)
         if route is None:
             log.info("call.no_route")
@@ -80,6 +84,18 @@ class Reception:
         call = LiveCall.incoming(self._board, invite, admission, route, heir)
         self._calls[call.call_id] = call
         call.start(self._board.router.targets(route, admission.called, now))
+
+    def _replace(
+        self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: float
+    ) -> None:
+        """Give away an advisor's place (RFC 3891), but to somebody of the centre alone."""
+        call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
+        if isinstance(replaced, int):
+            invite.respond(replaced, now=now)
+        elif call is None or not admission.trusted:
+            invite.respond(603, now=now)
+        else:
+            call.transfers.taken_over(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
         """Remember who was not there, or has too much to do (RFC 3263 4.3, RFC 3261 21.5.4)."""

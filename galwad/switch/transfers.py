@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from galwad.messages import Party
+from galwad.switch.admission import Admission
 from galwad.switch.board import Switchboard
 from recording.policy import DestinationClass, Trigger
-from telephony.b2bua import Joint, Target
+from telephony.b2bua import Joint, Leg, Target
 from telephony.b2bua import events as sip
+from telephony.sdp import Srtp
+from telephony.sip.uas import InviteServer
 
 if TYPE_CHECKING:
     from galwad.switch.call import LiveCall
@@ -85,6 +88,27 @@ class Transfers:
         self._call.legs.join(event.request_id, joint, target, now)
         for each in (keeper, giver):
             each.settle(now)
+
+    def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: float) -> None:
+        """An INVITE with Replaces asks for the advisor's place: a PBX's join, or a pick-up."""
+        call, before = self._call, self._call.legs.joined
+        caller = admission.caller
+        user = (*caller.asserted, caller.from_user)[0]
+        target = Target(
+            uri=next(
+                (contact.uri for contact in invite.request.contacts), invite.request.from_.uri
+            ),
+            destination=invite.source,
+            name=user,
+            user=self._board.router.user_of(user),
+            trust=admission.trusted,
+            pinned=admission.phone,
+            srtp=Srtp(admission.srtp),
+        )
+        call.legs.take_over(old, invite, target, now)
+        if call.legs.joined != before:
+            self._leave_for(*self._board.router.place(user))
+        call.settle(now)
 
     def take_in(self, giver: LiveCall, joint: Joint) -> None:
         """Shut the gate as far as the other call's far end, or its payment holds, ask for it."""

@@ -73,6 +73,16 @@ class VoIPCall:
         """Whether its media is SRTP, as it was agreed on last."""
         return self.media.stream.protection is not None
 
+    @property
+    def replaces(self) -> str:
+        """The Replaces header (RFC 3891) by which another phone may take this one's place.
+
+        Raises:
+            InvalidStateError: the call is over, or rings nowhere.
+        """
+        there = self._consulted()
+        return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
+
     # --- state ------------------------------------------------------------------------------
 
     async def wait_for(self, state: CallState) -> None:
@@ -200,8 +210,7 @@ class VoIPCall:
             CallFailedError: as `transfer`.
         """
         there = other._consulted()
-        named = Replaces(there.call_id, there.id.remote_tag, there.id.local_tag)
-        uri = replace(there.remote.uri, headers=(("Replaces", escape_header(str(named))),))
+        uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
         return await self._refer(uri)
 
     async def _refer(self, uri: Uri) -> int:

@@ -22,7 +22,7 @@ def phone(service):
             *(*service.sip, extension, password or service.sip_password),
             my_ip="127.0.0.1",
             rtp_ports=(20000, 29998),
-            call_callback=calls.put,
+            call_callback=calls.put if calls is not None else None,
         )
 
     return phone
@@ -147,3 +147,29 @@ async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, p
         await asyncio.to_thread(calling.hang_up)
         await for_the_caller.wait_for(CallState.ENDED)
     service.wait_media_ports(0)
+
+
+async def test_a_colleague_takes_the_advisors_place(harness, service, phone, caller, judge):
+    calls, timely = asyncio.Queue(), asyncio.timeout(30)
+    before, after = (harness.sound.speech(1.5, seed) for seed in (211, 212))
+    async with timely, phone(calls) as advisor, phone(None, "302", "secret-302") as colleague:
+        calling = await asyncio.to_thread(caller)
+        first = await calls.get()
+        await first.answer()
+        target = await asyncio.to_thread(lambda: calling.media_target)
+        call_id = await asyncio.to_thread(service.call_id)
+        await asyncio.to_thread(calling.talker.say, before, target)
+        taken = await colleague.call(LINE, headers=[("Replaces", first.replaces)])
+        await taken.wait_for(CallState.ANSWERED)
+        await first.wait_for(CallState.ENDED)
+        assert advisor.calls == []
+        heard = len(calling.talker.heard)
+        await asyncio.to_thread(calling.talker.say, after, target)
+        await asyncio.to_thread(calling.talker.wait_heard, heard + 60)
+        assert await recording_states(service) == ["recording"]
+        refused = await colleague.call(LINE, headers=[("Replaces", "x;to-tag=1;from-tag=2")])
+        await refused.wait_for(CallState.ENDED)
+        assert refused.status == 481
+        await taken.hangup()
+        await asyncio.to_thread(calling.wait)
+    await judge(call_id, [(0, before), (0, after)], [], [])
