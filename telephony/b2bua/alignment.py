@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from telephony.b2bua.core import CallCore
 from telephony.b2bua.leg import Leg
@@ -16,8 +15,12 @@ from telephony.b2bua.offers import Offers
 from telephony.errors import ParseError
 from telephony.sdp import Direction, SessionDescription
 
-Then = Callable[[float], None]
-_NOTHING: Final[Then] = lambda _now: None  # noqa: E731 - a value of that type, and as short as can be
+Then = Callable[[float, bool], None]
+"""Told now, and whether the leg has agreed."""
+
+
+def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's one fact
+    """Nothing comes after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class _Wish:
 
     leg: Leg
     source: Leg
-    direction: Direction | None
-    then: Then
+    direction: Direction | None = None
+    then: Then = _nothing
 
 
 class Alignment:
@@ -42,18 +45,39 @@ class Alignment:
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
         """Offer a leg what `source` last said, if that is not what it was told."""
-        self._tell(_Wish(leg, source, None, _NOTHING), now)
+        self._tell(_Wish(leg, source), now)
 
     def introduce(self, one: Leg, other: Leg, now: float) -> None:
-        """Let two talk who are joined anew: `one` is told of `other`, then `other` of its answer.
+        """Let two talk who are joined anew: each is told of the other, and then of its answer.
 
-        Whoever had put them on hold is gone; only what they hold themselves stays held.
+        Whoever had put them on hold is gone; only what they hold themselves stays held. What one
+        of them answered somebody else may be one codec of many, which the other lacks: then it
+        is the first to be asked, and so it is if the other refuses.
         """
+        if not self._share(one, other):
+            one, other = other, one
 
-        def back(at: float) -> None:
-            self._tell(_Wish(other, one, _direction(one), _NOTHING), at)
+        def turn(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `Then`
+            if agreed:
+                self._tell(_Wish(other, one, _direction(one)), at)
+            else:
+                self._tell(_Wish(other, one, _direction(one), back), at)
 
-        self._tell(_Wish(one, other, _direction(other), back), now)
+        def back(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `Then`
+            if agreed:
+                self._tell(_Wish(one, other, _direction(other)), at)
+
+        self._tell(_Wish(one, other, _direction(other), turn), now)
+
+    @staticmethod
+    def _share(one: Leg, other: Leg) -> bool:
+        """Whether what the two have said of codecs last has an audio codec in common."""
+        spoken = [
+            {codec.identity for codec in leg.media.remote.accepts.values() if codec.is_audio}
+            for leg in (one, other)
+            if leg.media.remote is not None
+        ]
+        return len(spoken) < 2 or bool(spoken[0] & spoken[1])
 
     def _tell(self, wish: _Wish, now: float) -> None:
         leg = wish.leg
@@ -62,18 +86,18 @@ class Alignment:
         try:
             asked = self._asked(wish)
         except ParseError:
+            wish.then(now, False)
             return
         if asked is None:
-            wish.then(now)
+            wish.then(now, True)
             return
 
         def answered(theirs: SessionDescription | None, status: int, at: float) -> None:
             if status == 491 and leg.dialog is not None and leg.talking:
                 self._again = wish, at + leg.dialog.glare_delay()
                 return
-            if theirs is not None and leg.talking:
-                self._agreed(leg, asked, theirs)
-            wish.then(at)
+            agreed = theirs is not None and leg.talking and self._agree(leg, asked, theirs)
+            wish.then(at, agreed)
 
         self._offers.offer(leg, asked, answered, now)
 
@@ -88,13 +112,14 @@ class Alignment:
             return None
         return wish.leg.media.pass_on(said, source, allowed, wish.direction)
 
-    def _agreed(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> None:
+    def _agree(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> bool:
         try:
             leg.media.agree(asked, theirs)
         except ParseError:
-            return
+            return False
         self._core.reconnect()
         self._core.negotiated(leg)
+        return True
 
     def gone(self, leg: Leg) -> None:
         """A leg ended: nobody waits for what it says."""

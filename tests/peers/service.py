@@ -27,6 +27,8 @@ PATIENCE_S = 20
 CALLER = "01632960123"
 """The number that every caller has; a log line that holds it fails the test."""
 PASSWORD = "correct horse battery"
+PHONES = ("301", "302", "303", "304")
+"""Static phones; the last speaks SRTP alone."""
 GALWAD = (sys.executable, "-m", "galwad")
 
 SETTINGS = """\
@@ -58,6 +60,11 @@ ha1_md5 = "{ha1_302}"
 [[phones]]
 extension = "303"
 ha1_md5 = "{ha1_303}"
+
+[[phones]]
+extension = "304"
+ha1_md5 = "{ha1_304}"
+srtp = "required"
 
 [[routes]]
 called = "01970000100"
@@ -242,7 +249,7 @@ class Service:
                 route_srtp=route_srtp,
                 officer_key=keys.officer_key,
                 recipients=keys.recipients,
-                **{f"ha1_{extension}": ha1(extension) for extension in ("301", "302", "303")},
+                **{f"ha1_{extension}": ha1(extension) for extension in PHONES},
             ),
             encoding="utf-8",
         )

@@ -102,6 +102,34 @@ def test_payload_types_that_differ_are_mapped_or_offered_anew(world):
     world.assert_clean()
 
 
+def test_two_whose_last_words_have_no_codec_in_common_find_one(world):
+    world.a.codecs = ("0 PCMU/8000",)
+    consultation = Consultation(world)
+    world.c.codecs = ("8 PCMA/8000",)  # what it has told b of all that it speaks
+    world.c.reinvite()
+    world.net.run(1)
+    world.c.codecs = ("8 PCMA/8000", "0 PCMU/8000")
+    consultation.refer()
+    caller, moved = consultation.first.joined
+    assert world.switch.plane.maps[caller, moved][0] == 0
+    assert "INVITE" in world.c.methods
+    assert world.c.told().media[0].formats[0] == "0"
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_whoever_refuses_the_offer_makes_the_other_be_asked(world):
+    consultation = Consultation(world)
+    world.a.refuse_offer = 488
+    consultation.refer()
+    assert consultation.first.joined is not None
+    # The hold, what it refuses, and once more when the other has been asked; never for ever.
+    assert world.a.methods.count("INVITE") == 3
+    assert "INVITE" in world.c.methods
+    world.a.hang_up()
+    world.assert_clean()
+
+
 def test_what_the_caller_holds_themselves_stays_held(world):
     consultation = Consultation(world, hold=False)
     world.a.direction = "sendonly"

@@ -1,0 +1,137 @@
+"""Several things at once, in the order in which they hurt most."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from telephony.phone import CallState, VoIPPhone
+
+pytestmark = pytest.mark.peer
+
+LINE = "01970000100"
+
+
+@pytest.fixture
+def phone(service):
+    """Makes a phone of ours, registered; its calls come by the queue."""
+
+    def phone(calls, extension="201", password="", **more):
+        return VoIPPhone(
+            *(*service.sip, extension, password or service.sip_password),
+            my_ip="127.0.0.1",
+            rtp_ports=(20000, 29998),
+            call_callback=calls.put,
+            **more,
+        )
+
+    return phone
+
+
+@pytest.fixture
+def caller(harness, service, talker, ended):
+    mouth = talker("127.0.0.2")
+
+    def caller():
+        calling = ended(harness.programs.Caller(service, LINE, media=mouth.port))
+        calling.talker = mouth
+        return calling
+
+    return caller
+
+
+def shown(service):
+    """The recording's state, and who holds it."""
+    with service.sign_in("ceri") as page:
+        (pop,) = page.get("/api/v1/calls").json()
+    return pop["recording"], len(pop["holders"])
+
+
+def payment(service, call_id, method):
+    with service.sign_in() as page:
+        return page.request(method, f"/api/v1/calls/{call_id}/payment").json()["state"]
+
+
+async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
+    harness, service, phone, caller, ended
+):
+    sound, calls, run = harness.sound, asyncio.Queue(), asyncio.to_thread
+    before, after = sound.speech(1.5, 301), sound.speech(1.5, 302)
+    secrets = [sound.speech(1.5, seed) for seed in (303, 304, 305)]
+    department = ended(
+        harness.programs.Callee(
+            service.folder,
+            "uas_refused",
+            "127.0.0.4",
+            port=service.department_port,
+            status="486 Busy Here",
+        )
+    )
+    async with asyncio.timeout(60), phone(calls):
+        calling = await run(caller)
+        first = await calls.get()
+        await first.answer()
+        target = await run(lambda: calling.media_target)
+        call_id = await run(service.call_id)
+        await run(calling.talker.say, before, target)
+        assert await run(payment, service, call_id, "PUT") == "paused"
+        await run(calling.talker.say, secrets[0], target)
+        sending_on = asyncio.create_task(first.transfer("500"))
+        await first.changes.until(lambda: first.referral is not None and first.referral.statuses)
+        await first.hangup()
+        recall = await calls.get()
+        sending_on.cancel()
+        assert await run(shown, service) == ("ceased", 1)
+        await recall.answer()
+        await run(calling.talker.say, secrets[1], target)
+        assert await run(shown, service) == ("paused", 1)
+        await run(department.wait)
+        await run(service.kill, "switch")
+        await run(service.start, "switch")
+        await run(service.log.wait, "call.resumed")
+        await run(service.log.wait, "phones.set", 2)
+        await run(calling.talker.say, secrets[2], target)
+        await run(harness.service.wait_until, lambda: shown(service) == ("paused", 1))
+        assert await run(payment, service, call_id, "DELETE") == "recording"
+        await run(calling.talker.say, after, target)
+        await recall.hangup()
+        await run(calling.wait)
+    recording = await run(harness.evidence.Recording, service, call_id)
+    assert sound.find(recording.caller, before)[1] > 0.95
+    assert sound.find(recording.caller, after)[1] > 0.95
+    for secret in secrets:
+        assert sound.find(recording.caller, secret)[1] < 0.3
+    assert {gap["reason"] for gap in recording.gaps()} == {"payment", "transfer"}
+    assert all(recording.silent_in(gap) for gap in recording.gaps())
+    assert recording.adds_up()
+
+
+async def test_digits_work_both_ways_after_a_join_with_a_phone_that_speaks_srtp_alone(
+    service, phone, caller
+):
+    calls, consulted, run = asyncio.Queue(), asyncio.Queue(), asyncio.to_thread
+    secure = phone(consulted, "304", "secret-304", srtp="required")
+    async with asyncio.timeout(40), phone(calls) as advisor, secure:
+        calling = await run(caller)
+        first = await calls.get()
+        await first.answer()
+        target = await run(lambda: calling.media_target)
+        await first.hold()
+        second = await advisor.call("304")
+        there = await consulted.get()
+        await there.answer()
+        await second.wait_for(CallState.ANSWERED)
+        assert there.protected
+        assert await first.join(second) == 200
+        await first.wait_for(CallState.ENDED)
+        await run(calling.talker.dial, "147#", target)
+        assert await there.get_dtmf(4) == "147#"
+        heard = len(calling.talker.heard)
+        await there.send_dtmf("*258")
+        await run(calling.talker.wait_heard, heard + 20)
+        pressed = {payload[0] for _, kind, _, payload in calling.talker.heard if kind == 101}
+        assert pressed == {10, 2, 5, 8}
+        await there.hangup()
+        await run(calling.wait)
+    service.wait_media_ports(0)
