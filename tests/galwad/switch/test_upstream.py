@@ -123,4 +123,4 @@ def test_half_an_account_is_refused(half):
 def test_the_password_is_in_no_text_of_the_settings(settings):
     trunk = Trunk(name="pstn", peers=("192.0.2.1",), username="x", password=SECRET)
     assert SECRET not in repr(settings.model_copy(update={"trunks": (trunk,)}))
-    assert SECRET not in str(trunk.model_dump())
+    assert SECRET not in f"{trunk} {trunk!r}"
