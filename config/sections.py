@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, model_validator
 
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
@@ -189,7 +189,7 @@ class Sip(Section):
 
 
 class Trunk(Section):
-    """`[[trunks]]`: who may send us calls without a password."""
+    """`[[trunks]]`: who may send us calls without a password, and what it wants of us."""
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
     peers: tuple[Annotated[Peer, _parsed(Peer)], ...] = Field(
@@ -207,6 +207,21 @@ class Trunk(Section):
     srtp: SrtpRule | None = Field(
         default=None, description='"off", "optional" or "required"; [media] srtp when absent'
     )
+    username: str = Field(default="", description="who we are to it, where it asks; or absent")
+    password: SecretStr | None = Field(
+        default=None, description="the password that goes with username, in quotes"
+    )
+    registrar: SipUri | None = Field(
+        default=None, description='"sip:…", where we register as username to be called'
+    )
+
+    @model_validator(mode="after")
+    def _can_prove_itself(self) -> Self:
+        if bool(self.username) != (self.password is not None):
+            raise ValueError("needs username and password together, or neither")
+        if self.registrar is not None and not self.username:
+            raise ValueError("registrar needs username and password")
+        return self
 
     def matches(self, host: str, port: int, transport: str) -> bool:
         """Whether what comes from this address comes from the trunk.

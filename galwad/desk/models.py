@@ -55,9 +55,13 @@ Purpose: TypeAlias = Literal[
     "crime",
     "vital-interests",
 ]
-Short: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""No control characters: what is asked for in one line must not look like two anywhere."""
+Short: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE)
+]
 Needed: TypeAlias = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_ONE_LINE)
 ]
 
 

@@ -1,19 +1,29 @@
-"""Sign-in throttling: failures counted per account and per address, in a sliding window.
+"""Sign-in throttling: what it costs to guess, without letting anyone lock an advisor out.
 
-In memory: a restart forgets, which an attacker cannot cause. The account's limit holds even
-from many addresses, the address's over many accounts.
+An account is barred only towards the address that failed with it, an address once it has failed
+with many accounts. Failures with one account from many addresses make its next tries wait longer
+and longer, up to a minute. Neither touches somebody who has signed in from where they are: there
+only their own failures count, and slow them down. In memory: a restart forgets, which an attacker
+cannot cause.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable
 
 WINDOW_S = 900.0
-PER_ACCOUNT = 10
+PER_PAIR = 10
+"""Failures of one account from one address."""
 PER_ADDRESS = 30
+PER_ACCOUNT = 20
+"""From all addresses, before tries have to wait."""
+LONGEST_DELAY_S = 60.0
+_KEPT = max(PER_PAIR, PER_ADDRESS, PER_ACCOUNT) + 7
 _MOST_KEYS = 10_000
+
+Key = tuple[str, str, str]
 
 
 class Throttle:
@@ -21,44 +31,68 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: dict[tuple[str, str], deque[float]] = {}
+        self._failures: dict[Key, deque[float]] = {}
+        self._at_home: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Accounts, and an address from which each has signed in."""
 
     def wait(self, account: str, address: str) -> int:
         """Seconds until another try is allowed; 0 when it is now."""
         now = self._clock()
-        longest = 0.0
-        for key, limit in _limits(account, address):
-            times = self._failures.get(key)
-            if times is None:
-                continue
-            while times and times[0] <= now - WINDOW_S:
-                times.popleft()
-            if len(times) >= limit:
-                longest = max(longest, times[-limit] + WINDOW_S - now)
-        return int(longest) + 1 if longest else 0
+        pair, all_of_address, all_of_account = _keys(account, address)
+        if (account, address) in self._at_home:
+            longest = self._slowed(pair, PER_PAIR, now)
+        else:
+            longest = max(
+                self._barred(pair, PER_PAIR, now),
+                self._barred(all_of_address, PER_ADDRESS, now),
+                self._slowed(all_of_account, PER_ACCOUNT, now),
+            )
+        return int(longest) + 1 if longest > 0 else 0
 
     def failed(self, account: str, address: str) -> None:
         """Count one failure, or a try that is not known to be right yet."""
         now = self._clock()
         if len(self._failures) > _MOST_KEYS:
             self._forget(now)
-        for key, limit in _limits(account, address):
-            self._failures.setdefault(key, deque(maxlen=limit)).append(now)
+        for key in _keys(account, address):
+            self._failures.setdefault(key, deque(maxlen=_KEPT)).append(now)
 
     def succeeded(self, account: str, address: str) -> None:
-        """The try was right: it counts for nothing, and the account's failures are forgotten."""
-        self._failures.pop(("account", account), None)
-        times = self._failures.get(("address", address))
-        if times:
-            times.pop()
-            if not times:
-                del self._failures["address", address]
+        """The try was right: it counts for nothing, and is forgiven those before it from here."""
+        self._at_home[account, address] = None
+        self._at_home.move_to_end((account, address))
+        if len(self._at_home) > _MOST_KEYS:
+            self._at_home.popitem(last=False)
+        pair, *others = _keys(account, address)
+        self._failures.pop(pair, None)
+        for key in others:
+            times = self._failures.get(key)
+            if times:
+                times.pop()
+                if not times:
+                    del self._failures[key]
+
+    def _recent(self, key: Key, now: float) -> deque[float]:
+        times = self._failures.get(key, deque[float]())
+        while times and times[0] <= now - WINDOW_S:
+            times.popleft()
+        return times
+
+    def _barred(self, key: Key, limit: int, now: float) -> float:
+        times = self._recent(key, now)
+        return times[-limit] + WINDOW_S - now if len(times) >= limit else 0.0
+
+    def _slowed(self, key: Key, limit: int, now: float) -> float:
+        times = self._recent(key, now)
+        if len(times) < limit:
+            return 0.0
+        return times[-1] + min(2.0 ** (len(times) - limit), LONGEST_DELAY_S) - now
 
     def _forget(self, now: float) -> None:
-        old = [key for key, times in self._failures.items() if times[-1] <= now - WINDOW_S]
+        old = [k for k, times in self._failures.items() if not times or times[-1] <= now - WINDOW_S]
         for key in old or list(self._failures)[: _MOST_KEYS // 2]:
             del self._failures[key]
 
 
-def _limits(account: str, address: str) -> Iterable[tuple[tuple[str, str], int]]:
-    return ((("account", account), PER_ACCOUNT), (("address", address), PER_ADDRESS))
+def _keys(account: str, address: str) -> tuple[Key, Key, Key]:
+    return ("pair", account, address), ("address", "", address), ("account", account, "")

@@ -38,6 +38,7 @@ from galwad.switch.reception import Reception
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
+from galwad.switch.upstream import Upstream
 from telephony.aio.addresses import reachable_host
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
@@ -102,6 +103,8 @@ class Switch:
             forget=self._forget,
         )
         self._router = board.router
+        locate, alarm = board.router.locations, self._hub.alarm
+        self._upstream = Upstream(settings, self._endpoint, locate, alarm)
         self._phones.on_moved = self._on_moved
         self._reception = Reception(
             board,
@@ -164,11 +167,13 @@ class Switch:
             self._hub.alarm("recording.no_recipients", None, fault)
 
     async def _sweep(self) -> None:
-        """Once a second: silent legs, expired bindings, bans that are over."""
+        """Once a second: silent legs, expired bindings, our own, bans that are over."""
         while True:
             now = time.monotonic()
             self._relay.sweep(now)
             self._phones.save(now)
+            self._upstream.tick(now)
+            self._transport.flush()
             self._know()
             self._guard.sweep(now)
             await asyncio.sleep(1.0)
@@ -209,6 +214,8 @@ class Switch:
         """Let the calls finish; hang them up at the second signal."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
+        self._upstream.stop(time.monotonic())
+        self._transport.flush()
         hurry = asyncio.create_task(self._hurry.wait())
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait([hurry, idle], return_when=asyncio.FIRST_COMPLETED)
@@ -238,6 +245,7 @@ class Switch:
             self._hurry.set()
 
     def _on_event(self, event: Event) -> None:
+        self._upstream.on_event(event, time.monotonic())
         self._reception.on_event(event)
         if self.calls:
             self._idle.clear()

@@ -39,6 +39,8 @@ _SHED: Final = 2
 _CHALLENGED: Final = 10
 """Hundredths of a failure: a message above the rate, a request without credentials. A site whose
 phones all start at once sends many of either."""
+_USUAL: Final = 2048
+"""Bytes of which few messages have more: a long one counts as several."""
 _HEAD: Final = 4096
 _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 
@@ -63,12 +65,12 @@ class Bucket:
     def __init__(self) -> None:
         self._due = 0.0
 
-    def take(self, rate: float, now: float) -> bool:
-        """Take one, if there is one."""
+    def take(self, rate: float, now: float, count: float = 1.0) -> bool:
+        """Take some, if there is one."""
         due = max(self._due, now)
         if due - now > _BURST_S:
             return False
-        self._due = due + 1.0 / rate
+        self._due = due + count / rate
         return True
 
 
@@ -135,7 +137,8 @@ class Guard:
         if standing is not Standing.STRANGER and self._of_a_call(data):
             return True
         remembered = self._source(origin, now)
-        if self._may(remembered, standing, now) or self._of_a_call(data):
+        count = max(1.0, len(data) / _USUAL)
+        if self._may(remembered, standing, now, count) or self._of_a_call(data):
             return True
         self._shed(remembered, source, standing, now)
         return False
@@ -203,14 +206,14 @@ class Guard:
 
     # Inside
 
-    def _may(self, remembered: _Source, standing: Standing, now: float) -> bool:
+    def _may(self, remembered: _Source, standing: Standing, now: float, count: float = 1.0) -> bool:
         sip = self._sip
         if standing is Standing.TRUNK:
-            return remembered.bucket.take(sip.trunk_rate, now)
+            return remembered.bucket.take(sip.trunk_rate, now, count)
         if standing is Standing.KNOWN:
-            return remembered.bucket.take(sip.source_rate * _KNOWN_FACTOR, now)
-        return remembered.bucket.take(sip.source_rate, now) and self._strangers.take(
-            sip.strangers_rate, now
+            return remembered.bucket.take(sip.source_rate * _KNOWN_FACTOR, now, count)
+        return remembered.bucket.take(sip.source_rate, now, count) and self._strangers.take(
+            sip.strangers_rate, now, count
         )
 
     def _of_a_call(self, data: bytes) -> bool:

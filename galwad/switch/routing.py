@@ -54,8 +54,9 @@ class Router:
         self._is_open = is_open
         uris = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
         self._uris = {text: Uri.parse(text) for text in uris if text}
+        self._registrars = [Uri.parse(t.registrar) for t in settings.trunks if t.registrar]
         self.locations = Locations(
-            self._uris.values(), speaks_of(settings.sip), asker or Resolver()
+            (*self._uris.values(), *self._registrars), speaks_of(settings.sip), asker or Resolver()
         )
 
     def route(self, called: str, *, by_phone: bool = False) -> Route | None:
@@ -118,8 +119,9 @@ class Router:
         return self._settings.destination_of(uri, *spellings(number))
 
     def hosts(self) -> set[str]:
-        """The addresses to which the settings send calls, as far as they are known."""
-        return {there.host for uri in self._uris.values() for there in self.locations(uri)}
+        """The addresses to which the settings send calls and registrations, as far as known."""
+        uris = (*self._uris.values(), *self._registrars)
+        return {there.host for uri in uris for there in self.locations(uri)}
 
     def user_of(self, extension: str) -> str:
         """The advisor who sits at an extension, or ""."""
@@ -161,7 +163,8 @@ class Router:
 def check_uris(settings: Settings) -> list[str]:
     """The SIP URIs of the settings that are not URIs, for `galwad check`."""
     faults = []
-    for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
+    targets = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
+    for text in [*targets, *(trunk.registrar for trunk in settings.trunks)]:
         try:
             Uri.parse(text or "sip:none.invalid")
         except ParseError as error:

@@ -69,20 +69,20 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
     """The timer for a peer that sent INVITE or UPDATE; we answer.
 
-    A peer that says nothing of timers gets one too, and we refresh.
+    A peer that says nothing of timers gets one too, and we refresh. What a proxy before it asked
+    for is never made longer (RFC 4028 section 9), and 422 would mean nothing to such a peer: so
+    there `settings.min_se` does not count. Less than 90 seconds nobody may ask for.
 
     Raises:
-        IntervalTooSmallError: it asks for less than `settings.min_se`.
+        IntervalTooSmallError: it knows timers, and asks for less than `settings.min_se`.
     """
     value = request.headers.get("Session-Expires")
     asked, supported = _seconds(value), supports_timer(request)
-    if asked is not None and asked < settings.min_se:
-        if supported:
-            raise IntervalTooSmallError
-        asked = settings.min_se
+    if asked is not None and asked < settings.min_se and supported:
+        raise IntervalTooSmallError
     wanted = settings.session_expires if asked is None else min(asked, settings.session_expires)
     theirs = supported and _refresher(value) == "uac"
-    return SessionTimer(max(wanted, min_se(request), settings.min_se), not theirs, now)
+    return SessionTimer(max(wanted, min_se(request)), not theirs, now)
 
 
 def answer_fields(timer: SessionTimer) -> Fields:

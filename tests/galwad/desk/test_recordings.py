@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from galwad.messages import GapFacts
 from recording.audit import verify
@@ -49,6 +50,17 @@ async def test_without_an_audit_nothing_leaves(running, sealed):
     assert reply.status_code == 503
     assert reply.json()["error"].startswith("the audit cannot be written")
     assert b"age-encryption" not in reply.content
+
+
+@pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\0", "\x1b[2J", "\x7f", "\x85", "\u2028"])
+async def test_a_reference_of_more_than_a_line_is_refused_and_not_repeated(running, sealed, mark):
+    gwen = await running.page("gwen")
+    url = f"/api/v1/recordings/{sealed.call_id}/fetch"
+    reply = await gwen.http.post(url, json={**WHY, "reference": f"C-1{mark}forged=1"})
+    assert reply.status_code == 422
+    assert "reference" in reply.json()["hint"]
+    assert "forged" not in reply.text
+    assert not [e for e in await running.desk.audit.entries() if e.kind == "recording.fetched"]
 
 
 async def test_fetch_needs_a_known_purpose_a_reference_and_a_role(running, sealed):

@@ -90,15 +90,35 @@ async def test_another_sites_form_is_refused(running):
     assert (await sian.http.get("/api/v1/me")).status_code == 200
 
 
-async def test_too_many_failures_make_the_account_wait(running):
-    client = running.client()
-    statuses = [(await client.post(LOGIN, json=BAD)).status_code for _ in range(11)]
+@pytest.fixture
+async def proxied(running):
+    """A client whose address each request may say, as a proxy on this machine does."""
+    await running.stop()
+    running.options = replace(running.options, public_origin="https://galwad.example")
+    await running.start()
+    client = running.client(headers={"Origin": "https://galwad.example"})
+
+    async def sign_in(body, address):
+        return await client.post(LOGIN, json=body, headers={"X-Forwarded-For": address})
+
+    return sign_in
+
+
+async def test_too_many_failures_make_the_account_wait_where_they_came_from(proxied):
+    statuses = [(await proxied(BAD, "203.0.113.66")).status_code for _ in range(11)]
     assert statuses == [401] * 10 + [429]
-    refused = await client.post(LOGIN, json=GOOD)
+    refused = await proxied(GOOD, "203.0.113.66")
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
-    other = await client.post(LOGIN, json={**GOOD, "user": "huw"})
-    assert other.status_code == 200
+    assert (await proxied({**GOOD, "user": "huw"}, "203.0.113.66")).status_code == 200
+    assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
+
+
+async def test_wrong_passwords_of_others_end_no_session(running):
+    sian = await running.page("sian")
+    for _ in range(40):
+        await running.client().post(LOGIN, json=BAD)
+    assert (await sian.http.get("/api/v1/me")).json()["user"] == "sian"
 
 
 async def test_sign_ins_are_audited_but_unknown_names_are_not_kept(running):
@@ -185,15 +205,8 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
     await server.stop()
 
 
-async def test_a_proxy_of_ours_says_whose_address_is_throttled(running):
-    await running.stop()
-    running.options = replace(running.options, public_origin="https://galwad.example")
-    await running.start()
-    own = {"Origin": "https://galwad.example"}
-    client = running.client(headers=own)
+async def test_a_proxy_of_ours_says_whose_address_is_throttled(proxied):
     for number in range(31):
-        guess = {"user": f"user{number}", "password": "wrong"}
-        last = await client.post(LOGIN, json=guess, headers={"X-Forwarded-For": "192.0.2.7"})
+        last = await proxied({"user": f"user{number}", "password": "wrong"}, "192.0.2.7")
     assert last.status_code == 429
-    other = await client.post(LOGIN, json=GOOD, headers={"X-Forwarded-For": "192.0.2.8"})
-    assert other.status_code == 200
+    assert (await proxied(GOOD, "192.0.2.8")).status_code == 200

@@ -86,6 +86,10 @@ def test_what_belongs_to_a_call_is_heard_whatever_the_rate(guard):
         assert heard(guard, source, 5, data=BYE) == 5
 
 
+def test_a_long_message_counts_as_several(guard):
+    assert heard(guard, STRANGER, 100, data=INVITE + bytes(20_480)) == 3
+
+
 def test_a_call_id_far_into_a_message_is_not_searched_for(guard):
     heard(guard, STRANGER, 100)
     padded = BYE.replace(b"\r\ni:", b"\r\nX: " + b"a" * 5000 + b"\r\ni:")

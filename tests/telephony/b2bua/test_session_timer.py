@@ -44,6 +44,21 @@ def test_too_short_a_session_is_422_with_min_se(world):
     world.assert_clean()
 
 
+@pytest.mark.parametrize(("asked", "told"), [("60", 90), ("120", 120), ("300", 300), ("9999", 600)])
+def test_what_a_proxy_asks_for_a_peer_without_timers_is_not_made_longer(make_world, asked, told):
+    world = make_world(session_expires=600, min_se=300)
+    world.talk(headers=(("Supported", "100rel"), ("Session-Expires", asked)))
+    answer = world.a.responses[-1].headers
+    assert answer.get("Session-Expires") == f"{told};refresher=uas"
+    assert answer.get("Require") is None
+
+
+def test_the_least_interval_of_a_peer_without_timers_is_kept(make_world):
+    world = make_world(session_expires=600)
+    world.talk(headers=(("Supported", ""), ("Session-Expires", "200"), ("Min-SE", "400")))
+    assert world.a.responses[-1].headers.get("Session-Expires") == "400;refresher=uas"
+
+
 def test_a_peer_that_wants_longer_sessions_is_asked_again(make_world):
     world = make_world(session_expires=90)
     served = []

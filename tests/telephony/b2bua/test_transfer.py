@@ -323,6 +323,15 @@ def test_without_a_subscription_no_notify_is_sent(world):
     assert world.b.methods == ["BYE"]
 
 
+def test_norefersub_may_be_required(world):
+    world.talk()
+    world.b.refer(headers=(("Require", "norefersub"), ("Refer-Sub", "false")))
+    world.net.run(1)
+    accepted = [r for r in world.b.responses if r.status == 202]
+    assert [response.headers.get("Refer-Sub") for response in accepted] == ["false"]
+    assert fragments(world.b) == []
+
+
 def test_a_second_refer_during_the_first_is_refused(world, reply):
     world.talk()
     world.c.reply = reply(final=None)

@@ -281,7 +281,7 @@ def test_none_is_reliable_where_that_was_not_offered(network, ring):
 def test_an_invite_without_an_offer_does_not_offer_100rel(network, alice, bob):
     alice.call(bob)
     invite = bob.last(IncomingInvite).invite
-    assert invite.request.headers.get("Supported") == "timer, norefersub"
+    assert "100rel" not in invite.request.headers.get_list("Supported")
 
 
 def test_each_early_dialog_counts_alone(network, alice, ring):
@@ -383,6 +383,16 @@ def test_a_reinvite_may_be_answered_reliably_too(network, alice, bob, call):
     network.run(100)
     assert call.at_bob.state is DialogState.CONFIRMED
     assert bob.endpoint.counts().unpracked == bob.endpoint.counts().unacknowledged == 0
+
+
+def test_a_prack_goes_by_the_route_that_its_response_recorded(network, ring):
+    route = "<sip:192.0.2.2;lr>"
+    invite = ring(headers=(*TYPE, ("Record-Route", route)))
+    invite.respond(183, reliable=True, now=network.now)
+    network.flush()
+    (prack,) = network.messages("PRACK")
+    assert prack.headers.get_all("Route") == [route]
+    assert prack.uri == network.messages("SIP/2.0 183")[0].contacts[0].uri
 
 
 def test_a_core_without_the_extension_refuses_it_and_sends_no_prack(network, alice):

@@ -1,0 +1,102 @@
+"""The trunks that know us by a password: credentials for what goes there, and our registrations.
+
+Calls come back over a registration like any others of that trunk: by its address. Whose number is
+registered is never logged; the trunk's name is.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from config.sections import Trunk
+from config.settings import Settings
+from telephony.sip.auth import DigestClient
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, Event, PeerLost, StandaloneResponse
+from telephony.sip.message import Request, Response
+from telephony.sip.registration import Account, Registration, Standing
+from telephony.sip.uri import Uri
+
+log = structlog.get_logger()
+
+Locate = Callable[[Uri], Sequence[Address]]
+Alarm = Callable[[str, str | None, str], None]
+
+
+class Upstream:
+    """All trunks with a username."""
+
+    def __init__(
+        self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
+    ) -> None:
+        """`locate` says where a registrar is now; `alarm` is told when one has failed."""
+        self._settings = settings
+        self._locate = locate
+        self._alarm = alarm
+        self._clients: dict[str, DigestClient] = {}
+        self._registrations: dict[str, Registration] = {}
+        self._registrars: dict[str, Uri] = {}
+        self._said: dict[str, Standing] = {}
+        for trunk in settings.trunks:
+            if trunk.password is not None:
+                self._know(trunk, trunk.password.get_secret_value(), endpoint)
+        if self._clients:
+            endpoint.authenticate(self.credentials)
+
+    def _know(self, trunk: Trunk, password: str, endpoint: Endpoint) -> None:
+        self._clients[trunk.name] = DigestClient(trunk.username, password)
+        if trunk.registrar is not None:
+            registrar = Uri.parse(trunk.registrar)
+            account = Account(trunk.name, registrar, trunk.username)
+            self._registrars[trunk.name] = registrar
+            self._registrations[trunk.name] = Registration(endpoint, account)
+
+    def credentials(
+        self, request: Request, response: Response, destination: Address
+    ) -> tuple[str, str] | None:
+        """What a trunk's challenge wants; nothing for anybody who is no trunk with a password."""
+        trunk = self._settings.trunk_of(*destination[:3])
+        client = self._clients.get(trunk.name) if trunk is not None else None
+        client = client or self._of_registrar(destination)
+        return client.answer(request, response, secrets.token_hex(8)) if client else None
+
+    def _of_registrar(self, destination: Address) -> DigestClient | None:
+        for name, registrar in self._registrars.items():
+            if any(there[:3] == destination[:3] for there in self._locate(registrar)):
+                return self._clients[name]
+        return None
+
+    def tick(self, now: float) -> None:
+        """Register where that is due; call it every second or so."""
+        for name, registration in self._registrations.items():
+            registration.handle_timer(now, self._locate(self._registrars[name]))
+            self._report(name, registration)
+
+    def on_event(self, event: Event, now: float) -> None:
+        """Take what the core says of registrations; other events mean nothing here."""
+        if isinstance(event, PeerLost):
+            for registration in self._registrations.values():
+                registration.lost(event.peer, now)
+        elif isinstance(event, StandaloneResponse):
+            for name, registration in self._registrations.items():
+                if event.transaction.owner is registration:
+                    registration.handle(event, now)
+                    self._report(name, registration)
+
+    def stop(self, now: float) -> None:
+        """No more calls: take the bindings away."""
+        for registration in self._registrations.values():
+            registration.stop(now)
+
+    def _report(self, name: str, registration: Registration) -> None:
+        standing = registration.standing
+        if standing is self._said.get(name) or standing is Standing.TRYING:
+            return
+        self._said[name] = standing
+        if standing is Standing.REGISTERED:
+            log.info("trunk.registered", trunk=name)
+        elif standing is Standing.FAILED:
+            self._alarm("trunk.unregistered", None, f"{name}: {registration.status}")

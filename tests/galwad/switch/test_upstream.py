@@ -1,0 +1,126 @@
+"""Trunks that know the switch by a password: whom they are shown it, and what is told of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from pydantic import ValidationError
+
+from config.sections import Trunk
+from galwad.switch.upstream import Upstream
+from telephony.sip.auth import DigestServer, Outcome, ha1
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address
+from telephony.sip.message import parse_message, respond
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.uri import Uri
+
+HERE = Address("198.51.100.1", 5060)
+TRUNK = Address("192.0.2.1", 5060)
+REGISTRAR = Address("192.0.2.77", 5060)
+STRANGER = Address("203.0.113.9", 5060)
+SECRET = "correct horse"
+
+
+class Site:
+    """A core with its trunks' passwords, and peers that challenge all there is."""
+
+    def __init__(self, settings, **trunk):
+        rest = settings.trunks[1:]
+        facts = {"username": "01970000999", "password": SECRET} | trunk
+        first = Trunk(name="pstn", peers=("192.0.2.1",), **facts)
+        self.endpoint = Endpoint(rng=random.Random(1))
+        self.endpoint.listen(HERE)
+        self.alarms = []
+        self.upstream = Upstream(
+            settings.model_copy(update={"trunks": (first, *rest)}),
+            self.endpoint,
+            lambda _: (REGISTRAR,),
+            lambda *alarm: self.alarms.append(alarm),
+        )
+        self.digest = DigestServer("r", b"k" * 32, lambda u, r, how: ha1(u, r, SECRET, how))
+        self.let_in = []
+        self.status = 200
+
+    def settle(self, now=1000.0):
+        for _ in range(20):
+            for message in self.endpoint.outgoing():
+                request = parse_message(message.data)
+                if request.method == "ACK":
+                    continue
+                found = self.digest.verify(request, now)
+                if found.outcome is Outcome.ACCEPTED:
+                    self.let_in.append((request.method, message.destination))
+                    response = respond(request, self.status)
+                else:
+                    response = respond(request, 401, headers=self.digest.challenges(now))
+                self.endpoint.receive(bytes(response), message.destination, HERE, now)
+            while (event := self.endpoint.next_event()) is not None:
+                self.upstream.on_event(event, now)
+
+    def call(self, there):
+        party = NameAddr("", Uri(user="x", host="example.com"), ())
+        self.endpoint.invite(
+            Uri(user="600", host=there.host), from_=party, to=party, destination=there, now=1000.0
+        )
+        self.settle()
+
+
+def test_a_call_to_a_trunk_is_proved_and_to_nobody_else(settings):
+    site = Site(settings)
+    site.call(TRUNK)
+    assert site.let_in == [("INVITE", TRUNK)]
+    site.call(STRANGER)
+    site.call(TRUNK._replace(host="192.0.2.2"))
+    assert len(site.let_in) == 1
+
+
+def test_a_trunk_with_a_registrar_is_registered_there_and_said_once(settings):
+    site = Site(settings, registrar="sip:trunk.example")
+    site.upstream.tick(1000.0)
+    site.settle()
+    site.upstream.tick(1001.0)
+    site.settle(1001.0)
+    assert site.let_in == [("REGISTER", REGISTRAR)]
+    assert site.alarms == []
+
+
+def test_a_registration_that_fails_is_an_alarm_without_the_number(settings):
+    site = Site(settings, registrar="sip:trunk.example", password="wrong")
+    for second in range(200):
+        site.upstream.tick(1000.0 + second)
+        site.settle(1000.0 + second)
+    assert site.alarms == [("trunk.unregistered", None, "pstn: 401")]
+
+
+def test_the_binding_is_taken_away_when_the_switch_goes(settings):
+    site = Site(settings, registrar="sip:trunk.example")
+    site.upstream.tick(1000.0)
+    site.settle()
+    site.upstream.stop(1001.0)
+    site.settle(1001.0)
+    assert len(site.let_in) == 2
+    site.upstream.tick(90_000.0)
+    site.settle(90_000.0)
+    assert len(site.let_in) == 2
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"username": "x"},
+        {"password": "x"},
+        {"registrar": "sip:a.example"},
+        {"registrar": "a.example", "username": "x", "password": "x"},
+    ],
+)
+def test_half_an_account_is_refused(half):
+    with pytest.raises(ValidationError):
+        Trunk(name="pstn", peers=("192.0.2.1",), **half)
+
+
+def test_the_password_is_in_no_text_of_the_settings(settings):
+    trunk = Trunk(name="pstn", peers=("192.0.2.1",), username="x", password=SECRET)
+    assert SECRET not in repr(settings.model_copy(update={"trunks": (trunk,)}))
+    assert SECRET not in f"{trunk} {trunk!r}"

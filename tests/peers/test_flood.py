@@ -1,0 +1,132 @@
+"""Floods of junk, of strangers' INVITEs and of connections, beside a call in progress."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+FLOODER = "127.0.0.66"
+CROWD = [f"127.7.0.{number}" for number in range(1, 251)]
+
+
+def invite(number, host):
+    return (
+        f"INVITE sip:{number}@galwad SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK{number};rport\r\n"
+        f"From: <sip:a@{host}>;tag={number}\r\nTo: <sip:{number}@galwad>\r\n"
+        f"Call-ID: {number}@{host}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
+        f"Contact: <sip:a@{host}>\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+@pytest.fixture
+def from_host():
+    with contextlib.ExitStack() as stack:
+
+        def make(host, kind=socket.SOCK_DGRAM):
+            made = stack.enter_context(socket.socket(socket.AF_INET, kind))
+            made.bind((host, 0))
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def talking(harness, service, place_call):
+    """A call whose parties say 300 frames each; told at the end whether each heard all."""
+    sound = harness.sound
+    call, chorus = place_call(), sound.Chorus()
+    chorus.say("caller", call.caller, sound.speech(6, 1), call.from_caller)
+    chorus.say("advisor", call.advisor, sound.speech(6, 2), call.from_advisor)
+
+    def heard_all():
+        chorus.wait()
+        for talker in (call.caller, call.advisor):
+            talker.wait_heard(300)
+        call.hang_up()
+        return (
+            {talker.sent for talker in (call.caller, call.advisor)}
+            == {300}
+            == {
+                len({sequence for _, _, sequence, _ in talker.heard})
+                for talker in (call.caller, call.advisor)
+            }
+        )
+
+    return heard_all
+
+
+def test_a_source_that_floods_is_barred_and_a_call_loses_nothing(
+    harness, service, talking, from_host
+):
+    made = from_host(FLOODER)
+    for number in range(20_000):
+        made.sendto(invite(number, FLOODER), service.sip)
+    banned = service.log.wait("source.banned", source=FLOODER)
+    assert banned["seconds"] == 60
+    made.setblocking(False)
+    answers = 0
+    with contextlib.suppress(BlockingIOError):
+        while made.recv(4096):
+            answers += 1
+    assert 0 < answers <= 200
+    assert talking()
+    assert service.log.events("source.banned", source="127.0.0.2") == []
+
+
+def test_junk_from_many_addresses_leaves_room_for_a_phone_that_registers(
+    harness, switch, from_host
+):
+    crowd = [from_host(host) for host in CROWD]
+    for number, made in zip(range(20_000), itertools.cycle(crowd), strict=False):
+        data = b"\xff" * 400 if number % 2 else invite(number, made.getsockname()[0])
+        made.sendto(data, switch.sip)
+    harness.programs.register(switch, "301", 9)
+    harness.programs.register(switch, "302", 9)
+
+
+def test_connections_that_say_half_of_something_leave_room_for_the_trunk(start, from_host):
+    switch = start("switch", listen=("tcp:127.0.0.1",))
+    port = switch.ports["tcp:127.0.0.1"]
+    half = b"INVITE sip:x SIP/2.0\r\n" + b"X: y\r\n" * 10_000
+    kept = []
+    for host in (FLOODER, *CROWD):
+        for _ in range(2):
+            made = from_host(host, socket.SOCK_STREAM)
+            with contextlib.suppress(ConnectionError):
+                made.connect(("127.0.0.1", port))
+                made.send(half)
+            kept.append(made)
+    trunk = from_host("127.0.0.2", socket.SOCK_STREAM)
+    trunk.settimeout(10)
+    trunk.connect(("127.0.0.1", port))
+    asked = invite(1, "127.0.0.2").replace(b"INVITE", b"OPTIONS").replace(b"/UDP", b"/TCP")
+    trunk.sendall(asked)
+    assert trunk.recv(4096).startswith(b"SIP/2.0 200 ")
+
+
+def test_a_guesser_is_barred_and_the_phone_behind_the_same_address_is_not(
+    harness, switch, from_host
+):
+    harness.programs.register(switch, "301", 9)  # from 127.0.0.1
+    for host in (FLOODER, "127.0.0.1"):
+        made = from_host(host)
+        for number in range(40):
+            guess = (
+                invite(number, host)
+                .replace(b"INVITE", b"REGISTER")
+                .replace(
+                    b"Max-Forwards",
+                    b'Authorization: Digest username="301", realm="galwad", nonce="x",'
+                    b' uri="sip:galwad", response="00", algorithm=MD5\r\nMax-Forwards',
+                )
+            )
+            made.sendto(guess, switch.sip)
+    assert switch.log.wait("source.banned", source=FLOODER)["reason"] == "credentials"
+    harness.programs.register(switch, "302", 9)
+    assert len(switch.log.events("source.banned")) == 1

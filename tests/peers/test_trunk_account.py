@@ -1,0 +1,56 @@
+"""A trunk that knows us by a password: SIPp is its registrar, and then calls us."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+TRUNK = "127.0.0.2"
+
+
+@pytest.fixture
+def registrar(harness, ended, tmp_path):
+    """SIPp as the registrar, before the switch starts."""
+    return ended(harness.programs.Callee(tmp_path, "uas_registrar", TRUNK))
+
+
+@pytest.fixture
+def password():
+    """What the switch believes the password to be."""
+    return "correct horse"
+
+
+@pytest.fixture
+def switch(harness, officer, tmp_path, registrar, password):
+    """The switch alone, with an account at the trunk."""
+    service = harness.service.Service(tmp_path, officer)
+    text = service.config.read_text()
+    account = (
+        f'peers = ["{TRUNK}"]\nusername = "01970000100"\npassword = "{password}"\n'
+        f'registrar = "sip:{TRUNK}:{registrar.port}"\n'
+    )
+    service.config.write_text(text.replace(f'peers = ["{TRUNK}"]\n', account))
+    service.start("switch")
+    yield service
+    service.stop()
+    service.judge()
+
+
+def test_we_register_and_are_called_there_and_take_our_leave(harness, switch, registrar, ended):
+    contact = registrar.logged(r"registered (\S+)")
+    assert contact == f"sip:01970000100@127.0.0.1:{switch.sip[1]}"
+    assert switch.log.wait("trunk.registered")["trunk"] == "trunk"
+    calling = ended(
+        harness.programs.Caller(switch, "01970000100", scenario="uac_refused", status=480)
+    )
+    calling.wait()
+    switch.stop()
+    registrar.logged("gone")
+    registrar.wait()
+
+
+@pytest.mark.parametrize("password", ["correct pony"])
+def test_a_password_that_the_trunk_refuses_is_an_alarm(switch, registrar):
+    assert switch.log.wait("alarm", kind="trunk.unregistered")["detail"] == "trunk: 403"
+    registrar.wait()
