@@ -14,6 +14,8 @@ package_of() {
   case "$1" in
     sipp) echo sip-tester ;;
     systemd-analyze) echo systemd ;;
+    linphone-daemon) echo linphone-cli ;;
+    rtpengine) echo rtpengine-daemon ;;
     *) echo "$1" ;;
   esac
 }

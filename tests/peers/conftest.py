@@ -14,7 +14,7 @@ import pytest
 
 PARTS = (
     *("agent", "service", "programs", "sound", "evidence", "scripted"),
-    *("kamailio", "decoding", "stage"),
+    *("kamailio", "rtpengine", "linphone", "decoding", "stage"),
 )
 
 

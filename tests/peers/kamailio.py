@@ -81,6 +81,9 @@ class Kamailio(Daemon):
         # -DD: in the foreground, with its children; the memory is what a handful of calls need.
         options = ("-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-w", str(folder))
         super().__init__(folder, [program, "-f", str(folder / "kamailio.cfg"), *options])
+
+    def wait_ready(self):
+        """Wait until it answers."""
         self.wait_for(self._answers)
 
     def _answers(self):

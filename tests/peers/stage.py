@@ -32,8 +32,16 @@ class Stage:
         """Kamailio in one of its roles, with tshark listening."""
         module, programs = self.harness.kamailio, self.harness.programs
         proxy = self._ended(module.Kamailio(programs, self.service, role, host, **words))
+        proxy.wait_ready()
         self.listen(proxy.sip[1])
         return proxy
+
+    def rtpengine(self, host="127.0.0.2"):
+        """rtpengine, which Kamailio then leads the media through."""
+        start, daemon = self.harness.rtpengine.start, self.harness.kamailio.Daemon
+        engine = self._ended(start(daemon, self.harness.programs, self.service, host))
+        engine.wait_ready()
+        return engine
 
     def registrar(self, **words):
         """Kamailio where the switch's main line leads."""
@@ -56,6 +64,13 @@ class Stage:
         programs = self.harness.programs
         phone = self._ended(programs.Baresip(self.service.folder, server, said, extension, **keys))
         phone.wait_registered()
+        return phone
+
+    def linphone(self, extension="201", **keys):
+        """Linphone, registered with the service."""
+        make, programs = self.harness.linphone.Linphone, self.harness.programs
+        phone = self._ended(make(programs, self.service, extension, **keys))
+        phone.register()
         return phone
 
     def wait_state(self, *states, change):

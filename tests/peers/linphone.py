@@ -1,0 +1,139 @@
+"""Linphone as a phone: its daemon, driven by lines over a socket of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PATIENCE_S = 20
+UNKNOWN = b"Status: Error\nReason: Unknown command.\n"
+
+CONFIG = """\
+[sip]
+sip_port={udp}
+sip_tcp_port={tcp}
+sip_tls_port={tls}
+guess_hostname=0
+register_only_when_network_is_up=0
+use_ipv6=0
+root_ca={ca}
+media_encryption={encryption}
+media_encryption_mandatory={insists}
+
+[rtp]
+audio_rtp_port={media}
+
+[video]
+enabled=0
+capture=0
+display=0
+
+[sound]
+echocancellation=0
+"""
+
+
+class Linphone:
+    """One phone; its calls have the numbers 1, 2, … in the order in which they began."""
+
+    def __init__(self, programs, service, extension, *, way="udp", ca="", srtp=False):
+        """Start it, to register with the service; `way` is "udp", "tcp" or "tls"."""
+        self.folder = Path(service.folder) / f"linphone-{extension}"
+        for name in (".local/share/linphone", ".config/linphone"):
+            (self.folder / name).mkdir(parents=True)
+        ports = dict.fromkeys(("udp", "tcp", "tls"), 0) | {way: programs.udp_port("127.0.0.1")}
+        text = CONFIG.format(
+            **ports,
+            media=programs.udp_port("127.0.0.1"),
+            ca=ca,
+            encryption="srtp" if srtp else "none",
+            insists=int(srtp),
+        )
+        (self.folder / "rc").write_text(text)
+        self.sip_port = ports[way]
+        self._output = (self.folder / "output").open("w")
+        self.process = subprocess.Popen(
+            [
+                *(programs.program("linphone-daemon", "linphone-cli"), "--disable-stats-events"),
+                *("--config", "rc", "--pipe", str(self.folder / "pipe"), "--log", "log"),
+            ],
+            cwd=self.folder,
+            env={**os.environ, "HOME": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+        )
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(PATIENCE_S)
+        port = service.ports.get(f"{way}:{service.sip[0]}", service.sip[1])
+        self.server = f"{service.sip[0]}:{port}"
+        self._account = (
+            f"sip:{extension}@{service.sip[0]} sip:{self.server};transport={way}"
+            f" {service.sip_password}"
+        )
+
+    def register(self):
+        """Reach the daemon, and register it."""
+        self._connect()
+        self.do("audio-codec-disable ALL")
+        self.do("audio-codec-enable PCMU/8000/1")
+        self.do(f"register {self._account}")
+        self.wait("register-status 1", "LinphoneRegistrationOk")
+
+    def _connect(self):
+        limit = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._socket.connect(str(self.folder / "pipe"))
+            except OSError:
+                assert self.process.poll() is None, self.log()
+                assert time.monotonic() < limit, self.log()
+                time.sleep(0.05)
+            else:
+                return
+
+    def log(self):
+        """The end of its log, for a message."""
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    def ask(self, command):
+        """Run a command; what it says, with its status.
+
+        Nothing marks the end of an answer, so a command that nobody knows comes behind it.
+        """
+        self._socket.sendall(command.encode() + b"\n")
+        said = self._socket.recv(65536)
+        self._socket.sendall(b"that-is-all\n")
+        while not said.endswith(UNKNOWN):
+            said += self._socket.recv(65536)
+        return said.removesuffix(UNKNOWN).decode(errors="replace")
+
+    def do(self, command):
+        """Run a command that must succeed; what it says."""
+        said = self.ask(command)
+        assert said.startswith("Status: Ok"), f"{command}: {said}\n{self.log()}"
+        return said
+
+    def wait(self, command, word):
+        """Ask again until the answer has this word."""
+        limit = time.monotonic() + PATIENCE_S
+        while word not in (said := self.ask(command)):
+            assert time.monotonic() < limit, f"{said}\n{self.log()}"
+            time.sleep(0.02)
+
+    def wait_call(self, state, number=1):
+        """Wait until this call is in this state, such as "StreamsRunning"."""
+        self.wait(f"call-status {number}", f"LinphoneCall{state}")
+
+    def wait_gone(self, number=1):
+        """Wait until this call is over."""
+        self.wait(f"call-status {number}", "No call with such id")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self._socket.close()
+        self._output.close()

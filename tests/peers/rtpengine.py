@@ -1,0 +1,40 @@
+"""rtpengine: the media proxy of Kamailio, in userspace."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+
+def start(daemon, programs, service, host):
+    """Start it on this host; `address` is where Kamailio finds it.
+
+    `daemon` makes a program in the foreground of a folder and a command.
+    """
+    folder = service.folder / f"rtpengine-{host}"
+    folder.mkdir()
+    port, first = programs.udp_port(host), random.randrange(20000, 29000, 2)
+    engine = daemon(
+        folder,
+        [
+            *(programs.program("rtpengine", "rtpengine-daemon"), "--foreground", "--log-stderr"),
+            *("--config-file=none", "--table=-1", f"--interface={host}", "--num-threads=1"),
+            *(f"--listen-ng={host}:{port}", f"--port-min={first}", f"--port-max={first + 199}"),
+            *("--log-level=5", f"--pidfile={folder / 'pid'}"),
+        ],
+    )
+    engine.address = f"{host}:{port}"
+    engine.ports = range(first, first + 200)
+
+    def answers():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(0.1)
+            try:
+                probe.connect((host, port))
+                probe.send(b"1 d7:command4:pinge")
+                return b"4:pong" in probe.recv(512)
+            except OSError:
+                return False
+
+    engine.wait_ready = lambda: engine.wait_for(answers)
+    return engine

@@ -1,0 +1,130 @@
+"""Linphone as the advisor's phone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+LINE, MAIN = "01970000100", "01970000200"
+
+
+def take(phone, number=1):
+    """Answer the call that rings."""
+    phone.wait_call("IncomingReceived", number)
+    phone.do(f"answer {number}")
+    phone.wait_call("StreamsRunning", number)
+
+
+def speak(stage, phone, number=1):
+    """Let it play what is returned."""
+    said = stage.harness.sound.speech(10, 61)
+    stage.harness.sound.save(phone.folder / "said.wav", said)
+    phone.do(f"incall-player-start {phone.folder}/said.wav {number}")
+    return said
+
+
+def test_linphone_registers_is_called_holds_and_is_recorded(stage):
+    stage.open_all()
+    stage.listen()
+    phone = stage.linphone()
+    mouth = stage.talker("127.0.0.2")
+    caller = stage.caller(LINE, media=mouth.port)
+    take(phone)
+    said, words = speak(stage, phone), stage.harness.sound.speech(1, 62)
+    mouth.say(words, caller.media_target)
+    mouth.wait_heard(60)
+    heard = mouth.audio()[2400:7200]
+    hold, resume = (lambda: phone.do("call-pause 1")), (lambda: phone.do("call-resume 1"))
+    stage.wait_state("held", change=[hold])
+    phone.wait_call("Paused")
+    stage.wait_state("answered", change=[resume])
+    phone.do("terminate 1")
+    caller.wait()
+    assert stage.alike(said, heard) > 0.95
+    recording = stage.recording()
+    assert stage.alike(recording.caller, words) > 0.95
+    assert stage.alike(recording.advisor, heard) > 0.95
+
+
+def test_linphone_calls_presses_keys_and_is_hung_up_on(stage):
+    stage.open("switch", "desk", users=True)
+    stage.listen()
+    ear = stage.talker("127.0.0.3")
+    callee = stage.callee(media=ear.port)
+    phone = stage.linphone()
+    phone.do(f"call sip:{MAIN}@{phone.server}")
+    phone.wait_call("StreamsRunning")
+    callee.logged("acked")
+    speak(stage, phone)
+    ear.wait_heard(10)
+    phone.do("dtmf 7")
+    stage.harness.service.wait_until(
+        lambda: any(kind == 101 and data[:1] == b"\x07" for _, kind, _, data in list(ear.heard)),
+        what="the key",
+    )
+    callee.hang_up()
+    phone.wait_gone()
+
+
+def test_linphone_sends_the_call_to_a_department(stage):
+    service = stage.open("switch", "desk", users=True)
+    stage.listen()
+    other = stage.callee(host="127.0.0.4", port=service.department_port)
+    phone = stage.linphone()
+    caller = stage.caller(LINE)
+    take(phone)
+    phone.do(f"call-transfer 1 sip:500@{phone.server}")
+    other.logged("acked")
+    service.log.wait("transfer.completed")
+    phone.wait_gone()
+    caller.hang_up()
+    other.wait()
+
+
+def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
+    service = stage.open("switch", "desk", users=True)
+    stage.listen()
+    mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.4")
+    other = stage.callee(host="127.0.0.4", port=service.department_port, media=ear.port)
+    phone = stage.linphone()
+    caller = stage.caller(LINE, media=mouth.port)
+    take(phone)
+    phone.do("call-pause 1")
+    phone.wait_call("Paused")
+    phone.do(f"call sip:500@{phone.server}")
+    phone.wait_call("StreamsRunning", 2)
+    other.logged("acked")
+    phone.do("call-transfer 1 2")
+    service.log.wait("transfer.completed")
+    phone.wait_gone(1)
+    phone.wait_gone(2)
+    words = stage.harness.sound.speech(1, 63)
+    mouth.say(words, caller.media_target)
+    ear.wait_heard(45)
+    assert stage.alike(ear.audio(), words) > 0.95
+    caller.hang_up()
+    other.wait()
+
+
+@pytest.mark.parametrize(("way", "srtp"), [("udp", True), ("tcp", False), ("tls", True)])
+def test_linphone_talks_over_each_transport_in_clear_and_by_srtp(stage, authority, way, srtp):
+    certificate, key = authority.issue("switch", "127.0.0.1")
+    stage.open(
+        "switch",
+        "desk",
+        users=True,
+        listen=("tcp:127.0.0.1", "tls:127.0.0.1"),
+        more_sip=f'tls_certificate = "{certificate}"\ntls_key = "{key}"',
+        route_srtp="required" if srtp else "off",
+    )
+    stage.listen()
+    phone = stage.linphone(way=way, ca=authority.path, srtp=srtp)
+    mouth = stage.talker("127.0.0.2")
+    caller = stage.caller(LINE, media=mouth.port)
+    take(phone)
+    said = speak(stage, phone)
+    mouth.wait_heard(60)
+    caller.hang_up()
+    phone.wait_gone()
+    assert stage.alike(said, mouth.audio()[2400:7200]) > 0.95

@@ -1,0 +1,55 @@
+"""rtpengine in the way of the media, put there by the Kamailio of the carrier."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+PLAIN = "replace-origin ICE=remove rtcp-mux-demux RTP/AVP"
+ICE = "replace-origin ICE=force rtcp-mux-offer RTP/AVP"
+SECURE = "replace-origin ICE=remove rtcp-mux-demux RTP/SAVP DTLS=off"
+
+
+def carrier(stage, flags):
+    """Kamailio with rtpengine, which has these words for what goes to the switch."""
+    engine = stage.rtpengine()
+    proxy = stage.kamailio(
+        "CARRIER",
+        "127.0.0.2",
+        more="#!define RTPENGINE",
+        rtpengine=engine.address,
+        to_switch=flags,
+        to_caller=PLAIN,
+    )
+    return engine, proxy
+
+
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [(PLAIN, "off"), (ICE, "off"), (SECURE, "required")],
+    ids=["plain", "ice and rtcp-mux", "srtp"],
+)
+def test_both_parties_hear_each_other_through_rtpengine_and_are_recorded(stage, flags, rule):
+    stage.open_all(trunk_srtp=rule)
+    engine, proxy = carrier(stage, flags)
+    mouths = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
+    callee = stage.callee(media=mouths[1].port)
+    caller = stage.caller(media=mouths[0].port, through=proxy.sip)
+    target = caller.media_target[1]
+    assert target in engine.ports
+    sound = stage.harness.sound
+    said = sound.speech(1.5, 71), sound.speech(1.5, 72)
+    chorus = sound.Chorus()
+    chorus.say("caller", mouths[0], said[0], ("127.0.0.2", target))
+    chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
+    for mouth in mouths:
+        mouth.wait_heard(70)
+    caller.hang_up()
+    callee.wait()
+    assert stage.alike(mouths[1].audio(), said[0]) > 0.95
+    assert stage.alike(mouths[0].audio(), said[1]) > 0.95
+    recording = stage.recording()
+    assert stage.alike(recording.caller, said[0]) > 0.95
+    assert stage.alike(recording.advisor, said[1]) > 0.95
+    assert recording.adds_up()
