@@ -69,10 +69,14 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Find
     users = _count(connection, "SELECT count(*) FROM users WHERE NOT disabled")
     if not users:
         yield warning("users", "there is nobody to sign in", "galwad users add NAME --role advisor")
-    rows = connection.execute(
-        "SELECT extension FROM users WHERE extension IS NOT NULL AND NOT disabled"
-    )
-    phones = {row[0] for row in rows} | {phone.extension for phone in settings.phones}
+    yield from _routes(connection, settings)
+
+
+def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
+    """Extensions and users that routes and phones name, and nobody has."""
+    rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
+    phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}
+    names = {row[0] for row in rows}
     for route in settings.routes:
         missing = [extension for extension in route.ring or () if extension not in phones]
         if missing:
@@ -80,6 +84,20 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Find
                 "routes",
                 f"{route.called} rings {', '.join(missing)}, which no phone has",
                 "galwad users add NAME --extension …, or change ring",
+            )
+        unknown = [name for name in route.advisors if name not in names]
+        if unknown:
+            yield warning(
+                "routes",
+                f"{route.called} has the advisors {', '.join(unknown)}, who are no users",
+                "galwad users add NAME, or change advisors",
+            )
+    for phone in settings.phones:
+        if phone.user and phone.user not in names:
+            yield warning(
+                "phones",
+                f"{phone.extension} is {phone.user}'s, who is no user",
+                "galwad users add NAME, or change user",
             )
 
 

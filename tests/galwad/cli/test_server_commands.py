@@ -224,3 +224,23 @@ def test_a_recipient_that_is_none_is_refused(run, tmp_path):
     assert run(*words, "age1deputy").status == 2
     assert run(*words, "deputy=age1nonsense").status == 1
     assert not (tmp_path / "set.json").exists()
+
+
+def test_check_warns_of_names_in_routes_that_nobody_has(run, settings_file):
+    for user, extension in (("sian", "204"), ("gwen", "205")):
+        words = ("users", "add", user, "--extension", extension, "--generate")
+        assert run(*words, "--config", settings_file).status == 0
+    assert run("users", "disable", "gwen", "--config", settings_file).status == 0
+    with settings_file.open("a", encoding="utf-8") as file:
+        file.write(
+            '[[phones]]\nextension = "301"\nuser = "huw"\n'
+            f'ha1_md5 = "{"0" * 32}"\n'
+            '[[routes]]\ncalled = "01970000900"\nring = ["204", "301", "999"]\n'
+            '[[routes]]\ncalled = "01970000901"\ntarget = "sip:1@192.0.2.20"\n'
+            'advisors = ["sian", "gwen", "nobody"]\n'
+        )
+    done = run("check", "--json", "--config", settings_file)
+    found = {(f["name"], f["text"]) for f in done.json() if f["grade"] == "warning"}
+    assert ("routes", "01970000900 rings 999, which no phone has") in found
+    assert ("routes", "01970000901 has the advisors gwen, nobody, who are no users") in found
+    assert ("phones", "301 is huw's, who is no user") in found

@@ -93,3 +93,10 @@ def test_memory_is_bounded_whatever_names_are_tried(throttle, monkeypatch):
         throttle.succeeded(f"user{number}", HOME)
     assert len(throttle._failures) < 110
     assert len(throttle._at_home) == 100
+
+
+def test_a_right_password_counts_for_nothing(throttle):
+    for number in range(200):
+        assert throttle.wait(f"user{number}", HOME) == 0
+        throttle.failed(f"user{number}", HOME)
+        throttle.succeeded(f"user{number}", HOME)

@@ -8,7 +8,6 @@ from argon2 import PasswordHasher
 from galwad.desk.admin import Administration, poke
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.sessions import Sessions
-from galwad.desk.throttle import WINDOW_S, Throttle
 from galwad.desk.users import User, UserError, Users
 from galwad.messages import SetPhones
 
@@ -126,30 +125,6 @@ async def test_a_machines_token_does_not_age(users, engine):
     assert (await sessions.find(token)).user.rights == {"payments"}
     await users.disable("pay")
     assert await sessions.find(token) is None
-
-
-def test_failures_are_counted_per_account_and_per_address():
-    clock = Clock()
-    throttle = Throttle(clock)
-    for number in range(10):
-        assert throttle.wait("sian", f"192.0.2.{number}") == 0
-        throttle.failed("sian", f"192.0.2.{number}")
-    assert throttle.wait("sian", "198.51.100.1") > 0
-    assert throttle.wait("huw", "198.51.100.1") == 0
-    for number in range(30):
-        throttle.failed(f"user{number}", "198.51.100.2")
-    assert throttle.wait("huw", "198.51.100.2") > 0
-    clock.now += WINDOW_S
-    assert throttle.wait("sian", "198.51.100.1") == 0
-    assert throttle.wait("huw", "198.51.100.2") == 0
-
-
-def test_a_right_password_counts_for_nothing():
-    throttle = Throttle(Clock())
-    for number in range(200):
-        assert throttle.wait(f"user{number}", "192.0.2.1") == 0
-        throttle.failed(f"user{number}", "192.0.2.1")
-        throttle.succeeded(f"user{number}", "192.0.2.1")
 
 
 async def test_a_user_added_on_the_server_reaches_the_switch_at_once(running):

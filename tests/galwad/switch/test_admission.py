@@ -1,8 +1,11 @@
+import re
+
 import pytest
 
 from galwad.messages import Account
 from galwad.switch.admission import Admission, Doorkeeper, Refusal
-from telephony.sip.auth import DigestClient, ha1
+from telephony.sip import auth
+from telephony.sip.auth import DigestClient, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
 from telephony.sip.message import Response, parse_message
@@ -141,3 +144,96 @@ def test_a_trunk_s_own_srtp_rule_comes_before_that_of_all_media(
     media = settings.media.model_copy(update={"srtp": "off"})
     changed = settings.model_copy(update={"trunks": trunks, "media": media})
     assert decide(Doorkeeper(changed, phones, b"s" * 32), endpoint).srtp == rule
+
+
+class Guesser:
+    """A stranger who answers the challenge with a name and a password."""
+
+    def __init__(self, settings, phones, endpoint):
+        secrets = [ha1("204", "galwad", "password", name) for name in ("MD5", "SHA-256")]
+        phones.set_accounts([Account("204", "gwen", *secrets)])
+        self.verdicts = []
+        self.doorkeeper = Doorkeeper(
+            settings, phones, b"s" * 32, lambda *verdict: self.verdicts.append(verdict)
+        )
+        self.endpoint = endpoint
+
+    def send(self, method, user, headers=(), now=1.0, source=STRANGER):
+        uri = "sip:galwad" if method == "REGISTER" else "sip:01970000000@192.0.2.9"
+        data = request(method, user=user, uri=uri, headers=headers)
+        event = arrive(self.endpoint, data, source)
+        if method == "REGISTER":
+            self.doorkeeper.register(event.transaction, now)
+        else:
+            refusal = self.doorkeeper.invite(event.invite, now)
+            event.invite.turn_away(refusal.status, headers=refusal.headers, now=now)
+        (datagram,) = self.endpoint.outgoing()
+        return datagram.data
+
+    def guess(self, method, user, password):
+        asked = parse_message(self.send(method, user))
+        uri = "sip:galwad" if method == "REGISTER" else "sip:01970000000@192.0.2.9"
+        given = DigestClient(user, password).answer(
+            parse_message(request(method, user=user, uri=uri)), asked, "cnonce"
+        )
+        return self.send(method, user, (given,))
+
+
+@pytest.fixture
+def guesser(settings, phones, endpoint):
+    return Guesser(settings, phones, endpoint)
+
+
+def shape(answer, user):
+    """An answer without what is different every time, and without what was asked."""
+    text = answer.decode().replace(user, "USER")
+    text = re.sub(r'nonce="[^"]+"', "nonce", text)
+    text = re.sub(r";tag=[0-9a-f]{16}", ";tag", text)
+    return re.sub(r"(branch=z9hG4bK|Call-ID: )[0-9]+", r"\1", text)
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
+def test_nobody_learns_which_extensions_there_are(guesser, method):
+    """204 has a password, 201 another digest alone, 999 does not exist; none is registered."""
+    answers = {user: guesser.guess(method, user, "wrong") for user in ("204", "201", "999")}
+    assert len({shape(answer, user) for user, answer in answers.items()}) == 1
+    assert answers["999"].startswith(b"SIP/2.0 401 ")
+    assert {outcome for _, outcome, _ in guesser.verdicts} == {Outcome.MISSING, Outcome.REFUSED}
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
+def test_an_unknown_name_costs_the_same_work(guesser, method, monkeypatch):
+    made = []
+    digest = auth._digest
+    monkeypatch.setattr(auth, "_digest", lambda *a: made.append(len(a[1])) or digest(*a))
+    work = {}
+    for user in ("204", "201", "999"):
+        answer = guesser.send(method, user)
+        given = DigestClient(user, "wrong").answer(
+            parse_message(request(method, user=user)), parse_message(answer), "cnonce"
+        )
+        made.clear()
+        guesser.send(method, user, (given,))
+        work[user] = list(made)
+    assert work["204"] == work["201"] == work["999"]
+    assert len(work["999"]) >= 3
+
+
+def test_what_was_answered_once_is_no_key_for_another(guesser):
+    asked = parse_message(guesser.send("REGISTER", "204"))
+    bare = parse_message(request("REGISTER", user="204", uri="sip:galwad"))
+    given = DigestClient("204", "password").answer(bare, asked, "cnonce")
+    elsewhere = Address("203.0.113.67", 5060)
+    assert b" 401 " in guesser.send("REGISTER", "204", (given,), source=elsewhere)
+    assert b" 200 " in guesser.send("REGISTER", "204", (given,))
+    again = (given, ("X", "1"))
+    assert b"stale=true" in guesser.send("REGISTER", "204", again)
+    assert b" 401 " in guesser.send("REGISTER", "204", (*again, ("X", "2")), now=400.0)
+    outcomes = [outcome for _, outcome, _ in guesser.verdicts]
+    assert outcomes == [
+        Outcome.MISSING,
+        Outcome.STALE,
+        Outcome.ACCEPTED,
+        Outcome.STALE,
+        Outcome.STALE,
+    ]
