@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError
 from telephony.sip.dialog import DialogState
+from telephony.sip.rack import takes_reliable
 
 INFO = (("Content-Type", "application/dtmf-relay"),)
+SDP = (("Content-Type", "application/sdp"),)
 PHONES = ("a", "b", "c")
+WISHES = [("Supported", "100rel"), ("Require", "100rel"), ("Supported", "timer")]
 
 acts = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 3.0, 20.0, 50.0, 200.0])),
@@ -28,6 +31,8 @@ acts = st.one_of(
                 "bye",
                 "options",
                 "answer",
+                "early",
+                "ringing",
                 "refuse",
                 "cancel",
                 "forget",
@@ -114,6 +119,18 @@ class Script:
     def do_refuse(self, phone):
         self._final(phone, 486)
 
+    def do_early(self, phone):
+        self._provisional(phone, headers=SDP, body=phone.sdp())
+
+    def do_ringing(self, phone):
+        self._provisional(phone)
+
+    def _provisional(self, phone, **more):
+        for invite in phone.invites:
+            if not invite.answered:
+                reliable = takes_reliable(invite.request)
+                invite.respond(183, reliable=reliable, now=self.world.clock.now, **more)
+
     def do_busy(self, phone):
         phone.reply = self.reply(final=486)
 
@@ -160,15 +177,15 @@ class Script:
 @given(
     steps=st.lists(acts, max_size=14),
     weather=st.tuples(st.integers(1, 1000), st.sampled_from([0.0, 0.0, 0.15, 0.4])),
-    shape=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    shape=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(WISHES)),
 )
 def test_whatever_happens_nothing_is_left(make_world, reply, steps, weather, shape):
-    (seed, loss), (group, at_once, offerless) = weather, shape
+    (seed, loss), (group, at_once, offerless, wish) = weather, shape
     world = make_world(seed, session_expires=90)
     chance = random.Random(seed)
     world.net.lost = lambda _data: chance.random() < loss
     script = Script(world, reply, group=group, at_once=at_once)
-    world.a.call(body=b"" if offerless else None)
+    world.a.call(body=b"" if offerless else None, headers=(wish,))
     world.net.flush()
     for step in steps:
         if world.switch.calls:
