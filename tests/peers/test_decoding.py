@@ -1,0 +1,43 @@
+"""What tshark finds wrong is found by the tests that have it listen."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+OPTIONS = (
+    "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\r\n"
+    "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n"
+)
+SOUND = OPTIONS + "Content-Length: 0\r\n\r\n"
+NO_LENGTH = SOUND.replace("Content-Length: 0", "Content-Length: none")
+NO_SDP = OPTIONS + "Content-Type: application/sdp\r\nContent-Length: 8\r\n\r\nnonsense"
+
+
+@pytest.fixture
+def overheard(harness, tmp_path, ended):
+    """What tshark says of these messages."""
+
+    def overheard(*messages):
+        port, media = (harness.programs.udp_port("127.0.0.1") for _ in range(2))
+        programs = harness.programs
+        capture = ended(harness.decoding.Capture(programs, tmp_path, [port], (media, media)))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for message in messages:
+                sender.sendto(message.encode(), ("127.0.0.1", port))
+        return capture
+
+    return overheard
+
+
+def test_what_is_sound_is_passed(overheard):
+    assert "sip" in overheard(SOUND).judge()
+
+
+@pytest.mark.parametrize("message", [NO_LENGTH, NO_SDP])
+def test_what_is_not_sound_is_named(overheard, message):
+    (fault,) = overheard(SOUND, message).faults()
+    assert "sip" in fault[3]
