@@ -141,4 +141,4 @@ def _retry_after(response: Response) -> float:
     return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)
 
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, REFER, NOTIFY, MESSAGE"
+ALLOW = "INVITE, ACK, CANCEL, PRACK, BYE, OPTIONS, REGISTER, INFO, UPDATE, REFER, NOTIFY, MESSAGE"
