@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -14,6 +14,7 @@ from telephony.phone.changes import Changes
 from telephony.phone.errand import Errands
 from telephony.phone.line import Line
 from telephony.phone.media import CallMedia
+from telephony.phone.reception import Reception
 from telephony.phone.referral import Referral
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sip.endpoint import Dialog, InviteClient, InviteServer
@@ -39,6 +40,8 @@ class VoIPCall:
         remote: the other party, as To or From named it.
         request: the INVITE of a call that came in; None for one that we placed.
         status: the SIP status that ended or answered it; 0 while there is none.
+        statuses: what came for our INVITE so far, in order: 180, 200; challenges that were
+            answered are not among them.
         infos: INFO requests that came, oldest first.
     """
 
@@ -53,6 +56,7 @@ class VoIPCall:
         self.state = CallState.DIALING if invite is None else CallState.RINGING
         self.remote = remote
         self.status = 0
+        self.statuses: list[int] = []
         self.infos: list[Request] = []
         self.media = CallMedia(line.pool, changes, line.srtp)
         self.dialog: Dialog | None = None
@@ -74,6 +78,11 @@ class VoIPCall:
         return self.media.stream.protection is not None
 
     @property
+    def reception(self) -> Reception:
+        """How well the other party's media arrives, or did until the end."""
+        return self.media.stream.reception.now
+
+    @property
     def replaces(self) -> str:
         """The Replaces header (RFC 3891) by which another phone may take this one's place.
 
@@ -82,6 +91,12 @@ class VoIPCall:
         """
         there = self._consulted()
         return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.hangup()
 
     # --- state ------------------------------------------------------------------------------
 
@@ -258,6 +273,11 @@ class VoIPCall:
         Waits for them; loss is silence. Once the call has ended: what is left, at last b"".
         """
         return await self.media.stream.read(samples)
+
+    async def audio(self, samples: int = 160) -> AsyncIterator[bytes]:
+        """What is received, piece by piece, until the call has ended; the last may be shorter."""
+        while piece := await self.read_audio(samples):
+            yield piece
 
     async def send_dtmf(self, keys: str) -> None:
         """Press keys (0-9, *, #, A-D) as RTP events; returns when the last was let go.

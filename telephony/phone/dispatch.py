@@ -37,6 +37,7 @@ def handle(line: Line, call: VoIPCall, event: Event) -> None:
 def _on_setup(line: Line, call: VoIPCall, event: Event) -> bool:
     match event:
         case InviteProgress():
+            call.statuses.append(event.response.status)
             if event.response.status in _RINGS:
                 call.become(CallState.RINGING)
         case InviteAnswered():
@@ -75,6 +76,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
             call.become(CallState.ENDED, 487)
         return
     call.dialog = dialog
+    call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     try:
         call.media.answered(event.response.body)
@@ -89,6 +91,7 @@ def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
         if answered:
             call.client = event.client.retry(headers=answered, now=line.now)
             return
+    call.statuses.append(event.status)
     call.become(CallState.ENDED, event.status)
 
 

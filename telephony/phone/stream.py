@@ -12,6 +12,7 @@ from telephony.phone import g711
 from telephony.phone.changes import Changes
 from telephony.phone.inbox import Inbox
 from telephony.phone.outbox import FRAME, Outbox
+from telephony.phone.reception import ReceptionCounter
 from telephony.phone.state import CallFailedError
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp
@@ -36,6 +37,7 @@ class MediaStream:
         """
         self.inbox = Inbox()
         self.outbox = Outbox()
+        self.reception = ReceptionCounter()
         self.keys = ""
         """Pressed by the peer and not yet taken."""
         self._pool = pool
@@ -158,10 +160,12 @@ class MediaStream:
             if codec is None:
                 return
             if codec.is_event:
+                self.reception.pass_over(packet)
                 self.keys += self._presses.receive(data) or ""
             elif codec.name.lower() in g711.SILENCE:
-                pcm = g711.decode(packet.payload, codec.name.lower())
-                self.inbox.put(packet, pcm, self._loop.time())
+                pcm, now = g711.decode(packet.payload, codec.name.lower()), self._loop.time()
+                self.reception.put(packet, now)
+                self.inbox.put(packet, pcm, now)
         except (RtpParseError, SrtpError):
             return  # not RTP, or not the peer's: nothing to a phone
 

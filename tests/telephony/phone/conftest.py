@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import itertools
 import math
 import struct
 
@@ -13,7 +14,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
 
 LOOPBACK = Address("127.0.0.1", 0)
-PORTS = iter(range(44_000, 47_000, 40))
+PORTS = itertools.cycle(range(44_000, 52_000, 40))
 
 
 def tone(hz, seconds=0.5, amplitude=9_000):

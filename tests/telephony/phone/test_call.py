@@ -148,3 +148,21 @@ async def test_a_phone_that_stops_hangs_up(phones):
 async def test_a_stopped_phone_places_no_call(make_phone):
     with pytest.raises(InvalidStateError):
         await make_phone().call("202")
+
+
+async def test_a_call_tells_the_statuses_that_came_and_how_well_media_arrives(phones):
+    placed, taken = await phones.connect()
+    assert placed.statuses == [180, 200]
+    await within(taken.read_audio(800))
+    assert taken.reception.received >= 5
+    assert taken.reception.lost == 0
+
+
+async def test_audio_can_be_taken_piece_by_piece_until_the_end(phones):
+    placed, taken = await phones.connect()
+    async with placed:
+        pieces = taken.audio(320)
+        assert len(await within(anext(pieces))) == 640
+    left = [piece async for piece in pieces]
+    assert all(len(piece) == 640 for piece in left[:-1])
+    assert placed.state is taken.state is CallState.ENDED

@@ -1,0 +1,104 @@
+"""How well a stream arrives: packets lost, late and twice, and jitter (RFC 3550 A.3, A.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from telephony.rtp.packet import RtpPacket
+
+_RATE: Final = 8000
+_FAR: Final = 3000
+"""A step of the sequence number further than this is a stream that began anew (MAX_DROPOUT)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What one party received, counted in packets."""
+
+    received: int = 0
+    """Without the second copies."""
+    lost: int = 0
+    """Numbers that were passed over and never came."""
+    late: int = 0
+    """Came after one with a higher number."""
+    jitter: float = 0.0
+    """Seconds, at the newest packet."""
+    worst_jitter: float = 0.0
+    """Seconds."""
+
+    @property
+    def loss(self) -> float:
+        """The share that was lost, 0 to 1."""
+        expected = self.received + self.lost
+        return self.lost / expected if expected else 0.0
+
+
+class ReceptionCounter:
+    """Counts one direction of a call; each new SSRC is a stream of its own, added to the last."""
+
+    def __init__(self) -> None:
+        self._ssrc: int | None = None
+        self._highest = 0
+        self._missing: set[int] = set()
+        """Extended numbers that were passed over, of the newest `_FAR`."""
+        self._given_up = 0
+        self._received = 0
+        self._late = 0
+        self._jitter = 0.0
+        self._worst = 0.0
+        self._transit: float | None = None
+
+    @property
+    def now(self) -> Reception:
+        """The figures so far."""
+        lost = self._given_up + len(self._missing)
+        return Reception(self._received, lost, self._late, self._jitter, self._worst)
+
+    def put(self, packet: RtpPacket, now: float) -> None:
+        """Count a packet that arrived at `now`, in seconds.
+
+        A key's packets share a timestamp: hand over those of audio alone as far as jitter goes,
+        by `put`, and the others by `pass_over`.
+        """
+        if self._count(packet):
+            self._time(packet.timestamp, now)
+
+    def pass_over(self, packet: RtpPacket) -> None:
+        """Count a packet whose timestamp says nothing of when it was sent."""
+        self._count(packet)
+
+    def _count(self, packet: RtpPacket) -> bool:
+        """Take the sequence number; whether the packet came in order."""
+        step = (packet.sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000
+        if packet.ssrc != self._ssrc or abs(step) > _FAR:
+            self._given_up += len(self._missing)
+            self._missing.clear()
+            self._ssrc, self._highest, self._transit = packet.ssrc, packet.sequence, None
+        elif step > 0:
+            self._missing.update(range(self._highest + 1, self._highest + step))
+            self._highest += step
+            self._forget()
+        elif self._highest + step in self._missing:
+            self._missing.discard(self._highest + step)
+            self._received += 1
+            self._late += 1
+            return False
+        else:
+            return False
+        self._received += 1
+        return True
+
+    def _forget(self) -> None:
+        old = {number for number in self._missing if self._highest - number > _FAR}
+        self._missing -= old
+        self._given_up += len(old)
+
+    def _time(self, timestamp: int, now: float) -> None:
+        transit = now - timestamp / _RATE
+        if self._transit is not None:
+            apart = abs(transit - self._transit)
+            if apart < 2**31 / _RATE:  # else the timestamp began again at 0
+                self._jitter += (apart - self._jitter) / 16
+                self._worst = max(self._worst, self._jitter)
+        self._transit = transit
