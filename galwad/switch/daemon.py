@@ -14,7 +14,7 @@ import gc
 import secrets
 import signal
 import time
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Sequence
 
 import structlog
 import uvloop
@@ -40,6 +40,7 @@ from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
 from galwad.switch.upstream import Upstream
 from telephony.aio.addresses import reachable_host
+from telephony.aio.packet_filter import Network
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
@@ -82,6 +83,7 @@ class Switch:
         self._guard = Guard(
             settings.sip,
             is_trunk=lambda *sender: settings.trunk_of(*sender) is not None,
+            trunks=[peer.network for trunk in settings.trunks for peer in trunk.peers],
             in_call=self._endpoint.knows,
             shun=self._shun,
         )
@@ -183,8 +185,8 @@ class Switch:
         registered = self._phones.hosts(time.monotonic())
         self._guard.know(registered | self._router.hosts() | self._endpoint.peers())
 
-    def _shun(self, networks: tuple[IPv4Network | IPv6Network, ...]) -> None:
-        self._transport.shun(networks)
+    def _shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
+        self._transport.shun(barred, friends)
 
     async def _watch_loop(self) -> None:
         """Measure how late the loop is, ten times a second; report now and then."""

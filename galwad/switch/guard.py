@@ -32,20 +32,24 @@ PROVED_S: Final = 3600.0
 """For so long a right password makes its address a known one, as long as a registration lives."""
 
 _KNOWN_FACTOR: Final = 10
-_BURST_S: Final = 3.0
-"""A rate may be used in advance for so long."""
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
 """Hundredths of a failure: a message above the rate, a request without credentials. A site whose
 phones all start at once sends many of either."""
+_SIEGE: Final = 1000
+_SIEGE_S: Final = 10.0
+"""So many messages of strangers dropped within a second: for so long the kernel drops most."""
 _USUAL: Final = 2048
 """Bytes of which few messages have more: a long one counts as several."""
+_MOST: Final = 16 * 1024
+"""Bytes; a stranger who says more is not heard: it would be read for milliseconds."""
 _HEAD: Final = 4096
 _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 
 log = structlog.get_logger()
 Network = IPv4Network | IPv6Network
+Networks = tuple[Network, ...]
 T = TypeVar("T")
 
 
@@ -60,15 +64,16 @@ class Standing(Enum):
 class Bucket:
     """So many a second on average, and some in advance (a token bucket as one number)."""
 
-    __slots__ = ("_due",)
+    __slots__ = ("_due", "_in_advance_s")
 
-    def __init__(self) -> None:
+    def __init__(self, in_advance_s: float = 3.0) -> None:
         self._due = 0.0
+        self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
         """Take some, if there is one."""
         due = max(self._due, now)
-        if due - now > _BURST_S:
+        if due - now > self._in_advance_s:
             return False
         self._due = due + count / rate
         return True
@@ -102,7 +107,8 @@ class Guard:
         *,
         is_trunk: Callable[[str, int, str], bool],
         in_call: Callable[[str], bool],
-        shun: Callable[[tuple[Network, ...]], None] = lambda _: None,
+        trunks: Iterable[Network] = (),
+        shun: Callable[[Networks, Networks | None], None] = lambda *_: None,
     ) -> None:
         """Begin with nobody barred.
 
@@ -110,20 +116,25 @@ class Guard:
             sip: the rates.
             is_trunk: whether a trunk sends from this host and port, by this transport.
             in_call: whether a Call-ID is one of a call of ours.
-            shun: told who is barred, the newest first, whenever that changes.
+            trunks: where trunks send from.
+            shun: told whenever it changes who is barred, the newest first, and who alone is to
+                be heard undisturbed while strangers are too many; else None.
         """
         self.shed = 0
         """Messages that nobody read, and connections closed at once."""
         self._sip = sip
         self._is_trunk = lru_cache(MOST_SOURCES)(is_trunk)
         self._in_call = in_call
+        self._trunks = tuple(trunks)
         self._shun = shun
-        self._strangers = Bucket()
+        self._strangers = Bucket(in_advance_s=1.0)
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
         self._proved: OrderedDict[str, float] = OrderedDict()
         self._known: frozenset[str] = frozenset()
-        self._published: tuple[Network, ...] = ()
+        self._published: tuple[Networks, Networks | None] = (), None
+        self._shed_strangers = 0
+        self._besieged_until = float("-inf")
 
     def heard(self, data: bytes, source: Address, now: float) -> bool:
         """Whether a message is worth reading."""
@@ -137,6 +148,9 @@ class Guard:
         if standing is not Standing.STRANGER and self._of_a_call(data):
             return True
         remembered = self._source(origin, now)
+        if standing is Standing.STRANGER and len(data) > _MOST:
+            self._shed(remembered, source, standing, now)
+            return False
         count = max(1.0, len(data) / _USUAL)
         if self._may(remembered, standing, now, count) or self._of_a_call(data):
             return True
@@ -189,6 +203,7 @@ class Guard:
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
                 del self._bans[origin]
+        self._shed_strangers = 0
         self._publish(now)
 
     def banned(self, now: float) -> int:
@@ -236,6 +251,9 @@ class Guard:
     def _shed(self, remembered: _Source, source: Address, standing: Standing, now: float) -> None:
         self.shed += 1
         if standing is Standing.STRANGER:
+            self._shed_strangers += 1
+            if self._shed_strangers == _SIEGE:
+                self._besieged(now)
             self._failed(source, _SHED, "too many", now)
         elif now - remembered.told > WINDOW_S:
             remembered.told = now
@@ -265,9 +283,21 @@ class Guard:
     def _publish(self, now: float) -> None:
         newest = reversed(self._bans.values())
         barred = tuple(ban.network for ban in newest if ban.until > now)
-        if barred != self._published:
-            self._published = barred
-            self._shun(barred)
+        told = barred, self._friends(now) if self._besieged_until > now else None
+        if told != self._published:
+            self._published = told
+            self._shun(*told)
+
+    def _besieged(self, now: float) -> None:
+        """Have strangers thinned out for a while: they send more than can even be dropped here."""
+        if now - self._besieged_until > _SIEGE_S:
+            log.warning("strangers.thinned")
+        self._besieged_until = now + _SIEGE_S
+        self._publish(now)
+
+    def _friends(self, now: float) -> Networks:
+        proved = {origin for origin, until in self._proved.items() if until > now}
+        return self._trunks + tuple(ip_network(origin) for origin in sorted(self._known | proved))
 
 
 @lru_cache(MOST_SOURCES)

@@ -7,14 +7,14 @@ timer stands for all of the core's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from telephony.aio.addresses import reachable_host
 from telephony.aio.gate import Gate, OpenGate
 from telephony.aio.link import Limits
+from telephony.aio.packet_filter import Network
 from telephony.aio.streams import Streams
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
@@ -134,11 +134,10 @@ class SipTransport:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
-    def shun(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
-        """Have the kernel drop the datagrams of these, where it can; see packet_filter.py."""
-        barred = tuple(networks)
+    def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
+        """Have the kernel drop the datagrams of some, where it can; see packet_filter.py."""
         for made in self._sockets.values():
-            made.shun(barred)
+            made.shun(barred, friends)
 
     def is_open(self, address: Address) -> bool:
         """True unless the address is a connection that is gone."""

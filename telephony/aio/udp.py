@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from telephony.aio import packet_filter
+from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 
 _RECEIVE_BUFFER = 4 << 20
@@ -66,11 +66,11 @@ class UdpSocket(asyncio.DatagramProtocol):
         except ValueError as error:  # uvloop: another family
             raise OSError(str(error)) from None
 
-    def shun(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
-        """Have the kernel drop what these send; where it does not, it still arrives."""
+    def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
+        """Have the kernel drop what is to be dropped; where it does not, it still arrives."""
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
-                packet_filter.shun(self._socket, networks)
+                packet_filter.shun(self._socket, barred, friends)
 
     def close(self) -> None:
         """Close it."""

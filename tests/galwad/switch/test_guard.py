@@ -26,9 +26,10 @@ class Kernel:
 
     def __init__(self):
         self.dropped = ()
+        self.friends = None
 
-    def __call__(self, networks):
-        self.dropped = networks
+    def __call__(self, barred, friends):
+        self.dropped, self.friends = barred, friends
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def make_guard(kernel):
             Sip(listen=["udp:127.0.0.1:0"], **rates),
             is_trunk=lambda host, port, transport: host == TRUNK.host,
             in_call=lambda call_id: call_id == "live",
+            trunks=[ip_network("192.0.2.0/28")],
             shun=kernel,
         )
 
@@ -72,7 +74,7 @@ def test_one_stranger_takes_nothing_from_another(guard):
 
 def test_all_strangers_together_have_a_rate_too(guard):
     crowd = [Address(f"203.0.113.{number}", 5060) for number in range(1, 250)]
-    assert sum(heard(guard, source, 1) for source in crowd) == 151
+    assert sum(heard(guard, source, 1) for source in crowd) == 51
 
 
 def test_a_known_address_is_heard_ten_times_as_often(guard):
@@ -87,7 +89,13 @@ def test_what_belongs_to_a_call_is_heard_whatever_the_rate(guard):
 
 
 def test_a_long_message_counts_as_several(guard):
-    assert heard(guard, STRANGER, 100, data=INVITE + bytes(20_480)) == 3
+    assert heard(guard, STRANGER, 100, data=INVITE + bytes(10_240)) == 6
+
+
+def test_a_stranger_who_says_very_much_at_once_is_not_heard(guard):
+    long = BYE + bytes(20_480)
+    assert heard(guard, STRANGER, 1, data=long) == 0
+    assert heard(guard, TRUNK, 1, data=long) == 1
 
 
 def test_a_call_id_far_into_a_message_is_not_searched_for(guard):
@@ -167,6 +175,28 @@ def test_a_trunk_and_an_address_with_a_phone_are_never_barred(guard, source):
 def test_a_flood_bars_its_source(guard, kernel):
     heard(guard, STRANGER, 600)
     assert kernel.dropped == (ip_network(STRANGER.host),)
+
+
+def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, kernel):
+    guard.know([OFFICE.host])
+    guard.judged(Address("198.51.100.8", 5060), Outcome.ACCEPTED, 100.0)
+    crowd = [Address(f"203.0.{number >> 8}.{number & 255}", 5060) for number in range(1200)]
+    for source in crowd:
+        guard.heard(INVITE, source, 100.0)
+    friends = ["192.0.2.0/28", OFFICE.host, "198.51.100.8"]
+    assert kernel.friends == tuple(map(ip_network, friends))
+    guard.sweep(109.0)
+    assert kernel.friends is not None
+    guard.sweep(111.0)
+    assert kernel.friends is None
+
+
+def test_so_many_in_more_than_a_second_are_no_siege(guard, kernel):
+    for number in range(3000):
+        guard.heard(INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
+        if number % 500 == 0:
+            guard.sweep(100.0)
+    assert kernel.friends is None
 
 
 def test_a_hundred_requests_without_credentials_bar_a_stranger(guard):
