@@ -85,6 +85,7 @@ class LiveCall:
             log=self.log,
         )
         self.transfers = Transfers(self, board)
+        legs.follow(board.router.divert)
 
     @classmethod
     def incoming(
@@ -266,6 +267,11 @@ class LiveCall:
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
+            case sip.CallDiverted(_, targets):
+                self.log.info("call.diverted")
+                rung = (Party(target.name, target.user) for target in targets)
+                self.rings_at((*self._ringing, *rung))
+                self.publish()
             case sip.CallAnswered(leg_id, target):
                 self._answered(leg_id, target)
             case sip.TransferRequested():

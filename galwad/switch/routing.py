@@ -95,6 +95,15 @@ class Router:
         targets = self._routed(user, now)
         return Referral(DestinationClass.UNKNOWN, targets, "") if targets else None
 
+    def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
+        """Whom to ring for a phone that sends an unanswered call there (3xx).
+
+        Only within the centre: whoever answers is recorded, as who was called would have been.
+        """
+        referral = self.refer(contact, now)
+        inside = referral is not None and referral.destination is DestinationClass.CENTRE
+        return referral.targets if referral is not None and inside else ()
+
     def classify(self, identity: Uri) -> DestinationClass:
         """What an identity, named by a PBX for the advisor's side, is to the recording."""
         user = identity.dialled

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause
-from telephony.b2bua.events import LegRinging, Side
+from telephony.b2bua.diversion import Diversions
+from telephony.b2bua.events import CallDiverted, LegRinging, Side
 from telephony.b2bua.headers import presented, survivors
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.session_timer import min_se, request_fields
@@ -95,6 +96,10 @@ class Attempt:
         self._settled: set[tuple[str, str]] = set()
         """Of those, which came reliably (RFC 3262)."""
         self._failures: list[Failure] = []
+        self.diversions: Diversions | None = None
+        """Who may be rung for whoever answers 3xx; nobody if None."""
+        self.single = True
+        """One branch at a time: what it says before its answer may be passed on as it is."""
 
     @property
     def over(self) -> bool:
@@ -108,14 +113,29 @@ class Attempt:
             NoPortsError: not every branch got ports; nobody was rung.
         """
         try:
+            legs = self._bind(call, targets, now)
+        except NoPortsError:
+            self.deadline = None
+            raise
+        self._ring(legs, now)
+
+    def _bind(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> list[Leg]:
+        """Legs with ports for all of the targets, or for none."""
+        legs: list[Leg] = []
+        try:
             for target in targets:
                 ipv6 = is_ipv6(target.destination.host)
-                leg = self._core.new_leg(call, Side.ADVISOR, target, ipv6=ipv6)
-                self.branches.append(leg)
+                legs.append(self._core.new_leg(call, Side.ADVISOR, target, ipv6=ipv6))
         except NoPortsError:
-            self.cancel(Cause.NO_PORTS, now)
+            for leg in legs:
+                self._core.end_leg(leg, Cause.NO_PORTS, now)
             raise
-        for leg in self.branches:
+        return legs
+
+    def _ring(self, legs: Sequence[Leg], now: float) -> None:
+        self.branches += legs
+        self.single = self.single and len(legs) == 1
+        for leg in legs:
             try:
                 self._invite(leg, now)
             except (ProtocolError, SdpParseError):
@@ -218,7 +238,7 @@ class Attempt:
                 fields = request_fields(None, self._core.settings, wanted)
                 leg.client = leg.client.retry(headers=fields, now=now)
                 return
-        if not self._elsewhere(leg, event, now):
+        if not self._elsewhere(leg, event, now) and not self._diverted(leg, event, now):
             self._lost(leg, Failure(event.status, event.response), now)
 
     def _elsewhere(self, leg: Leg, event: InviteFailed, now: float) -> bool:
@@ -236,6 +256,21 @@ class Attempt:
                 continue
             return True
         return False
+
+    def _diverted(self, leg: Leg, event: InviteFailed, now: float) -> bool:
+        """Ring whom a 3xx names in the leg's place, if that is nobody strange."""
+        if self.diversions is None or event.response is None:
+            return False
+        targets = self.diversions.targets(event.response, self.branches, now)
+        try:
+            legs = self._bind(leg.call, targets, now)
+        except NoPortsError:
+            return False
+        if legs:
+            self._core.end_leg(leg, Cause.FAILED, now)
+            self._core.emit(CallDiverted(leg.id, targets))
+            self._ring(legs, now)
+        return bool(legs)
 
     def _lost(self, leg: Leg, failure: Failure, now: float) -> None:
         self._failures.append(failure)

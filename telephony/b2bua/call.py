@@ -12,6 +12,7 @@ from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.dialogue import Dialogue
+from telephony.b2bua.diversion import Ask
 from telephony.b2bua.events import CallEvent, Joined, Side
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.join import Joint, hand_over, joint_of
@@ -180,6 +181,13 @@ class BackToBackCall:
         return self._core.events.popleft() if self._core.events else None
 
     # --- what the owner wants -----------------------------------------------------------------
+
+    def follow(self, ask: Ask) -> None:
+        """Let a target of `dial` send the call elsewhere by a 3xx, to whom `ask` knows.
+
+        Without it, and for strangers, a 3xx is a target that is not available.
+        """
+        self._core.divert = ask
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
         """Ring one target, or several at once. Without a free port: 503 and the call ends.

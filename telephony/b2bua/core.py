@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING
 
+from telephony.b2bua.diversion import Ask
 from telephony.b2bua.events import (
     CallEnded,
     CallEvent,
@@ -81,6 +82,7 @@ class CallCore:
         self.ringback = False
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = lambda _leg: None
+        self.divert: Ask = lambda _contact, _now: ()
         self._numbers = count(1)
 
     @property

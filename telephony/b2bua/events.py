@@ -28,6 +28,15 @@ class LegRinging:
 
 
 @dataclass(frozen=True, slots=True)
+class CallDiverted:
+    """A target sent the call elsewhere, to somebody whom the owner knew: they are rung now."""
+
+    leg_id: str
+    """The leg that is over."""
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallAnswered:
     """A leg's 2xx is in hand; the caller's own 200 is not on the wire yet.
 
@@ -188,6 +197,7 @@ class CallEnded:
 
 CallEvent = (
     LegRinging
+    | CallDiverted
     | CallAnswered
     | LegEnded
     | CallHeld

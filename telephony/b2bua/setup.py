@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from telephony.b2bua.attempt import Attempt, Failure, Invitation, early_description
 from telephony.b2bua.bodies import description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.diversion import Diversions
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import survivors, untagged
 from telephony.b2bua.join import replaced_dialog
@@ -95,10 +96,10 @@ class Setup:
     def dial(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
         """Ring the targets, or answer 503 if there are no ports for them."""
         request, core = self._invite.request, self._core
-        self.single = len(targets) == 1
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = Invitation(request, untagged(request.to), self.offer, self.max_forwards)
         self.attempt = Attempt(core, self, plan, now + wait)
+        self.attempt.diversions = Diversions(core.divert)
         try:
             self.attempt.start(call, targets, now)
         except NoPortsError:
@@ -133,7 +134,7 @@ class Setup:
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
             return  # the first reliable response had to hold an offer, and we have none yet
-        if not self.single:
+        if not self._single:
             if not self._rang and response.status in {180, 183}:
                 self._rang = True
                 answer(self._invite, 180, now)
@@ -155,6 +156,10 @@ class Setup:
         )
         if reliable and self._core.caller.media.said is not None:
             self._told[tag] = self._core.caller.media.said
+
+    @property
+    def _single(self) -> bool:
+        return self.attempt is not None and self.attempt.single
 
     def _tag(self, dialog: Dialog | None) -> str | None:
         """Our To tag for a downstream dialog: one for each (None: the core's first choice)."""
@@ -227,7 +232,7 @@ class Setup:
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:
             return media.pass_on(theirs, leg.media, self._core.settings.codecs)
-        told = self._told.get(self._tag(event.dialog)) if self.single else None
+        told = self._told.get(self._tag(event.dialog)) if self._single else None
         ours = told or self._answer(self.offer, theirs)
         leg.media.agree(self.attempt.offers[leg.id], theirs)
         media.agree(ours, self.offer)
@@ -254,7 +259,7 @@ class Setup:
                 *(SDP_TYPE if ours is not None else ()),
             ),
             body=bytes(ours) if ours is not None else b"",
-            to_tag=self._tag(event.dialog) if self.single else None,
+            to_tag=self._tag(event.dialog) if self._single else None,
         )
         if dialog is not None:
             core.confirm(caller, dialog)

@@ -184,3 +184,16 @@ def test_a_phone_of_ours_may_dial_colleagues_and_departments_too(router, registe
 )
 def test_what_a_phone_dialled_is_to_a_recording(router, dialled, place):
     assert router.place(dialled) == place
+
+
+def test_a_phone_may_send_an_unanswered_call_to_a_colleague_and_nowhere_else(router, register):
+    register("202", "sip:202@10.0.0.2", 0.0)
+    register("201", "sip:201@10.0.0.1", 0.0)
+
+    def divert(text):
+        return [t.name for t in router.divert(NameAddr.parse(text), 1.0)]
+
+    assert divert("<sip:202@203.0.113.9>") == ["202"]
+    assert divert("<sip:201@203.0.113.9>") == ["201"]
+    for other in ("301", "299", "0123456789", "premium"):
+        assert divert(f"<sip:{other}@203.0.113.9>") == []
