@@ -125,6 +125,7 @@ class Switch:
         await self._router.locations.begin()
         self._spools.sync.start(self._loop)
         self._transport.hold_back()
+        self._know()
         await self._listening.start()
         self._revive()
         self._know()

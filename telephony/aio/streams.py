@@ -210,8 +210,9 @@ class Streams:
                 await self._loop.connect_accepted_socket(
                     lambda: link, made, ssl=None if tls is None else tls.server
                 )
-        except (OSError, TimeoutError):
-            self._gate.malformed(peer, self._loop.time())
+        except (OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):  # a monitor that only connects does no harm
+                self._gate.malformed(peer, self._loop.time())
             link.end(Ending.REFUSED)
         except asyncio.CancelledError:
             link.end(Ending.US)

@@ -10,6 +10,7 @@ import pytest
 
 from telephony.aio.gate import OpenGate
 from telephony.aio.link import Ending, Limits
+from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 
 TCP = Address("127.0.0.1", 0, "TCP")
@@ -53,6 +54,12 @@ def send():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.bind(("127.0.0.1", 0))
         yield lambda agent, data: made.sendto(data, agent.address[:2])
+
+
+@pytest.fixture
+def tls(authority):
+    certificate, key = authority.issue("bob", "127.0.0.1")
+    return Tls(server_context(certificate, key))
 
 
 async def asked(gate):
@@ -120,6 +127,24 @@ async def test_the_gate_is_told_of_a_stream_without_framing(agents):
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
     assert await ended((reader, writer))
     assert gate.bad == ["127.0.0.1"]
+
+
+async def test_the_gate_is_told_of_a_handshake_that_takes_too_long(agents, tls):
+    gate = Doorman()
+    there = Address("127.0.0.1", 0, "TLS")
+    bob = await agents(there, tls=tls, gate=gate, limits=Limits(connect_s=0.05))
+    assert await ended(await asyncio.open_connection(*bob.address[:2]))
+    assert gate.bad == ["127.0.0.1"]
+
+
+async def test_who_connects_and_goes_again_does_no_harm(agents, tls, until):
+    gate = Doorman()
+    there = Address("127.0.0.1", 0, "TLS")
+    bob = await agents(there, tls=tls, gate=gate)
+    _, writer = await asyncio.open_connection(*bob.address[:2])
+    writer.close()
+    await until(lambda: bob.transport.streams.endings)
+    assert gate.bad == []
 
 
 @pytest.mark.parametrize(("esteemed", "standing"), [(True, 2), (False, 1)])
