@@ -76,6 +76,8 @@ class Capture:
         for row in self.rows(*FIELDS, *SAID, only="_ws.expert || _ws.malformed"):
             number, *ports, protocols, malformed, severities, messages = row
             known = set(protocols.split(":")) & set(PROTOCOLS)
+            if "sip" in known and not {int(port) for port in ports if port} & set(self._sip):
+                continue  # another test's, which had one of our media ports for its SIP
             worst = max((int(text) for text in severities.split(",") if text), default=0)
             if known and (malformed or worst >= WARNING):
                 found.append((number, *filter(None, ports), protocols, messages))

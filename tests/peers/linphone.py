@@ -40,7 +40,10 @@ class Linphone:
     """One phone; its calls have the numbers 1, 2, … in the order in which they began."""
 
     def __init__(self, programs, service, extension, *, way="udp", ca="", srtp=False):
-        """Start it, to register with the service; `way` is "udp", "tcp" or "tls"."""
+        """Start it, to register with the service; `way` is "udp", "tcp" or "tls".
+
+        `ca` is a file with whom it believes over TLS; with `srtp` it insists on SRTP.
+        """
         self.folder = Path(service.folder) / f"linphone-{extension}"
         for name in (".local/share/linphone", ".config/linphone"):
             (self.folder / name).mkdir(parents=True)

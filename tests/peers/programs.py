@@ -216,7 +216,10 @@ class Baresip:
     """baresip as an advisor's phone, driven by its ctrl_tcp module (JSON in netstrings)."""
 
     def __init__(self, folder, service, said, extension="201", *, extra="", way="udp", ca=""):
-        """`way` is "udp", "tcp" or "tls"; `ca` a file with whom it believes over TLS."""
+        """`way` is "udp", "tcp" or "tls"; `ca` a file with whom it believes over TLS.
+
+        `extra` are account parameters, each with a semicolon, and come before ours.
+        """
         self.folder = Path(folder) / f"baresip-{extension}"
         self.folder.mkdir()
         self.events = []
@@ -237,9 +240,9 @@ class Baresip:
         )
         port = service.ports.get(f"{way}:{service.sip[0]}", service.sip[1])
         (self.folder / "accounts").write_text(
-            f"<sip:{extension}@{service.sip[0]}:{port};transport={way}>"
+            f"<sip:{extension}@{service.sip[0]}:{port};transport={way}>{extra}"
             f";auth_pass={service.sip_password};answermode=manual;regint=600"
-            f";audio_codecs=pcmu{extra}\n"
+            ";audio_codecs=pcmu\n"
         )
         (self.folder / "contacts").write_text("")
         with (self.folder / "output").open("wb") as output:

@@ -1,0 +1,74 @@
+"""What baresip does with media and keys beside talking: another codec, codes that it dials."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+LINE = "01970000100"
+
+
+def answer(phone):
+    """Take the call that rings."""
+    phone.wait("CALL_INCOMING")
+    phone.command("accept")
+    phone.wait("CALL_ESTABLISHED")
+
+
+def test_early_media_is_offered_to_the_caller_before_baresip_answers(stage):
+    service = stage.open("switch", "desk", users=True)
+    stage.listen()
+    phone = stage.baresip(service, "201", extra=";answermode=early")
+    caller = stage.caller(LINE)
+    phone.wait("CALL_INCOMING")
+    stage.harness.service.wait_until(
+        lambda: re.search(r"(?s)SIP/2.0 183 .*?m=audio \d+ RTP/AVP 0", caller.messages()),
+        what="early media",
+    )
+    assert service.log.events("call.answered") == []
+    phone.command("accept")
+    phone.wait("CALL_ESTABLISHED")
+    caller.hang_up()
+
+
+def test_a_change_of_codec_reaches_the_phone_and_the_recording(stage):
+    service = stage.open_all()
+    stage.listen()
+    phone = stage.baresip(service, "201", extra=";audio_codecs=pcmu,pcma")
+    mouth = stage.talker("127.0.0.2")
+    caller = stage.caller(LINE, scenario="uac_recoding", media=mouth.port)
+    answer(phone)
+    mouth.wait_heard(50)
+    caller.poke(caller.sip_call_id)
+    caller.logged("agreed m=audio")
+    stage.harness.service.wait_until(
+        lambda: sum(kind == 8 for _, kind, _, _ in list(mouth.heard)) > 50, what="A-law"
+    )
+    caller.hang_up()
+    recording = stage.recording()
+    said = stage.harness.sound.speech(20, 51)
+    for part in (recording.advisor[1600:5600], recording.advisor[-5600:-1600]):
+        assert stage.alike(said, part) > 0.95
+    assert recording.adds_up()
+
+
+@pytest.mark.parametrize("mode", ["info", "rtpevent"])
+def test_an_advisor_pauses_by_keys_that_baresip_sends(stage, mode):
+    service = stage.open_all()
+    stage.listen()
+    phone = stage.baresip(service, "201", extra=f";dtmfmode={mode}")
+    caller = stage.caller(LINE)
+    answer(phone)
+    with service.sign_in() as page:
+        for code, state in (("*71", "paused"), ("*72", "recording")):
+            for key in code:
+                phone.command("sndcode", key)
+            stage.harness.service.wait_until(
+                lambda state=state: page.get("/api/v1/calls").json()[0]["recording"] == state,
+                what=state,
+            )
+    caller.hang_up()
+    assert stage.recording().gaps("payment")
