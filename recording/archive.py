@@ -25,7 +25,7 @@ from recording.commit import Part, committed, make_folder, write_whole
 from recording.errors import ArchiveError, ManifestError, RecordingError
 from recording.following import Following
 from recording.keys import RecipientSet, public_text
-from recording.manifest import FORMAT, Manifest, Payload, read_manifest, sign_manifest
+from recording.manifest import FORMAT, Manifest, ObjectFacts, read_manifest, sign_manifest
 from recording.sealing import Sound, SpoolKeys, damage_of, write_sound
 from recording.spool import EventRecord
 
@@ -123,7 +123,8 @@ class Archive:
         sound, payload = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
         write_whole(self.path(call_id, "header"), header)
-        manifest = self._manifest(call_id, sound, recipients, payload)
+        described = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
+        manifest = self._manifest(call_id, sound, recipients, payload, described)
         write_whole(self.path(call_id, "manifest"), sign_manifest(manifest, self._node.key))
         return self._described(manifest, sound.facts.personal)
 
@@ -140,7 +141,7 @@ class Archive:
 
     def _payload(
         self, call_id: str, spools: Sequence[Path], keys: SpoolKeys
-    ) -> tuple[Sound, Payload]:
+    ) -> tuple[Sound, ObjectFacts]:
         path = self.path(call_id, "payload")
         make_folder(path.parent, self._root)
         with committed(path) as fd:
@@ -153,7 +154,12 @@ class Archive:
         return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
 
     def _manifest(
-        self, call_id: str, sound: Sound, recipients: RecipientSet, payload: Payload
+        self,
+        call_id: str,
+        sound: Sound,
+        recipients: RecipientSet,
+        payload: ObjectFacts,
+        header: ObjectFacts,
     ) -> Manifest:
         facts: CallFacts = sound.facts
         return Manifest(
@@ -179,11 +185,12 @@ class Archive:
             recipients=list(recipients.fingerprints),
             recipients_serial=recipients.serial,
             payload=payload,
+            header=header,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
 
-def _completed(following: Following, spools: Sequence[Path]) -> tuple[Sound, Payload] | None:
+def _completed(following: Following, spools: Sequence[Path]) -> tuple[Sound, ObjectFacts] | None:
     """What was followed, completed and committed; None, all of it discarded, if it cannot be.
 
     What it met then, the disk or damage, is met again by who does it in the straight way.
@@ -213,10 +220,10 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal:
     return facts.personal
 
 
-def _digest(fd: int) -> Payload:
+def _digest(fd: int) -> ObjectFacts:
     """What lies in the file, read back."""
     digest, offset = hashlib.sha256(), 0
     while block := os.pread(fd, _BLOCK, offset):
         digest.update(block)
         offset += len(block)
-    return Payload(offset, digest.hexdigest())
+    return ObjectFacts(offset, digest.hexdigest())

@@ -89,8 +89,8 @@ class ClockCheck(msgspec.Struct, frozen=True):
     offset_us: int
 
 
-class Payload(msgspec.Struct, frozen=True):
-    """The sealed object: its length in bytes and the digest of its bytes."""
+class ObjectFacts(msgspec.Struct, frozen=True):
+    """An object of the archive: its length in bytes and the digest of its bytes."""
 
     size: int
     sha256: str
@@ -123,8 +123,10 @@ class Manifest(msgspec.Struct, frozen=True):
     recipients: list[str]
     """Fingerprints of those to whom it was sealed first."""
     recipients_serial: int
-    payload: Payload
+    payload: ObjectFacts
     sealed: str
+    header: ObjectFacts | None = None
+    """As it was written first; None in manifests from before it was signed, too."""
 
     @property
     def unexplained_us(self) -> int:

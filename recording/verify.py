@@ -1,49 +1,56 @@
-"""Proving a recording whole: from the outside with no key, from the inside with an identity."""
+"""Proving a recording whole: from the outside with no key, from the inside with an identity.
+
+Nothing else decides what is whole; `galwad recordings verify` prints what is found here.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import soundfile
 
 from recording.age import Header, Identity, open_parts
 from recording.errors import AgeError, HeaderError, ManifestError
 from recording.keys import fingerprint
-from recording.manifest import Manifest, verify_manifest
+from recording.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
 
 _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
+_OBJECTS: Final = ("payload", "header")
+_RECORDING: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest)")
+_DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found: `problems` mean that it is not whole, `notes` are worth knowing."""
+    """What was found: `notes` are worth knowing, the rest mean that it is not whole."""
 
     call_id: str
     problems: tuple[str, ...] = ()
+    """How it differs from what was sealed."""
     notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    """What was wrong already when it was sealed: a copy will not be better."""
     manifest: Manifest | None = field(default=None, repr=False)
 
     @property
     def whole(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.problems
+        return not self.problems and not self.faults
 
 
 def recordings_below(folder: Path) -> Iterator[tuple[Path, str]]:
     """Folder and call id of whatever recording has any object here or below, in order."""
-    found = {
-        (path.parent, path.name.rpartition(".")[0])
-        for path in folder.rglob("*.*")
-        if path.suffix in {".payload", ".header", ".manifest"} and not path.name.startswith(".")
-    }
-    yield from sorted(found, key=lambda each: each[1])
+    matches = ((path.parent, _RECORDING.fullmatch(path.name)) for path in folder.rglob("*.*"))
+    found = {(parent, match[1]) for parent, match in matches if match}
+    yield from sorted(found, key=lambda each: (each[1], each[0]))
 
 
 def verify_recording(
@@ -58,70 +65,116 @@ def verify_recording(
     Args:
         folder: where they lie.
         call_id: the recording.
-        public_key: the node's signing key, known from elsewhere (base64).
+        public_key: the node's signing key, known from elsewhere (base64). Without it the key in
+            the manifest is believed, which shows only that the recording is of one piece.
         identities: with them, the audio is opened, decoded to its end and measured too.
     """
     try:
         manifest = verify_manifest(folder / f"{call_id}.manifest", public_key)
     except ManifestError as error:
-        return Verdict(call_id, (str(error),))
-    problems, notes = list(_outside(folder, call_id, manifest)), list(_notes(manifest))
-    if public_key is None:
-        notes.append("the node's key was taken from the manifest itself")
+        missing = not (folder / f"{call_id}.manifest").exists()
+        problem = "the manifest is missing" if missing else str(error)
+        return Verdict(call_id, (problem, *_absent(folder, call_id)))
+    problems = [*_claims(manifest, call_id), *_place(folder, call_id)]
+    for name in _OBJECTS:
+        problems += _object(folder / f"{call_id}.{name}", name, getattr(manifest, name))
+    notes = list(_notes(manifest, public_key))
     given = list(identities)
     if given and not problems:
         problems += _inside(folder, call_id, manifest, given)
-    return Verdict(call_id, tuple(problems), tuple(notes), manifest)
+        notes.append("opened to its end")
+    return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest)
 
 
-def _outside(folder: Path, call_id: str, manifest: Manifest) -> Iterator[str]:
+def verify_indexed(
+    call_id: str,
+    manifest: bytes,
+    *,
+    manifest_sha256: str,
+    payload_sha256: str,
+    payload_size: int,
+    public_key: str | None = None,
+) -> Verdict:
+    """Compare a manifest with what an index says of it, without the recording itself."""
+    problems = []
+    if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
+        problems.append("the manifest is not the one that was indexed")
+    try:
+        read = read_manifest(manifest, public_key)
+    except ManifestError as error:
+        return Verdict(call_id, (*problems, str(error)))
+    problems += _claims(read, call_id)
+    if read.payload != ObjectFacts(payload_size, payload_sha256):
+        problems.append("the payload that was indexed is not the one that was sealed")
+    notes, faults = tuple(_notes(read, public_key)), tuple(_faults(read))
+    return Verdict(call_id, tuple(problems), notes, faults, read)
+
+
+def _absent(folder: Path, call_id: str) -> Iterator[str]:
+    for name in _OBJECTS:
+        if not (folder / f"{call_id}.{name}").exists():
+            yield f"the {name} is missing"
+
+
+def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
     if manifest.call_id != call_id:
         yield f"the manifest is that of {manifest.call_id}"
+
+
+def _faults(manifest: Manifest) -> Iterator[str]:
+    if manifest.unexplained:
+        yield f"{manifest.unexplained_us / 1e6:.1f} s are explained by nothing"
+    if manifest.damaged:
+        yield "it was sealed from a damaged spool"
+
+
+def _place(folder: Path, call_id: str) -> Iterator[str]:
+    """An archive keeps a recording by its day."""
+    match = _DAY.fullmatch(folder.absolute().as_posix())
+    if match and "".join(match.groups()) != call_id[:8]:
+        yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
+
+
+def _object(path: Path, name: str, expected: ObjectFacts | None) -> Iterator[str]:
+    """Where a file is not what the manifest says; an old manifest says nothing of the header."""
     try:
-        with (folder / f"{call_id}.payload").open("rb") as payload:
-            yield from _payload(payload, manifest)
+        if name == "header":
+            Header.parse(path.read_bytes())
+        with path.open("rb") as file:
+            if expected is not None:
+                yield from _octets(file, name, expected)
     except FileNotFoundError:
-        yield "the payload is missing"
-    except OSError as error:
-        yield f"the payload cannot be read: {(error.strerror or '').lower()}"
-    try:
-        Header.parse((folder / f"{call_id}.header").read_bytes())
-    except FileNotFoundError:
-        yield "the header is missing: nobody can open the recording"
+        yield f"the {name} is missing"
     except HeaderError as error:
         yield f"the header is damaged: {error}"
     except OSError as error:
-        yield f"the header cannot be read: {(error.strerror or '').lower()}"
+        yield f"the {name} cannot be read: {(error.strerror or '').lower()}"
 
 
-def _payload(payload: BinaryIO, manifest: Manifest) -> Iterator[str]:
-    size, expected = os.fstat(payload.fileno()).st_size, manifest.payload.size
-    if size < expected:
-        yield f"the payload is cut: {size} of {expected} bytes"
-    elif size > expected:
-        yield f"the payload has {size - expected} bytes too many"
-    else:
-        digest = hashlib.sha256()
-        while block := payload.read(_BLOCK):
-            digest.update(block)
-        if digest.hexdigest() != manifest.payload.sha256:
-            yield "the payload was changed or swapped: it has another digest"
+def _octets(file: io.BufferedReader, name: str, expected: ObjectFacts) -> Iterator[str]:
+    size = os.fstat(file.fileno()).st_size
+    if size < expected.size:
+        yield f"the {name} is cut: {size} of {expected.size} bytes"
+    elif size > expected.size:
+        yield f"the {name} has {size - expected.size} bytes too many"
+    elif hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
+        yield f"the {name} was changed or swapped: it has another digest"
 
 
-def _notes(manifest: Manifest) -> Iterator[str]:
+def _notes(manifest: Manifest, public_key: str | None) -> Iterator[str]:
     if manifest.interrupted:
-        yield "the recording was interrupted"
-    if manifest.damaged:
-        yield "a spool was damaged before it was sealed"
-    if manifest.unexplained:
-        yield f"{manifest.unexplained_us / 1e6:.1f} s are unexplained"
+        yield "interrupted"
+    if manifest.header is None:
+        yield "sealed when manifests said nothing of the header: only an identity proves that"
+    if public_key is not None:
+        yield f"signed by {manifest.node}"
 
 
 def _inside(
     folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
 ) -> Iterator[str]:
-    header = (folder / f"{call_id}.header").read_bytes()
     try:
+        header = (folder / f"{call_id}.header").read_bytes()
         with (folder / f"{call_id}.payload").open("rb") as payload:
             reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
             while reader.read(_BLOCK):  # all of it authenticates before any of it is decoded
@@ -134,6 +187,8 @@ def _inside(
         yield f"it does not open with {mine}: {error}"
     except soundfile.SoundFileError:
         yield "what is inside is no whole FLAC file"
+    except OSError as error:
+        yield f"it cannot be read: {(error.strerror or '').lower()}"
 
 
 def _audio(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:

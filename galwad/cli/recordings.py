@@ -254,22 +254,23 @@ def verify(
     """Prove recordings whole: signature, digests, lengths. Names what is wrong.
 
     Offline for a folder (with everything below it) or one .manifest file. With --identity
-    every byte is decrypted, which finds what even a thief of the node's key has changed.
+    every byte is decrypted and decoded, which finds what even a thief of the node's key has
+    changed.
     """
-    findings = proof.verify(what, node_key=node_key or None, identity=identity, server=server)
+    verdicts = proof.verify(what, node_key=node_key or None, identity=identity, server=server)
     if json:
-        print_json([finding.as_json() for finding in findings])
+        print_json([proof.as_json(verdict) for verdict in verdicts])
     else:
-        for finding in findings:
-            print(finding.sentence())
-    bad = sum(1 for finding in findings if finding.problems)
-    if not findings:
+        for verdict in verdicts:
+            print(proof.sentence(verdict))
+    bad = sum(1 for verdict in verdicts if not verdict.whole)
+    if not verdicts:
         raise CliError(
             "there is no recording to verify", "name a folder that holds .manifest files"
         )
     if bad:
         raise CliError(
-            f"{bad} of {len(findings)} not whole", "restore them from the other custodian"
+            f"{bad} of {len(verdicts)} not whole", "restore them from the other custodian"
         )
 
 

@@ -1,6 +1,8 @@
 """The archive: from spools to three objects that stock tools open, whatever crashed."""
 
+import base64
 import hashlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -14,7 +16,7 @@ from recording.age import make_header, new_file_key
 from recording.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError
 from recording.keys import public_text
-from recording.manifest import verify_manifest
+from recording.manifest import canonical, sign_manifest, verify_manifest
 from recording.verify import recordings_below, verify_recording
 
 from .conftest import rtp
@@ -49,7 +51,7 @@ def test_a_call_becomes_three_objects_that_verify(office):
     assert manifest.tracks[0].lost == 0
     verdict = office.verdict(identities=[office.officer.identity])
     assert verdict.whole, verdict
-    assert not verdict.notes
+    assert verdict.notes == ("signed by galwad-1", "opened to its end")
     manifest_bytes = (office.folder / f"{CALL_ID}.manifest").read_bytes()
     assert hashlib.sha256(manifest_bytes).hexdigest() == sealed.manifest_sha256
 
@@ -149,7 +151,7 @@ def test_an_interrupted_call_is_sealed_to_its_last_second_and_marked(office):
     assert 2.9 * US < manifest.talk_us <= 3 * US
     assert not manifest.unexplained
     assert manifest.lives[0].interrupted
-    assert "the recording was interrupted" in office.verdict().notes
+    assert "interrupted" in office.verdict().notes
 
 
 def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office):
@@ -185,7 +187,10 @@ def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
     assert manifest.talk_us == 4 * US
     assert any(gap.reason == "fault" for gap in manifest.gaps)
     assert not manifest.unexplained
-    assert office.verdict(identities=[office.officer.identity]).whole
+    verdict = office.verdict(identities=[office.officer.identity])
+    assert verdict.problems == ()
+    assert verdict.faults == ("it was sealed from a damaged spool",)
+    assert not verdict.whole
 
 
 def test_time_that_nothing_explains_is_flagged(office):
@@ -279,6 +284,12 @@ def change(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+def change_mac(path: Path) -> None:
+    """Another first letter of the MAC: a header that anybody can read, and nobody open."""
+    start, mark, mac = path.read_bytes().partition(b"\n--- ")
+    path.write_bytes(start + mark + (b"B" if mac[:1] == b"A" else b"A") + mac[1:])
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -286,6 +297,8 @@ def change(path: Path, at: int) -> None:
         (lambda f: change(f / f"{CALL_ID}.payload", -1), "changed or swapped"),
         (lambda f: change(f / f"{CALL_ID}.manifest", 300), "manifest"),
         (lambda f: change(f / f"{CALL_ID}.header", 3), "header is damaged"),
+        (lambda f: change(f / f"{CALL_ID}.header", 40), "header was changed or swapped"),
+        (lambda f: change_mac(f / f"{CALL_ID}.header"), "header was changed or swapped"),
         (lambda f: os.truncate(f / f"{CALL_ID}.payload", 5000), "payload is cut: 5000 of"),
         (lambda f: os.truncate(f / f"{CALL_ID}.header", 50), "header is damaged"),
         (lambda f: (f / f"{CALL_ID}.payload").unlink(), "payload is missing"),
@@ -317,13 +330,41 @@ def test_a_manifest_under_another_name_is_noticed(office):
     assert f"the manifest is that of {CALL_ID}" in verdict.problems
 
 
-def test_a_header_of_another_recording_is_noticed_from_the_inside(office):
+def test_a_header_of_another_recording_is_noticed_from_the_outside(office):
     office.seal(office.simple())
+    header = make_header(new_file_key(), [office.officer.identity.recipient])
+    (office.folder / f"{CALL_ID}.header").write_bytes(header)
+    assert "the header was changed or swapped: it has another digest" in office.verdict().problems
+
+
+def test_a_manifest_from_before_headers_were_signed_can_still_be_read(office):
+    """There, a header of another recording is noticed from the inside alone."""
+    manifest = office.seal(office.simple()).manifest
+    old = json.loads(sign_manifest(manifest, office.node.key))["manifest"]
+    del old["header"], old["tracks"][0]["withheld"], old["tracks"][1]["withheld"]
+    signature = office.node.key.sign(b"galwad manifest v1\n" + canonical(old))
+    document = {
+        "key": office.public_key,
+        "manifest": old,
+        "signature": base64.b64encode(signature).decode(),
+    }
+    (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical(document))
+    verdict = office.verdict()
+    assert verdict.whole
+    assert any("nothing of the header" in note for note in verdict.notes)
     header = make_header(new_file_key(), [office.officer.identity.recipient])
     (office.folder / f"{CALL_ID}.header").write_bytes(header)
     assert office.verdict().whole
     (found,) = office.verdict(identities=[office.officer.identity]).problems
     assert "does not open" in found
+
+
+def test_a_recording_in_the_folder_of_another_day_is_noticed(office):
+    office.seal(office.simple())
+    moved = office.folder.parent / "02"
+    office.folder.rename(moved)
+    (found,) = verify_recording(moved, CALL_ID).problems
+    assert found == "it lies in the folder of another day, 2026/03/02"
 
 
 def test_every_byte_of_a_manifest_is_signed(office):

@@ -139,6 +139,10 @@ class Archive:
             "recipients": [],
             "recipients_serial": 1,
             "payload": {"size": len(self.payload), "sha256": digest},
+            "header": {
+                "size": len(self.header),
+                "sha256": hashlib.sha256(self.header).hexdigest(),
+            },
             "sealed": "2026-11-25T09:35:01Z",
         }
         return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
@@ -247,7 +251,9 @@ def officer(tmp_path):
 def archive(officer, speech):
     """One sealed recording of known speech."""
     flac = io.BytesIO()
-    soundfile.write(flac, speech, RATE, format="FLAC", subtype="PCM_16")
+    with soundfile.SoundFile(flac, "w", RATE, 2, "PCM_16", format="FLAC") as file:
+        file.title = CALL
+        file.write(speech)
     keys = OfficerKeys.load(officer)
     return Archive(*seal(flac.getvalue(), keys.identity.recipient))
 

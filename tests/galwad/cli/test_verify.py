@@ -41,7 +41,7 @@ def test_a_changed_byte_of_the_payload_is_found_without_a_key(run, folder, where
     damage(folder / f"{CALL}.payload", where)
     done = run("recordings", "verify", folder)
     assert done.status == 1
-    assert "NOT WHOLE: its payload is not the one that was sealed" in done.out
+    assert "NOT WHOLE: the payload was changed or swapped" in done.out
     assert done.err.startswith("error: 1 of 1 not whole\nhint: ")
 
 
@@ -58,6 +58,14 @@ def test_a_change_that_a_thief_of_the_nodes_key_covers_up_is_found(
     assert "NOT WHOLE" in done.out
 
 
+@pytest.mark.parametrize("where", [3, 25, 60, 150, -10, -1])
+def test_a_changed_byte_of_the_header_is_found_without_a_key(run, folder, where):
+    damage(folder / f"{CALL}.header", where)
+    done = run("recordings", "verify", folder)
+    assert done.status == 1
+    assert "NOT WHOLE: the header " in done.out
+
+
 def test_a_cut_tail_is_found(run, folder, officer):
     payload = folder / f"{CALL}.payload"
     payload.write_bytes(payload.read_bytes()[:-65_552])
@@ -68,7 +76,7 @@ def test_a_cut_tail_is_found(run, folder, officer):
 def test_a_missing_part_is_named(run, folder, part):
     (folder / f"{CALL}.{part}").unlink()
     done = run("recordings", "verify", folder, "--json")
-    assert done.json()[0]["problems"] == [f"its {part} is missing"]
+    assert done.json()[0]["problems"] == [f"the {part} is missing"]
 
 
 def test_a_folder_without_recordings_proves_nothing(run, tmp_path):
@@ -108,6 +116,6 @@ def test_the_server_says_whether_the_manifest_is_the_indexed_one(run, archive):
     archive.shown = archive.signed(archive.digest, interrupted=True).decode()
     done = run("recordings", "verify", CALL)
     assert done.status == 1
-    assert "its manifest is not the one that was indexed" in done.out
+    assert "the manifest is not the one that was indexed" in done.out
     archive.shown = None
-    assert "its manifest is missing" in run("recordings", "verify", CALL).out
+    assert "the manifest is missing" in run("recordings", "verify", CALL).out

@@ -113,7 +113,8 @@ class Site:
         folder = self.root / "state" / "archive" / "2026" / "03" / "01"
         public = (folder.parents[2] / "galwad.pub").read_text().strip()
         identities = [self.officer.identity]
-        return verify_recording(folder, call_id, public_key=public, identities=identities).whole
+        verdict = verify_recording(folder, call_id, public_key=public, identities=identities)
+        return not verdict.problems
 
     def desk(self, *, index: bool = True) -> Peer:
         return Peer(self.root / "run" / "desk.sock", index=index)
