@@ -14,7 +14,10 @@ from telephony.sip.uri import Uri, parse_host_port
 
 TOKEN = string.ascii_letters + string.digits + "-.!%*_+`'~"
 NEEDED = {"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "content-length", "l"}
-NAMES = st.text(TOKEN, min_size=1, max_size=12).filter(lambda name: name.lower() not in NEEDED)
+ONCE = {"max-forwards", "content-type", "c"}
+NAMES = st.text(TOKEN, min_size=1, max_size=12).filter(
+    lambda name: name.lower() not in NEEDED | ONCE
+)
 VALUES = st.binary(max_size=20).filter(lambda value: not set(value) & set(b"\r\n\0"))
 PAIRS = st.lists(st.tuples(NAMES.map(str.encode), VALUES), max_size=6)
 
