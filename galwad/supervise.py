@@ -76,11 +76,22 @@ def watchdog_interval() -> float | None:
 
 
 async def watchdog() -> None:
-    """Give signs of life from the event loop for as long as it turns; run it as a task."""
+    """Give signs of life from the event loop for as long as it turns; run it as a task.
+
+    systemd looks away once it has told a unit to stop, and a loop that hangs then would never
+    end. So the kernel's alarm clock (SIGALRM, which ends the process) is wound up as well, to go
+    off a little after systemd would have acted.
+    """
     interval = watchdog_interval()
-    while interval is not None:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(interval)
+    if interval is None:
+        return
+    try:
+        while True:
+            notify("WATCHDOG=1")
+            signal.setitimer(signal.ITIMER_REAL, interval * 3)
+            await asyncio.sleep(interval)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def die_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -32,6 +33,16 @@ OBEDIENT = textwrap.dedent("""
     supervise.ready()
     while True:
         signal.pause()
+""")
+
+# Looks after its watchdog until a callback never returns.
+HANGING = textwrap.dedent("""
+    import asyncio, signal
+    from galwad import supervise
+    async def main():
+        asyncio.get_running_loop().call_later(0.2, signal.sigwait, [signal.SIGUSR1])
+        await supervise.watchdog()
+    asyncio.run(main())
 """)
 
 
@@ -156,13 +167,26 @@ def test_the_watchdog_keeps_half_the_time_that_is_allowed(monkeypatch, usec, pid
     assert supervise.watchdog_interval() == interval
 
 
-async def test_the_watchdog_gives_signs_of_life(monkeypatch, announced):
+async def test_the_watchdog_gives_signs_of_life_and_winds_the_alarm_clock(monkeypatch, announced):
+    wound = []
+    monkeypatch.setattr(signal, "setitimer", lambda _, seconds: wound.append(seconds))
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     task = asyncio.create_task(supervise.watchdog())
     assert await announced() == b"WATCHDOG=1"
     assert await announced() == b"WATCHDOG=1"
     task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert set(wound) == {0.03, 0}
+    assert wound[-1] == 0
+
+
+def test_a_loop_that_hangs_is_ended_though_systemd_looks_away():
+    command = [sys.executable, "-c", HANGING]
+    environment = {**os.environ, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": ""}
+    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGALRM
 
 
 def test_a_package_in_the_folder_at_hand_is_not_taken_for_ours(tmp_path):

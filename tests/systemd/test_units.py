@@ -81,6 +81,13 @@ def test_the_switch_drains_for_as_long_as_calls_last():
     assert service("switch")["TimeoutStopSec"] == "infinity"
 
 
+def test_a_switch_that_hangs_or_dies_is_replaced_before_callers_give_up():
+    settings = service("switch")
+    assert (settings["WatchdogSec"], settings["RestartSec"]) == ("6s", "100ms")
+    assert settings["Restart"] == "on-failure"
+    assert settings["RestartKillSignal"] == "SIGUSR1"
+
+
 def test_they_stop_in_the_order_that_loses_nothing():
     """systemd stops units in the reverse of After=: the switch first, the desk last."""
     after = {process: unit(process)["Unit"]["After"].split() for process in PROCESSES}
