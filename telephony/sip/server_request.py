@@ -1,0 +1,168 @@
+"""The user agent server's side of any request (RFC 3261 8.2): the handle by which it is answered.
+
+What an INVITE has beyond that is in uas.py; retransmission in server_transaction.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from telephony.errors import ProtocolError
+from telephony.sip.compose import compose_response, own_contact
+from telephony.sip.core import Core, Way
+from telephony.sip.events import Address
+from telephony.sip.matching import ServerKey
+from telephony.sip.message import Request
+from telephony.sip.route_set import wants_sips
+from telephony.sip.server_transaction import NonInviteServerTransaction
+
+if TYPE_CHECKING:
+    from telephony.sip.dialog import Dialog
+
+
+class ServerRequest:
+    """A request that came to us, INVITE or not.
+
+    Attributes:
+        request: as parsed, with received and rport filled in on its top Via.
+        source: where it came from.
+        local: the socket it came to.
+        dialog: the dialog in which it came, else None (INVITE: see there).
+        owner: the user's own.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        key: ServerKey,
+        *,
+        source: Address,
+        way: Way,
+        dialog: Dialog | None = None,
+    ) -> None:
+        self.request = request
+        self.source = source
+        self.local = way.local.address
+        self.dialog = dialog
+        self.owner: object = dialog.owner if dialog else None
+        self._core = core
+        self._key = key
+        self._local = way.local
+        self._final = False
+        self.own_tag: str = core.token()
+        """Our To tag, unless `respond` is given another."""
+        self._transaction = core.start_server(request, self, key, way)
+
+    @property
+    def answered(self) -> bool:
+        """True once a final response was sent."""
+        return self._final
+
+    def begin(self, now: float) -> None:
+        """Start waiting for an answer; done by the core, once."""
+        if isinstance(self._transaction, NonInviteServerTransaction):
+            self._transaction.start(now)
+
+    def respond(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        to_tag: str | None = None,
+        now: float,
+    ) -> Dialog | None:
+        """Send a response. A body wants its Content-Type among `headers`.
+
+        To INVITE: a provisional response above 100 makes an early dialog for its To tag (one tag
+        of our own choosing unless `to_tag` is given; several tags make several dialogs), a 2xx
+        confirms it; that dialog is returned, and for 2xx also kept as `dialog`. A response after
+        the caller's CANCEL, or so late that the caller has given up (non-INVITE, 64*T1), does
+        nothing and returns None.
+
+        Raises:
+            ProtocolError: a final response was sent before.
+        """
+        if self._final:
+            raise ProtocolError("a final response was sent before")
+        if not self._transaction.answered:
+            tag = self._tag(to_tag, status)
+            self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
+        return None
+
+    def turn_away(
+        self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
+    ) -> None:
+        """Refuse a request outside dialogs, and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
+
+        The response is sent once; a copy of the request is a new request to us, and its answer's
+        To tag the same. An ACK or CANCEL that follows belongs to nothing.
+
+        Raises:
+            ProtocolError: something was answered before, or the request came in a dialog.
+        """
+        if self._final or self.dialog is not None:
+            raise ProtocolError("only a new request outside dialogs can be turned away")
+        self._final = True
+        tag = None if self.request.to.tag else self._core.tag_for(self.request)
+        data = self._write(status, headers=headers, tag=tag)
+        self._transaction.answer_once(data, now)
+
+    def on_acknowledged(self, now: float) -> None:
+        """Learn that the final response arrived (INVITE)."""
+
+    def on_terminated(self, now: float) -> None:
+        """Learn that the transaction is gone."""
+        del now
+        self._core.end_server(self.request, self._key)
+
+    def _tag(self, to_tag: str | None, status: int) -> str | None:
+        """The To tag for a response: none on 100, none where the request has one."""
+        if status == 100 or self.request.to.tag:
+            return None
+        return self.own_tag if to_tag is None else to_tag
+
+    def _send(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        tag: str | None = None,
+        now: float,
+    ) -> bytes:
+        data = self._write(status, reason, headers=headers, body=body, tag=tag)
+        self._final = status >= 200
+        self._transaction.respond(status, data, now)
+        return data
+
+    def _write(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        tag: str | None = None,
+    ) -> bytes:
+        dialog = self.dialog
+        if dialog is not None:
+            contact = dialog.contact
+        else:
+            secure = wants_sips(self.request)
+            contact = own_contact(self.request.uri.user, self._local, secure=secure)
+        response = compose_response(
+            self._core,
+            self.request,
+            status,
+            reason,
+            to_tag=tag,
+            contact=contact,
+            headers=headers,
+            body=body,
+        )
+        return bytes(response)
