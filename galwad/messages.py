@@ -209,8 +209,9 @@ class Sealed(Message, frozen=True):
     """Finaliser to desk: a recording lies complete in the archive.
 
     `folder` is relative to the archive. The personal fields come from the sealed spool, so
-    the index is complete even where the desk was down during the call. `gaps` as in the
-    manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
+    the index is complete even where the desk was down during the call. Where that cannot be
+    opened any more, they are empty and `personal` is false: an index that has them keeps them.
+    `gaps` as in the manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
     """
 
     call_id: str
@@ -227,6 +228,7 @@ class Sealed(Message, frozen=True):
     payload_sha256: str
     manifest_sha256: str
     unexplained_us: int = 0
+    personal: bool = True
 
 
 class Indexed(Message, frozen=True):

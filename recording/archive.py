@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recording.age import make_header
 from recording.call_facts import CallFacts, Personal
 from recording.commit import Part, committed, make_folder, write_whole
-from recording.errors import ArchiveError, ManifestError, RecordingError
+from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
 from recording.following import Following
 from recording.keys import RecipientSet, public_text
 from recording.manifest import FORMAT, Manifest, ObjectFacts, read_manifest, sign_manifest
@@ -50,7 +50,8 @@ class SealedRecording:
     manifest_sha256: str
     folder: str
     """Relative to the archive."""
-    personal: Personal
+    personal: Personal | None
+    """None: it was sealed before, and no key at hand opens its spool to say it again."""
 
 
 def folder_of(call_id: str) -> str:
@@ -105,7 +106,7 @@ class Archive:
         What `following` has done of it is made use of where that is possible.
 
         Raises:
-            SpoolKeyError: no key at hand opens a spool.
+            SpoolKeyError: no key at hand opens a spool of a call that is not sealed yet.
             SpoolError: a spool has no header that can be read.
             ArchiveError: it cannot be sealed; or it is sealed from spools that are gone, and
                 these are others.
@@ -148,7 +149,7 @@ class Archive:
             sound = write_sound(fd, spools, keys, call_id)
             return sound, _digest(fd)
 
-    def _described(self, manifest: Manifest, personal: Personal) -> SealedRecording:
+    def _described(self, manifest: Manifest, personal: Personal | None) -> SealedRecording:
         data = self.path(manifest.call_id, "manifest").read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
@@ -209,14 +210,17 @@ def _completed(following: Following, spools: Sequence[Path]) -> tuple[Sound, Obj
         following.discard()
 
 
-def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal:
+def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal | None:
     """The personal facts alone, for an index that has not got them yet."""
     facts = CallFacts(0)
-    for path in spools:
-        with keys.open(path) as reader:
-            for record in reader:
-                if isinstance(record, EventRecord):
-                    facts.event(0, record)
+    try:
+        for path in spools:
+            with keys.open(path) as reader:
+                for record in reader:
+                    if isinstance(record, EventRecord):
+                        facts.event(0, record)
+    except SpoolKeyError:
+        return None
     return facts.personal
 
 

@@ -41,6 +41,7 @@ class Intake:
         self._on_alarm = on_alarm
         self._on_users = on_users
         self._finalisers: set[Link] = set()
+        self._nameless: set[str] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -75,13 +76,30 @@ class Intake:
 
     async def _sealed(self, link: Link, sealed: Sealed) -> None:
         try:
-            new = await self._catalogue.add(recording_of(sealed))
-            await self._on_indexed(sealed)
+            row = None if sealed.personal else await self._catalogue.get(sealed.call_id)
+            new = row is None and await self._catalogue.add(recording_of(sealed))
+            if row is None or _is_of(row, sealed):
+                await self._on_indexed(sealed)
         except (CatalogueError, SQLAlchemyError):
             log.exception("recording.not_indexed", call_id=sealed.call_id)
             return
+        if not sealed.personal and (row is None or not _is_of(row, sealed)):
+            self._nameless_alarm(sealed.call_id)
+            return
         link.send(Indexed(sealed.call_id))
         log.info("recording.indexed", call_id=sealed.call_id, again=not new)
+
+    def _nameless_alarm(self, call_id: str) -> None:
+        if call_id not in self._nameless:
+            self._nameless.add(call_id)
+            text = "it is archived, but who called is in its spool alone, which is of another boot"
+            self._on_alarm(Alarm("recording.locked", call_id, text))
+
+
+def _is_of(row: Recording, sealed: Sealed) -> bool:
+    """Whether the row is that of this recording, and says who it was."""
+    named = row.number or row.line or row.advisor or row.extension
+    return bool(named) and row.manifest_sha256 == sealed.manifest_sha256
 
 
 def recording_of(sealed: Sealed) -> Recording:

@@ -16,6 +16,7 @@ import structlog
 from galwad.finaliser.apprentice import SPOOL, Apprentice
 from galwad.messages import Alarm, GapFacts, Sealed
 from recording.archive import Archive, Node, SealedRecording
+from recording.call_facts import Personal
 from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
 from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
 from recording.sealing import SpoolKeys
@@ -139,7 +140,7 @@ def _life(path: Path) -> int:
 
 def sealed_message(recording: SealedRecording) -> Sealed:
     """What the desk is told of a recording."""
-    manifest, personal = recording.manifest, recording.personal
+    manifest, personal = recording.manifest, recording.personal or Personal()
     return Sealed(
         call_id=manifest.call_id,
         folder=recording.folder,
@@ -158,6 +159,7 @@ def sealed_message(recording: SealedRecording) -> Sealed:
         payload_sha256=manifest.payload.sha256,
         manifest_sha256=recording.manifest_sha256,
         unexplained_us=manifest.unexplained_us,
+        personal=recording.personal is not None,
     )
 
 

@@ -227,6 +227,21 @@ def test_sealing_again_changes_nothing(office):
     assert {p.name: p.read_bytes() for p in office.folder.iterdir()} == before
 
 
+def test_a_call_that_is_sealed_is_known_though_its_spool_is_of_another_boot(office):
+    """The power failed between the manifest and the unlinking of the spool."""
+    path = office.simple()
+    first = office.seal(path)
+    office.boot_key = os.urandom(32)
+    again = office.seal(path)
+    assert again.personal is None
+    assert (again.manifest, again.manifest_sha256) == (first.manifest, first.manifest_sha256)
+    later = office.call(life=2)
+    later.answer()
+    office.boot_key = os.urandom(32)
+    with pytest.raises(SpoolKeyError):
+        office.seal(path, later.end(US))
+
+
 def test_a_spool_that_comes_after_the_others_are_gone_is_refused(office):
     path = office.simple()
     office.seal(path)

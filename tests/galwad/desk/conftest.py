@@ -259,12 +259,13 @@ class Running:
         token = await self.desk.sessions.open(name, "machine")
         return self.client(headers={"Authorization": f"Bearer {token}"})
 
-    async def seal(self, sealed: Sealed) -> Indexed:
-        """Hand a recording in as the finaliser does, and wait for its receipt."""
+    async def seal(self, *sealed: Sealed) -> Indexed:
+        """Hand recordings in as the finaliser does, and wait for the first receipt."""
         reader, writer = await asyncio.open_unix_connection(self.options.desk_socket)
         link = Link(reader, writer)
         link.send(Hello("finaliser", "0"))
-        link.send(sealed)
+        for each in sealed:
+            link.send(each)
         async with asyncio.timeout(PATIENCE_S):
             reply = await link.receive()
         await link.close()

@@ -24,6 +24,39 @@ async def test_a_sealed_recording_is_indexed_before_it_is_acknowledged(running, 
     assert len((await mair.http.get("/api/v1/recordings")).json()["rows"]) == 1
 
 
+NAMELESS = {"number": None, "line": "", "advisor": "", "extension": "", "personal": False}
+
+
+async def rows(mair):
+    return (await mair.http.get("/api/v1/recordings")).json()["rows"]
+
+
+async def test_a_recording_without_names_takes_none_from_the_index(running, sealed):
+    """Its spool is of another boot, but the index had it before."""
+    await running.seal(sealed)
+    again = msgspec.structs.replace(sealed, **NAMELESS)
+    assert (await running.seal(again)).call_id == sealed.call_id
+    (row,) = await rows(await running.page("mair"))
+    assert (row["number"], row["line"], row["advisor"]) == ("+441632960001", "Council Tax", "sian")
+
+
+async def test_a_recording_whose_names_are_locked_away_is_indexed_but_its_spool_stays(
+    running, sealed
+):
+    nameless = msgspec.structs.replace(sealed, **NAMELESS)
+    mair = await running.page("mair")
+    await mair.open()
+    other = msgspec.structs.replace(sealed, call_id="20261125-101500-bcdefghi")
+    # told again, it has a row, but still no name
+    assert (await running.seal(nameless, nameless, other)).call_id == other.call_id
+    alarm = await mair.event("alarm")
+    assert (alarm["kind"], alarm["call_id"]) == ("recording.locked", sealed.call_id)
+    numbers = {row["call_id"]: row["number"] for row in await rows(mair)}
+    assert numbers == {sealed.call_id: None, other.call_id: "+441632960001"}
+    assert (await running.seal(sealed)).call_id == sealed.call_id
+    assert {row["number"] for row in await rows(mair)} == {"+441632960001"}
+
+
 async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, sealed):
     await running.seal(sealed)
     gwen = await running.page("gwen")

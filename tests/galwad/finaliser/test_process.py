@@ -115,6 +115,22 @@ async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
     assert path.exists()
 
 
+async def test_a_spool_of_another_boot_goes_when_its_call_is_in_archive_and_index(site):
+    path = site.call(FIRST)
+    async with site.desk(index=False) as peer, site.running():
+        first = await peer.next(Sealed)
+    assert path.exists()
+    (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
+    async with site.desk() as peer, site.running():
+        again = await peer.next(Sealed)
+        await site.gone(path)
+        assert peer.heard.empty()
+    assert (first.personal, again.personal) == (True, False)
+    assert (again.number, again.line, again.advisor, again.extension) == (None, "", "", "")
+    assert again.manifest_sha256 == first.manifest_sha256
+    assert site.whole(FIRST)
+
+
 async def test_recipients_that_nobody_signed_seal_nothing_until_they_are(site):
     path = site.call(FIRST)
     good = site.recipients.read_bytes()
