@@ -7,6 +7,7 @@ import pytest
 pytestmark = pytest.mark.peer
 
 TRUNK = "127.0.0.2"
+PBX = "127.0.0.3"
 
 
 @pytest.fixture
@@ -54,3 +55,31 @@ def test_we_register_and_are_called_there_and_take_our_leave(harness, switch, re
 def test_a_password_that_the_trunk_refuses_is_an_alarm(switch, registrar):
     assert switch.log.wait("alarm", kind="trunk.unregistered")["detail"] == "trunk: 403"
     registrar.wait()
+
+
+@pytest.fixture
+def asking(harness, officer, tmp_path):
+    """A switch whose trunk, the PBX, wants a password for each call and calls nobody."""
+    service = harness.service.Service(tmp_path, officer)
+    text = service.config.read_text()
+    account = (
+        f'peers = ["{TRUNK}", "{PBX}"]\nusername = "01970000100"\npassword = "correct horse"\n'
+    )
+    service.config.write_text(text.replace(f'peers = ["{TRUNK}"]\n', account))
+    service.start("switch")
+    yield service
+    service.stop()
+    service.judge()
+
+
+def test_a_call_to_who_wants_a_password_is_answered_and_the_caller_hears_of_none(
+    harness, asking, ended
+):
+    programs = harness.programs
+    callee = ended(programs.Callee(asking.folder, "uas_asking", PBX, port=asking.pbx_port))
+    calling = ended(programs.Caller(asking, "01970000200"))
+    assert calling.media_target
+    callee.logged("media")
+    calling.hang_up()
+    callee.wait()
+    assert "401 Unauthorized" not in calling.messages()
