@@ -1,0 +1,196 @@
+"""What the benchmarks share: CPU time of other programs, a switch and other daemons to measure.
+
+CPU time is what the kernel says that a process and its children have had (proc(5)), to 10 ms; so
+what is measured must last for some seconds. Nothing here measures by the wall clock: on a machine
+that others use, too, that says little.
+"""
+
+import base64
+import contextlib
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from recording.age import Identity
+from recording.keys import OfficerKeys, RecipientSet
+
+SWITCH, CALLER, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+"""Where the program under test is, who calls, and who is called."""
+PATIENCE_S = 20.0
+_TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
+
+SETTINGS = """
+[node]
+state = "{folder}/state"
+runtime = "{folder}/run"
+[sip]
+listen = ["udp:127.0.0.1:{port}"]
+max_calls = {calls}
+[[trunks]]
+name = "trunk"
+peers = ["127.0.0.2"]
+[[routes]]
+called = "*"
+target = "sip:600@127.0.0.3:{callee}"
+[media]
+listen = "127.0.0.1"
+ports = "{first}-{last}"
+[recording]
+officer_key = "{officer}"
+recipients = "{recipients}"
+"""
+
+
+def machine() -> dict[str, object]:
+    """What it was measured on."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = re.search(r"model name\s*:\s*(.+)", info)
+    return {
+        "cpu": model[1] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def cpu_us(pid: int) -> float:
+    """Microseconds of CPU that a process, its threads and its children have had."""
+    total = 0.0
+    for each in (pid, *_offspring(pid)):
+        fields = _stat(each)
+        total += sum(int(ticks) for ticks in fields[11:13]) * _TICK_US
+    return total
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5)'s stat from the state on; the name before it may hold anything."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ["0"] * 20
+    return text.rpartition(")")[2].split()
+
+
+def _offspring(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text(encoding="ascii").split():
+            found += [int(child), *_offspring(int(child))]
+    return found
+
+
+def resident_kb(pid: int) -> int:
+    """A process's resident memory."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmRSS:\s+(\d+)", text)
+    return int(found[1]) if found else 0
+
+
+def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def found(name: str) -> str | None:
+    """Where a program is; None if the machine has none."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+
+
+@contextlib.contextmanager
+def daemon(
+    command: Sequence[str], log: Path, ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in the foreground once `ready` says so; killed, children and all, with the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not ready():
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(log.read_text(encoding="utf-8", errors="replace"))
+            time.sleep(0.05)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def said(log: Path, word: bytes) -> Callable[[], bool]:
+    """Whether a program has written this word."""
+    return lambda: word in log.read_bytes()
+
+
+def answers(host: str, port: int, question: bytes, answer: bytes = b"") -> Callable[[], bool]:
+    """Whether a program answers a datagram."""
+
+    def asked() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((CALLER, 0))
+            probe.settimeout(0.2)
+            try:
+                probe.connect((host, port))
+                probe.send(question)
+                return answer in probe.recv(4096)
+            except OSError:
+                return False
+
+    return asked
+
+
+@contextlib.contextmanager
+def switch(
+    folder: Path, port: int, callee: int, calls: int, profile: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The real switch, as systemd starts it; all calls from `CALLER` go to `CALLEE`.
+
+    `profile` is where cProfile writes when the switch has been told to end.
+    """
+    (folder / "run").mkdir(mode=0o700)
+    officer = OfficerKeys.generate()
+    people = RecipientSet.of([("officer", Identity.generate().recipient)], 1)
+    (folder / "recipients.json").write_bytes(people.sign(officer.signing))
+    first = 20_000
+    (folder / "galwad.toml").write_text(
+        SETTINGS.format(
+            folder=folder,
+            port=port,
+            callee=callee,
+            calls=calls,
+            first=first,
+            last=first + 4 * calls + 399,
+            officer=officer.public_key,
+            recipients=folder / "recipients.json",
+        ),
+        encoding="utf-8",
+    )
+    run = ["-m", "galwad"] if profile is None else ["-m", "cProfile", "-o", str(profile)]
+    run += [] if profile is None else ["-m", "galwad"]
+    command = [sys.executable, *run, "serve", "--only", "switch"]
+    log = folder / "switch.log"
+    with daemon(
+        [*command, "--config", str(folder / "galwad.toml")], log, said(log, b"switch.ready")
+    ) as process:
+        yield process
+        if profile is not None:
+            process.send_signal(signal.SIGTERM)
+            process.wait()

@@ -1,0 +1,419 @@
+"""What a call costs in SIP: set up, talked through and hung up, beside a proxy and a B2BUA.
+
+    python benchmarks/calls.py [--quick] [--calls 1500] [--rate 50] [--rounds 3] [--sippy auto]
+
+SIPp calls at 127.0.0.2, SIPp answers at 127.0.0.3, and between them stand, one after another and
+round after round: the real switch (media anchored, a recording's spool opened and closed, the
+checkpoints kept), `telephony`'s B2BUA alone (no media, nothing kept), Kamailio as a stateful proxy
+that record-routes, and sippy's B2BUA. A call is INVITE, 180, 200, ACK, BYE, 200 on both sides; no
+RTP is sent. What is told is CPU time for each call, from a program's first call of a round to its
+first of the next, so that timers which clean up after a call are in it; and the ratios within a
+round. `--quick` leaves these timers out.
+
+`--sippy PYTHON` is an interpreter that has the package `sippy`; `auto` makes a virtual
+environment for it in a temporary folder and installs it there; without it there is no such row.
+Without Kamailio there is none of Kamailio. `--profile FILE` runs the switch alone, under cProfile.
+The last line is one JSON object.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import csv
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from _common import (
+    CALLEE,
+    CALLER,
+    SWITCH,
+    answers,
+    cpu_us,
+    daemon,
+    found,
+    free_port,
+    machine,
+    said,
+    switch,
+)
+
+from telephony.aio.transport import SipTransport
+from telephony.b2bua import BackToBackCall, CallSettings, Target, find_call
+from telephony.b2bua.events import CallEnded
+from telephony.sdp import LocalMedia, RemoteMedia
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, Event, IncomingInvite
+from telephony.sip.uri import Uri
+
+SCENARIOS = Path(__file__).parent / "sipp"
+TALK_MS = 500
+LATE_TIMERS_S = 33.0
+"""64*T1 (RFC 3261 17.1): so long a transaction over UDP remembers what it was."""
+KAMAILIO = """
+debug=0
+log_stderror=yes
+children=1
+auto_aliases=no
+disable_tcp=yes
+listen=udp:{host}:{port}
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+request_route {{
+    if (!mf_process_maxfwd_header("70")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (has_totag()) {{
+        if (!loose_route()) {{ sl_send_reply("404", "Not Here"); exit; }}
+        t_relay();
+        exit;
+    }}
+    t_check_trans();
+    if (is_method("INVITE")) record_route();
+    $du = "sip:{callee}:{callee_port}";
+    t_relay();
+}}
+"""
+OPTIONS = (
+    f"OPTIONS sip:{SWITCH} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER}:9;branch=z9hG4bKr;rport\r\n"
+    f"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\n"
+    "Max-Forwards: 0\r\nContent-Length: 0\r\n\r\n"
+).encode()
+
+
+# telephony's B2BUA, without a switch around it
+
+
+class NoMedia:
+    """A plane that moves nothing: every leg gets the same port."""
+
+    def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
+        """A port that is not bound."""
+        return LocalMedia(SWITCH, 20_000)
+
+    def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
+        """Nothing was kept."""
+        return local
+
+    def configure(self, leg_id: str, remote: RemoteMedia) -> None:
+        """Nothing to do."""
+
+    def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
+        """Nothing to do."""
+
+    def part(self, leg_id: str) -> None:
+        """Nothing to do."""
+
+    def close(self, leg_id: str) -> None:
+        """Nothing to do."""
+
+
+class Bare:
+    """Rings the callee for every call; keeps nothing of it."""
+
+    def __init__(self, callee: int) -> None:
+        self._target = Target(Uri.parse(f"sip:600@{CALLEE}:{callee}"), Address(CALLEE, callee))
+        self._media, self._settings = NoMedia(), CallSettings()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._count = 0
+        self.transport = SipTransport(Endpoint(), self._take)
+
+    def _take(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, IncomingInvite):
+            self._count += 1
+            call = BackToBackCall.incoming(
+                self.transport.endpoint,
+                self._media,
+                event.invite,
+                self._settings,
+                call_id=str(self._count),
+                now=now,
+            )
+            call.dial([self._target], now)
+        else:
+            known = find_call(event)
+            if known is None:
+                return
+            call = known
+            call.handle(event, now)
+        self._settle(call)
+
+    def _settle(self, call: BackToBackCall) -> None:
+        ended = False
+        while (event := call.next_event()) is not None:
+            ended = ended or isinstance(event, CallEnded)
+        timer = self._timers.pop(call.call_id, None)
+        if timer is not None:
+            timer.cancel()
+        due = call.next_timer()
+        if due is not None and not ended:
+            delay = max(0.0, due - time.monotonic())
+            loop = asyncio.get_running_loop()
+            self._timers[call.call_id] = loop.call_later(delay, self._on_timer, call)
+        self.transport.flush()
+
+    def _on_timer(self, call: BackToBackCall) -> None:
+        call.handle_timer(time.monotonic())
+        self._settle(call)
+
+
+async def serve_bare(port: int, callee: int) -> None:
+    """Serve until killed."""
+    bare = Bare(callee)
+    await bare.transport.listen(Address(SWITCH, port))
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+# The programs under test
+
+
+@dataclass
+class Subject:
+    """A program that calls go through, and what it has spent at the begin of each round."""
+
+    name: str
+    port: int
+    pid: int
+    spent: list[float] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
+    failed: int = 0
+    resent: int = 0
+
+    def per_call(self) -> list[float]:
+        """µs of CPU a call, by round."""
+        rounds = zip(self.spent, self.spent[1:], self.answered, strict=False)
+        return [(after - before) / max(calls, 1) for before, after, calls in rounds]
+
+
+def galwad(stack: ExitStack, folder: Path, callee: int) -> Subject:
+    """The real switch."""
+    port = free_port(SWITCH)
+    process = stack.enter_context(switch(folder, port, callee, 1000))
+    return Subject("switch", port, process.pid)
+
+
+def bare(stack: ExitStack, folder: Path, callee: int) -> Subject:
+    """`telephony` alone."""
+    port = free_port(SWITCH)
+    command = [sys.executable, __file__, "--serve", str(port), str(callee)]
+    log = folder / "log"
+    process = stack.enter_context(daemon(command, log, said(log, b"ready")))
+    return Subject("b2bua", port, process.pid)
+
+
+def kamailio(stack: ExitStack, folder: Path, callee: int, program: str) -> Subject:
+    """A stateful proxy that stays in the dialog's way."""
+    port = free_port(SWITCH)
+    text = KAMAILIO.format(host=SWITCH, port=port, callee=CALLEE, callee_port=callee)
+    (folder / "kamailio.cfg").write_text(text, encoding="ascii")
+    at = str(folder)
+    command = [program, "-f", f"{at}/kamailio.cfg", "-DD", "-E", "-m", "128", "-Y", at, "-w", at]
+    process = stack.enter_context(
+        daemon(command, folder / "log", answers(SWITCH, port, OPTIONS, b" 483 "))
+    )
+    return Subject("kamailio", port, process.pid)
+
+
+def sippy(stack: ExitStack, folder: Path, callee: int, python: str) -> Subject:
+    """Another B2BUA in Python, likewise without media; it keeps no log."""
+    port = free_port(SWITCH)
+    command = ["env", "SIPLOG_BEND=none", python, "-m", "sippy.b2bua_simple", "-f"]
+    command += ["-l", SWITCH, "-p", str(port), "-n", f"{CALLEE}:{callee}"]
+    process = stack.enter_context(
+        daemon(command, folder / "log", answers(SWITCH, port, OPTIONS, b"SIP/2.0 "))
+    )
+    return Subject("sippy", port, process.pid)
+
+
+def with_sippy(folder: Path) -> str | None:
+    """An interpreter of a fresh virtual environment that has sippy; None if there is no network."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    install = [python, "-m", "pip", "install", "--quiet", "sippy"]
+    return python if subprocess.run(install, check=False).returncode == 0 else None
+
+
+def subjects(stack: ExitStack, folder: Path, callee: int, python: str | None) -> list[Subject]:
+    """All that this machine can start."""
+
+    def place(name: str) -> Path:
+        made = folder / name
+        made.mkdir()
+        return made
+
+    started = [galwad(stack, place("switch"), callee), bare(stack, place("b2bua"), callee)]
+    program = found("kamailio")
+    if program is None:
+        print("no kamailio here: no row of it")
+    else:
+        started.append(kamailio(stack, place("kamailio"), callee, program))
+    if python is None:
+        print("no sippy here: no row of it")
+    else:
+        started.append(sippy(stack, place("sippy"), callee, python))
+    return started
+
+
+# The calls
+
+
+@contextlib.contextmanager
+def callees(sipp: str, folder: Path, port: int) -> Iterator[None]:
+    """SIPp that answers whoever calls."""
+    command = [sipp, "-sf", str(SCENARIOS / "uas.xml"), "-i", CALLEE, "-p", str(port), "-nostdin"]
+    with daemon(command, folder / "uas.log", lambda: True):
+        time.sleep(0.5)  # it says nothing when it listens
+        yield
+
+
+def place_calls(sipp: str, folder: Path, port: int, count: int, rate: int) -> dict[str, int]:
+    """Have SIPp place so many calls; what became of them."""
+    stats = folder / "uac.csv"
+    stats.unlink(missing_ok=True)
+    command = [
+        *(sipp, f"{SWITCH}:{port}", "-sf", str(SCENARIOS / "uac.xml"), "-i", CALLER),
+        *("-p", str(free_port(CALLER)), "-m", str(count), "-r", str(rate), "-d", str(TALK_MS)),
+        *("-nostdin", "-trace_stat", "-stf", str(stats), "-fd", "1", "-timeout", "120"),
+        *("-l", "2000"),
+    ]
+    subprocess.run(
+        command, check=False, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    with stats.open(encoding="utf-8", newline="") as lines:
+        last = list(csv.DictReader(lines, delimiter=";"))[-1]
+    names = {"answered": "SuccessfulCall(C)", "failed": "FailedCall(C)"}
+    names["resent"] = "Retransmissions(C)"
+    return {name: int(last[column]) for name, column in names.items()}
+
+
+def measure(options: argparse.Namespace, python: str | None) -> dict[str, object]:
+    """All rounds; the figures."""
+    sipp = found("sipp")
+    if sipp is None:
+        raise SystemExit("this benchmark needs sipp")
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder, callee = Path(name), free_port(CALLEE)
+        stack.enter_context(callees(sipp, folder, callee))
+        tested = subjects(stack, folder, callee, python)
+        for subject in tested:  # whatever a first call does once
+            place_calls(sipp, folder, subject.port, 20, options.rate)
+        for _ in range(options.rounds):
+            for subject in tested:
+                subject.spent.append(cpu_us(subject.pid))
+                became = place_calls(sipp, folder, subject.port, options.calls, options.rate)
+                subject.answered.append(became["answered"])
+                subject.failed += became["failed"]
+                subject.resent += became["resent"]
+                if options.quick:
+                    subject.spent += [cpu_us(subject.pid)]
+        if not options.quick:
+            time.sleep(LATE_TIMERS_S)
+            for subject in tested:
+                subject.spent.append(cpu_us(subject.pid))
+        return figures(tested, options)
+
+
+def figures(tested: list[Subject], options: argparse.Namespace) -> dict[str, object]:
+    """One row a program, and what the switch costs beside each."""
+    rows = {}
+    costs = {subject.name: subject.per_call() for subject in tested}
+    for subject in tested:
+        us = statistics.median(costs[subject.name])
+        rows[subject.name] = {
+            "us_per_call": round(us),
+            "calls_per_cpu_second": round(1e6 / us),
+            "answered": sum(subject.answered),
+            "failed": subject.failed,
+            "resent": subject.resent,
+        }
+    ratios = {
+        f"{one}_to_{other}": round(
+            statistics.median(a / b for a, b in zip(costs[one], costs[other], strict=True)), 2
+        )
+        for one, other in (
+            ("switch", "b2bua"),
+            ("switch", "kamailio"),
+            ("b2bua", "kamailio"),
+            ("switch", "sippy"),
+            ("b2bua", "sippy"),
+        )
+        if one in costs and other in costs
+    }
+    return {
+        "calls": options.calls,
+        "rate": options.rate,
+        "rounds": options.rounds,
+        "programs": rows,
+        "ratios": ratios,
+    }
+
+
+def profile(options: argparse.Namespace) -> None:
+    """The switch under cProfile, with calls."""
+    sipp = found("sipp") or "sipp"
+    with tempfile.TemporaryDirectory() as name:
+        folder, callee, port = Path(name), free_port(CALLEE), free_port(SWITCH)
+        with (
+            callees(sipp, folder, callee),
+            switch(folder, port, callee, 1000, options.profile.resolve()),
+        ):
+            print(place_calls(sipp, folder, port, options.calls, options.rate))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that `sip.py` has, too."""
+    parser.add_argument("--calls", type=int, default=None, help="in each round")
+    parser.add_argument("--rate", type=int, default=50, help="calls a second")
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--sippy", default=None, help="an interpreter with sippy, or `auto`")
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Measure and print a table."""
+    options.calls = options.calls or (150 if options.quick else 1000)
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    with tempfile.TemporaryDirectory() as folder:
+        python = with_sippy(Path(folder)) if options.sippy == "auto" else options.sippy
+        result = measure(options, python)
+    programs: dict[str, dict[str, int]] = result["programs"]  # type: ignore[assignment]
+    for name, row in programs.items():
+        print(f"{name:14}", "  ".join(f"{key} {value:6}" for key, value in row.items()))
+    print("ratios        ", result["ratios"])
+    return result
+
+
+def main() -> None:
+    """Measure, print a table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one round of 150 calls")
+    parser.add_argument("--profile", type=Path, help="cProfile's output")
+    parser.add_argument("--serve", type=int, nargs=2, help=argparse.SUPPRESS)
+    arguments(parser)
+    options = parser.parse_args()
+    signal.alarm(900)
+    if options.serve:
+        uvloop.run(serve_bare(*options.serve))
+    elif options.profile:
+        options.calls = options.calls or 500
+        profile(options)
+    else:
+        print(json.dumps({"benchmark": "calls", "machine": machine(), **run(options)}))
+
+
+if __name__ == "__main__":
+    main()
