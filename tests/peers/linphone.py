@@ -20,11 +20,22 @@ guess_hostname=0
 register_only_when_network_is_up=0
 use_ipv6=0
 root_ca={ca}
+session_expires_enabled=1
+session_expires_value=1800
+session_expires_refresher=uac
 media_encryption={encryption}
 media_encryption_mandatory={insists}
 
+[net]
+nat_policy_ref=here
+
+[nat_policy_0]
+ref=here
+protocols={protocols}
+
 [rtp]
 audio_rtp_port={media}
+rtcp_mux={ice}
 
 [video]
 enabled=0
@@ -39,10 +50,11 @@ echocancellation=0
 class Linphone:
     """One phone; its calls have the numbers 1, 2, … in the order in which they began."""
 
-    def __init__(self, programs, service, extension, *, way="udp", ca="", srtp=False):
+    def __init__(self, programs, service, extension, *, way="udp", ca="", srtp=False, ice=False):
         """Start it, to register with the service; `way` is "udp", "tcp" or "tls".
 
-        `ca` is a file with whom it believes over TLS; with `srtp` it insists on SRTP.
+        `ca` is a file with whom it believes over TLS; with `srtp` it insists on SRTP; with `ice`
+        it offers ICE and rtcp-mux.
         """
         self.folder = Path(service.folder) / f"linphone-{extension}"
         for name in (".local/share/linphone", ".config/linphone"):
@@ -54,6 +66,8 @@ class Linphone:
             ca=ca,
             encryption="srtp" if srtp else "none",
             insists=int(srtp),
+            ice=int(ice),
+            protocols="ice" if ice else "",
         )
         (self.folder / "rc").write_text(text)
         self.sip_port = ports[way]

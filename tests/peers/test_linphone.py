@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.peer
@@ -107,8 +109,9 @@ def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
     other.wait()
 
 
-@pytest.mark.parametrize(("way", "srtp"), [("udp", True), ("tcp", False), ("tls", True)])
-def test_linphone_talks_over_each_transport_in_clear_and_by_srtp(stage, authority, way, srtp):
+@pytest.mark.parametrize("way", ["udp", "tcp", "tls"])
+def test_linphone_is_called_over_each_transport(stage, authority, way):
+    srtp = way != "tcp"
     certificate, key = authority.issue("switch", "127.0.0.1")
     stage.open(
         "switch",
@@ -119,7 +122,7 @@ def test_linphone_talks_over_each_transport_in_clear_and_by_srtp(stage, authorit
         route_srtp="required" if srtp else "off",
     )
     stage.listen()
-    phone = stage.linphone(way=way, ca=authority.path, srtp=srtp)
+    phone = stage.linphone(way=way, ca=authority.path, srtp=srtp, ice=not srtp)
     mouth = stage.talker("127.0.0.2")
     caller = stage.caller(LINE, media=mouth.port)
     take(phone)
@@ -128,3 +131,24 @@ def test_linphone_talks_over_each_transport_in_clear_and_by_srtp(stage, authorit
     caller.hang_up()
     phone.wait_gone()
     assert stage.alike(said, mouth.audio()[2400:7200]) > 0.95
+
+
+def test_linphone_calls_with_ice_and_rtcp_mux_and_agrees_on_a_session_timer(stage):
+    # With ICE it names the first of its addresses, whichever it then sends from.
+    latching = '"127.0.0.1"\nsource = "latch"'
+    stage.open("switch", "desk", users=True, media_listen=latching)
+    stage.listen()
+    ear = stage.talker("127.0.0.3")
+    callee = stage.callee(media=ear.port)
+    phone = stage.linphone(ice=True)
+    phone.do(f"call sip:{MAIN}@{phone.server}")
+    phone.wait_call("StreamsRunning")
+    callee.logged("acked")
+    said = speak(stage, phone)
+    ear.wait_heard(60)
+    phone.do("terminate 1")
+    callee.wait()
+    assert stage.alike(said, ear.audio()[2400:7200]) > 0.95
+    log = (phone.folder / "log").read_text(errors="replace")
+    assert re.search(r"(?s)INVITE sip:.*?a=ice-ufrag:", log)
+    assert re.search(r"(?s)SIP/2.0 200 OK\r?\n[^\n]*.*?Session-Expires: \d+;refresher=", log)
