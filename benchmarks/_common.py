@@ -5,7 +5,6 @@ what is measured must last for some seconds. Nothing here measures by the wall c
 that others use, too, that says little.
 """
 
-import base64
 import contextlib
 import os
 import platform
@@ -46,6 +45,15 @@ ports = "{first}-{last}"
 [recording]
 officer_key = "{officer}"
 recipients = "{recipients}"
+"""
+PROFILED = """
+import cProfile, time
+from galwad.cli import main
+profile = cProfile.Profile(time.process_time)
+try:
+    profile.runcall(main)
+finally:
+    profile.dump_stats({profile!r})
 """
 
 
@@ -112,7 +120,7 @@ def found(name: str) -> str | None:
 def daemon(
     command: Sequence[str], log: Path, ready: Callable[[], bool]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in the foreground once `ready` says so; killed, children and all, with the block."""
+    """A program in the foreground once `ready` says so; killed with its children at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -183,8 +191,7 @@ def switch(
         ),
         encoding="utf-8",
     )
-    run = ["-m", "galwad"] if profile is None else ["-m", "cProfile", "-o", str(profile)]
-    run += [] if profile is None else ["-m", "galwad"]
+    run = ["-m", "galwad"] if profile is None else ["-c", PROFILED.format(profile=str(profile))]
     command = [sys.executable, *run, "serve", "--only", "switch"]
     log = folder / "switch.log"
     with daemon(

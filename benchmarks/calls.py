@@ -21,14 +21,13 @@ import asyncio
 import contextlib
 import csv
 import json
-import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,11 +99,11 @@ OPTIONS = (
 class NoMedia:
     """A plane that moves nothing: every leg gets the same port."""
 
-    def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
+    def open(self, _leg_id: str, *, ipv6: bool) -> LocalMedia:  # noqa: ARG002 - has one port
         """A port that is not bound."""
         return LocalMedia(SWITCH, 20_000)
 
-    def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
+    def reopen(self, _leg_id: str, local: LocalMedia) -> LocalMedia:
         """Nothing was kept."""
         return local
 
