@@ -91,8 +91,6 @@ class Timeline:
             start, _ = self._mutes.pop()
             self._mutes.append((start, self._sample(at_us)))
         self.interrupt()
-        for track in self._tracks:
-            track.floor_us = at_us
 
     def interrupt(self) -> None:
         """Packets may be missing here that were not lost, and clocks may have stood still."""

@@ -27,7 +27,6 @@ _SAME_US = 20_000
 """An anchor that is no further off than this stands."""
 _FEW = 3
 _APART_US = 500_000
-_JITTER_US = 200_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,18 +83,6 @@ class StreamClock:
             return False
         self._second.clear()
         return True
-
-    def keep_after(self, floor_us: int, packets: list[Packet]) -> None:
-        """Move what arrived after a gap out of it, where no more than jitter put it there.
-
-        What a packet longer than 20 ms holds of the time before its arrival stays there.
-        """
-        short_by = (
-            (floor_us - self._lead_us(packet)) * self._rate // _US - self.place(packet)
-            for packet in packets
-        )
-        most = _JITTER_US * self._rate // _US
-        self._base += max((short for short in short_by if 0 < short <= most), default=0)
 
     def _arrival(self, packet: Packet) -> int:
         """Where it would lie if arrival decided."""

@@ -52,8 +52,6 @@ class Layer(Protocol):
 
     rate: int
     counted: TrackCount
-    floor_us: int
-    """Where the last gap ended."""
 
     def put(self, position: int, samples: Samples) -> bool:
         """False when the position is final already."""
@@ -225,7 +223,6 @@ class Stream:
         heard = [packet for packet in self._waiting if not packet.silent]
         if heard:
             self._clock = StreamClock.anchored(heard, self._track.rate, self._clock)
-            self._clock.keep_after(self._track.floor_us, heard)
             self._settled = True
 
     def _restart(self) -> None:

@@ -26,7 +26,6 @@ class Track:
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.counted = TrackCount()
-        self.floor_us = 0
         self._payloads: dict[int, PayloadCodec] = dict(STATIC)
         self._streams: dict[int, Stream] = {}
         self._samples = np.zeros(4 * rate, dtype=np.int16)
