@@ -1,6 +1,7 @@
 import asyncio
 import socket
 
+import loopback
 import pytest
 
 from telephony.aio.ports import PortPool
@@ -70,8 +71,16 @@ def rtp():
 
 
 @pytest.fixture
-def pool():
-    return PortPool("127.0.0.1", 42_000, 43_999)
+def ports():
+    """A range of a hundred that nobody else has."""
+    claimed = loopback.claim(100)
+    yield claimed
+    claimed.close()
+
+
+@pytest.fixture
+def pool(ports):
+    return PortPool("127.0.0.1", *ports.pair)
 
 
 @pytest.fixture

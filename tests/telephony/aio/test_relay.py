@@ -384,16 +384,16 @@ async def test_the_first_and_the_last_arrival_are_known(pair, rtp):
     assert a.counters.last > first
 
 
-async def test_the_sdp_names_the_advertised_address():
-    relay = Relay(PortPool("127.0.0.1", 42_000, 43_999, advertise="203.0.113.9"))
+async def test_the_sdp_names_the_advertised_address(ports):
+    relay = Relay(PortPool("127.0.0.1", *ports.pair, advertise="203.0.113.9"))
     local = relay.open("x")
     assert local == LocalMedia("203.0.113.9", local.port)
     assert local.port % 2 == 0
     relay.shut()
 
 
-async def test_no_pair_left_is_an_error_of_its_own():
-    relay = Relay(PortPool("127.0.0.1", 44_000, 44_001))
+async def test_no_pair_left_is_an_error_of_its_own(ports):
+    relay = Relay(PortPool("127.0.0.1", ports.first, ports.first + 1))
     relay.open("x")
     with pytest.raises(NoPortsError):
         relay.open("y")
@@ -431,8 +431,8 @@ async def test_nobody_on_hold_or_alone_is_silent(pair, relay, told):
     assert told == []
 
 
-async def test_ipv6_works_the_same(rtp, phone, told):
-    relay = Relay(PortPool("::1", 44_100, 44_199))
+async def test_ipv6_works_the_same(rtp, phone, told, ports):
+    relay = Relay(PortPool("::1", *ports.pair))
     made = type(phone("t"))
     a, b = made(relay, "a", "::1"), made(relay, "b", "::1")
     a.configure()
@@ -469,8 +469,8 @@ async def test_ringback_is_not_played_in_a_codec_that_we_do_not_write(pair, rela
     relay.stop_ringback("a")
 
 
-async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over():
-    relay = Relay(PortPool("127.0.0.1", 40_000, 40_999))
+async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over(ports):
+    relay = Relay(PortPool("127.0.0.1", *ports.pair))
     relay.open("a")
     relay.close("a")
     relay.tap("a", 0, None)
@@ -482,8 +482,8 @@ async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over():
     relay.shut()
 
 
-async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined():
-    relay = Relay(PortPool("127.0.0.1", 44_820, 44_839), PortPool("::1", 44_840, 44_859))
+async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined(ports):
+    relay = Relay(PortPool("127.0.0.1", *ports.pair), PortPool("::1", *ports.pair))
     assert [relay.open("a", ipv6=False).host, relay.open("b", ipv6=True).host] == [
         "127.0.0.1",
         "::1",
@@ -494,9 +494,9 @@ async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined():
     relay.shut()
 
 
-async def test_a_leg_gets_the_family_that_there_is():
-    relay = Relay(PortPool("::1", 44_860, 44_879))
+async def test_a_leg_gets_the_family_that_there_is(ports):
+    relay = Relay(PortPool("::1", *ports.pair))
     assert relay.open("a", ipv6=False).host == "::1"
     with pytest.raises(NoPortsError):
-        relay.reopen("b", LocalMedia("127.0.0.1", 44_862))
+        relay.reopen("b", LocalMedia("127.0.0.1", ports.first + 2))
     relay.shut()

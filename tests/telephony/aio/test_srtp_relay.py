@@ -307,8 +307,8 @@ async def test_a_leg_of_an_earlier_life_sends_under_another_name(pair, secure, r
     assert (heard[:8], heard[12:]) == (rtp(0, 1)[:8], rtp(0, 1)[12:])
 
 
-async def test_srtp_goes_over_ipv6(phone, relay, rtp):
-    relay._pools = {True: PortPool("::1", 44_900, 44_919)}
+async def test_srtp_goes_over_ipv6(phone, relay, rtp, ports):
+    relay._pools = {True: PortPool("::1", *ports.pair)}
     a, b = Secure(phone("a", "::1"), Suite.AEAD_AES_128_GCM), phone("b", "::1")
     a.configure()
     b.configure()

@@ -4,6 +4,7 @@ import itertools
 import math
 import struct
 
+import loopback
 import pytest
 
 from telephony.aio.transport import SipTransport
@@ -14,7 +15,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
 
 LOOPBACK = Address("127.0.0.1", 0)
-PORTS = itertools.cycle(range(44_000, 52_000, 40))
+PORTS = itertools.cycle(range(*loopback.claim(2_000).pair, 40))
 
 
 def tone(hz, seconds=0.5, amplitude=9_000):

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 import subprocess
 import wave
 
+import loopback
 import pytest
 
 from telephony.phone import CallState
@@ -29,12 +29,6 @@ module aufile.so
 module_app account.so
 module_app menu.so
 """
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def program(name, package):
@@ -74,7 +68,7 @@ async def connected(phone, number):
 
 
 async def test_sipp_answers_and_hears_the_bye(make_phone, tmp_path):
-    port = free_port()
+    port = loopback.free_port()
     sipp = program("sipp", "sip-tester")
     command = (sipp, "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin")
     with running(*command, folder=tmp_path) as process:
@@ -85,7 +79,7 @@ async def test_sipp_answers_and_hears_the_bye(make_phone, tmp_path):
 
 
 async def test_baresip_answers_and_is_heard(make_phone, sine, share_of, tmp_path):
-    port = free_port()
+    port = loopback.free_port()
     baresip = program("baresip", "baresip")
     with wave.open(str(tmp_path / "said.wav"), "wb") as said:
         said.setparams((1, 2, 8000, 0, "NONE", ""))

@@ -1,0 +1,53 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import loopback
+import pytest
+
+OTHER = """
+import loopback
+print(loopback.claim(22_600 - {taken}).first)
+"""
+
+
+def other_process(taken):
+    return subprocess.run(
+        [sys.executable, "-c", OTHER.format(taken=taken)],
+        cwd=Path(__file__).parent,
+        env={"PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_no_two_ranges_meet():
+    ranges = [loopback.claim(count) for count in (1, 100, 101, 400)]
+    ports = [port for each in ranges for port in range(each.first, each.last + 1)]
+    assert len(ports) == len(set(ports)) == 602
+    assert all(each.first % 2 == 0 for each in ranges)
+    for each in ranges:
+        each.close()
+
+
+def test_another_process_gets_none_of_ours():
+    held = loopback.claim(100)
+    assert other_process(taken=0).returncode != 0
+    held.close()
+
+
+def test_a_port_in_use_is_passed_over():
+    port = loopback.free_port()
+    following = port + 1
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind(("127.0.0.1", following))
+        assert loopback.free_port() != following
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.3", "::1"])
+def test_a_free_port_can_be_bound(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as bound:
+        bound.bind((host, loopback.free_port(host)))
