@@ -165,7 +165,7 @@ class Sip(Section):
         default=200, ge=1, le=10000, description="requests a second, 1 to 10000"
     )
     trunk_rate: Number = Field(
-        default=500, ge=1, le=10000, description="requests a second, 1 to 10000"
+        default=100, ge=1, le=10000, description="requests a second, 1 to 10000"
     )
     ban_after: Whole = Field(
         default=10, ge=0, le=100000, description="a whole number of failures, 0 for never"
