@@ -151,6 +151,9 @@ class Sip(Section):
         default=1800, ge=90, description="seconds, at least 90 (RFC 4028)"
     )
     min_se: Whole = Field(default=90, ge=90, description="seconds, at least 90 (RFC 4028)")
+    prack: bool = Field(
+        default=True, description="true or false: reliable provisional responses (RFC 3262)"
+    )
     ring_timeout: Number = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")
     recall_timeout: Number = Field(default=30, gt=0, le=600, description="seconds, up to 600")
     max_calls: Whole = Field(default=500, ge=1, le=10000, description="a whole number, 1 to 10000")

@@ -31,7 +31,7 @@ from galwad.switch.checkpoints import Checkpoints
 from galwad.switch.commands import DeskCommands
 from galwad.switch.guard import Guard
 from galwad.switch.hub import Hub
-from galwad.switch.listening import Listening, limits_of
+from galwad.switch.listening import Listening, limits_of, supported_by
 from galwad.switch.overload import Load
 from galwad.switch.phones import Phones
 from galwad.switch.reception import Reception
@@ -79,7 +79,7 @@ class Switch:
             on_silence=self._on_silence,
             on_refused=self._on_refused,
         )
-        self._endpoint = Endpoint()
+        self._endpoint = Endpoint(supported=supported_by(settings.sip))
         self._guard = Guard(
             settings.sip,
             is_trunk=lambda *sender: settings.trunk_of(*sender) is not None,

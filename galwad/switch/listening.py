@@ -11,7 +11,9 @@ from config.values import of_family
 from telephony.aio.link import Limits
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
+from telephony.sip.endpoint import SUPPORTED
 from telephony.sip.events import Address
+from telephony.sip.rack import RELIABLE
 
 log = structlog.get_logger()
 
@@ -19,6 +21,11 @@ log = structlog.get_logger()
 def limits_of(sip: Sip) -> Limits:
     """What connections may take."""
     return Limits(connections=sip.max_connections)
+
+
+def supported_by(sip: Sip) -> tuple[str, ...]:
+    """The option tags of the extensions that we speak."""
+    return tuple(tag for tag in SUPPORTED if sip.prack or tag != RELIABLE)
 
 
 class Listening:

@@ -27,7 +27,7 @@ from telephony.sdp import SessionDescription, cut_offer
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
-from telephony.sip.rack import requires_reliable, takes_reliable
+from telephony.sip.rack import requires_reliable
 from telephony.sip.uas import InviteServer
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Setup:
             return
         tag = self._tag(event.dialog)
         body = self._early_media(leg, event)
-        reliable = bool(body) and takes_reliable(self._invite.request)
+        reliable = bool(body) and self._invite.takes_reliable
         answer(
             self._invite,
             response.status,

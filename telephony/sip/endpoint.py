@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from telephony.errors import ProtocolError
 from telephony.sip import checkpoint
@@ -25,6 +26,7 @@ from telephony.sip.framing import Frame
 from telephony.sip.headers import NameAddr
 from telephony.sip.incoming import Incoming
 from telephony.sip.message import Request
+from telephony.sip.rack import RELIABLE
 from telephony.sip.timers import Timings
 from telephony.sip.uac import ClientRequest, InviteClient, NonInviteClient
 from telephony.sip.uas import InviteServer, ServerRequest
@@ -40,6 +42,10 @@ __all__ = [
     "NonInviteClient",
     "ServerRequest",
 ]
+
+
+SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
+"""What the core and its user can do, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Endpoint:
         self,
         *,
         allow: Iterable[str] = (),
-        supported: Iterable[str] = ("timer", "100rel", "norefersub", "replaces"),
+        supported: Iterable[str] = SUPPORTED,
         user_agent: str = "Galwad",
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value

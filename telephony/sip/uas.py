@@ -20,7 +20,7 @@ from telephony.sip.events import (
     PrackMissing,
 )
 from telephony.sip.message import Request
-from telephony.sip.rack import requires_reliable, takes_reliable
+from telephony.sip.rack import RELIABLE, requires_reliable, takes_reliable
 from telephony.sip.reliable import Provisional, ReliableSequence, close_all
 from telephony.sip.server_request import ServerRequest
 from telephony.sip.server_transaction import InviteServerTransaction
@@ -88,7 +88,7 @@ class InviteServer(ServerRequest):
             return None
         if self._final:
             raise ProtocolError("a final response was sent before")
-        if reliable and not takes_reliable(self.request):
+        if reliable and not self.takes_reliable:
             raise ProtocolError("the caller does not take reliable provisional responses")
         told = Provisional(status, reason, tuple(headers), body, self._tag(to_tag, status))
         self._stop(self._trying)
@@ -100,6 +100,11 @@ class InviteServer(ServerRequest):
             return self._accept(told, now)
         self._conclude(told, now)
         return None
+
+    @property
+    def takes_reliable(self) -> bool:
+        """True if provisional responses may be reliable: the caller can, and so do we."""
+        return RELIABLE in self._core.supported and takes_reliable(self.request)
 
     def _say(self, told: Provisional, *, reliable: bool, now: float) -> Dialog | None:
         """Send a provisional response."""

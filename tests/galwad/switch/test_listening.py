@@ -9,7 +9,7 @@ import pytest
 import structlog.testing
 
 from config.sections import Sip
-from galwad.switch.listening import Listening
+from galwad.switch.listening import Listening, supported_by
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
 
@@ -78,3 +78,10 @@ async def test_a_certificate_that_cannot_be_used_stops_the_start(start, tmp_path
             tls_certificate=tmp_path / "none.crt",
             tls_key=tmp_path / "none.key",
         )
+
+
+@pytest.mark.parametrize(("prack", "there"), [(True, True), (False, False)])
+def test_reliable_provisional_responses_can_be_turned_off(prack, there):
+    sip = Sip(listen=("udp:127.0.0.1:0",), prack=prack)
+    assert ("100rel" in supported_by(sip)) is there
+    assert "timer" in supported_by(sip)

@@ -215,3 +215,14 @@ def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world, reply)
     assert world.a.responses[-1].body == b""
     assert world.a.responses[-1].to.tag == told[1].to.tag
     assert world.call.joined is not None
+
+
+def test_a_switch_that_was_told_not_to_tells_nothing_reliably(world, reply):
+    world.switch.endpoint._core.supported = ("timer",)
+    reply(provisional=(183,), early=True)
+    world.talk(headers=RELIABLY)
+    assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
+    assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None
+    assert messages(world, "PRACK") == []
+    world.a.call(headers=REQUIRED)
+    assert world.a.statuses[-1] == 420
