@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli import fetching, proof, timeline
+from galwad.cli import fetching, proof, recovery, timeline
 from galwad.cli.client import ask
 from galwad.cli.console import CliError, clock, console, local_time, print_json, print_table, size
 from galwad.cli.options import Json, Server
@@ -272,6 +272,37 @@ def verify(
         raise CliError(
             f"{bad} of {len(verdicts)} not whole", "restore them from the other custodian"
         )
+
+
+@app.command(
+    epilog="Example: galwad recordings recover 20261125-093000-abcdefgh.1.spool "
+    "--identity identity.txt"
+)
+def recover(
+    spools: Annotated[
+        list[Path], typer.Argument(help="Copies of spools; the first 130 KB of each are enough.")
+    ],
+    *,
+    identity: Annotated[
+        Path, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write the keys into.")
+    ] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace a key that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Recover spools that a reboot locked: write the key of each, for the server.
+
+    Run it on your own machine. Each key opens one spool and nothing else; put it on the server
+    as the operations guide says, and the finaliser makes a recording of the spool.
+    """
+    done = recovery.recover(spools, identity, output, replace=force)
+    if json:
+        print_json([key.as_json() for key in done])
+    else:
+        for key in done:
+            print(key.sentence())
 
 
 def _checked(call_id: str) -> str:

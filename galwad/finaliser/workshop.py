@@ -19,6 +19,7 @@ from recording.archive import Archive, Node, SealedRecording
 from recording.call_facts import Personal
 from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
 from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
+from recording.recovery import recovered_keys, shred_recovered
 from recording.sealing import SpoolKeys
 from recording.spool import is_live, remove_spool
 
@@ -95,7 +96,8 @@ class Workshop:
         following = self._apprentice.hand_over(call_id)
         try:
             recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
-            recording = self._archive.seal(call_id, spools, self._keys(), recipients, following)
+            keys = self._keys(spools)
+            recording = self._archive.seal(call_id, spools, keys, recipients, following)
             return sealed_message(recording)
         except KeySetError as error:
             return Alarm("recording.no_recipients", call_id, f"{error}; {error.hint}")
@@ -121,8 +123,11 @@ class Workshop:
         """Forget what was followed: nothing of it outlives this process."""
         self._apprentice.let_go()
 
-    def _keys(self) -> SpoolKeys:
-        return SpoolKeys(load_boot_key(self._folders.boot_key), self._folders.runtime_keys)
+    def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
+        """What opens spools; for these, what officers have recovered too."""
+        folder = self._folders.runtime_keys
+        recovered = recovered_keys(folder, spools)
+        return SpoolKeys(load_boot_key(self._folders.boot_key), folder, recovered)
 
     def forget(self, call_id: str) -> None:
         """Unlink the spools of a call that the index has: those its recording was made of."""
@@ -130,6 +135,7 @@ class Workshop:
         made_of = set() if manifest is None else {life.life for life in manifest.lives}
         for path in self.spools(call_id):
             if _life(path) in made_of:
+                shred_recovered(self._folders.runtime_keys, path)
                 remove_spool(path, self._folders.runtime_keys)
 
 

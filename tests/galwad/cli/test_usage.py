@@ -38,6 +38,7 @@ def test_the_commands_are_those_that_the_design_lists():
         "login",
         "recordings fetch",
         "recordings list",
+        "recordings recover",
         "recordings show",
         "recordings verify",
         "serve",

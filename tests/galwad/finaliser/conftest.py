@@ -15,6 +15,7 @@ from galwad import link
 from galwad.finaliser.process import Finaliser, workshop_of
 from galwad.finaliser.workshop import Workshop
 from galwad.messages import AnyMessage, Indexed, Sealed
+from recording.age import encrypt_small
 from recording.keys import OfficerKeys, RecipientSet, load_or_create_boot_key
 from recording.spool import Clock, SpoolWriter
 from recording.verify import verify_recording
@@ -94,7 +95,16 @@ class Site:
     def writer(self, call_id: str, life: int = 1) -> SpoolWriter:
         keys = self.root / "run" / "spool-keys"
         clock = Clock(1_772_355_600.0, 0.0)
-        return SpoolWriter.create(self.spool, keys, call_id, life, self.boot_key, None, clock)
+        recipients = [self.officer.identity.recipient]
+        return SpoolWriter.create(
+            self.spool,
+            keys,
+            call_id,
+            life,
+            self.boot_key,
+            lambda key: encrypt_small(key, recipients),
+            clock,
+        )
 
     def call(self, call_id: str, seconds: int = 2) -> Path:
         writer = self.writer(call_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 from galwad.finaliser.process import folders_of
 from galwad.finaliser.workshop import Workshop
 from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed
+from recording.recovery import recover_key
 
 FIRST = "20260301-090000-abcdefgh"
 SECOND = "20260301-090500-bcdefghi"
@@ -113,6 +114,21 @@ async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
         await asyncio.sleep(0.1)
         assert peer.heard.empty()
     assert path.exists()
+
+
+async def test_a_spool_of_another_boot_is_archived_when_an_officer_has_recovered_its_key(site):
+    path = site.call(FIRST)
+    (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        assert (await peer.next(Alarm)).kind == "recording.locked"
+        key = recover_key(path, [site.officer.identity])
+        place = site.root / "run" / "spool-keys" / key.name
+        place.write_bytes(bytes(key))
+        sealed = await peer.next(Sealed)
+        await site.gone(place)
+    assert (sealed.number, sealed.advisor, sealed.personal) == (NUMBER, "sian", True)
+    assert not path.exists()
+    assert site.whole(FIRST)
 
 
 async def test_a_spool_of_another_boot_goes_when_its_call_is_in_archive_and_index(site):

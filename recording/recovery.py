@@ -1,0 +1,93 @@
+"""Opening a spool of another boot: an officer's identity gives its key, for this one spool.
+
+The spool's header holds its key for the archive's recipients. Whoever has an identity takes it
+from there, on a machine of their own; what goes to the server opens one spool and no more, lies
+in the runtime folder, and is overwritten when the spool is archived.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from recording.age import Identity, decrypt_small
+from recording.errors import AgeError, SpoolKeyError
+from recording.spool import SpoolHeader, read_header
+from recording.spool_keys import key_check, shred_keys
+
+_NAME: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\.(\d+)\.recovered")
+_BYTES: Final = 32
+_MOST_TEXT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredKey:
+    """The key of one spool."""
+
+    call_id: str
+    life: int
+    key: bytes = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What its file is called where the finaliser looks for it."""
+        return f"{self.call_id}.{self.life}.recovered"
+
+    def __bytes__(self) -> bytes:
+        """The file's content."""
+        return base64.b64encode(self.key) + b"\n"
+
+
+def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
+    """Take a spool's key out of its header, of which the file's first 130 KB are enough.
+
+    Raises:
+        SpoolHeaderError: the file is no spool.
+        SpoolKeyError: nobody can recover it, or these identities cannot.
+    """
+    header = read_header(spool)
+    if not header.recipients_wrapped:
+        raise SpoolKeyError("the spool was begun when there were no recipients: nobody has its key")
+    try:
+        key = decrypt_small(header.recipients_wrapped, identities)
+    except AgeError as error:
+        raise SpoolKeyError(f"the spool's key is not for these identities: {error}") from None
+    if not _fits(header, key):
+        raise SpoolKeyError("what the header holds for its recipients is not the spool's key")
+    return RecoveredKey(header.call_id, header.life, key)
+
+
+def _fits(header: SpoolHeader, key: bytes) -> bool:
+    return len(key) == _BYTES and key_check(key) == header.key_check
+
+
+def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
+    """The keys, by life, that lie in the folder for these spools; one that does not fit is none.
+
+    Raises:
+        SpoolHeaderError: a file is no spool.
+        OSError: a key cannot be read.
+    """
+    found: dict[int, bytes] = {}
+    for spool in spools:
+        path = folder / f"{spool.name.removesuffix('.spool')}.recovered"
+        match = _NAME.fullmatch(path.name)
+        if match is None or not path.exists():
+            continue
+        try:
+            key = base64.b64decode(path.read_bytes()[:_MOST_TEXT].strip(), validate=True)
+        except (ValueError, binascii.Error):
+            continue
+        if _fits(read_header(spool), key):
+            found[int(match[1])] = key
+    return found
+
+
+def shred_recovered(folder: Path, spool: Path) -> None:
+    """Overwrite and unlink the key that was recovered for a spool. Idempotent."""
+    shred_keys(folder / f"{spool.name.removesuffix('.spool')}.recovered")

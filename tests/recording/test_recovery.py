@@ -1,0 +1,81 @@
+"""A spool of another boot is opened by an officer's identity, and by nothing less."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recording.age import Identity, encrypt_small
+from recording.errors import SpoolHeaderError, SpoolKeyError
+from recording.recovery import RecoveredKey, recover_key, recovered_keys, shred_recovered
+from recording.sealing import SpoolKeys
+from recording.spool import EventRecord
+
+FEW = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+OFFICER = Identity.generate()
+
+
+def spool_of(spools, *recipients):
+    writer = spools.writer(wrap=lambda key: encrypt_small(key, recipients) if recipients else b"")
+    writer.event("answered", {"advisor": "sian"}, 0)
+    writer.close(1_000_000)
+    return writer.path
+
+
+def test_an_officer_opens_a_spool_of_another_boot(spools, tmp_path):
+    path = spool_of(spools, OFFICER.recipient)
+    key = recover_key(path, [Identity.generate(), OFFICER])
+    (tmp_path / key.name).write_bytes(bytes(key))
+    keys = SpoolKeys(None, None, recovered_keys(tmp_path, [path]))
+    with keys.open(path) as reader:
+        assert [r.kind for r in reader if isinstance(r, EventRecord)] == ["answered"]
+    shred_recovered(tmp_path, path)
+    shred_recovered(tmp_path, path)
+    assert recovered_keys(tmp_path, [path]) == {}
+    assert path.exists()
+
+
+def test_the_first_130_kilobytes_of_a_spool_give_its_key(spools, tmp_path):
+    path = spool_of(spools, OFFICER.recipient)
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes()[: 130 * 1024])
+    assert recover_key(copy, [OFFICER]) == recover_key(path, [OFFICER])
+
+
+def test_another_identity_recovers_nothing(spools):
+    path = spool_of(spools, OFFICER.recipient)
+    with pytest.raises(SpoolKeyError, match="not for these identities"):
+        recover_key(path, [Identity.generate()])
+
+
+def test_a_spool_without_recipients_is_nobodys(spools):
+    with pytest.raises(SpoolKeyError, match="nobody has its key"):
+        recover_key(spool_of(spools), [OFFICER])
+
+
+def test_a_key_for_recipients_that_is_not_the_spools_is_refused(spools):
+    writer = spools.writer(wrap=lambda _key: encrypt_small(os.urandom(32), [OFFICER.recipient]))
+    writer.close(0)
+    with pytest.raises(SpoolKeyError, match="not the spool's key"):
+        recover_key(writer.path, [OFFICER])
+
+
+def test_a_key_is_not_shown():
+    assert "key" not in repr(RecoveredKey("20260301-090000-abcdefgh", 1, bytes(32)))
+
+
+def test_what_is_no_spool_is_an_error_of_ours(tmp_path):
+    (tmp_path / "a").write_bytes(b"no spool")
+    with pytest.raises(SpoolHeaderError):
+        recover_key(tmp_path / "a", [OFFICER])
+
+
+@given(text=st.binary(max_size=200) | st.binary(min_size=32, max_size=32).map(lambda k: k.hex()))
+@FEW
+def test_a_file_that_holds_another_key_or_none_opens_nothing(room_class, tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("room")
+    path = spool_of(room_class(folder), OFFICER.recipient)
+    name = recover_key(path, [OFFICER]).name
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    assert recovered_keys(folder, [path]) == {}
