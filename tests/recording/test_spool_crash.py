@@ -98,7 +98,8 @@ def test_a_killed_process_loses_less_than_a_second_and_a_shut_gate_stored_nothin
             shut_since = at
             expected = {t for t in expected if t < shut_since - ONE_SECOND}
     assert not kept & forbidden
-    must = {t for t in expected if t <= died_at - ONE_SECOND}
+    # It may have died in a hold that it had no time to speak of, which erases that second.
+    must = {t for t in expected if t < died_at - ONE_SECOND}
     assert must
     assert must <= kept
 
