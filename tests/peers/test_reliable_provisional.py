@@ -42,9 +42,8 @@ def connect(harness, ended, talker):
 
 @pytest.mark.parametrize("rel", ["Supported: 100rel, timer", "Require: 100rel"])
 def test_both_legs_are_told_reliably_and_both_parties_hear_each_other(
-    harness, switch, connect, decoded, rel
+    harness, switch, connect, rel
 ):
-    decoded(switch)
     calling, callee, mouths = connect(switch, rel=rel)
     said = harness.sound.speech(1, 1), harness.sound.speech(1, 2)
     chorus = harness.sound.Chorus()
@@ -59,7 +58,8 @@ def test_both_legs_are_told_reliably_and_both_parties_hear_each_other(
     assert calling.messages().count("m=audio") == 2  # the offer and one answer
 
 
-def test_early_media_is_heard_before_the_answer(harness, switch, connect):
+def test_early_media_is_heard_before_the_answer(harness, switch, connect, decoded):
+    decoded(switch)
     calling, callee, mouths = connect(switch, delay=1500)
     calling.logged("pracked")
     mouths[1].say(harness.sound.tone(0.2, 440), callee.media_target)
@@ -69,9 +69,8 @@ def test_early_media_is_heard_before_the_answer(harness, switch, connect):
     calling.hang_up()
 
 
-@pytest.mark.parametrize("percent", ["25"])
-def test_what_is_lost_on_the_way_is_told_again(switch, connect, percent):
-    calling, callee, _ = connect(switch, "-lost", percent)
+def test_what_is_lost_on_the_way_is_told_again(switch, connect):
+    calling, callee, _ = connect(switch, "-lost", "25")
     calling.logged("media", 30)
     callee.logged("acked", 30)
     calling.hang_up()
