@@ -41,12 +41,6 @@ PYRAGE_TAKES = {"stanza_missing_body", "stanza_missing_final_line"}
 """As old versions of rage wrote them; the specification wants the last line."""
 AGE_TAKES = {"scrypt_and_x25519"}
 """Given an X25519 identity it does not look; the specification wants the whole file refused."""
-    None,
-    NoMatchError,
-    HeaderMacError,
-    HeaderError,
-    PayloadError,
-)
 
 
 def b64(data):
