@@ -5,15 +5,24 @@ All of them are frozen and refuse unknown keys; none repeats a value in an error
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from config.fields import (
+    DtmfCode,
+    Extension,
+    FilePath,
+    Flag,
+    Hosts,
+    IpAddresses,
+    Number,
+    PublicKey,
+    SipUri,
+    Whole,
+    parsed,
+)
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
 TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
@@ -21,86 +30,11 @@ SourceRule: TypeAlias = Literal["sdp-host", "symmetric", "latch"]
 SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 
-_SIP_URI = re.compile(r"sips?:[^\s<>\"@]+(?:@[^\s<>\"@]+)?")
-_HOST = re.compile(r"[^\s:/\[\]]+|[0-9A-Fa-f:]+")
-_DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
-
 
 class Section(BaseModel):
     """A table of the file: frozen, closed to unknown keys, silent about values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-def _parsed(kind: Any) -> PlainValidator:
-    """Take a value of `kind` as it is, and its text through `kind.parse`."""
-
-    def validate(value: object) -> object:
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, str):
-            raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic reports ValueError alone
-        return kind.parse(value)
-
-    return PlainValidator(validate)
-
-
-def _sip_uri(value: object) -> str:
-    if not isinstance(value, str) or _SIP_URI.fullmatch(value) is None:
-        raise ValueError('must be a SIP URI, such as "sip:301@192.0.2.20:5060"')
-    return value
-
-
-def _absolute(value: object) -> Path:
-    if not isinstance(value, str | Path) or not Path(value).is_absolute():
-        raise ValueError('must be a full path, such as "/etc/galwad/tls.crt"')
-    return Path(value)
-
-
-def _public_key(value: object) -> str:
-    try:
-        raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != 32 or not any(raw):
-        raise ValueError("must be the officer's public key that `galwad keys show` prints")
-    return str(value)
-
-
-def _dtmf_code(value: object) -> str:
-    if not isinstance(value, str) or _DTMF_CODE.fullmatch(value) is None:
-        raise ValueError('must be two to eight of 0-9 * #, such as "*71"')
-    return value
-
-
-def _hosts(value: object) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else value
-    if not isinstance(found, list | tuple) or not all(
-        isinstance(host, str) and _HOST.fullmatch(host) for host in found
-    ):
-        raise ValueError('must be a host, such as "192.0.2.10", or a list of them')
-    families = [":" in host for host in found]
-    if not found or len(set(families)) != len(families):
-        raise ValueError("must have one host for IPv4, one for IPv6, or both")
-    return tuple(found)
-
-
-def _addresses(value: object) -> tuple[str, ...]:
-    try:
-        return tuple(str(ip_address(host)) for host in _hosts(value))
-    except ValueError:
-        raise ValueError("must be an IP address, or a list with one of each family") from None
-
-
-IpAddresses: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_addresses)]
-Hosts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_hosts)]
-SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
-FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
-DtmfCode: TypeAlias = Annotated[str, PlainValidator(_dtmf_code)]
-Whole: TypeAlias = Annotated[int, Field(strict=True)]
-Number: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Flag: TypeAlias = Annotated[bool, Field(strict=True)]
-Extension: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
 class Node(Section):
@@ -122,7 +56,7 @@ class Node(Section):
 class Sip(Section):
     """`[sip]`: where calls arrive, and the clocks of signalling (seconds)."""
 
-    listen: tuple[Annotated[Listener, _parsed(Listener)], ...] = Field(
+    listen: tuple[Annotated[Listener, parsed(Listener)], ...] = Field(
         min_length=1, description='a list such as ["udp:192.0.2.10:5060"]'
     )
     advertise: Hosts | None = Field(
@@ -195,7 +129,7 @@ class Trunk(Section):
     """`[[trunks]]`: who may send us calls without a password, and what it wants of us."""
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
-    peers: tuple[Annotated[Peer, _parsed(Peer)], ...] = Field(
+    peers: tuple[Annotated[Peer, parsed(Peer)], ...] = Field(
         min_length=1, description='a list such as ["192.0.2.1", "198.51.100.0/28"]'
     )
     transport: TransportName | None = Field(
@@ -271,7 +205,7 @@ class Phone(Section):
 class Route(Section):
     """`[[routes]]`: what happens to a call, by the number that was called."""
 
-    called: Annotated[Pattern, _parsed(Pattern)] = Field(
+    called: Annotated[Pattern, parsed(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
     )
     target: SipUri | None = Field(default=None, description='"sip:…", where the call goes')
@@ -299,7 +233,7 @@ class Route(Section):
 class Destination(Section):
     """`[[destinations]]`: what a transfer's target is to the recording."""
 
-    match: Annotated[Pattern, _parsed(Pattern)] = Field(
+    match: Annotated[Pattern, parsed(Pattern)] = Field(
         description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
     )
     class_: DestinationClassName = Field(
@@ -328,7 +262,7 @@ class Media(Section):
         default=None,
         description="the IP address to put into SDP, or a list with one for IPv4 and for IPv6",
     )
-    ports: Annotated[PortRange, _parsed(PortRange)] = Field(
+    ports: Annotated[PortRange, parsed(PortRange)] = Field(
         default=PortRange(20000, 21999), description='a range such as "20000-21999"'
     )
     source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
@@ -343,7 +277,7 @@ class RecordingSection(Section):
         default=None,
         description="the full path of the signed set that `galwad keys sign` wrote",
     )
-    officer_key: Annotated[str, PlainValidator(_public_key)] = Field(
+    officer_key: PublicKey = Field(
         description="the officer's public key that `galwad keys show` prints"
     )
     lookback: Number = Field(default=5, ge=0, le=60, description="seconds, 0 to 60")
@@ -372,7 +306,7 @@ class RecordingSection(Section):
 class Desk(Section):
     """`[desk]`: the page and the HTTP API."""
 
-    listen: Annotated[HostPort, _parsed(HostPort)] = Field(
+    listen: Annotated[HostPort, parsed(HostPort)] = Field(
         default=HostPort("127.0.0.1", 8443), description='"HOST:PORT", such as "127.0.0.1:8443"'
     )
     tls_certificate: FilePath | None = Field(
