@@ -1,10 +1,11 @@
-"""What holds for all tests, and certificates for whatever speaks TLS."""
+"""What holds for all tests: ports, and certificates for whatever speaks TLS."""
 
 from __future__ import annotations
 
 import datetime as dt
 from ipaddress import ip_address
 
+import loopback
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -86,6 +87,14 @@ def _general(text):
         return x509.IPAddress(ip_address(text))
     except ValueError:
         return x509.DNSName(text)
+
+
+@pytest.fixture
+def ports():
+    """A hundred ports in a row that nobody else has."""
+    claimed = loopback.claim(100)
+    yield claimed
+    claimed.close()
 
 
 @pytest.fixture(scope="session")

@@ -92,9 +92,8 @@ def decoded(harness):
 
     def decoded(service, *ports):
         sip = {service.sip[1], service.pbx_port, service.department_port, *service.ports.values()}
-        first = service.first_media_port
         capture = harness.decoding.Capture(
-            harness.programs, service.folder, sip | set(ports), (first, first + 399)
+            harness.programs, service.folder, sip | set(ports), service.media_ports.pair
         )
         captures.append(capture)
         return capture

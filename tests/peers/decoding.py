@@ -24,7 +24,7 @@ class Capture:
         self._programs = programs
         self.file = folder / "capture.pcapng"
         self._log = (folder / "capture.log").open("w+")
-        self._mark = programs.udp_port("127.0.0.1")
+        self._mark = programs.free_port("127.0.0.1")
         ports = " or ".join(f"port {port}" for port in [self._mark, *self._sip])
         filter_ = f"{ports} or udp portrange {media[0]}-{media[1]}"
         self._process = subprocess.Popen(

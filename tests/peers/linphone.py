@@ -59,10 +59,10 @@ class Linphone:
         self.folder = Path(service.folder) / f"linphone-{extension}"
         for name in (".local/share/linphone", ".config/linphone"):
             (self.folder / name).mkdir(parents=True)
-        ports = dict.fromkeys(("udp", "tcp", "tls"), 0) | {way: programs.udp_port("127.0.0.1")}
+        ports = dict.fromkeys(("udp", "tcp", "tls"), 0) | {way: programs.free_port("127.0.0.1")}
         text = CONFIG.format(
             **ports,
-            media=programs.udp_port("127.0.0.1"),
+            media=programs.free_port("127.0.0.1"),
             ca=ca,
             encryption="srtp" if srtp else "none",
             insists=int(srtp),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -13,9 +12,12 @@ import threading
 import time
 from pathlib import Path
 
+from loopback import claim, free_port
+
 PATIENCE_S = 20
 HERE = Path(__file__).parent
 CALLER = "01632960123"
+udp_port = free_port
 
 
 def program(name, package):
@@ -25,19 +27,6 @@ def program(name, package):
     return found
 
 
-def udp_port(host):
-    """A port of this address that nobody uses now, by TCP neither: a phone binds both."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other,
-        ):
-            probe.bind((host, 0))
-            with contextlib.suppress(OSError):
-                other.bind(probe.getsockname())
-                return probe.getsockname()[1]
-
-
 class Sipp:
     """One SIPp with a scenario of ours; `media` is the RTP port that its SDP names."""
 
@@ -45,7 +34,7 @@ class Sipp:
         self, folder, scenario, host, *arguments, port=0, media=9, calls=1, delay=0, **keys
     ):
         """`delay` is that of the scenario's <pause/>, in ms; `keys` fill its [key] and __KEY__."""
-        self.host, self.port = host, port or udp_port(host)
+        self.host, self.port = host, port or free_port(host)
         self.folder = Path(folder) / f"sipp-{host}-{self.port}"
         self.folder.mkdir()
         self._logs = self.folder / "log"
@@ -194,7 +183,7 @@ ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
 auplay_channels 1
-rtp_ports 20000-29998
+rtp_ports {rtp_ports}
 rtcp_mux no
 jitter_buffer_delay 1-3
 net_interface 127.0.0.1
@@ -226,13 +215,12 @@ class Baresip:
         self.replies = []
         self._changed = threading.Condition()
         self._token = 0
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            control = probe.getsockname()[1]
+        control, self.rtp_ports = free_port(), claim(100)
         (self.folder / "config").write_text(
             BARESIP_CONFIG.format(
-                sip_port=udp_port("127.0.0.1"),
+                sip_port=free_port("127.0.0.1"),
                 control_port=control,
+                rtp_ports=self.rtp_ports,
                 folder=self.folder,
                 said=said,
                 ca=ca,
@@ -331,6 +319,7 @@ class Baresip:
             self.process.wait()
         self._socket.close()
         self._reader.join(2)
+        self.rtp_ports.close()
 
 
 class PyVoip:
@@ -338,13 +327,14 @@ class PyVoip:
 
     def __init__(self, folder, service, extension="201"):
         self.lines = []
+        self.rtp_ports = claim(100)
         self._changed = threading.Condition()
         self._errors = (Path(folder) / f"pyvoip-{extension}.errors").open("w+")
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-u", str(HERE / "pyvoip_phone.py")),
                 *(service.sip[0], str(service.sip[1]), extension, service.sip_password),
-                str(udp_port("127.0.0.1")),
+                *map(str, (free_port(), *self.rtp_ports.pair)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -383,3 +373,4 @@ class PyVoip:
         self.process.stdin.close()
         self.process.stdout.close()
         self._errors.close()
+        self.rtp_ports.close()

@@ -1,6 +1,7 @@
 """A phone on the real pyVoIP, run as a program: commands come on stdin, events go to stdout.
 
-Arguments: server, port, extension, password, own SIP port. It answers what rings at once.
+Arguments: server, port, extension, password, own SIP port, first and last RTP port. It answers
+what rings at once.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def place(phone, number):
 
 
 def main():
-    server, port, extension, password, own_port = sys.argv[1:]
+    server, port, extension, password, own_port, first_rtp, last_rtp = sys.argv[1:]
     phone = VoIPPhone(
         server,
         int(port),
@@ -66,8 +67,8 @@ def main():
         myIP="127.0.0.1",
         callCallback=ring,
         sipPort=int(own_port),
-        rtpPortLow=20000,
-        rtpPortHigh=29998,
+        rtpPortLow=int(first_rtp),
+        rtpPortHigh=int(last_rtp),
     )
     phone.start()
     while phone.get_status() == PhoneStatus.REGISTERING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 
 
@@ -13,18 +12,29 @@ def start(daemon, programs, service, host):
     """
     folder = service.folder / f"rtpengine-{host}"
     folder.mkdir()
-    port, first = programs.udp_port(host), random.randrange(20000, 29000, 2)
+    port, media = programs.free_port(host), programs.claim(200)
     engine = daemon(
         folder,
         [
             *(programs.program("rtpengine", "rtpengine-daemon"), "--foreground", "--log-stderr"),
             *("--config-file=none", "--table=-1", f"--interface={host}", "--num-threads=1"),
-            *(f"--listen-ng={host}:{port}", f"--port-min={first}", f"--port-max={first + 199}"),
+            *(
+                f"--listen-ng={host}:{port}",
+                f"--port-min={media.first}",
+                f"--port-max={media.last}",
+            ),
             *("--log-level=5", f"--pidfile={folder / 'pid'}"),
         ],
     )
+    end = engine.end
+
+    def end_and_free():
+        end()
+        media.close()
+
+    engine.end = end_and_free
     engine.address = f"{host}:{port}"
-    engine.ports = range(first, first + 200)
+    engine.ports = range(media.first, media.last + 1)
 
     def answers():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from loopback import claim, free_port
 
 PATIENCE_S = 20
 CALLER = "01632960123"
@@ -91,7 +91,7 @@ target = "sip:500@127.0.0.4:{department_port}"
 
 [media]
 listen = {media_listen}
-ports = "{first_port}-{last_port}"
+ports = "{media_ports}"
 
 [recording]
 officer_key = "{officer_key}"
@@ -216,12 +216,13 @@ class Service:
         self.folder = folder
         self.keys = keys
         self.log = Log()
-        self.ports = {way: free_port("127.0.0.1", socket.SOCK_STREAM) for way in listen}
-        self.sip = ("127.0.0.1", free_port("127.0.0.1"))
+        self.ports = {way: free_port() for way in listen}
+        self.sip = ("127.0.0.1", free_port())
         self.pbx_port = free_port("127.0.0.3")
         self.department_port = free_port("127.0.0.4")
-        self.desk_port = free_port("127.0.0.1", socket.SOCK_STREAM)
-        self.first_media_port = random.randrange(33000, 60000, 2)
+        self.desk_port = free_port()
+        self.media_ports = claim(media_ports)
+        self.first_media_port = self.media_ports.first
         self.config = folder / "galwad.toml"
         self.state = folder / "state"
         self.runtime = folder / "run"
@@ -242,8 +243,7 @@ class Service:
                 pbx_way=pbx_way,
                 department_port=self.department_port,
                 desk_port=self.desk_port,
-                first_port=self.first_media_port,
-                last_port=self.first_media_port + media_ports - 1,
+                media_ports=self.media_ports,
                 max_calls=max_calls,
                 trunk_srtp=trunk_srtp,
                 route_srtp=route_srtp,
@@ -302,6 +302,7 @@ class Service:
         for name in ("switch", "finaliser", "desk"):
             if name in self.processes:
                 self.processes.pop(name).end()
+        self.media_ports.close()
         text = "".join(f"{name} {line}\n" for name, line in self.log.lines)
         (self.folder / "service.log").write_text(text, encoding="utf-8")
 
@@ -342,9 +343,8 @@ class Service:
 
     def media_ports_in_use(self):
         """How many ports the switch holds in its media range, by however many sockets."""
-        first = self.first_media_port
         held = set(_udp_ports(self.processes["switch"].pid))
-        return sum(1 for port in held if first <= port < first + 400)
+        return len(held.intersection(self.media_ports))
 
 
 def _udp_ports(pid):
@@ -386,13 +386,6 @@ def ha1(extension):
     """The HA1 of a phone whose password is `secret-EXTENSION`."""
     text = f"{extension}:galwad:secret-{extension}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def free_port(host, kind=socket.SOCK_DGRAM):
-    """A port that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition, seconds=PATIENCE_S, what="it"):

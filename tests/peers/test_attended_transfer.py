@@ -14,14 +14,14 @@ LINE = "01970000100"
 
 
 @pytest.fixture
-def phone(service):
+def phone(service, ports):
     """Makes a phone of ours, registered; its calls come by the queue."""
 
     def phone(calls, extension="201", password=""):
         return VoIPPhone(
             *(*service.sip, extension, password or service.sip_password),
             my_ip="127.0.0.1",
-            rtp_ports=(20000, 29998),
+            rtp_ports=ports.pair,
             call_callback=calls.put if calls is not None else None,
         )
 

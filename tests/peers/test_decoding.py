@@ -22,7 +22,7 @@ def overheard(harness, tmp_path, ended):
     """What tshark says of these messages."""
 
     def overheard(*messages):
-        port, media = (harness.programs.udp_port("127.0.0.1") for _ in range(2))
+        port, media = (harness.programs.free_port("127.0.0.1") for _ in range(2))
         programs = harness.programs
         capture = ended(harness.decoding.Capture(programs, tmp_path, [port], (media, media)))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:

@@ -146,14 +146,14 @@ def test_an_advisors_dialled_code_pauses_and_resumes(harness, service, place_cal
 
 
 @pytest.fixture
-def phone(service):
+def phone(service, ports):
     """Makes our own phone, registered as 201; its calls come by the queue."""
 
     def phone(calls):
         return VoIPPhone(
             *(*service.sip, "201", service.sip_password),
             my_ip="127.0.0.1",
-            rtp_ports=(20000, 29998),
+            rtp_ports=ports.pair,
             call_callback=calls.put,
         )
 

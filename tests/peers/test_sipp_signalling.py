@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
+from loopback import free_port
 
 from telephony.sip.events import Address
 
@@ -17,13 +17,6 @@ async def agent(harness):
     agent = harness.agent.Agent()
     yield agent
     agent.transport.close()
-
-
-@pytest.fixture
-def free_udp_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def test_sipp_as_uac_calls_us_and_every_call_succeeds(harness, agent, tmp_path):
@@ -38,11 +31,9 @@ async def test_sipp_as_uac_calls_us_and_every_call_succeeds(harness, agent, tmp_
     assert not agent.transport.endpoint.dropped
 
 
-async def test_sipp_as_uas_is_called_by_us_and_every_call_succeeds(
-    harness, agent, tmp_path, free_udp_port
-):
+async def test_sipp_as_uas_is_called_by_us_and_every_call_succeeds(harness, agent, tmp_path):
     await agent.transport.listen(Address("127.0.0.1", 0))
-    peer = Address("127.0.0.1", free_udp_port)
+    peer = Address("127.0.0.1", free_port())
     process = await harness.agent.sipp(
         tmp_path, "-sn", "uas", "-m", "20", "-p", str(peer.port), "-timeout", "25"
     )

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from loopback import free_port
 
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallState, VoIPPhone
@@ -26,13 +27,6 @@ async def agent(harness):
     yield agent
     agent.transport.close()
     await asyncio.sleep(0)
-
-
-def free_port(host):
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 def words(scenario, transport, host, port=0):
@@ -162,7 +156,9 @@ def test_a_phone_whose_connection_is_gone_is_not_rung(harness, secured, ended, a
 
 
 @pytest.mark.parametrize("way", ["udp", "tcp"])
-async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(harness, secured, talker, ended, way):
+async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(
+    harness, secured, talker, ended, *, ports, way
+):
     came = asyncio.Queue()
     phone = VoIPPhone(
         "::1",
@@ -170,7 +166,7 @@ async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(harness, secured, tal
         "301",
         "secret-301",
         my_ip="::1",
-        rtp_ports=(47_000, 47_099),
+        rtp_ports=ports.pair,
         call_callback=came.put,
         transport=way,
     )
@@ -248,7 +244,7 @@ class Cable:
 
 
 async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
-    harness, secured, talker, ended
+    harness, secured, talker, ended, *, ports
 ):
     cable, came = ended(Cable(secured.ports["tcp:127.0.0.1"])), asyncio.Queue()
     phone = VoIPPhone(
@@ -257,7 +253,7 @@ async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
         "301",
         "secret-301",
         my_ip="127.0.0.1",
-        rtp_ports=(47_100, 47_199),
+        rtp_ports=ports.pair,
         call_callback=came.put,
         transport="tcp",
     )

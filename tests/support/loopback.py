@@ -28,8 +28,8 @@ class Ports:
         """As settings have it, such as "20000-20399"."""
         return f"{self.first}-{self.last}"
 
-    def __len__(self):
-        return self.last - self.first + 1
+    def __iter__(self):
+        return iter(range(self.first, self.last + 1))
 
     @property
     def pair(self):

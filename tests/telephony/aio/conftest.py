@@ -1,7 +1,6 @@
 import asyncio
 import socket
 
-import loopback
 import pytest
 
 from telephony.aio.ports import PortPool
@@ -68,14 +67,6 @@ def packet(number=0, sequence=1, **fields):
 @pytest.fixture
 def rtp():
     return packet
-
-
-@pytest.fixture
-def ports():
-    """A range of a hundred that nobody else has."""
-    claimed = loopback.claim(100)
-    yield claimed
-    claimed.close()
 
 
 @pytest.fixture
