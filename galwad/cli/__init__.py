@@ -28,6 +28,7 @@ NOUNS: Final = (
     "keys",
     "users",
     "directory",
+    "simulate",
 )
 
 # Typer carries its own copy of click; its public BadParameter is a UsageError.

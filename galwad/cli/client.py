@@ -111,15 +111,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def open_client(server: str, *, anonymous: bool = False) -> httpx.Client:
-    """A client that is signed in, unless `anonymous`."""
+def open_client(server: str, *, anonymous: bool = False, token: str = "") -> httpx.Client:
+    """A client that is signed in, unless `anonymous`; with this token, if one is given."""
     settings = client_settings()
     url = base_url(server or settings.server)
     headers = {"Accept": "application/json"}
     if not anonymous:
-        if settings.token is None:
+        if not token and settings.token is None:
             raise CliError("not signed in", "run `galwad login` first")
-        headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
+        known = settings.token.get_secret_value() if settings.token else ""
+        headers["Authorization"] = f"Bearer {token or known}"
     verify: ssl.SSLContext | bool = True
     if settings.certificate is not None:
         try:
@@ -168,9 +169,17 @@ def check(response: httpx.Response) -> None:
     raise CliError(message, hint)
 
 
-def ask(server: str, method: str, path: str, body: Any = None, *, anonymous: bool = False) -> Any:
+def ask(
+    server: str,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    anonymous: bool = False,
+    token: str = "",
+) -> Any:
     """One request; its JSON answer."""
-    with told_as_ours(), open_client(server, anonymous=anonymous) as client:
+    with told_as_ours(), open_client(server, anonymous=anonymous, token=token) as client:
         response = client.request(method, path, json=body)
         check(response)
         try:

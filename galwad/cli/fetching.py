@@ -94,7 +94,11 @@ def fetch(wish: Wish, server: str) -> Result:
     _coherent(wish)
     output, kind = _output(wish)
     identity = sealed.read_identity(wish.identity) if wish.identity is not None else None
-    with told_as_ours(), open_client(server) as client, _received(wish, client) as stream:
+    with (
+        told_as_ours(),
+        open_client(server) as client,
+        received(wish.call_id, wish.purpose, wish.reference, client) as stream,
+    ):
         header, payload = stream
         with whole_file(output, replace=wish.force) as file:
             if identity is None:
@@ -162,10 +166,12 @@ def _free(output: Path, wish: Wish) -> Path:
 
 
 @contextmanager
-def _received(wish: Wish, client: httpx.Client) -> Iterator[tuple[bytes, BinaryIO]]:
+def received(
+    call_id: str, purpose: str, reference: str, client: httpx.Client
+) -> Iterator[tuple[bytes, BinaryIO]]:
     """Header and payload as the server sent them, the payload's digest checked."""
-    body = {"purpose": wish.purpose, "reference": wish.reference}
-    path = f"/recordings/{wish.call_id}/fetch"
+    body = {"purpose": purpose, "reference": reference}
+    path = f"/recordings/{call_id}/fetch"
     with tempfile.TemporaryFile() as payload:
         header = b""
         digest = hashlib.sha256()
@@ -181,7 +187,7 @@ def _received(wish: Wish, client: httpx.Client) -> Iterator[tuple[bytes, BinaryI
         if not header or digest.hexdigest() != wanted:
             raise CliError(
                 "what arrived is not what the index promises",
-                f"`galwad recordings verify {wish.call_id}` says more",
+                f"`galwad recordings verify {call_id}` says more",
             )
         payload.seek(0)
         yield header, payload

@@ -42,6 +42,7 @@ def test_the_commands_are_those_that_the_design_lists():
         "recordings show",
         "recordings verify",
         "serve",
+        "simulate call",
         "users add",
         "users disable",
         "users list",

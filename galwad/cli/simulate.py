@@ -1,0 +1,233 @@
+"""`galwad simulate`: prove an installation by calls that it cannot tell from real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+import typer
+
+from galwad.cli.client import base_url, client_settings
+from galwad.cli.console import CliError, print_json
+from galwad.cli.options import Json, Server
+from galwad.cli.sealed import read_identity
+from galwad.cli.simulation.course import simulate
+from galwad.cli.simulation.deeds import Call
+from galwad.cli.simulation.desk import Desk
+from galwad.cli.simulation.evidence import judge_recording
+from galwad.cli.simulation.load import Load
+from galwad.cli.simulation.plan import KEYS, Account, Media, PauseBy, Plan, Way, locate
+from galwad.cli.simulation.steps import Report
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_CALLER: Final = "07700900123"
+"""Of Ofcom's range for drama: nobody's."""
+_REFERENCE: Final = "galwad simulate"
+
+
+@app.callback()
+def simulated() -> None:
+    """Simulated calls, which prove an installation."""
+
+
+@app.command(
+    epilog="Example: galwad simulate call 01970000000 --sip 192.0.2.10 --answer 201 "
+    "--dtmf 123# --pause 3 --identity ~/galwad-keys/identity.txt"
+)
+def call(
+    number: Annotated[str, typer.Argument(help="The number to call, as a trunk would.")],
+    *,
+    sip: Annotated[str, typer.Option(help="Where the server takes SIP: HOST[:PORT].")],
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Register as this phone and answer. Again: who answers after a transfer."
+        ),
+    ] = None,
+    as_: Annotated[
+        str, typer.Option("--as", help="Call as this phone; else as a trunk, by our address.")
+    ] = "",
+    caller: Annotated[
+        str, typer.Option("--from", help="The number that the caller shows.")
+    ] = _CALLER,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read the phones' SIP passwords from standard input, a line each: --as, --answer.",
+        ),
+    ] = False,
+    transport: Annotated[Way, typer.Option(help="How the phones speak to it.")] = Way.UDP,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="For tls: the authorities to believe (PEM).")
+    ] = None,
+    srtp: Annotated[Media, typer.Option(help="How media is protected.")] = Media.OPTIONAL,
+    bind: Annotated[
+        str, typer.Option(help="The caller's own address, ADDRESS[:PORT], where it matters.")
+    ] = "",
+    talk: Annotated[float, typer.Option(min=1, max=120, help="Seconds to talk.")] = 4.0,
+    dtmf: Annotated[str, typer.Option(help="Keys that the caller presses, such as 123#.")] = "",
+    pause: Annotated[
+        float, typer.Option(min=0, max=60, help="Pause the recording for so many seconds.")
+    ] = 0.0,
+    pause_by: Annotated[
+        PauseBy, typer.Option(help="The record key; or the API, by $GALWAD_PAUSE_TOKEN.")
+    ] = PauseBy.KEY,
+    transfer: Annotated[str, typer.Option(help="Transfer the caller to this number.")] = "",
+    attended: Annotated[
+        str, typer.Option(help="Consult this number first, then join the caller with it.")
+    ] = "",
+    calls: Annotated[int, typer.Option(min=1, max=500, help="So many calls.")] = 1,
+    rate: Annotated[float, typer.Option(min=0.1, max=50, help="Calls a second.")] = 1.0,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="Your identity: fetch the recording and judge it (`galwad login`)."),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="The fetch's reference in the audit.")
+    ] = _REFERENCE,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Call a running Galwad, answer, talk, and judge the outcome.
+
+    Both parties are phones of this command; what they say is noise, made anew each time. Every
+    step is told: how long it took, what was heard, what is in the recording. While it runs, a
+    real phone of the same extension rings too. Many calls (--calls) are rung at a --rate and
+    only talked in. Ends with 0, or with 1 if a step failed.
+    """
+    accounts = [name for name in (as_, *(answer or ())) if name]
+    secrets = _passwords(accounts, from_stdin=password_stdin)
+    known = [Account(*pair) for pair in zip(accounts, secrets, strict=True)]
+    plan = Plan(
+        number=number,
+        where=locate(sip, transport, bind, tls_ca),
+        caller=caller,
+        acts_as=known[0] if as_ else None,
+        answering=tuple(known[1:] if as_ else known),
+        media=srtp,
+        talk=talk,
+        dtmf=dtmf,
+        pause=pause,
+        pause_by=pause_by,
+        transfer=transfer,
+        attended=attended,
+        calls=calls,
+        rate=rate,
+        identity=identity,
+        reference=reference,
+        api=server,
+    )
+    _coherent(plan)
+    _tell(_run(plan), json=json)
+
+
+def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
+    if from_stdin:
+        given = sys.stdin.read().splitlines()
+        if len(given) != len(accounts):
+            raise CliError(
+                f"{len(given)} passwords for {len(accounts)} phones",
+                "one line each: that of --as, then those of --answer, in their order",
+                status=2,
+            )
+        return given
+    if accounts and not sys.stdin.isatty():
+        raise CliError("a password is missing, and nobody to ask", "use --password-stdin", status=2)
+    asked = "SIP password of {}"
+    return [str(typer.prompt(asked.format(a), hide_input=True, err=True)) for a in accounts]
+
+
+def _coherent(plan: Plan) -> None:
+    inside = plan.dtmf or plan.pause or plan.transfer or plan.attended or plan.identity
+    faults = (
+        (any(key not in KEYS for key in plan.dtmf), "--dtmf takes the keys 0-9, * and #", ""),
+        (
+            bool(inside) and not plan.answering,
+            "a phone of ours must answer for that",
+            "add --answer EXTENSION",
+        ),
+        (bool(plan.transfer and plan.attended), "one transfer at a time", "leave out one of them"),
+        (
+            plan.calls > 1 and bool(inside),
+            "many calls are only rung and talked in",
+            "leave out --calls, or --dtmf, --pause, --transfer, --attended and --identity",
+        ),
+        (
+            plan.calls > 1 and not plan.answering,
+            "a phone of ours must answer many calls",
+            "add --answer EXTENSION",
+        ),
+        (
+            0 < plan.pause < 1,
+            "a pause is a second long at least",
+            "write --pause 3",
+        ),
+    )
+    for wrong, message, hint in faults:
+        if wrong:
+            raise CliError(message, hint, status=2)
+
+
+def _run(plan: Plan) -> Report:
+    desk = _desk(plan)
+    _hush()
+    report = Report()
+    if plan.calls > 1:
+        asyncio.run(Load(plan).run(report))
+        return report
+    call = asyncio.run(simulate(plan, report, desk))
+    if plan.identity is not None and desk is not None:
+        _afterwards(plan, report, desk, call)
+    return report
+
+
+def _desk(plan: Plan) -> Desk | None:
+    """The API, where it is needed; what can be refused here is refused before anything rings."""
+    by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
+    if plan.identity is None and not by_api:
+        return None
+    settings = client_settings()
+    base_url(plan.api or settings.server)
+    if plan.identity is not None:
+        read_identity(plan.identity)
+    return Desk(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""))
+
+
+def _afterwards(plan: Plan, report: Report, desk: Desk, call: Call | None) -> None:
+    if plan.identity is None:
+        return
+    if call is None or not call.call_id:
+        if all(step.name != "recording" for step in report.faults):
+            report.skip("recording", "there is no whole call to look for")
+        return
+    try:
+        there = desk.recording(call.call_id, plan.identity, plan.reference)
+    except CliError as error:
+        report.fault("recording", error.message, error.hint)
+        return
+    report.fine("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
+    judge_recording(report, there, call.spoken)
+
+
+def _hush() -> None:
+    """The phones' own log says nothing here: the steps do."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def _tell(report: Report, *, json: bool) -> None:
+    faults = report.faults
+    if json:
+        print_json({"ok": not faults, "steps": [step.as_json() for step in report.steps]})
+    else:
+        report.print()
+    if faults:
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise CliError(f"{first.name}: {first.text}{more}", first.hint)

@@ -1,0 +1,134 @@
+"""The server's API as a simulation asks it: what is going on, a pause, a recording afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import soundfile
+
+from galwad.cli import sealed
+from galwad.cli.client import ask, open_client, told_as_ours
+from galwad.cli.console import CliError
+from galwad.cli.fetching import received
+from galwad.cli.simulation.plan import Plan
+from galwad.cli.simulation.sound import RATE, Samples
+from galwad.cli.simulation.steps import StepError
+
+_PATIENCE: Final = 30.0
+"""Seconds until a recording must be there."""
+_BEGINS: Final = 3.0
+"""Seconds until a recording must have begun."""
+_AGAIN: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A recording, opened in memory, and its manifest."""
+
+    caller: Samples
+    advisor: Samples
+    manifest: dict[str, Any]
+
+
+class Desk:
+    """The API, by a person's login; a pause, by a machine's token where one is given."""
+
+    def __init__(self, server: str, pause_token: str = "") -> None:
+        self._server = server
+        self._pause_token = pause_token
+
+    async def _ask(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
+        try:
+            return await asyncio.to_thread(ask, self._server, method, path, body, token=token)
+        except CliError as error:
+            raise StepError(error.message, error.hint) from None
+
+    async def calls(self) -> set[str]:
+        """The ids of the calls in progress.
+
+        Raises:
+            StepError: the server does not say, like all here.
+        """
+        return {pop["call_id"] for pop in await self._ask("GET", "/calls")}
+
+    async def new_call(self, known: set[str], plan: Plan) -> str:
+        """The id of the call that has just been answered, once its recording has begun.
+
+        Raises:
+            StepError: it does not begin.
+        """
+        extension, limit = plan.answering[0].extension, time.monotonic() + _BEGINS
+        while True:
+            new = [pop for pop in await self._ask("GET", "/calls") if pop["call_id"] not in known]
+            ours = [pop for pop in new if pop["extension"] == extension]
+            if len(ours) == 1 and ours[0]["recording"] == "recording":
+                return str(ours[0]["call_id"])
+            if time.monotonic() > limit:
+                raise _not_ours(ours)
+            await asyncio.sleep(_AGAIN)
+
+    async def hold(self, extension: str, *, on: bool) -> None:
+        """Pause, or resume with `on`, as a payment system does."""
+        outcome = await self._ask(
+            "DELETE" if on else "PUT", "/payments", {"extension": extension}, self._pause_token
+        )
+        wanted = "recording" if on else "paused"
+        if outcome["state"] != wanted or not outcome["durable"]:
+            durable = "" if outcome["durable"] else ", and the disk has not confirmed it"
+            raise StepError(f"the recording is {outcome['state']}{durable}", "its alarms say more")
+
+    def recording(self, call_id: str, identity: Path, reference: str) -> Kept:
+        """Wait until a recording is sealed, and open it.
+
+        Raises:
+            CliError: it does not come, cannot be fetched, or is not for this identity.
+        """
+        identities = sealed.read_identity(identity)
+        detail = self._detail(call_id)
+        why = ("quality-training", reference)
+        with (
+            told_as_ours(),
+            open_client(self._server) as client,
+            received(call_id, *why, client) as (header, payload),
+            sealed.opened(header, payload, identities) as plain,
+        ):
+            flac = plain.read()
+        samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
+        if rate != RATE or samples.shape[1] != 2 or not detail["manifest"]:
+            raise CliError("the recording has another form, or no manifest", "is it an old one?")
+        manifest = json.loads(detail["manifest"])["manifest"]
+        left, right = (np.ascontiguousarray(samples[:, track]) for track in (0, 1))
+        return Kept(left, right, manifest)
+
+    def _detail(self, call_id: str) -> Any:
+        limit = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return ask(self._server, "GET", f"/recordings/{call_id}")
+            except CliError as error:
+                if time.monotonic() > limit:
+                    raise CliError(
+                        f"after {_PATIENCE:.0f} s: {error.message}",
+                        "is the call recorded at all? `galwad recordings list`, and the "
+                        "journal of galwad-finaliser, say more",
+                    ) from None
+            time.sleep(_AGAIN)
+
+
+def _not_ours(found: list[Any]) -> StepError:
+    if len(found) > 1:
+        return StepError("several calls began at that phone at once", "try again at a quiet time")
+    if not found:
+        return StepError("the desk knows nothing of the call", "`galwad calls list` says more")
+    state = found[0]["recording"]
+    return StepError(
+        f"it does not begin: {state}",
+        "only calls from trunks are recorded, unless [recording] include_phones is set",
+    )

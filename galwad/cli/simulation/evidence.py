@@ -1,0 +1,99 @@
+"""What a recording must be, after a call of which every word is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from galwad.cli.simulation.deeds import Spoken
+from galwad.cli.simulation.desk import Kept
+from galwad.cli.simulation.sound import RATE, Samples, kept
+from galwad.cli.simulation.steps import Report
+
+PAUSED: Final = "paused"
+_THERE: Final = 0.9
+_ABSENT: Final = 0.3
+"""Above what half a second of noise is ever alike to another."""
+_US: Final = 1_000_000
+_LENGTH_S: Final = 0.05
+_REPORT: Final = "keep the recording and the journals, and report it"
+
+
+def judge_recording(report: Report, there: Kept, spoken: Iterable[Spoken]) -> None:
+    """Each stretch of talk is in the recording, or is not; pauses are silent; all adds up."""
+    moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
+    for part in spoken:
+        if part.phase == PAUSED or (part.phase == "after the transfer" and moved):
+            _absent(report, there, part)
+        else:
+            _present(report, there, part)
+    gaps = [gap for gap in there.manifest["gaps"] if gap["reason"] == "payment"]
+    if gaps:
+        _silent(report, there, gaps)
+    _adds_up(report, there)
+
+
+def _present(report: Report, there: Kept, part: Spoken) -> None:
+    for channel, said, who in _sides(there, part):
+        name = f"recorded: {part.phase}, {who}"
+        alike, _ = kept(channel, said)
+        text = f"{alike:.0%} alike to what was said"
+        if alike >= _THERE:
+            report.fine(name, text, alike=round(alike, 4))
+        else:
+            report.fault(name, text, "heard on the phone, but not kept", alike=round(alike, 4))
+
+
+def _absent(report: Report, there: Kept, part: Spoken) -> None:
+    name = f"not recorded: {part.phase}"
+    most = max(
+        kept(channel, said)[1]
+        for _, said, _ in _sides(there, part)
+        for channel in (there.caller, there.advisor)
+    )
+    if most <= _ABSENT:
+        report.fine(name, "nothing of what was said is in either channel", alike=round(most, 4))
+    else:
+        report.fault(name, f"{most:.0%} of it is there", _REPORT, alike=round(most, 4))
+
+
+def _sides(there: Kept, part: Spoken) -> tuple[tuple[Samples, Samples, str], ...]:
+    return (
+        (there.caller, part.caller, "caller"),
+        (there.advisor, part.other, "advisor"),
+    )
+
+
+def _silent(report: Report, there: Kept, gaps: list[Any]) -> None:
+    loud = 0
+    for gap in gaps:
+        first, last = -(-gap["from_us"] * RATE // _US), gap["to_us"] * RATE // _US
+        loud += int((there.caller[first:last] != 0).sum() + (there.advisor[first:last] != 0).sum())
+    length = sum(gap["to_us"] - gap["from_us"] for gap in gaps) / _US
+    if loud:
+        report.fault("payment gap", f"{loud} samples in it are not silence", _REPORT, loud=loud)
+    else:
+        text = f"{length:.1f} s of silence, by {gaps[0]['trigger']}"
+        report.fine("payment gap", text, seconds=round(length, 3))
+
+
+def _adds_up(report: Report, there: Kept) -> None:
+    manifest = there.manifest
+    parts = sorted(
+        (part["from_us"], part["to_us"]) for part in manifest["segments"] + manifest["gaps"]
+    )
+    at = 0
+    whole = not manifest["unexplained"]
+    for begin, end in parts:
+        whole, at = whole and begin == at, end
+    talk, length = manifest["talk_us"] / _US, len(there.caller) / RATE
+    whole = whole and at == manifest["talk_us"] and abs(talk - length) < _LENGTH_S
+    text = (
+        f"{len(manifest['segments'])} recorded stretches and {len(manifest['gaps'])} gaps, "
+        f"{talk:.1f} s of talk, {length:.1f} s of sound"
+    )
+    figures = {"talk_s": round(talk, 3), "sound_s": round(length, 3)}
+    if whole:
+        report.fine("adds up", text, **figures)
+    else:
+        report.fault("adds up", text, _REPORT, **figures)

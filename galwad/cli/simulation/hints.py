@@ -1,0 +1,89 @@
+"""What a SIP status means to whoever set the server up: one line, and where to look."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from galwad.cli.simulation.plan import Plan
+from galwad.cli.simulation.steps import StepError
+from telephony.sip.grammar import REASONS
+
+_REACH: Final = (
+    "is `galwad serve` running there, [sip] listen as given, the firewall open, "
+    "and this address not barred (source.banned in its log)?"
+)
+_FULL: Final = "its log says why: switch.overloaded has a reason, or it is being stopped"
+_ASK: Final = "`galwad users add` printed it once; [sip] realm must not have changed since"
+_TRUNK: Final = (
+    "is the phones' address a trunk's? give the trunk a port: peers = [\"HOST:5070\"], and "
+    "--bind HOST:5070"
+)
+
+_INVITE: Final = {
+    403: ("{who} may not call by {way}", "its transport stands in the settings"),
+    404: ("no route leads from {number}", "add it to [[routes]] called"),
+    480: (
+        "nobody could be rung, or nobody answered",
+        "register a phone that the route of {number} rings, such as --answer 201",
+    ),
+    486: ("busy", "who answers is in another call"),
+    488: ("no common media", "try --srtp off or required, and look at srtp in the settings"),
+    503: ("it takes no new calls", _FULL),
+    603: ("declined", "who was rung does not want it"),
+}
+
+
+def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
+    """Why a phone could not register."""
+    way = plan.where.way
+    text, hint = {
+        401: (f"the password is not that of {extension}", _ASK),
+        403: (f"{extension} may not register by {way}", "its transport stands in the settings"),
+        408: (f"nobody answers at {plan.where}", _REACH),
+        503: (f"nobody takes it at {plan.where}", _REACH),
+    }.get(status, (_reason(status), "the log of galwad-switch says more"))
+    return StepError(f"{status}: {text}", hint)
+
+
+def refused_call(plan: Plan, status: int) -> StepError:
+    """Why a call came to nothing."""
+    words = {"who": plan.caller_name, "way": plan.where.way, "number": plan.number}
+    if status in {401, 407} and plan.acts_as is not None:
+        text, hint = f"the password is not that of {plan.acts_as.extension}", _ASK
+    elif status in {401, 407}:
+        text = f"{plan.where.caller} is no trunk there"
+        hint = "add that address to [[trunks]] peers, or call with --as as a phone"
+    elif status in {0, 408}:
+        text, hint = f"nobody answers at {plan.where}", _REACH
+    else:
+        text, hint = _INVITE.get(status, (_reason(status), "the log of galwad-switch says more"))
+    return StepError(f"{status}: {text.format(**words)}" if status else text, hint.format(**words))
+
+
+def refused_transfer(number: str, status: int) -> StepError:
+    """Why a transfer came to nothing."""
+    text, hint = {
+        404: (f"no route leads from {number}", _TRUNK),
+        408: (f"nobody answered at {number}", "does anybody register there?"),
+        480: (f"nobody answered at {number}", "register a phone there: a second --answer"),
+        603: (f"{number} may not be dialled", "add it to [[destinations]], or register it"),
+    }.get(status, (_reason(status), "the log of galwad-switch says more"))
+    return StepError(f"{status}: {text}", hint)
+
+
+def refused_pause(extension: str, status: int) -> StepError:
+    """Why a record key was refused."""
+    text, hint = {
+        400: ("the key is not understood", "this is no Galwad, or one of another version"),
+        480: (f"{extension} has no call that is recorded", "calls from trunks are recorded"),
+        481: ("the server has lost the call", "its log says why"),
+        500: (
+            "paused, but the disk has not confirmed it in time",
+            "look at the disk's load, and at the alarm recording.not_durable",
+        ),
+    }.get(status, (_reason(status), "the log of galwad-switch says more"))
+    return StepError(f"{status}: {text}", hint)
+
+
+def _reason(status: int) -> str:
+    return REASONS.get(status, "refused")

@@ -1,0 +1,199 @@
+"""Many calls at a rate, each answered and talked in: what a new machine bears. Ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from galwad.cli.simulation.course import place, registered
+from galwad.cli.simulation.deeds import since, step
+from galwad.cli.simulation.hints import refused_call
+from galwad.cli.simulation.party import Answerer, Voice, cannot_open
+from galwad.cli.simulation.plan import Plan
+from galwad.cli.simulation.sound import Samples, arrived, speech
+from galwad.cli.simulation.steps import Report, StepError
+from telephony.errors import TelephonyError
+from telephony.phone import CallState, VoIPCall, VoIPPhone
+
+_LATE: Final = 0.1
+"""Seconds by which this machine may be late before its own figures are in doubt."""
+_JUDGED: Final = 40
+"""Calls whose sound is compared; all of it would take longer than the calls."""
+_ALIKE: Final = 0.9
+_LOSS: Final = 0.01
+_TAIL: Final = 0.5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the calls so far."""
+
+    setup: list[int] = field(default_factory=list)
+    """Milliseconds from INVITE to 200."""
+    refused: Counter[int] = field(default_factory=Counter)
+    """By status; 0 stands for no answer."""
+    cut: int = 0
+    """Ended in mid-talk."""
+    received: int = 0
+    lost: int = 0
+    jitter: float = 0.0
+    alike: list[float] = field(default_factory=list)
+    late: float = 0.0
+    """Seconds, the most that this machine was late itself."""
+
+
+class Load:
+    """All the calls of one simulation."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.tally = Tally()
+        self._plan = plan
+        self._said = tuple(speech(plan.talk, secrets.randbits(60)) for _ in range(2))
+        self._judged: list[tuple[Samples, Samples]] = []
+
+    async def run(self, report: Report) -> None:
+        """Place them all; what is worth telling stands in `report`."""
+        plan, loop = self._plan, asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            try:
+                answerers = [
+                    await registered(plan, report, stack, Answerer(plan, a)) for a in plan.answering
+                ]
+                phone = await self._phone(report, stack)
+            except StepError:
+                return
+            async with asyncio.TaskGroup() as calls:
+                helpers = [calls.create_task(self._answer_all(a, calls)) for a in answerers]
+                helpers.append(calls.create_task(self._watch()))
+                placed, began = [], loop.time()
+                for number in range(plan.calls):
+                    await asyncio.sleep(max(0.0, began + number / plan.rate - loop.time()))
+                    placed.append(calls.create_task(self._one(phone)))
+                await asyncio.wait(placed)
+                for helper in helpers:
+                    helper.cancel()
+        self.tally.alike = [arrived(heard, said) for heard, said in self._judged]
+        tell(report, self.tally, plan)
+
+    async def _phone(self, report: Report, stack: AsyncExitStack) -> VoIPPhone:
+        async with step(report, "calls"):
+            try:
+                return await stack.enter_async_context(self._plan.calling_phone())
+            except OSError as error:
+                raise cannot_open(self._plan, error) from None
+
+    async def _one(self, phone: VoIPPhone) -> None:
+        plan, began = self._plan, time.monotonic()
+        try:
+            call = await place(plan, phone)
+        except StepError:
+            self.tally.refused[0] += 1
+            return
+        try:
+            async with asyncio.timeout(plan.patience):
+                await call.wait_for(CallState.ANSWERED)
+        except (TelephonyError, TimeoutError):
+            self.tally.refused[call.status] += 1
+            await call.hangup()
+            return
+        self.tally.setup.append(since(began))
+        await self._talk(call, self._said[0], self._said[1])
+        await call.hangup()
+
+    async def _answer_all(self, answerer: Answerer, calls: asyncio.TaskGroup) -> None:
+        while True:
+            calls.create_task(self._answer(await answerer.rung()))
+
+    async def _answer(self, call: VoIPCall) -> None:
+        try:
+            await call.answer()
+        except TelephonyError:
+            return  # the caller's side counts it
+        await self._talk(call, self._said[1], self._said[0])
+        await call.wait_for(CallState.ENDED)
+
+    async def _talk(self, call: VoIPCall, says: Samples, hears: Samples) -> None:
+        voice = Voice("", call)
+        try:
+            async with asyncio.timeout(self._plan.talk + self._plan.patience):
+                await voice.say(says)
+            await asyncio.sleep(_TAIL)
+        except (TelephonyError, TimeoutError):
+            self.tally.cut += 1
+        finally:
+            self._count(call)
+            if len(self._judged) < _JUDGED:
+                self._judged.append((voice.heard(0), hears))
+            await voice.hush()
+
+    def _count(self, call: VoIPCall) -> None:
+        there, tally = call.reception, self.tally
+        tally.received += there.received
+        tally.lost += there.lost
+        tally.jitter = max(tally.jitter, there.worst_jitter)
+
+    async def _watch(self) -> None:
+        """Note by how much this machine's own work is late."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 0.1
+            await asyncio.sleep(0.1)
+            self.tally.late = max(self.tally.late, loop.time() - due)
+
+
+def tell(report: Report, tally: Tally, plan: Plan) -> None:
+    """The tally's verdicts."""
+    _tell_calls(report, tally, plan)
+    if tally.setup:
+        _tell_media(report, tally)
+    text = f"at most {tally.late * 1000:.0f} ms late"
+    if tally.late > _LATE:
+        hint = "the figures above are partly this machine's own: use a second one, or fewer calls"
+        report.warn("this machine", text, hint, late_ms=round(tally.late * 1000))
+    else:
+        report.fine("this machine", text, late_ms=round(tally.late * 1000))
+
+
+def _tell_calls(report: Report, tally: Tally, plan: Plan) -> None:
+    answered = len(tally.setup)
+    text = f"{answered} of {plan.calls} answered, at {plan.rate:g} a second"
+    if tally.refused:
+        status, _ = tally.refused.most_common(1)[0]
+        ends = ", ".join(f"{n} with {s or 'no answer'}" for s, n in tally.refused.most_common())
+        why = refused_call(plan, status)
+        report.fault("calls", f"{text}; {ends}", f"{why.text}: {why.hint}", answered=answered)
+    elif tally.cut:
+        hint = "the log of galwad-switch says why"
+        report.fault("calls", f"{text}; {tally.cut} ends cut off in mid-talk", hint)
+    else:
+        report.fine("calls", text, answered=answered)
+    if answered:
+        times = sorted(tally.setup)
+        half, most, worst = (_share(times, share) for share in (0.5, 0.95, 1.0))
+        text = f"half within {half} ms, 95 % within {most} ms, all within {worst} ms"
+        report.fine("set-up", text, p50_ms=half, p95_ms=most, max_ms=worst)
+
+
+def _tell_media(report: Report, tally: Tally) -> None:
+    expected = tally.received + tally.lost
+    loss = tally.lost / expected if expected else 1.0
+    worst = min(tally.alike, default=0.0)
+    text = (
+        f"{tally.lost} of {expected} packets lost, jitter up to {tally.jitter * 1000:.1f} ms; "
+        f"the worst of {len(tally.alike)} ends heard {worst:.0%} of what was said"
+    )
+    figures = {"received": tally.received, "lost": tally.lost, "alike": round(worst, 4)}
+    if worst < _ALIKE or loss > _LOSS:
+        report.fault("sound", text, "the network or the machines are too slow", **figures)
+    else:
+        report.fine("sound", text, **figures)
+
+
+def _share(times: list[int], share: float) -> int:
+    return times[max(0, math.ceil(share * len(times)) - 1)]

@@ -1,0 +1,170 @@
+"""A party of a simulated call: a phone that can be rung, and a voice that speaks and listens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Self
+
+from galwad.cli.simulation.hints import refused_registration
+from galwad.cli.simulation.plan import Account, Plan
+from galwad.cli.simulation.sound import RATE, Samples, arrived, from_pcm, to_pcm
+from galwad.cli.simulation.steps import StepError
+from telephony.phone import (
+    CallFailedError,
+    CallState,
+    InvalidStateError,
+    RegistrationError,
+    VoIPCall,
+    VoIPPhone,
+)
+from telephony.phone.reception import Reception
+
+_SETTLING: Final = 1.5
+"""Seconds for what was said last to arrive."""
+_TAIL: Final = RATE // 4
+
+
+class Answerer:
+    """A registered phone of the server's, whose calls wait to be answered."""
+
+    def __init__(self, plan: Plan, account: Account) -> None:
+        self.extension = account.extension
+        self.came: asyncio.Queue[VoIPCall] = asyncio.Queue()
+        self.phone: VoIPPhone = plan.answering_phone(account, self.came.put)
+        self._plan = plan
+
+    async def __aenter__(self) -> Self:
+        """Register.
+
+        Raises:
+            StepError: refused, or nobody answers.
+        """
+        try:
+            await self.phone.start()
+        except RegistrationError as error:
+            raise refused_registration(self._plan, self.extension, error.status) from None
+        except OSError as error:
+            raise cannot_open(self._plan, error) from None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.phone.stop()
+
+    async def rung(self) -> VoIPCall:
+        """The next call that rings here and goes on ringing."""
+        while True:
+            call = await self.came.get()
+            if call.state is CallState.RINGING:
+                return call
+
+
+def cannot_open(plan: Plan, error: OSError) -> StepError:
+    """No socket at the address that we were to bind, or no connection from there."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return StepError(
+        f"no way from {plan.where.caller} to {plan.where}: {reason}",
+        "is --bind an address of this machine?",
+    )
+
+
+class Voice:
+    """One end of an answered call: says what it is given, and keeps what it hears."""
+
+    def __init__(self, who: str, call: VoIPCall) -> None:
+        """Listen from now on; needs a running loop."""
+        self.who = who
+        self.call = call
+        self._heard = bytearray()
+        self._ears = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for piece in self.call.audio():
+            self._heard += piece
+
+    @property
+    def place(self) -> int:
+        """How much was heard so far, in samples."""
+        return len(self._heard) // 2
+
+    def heard(self, since: int) -> Samples:
+        """What was heard after a place."""
+        return from_pcm(bytes(self._heard[2 * since :]))
+
+    async def say(self, said: Samples) -> None:
+        """Speak; returns when all of it has been sent."""
+        await self.call.write_audio(to_pcm(said))
+        await self.call.drain_audio()
+
+    async def hush(self) -> None:
+        """Stop listening."""
+        self._ears.cancel()
+        await asyncio.gather(self._ears, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How one direction carried what was said."""
+
+    speaker: str
+    listener: str
+    alike: float
+    """0 to 1."""
+    received: int
+    """Packets."""
+    lost: int
+    jitter: float
+    """The worst, in seconds."""
+
+    @property
+    def loss(self) -> float:
+        """0 to 1."""
+        expected = self.received + self.lost
+        return self.lost / expected if expected else 0.0
+
+
+async def converse(
+    first: Voice, second: Voice, said: tuple[Samples, Samples]
+) -> tuple[Heard, Heard]:
+    """Let both speak at once, and tell how each was heard by the other.
+
+    Raises:
+        StepError: the call ended meanwhile.
+    """
+    voices = (first, second)
+    places = [voice.place for voice in voices]
+    before = [voice.call.reception for voice in voices]
+    longest = max(len(part) for part in said) / RATE
+    try:
+        async with asyncio.timeout(longest + 5):
+            await asyncio.gather(*(v.say(part) for v, part in zip(voices, said, strict=True)))
+            await _settled(voices, [at + len(said[0]) + _TAIL for at in places])
+    except (InvalidStateError, CallFailedError):
+        raise StepError("the call ended in mid-talk", "the log of galwad-switch says why") from None
+    except TimeoutError:
+        raise StepError("this machine cannot keep up", "give it less to do") from None
+    return (
+        _judged(second, first, said[1], places[0], before[0]),
+        _judged(first, second, said[0], places[1], before[1]),
+    )
+
+
+async def _settled(voices: tuple[Voice, Voice], wanted: list[int]) -> None:
+    try:
+        async with asyncio.timeout(_SETTLING):
+            for voice, place in zip(voices, wanted, strict=True):
+                await voice.call.changes.until(lambda v=voice, p=place: v.place >= p)  # type: ignore[misc]
+    except TimeoutError:
+        return  # what did not come is missing: that is for the verdict
+
+
+def _judged(speaker: Voice, listener: Voice, said: Samples, place: int, before: Reception) -> Heard:
+    after = listener.call.reception
+    return Heard(
+        speaker.who,
+        listener.who,
+        arrived(listener.heard(place), said),
+        after.received - before.received,
+        max(0, after.lost - before.lost),
+        after.worst_jitter,
+    )

@@ -1,0 +1,189 @@
+"""What was asked of a simulation on the command line: checked, and nothing done yet."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final, Literal
+
+from galwad.cli.console import CliError
+from telephony.aio.tls import client_context
+from telephony.phone import VoIPPhone
+from telephony.phone.phone import CallCallback
+
+PORTS: Final = (30_000, 32_999)
+"""For the simulated phones' media: two a call and side, 500 calls and both sides."""
+KEYS: Final = "0123456789*#"
+
+
+class Way(StrEnum):
+    """How the phones speak to the server."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class Media(StrEnum):
+    """How the phones' media is protected."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class PauseBy(StrEnum):
+    """What pauses."""
+
+    KEY = "key"
+    API = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A phone of the server's."""
+
+    extension: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The server as the phones reach it, and this machine as it reaches them."""
+
+    host: str
+    port: int
+    way: Way
+    named: str
+    """As it was typed: what a certificate must name."""
+    here: str
+    """The address of this machine, as the server sees it: the phones'."""
+    caller: str
+    """The caller's."""
+    caller_port: int = 0
+    ca: Path | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.named}]" if ":" in self.named else self.named
+        return f"{host}:{self.port} by {self.way}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One simulation."""
+
+    number: str
+    where: Where
+    caller: str
+    """The number that the caller shows, as a trunk."""
+    acts_as: Account | None
+    """The phone that calls, where it is one."""
+    answering: tuple[Account, ...]
+    """The first answers the call; others answer what it is transferred to."""
+    media: Media = Media.OPTIONAL
+    talk: float = 4.0
+    """Seconds."""
+    patience: float = 10.0
+    """Seconds that anything but an answer by somebody else may take."""
+    dtmf: str = ""
+    pause: float = 0.0
+    """Seconds."""
+    pause_by: PauseBy = PauseBy.KEY
+    transfer: str = ""
+    attended: str = ""
+    calls: int = 1
+    rate: float = 1.0
+    """Calls a second."""
+    identity: Path | None = None
+    reference: str = ""
+    api: str = ""
+    """The API's address; the one of `galwad login` if empty."""
+
+    @property
+    def caller_name(self) -> str:
+        """Who calls, in the output: the extension, or a word."""
+        return self.acts_as.extension if self.acts_as else "caller"
+
+    def calling_phone(self) -> VoIPPhone:
+        """The caller's, not started."""
+        account = self.acts_as or Account(self.caller, "")
+        where = self.where
+        return self._phone(account, (where.caller, where.caller_port))
+
+    def answering_phone(self, account: Account, callback: CallCallback) -> VoIPPhone:
+        """One that registers, not started."""
+        return self._phone(account, (self.where.here, 0), callback)
+
+    def _phone(
+        self, account: Account, local: tuple[str, int], callback: CallCallback | None = None
+    ) -> VoIPPhone:
+        where = self.where
+        way: Literal["udp", "tcp", "tls"] = where.way.value
+        media: Literal["off", "optional", "required"] = self.media.value
+        return VoIPPhone(
+            where.host,
+            where.port,
+            account.extension,
+            account.password,
+            my_ip=local[0],
+            sip_port=local[1],
+            rtp_ports=PORTS,
+            register=callback is not None,
+            call_callback=callback,
+            srtp=media,
+            transport=way,
+            tls=client_context(ca=where.ca) if where.way is Way.TLS else None,
+            server_name=where.named if where.way is Way.TLS else "",
+        )
+
+
+def locate(text: str, way: Way, bind: str, ca: Path | None) -> Where:
+    """Find the server of `--sip`, and the address of ours from which it is reached.
+
+    Raises:
+        CliError: the text is no address, the name is unknown, or no way leads there.
+    """
+    host, port = _split(text, 5061 if way is Way.TLS else 5060)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError:
+        raise CliError("the host after --sip is not known", "give its IP address") from None
+    family, *_, there = found[0]
+    if ca is not None and not ca.is_file():
+        raise CliError(f"{ca} is no file", "--tls-ca takes a PEM file of authorities", status=2)
+    here = _our_address(family, there)
+    caller, caller_port = _split(bind, 0, "--bind") if bind else (here, 0)
+    return Where(str(there[0]), port, way, host, here, caller, caller_port, ca)
+
+
+def _split(text: str, port: int, option: str = "--sip") -> tuple[str, int]:
+    host, colon, digits = text.rpartition(":")
+    if not colon or text.endswith("]") or _is_address(text):
+        host, digits = text, str(port)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (digits.isascii() and digits.isdigit() and int(digits) < 65536):
+        raise CliError(
+            f"{option} is no address", "write it as 192.0.2.10 or 192.0.2.10:5070", status=2
+        )
+    return host, int(digits)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _our_address(family: int, there: tuple[object, ...]) -> str:
+    """What the system would send from; nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(there)
+        except OSError:
+            raise CliError("no way leads to the server from here", "look at --sip") from None
+        return str(probe.getsockname()[0])

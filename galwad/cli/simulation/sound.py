@@ -1,0 +1,87 @@
+"""What the simulated parties say: noise in syllables, made anew for each run; and finding it.
+
+No two stretches of it are alike, so that where it is found, and how much of it, says
+what a line does to speech, and what a recording kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+"""Mono, 8 kHz."""
+
+RATE: Final = 8000
+_SYLLABLE: Final = 1200
+_PIECE: Final = RATE // 2
+_LATEST: Final = 2 * RATE
+"""Samples by which a line may delay what is said."""
+_PEAK: Final = 20_000
+_PASSES: Final = (300, 3200)
+"""Hz; what every telephone carries."""
+
+
+def speech(seconds: float, seed: int) -> Samples:
+    """Noise from 300 to 3200 Hz with the rhythm of speech, another for each seed."""
+    noise = np.random.default_rng(seed)
+    count = int(seconds * RATE)
+    spectrum = np.fft.rfft(noise.standard_normal(count))
+    pitch = np.fft.rfftfreq(count, 1 / RATE)
+    spectrum[(pitch < _PASSES[0]) | (pitch > _PASSES[1])] = 0
+    loudness = noise.uniform(0.3, 1.0, count // _SYLLABLE + 2)
+    places = np.arange(len(loudness)) * _SYLLABLE
+    sound = np.fft.irfft(spectrum, count) * np.interp(np.arange(count), places, loudness)
+    loudest = np.abs(sound).max()
+    return np.asarray(sound / loudest * _PEAK, dtype=np.int16)
+
+
+def to_pcm(samples: Samples) -> bytes:
+    """As a phone takes it."""
+    return samples.astype("<i2").tobytes()
+
+
+def from_pcm(pcm: bytes) -> Samples:
+    """As a phone gives it."""
+    return np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.int16)
+
+
+def arrived(heard: Samples, said: Samples) -> float:
+    """How alike, 0 to 1, what is heard is to what was said at its beginning, or soon after.
+
+    Each half second is looked for by itself, so that a line may stretch and shift a little.
+    """
+    pieces = _pieces(said)
+    found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
+    return float(np.mean(found)) if found else 0.0
+
+
+def kept(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
+    """How alike to what was said the recording is anywhere: on the average, and at the most.
+
+    At most so many half seconds are looked for.
+    """
+    every = _pieces(said)
+    some = every[:: max(1, len(every) // pieces)]
+    found = [_best(recorded, piece) for _, piece in some]
+    return (float(np.mean(found)), max(found)) if found else (0.0, 0.0)
+
+
+def _pieces(said: Samples) -> list[tuple[int, Samples]]:
+    last = max(len(said) - _PIECE, 0)
+    return [(at, said[at : at + _PIECE]) for at in range(0, last + 1, _PIECE)]
+
+
+def _best(heard: Samples, piece: Samples) -> float:
+    """The highest correlation of `piece` with any place of `heard`, 0 to 1."""
+    wanted = piece.astype(np.float64)
+    there = np.concatenate([heard.astype(np.float64), np.zeros(len(wanted))])
+    size = 1 << (len(there) + len(wanted)).bit_length()
+    product = np.fft.rfft(there, size) * np.conj(np.fft.rfft(wanted, size))
+    match = np.fft.irfft(product, size)[: len(there) - len(wanted) + 1]
+    start = int(np.argmax(match))
+    part = there[start : start + len(wanted)]
+    norm = float(np.linalg.norm(part) * np.linalg.norm(wanted))
+    return max(0.0, float(part @ wanted) / norm) if norm else 0.0

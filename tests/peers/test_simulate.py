@@ -1,0 +1,126 @@
+"""`galwad simulate call` against the real service: it finds what works, and what does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+LINE = "01970000100"
+
+
+@pytest.fixture
+def simulate(harness, service, tmp_path):
+    """Runs the command as the officer, from the trunk's address; its steps by name."""
+    folder = tmp_path / "client"
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
+    galwad, password = harness.service.GALWAD, harness.service.PASSWORD
+
+    def run(*arguments, stdin="", status=0, **variables):
+        done = subprocess.run(
+            [*galwad, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=environment | variables,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert harness.service.CALLER not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def simulate(*arguments, passwords=(), number=LINE, bind="127.0.0.2", status=0, **variables):
+        where = f"127.0.0.1:{service.sip[1]}"
+        done = run(
+            *("simulate", "call", number, "--sip", where, "--bind", bind, "--json"),
+            *("--from", harness.service.CALLER, "--password-stdin", *arguments),
+            stdin="".join(f"{password}\n" for password in passwords),
+            status=status,
+            **variables,
+        )
+        steps = json.loads(done.stdout)["steps"]
+        simulate.error = done.stderr
+        return {step["step"]: step for step in steps}
+
+    login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
+    run(*login, stdin=password + "\n")
+    return simulate
+
+
+def fine(steps):
+    return {step["verdict"] for step in steps.values()} <= {"ok", "warn"}
+
+
+def alike(steps, name):
+    return steps[name]["figures"]["alike"]
+
+
+def test_a_whole_call_is_proved_with_keys_a_pause_and_its_recording(service, simulate):
+    steps = simulate(
+        *("--answer", "201", "--talk", "1", "--dtmf", "12#", "--pause", "1"),
+        *("--identity", service.keys.identity),
+        passwords=[service.sip_password],
+    )
+    assert fine(steps)
+    assert steps["answer"]["figures"]["statuses"][-1] == 200
+    assert steps["keys"]["figures"] == {"keys": 3}
+    assert alike(steps, "talk: caller to 201") > 0.95
+    assert alike(steps, "talk: 201 to caller") > 0.95
+    assert alike(steps, "recorded: talk, caller") > 0.95
+    assert alike(steps, "recorded: after the pause, advisor") > 0.95
+    assert alike(steps, "not recorded: paused") < 0.3
+    assert steps["payment gap"]["figures"]["seconds"] > 0.9
+    assert steps["adds up"]["verdict"] == "ok"
+
+
+def test_the_call_is_followed_to_whom_it_is_transferred(service, simulate):
+    both = ("--answer", "201", "--answer", "301", "--talk", "1")
+    passwords = [service.sip_password, "secret-301"]
+    identity = ("--identity", service.keys.identity)
+    joined = simulate(*both, "--attended", "301", *identity, passwords=passwords)
+    assert fine(joined)
+    assert alike(joined, "after the transfer: 301 to caller") > 0.95
+    assert alike(joined, "recorded: after the transfer, advisor") > 0.95
+    blind = simulate(*both, "--transfer", "301", passwords=passwords)
+    assert fine(blind)
+    assert alike(blind, "after the transfer: caller to 301") > 0.95
+
+
+def test_the_api_pauses_and_many_calls_are_told_in_sum(service, simulate):
+    machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
+    token = json.loads(service.galwad(*machine))["token"]
+    answered = {"passwords": [service.sip_password]}
+    by_api = ("--answer", "201", "--talk", "1", "--pause", "1", "--pause-by", "api")
+    paused = simulate(*by_api, **answered, GALWAD_PAUSE_TOKEN=token)
+    assert paused["pause"]["verdict"] == paused["resume"]["verdict"] == "ok"
+    load = ("--answer", "201", "--talk", "1", "--calls", "5", "--rate", "10")
+    many = simulate(*load, **answered)
+    assert many["calls"]["figures"] == {"answered": 5}
+    assert alike(many, "sound") > 0.9
+
+
+def test_what_is_wrong_is_named_with_a_hint(service, simulate):
+    def named(step, text, *options, passwords=(), **where):
+        steps = simulate(*options, passwords=passwords, status=1, **where)
+        assert (steps[step]["verdict"], steps[step]["text"][: len(text)]) == ("fail", text)
+        assert steps[step]["hint"]
+        error, hint = simulate.error.splitlines()
+        assert error.startswith(f"error: {step}: {text}")
+        assert hint.startswith("hint: ")
+
+    answer, phone = ("--answer", "201"), ("--as", "301")
+    named("register 201", "401: the password is not that of 201", *answer, passwords=["wrong"])
+    named("ring", "480: nobody could be rung")
+    named("ring", "404: no route leads from 01970999999", number="01970999999")
+    named("ring", "401: 127.0.0.7 is no trunk there", bind="127.0.0.7")
+    local = {"bind": "127.0.0.1"}
+    named("ring", "401: the password is not that of 301", *phone, passwords=["no"], **local)
+    passwords = ["secret-301", service.sip_password]
+    unrecorded = (*phone, *answer, "--identity", service.keys.identity)
+    named("recording", "it does not begin", *unrecorded, passwords=passwords, **local)
