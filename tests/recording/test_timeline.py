@@ -131,6 +131,28 @@ def test_a_senders_clock_that_drifts_is_followed(ppm):
         assert abs(offset_ms(samples, voice, at_s=at_s) + true_ms) < 10
 
 
+def test_two_clocks_that_part_for_an_hour_stay_in_step():
+    """±200 ppm is 1.4 s in an hour; nothing of that is heard, and the length is the call's."""
+    seconds, drifts, dice = 3600, (200, -200), random.Random(3)
+    voices = [speech(seconds, 1), speech(seconds, 2)]
+    packets = [
+        (at + dice.randint(0, 8000), track, data)
+        for track, ppm in enumerate(drifts)
+        for at, _, data in sent(voices[track], ppm=ppm, ssrc=track + 1)
+    ]
+    samples = played(packets, seconds * US)
+    assert len(samples) == seconds * 8000
+    for at_s in (30, 600, 1800, 3000, 3590):
+        for track, ppm in enumerate(drifts):
+            start = at_s * 8000
+            words = ALAW.decode(voices[track][start : start + 4000]).astype(float)
+            begin = start - at_s * ppm * 8 // 1000 - 160
+            window = samples[begin : begin + 4320, track].astype(float)
+            scores = np.correlate(window, words, "valid")
+            assert abs(int(np.argmax(scores)) - 160) <= 80  # 10 ms, so 20 ms from each other
+            assert scores.max() > 0.6 * np.dot(words, words)
+
+
 def test_a_new_ssrc_is_anchored_by_its_own_arrival():
     first, second = speech(2, 1), speech(2, 2)
     packets = [(at, 0, data) for at, _, data in sent(first)]
