@@ -14,6 +14,7 @@ package_of() {
   case "$1" in
     sipp) echo sip-tester ;;
     systemd-analyze) echo systemd ;;
+    kamailio) echo kamailio-tls-modules ;; # and what that depends on
     linphone-daemon) echo linphone-cli ;;
     rtpengine) echo rtpengine-daemon ;;
     *) echo "$1" ;;

@@ -57,8 +57,9 @@ class Kamailio(Daemon):
         """`way` is the transport to the switch; `words` stand in kamailio.cfg as __WORD__."""
         folder = service.folder / f"kamailio-{host}"
         folder.mkdir()
-        self.sip = (host, port or programs.udp_port(host))
-        self.ports = {f"tcp:{host}": self.sip[1]}
+        self.sip = (host, port or programs.free_port(host))
+        self.tls_port = programs.free_port(host)
+        self.ports = {f"tcp:{host}": self.sip[1], f"tls:{host}": self.tls_port}
         self.sip_password = "secret-600"
         switch = (
             service.sip[0],
@@ -69,6 +70,7 @@ class Kamailio(Daemon):
             "more": "",
             "host": host,
             "port": self.sip[1],
+            "tls_port": self.tls_port,
             "switch": f"{switch[0]}:{switch[1]};transport={way}",
             "switch_host": switch[0],
             "switch_port": switch[1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,6 +47,26 @@ def test_a_callee_hangs_up_on_a_carrier_with_kamailio(stage):
     assert came_through(caller.messages(), "BYE", carrier)
 
 
+def test_a_carrier_with_kamailio_calls_by_tls_and_is_held(stage, authority):
+    certificate, key = authority.issue("switch", "127.0.0.1")
+    stage.open(
+        listen=("tls:127.0.0.1",),
+        more_sip=f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n'
+        f'tls_ca = "{authority.path}"',
+    )
+    certificate, key = authority.issue("carrier", "127.0.0.2")
+    trusted = {"certificate": certificate, "key": key, "ca": authority.path}
+    carrier = stage.kamailio("CARRIER", "127.0.0.2", way="tls", more="#!define TLS", **trusted)
+    callee, caller = (
+        stage.callee("uas_holding"),
+        stage.caller(scenario="uac_held", through=carrier.sip),
+    )
+    caller.wait()
+    callee.wait()
+    assert came_through(caller.messages(), "INVITE", carrier)
+    assert "transport=tls" in caller.messages()
+
+
 @pytest.mark.parametrize(("called", "status"), [("01970009999", 404), ("01970000300", 480)])
 def test_a_refusal_reaches_the_caller_through_kamailio(stage, called, status):
     stage.open()
@@ -71,7 +92,7 @@ def test_a_number_that_nobody_registered_at_kamailio_is_404_to_the_caller(stage)
 def test_a_phone_that_is_gone_from_kamailio_is_408_to_the_caller(stage):
     stage.open()
     programs = stage.harness.programs
-    programs.register(stage.registrar(), "600", programs.udp_port("127.0.0.1"))
+    programs.register(stage.registrar(), "600", programs.free_port("127.0.0.1"))
     stage.caller(scenario="uac_refused", status=408).wait()
 
 
@@ -159,3 +180,52 @@ def test_a_phone_calls_by_its_outbound_proxy_with_its_password(stage):
     callee.logged("acked")
     phone.command("hangup")
     callee.wait()
+
+
+@pytest.fixture
+def known(harness, officer, ended, tmp_path):
+    """A switch whose trunk knows it by a password, and has Kamailio as its registrar."""
+    host, programs = "127.0.0.2", harness.programs
+    place = SimpleNamespace(folder=tmp_path, sip=("127.0.0.1", 9), ports={})
+    registrar = ended(harness.kamailio.Kamailio(programs, place, "REGISTRAR", host))
+    registrar.wait_ready()
+    service = harness.service.Service(tmp_path, officer)
+    text = service.config.read_text()
+    account = (
+        f'peers = ["{host}", "127.0.0.3"]\nusername = "01970000200"\n'
+        'password = "secret-01970000200"\n'
+        f'registrar = "sip:{host}:{registrar.sip[1]}"\n'
+    )
+    service.config.write_text(text.replace(f'peers = ["{host}"]\n', account))
+    service.start("switch")
+    yield service, registrar
+    service.stop()
+    service.judge()
+
+
+def test_we_register_at_kamailio_and_are_called_by_it(harness, known, decoded, ended):
+    service, registrar = known
+    decoded(service, registrar.sip[1])
+    programs, folder = harness.programs, service.folder
+    callee = ended(programs.Callee(folder, "uas", "127.0.0.3", port=service.pbx_port))
+    assert service.log.wait("trunk.registered")["trunk"] == "trunk"
+    caller = ended(programs.Caller(service, "01970000200", through=registrar.sip))
+    callee.logged("acked")
+    caller.hang_up()
+    callee.wait()
+
+
+def test_kamailio_asks_for_our_password_and_gets_it(harness, known, decoded, ended):
+    service, _ = known
+    words = {"port": service.pbx_port, "more": "#!define ASKING"}
+    make, programs = harness.kamailio.Kamailio, harness.programs
+    asking = ended(make(programs, service, "REGISTRAR", "127.0.0.3", **words))
+    asking.wait_ready()
+    decoded(service, asking.sip[1])
+    callee = ended(programs.Callee(service.folder, "uas", "127.0.0.1"))
+    programs.register(asking, "600", callee.port)
+    caller = ended(programs.Caller(service, "01970000200"))
+    callee.logged("acked")
+    caller.hang_up()
+    callee.wait()
+    assert "407" not in caller.messages()

@@ -85,13 +85,15 @@ def test_linphone_sends_the_call_to_a_department(stage):
 
 
 def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
-    service = stage.open("switch", "desk", users=True)
+    service = stage.open_all()
     stage.listen()
     mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.4")
     other = stage.callee(host="127.0.0.4", port=service.department_port, media=ear.port)
     phone = stage.linphone()
     caller = stage.caller(LINE, media=mouth.port)
     take(phone)
+    before = stage.harness.sound.speech(1, 64)
+    mouth.say(before, caller.media_target)
     phone.do("call-pause 1")
     phone.wait_call("Paused")
     phone.do(f"call sip:500@{phone.server}")
@@ -107,6 +109,9 @@ def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
     assert stage.alike(ear.audio(), words) > 0.95
     caller.hang_up()
     other.wait()
+    recording = stage.recording()
+    assert stage.alike(recording.caller, before) > 0.95
+    assert stage.alike(recording.caller, words) < 0.3
 
 
 @pytest.mark.parametrize("way", ["udp", "tcp", "tls"])

@@ -53,3 +53,15 @@ def test_both_parties_hear_each_other_through_rtpengine_and_are_recorded(stage, 
     assert stage.alike(recording.caller, said[0]) > 0.95
     assert stage.alike(recording.advisor, said[1]) > 0.95
     assert recording.adds_up()
+
+
+@pytest.mark.parametrize(("flags", "rule"), [(ICE, "off"), (SECURE, "required")])
+def test_a_call_through_rtpengine_is_held_and_taken_back(stage, flags, rule):
+    service = stage.open(trunk_srtp=rule)
+    _, proxy = carrier(stage, flags)
+    callee = stage.callee("uas_holding")
+    caller = stage.caller(scenario="uac_held", through=proxy.sip)
+    caller.wait()
+    callee.wait()
+    assert caller.logged(r"(?s)offered a=(sendonly.*offered a=sendrecv)")
+    service.wait_media_ports(0)
