@@ -1,4 +1,4 @@
-"""The user agent client's side of a request (RFC 3261 8.1, 9.1, 13.2): handles for what we sent.
+"""The user agent client's side of an INVITE (RFC 3261 9.1, 13.2): the handle of one that we sent.
 
 An `InviteClient` gathers what one INVITE may bring: several early dialogs, several 2xx, a CANCEL
 that waits for the first provisional response. Retransmission belongs to client_transaction.py.
@@ -7,13 +7,10 @@ that waits for the first provisional response. Retransmission belongs to client_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from telephony.errors import ProtocolError
-from telephony.sip.challenge import Answers, Turn
-from telephony.sip.client_transaction import ClientTransaction
-from telephony.sip.compose import Draft, cancel_of, compose, merge
+from telephony.sip.client_request import ClientRequest, NonInviteClient
+from telephony.sip.compose import Draft, cancel_of
 from telephony.sip.core import Core
 from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.establish import dialog_at_client
@@ -24,180 +21,15 @@ from telephony.sip.events import (
     InviteAnswered,
     InviteFailed,
     InviteProgress,
-    StandaloneResponse,
 )
 from telephony.sip.grammar import REASONS
 from telephony.sip.message import Request, Response
 from telephony.sip.prack import Order, Unheard, acknowledge
 from telephony.sip.rack import RELIABLE, RAck, rseq_of
-from telephony.sip.sizing import by_stream, remember_refusal
 from telephony.sip.timers import Timer
 from telephony.sip.uri import Uri
 
-if TYPE_CHECKING:
-    from typing import Self
-
-
-class ClientRequest:
-    """A request that we sent, INVITE or not.
-
-    Attributes:
-        request: as sent.
-        destination: where it went.
-        local: the socket it left by.
-        dialog: the dialog in which it was sent, else None.
-        response: the final response, once there is one (of several 2xx the first).
-        owner: the user's own.
-    """
-
-    def __init__(
-        self,
-        core: Core,
-        draft: Draft,
-        *,
-        dialog: Dialog | None = None,
-        owner: object = None,
-        sent: Request | None = None,
-    ) -> None:
-        """Make a request of the draft; `sent`: an earlier process made and sent it."""
-        self.request: Request = sent or compose(core, draft)
-        self.destination: Address = draft.destination
-        self.local: Address = draft.local.address
-        self.dialog = dialog
-        self.response: Response | None = None
-        self.owner = owner
-        self._core = core
-        self._draft = draft
-        self._as_datagram: Draft | None = None
-        self._transaction: ClientTransaction | None = None
-        self._turn: Turn | None = None
-        self._answers = Answers()
-
-    def begin(self, now: float) -> None:
-        """Send it; done by the core, once."""
-        longer = by_stream(self._core, self._draft, self.request, now)
-        if longer is not None:
-            self._as_datagram = self._draft
-            self._take(longer)
-        self._turn = turn = Turn(self, self.request)
-        self._transaction = self._core.start_client(self.request, turn, self._draft.way, now)
-
-    def _take(self, draft: Draft) -> None:
-        """Go by another way: that is another Via, and another transaction."""
-        self._draft = draft
-        self.request = compose(self._core, draft)
-        self.destination, self.local = draft.destination, draft.local.address
-
-    def on_failure(self, status: int, now: float) -> None:
-        """Learn that no final response will come; TCP that is refused leaves UDP (18.1.1)."""
-        draft, self._as_datagram = self._as_datagram, None
-        if status != 503 or draft is None:
-            self._failed(status, now)
-            return
-
-        def begin_again(now: float) -> None:
-            self._take(draft)
-            self.begin(now)
-
-        remember_refusal(self._core, draft.destination, now)
-        self._core.timers.at(now, begin_again)
-
-    def _again(
-        self,
-        headers: Iterable[tuple[str, str]],
-        uri: Uri | None,
-        destination: Address | None,
-        now: float,
-    ) -> Self:
-        """Send the same request with the next CSeq."""
-        merged = merge(self._answers.without(self._draft.headers), headers)
-        if self.dialog is not None:
-            draft = self.dialog.draft(self.request.method, merged, self._draft.body)
-        else:
-            draft = replace(
-                self._draft,
-                uri=uri or self._draft.uri,
-                cseq=self._draft.cseq + 1,
-                headers=merged,
-            )
-            if destination is not None:
-                local = self._core.local_for(destination, self._draft.local)
-                if local is None:
-                    raise ProtocolError("no local address reaches that destination")
-                draft = replace(draft, destination=destination, local=local, otherwise=None)
-        again = type(self)(self._core, draft, dialog=self.dialog, owner=self.owner)
-        if self.dialog is not None:
-            self.dialog.sent(again)
-        again.begin(now)
-        return again
-
-    def on_response(self, response: Response, now: float) -> None:
-        """Take a response from the transaction."""
-        raise NotImplementedError
-
-    def _failed(self, status: int, now: float) -> None:
-        raise NotImplementedError
-
-    def on_terminated(self, now: float) -> None:
-        """Learn that the transaction is gone."""
-
-    def end(self, request: Request) -> None:
-        """Forget one of its transactions."""
-        self._core.end_client(request)
-
-    def is_turn(self, turn: Turn) -> bool:
-        """True for the last transaction, which is the one that counts."""
-        return self._turn is turn
-
-    def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials, if it is challenged and there are some."""
-        given = self._answers.take(self._core, self.request, response, self.destination)
-        if given is None:
-            return False
-        headers = merge(self._draft.headers, given)
-        if self.dialog is not None:
-            draft = self.dialog.draft_again(self._draft, headers)
-        else:
-            draft = replace(self._draft, cseq=self._draft.cseq + 1, headers=headers)
-        self._as_datagram = None
-        self._take(draft)
-        self.begin(now)
-        return True
-
-
-class NonInviteClient(ClientRequest):
-    """Any request but INVITE, ACK and CANCEL."""
-
-    def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send it again: same Call-ID and From tag, next CSeq, `headers` put in their place.
-
-        For 401 and 407 (credentials in `headers`), 423, …
-
-        Raises:
-            ProtocolError: its dialog is terminated.
-        """
-        return self._again(headers, None, None, now)
-
-    def on_response(self, response: Response, now: float) -> None:
-        """Hand the response to the user."""
-        if self._answer_challenge(response, now):
-            return
-        if response.status >= 200:
-            self.response = response
-        if self.dialog is None:
-            self._core.emit(StandaloneResponse(self, response, response.status))
-            return
-        if self.dialog.state is not DialogState.TERMINATED:
-            self._core.emit(DialogResponse(self.dialog, self, response))
-            self.dialog.on_response(self, response, now)
-
-    def _failed(self, status: int, now: float) -> None:
-        """Tell the user that there will be no answer."""
-        if self.dialog is None:
-            self._core.emit(StandaloneResponse(self, None, status))
-        elif self.dialog.state is not DialogState.TERMINATED:
-            self._core.emit(DialogRequestFailed(self.dialog, self, status))
-            self.dialog.on_failure(self, now)
+__all__ = ["ClientRequest", "InviteClient", "NonInviteClient"]
 
 
 class InviteClient(ClientRequest):
