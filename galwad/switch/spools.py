@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from config.settings import Settings
-from recording.age import encrypt_small
+from recording.age import Recipient, encrypt_small
 from recording.errors import RecordingError
 from recording.keys import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
@@ -41,6 +41,7 @@ class SpoolRoom:
         self._boot_key = load_or_create_boot_key(settings.boot_key)
         self._recording = settings.recording
         self._recipients_path = settings.recipients
+        self._believed: tuple[bytes, list[Recipient]] | None = None
         self.sync = SpoolSync(self.folder)
 
     def recipients_fault(self) -> str | None:
@@ -51,8 +52,17 @@ class SpoolRoom:
             return str(error)
         return None
 
-    def _load_recipients(self) -> RecipientSet:
-        return RecipientSet.load(self._recipients_path, self._recording.officer_key)
+    def _load_recipients(self) -> list[Recipient]:
+        """Who can open a recording; the officer's signature is verified when the file is new."""
+        try:
+            data = self._recipients_path.read_bytes()
+        except OSError:
+            data = b""  # `load` says why
+        if self._believed is None or self._believed[0] != data:
+            self._believed = None
+            found = RecipientSet.load(self._recipients_path, self._recording.officer_key)
+            self._believed = data, found.recipients
+        return self._believed[1]
 
     def recorder(
         self, call_id: str, life: int, started: Clock, on_change: Callable[[Snapshot], None]
@@ -68,7 +78,7 @@ class SpoolRoom:
 
     def _open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
         try:
-            recipients = self._load_recipients().recipients
+            recipients = self._load_recipients()
         except (RecordingError, OSError):
             wrap = None
         else:

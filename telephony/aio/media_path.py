@@ -190,7 +190,7 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
         leg,
         made,
         way_between(leg, other) if other else None,
-        _kinds_of(remote),
+        leg.kinds,
         _second_bytes(tuple(leg.renumbered.items())),
         leg.counters,
         leg.tap,
@@ -212,7 +212,8 @@ def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
     return True
 
 
-def _kinds_of(remote: RemoteMedia) -> bytes:
+def kinds_of(remote: RemoteMedia) -> bytes:
+    """What a packet of this peer is by its second byte: audio, an event, RTCP or unknown."""
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     return _kinds(tuple((number, codec.is_event) for number, codec in payloads.items()))
 

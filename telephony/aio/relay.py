@@ -19,7 +19,13 @@ import time
 from collections.abc import Callable
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
-from telephony.aio.media_path import Reader, control_reader_of, line_reader_of, reader_of
+from telephony.aio.media_path import (
+    Reader,
+    control_reader_of,
+    kinds_of,
+    line_reader_of,
+    reader_of,
+)
 from telephony.aio.ports import PortPair, PortPool, connected_twin
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
@@ -115,7 +121,7 @@ class Relay:
             remote.host,
             remote.rtp_port,
         )
-        leg.remote = remote
+        leg.remote, leg.kinds = remote, kinds_of(remote)
         leg.secure(remote.keys)
         if moved:
             leg.latched = None

@@ -125,6 +125,8 @@ def request_to(request: Request) -> str:
 
 def _blanked(body: bytes) -> bytes:
     """Zeros for every key (RFC 4568 6.1), in as many octets."""
+    if b"inline:" not in body.lower():
+        return body
     return _KEYS.sub(lambda key: b"A" * len(key[0]), body)
 
 

@@ -128,4 +128,5 @@ def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, s
 
 def is_allowed(codec: Codec, allowed: Iterable[str]) -> bool:
     """Whether the codec's name is among `allowed`, without regard to case."""
-    return codec.name.lower() in {name.lower() for name in allowed}
+    wanted = codec.name.lower()
+    return any(name.lower() == wanted for name in allowed)

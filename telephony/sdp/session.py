@@ -6,7 +6,7 @@ and order, writing is strict. Codec choice and addresses of our own live in `neg
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from telephony.errors import ProtocolError, SdpParseError
@@ -85,6 +85,8 @@ class MediaDescription:
     formats: tuple[str, ...]
     lines: tuple[Line, ...] = ()
     port_count: int = 1
+    _table: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
+    """What `codecs` has read: it is asked for again and again."""
 
     @classmethod
     def parse(cls, value: str, lines: Iterable[Line] = ()) -> "MediaDescription":
@@ -141,6 +143,11 @@ class MediaDescription:
         Raises:
             SdpParseError: an a=rtpmap of a listed format cannot be read.
         """
+        if self._table is None:
+            object.__setattr__(self, "_table", self._read_codecs())
+        return dict(self._table or {})
+
+    def _read_codecs(self) -> dict[int, Codec]:
         maps = dict(_split_payload(value) for value in self.attributes("rtpmap"))
         parameters = dict(_split_payload(value) for value in self.attributes("fmtp"))
         table: dict[int, Codec] = {}
@@ -149,8 +156,9 @@ class MediaDescription:
                 continue
             number = int(text)
             codec = _codec(maps[number]) if number in maps else STATIC_PAYLOADS.get(number)
+            fmtp = parameters.get(number, "")
             if codec is not None:
-                table[number] = replace(codec, fmtp=parameters.get(number, ""))
+                table[number] = replace(codec, fmtp=fmtp) if fmtp else codec
         return table
 
 
@@ -176,6 +184,8 @@ class SessionDescription:
 
     lines: tuple[Line, ...]
     media: tuple[MediaDescription, ...] = ()
+    _text: str = field(default="", init=False, compare=False, repr=False)
+    """What was written last: a call's descriptions are written with every checkpoint."""
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
@@ -217,6 +227,11 @@ class SessionDescription:
                 media.codecs()
 
     def __str__(self) -> str:
+        if not self._text:
+            object.__setattr__(self, "_text", self._write())
+        return self._text
+
+    def _write(self) -> str:
         text = "\r\n".join([*map(str, self.lines), *map(str, self.media), ""])
         every = [*self.lines, *(line for media in self.media for line in media.lines)]
         if (

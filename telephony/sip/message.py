@@ -104,12 +104,16 @@ class Message(ABC):
         self.headers.replace_first("Via", via, *rest)
 
     def __bytes__(self) -> bytes:
-        lines = [octets(self.start_line)]
+        lines = [self.start_line]
         for key, name, value in self.headers.rows:
             if key != "content-length":
-                lines.append(name.encode() + b": " + octets(value))
-        lines.append(b"Content-Length: %d" % len(self.body))
-        head = b"\r\n".join(lines)
+                line = f"{name}: {value}"
+                lines.append(Latin1Text(line) if type(value) is Latin1Text else line)
+        lines.append(f"Content-Length: {len(self.body)}")
+        if Latin1Text in map(type, lines):
+            head = b"\r\n".join(map(octets, lines))
+        else:
+            head = octets("\r\n".join(lines))
         breaks = len(lines) - 1
         if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head:
             raise ProtocolError("a CR, LF or NUL in the message's head")

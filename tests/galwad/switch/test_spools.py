@@ -1,0 +1,72 @@
+"""Where spools are opened: for whom, and whether they are believed."""
+
+import msgspec
+import pytest
+
+from config.settings import Settings
+from galwad.switch.spools import SpoolRoom
+from recording.age import Identity
+from recording.keys import OfficerKeys, RecipientSet
+
+
+@pytest.fixture
+def officer():
+    return OfficerKeys.generate()
+
+
+@pytest.fixture
+def recipients(tmp_path, officer):
+    path = tmp_path / "recipients.json"
+    path.write_bytes(signed(officer, 1))
+    return path
+
+
+@pytest.fixture
+def room(tmp_path, officer, recipients):
+    settings = {
+        "node": {"state": tmp_path / "state", "runtime": tmp_path / "run"},
+        "sip": {"listen": ["udp:127.0.0.1:5060"]},
+        "recording": {"officer_key": officer.public_key, "recipients": recipients},
+    }
+    (tmp_path / "run").mkdir()
+    return SpoolRoom(Settings.model_validate(settings))
+
+
+def signed(officer, serial):
+    people = RecipientSet.of([("officer", Identity.generate().recipient)], serial)
+    return people.sign(officer.signing)
+
+
+def test_a_set_that_the_officer_signed_is_good(room):
+    assert room.recipients_fault() is None
+
+
+def test_a_set_that_replaces_another_is_believed_if_the_officer_signed_it(
+    room, officer, recipients
+):
+    assert room.recipients_fault() is None
+    recipients.write_bytes(signed(officer, 2))
+    assert room.recipients_fault() is None
+
+
+def test_a_set_that_replaces_a_good_one_is_not_believed_if_somebody_else_signed_it(
+    room, recipients
+):
+    assert room.recipients_fault() is None
+    recipients.write_bytes(signed(OfficerKeys.generate(), 2))
+    assert "not signed by the officer" in room.recipients_fault()
+    assert "not signed by the officer" in room.recipients_fault()
+
+
+def test_a_set_that_was_changed_by_hand_is_not_believed(room, recipients):
+    assert room.recipients_fault() is None
+    content = msgspec.json.decode(recipients.read_bytes())
+    content["recipients"][0]["recipient"] = str(Identity.generate().recipient)
+    recipients.write_bytes(msgspec.json.encode(content))
+    assert "not signed by the officer" in room.recipients_fault()
+
+
+def test_a_set_that_has_gone_is_not_remembered(room, recipients):
+    assert room.recipients_fault() is None
+    recipients.unlink()
+    assert str(recipients) in room.recipients_fault()
