@@ -67,17 +67,39 @@ def save(path, samples):
         file.writeframes(samples.tobytes())
 
 
+SURE = 0.95
+PIECE, SLACK = 2000, 160
+"""Samples: what is compared by itself, and how far it may lie from where it belongs."""
+
+
 def find(heard, said):
     """Where `said` begins in `heard` (samples), and how alike they are there (0 to 1)."""
     said = said.astype(np.float64)
-    heard = np.concatenate([heard.astype(np.float64), np.zeros(len(said))])
+    heard = np.concatenate([heard.astype(np.float64), np.zeros(len(said) + SLACK)])
     size = 1 << (len(heard) + len(said)).bit_length()
     product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size))
     match = np.fft.irfft(product, size)[: len(heard) - len(said) + 1]
     start = int(np.argmax(match))
     part = heard[start : start + len(said)]
+    whole = _alike(part, said)
+    pieces = _alike_in_pieces(heard, said, start) if whole <= SURE else 0.0
+    return start, pieces if pieces > SURE else whole
+
+
+def _alike(part, said):
     norm = np.linalg.norm(part) * np.linalg.norm(said)
-    return start, float(part @ said / norm) if norm else 0.0
+    return float(part @ said / norm) if norm else 0.0
+
+
+def _alike_in_pieces(heard, said, start):
+    """How alike they are where a clock was put right meanwhile, by half a millisecond at a time."""
+    alike, energy = 0.0, float(said @ said)
+    for at in range(0, len(said), PIECE):
+        piece = said[at : at + PIECE]
+        places = range(max(start + at - SLACK, 0), start + at + SLACK + 1)
+        best = max(_alike(heard[place : place + PIECE][: len(piece)], piece) for place in places)
+        alike += best * float(piece @ piece) / energy
+    return alike
 
 
 class Talker:
