@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 
 from galwad.messages import CallerFacts, Party
@@ -78,3 +81,38 @@ def test_checkpoints_are_for_the_switch_alone(tmp_path):
     Checkpoints(tmp_path / "calls").save("one", TALKING)
     (file,) = (tmp_path / "calls").iterdir()
     assert file.stat().st_mode & 0o077 == 0
+
+
+REAL = os.write
+
+
+def no_room(_descriptor, _data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def only_a_part(descriptor, data):
+    return REAL(descriptor, data[:20])
+
+
+@pytest.mark.parametrize("disk", [no_room, only_a_part])
+def test_where_a_change_finds_no_room_the_older_truth_is_no_more_believed(
+    tmp_path, monkeypatch, disk
+):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("one", RINGING)
+    with monkeypatch.context() as full:
+        full.setattr(
+            os, "write", lambda fd, data: disk(fd, data) if len(data) > 1 else REAL(fd, data)
+        )
+        checkpoints.save("one", TALKING)
+        checkpoints.save("two", TALKING)
+    assert list(Checkpoints(tmp_path).left_behind()) == [("one", Unreadable({"legs": [1]}))]
+    assert list(tmp_path.iterdir()) == []
+    checkpoints.save("one", TALKING)
+    assert list(Checkpoints(tmp_path).left_behind()) == [("one", TALKING)]
+
+
+def test_what_was_half_written_when_the_process_died_goes(tmp_path):
+    (tmp_path / "one.new").write_bytes(b"{")
+    assert list(Checkpoints(tmp_path).left_behind()) == []
+    assert list(tmp_path.iterdir()) == []
