@@ -12,7 +12,8 @@ from typing import Final, cast
 from telephony.errors import ParseError, ProtocolError
 from telephony.sip.compose import Draft
 from telephony.sip.core import Core
-from telephony.sip.dialog import Dialog, DialogId
+from telephony.sip.dialog import Dialog
+from telephony.sip.dialog_ends import DialogId
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, parse_message

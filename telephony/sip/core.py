@@ -36,7 +36,8 @@ from telephony.sip.uri import Uri
 
 if TYPE_CHECKING:
     from telephony.sip.challenge import Credentials
-    from telephony.sip.dialog import Dialog, DialogId
+    from telephony.sip.dialog import Dialog
+    from telephony.sip.dialog_ends import DialogId
     from telephony.sip.reliable import ReliableSequence
     from telephony.sip.uas import InviteServer
 

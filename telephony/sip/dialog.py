@@ -1,7 +1,8 @@
-"""A dialog (RFC 3261 section 12): two peers, their tags, their sequence numbers and the way there.
+"""A dialog (RFC 3261 section 12): its state, its sequence numbers and what goes on in it.
 
 Confirmed dialogs live in the core until BYE; early ones until their INVITE is answered or fails.
-What may travel inside a dialog, and when, is decided here; transactions carry it.
+What may travel inside a dialog, and when, is decided here; dialog_ends.py knows the way to the
+peer, and transactions carry it.
 """
 
 from __future__ import annotations
@@ -13,31 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telephony.errors import ProtocolError
 from telephony.sip.compose import Draft, HeaderList, compose
-from telephony.sip.core import Core, Local, Way
+from telephony.sip.core import Core, Local
+from telephony.sip.dialog_ends import DialogEnds
 from telephony.sip.events import Address, DialogEnded, Outgoing
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 from telephony.sip.route_set import recorded_routes, target_of
 from telephony.sip.timers import Timer
 from telephony.sip.uri import Uri
-from telephony.sip.way import way_to
 
 if TYPE_CHECKING:
     from telephony.sip.uac import ClientRequest, InviteClient
     from telephony.sip.uas import InviteServer, ServerRequest
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
-_MAX_CSEQ = 2**31 - 1
 _SPARING = {"NOTIFY", "REFER", "PRACK"}
 """Of these a 481 may mean the subscription, or the provisional response: the dialog lives on."""
-
-
-class DialogId(NamedTuple):
-    """Identifies a dialog at this end (RFC 3261 12)."""
-
-    call_id: str
-    local_tag: str
-    remote_tag: str
 
 
 class DialogState(enum.Enum):
@@ -55,22 +47,12 @@ class Refusal(NamedTuple):
     headers: HeaderList = ()
 
 
-class Dialog:
+class Dialog(DialogEnds):
     """One dialog; made by the core, never by its user.
 
-    Attributes (read, except where said):
-        id: Call-ID, local tag, remote tag.
+    Attributes, beside those of `DialogEnds`:
         state: early, confirmed or terminated.
         caller: True if we sent the INVITE that made it.
-        local: our From/To of requests in it, with our tag.
-        remote: the peer's, with its tag.
-        remote_target: the peer's Contact URI, refreshed by INVITE and UPDATE.
-        routes: the route set, in the order of our Route headers.
-        local_address: the socket that it uses.
-        peer: where the INVITE came from, or went to.
-        send_to: may be set by the owner: every request then goes there (a phone behind NAT),
-            else to the first route or the remote target if that is an IP address, else to `peer`.
-            A connection to the peer that is still open is used before a new one is made.
         owner: the user's own; inherited from the INVITE's handle.
     """
 
@@ -91,21 +73,20 @@ class Dialog:
         contact: str,
         owner: object = None,
     ) -> None:
-        self.id = DialogId(call_id, local.tag or "", remote.tag or "")
+        super().__init__(
+            core,
+            call_id=call_id,
+            local=local,
+            remote=remote,
+            remote_target=remote_target,
+            routes=routes,
+            at=at,
+            peer=peer,
+            contact=contact,
+        )
         self.state = DialogState.EARLY
         self.caller = caller
-        self.local = local
-        self.remote = remote
-        self.remote_target = remote_target
-        self.routes = tuple(routes)
-        self.local_address: Address = at.address
-        self.peer = peer
-        self.send_to: Address | None = None
         self.owner = owner
-        self.contact = contact
-        """Our Contact value in it."""
-        self._core = core
-        self._at = at
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, Outgoing | None] = {}
@@ -121,16 +102,6 @@ class Dialog:
         if self.id not in core.dialogs:
             core.hold(self.id.call_id)
         core.dialogs[self.id] = self
-
-    @property
-    def call_id(self) -> str:
-        """The Call-ID."""
-        return self.id.call_id
-
-    @property
-    def destination(self) -> Address:
-        """Where the next request goes."""
-        return self._way().destination
 
     @property
     def invite_pending(self) -> bool:
@@ -435,29 +406,3 @@ class Dialog:
     def _later(self) -> Refusal:
         seconds = self._core.rng.randint(0, 10)
         return Refusal(500, (("Retry-After", str(seconds)),))
-
-    def _draft(self, method: str, number: int, headers: HeaderList, body: bytes) -> Draft:
-        given = headers
-        if method in {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"} and not any(
-            name.lower() == "contact" for name, _ in headers
-        ):
-            given = (("Contact", self.contact), *headers)
-        way = self._way()
-        return Draft(
-            method=method,
-            uri=self.remote_target,
-            from_=self.local,
-            to=self.remote,
-            call_id=self.id.call_id,
-            cseq=number,
-            destination=way.destination,
-            local=way.local,
-            routes=self.routes,
-            headers=given,
-            body=body,
-            otherwise=way.otherwise,
-        )
-
-    def _way(self) -> Way:
-        next_hop = self.routes[0].uri if self.routes else self.remote_target
-        return way_to(self._core, next_hop, self.peer, self.send_to, self._at)

@@ -20,7 +20,8 @@ from telephony.sip import checkpoint
 from telephony.sip.challenge import Credentials
 from telephony.sip.compose import Draft, own_contact
 from telephony.sip.core import Core, Local
-from telephony.sip.dialog import Dialog, DialogId
+from telephony.sip.dialog import Dialog
+from telephony.sip.dialog_ends import DialogId
 from telephony.sip.events import Address, Event, Outgoing, PeerLost
 from telephony.sip.framing import Frame
 from telephony.sip.headers import NameAddr

@@ -10,7 +10,8 @@ from __future__ import annotations
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.compose import HeaderList
 from telephony.sip.core import Core, Local, Way, origin
-from telephony.sip.dialog import Dialog, DialogId, DialogState
+from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.dialog_ends import DialogId
 from telephony.sip.events import (
     Address,
     ConnectionOffered,

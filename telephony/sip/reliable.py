@@ -13,7 +13,7 @@ from typing import Final
 
 from telephony.sip.compose import HeaderList
 from telephony.sip.core import Core
-from telephony.sip.dialog import DialogId
+from telephony.sip.dialog_ends import DialogId
 from telephony.sip.rack import MAX_FIRST, RELIABLE
 from telephony.sip.timers import Timer
 

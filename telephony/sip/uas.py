@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog import Dialog, DialogId, DialogState
+from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.dialog_ends import DialogId
 from telephony.sip.establish import dialog_at_server
 from telephony.sip.events import (
     AckMissing,
