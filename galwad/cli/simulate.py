@@ -147,7 +147,11 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
 def _coherent(plan: Plan) -> None:
     inside = plan.dtmf or plan.pause or plan.transfer or plan.attended or plan.identity
     faults = (
-        (any(key not in KEYS for key in plan.dtmf), "--dtmf takes the keys 0-9, * and #", ""),
+        (
+            any(key not in KEYS for key in plan.dtmf),
+            "that cannot be pressed",
+            "--dtmf takes 0-9, * and #",
+        ),
         (
             bool(inside) and not plan.answering,
             "a phone of ours must answer for that",

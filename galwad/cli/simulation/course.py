@@ -111,7 +111,6 @@ async def _reach(plan: Plan, call: VoIPCall, state: CallState, patience: float) 
     except CallFailedError as error:
         raise refused_call(plan, error.status) from None
     except TimeoutError:
-        await call.hangup()
         raise StepError(
             f"no {state} within {patience:g} s; statuses {call.statuses or 'none'}",
             "the log of galwad-switch says what became of the call",

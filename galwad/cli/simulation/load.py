@@ -100,8 +100,7 @@ class Load:
                 await call.wait_for(CallState.ANSWERED)
         except (TelephonyError, TimeoutError):
             self.tally.refused[call.status] += 1
-            await call.hangup()
-            return
+            return  # what rings on is given up when the phone stops
         self.tally.setup.append(since(began))
         await self._talk(call, self._said[0], self._said[1])
         await call.hangup()

@@ -149,7 +149,7 @@ def locate(text: str, way: Way, bind: str, ca: Path | None) -> Where:
     host, port = _split(text, 5061 if way is Way.TLS else 5060)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError:
+    except (OSError, UnicodeError):
         raise CliError("the host after --sip is not known", "give its IP address") from None
     family, *_, there = found[0]
     if ca is not None and not ca.is_file():

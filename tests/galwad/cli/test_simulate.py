@@ -1,0 +1,317 @@
+"""What `galwad simulate` makes of what it hears, finds recorded, and is asked to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galwad.cli.console import CliError
+from galwad.cli.simulation.course import simulate
+from galwad.cli.simulation.deeds import Spoken, judge
+from galwad.cli.simulation.desk import Kept
+from galwad.cli.simulation.evidence import PAUSED, judge_recording
+from galwad.cli.simulation.hints import refused_call, refused_registration
+from galwad.cli.simulation.load import Tally, tell
+from galwad.cli.simulation.party import Heard
+from galwad.cli.simulation.plan import Account, Plan, Way, Where, locate
+from galwad.cli.simulation.sound import RATE, arrived, kept, speech
+from galwad.cli.simulation.steps import Report, Verdict
+from telephony.phone import VoIPPhone
+
+WHERE = Where("127.0.0.1", 5060, Way.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
+PLAN = Plan("01970000100", WHERE, "07700900123", None, ())
+PHONE = replace(PLAN, acts_as=Account("301", "s"))
+
+
+def verdicts(report):
+    return {step.name: step.verdict for step in report.steps}
+
+
+# --- sound ------------------------------------------------------------------------------------
+
+
+def test_what_was_said_is_found_however_late_it_comes():
+    said = speech(2, 1)
+    assert arrived(said, said) > 0.999
+    assert arrived(np.concatenate([np.zeros(RATE, np.int16), said]), said) > 0.999
+
+
+def test_another_voice_silence_and_nothing_are_not_what_was_said():
+    said = speech(2, 1)
+    for heard in (speech(2, 2), np.zeros(2 * RATE, np.int16), np.zeros(0, np.int16)):
+        assert arrived(heard, said) < 0.3
+
+
+def test_what_is_lost_lowers_the_likeness():
+    said = speech(2, 1)
+    heard = said.copy()
+    heard[: len(heard) // 4] = 0
+    assert 0.5 < arrived(heard, said) < 0.9
+
+
+def test_a_half_second_that_was_kept_is_found_in_what_was_not():
+    said = speech(4, 1)
+    recorded = speech(4, 2)
+    recorded[RATE : 2 * RATE] = said[RATE : 2 * RATE]
+    average, most = kept(recorded, said)
+    assert average < 0.5
+    assert most > 0.99
+
+
+# --- one direction ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heard", "verdict"),
+    [
+        (Heard("a", "b", 0.99, 200, 0, 0.001), Verdict.FINE),
+        (Heard("a", "b", 0.99, 200, 5, 0.001), Verdict.WARNING),
+        (Heard("a", "b", 0.99, 200, 0, 0.05), Verdict.WARNING),
+        (Heard("a", "b", 0.7, 200, 0, 0.001), Verdict.WARNING),
+        (Heard("a", "b", 0.1, 200, 0, 0.001), Verdict.FAULT),
+        (Heard("a", "b", 0.0, 0, 0, 0.0), Verdict.FAULT),
+    ],
+)
+def test_a_direction_is_judged_by_likeness_loss_and_jitter(heard, verdict):
+    report = Report()
+    judge(report, "talk", heard)
+    assert verdicts(report) == {"talk: a to b": verdict}
+    assert bool(report.steps[0].hint) is (verdict is not Verdict.FINE)
+
+
+# --- the recording ----------------------------------------------------------------------------
+
+
+def recorded(*phases, gaps=(), talk_s=None, keep=()):
+    """A recording of phases of two seconds; those in `keep` alone hold what was said."""
+    parts = {phase: (speech(2, 2 * n), speech(2, 2 * n + 1)) for n, phase in enumerate(phases)}
+    silence = np.zeros(2 * RATE, np.int16)
+    channels = [
+        np.concatenate([part[side] if phase in keep else silence for phase, part in parts.items()])
+        for side in (0, 1)
+    ]
+    spans = [(2_000_000 * n, 2_000_000 * (n + 1), phase) for n, phase in enumerate(phases)]
+    manifest = {
+        "segments": [{"from_us": a, "to_us": b} for a, b, p in spans if p not in gaps],
+        "gaps": [
+            {"from_us": a, "to_us": b, "reason": gaps[p], "trigger": "phone"}
+            for a, b, p in spans
+            if p in gaps
+        ],
+        "unexplained": [],
+        "talk_us": 2_000_000 * len(phases) if talk_s is None else round(talk_s * 1_000_000),
+    }
+    spoken = [Spoken(phase, *part) for phase, part in parts.items()]
+    return Kept(*channels, manifest), spoken
+
+
+def judged(*phases, **how):
+    report = Report()
+    judge_recording(report, *recorded(*phases, **how))
+    return verdicts(report)
+
+
+def test_a_recording_with_a_pause_is_fine_when_the_rest_is_there():
+    found = judged("talk", PAUSED, gaps={PAUSED: "payment"}, keep=("talk",))
+    assert set(found.values()) == {Verdict.FINE}
+    assert {"recorded: talk, caller", f"not recorded: {PAUSED}", "payment gap"} <= found.keys()
+
+
+def test_what_was_said_in_a_pause_must_be_nowhere():
+    found = judged("talk", PAUSED, gaps={PAUSED: "payment"}, keep=("talk", PAUSED))
+    assert found[f"not recorded: {PAUSED}"] is found["payment gap"] is Verdict.FAULT
+
+
+def test_what_was_said_outside_a_pause_must_be_there():
+    found = judged("talk", "after the pause", keep=("talk",))
+    assert found["recorded: talk, advisor"] is Verdict.FINE
+    assert found["recorded: after the pause, advisor"] is Verdict.FAULT
+
+
+def test_a_call_that_left_the_centre_is_not_recorded_any_more():
+    left = {"after the transfer": "transfer"}
+    found = judged("talk", "after the transfer", gaps=left, keep=("talk",))
+    assert found["not recorded: after the transfer"] is Verdict.FINE
+    stayed = judged("talk", "after the transfer", keep=("talk",))
+    assert stayed["recorded: after the transfer, caller"] is Verdict.FAULT
+
+
+def test_talk_that_nothing_covers_does_not_add_up():
+    assert judged("talk", keep=("talk",))["adds up"] is Verdict.FINE
+    assert judged("talk", keep=("talk",), talk_s=3)["adds up"] is Verdict.FAULT
+
+
+# --- many calls -------------------------------------------------------------------------------
+
+
+def told(**figures):
+    report = Report()
+    tell(report, Tally(**figures), replace(PLAN, calls=4))
+    return verdicts(report)
+
+
+def test_a_load_that_was_borne_is_fine():
+    found = told(setup=[40, 50, 60, 90], received=2000, alike=[0.99, 0.98])
+    assert set(found.values()) == {Verdict.FINE}
+
+
+def test_calls_that_were_refused_cut_off_or_not_heard_are_faults():
+    assert told(setup=[40], refused=Counter({503: 3}))["calls"] is Verdict.FAULT
+    assert told(setup=[40] * 4, cut=1, alike=[1.0])["calls"] is Verdict.FAULT
+    found = told(setup=[40] * 4, received=2000, lost=100, alike=[0.99])
+    assert (found["calls"], found["sound"]) == (Verdict.FINE, Verdict.FAULT)
+
+
+def test_a_machine_that_was_late_itself_doubts_its_figures():
+    assert told(setup=[40] * 4, received=9, alike=[1.0], late=0.5)["this machine"] is (
+        Verdict.WARNING
+    )
+
+
+# --- what a status means ----------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_told_of_the_phone_whose_it_is():
+    assert refused_registration(PLAN, "201", 401).text == "401: the password is not that of 201"
+    assert refused_call(PHONE, 407).text == "407: the password is not that of 301"
+    assert refused_call(PLAN, 401).text == "401: 127.0.0.2 is no trunk there"
+
+
+@given(st.integers(300, 699), st.booleans())
+def test_every_status_is_one_line_and_a_hint(status, by_phone):
+    for error in (
+        refused_call(PHONE if by_phone else PLAN, status),
+        refused_registration(PLAN, "201", status),
+    ):
+        assert error.text.startswith(f"{status}: ")
+        assert "\n" not in error.text + error.hint
+        assert error.hint
+
+
+# --- where it is ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "way", "host", "port"),
+    [
+        ("127.0.0.1", Way.UDP, "127.0.0.1", 5060),
+        ("127.0.0.1:5070", Way.TCP, "127.0.0.1", 5070),
+        ("127.0.0.1", Way.TLS, "127.0.0.1", 5061),
+        ("[::1]:5070", Way.UDP, "::1", 5070),
+        ("::1", Way.UDP, "::1", 5060),
+    ],
+)
+def test_the_server_is_found_by_address_and_port(text, way, host, port):
+    where = locate(text, way, "", None)
+    assert (where.host, where.port, where.here) == (host, port, host)
+
+
+def test_the_caller_may_have_an_address_and_port_of_its_own():
+    where = locate("127.0.0.1", Way.UDP, "127.0.0.2:5070", None)
+    assert (where.here, where.caller, where.caller_port) == ("127.0.0.1", "127.0.0.2", 5070)
+
+
+@given(st.text(alphabet="[]:.0123456789", max_size=24))
+def test_what_is_no_address_is_said_to_be_none(text):
+    with contextlib.suppress(CliError):
+        assert 0 <= locate(text, Way.UDP, "127.0.0.1", None).port < 65536
+
+
+# --- usage ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--pause", "3"), "a phone of ours must answer for that"),
+        (("--calls", "9"), "a phone of ours must answer many calls"),
+        (("--dtmf", "1x"), "that cannot be pressed"),
+        (("--sip", "127.0.0.1:none"), "--sip is no address"),
+        (("--answer", "201"), "a password is missing, and nobody to ask"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, error):
+    done = run("simulate", "call", "1", "--sip", "127.0.0.1", *options)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: {error}")
+    assert "\nhint: " in done.err
+
+
+# --- a whole course, with a phone for a server ------------------------------------------------
+
+
+@pytest.fixture
+async def callee():
+    """Starts a phone that others call directly; it does this with its calls."""
+    started = []
+
+    async def callee(callback):
+        phone = VoIPPhone(
+            *("127.0.0.1", 9, "600", ""),
+            my_ip="127.0.0.1",
+            rtp_ports=(47_000, 47_099),
+            register=False,
+            call_callback=callback,
+        )
+        started.append(phone)
+        await phone.start()
+        where = replace(WHERE, port=phone.address.port, caller="127.0.0.1")
+        return replace(PLAN, where=where, talk=1.0, patience=5.0)
+
+    yield callee
+    for phone in started:
+        await phone.stop()
+
+
+async def course(plan):
+    report = Report()
+    async with asyncio.timeout(20):
+        call = await simulate(plan, report)
+    return call, report
+
+
+async def test_somebody_elses_phone_that_answers_is_listened_to(callee):
+    call, report = await course(await callee(lambda call: call.answer()))
+    assert call.placed.statuses == [180, 200]
+    assert verdicts(report) == {
+        "ring": Verdict.FINE,
+        "answer": Verdict.FINE,
+        "talk: heard": Verdict.FINE,
+        "talk: spoken": Verdict.SKIPPED,
+        "hang-up": Verdict.FINE,
+    }
+
+
+async def test_a_refusal_ends_the_course_where_it_happened(callee):
+    call, report = await course(await callee(lambda call: call.deny(486)))
+    assert call is None
+    (last,) = report.faults
+    assert last.text == "486: busy"
+    assert report.steps[-1] is last
+
+
+async def test_a_phone_that_hangs_up_in_mid_talk_is_told(callee):
+    async def answer_and_leave(call):
+        await call.answer()
+        await call.read_audio(1600)
+        await call.hangup()
+
+    plan = replace(await callee(answer_and_leave), talk=3.0)
+    _, report = await course(plan)
+    assert [step.name for step in report.faults] == ["talk: heard"]
+
+
+async def test_nobody_at_the_address_is_told_as_such(callee):
+    plan = replace(await callee(lambda call: call.answer()), patience=0.2)
+    plan = replace(plan, where=replace(plan.where, port=9))
+    _, report = await course(plan)
+    (fault,) = report.faults
+    assert fault.name == "ring"
+    assert fault.hint
