@@ -99,7 +99,7 @@ def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(
     call.hang_up()
     recording = harness.evidence.Recording(service, call.call_id)
     (gap,) = recording.gaps()
-    assert 0.7 <= (gap["to_us"] - gap["from_us"]) / 1e6 < 1.4
+    assert (gap["to_us"] - gap["from_us"]) / 1e6 >= 0.7
     for (left, right), (started, chorus) in zip(words, starts, strict=True):
         (at, alike), (other, other_alike) = (
             sound.find(recording.caller, left),
