@@ -11,7 +11,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from recording.errors import RecordingError, SpoolSyncError, SpoolWriteError
 from recording.gate import FAILURES, Gate, Tap
@@ -29,10 +28,13 @@ from recording.policy import (
     Standing,
     Trigger,
 )
+from recording.snapshot import Snapshot, Teller
 from recording.spool_outbox import SpoolOutbox
 from recording.spool_records import Clock, Field
 from recording.spool_sync import SpoolSync
 from recording.spool_writer import SpoolWriter
+
+__all__ = ["TICK_S", "Recorder", "Snapshot"]
 
 TICK_S = 0.9
 """A crash of the process costs what arrived since the last tick, so less than a second."""
@@ -42,17 +44,6 @@ ROOM_TO_RESUME = 64 * 1024
 """Bytes that must be free after a fault: enough for seconds, so that it does not come and go."""
 CLOCK_EVENT_US = 60_000_000
 """How often the wall clock is noted, so that its jumps can be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the page is told."""
-
-    state: RecordingState
-    since_us: int
-    """When this state began."""
-    holders: tuple[str, ...]
-    storage_good: bool
 
 
 class Recorder:
@@ -80,7 +71,6 @@ class Recorder:
         self._clock = clock
         self._wall = wall
         self._erase_back_us = int(erase_back_s * 1_000_000)
-        self._on_change = on_change
         self._sync = sync
         self._policy = Policy()
         self._outbox = SpoolOutbox(open_spool)
@@ -93,7 +83,7 @@ class Recorder:
         self._clock_due_us = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._snapshot = Snapshot(RecordingState.NOT_STARTED, 0, (), storage_good=True)
+        self._teller = Teller(self._policy, on_change)
         if sync is not None:
             sync.attach(self)
         self._try_disk()
@@ -120,7 +110,7 @@ class Recorder:
 
     def snapshot(self) -> Snapshot:
         """What `on_change` was told last."""
-        return self._snapshot
+        return self._teller.last
 
     @property
     def tap(self) -> Tap:
@@ -329,7 +319,7 @@ class Recorder:
         finally:
             self._doing = False
         self.gate.is_open = self._policy.gate_open
-        self._tell()
+        self._teller.tell(self._now)
 
     def _carry_out(self, output: Output) -> None:
         match output:
@@ -410,17 +400,6 @@ class Recorder:
         outputs = self._policy.storage_fault(at if lost_from is None else lost_from)
         self._outbox.put("fault", {"why": str(error)}, at)
         self._do(outputs)
-
-    def _tell(self) -> None:
-        policy = self._policy
-        since = self._snapshot.since_us
-        if policy.state is not self._snapshot.state:
-            since = self._now()
-        snapshot = Snapshot(policy.state, since, policy.holders, policy.storage_good)
-        if snapshot != self._snapshot:
-            self._snapshot = snapshot
-            if self._on_change is not None:
-                self._on_change(snapshot)
 
 
 def _segment(destination: DestinationClass, to: str) -> dict[str, Field]:
