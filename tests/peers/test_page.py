@@ -17,6 +17,7 @@ def browser():
     """Debian's Chromium, headless."""
     program = shutil.which("chromium")
     assert program, "chromium is missing: apt-get install chromium"
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = playwright.chromium.launch(executable_path=program, args=flags)

@@ -12,10 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+PATIENCE_MS = 20_000
 
 
 class FakeDesk:
@@ -38,6 +39,7 @@ class FakeDesk:
         self.other_holder = False
         self.asked: list[tuple[str, str, dict]] = []
         self._streams: list[queue.Queue] = []
+        self._telling = threading.Lock()  # what is pushed is in the snapshot, or comes after it
         self._gate = threading.Event()
         self._gate.set()
 
@@ -57,8 +59,9 @@ class FakeDesk:
 
     def push(self, kind: str, data: dict) -> None:
         """Send an event to every page."""
-        for stream in list(self._streams):
-            stream.put((kind, data))
+        with self._telling:
+            for stream in self._streams:
+                stream.put((kind, data))
 
     def cut(self) -> None:
         """Break every stream and take no new one until `mend`."""
@@ -74,14 +77,15 @@ class FakeDesk:
         if not self._gate.is_set():
             return None
         stream: queue.Queue = queue.Queue()
-        snapshot = {
-            "calls": list(self.calls.values()),
-            "me": self.me,
-            "now": time.time(),
-            "switch": self.switch,
-        }
-        stream.put(("snapshot", snapshot))
-        self._streams.append(stream)
+        with self._telling:
+            snapshot = {
+                "calls": list(self.calls.values()),
+                "me": self.me,
+                "now": time.time(),
+                "switch": self.switch,
+            }
+            stream.put(("snapshot", snapshot))
+            self._streams.append(stream)
         return stream
 
     def answer(self, method: str, path: str, body: dict) -> tuple[int, dict | None]:
@@ -258,6 +262,7 @@ def address(desk):
 @pytest.fixture(scope="module")
 def chromium():
     """Debian's Chromium, headless; its event loop must have ended before other modules run."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
@@ -272,7 +277,7 @@ def browser_page(chromium):
     """A page in a fresh profile; a script error or a broken policy fails the test."""
     context = chromium.new_context(viewport={"width": 1100, "height": 900}, locale="en-GB")
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_MS)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda line: troubles.append(line.text) if "Policy" in line.text else None)
