@@ -28,16 +28,17 @@ def run(name, package, *arguments, data):
 class Recording:
     """One recording, fetched from the desk and opened by `age`, `flac` and libsndfile."""
 
-    def __init__(self, service, call_id):
+    def __init__(self, service, call_id, rate=RATE):
         """Wait until the desk hands it out; `took` is how long that was, in seconds."""
-        self.call_id = call_id
+        self.call_id, self.rate = call_id, rate
         started = time.monotonic()
         sealed = self._fetch(service, call_id)
         self.took = time.monotonic() - started
         self.flac = run("age", "age", "-d", "-i", str(service.keys.identity), data=sealed)
         run("flac", "flac", "-t", "-s", "-", data=self.flac)
-        self.samples, rate = soundfile.read(io.BytesIO(self.flac), dtype="int16", always_2d=True)
-        assert rate == RATE
+        opened = soundfile.read(io.BytesIO(self.flac), dtype="int16", always_2d=True)
+        self.samples, found = opened
+        assert found == rate
         self.folder = next(service.state.joinpath("archive").rglob(f"{call_id}.header")).parent
         parts = [self.folder / f"{call_id}.{part}" for part in ("header", "payload")]
         assert b"".join(part.read_bytes() for part in parts) == sealed
@@ -83,11 +84,11 @@ class Recording:
             at = end
         assert at == self.manifest["talk_us"]
         assert self.manifest["unexplained"] == []
-        assert abs(len(self.samples) / RATE - at / 1e6) < 0.03
+        assert abs(len(self.samples) / self.rate - at / 1e6) < 0.03
         return True
 
     def silent_in(self, gap):
         """Whether both channels are exactly zero within the gap."""
-        begin = -(-gap["from_us"] * RATE // 1_000_000)
-        end = gap["to_us"] * RATE // 1_000_000
+        begin = -(-gap["from_us"] * self.rate // 1_000_000)
+        end = gap["to_us"] * self.rate // 1_000_000
         return not self.samples[begin:end].any()

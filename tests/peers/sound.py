@@ -197,6 +197,14 @@ class Talker:
         self._fell_silent = time.monotonic()
         return start
 
+    def say_payloads(self, payloads, to, payload_type, ticks):
+        """Send payloads of 20 ms in real time; `ticks` is what each adds to the timestamp."""
+        start = time.monotonic()
+        for index, payload in enumerate(payloads):
+            _until(start + index * FRAME_S)
+            self._socket.sendto(self.packet(payload, payload_type), to)
+            self._timestamp += ticks
+
     def dial(self, digits, to, payload_type=101):
         """Press keys: RFC 4733 events of 100 ms, each ended three times."""
         for digit in digits:

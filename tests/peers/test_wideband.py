@@ -1,0 +1,79 @@
+"""G.722 and Opus: passed through untouched, recorded at 16 kHz, each party on its own channel."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.peer
+
+WIDE = 16_000
+FRAME = 320
+"""Samples of a packet: 20 ms."""
+CODECS = {
+    "G722": {"pt": 9, "codec": "G722/8000", "encoder": "g722", "ticks": 160},
+    "Opus": {"pt": 111, "codec": "opus/48000/2", "encoder": "libopus", "ticks": 960},
+}
+
+
+def sweep(seconds, low, high):
+    """A tone that rises, as int16 at 16 kHz: what a lossy codec keeps the shape of."""
+    at = np.arange(int(seconds * WIDE)) / WIDE
+    phase = 2 * np.pi * (low * at + (high - low) * at**2 / (2 * seconds))
+    return (12_000 * np.sin(phase)).astype(np.int16)
+
+
+def encoded(samples, encoder):
+    """The payloads of 20 ms each, by the encoder that FFmpeg has."""
+    context = av.CodecContext.create(encoder, "w")
+    context.sample_rate, context.format, context.layout = WIDE, "s16", "mono"
+    payloads = []
+    for start in range(0, len(samples) - FRAME + 1, FRAME):
+        frame = av.AudioFrame.from_ndarray(
+            samples[None, start : start + FRAME], format="s16", layout="mono"
+        )
+        frame.sample_rate, frame.pts = WIDE, start
+        payloads += [bytes(packet) for packet in context.encode(frame)]
+    return payloads
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_wideband_is_passed_through_and_recorded_at_its_rate(harness, service, talker, ended, name):
+    facts = CODECS[name]
+    keys = {"pt": facts["pt"], "codec": facts["codec"]}
+    caller, advisor = talker("127.0.0.2"), talker("127.0.0.3")
+    callee_sip = ended(
+        harness.programs.Callee(
+            service.folder,
+            "uas_codec",
+            "127.0.0.3",
+            port=service.pbx_port,
+            media=advisor.port,
+            **keys,
+        )
+    )
+    caller_sip = ended(
+        harness.programs.Caller(
+            service, "01970000200", scenario="uac_codec", media=caller.port, **keys
+        )
+    )
+    asked, answered = sweep(2, 300, 6_000), sweep(2, 5_000, 400)
+    spoken = []
+    for who, sip, said in ((caller, caller_sip, asked), (advisor, callee_sip, answered)):
+        payloads = encoded(said, facts["encoder"])
+        who.say_payloads(payloads, sip.media_target, facts["pt"], facts["ticks"])
+        spoken.append(payloads)
+    advisor.wait_heard(90)
+    caller.wait_heard(90)
+    for heard, payloads in ((advisor.heard, spoken[0]), (caller.heard, spoken[1])):
+        passed = [payload for _, kind, _, payload in heard if kind == facts["pt"]]
+        assert passed == payloads[: len(passed)]
+    caller_sip.hang_up()
+    callee_sip.wait()
+    recording = harness.evidence.Recording(service, service.call_id(), rate=WIDE)
+    assert harness.sound.find(recording.caller, asked[: -WIDE // 10])[1] > 0.95
+    assert harness.sound.find(recording.advisor, answered[: -WIDE // 10])[1] > 0.95
+    assert recording.adds_up()
+    codecs = [set(track["codecs"]) for track in recording.manifest["tracks"]]
+    assert all(any(name.lower() in codec.lower() for codec in track) for track in codecs)
