@@ -17,7 +17,6 @@ from loopback import claim, free_port
 PATIENCE_S = 20
 HERE = Path(__file__).parent
 CALLER = "01632960123"
-udp_port = free_port
 
 
 def program(name, package):
