@@ -117,14 +117,22 @@ class LiveCall:
     def resumed(cls, board: Switchboard, memo: Memo, talk: Talk, route: Route) -> LiveCall:
         """Go on with a call that was answered before a restart.
 
+        It may have ended at once: nobody could be rung again for a caller left alone.
+
         Raises:
-            TelephonyError: its legs or their ports are not to be had.
+            TelephonyError: its legs or their ports are not to be had. Whatever is raised, no leg
+                is left.
         """
         settings = call_settings(board.settings, memo.admission)
         now = time.monotonic()
         legs = BackToBackCall.restored(board.endpoint, board.relay, memo.legs, settings, now=now)
         call = cls(board, memo.admission, route, legs)
-        call._go_on(memo.started, talk, now)
+        try:
+            call._go_on(memo.started, talk, now)
+        except BaseException:
+            legs.hangup(now)
+            call.recording.end("not resumed")
+            raise
         return call
 
     def _go_on(self, started: float, talk: Talk, now: float) -> None:

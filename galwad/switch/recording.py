@@ -115,7 +115,7 @@ class CallRecording:
         if self._facts is None:
             return None
         self._started = Clock(time.time(), time.monotonic())
-        self.lives += 1
+        self.lives = self._room.next_life(self._call_id, self.lives)
         self._recorder = self._room.recorder(
             self._call_id, self.lives, self._started, self._changed
         )

@@ -43,7 +43,7 @@ def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall])
     left = list(board.checkpoints.left_behind())
     for call_id, memo in left:
         call = _try(board, reception, call_id, memo)
-        if call is not None:
+        if call is not None and not call.legs.ended:
             calls[call_id] = call
         board.flush()
     if not left:
@@ -56,14 +56,19 @@ def _try(
     board: Switchboard, reception: Reception, call_id: str, memo: Memo | Unreadable
 ) -> LiveCall | None:
     if isinstance(memo, Unreadable):
+        give_up_branches(board.endpoint, memo.legs, time.monotonic())
         _hang_up(board, call_id, memo.legs)
         return None
     try:
         call = _take_up(board, reception, call_id, memo)
     except TelephonyError as error:
-        log.warning("call.not_resumed", call_id=call_id, reason=str(error))
+        log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
-    if call is None and memo.talk is not None:
+    except Exception:
+        # One call's bug must not end the others, life after life.
+        log.exception("call.not_resumed", call_id=call_id)
+        call = None
+    if call is None:
         _hang_up(board, call_id, memo.legs)
     return call
 
@@ -75,7 +80,6 @@ def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo)
     admission = memo.admission
     route = board.router.route(admission.called, by_phone=admission.phone)
     if memo.talk is None:
-        board.checkpoints.remove(call_id)
         sip_call_id = ring_anew(board.endpoint, memo.legs, now)
         reception.serve_anew(sip_call_id, Heir(call_id, memo))
         return None

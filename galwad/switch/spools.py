@@ -64,6 +64,16 @@ class SpoolRoom:
             self._believed = data, found.recipients
         return self._believed[1]
 
+    def next_life(self, call_id: str, lives: int) -> int:
+        """The number of a call's next spool after `lives`.
+
+        A process that died as it began a spool had no time to count it.
+        """
+        life = lives + 1
+        while (self.folder / f"{call_id}.{life}.spool").exists():
+            life += 1
+        return life
+
     def recorder(
         self, call_id: str, life: int, started: Clock, on_change: Callable[[Snapshot], None]
     ) -> Recorder:

@@ -95,7 +95,8 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
         How many got a BYE.
     """
     sent = 0
-    for leg in data.get("legs", []) if data.get("version") == VERSION else []:
+    legs = data.get("legs") if data.get("version") == VERSION else None
+    for leg in legs if isinstance(legs, list) else ():
         try:
             endpoint.restore_dialog(leg["dialog"]).request("BYE", headers=_REASON, now=now)
         except (TelephonyError, KeyError, TypeError):

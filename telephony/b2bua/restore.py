@@ -54,8 +54,9 @@ def give_up_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) ->
 
     A 2xx that crosses the CANCEL comes as an `InviteAnswered` of no call: `decline` it.
     """
-    for branch in data.get("branches") or ():
-        with contextlib.suppress(ProtocolError):
+    branches = data.get("branches")
+    for branch in branches if isinstance(branches, list) else ():
+        with contextlib.suppress(ProtocolError, TypeError):
             endpoint.give_up(branch, now=now)
 
 

@@ -1,8 +1,9 @@
 import base64
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from centre import Centre
 
 from config.settings import Settings, load
 from galwad.switch.phones import Phones
@@ -106,3 +107,13 @@ def _register(extension: str, contact: str, expires: int) -> Request:
     )
     assert isinstance(message, Request)
     return message
+
+
+@pytest.fixture
+async def centre(settings: Settings, phones: Phones) -> AsyncIterator[Centre]:
+    """A switch without sockets; nothing is left in it, and no port, when everybody hung up."""
+    centre = Centre(settings, phones)
+    yield centre
+    centre.end()
+    assert centre.calls == {}
+    assert centre.relay.open_legs == {}

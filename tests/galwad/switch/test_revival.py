@@ -1,0 +1,125 @@
+import json
+
+import pytest
+
+from galwad.switch.call import LiveCall
+from recording.policy import RecordingState, Trigger
+
+
+@pytest.fixture
+async def talk(centre, register):
+    """The trunk has called, and 201 has answered."""
+    centre.trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.sian = centre.phone("192.0.2.201", "201", register)
+    centre.trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    assert call.recording.state is RecordingState.RECORDING
+    return call
+
+
+async def test_a_hold_outlives_two_deaths(centre, talk):
+    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    for _ in range(2):
+        centre.revive()
+        (call,) = centre.calls.values()
+        assert call.recording.state is RecordingState.PAUSED
+        assert call.recording.holders == ("user:sian",)
+    assert call.recording.lives == 3
+
+
+async def test_a_life_that_died_as_its_spool_began_is_not_in_the_way(centre, talk):
+    folder = centre.settings.spool
+    (folder / f"{talk.call_id}.2.spool").write_bytes(b"")
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert call.recording.state is RecordingState.RECORDING
+    assert (folder / f"{talk.call_id}.3.spool").exists()
+
+
+def spoil(centre, call_id, change):
+    path = centre.settings.node.runtime / "calls" / f"{call_id}.call"
+    memo = json.loads(path.read_bytes())
+    change(memo)
+    path.write_text(json.dumps(memo))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda memo: memo["talk"]["target"].pop("uri"),
+        lambda memo: memo["talk"]["target"].update(uri="no uri"),
+        lambda memo: memo["legs"].update(legs=None),
+        lambda memo: memo["legs"].update(legs=[None]),
+        lambda memo: memo["legs"].update(version="another"),
+        lambda memo: memo.update(legs={}),
+    ],
+)
+async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre, talk, change):
+    spoil(centre, talk.call_id, change)
+    revived = centre.revive()
+    assert (revived.going_on, revived.cut_off) == (0, 1)
+    assert centre.calls == {}
+    assert centre.relay.open_legs == {}
+    assert list((centre.settings.node.runtime / "calls").iterdir()) == []
+
+
+async def test_whoever_cannot_be_taken_up_half_way_is_hung_up(centre, talk):
+    spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].pop("uri"))
+    centre.revive()
+    assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
+
+
+async def test_our_own_mistake_ends_one_call_and_not_the_switch(centre, talk, monkeypatch):
+    def mistaken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(LiveCall, "_go_on", mistaken)
+    assert centre.revive().cut_off == 1
+    assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
+    assert centre.relay.open_legs == {}
+
+
+async def test_a_caller_left_alone_whom_nobody_can_be_rung_for_is_not_kept(centre, talk):
+    centre.sian.final = None
+    refer = ("Refer-To", "<sip:3001@192.0.2.9>")
+    centre.sian.ask("REFER", refer)
+    centre.sian.ask("BYE")
+    assert talk.legs.joined is None
+    begin = centre.begin
+
+    def without_room():
+        begin()
+        centre.relay.full = True
+
+    centre.begin = without_room
+    revived = centre.revive()
+    assert (revived.going_on, revived.cut_off) == (0, 1)
+    assert centre.calls == {}
+
+
+async def test_a_call_that_rings_and_cannot_be_read_rings_no_longer(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    sian = centre.phone("192.0.2.201", "201", register)
+    sian.final = None
+    trunk.call("01970000000")
+    (call_id,) = centre.calls
+    spoil(centre, call_id, lambda memo: memo.pop("admission"))
+    assert centre.revive().cut_off == 1
+    assert sian.invites[0].cancelled
+
+
+async def test_an_early_hold_outlives_the_ringing(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    sian = centre.phone("192.0.2.201", "201", register)
+    sian.final = None
+    trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    call.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    sian.final = 200
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert trunk.statuses == [200]
+    assert call.recording.state is RecordingState.PAUSED
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert call.recording.holders == ("user:sian",)

@@ -1,0 +1,280 @@
+"""A switch without sockets: real calls, a fake relay, and phones made of real SIP cores."""
+
+import random
+import time
+
+from config.settings import Settings
+from galwad.messages import CallerFacts
+from galwad.switch.admission import Admission
+from galwad.switch.board import Switchboard
+from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.overload import Load
+from galwad.switch.reception import Reception
+from galwad.switch.revival import revive
+from galwad.switch.routing import Router
+from galwad.switch.spools import SpoolRoom
+from telephony.errors import NoPortsError
+from telephony.sdp import LocalMedia
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import (
+    Address,
+    DialogRequest,
+    DialogResponse,
+    IncomingInvite,
+    InviteAnswered,
+)
+from telephony.sip.headers import NameAddr
+from telephony.sip.uri import Uri
+
+SWITCH = Address("192.0.2.9", 5060)
+SDP = (("Content-Type", "application/sdp"),)
+
+
+def sdp(host):
+    return (
+        f"v=0\r\no=p 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+        "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+    ).encode()
+
+
+class FakeRelay:
+    """Ports and taps as dicts."""
+
+    def __init__(self):
+        self.open_legs, self.taps, self.joins = {}, {}, {}
+        self.full = False
+
+    def open(self, leg_id, *, ipv6):
+        if self.full:
+            raise NoPortsError("full")
+        return self.reopen(leg_id, LocalMedia(SWITCH.host, 30000 + 2 * len(self.open_legs)))
+
+    def reopen(self, leg_id, local):
+        assert leg_id not in self.open_legs
+        self.open_legs[leg_id] = local.port
+        return local
+
+    def close(self, leg_id):
+        self.part(leg_id)
+        del self.open_legs[leg_id]
+        self.taps.pop(leg_id, None)
+
+    def configure(self, leg_id, remote):
+        assert leg_id in self.open_legs
+
+    def join(self, a, b, _a_to_b, _b_to_a):
+        self.part(a)
+        self.part(b)
+        self.joins[a], self.joins[b] = b, a
+
+    def part(self, leg_id):
+        other = self.joins.pop(leg_id, None)
+        self.joins.pop(other, None)
+
+    def tap(self, leg_id, track, tap):
+        if leg_id in self.open_legs:
+            self.taps[leg_id] = None if tap is None else (track, tap)
+
+    def source_rule(self, leg_id, rule):
+        pass
+
+    def watch_events(self, leg_id, watcher):
+        pass
+
+    def start_ringback(self, leg_id):
+        pass
+
+    def stop_ringback(self, leg_id):
+        pass
+
+
+class FakeHub:
+    def __init__(self):
+        self.alarms, self.ended, self.closed = [], [], []
+        self.shown = {}
+
+    def alarm(self, kind, call_id=None, detail=""):
+        self.alarms.append(kind)
+
+    def call_changed(self, call):
+        self.shown[call.call_id] = call
+
+    def call_ended(self, ended):
+        self.ended.append(ended.call_id)
+
+    def spool_closed(self, call_id):
+        self.closed.append(call_id)
+
+
+class Doorkeeper:
+    """Lets everybody in; whoever has an extension is a phone of ours."""
+
+    def __init__(self, phones):
+        self.phones = phones
+
+    def invite(self, invite, _now):
+        request = invite.request
+        user = request.from_.uri.user or ""
+        phone = self.phones.known(user)
+        return Admission(
+            caller=CallerFacts(user, invite.source.host, trusted=True),
+            called=request.uri.user or "",
+            trusted=True,
+            phone=phone,
+            recorded=True,
+            source_rule="sdp-host",
+            srtp="off",
+        )
+
+
+class Phone:
+    """Answers every INVITE at once unless told otherwise, and every other request with 200."""
+
+    def __init__(self, centre, host, user):
+        self.centre, self.user = centre, user
+        self.address = Address(host, 5060)
+        self.endpoint = Endpoint(rng=random.Random(host))
+        self.endpoint.listen(self.address)
+        self.final = 200
+        self.dialogs, self.invites, self.requests, self.statuses = [], [], [], []
+        centre.nodes[self.address] = self
+
+    def call(self, to):
+        self.endpoint.invite(
+            Uri.parse(f"sip:{to}@{SWITCH.host}"),
+            from_=NameAddr("", Uri.parse(f"sip:{self.user}@{SWITCH.host}")),
+            to=NameAddr("", Uri.parse(f"sip:{to}@{SWITCH.host}")),
+            destination=SWITCH,
+            headers=SDP,
+            body=sdp(self.address.host),
+            now=time.monotonic(),
+        )
+        self.centre.run()
+        return self.dialogs[-1] if self.dialogs else None
+
+    def ask(self, method, *headers, dialog=None):
+        dialog = dialog or self.dialogs[-1]
+        dialog.request(method, headers=headers, now=time.monotonic())
+        self.centre.run()
+
+    @property
+    def methods(self):
+        return [request.method for request in self.requests]
+
+    def work(self):
+        now = time.monotonic()
+        while (event := self.endpoint.next_event()) is not None:
+            match event:
+                case IncomingInvite(invite):
+                    self.invites.append(invite)
+                    invite.respond(180, now=now)
+                    if self.final:
+                        made = invite.respond(
+                            self.final, headers=SDP, body=sdp(self.address.host), now=now
+                        )
+                        self.dialogs += [made] if made else []
+                case DialogRequest(_, transaction, request):
+                    self.requests.append(request)
+                    offered = request.method == "INVITE"
+                    transaction.respond(
+                        200,
+                        headers=SDP if offered else (),
+                        body=sdp(self.address.host) if offered else b"",
+                        now=now,
+                    )
+                case InviteAnswered(client, dialog, response):
+                    self.statuses.append(response.status)
+                    self.dialogs.append(dialog)
+                    dialog.ack(client, now=now)
+                case DialogResponse(_, _, response):
+                    self.statuses.append(response.status)
+                case _:
+                    pass
+
+
+class Centre:
+    """One switch, life after life."""
+
+    def __init__(self, settings: Settings, phones):
+        self.settings, self.phones = settings, phones
+        self.nodes = {}
+        self.begin()
+
+    def begin(self):
+        """Begin a life of the process; the one before it is as if killed."""
+        settings = self.settings
+        self.calls, self.hub, self.relay = {}, FakeHub(), FakeRelay()
+        self.endpoint = Endpoint(rng=random.Random(len(self.nodes)))
+        self.endpoint.listen(SWITCH)
+        self.board = Switchboard(
+            endpoint=self.endpoint,
+            relay=self.relay,
+            hub=self.hub,
+            router=Router(settings, self.phones),
+            spools=SpoolRoom(settings),
+            checkpoints=Checkpoints(settings.node.runtime / "calls"),
+            settings=settings,
+            flush=self.flush,
+            find=self.calls.get,
+            forget=lambda call: self.calls.pop(call.call_id, None),
+        )
+        load = Load(settings.sip, lambda: 100)
+        doorkeeper = Doorkeeper(self.phones)
+        self.reception = Reception(self.board, doorkeeper, self.calls, load, lambda: False)
+        self.nodes[SWITCH] = self
+        self._busy = False
+
+    def revive(self):
+        """Die, and begin anew with what was left."""
+        for call in self.calls.values():
+            if call._timer is not None:
+                call._timer.cancel()
+            recorder = call.recording._recorder
+            if recorder is not None:
+                recorder._timer.cancel()
+                recorder._sync.detach(recorder)
+                recorder._outbox.close(recorder._now())
+        self.begin()
+        revived = revive(self.board, self.reception, self.calls)
+        self.run()
+        return revived
+
+    def flush(self):
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while (event := self.endpoint.next_event()) is not None:
+                self.reception.on_event(event)
+        finally:
+            self._busy = False
+
+    work = flush
+
+    def run(self):
+        """Until nobody has anything to say any more."""
+        busy = True
+        while busy:
+            busy = False
+            for node in list(self.nodes.values()):
+                node.work()
+                for datagram in node.endpoint.outgoing():
+                    busy = True
+                    there = self.nodes.get(datagram.destination)
+                    if there is not None:
+                        there.endpoint.receive(
+                            datagram.data, datagram.local, datagram.destination, time.monotonic()
+                        )
+                        there.work()
+
+    def phone(self, host, user, register=None):
+        phone = Phone(self, host, user)
+        if register is not None:
+            register(user, f"sip:{user}@{host}", time.monotonic(), source=phone.address)
+        return phone
+
+    def end(self):
+        """Hang up whatever is left."""
+        for call in list(self.calls.values()):
+            call.hangup("SIP;cause=200")
+        self.run()
