@@ -1,0 +1,194 @@
+"""The parties of flood.py: a trunk that calls, a PBX that answers, and what they say to each other.
+
+Each end of a call numbers its RTP packets and keeps what numbers it heard, so that losses can be
+counted.
+"""
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+import time
+from dataclasses import dataclass, field
+
+from _common import CALLEE, CALLER, SWITCH
+
+from telephony.aio.transport import SipTransport
+from telephony.sip.dialog import Dialog
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import (
+    Address,
+    DialogEnded,
+    DialogRequest,
+    Event,
+    IncomingInvite,
+    InviteAnswered,
+    InviteFailed,
+)
+from telephony.sip.headers import NameAddr
+from telephony.sip.uri import Uri
+
+FRAME_S = 0.02
+SETTLE_S = 1.0
+"""How long what is on its way may take."""
+HEADERS = (("Content-Type", "application/sdp"),)
+
+
+class Voice:
+    """One party's end of a call's media: numbers what it sends and keeps what numbers it heard."""
+
+    def __init__(self, host: str) -> None:
+        self.made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.made.bind((host, 0))
+        self.made.setblocking(False)
+        self.port = self.made.getsockname()[1]
+        self.host = host
+        self.to: tuple[str, int] | None = None
+        self.sent = 0
+        self.heard: set[int] = set()
+
+    def describe(self) -> bytes:
+        """Its SDP."""
+        return (
+            f"v=0\r\no=- 1 1 IN IP4 {self.host}\r\ns=-\r\nc=IN IP4 {self.host}\r\nt=0 0\r\n"
+            f"m=audio {self.port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        ).encode()
+
+    def aim(self, sdp: bytes) -> None:
+        """Send to where an SDP says."""
+        port = re.search(rb"m=audio (\d+)", sdp)
+        if port is not None:
+            self.to = (SWITCH, int(port[1]))
+
+    def speak(self) -> None:
+        """Send the next packet."""
+        if self.to is not None:
+            head = struct.pack("!BBHII", 0x80, 0, self.sent & 0xFFFF, self.sent * 160, self.port)
+            with contextlib.suppress(BlockingIOError):
+                self.made.sendto(head + bytes(160), self.to)
+                self.sent += 1
+
+    def listen(self) -> None:
+        """Take what is there."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.add(struct.unpack_from("!H", self.made.recv(2048), 2)[0])
+
+
+@dataclass
+class Call:
+    """A call that the trunk places."""
+
+    caller: Voice
+    callee: Voice | None = None
+    dialog: Dialog | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: str = ""
+
+
+class Party:
+    """A SIP core on an address: the trunk that calls, or the PBX that answers everything."""
+
+    def __init__(self, calls: dict[str, Call]) -> None:
+        self.transport = SipTransport(Endpoint(), self.take)
+        self._calls = calls
+
+    def take(self, event: Event) -> None:
+        """Do what a polite peer does."""
+        now = self.transport.now
+        match event:
+            case IncomingInvite(invite=invite):
+                call = self._calls.get(invite.request.from_.uri.user or "")
+                if call is None:
+                    invite.respond(486, now=now)
+                    return
+                call.callee = Voice(CALLEE)
+                call.callee.aim(invite.request.body)
+                invite.respond(200, headers=HEADERS, body=call.callee.describe(), now=now)
+            case InviteAnswered(client=client, dialog=dialog, response=response):
+                dialog.ack(client, now=now)
+                call = client.owner
+                call.caller.aim(response.body)
+                call.dialog = dialog
+                call.changed.set()
+            case InviteFailed(client=client, status=status):
+                client.owner.outcome = str(status)
+                client.owner.changed.set()
+            case DialogRequest(transaction=transaction):
+                transaction.respond(200, now=now)
+            case DialogEnded(dialog=dialog):
+                if isinstance(dialog.owner, Call):
+                    dialog.owner.outcome = "ended"
+                    dialog.owner.changed.set()
+            case _:
+                pass
+
+
+class Stage:
+    """The trunk, the PBX and their calls."""
+
+    def __init__(self, switch: Address) -> None:
+        self.calls: dict[str, Call] = {}
+        self.trunk, self.pbx = Party(self.calls), Party(self.calls)
+        self._switch = switch
+        self._count = 0
+
+    async def open(self, pbx_port: int) -> None:
+        """Bind both."""
+        await self.trunk.transport.listen(Address(CALLER, 0))
+        await self.pbx.transport.listen(Address(CALLEE, pbx_port))
+
+    async def dial(self, seconds: float = 40.0) -> Call:
+        """Place a call; its outcome is empty once it is answered."""
+        self._count += 1
+        name, call = f"caller{self._count}", Call(Voice(CALLER))
+        self.calls[name] = call
+        self.trunk.transport.endpoint.invite(
+            Uri(user="01970000100", host=SWITCH, port=self._switch.port),
+            from_=NameAddr.parse(f"<sip:{name}@{CALLER}>"),
+            to=NameAddr("", Uri(user="01970000100", host=SWITCH, port=self._switch.port)),
+            destination=self._switch,
+            headers=HEADERS,
+            body=call.caller.describe(),
+            owner=call,
+            now=self.trunk.transport.now,
+        )
+        self.trunk.transport.flush()
+        await self._change(call, seconds)
+        return call
+
+    async def hang_up(self, call: Call) -> None:
+        """End it from the caller's side."""
+        if call.dialog is not None:
+            call.changed.clear()
+            call.dialog.request("BYE", now=self.trunk.transport.now)
+            self.trunk.transport.flush()
+            await self._change(call, 40.0)
+        call.caller.made.close()
+        if call.callee is not None:
+            call.callee.made.close()
+
+    @staticmethod
+    async def _change(call: Call, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await call.changed.wait()
+        except TimeoutError:
+            call.outcome = "silence"
+
+
+async def talk(voices: list[Voice], stop: asyncio.Event) -> None:
+    """All speak every 20 ms, each at its own moment of these, until told to stop."""
+    begun, step, parts = time.perf_counter(), 0, 10
+    while not stop.is_set():
+        for voice in voices[step % parts :: parts]:
+            voice.speak()
+        for voice in voices:
+            voice.listen()
+        step += 1
+        await asyncio.sleep(max(0.0, begun + step * FRAME_S / parts - time.perf_counter()))
+    await asyncio.sleep(SETTLE_S)
+    for voice in voices:
+        voice.listen()
