@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import structlog
 import typer
+import uvloop
 
 from galwad.cli.client import base_url, client_settings
 from galwad.cli.console import CliError, print_json
@@ -183,10 +184,11 @@ def _run(plan: Plan) -> Report:
     desk = _desk(plan)
     _hush()
     report = Report()
-    if plan.calls > 1:
-        asyncio.run(Load(plan).run(report))
-        return report
-    call = asyncio.run(simulate(plan, report, desk))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if plan.calls > 1:
+            runner.run(Load(plan).run(report))
+            return report
+        call = runner.run(simulate(plan, report, desk))
     if plan.identity is not None and desk is not None:
         _afterwards(plan, report, desk, call)
     return report

@@ -23,9 +23,7 @@ class Reception:
     late: int = 0
     """Came after one with a higher number."""
     jitter: float = 0.0
-    """Seconds, at the newest packet."""
-    worst_jitter: float = 0.0
-    """Seconds."""
+    """Seconds, as it is at the newest packet."""
 
     @property
     def loss(self) -> float:
@@ -46,20 +44,18 @@ class ReceptionCounter:
         self._received = 0
         self._late = 0
         self._jitter = 0.0
-        self._worst = 0.0
         self._transit: float | None = None
 
     @property
     def now(self) -> Reception:
         """The figures so far."""
         lost = self._given_up + len(self._missing)
-        return Reception(self._received, lost, self._late, self._jitter, self._worst)
+        return Reception(self._received, lost, self._late, self._jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
         """Count a packet that arrived at `now`, in seconds.
 
-        A key's packets share a timestamp: hand over those of audio alone as far as jitter goes,
-        by `put`, and the others by `pass_over`.
+        The packets of one key share a timestamp: they are for `pass_over`.
         """
         if self._count(packet):
             self._time(packet.timestamp, now)
@@ -100,5 +96,4 @@ class ReceptionCounter:
             apart = abs(transit - self._transit)
             if apart < 2**31 / _RATE:  # else the timestamp began again at 0
                 self._jitter += (apart - self._jitter) / 16
-                self._worst = max(self._worst, self._jitter)
         self._transit = transit

@@ -29,6 +29,7 @@ _ALIKE: Final = 0.9
 _AUDIBLE: Final = 0.5
 _LOSS: Final = 0.01
 _JITTER: Final = 0.03
+_POOR: Final = "look at the network, at a transcoder in the way, and at how busy this machine is"
 _RTP: Final = (
     "RTP does not get through: look at [media] advertise, at firewalls between here and its "
     "ports, and at the source rule of the trunk or route"
@@ -104,7 +105,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
     elif heard.alike < _AUDIBLE:
         report.fault(name, text, "something arrives, but not what was said", **figures)
     elif heard.alike < _ALIKE or heard.loss > _LOSS or heard.jitter > _JITTER:
-        report.warn(name, text, "look at the network, or at a transcoder in the way", **figures)
+        report.warn(name, text, _POOR, **figures)
     else:
         report.fine(name, text, **figures)
 
@@ -117,7 +118,7 @@ async def listen(plan: Plan, report: Report, call: Call) -> None:
     with contextlib.suppress(TelephonyError):
         await voice.say(speech(plan.talk, secrets.randbits(60)))
     there, name = voice.call.reception, "talk: heard"
-    text = f"{there.received} packets, {there.lost} lost, jitter {there.worst_jitter * 1000:.1f} ms"
+    text = f"{there.received} packets, {there.lost} lost, jitter {there.jitter * 1000:.1f} ms"
     figures = {"received": there.received, "lost": there.lost}
     if voice.call.state is CallState.ENDED and since(began) < plan.talk * 900:
         report.fault(name, "the other side hung up in mid-talk", "ask who answered there")

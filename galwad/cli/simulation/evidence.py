@@ -89,7 +89,7 @@ def _adds_up(report: Report, there: Kept) -> None:
     talk, length = manifest["talk_us"] / _US, len(there.caller) / RATE
     whole = whole and at == manifest["talk_us"] and abs(talk - length) < _LENGTH_S
     text = (
-        f"{len(manifest['segments'])} recorded stretches and {len(manifest['gaps'])} gaps, "
+        f"stretches recorded: {len(manifest['segments'])}, gaps: {len(manifest['gaps'])}; "
         f"{talk:.1f} s of talk, {length:.1f} s of sound"
     )
     figures = {"talk_s": round(talk, 3), "sound_s": round(length, 3)}

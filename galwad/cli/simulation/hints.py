@@ -40,7 +40,7 @@ def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
         401: (f"the password is not that of {extension}", _ASK),
         403: (f"{extension} may not register by {way}", "its transport stands in the settings"),
         408: (f"nobody answers at {plan.where}", _REACH),
-        503: (f"nobody takes it at {plan.where}", _REACH),
+        503: (f"no connection to {plan.where}, or it takes nobody now", _REACH),
     }.get(status, (_reason(status), "the log of galwad-switch says more"))
     return StepError(f"{status}: {text}", hint)
 

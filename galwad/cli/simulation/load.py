@@ -135,7 +135,7 @@ class Load:
         there, tally = call.reception, self.tally
         tally.received += there.received
         tally.lost += there.lost
-        tally.jitter = max(tally.jitter, there.worst_jitter)
+        tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
         """Note by how much this machine's own work is late."""
@@ -188,7 +188,9 @@ def _tell_media(report: Report, tally: Tally) -> None:
         f"the worst of {len(tally.alike)} ends heard {worst:.0%} of what was said"
     )
     figures = {"received": tally.received, "lost": tally.lost, "alike": round(worst, 4)}
-    if worst < _ALIKE or loss > _LOSS:
+    if (worst < _ALIKE or loss > _LOSS) and tally.late > _LATE:
+        report.warn("sound", text, "this machine was late itself, see below", **figures)
+    elif worst < _ALIKE or loss > _LOSS:
         report.fault("sound", text, "the network or the machines are too slow", **figures)
     else:
         report.fine("sound", text, **figures)

@@ -114,7 +114,7 @@ class Heard:
     """Packets."""
     lost: int
     jitter: float
-    """The worst, in seconds."""
+    """Seconds, at the end."""
 
     @property
     def loss(self) -> float:
@@ -166,5 +166,5 @@ def _judged(speaker: Voice, listener: Voice, said: Samples, place: int, before: 
         arrived(listener.heard(place), said),
         after.received - before.received,
         max(0, after.lost - before.lost),
-        after.worst_jitter,
+        after.jitter,
     )
