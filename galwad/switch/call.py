@@ -141,6 +141,7 @@ class LiveCall:
         self._state, self._advisor, self._group = talk.state, talk.advisor, talk.group
         self.target, self._identity = target_from(talk.target), talk.identity
         self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away
+        self.transfers.named = talk.named
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
         party = talk.advisor or Party("")
@@ -162,6 +163,7 @@ class LiveCall:
                 identity=self._identity,
                 referred_to=self.transfers.referred_to,
                 away=self.transfers.away,
+                named=self.transfers.named,
                 standing=self.recording.standing,
                 lives=self.recording.lives,
             )
@@ -399,7 +401,7 @@ class LiveCall:
             return
         destination = self._board.router.classify(event.identity.uri)
         if event.source.lower() != "contact" and is_handover(before, destination):
-            self._group = ()
+            self._group, self.transfers.named = (), destination
             self.recording.identified(destination, self.actor)
         if self.target is not None:
             self._advisor = self.party(self.target)

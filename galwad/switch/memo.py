@@ -37,6 +37,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     referred_to: DestinationClass
     away: bool
+    named: DestinationClass | None = None
     standing: Standing
     lives: int
     """How many spools the call has had: the next has the next number."""

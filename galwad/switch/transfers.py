@@ -31,6 +31,8 @@ class Transfers:
         """Where the last REFER led."""
         self.away = False
         """The caller was handed on to somebody outside the centre, and talks with them."""
+        self.named: DestinationClass | None = None
+        """What a PBX made of the far end since, by another name."""
 
     def requested(self, event: sip.TransferRequested, now: float) -> None:
         """A REFER: blind, or with a Replaces that names a consultation."""
@@ -41,6 +43,8 @@ class Transfers:
             self._join(event, joint, now)
         elif event.side is not sip.Side.ADVISOR:
             self._refuse(event, now)
+        elif event.replaces is not None and other is None:
+            self._refuse(event, now)  # who was consulted is gone: the advisor keeps the caller
         elif other is not None:
             self._send_after(event, self._board.find(other.call_id), now)
         else:
@@ -62,19 +66,25 @@ class Transfers:
         self, event: sip.TransferRequested, consultation: LiveCall | None, now: float
     ) -> None:
         """Who was consulted has not answered yet: ring them for the caller instead."""
-        targets = () if consultation is None else consultation.targets(now)
+        rings = consultation is not None and not consultation.legs.answered
+        targets = consultation.targets(now) if consultation is not None and rings else ()
         if consultation is None or not targets:
             self._refuse(event, now)
             return
         self._leave_for(*self._place_of(consultation, sip.Side.ADVISOR))
-        self._ring(event, targets, now)
-        consultation.hangup('SIP;cause=200;text="Transferred"')
+        if self._ring(event, targets, now):
+            consultation.hangup('SIP;cause=200;text="Transferred"')
 
-    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: float) -> None:
+    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: float) -> bool:
+        """Ring them; False if the REFER could not be accepted, and the call is as it was."""
         call = self._call
         call.rings_at(Party(target.name, target.user) for target in targets)
-        call.legs.accept_transfer(event.request_id, targets, now)
+        accepted = call.legs.accept_transfer(event.request_id, targets, now)
+        if not accepted:
+            call.rings_at(())
+            self._back()
         call.publish()
+        return accepted
 
     def _join(self, event: sip.TransferRequested, joint: Joint, now: float) -> None:
         """Let the two calls become one; what stood against recording either stands."""
@@ -117,13 +127,19 @@ class Transfers:
             self._call.recording.shut(holder, Trigger.PHONE, self._call.actor)
 
     def _place_of(self, giver: LiveCall, side: sip.Side) -> tuple[DestinationClass, str]:
-        """What the far end of another call is: by what was dialled, or by who called."""
-        router, admission = self._board.router, giver.admission
-        if side is sip.Side.ADVISOR:
-            return router.place(admission.called)
-        if admission.phone:
-            return DestinationClass.CENTRE, admission.caller.from_user
-        return DestinationClass.EXTERNAL, ""
+        """What the far end of another call is now.
+
+        Where it was sent on to, or what a PBX has made of it since; else what was dialled, or who
+        called.
+        """
+        router, admission, there = self._board.router, giver.admission, giver.transfers
+        if side is sip.Side.CALLER:
+            caller = admission.caller.from_user
+            return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
+        if there.away:
+            inside = there.referred_to is DestinationClass.CENTRE  # where they wait to be sent to
+            return DestinationClass.UNKNOWN if inside else there.referred_to, ""
+        return router.place(admission.called) if there.named is None else (there.named, "")
 
     def _leave_for(self, destination: DestinationClass, label: str) -> None:
         call = self._call
@@ -138,7 +154,7 @@ class Transfers:
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.away:
             self._call.recording.returned()
-        self.away = not inside
+        self.away, self.named = not inside, None
         self._call.talk_with(leg_id, target)
 
     def failed(self, event: sip.TransferFailed, now: float) -> None:

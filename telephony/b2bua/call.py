@@ -171,6 +171,12 @@ class BackToBackCall:
         """Nothing is left; `CallEnded` was emitted."""
         return self._core.ended
 
+    @property
+    def transferring(self) -> bool:
+        """Whether somebody is rung who is to talk with the caller instead."""
+        attempt = self._transfers.attempt
+        return attempt is not None and not attempt.over
+
     def owns(self, event: Event) -> bool:
         """Whether the event belongs to one of this call's legs."""
         leg = leg_of(event)
@@ -264,7 +270,7 @@ class BackToBackCall:
         """
         if self.ended or old is not self._core.partner:
             answer(invite, 481, now)
-        elif self._transfers.attempt is not None and not self._transfers.attempt.over:
+        elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))
         else:
             self._takeover.take(self, old, invite, target, now)

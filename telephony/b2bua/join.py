@@ -66,6 +66,7 @@ def joint_of(leg: Leg, named: Leg) -> Joint | None:
         moved = giver.call.core.other(giver)
         if keeper is core.partner and moved is not None:
             ready = keeper.talking and moved.talking and core.caller.talking
+            ready = ready and not keeper.call.transferring
             return Joint(keeper, giver, moved) if ready else None
     return None
 

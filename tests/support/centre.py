@@ -121,7 +121,7 @@ class Doorkeeper:
             called=request.uri.user or "",
             trusted=True,
             phone=phone,
-            recorded=True,
+            recorded=not phone,
             source_rule="sdp-host",
             srtp="off",
         )

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+
+from recording.policy import RecordingState, Trigger
+
+
+def replaces(dialog, user):
+    """A Refer-To that names a dialog of the phone which writes it."""
+    call_id, theirs, ours = (dialog.call_id.replace("@", "%40"), *dialog.id[:0:-1])
+    tags = f"%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
+    return "Refer-To", f"<sip:{user}@192.0.2.9?Replaces={call_id}{tags}>"
+
+
+@pytest.fixture
+async def talk(centre, register):
+    """The trunk has called, and 201 has answered."""
+    centre.trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.sian = centre.phone("192.0.2.201", "201", register)
+    centre.trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    return call
+
+
+@pytest.fixture
+async def consultation(centre, talk, register):
+    """201 consults 202, a colleague."""
+    centre.ceri = centre.phone("192.0.2.202", "202", register)
+    centre.department = centre.phone("192.0.2.30", "3001")
+    centre.sian.call("202")
+    return next(call for call in centre.calls.values() if call is not talk)
+
+
+async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultation):
+    first, second = centre.sian.dialogs
+    centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    assert talk.recording.state is RecordingState.RECORDING
+    assert list(centre.calls.values()) == [talk]
+    assert len(centre.relay.open_legs) == 2
+
+
+@pytest.mark.parametrize("on_the_first", [True, False])
+async def test_whoever_a_colleague_sent_the_consultation_on_to_is_what_they_are(
+    centre, talk, consultation, on_the_first
+):
+    first, second = centre.sian.dialogs
+    holder = consultation.legs.legs[consultation.legs.joined[1]]
+    assert holder.target.name == "202"
+    centre.ceri.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
+    assert consultation.transfers.away
+    if on_the_first:
+        centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    else:
+        centre.sian.ask("REFER", replaces(first, "202"), dialog=second)
+    assert list(centre.calls.values()) == [talk]
+    assert talk.recording.state is RecordingState.CEASED
+    assert talk.transfers.away
+
+
+@pytest.mark.parametrize("on_the_first", [True, False])
+async def test_a_pause_of_either_call_stands_in_the_joined_one(
+    centre, talk, consultation, on_the_first
+):
+    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    consultation.recording.shut("user:ceri", Trigger.PAGE, "user:ceri")
+    first, second = centre.sian.dialogs
+    if not on_the_first:
+        first, second = second, first
+    centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    assert talk.recording.state is RecordingState.PAUSED
+    assert talk.recording.holders == ("user:sian", "user:ceri")
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert call.recording.holders == ("user:sian", "user:ceri")
+
+
+async def test_a_consultation_that_is_over_changes_nothing(centre, talk, consultation):
+    first, second = centre.sian.dialogs
+    centre.ceri.ask("BYE")
+    centre.sian.ask("REFER", replaces(second, "3001"), dialog=first)
+    assert centre.sian.statuses[-1] == 603
+    assert centre.department.invites == []
+    assert talk.recording.state is RecordingState.RECORDING
+    assert talk.state().ringing == ()
+
+
+async def test_a_consultation_is_not_joined_while_another_transfer_rings(
+    centre, talk, consultation
+):
+    first, second = centre.sian.dialogs
+    centre.department.final = None
+    centre.sian.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"), dialog=first)
+    centre.sian.ask("REFER", replaces(first, "202"), dialog=second)
+    assert centre.sian.statuses[-1] == 603
+    assert consultation.legs.joined is not None
+    assert centre.ceri.invites[0].answered
+    assert len(centre.ceri.invites) == 1
+    assert talk.recording.state is RecordingState.CEASED
+
+
+async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, talk, consultation):
+    first, second = centre.sian.dialogs
+    leg = consultation.legs.legs[consultation.legs.joined[1]]
+    leg.target = consultation.target = replace(leg.target, pinned=False)
+    for name in ("202", "3001"):
+        centre.ceri.ask("UPDATE", ("P-Asserted-Identity", f"<sip:{name}@192.0.2.9>"))
+    centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    assert talk.recording.state is RecordingState.CEASED
+
+
+async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, register):
+    centre.ceri = centre.phone("192.0.2.202", "202", register)
+    centre.ceri.final = None
+    centre.sian.call("202")
+    (held,) = centre.sian.dialogs
+    early = next(d for d in centre.sian.endpoint._core.dialogs.values() if d is not held)
+    centre.sian.ask("REFER", replaces(early, "202"), dialog=held)
+    assert [invite.cancelled for invite in centre.ceri.invites] == [True, False]
+    assert list(centre.calls.values()) == [talk]
+    assert talk.recording.state is RecordingState.RECORDING
