@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,16 +24,19 @@ from recording.keys import OfficerKeys, RecipientSet
 
 SWITCH, CALLER, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 """Where the program under test is, who calls, and who is called."""
+MEMORY = Path("/dev/shm")
+"""What is in memory alone, as /run is in service."""
 PATIENCE_S = 20.0
 _TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
 SETTINGS = """
 [node]
 state = "{folder}/state"
-runtime = "{folder}/run"
+runtime = "{runtime}"
 [sip]
 listen = ["udp:127.0.0.1:{port}"]
 max_calls = {calls}
+max_lag = 10.0
 [[trunks]]
 name = "trunk"
 peers = ["127.0.0.2"]
@@ -171,16 +175,20 @@ def switch(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The real switch, as systemd starts it; all calls from `CALLER` go to `CALLEE`.
 
+    Its runtime folder is in memory, as /run is.
     `profile` is where cProfile writes when the switch has been told to end.
     """
-    (folder / "run").mkdir(mode=0o700)
     officer = OfficerKeys.generate()
     people = RecipientSet.of([("officer", Identity.generate().recipient)], 1)
     (folder / "recipients.json").write_bytes(people.sign(officer.signing))
-    first = 20_000
-    (folder / "galwad.toml").write_text(
-        SETTINGS.format(
+    settings, first = folder / "galwad.toml", 20_000
+    run = ["-m", "galwad"] if profile is None else ["-c", PROFILED.format(profile=str(profile))]
+    command = [sys.executable, *run, "serve", "--only", "switch", "--config", str(settings)]
+    log = folder / "switch.log"
+    with tempfile.TemporaryDirectory(dir=MEMORY) as runtime:
+        text = SETTINGS.format(
             folder=folder,
+            runtime=runtime,
             port=port,
             callee=callee,
             calls=calls,
@@ -188,16 +196,10 @@ def switch(
             last=first + 4 * calls + 399,
             officer=officer.public_key,
             recipients=folder / "recipients.json",
-        ),
-        encoding="utf-8",
-    )
-    run = ["-m", "galwad"] if profile is None else ["-c", PROFILED.format(profile=str(profile))]
-    command = [sys.executable, *run, "serve", "--only", "switch"]
-    log = folder / "switch.log"
-    with daemon(
-        [*command, "--config", str(folder / "galwad.toml")], log, said(log, b"switch.ready")
-    ) as process:
-        yield process
-        if profile is not None:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+        )
+        settings.write_text(text, encoding="utf-8")
+        with daemon(command, log, said(log, b"switch.ready")) as process:
+            yield process
+            if profile is not None:
+                process.send_signal(signal.SIGTERM)
+                process.wait()

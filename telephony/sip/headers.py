@@ -132,7 +132,7 @@ class Headers:
             if isinstance(line, Latin1Text):
                 value = Latin1Text(value)
             try:
-                rows.append((header_key(name), name, value))
+                rows.append((_keys.get(name) or header_key(name), name, value))
             except ProtocolError as error:
                 raise SipParseError(str(error)) from None
         return cls.from_rows(rows)
@@ -144,7 +144,7 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of `name`, None if there is none."""
-        key = header_key(name)
+        key = _keys.get(name) or header_key(name)
         for row in self._rows:
             if row[0] == key:
                 return row[2]

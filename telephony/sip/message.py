@@ -102,6 +102,7 @@ class Message(ABC):
         lines = self.headers.get_all("Via")
         rest = split_list(lines[0])[1:] if lines else []
         self.headers.replace_first("Via", via, *rest)
+        self._value("Via", lambda _: via)
 
     def __bytes__(self) -> bytes:
         lines = [self.start_line]
