@@ -24,6 +24,8 @@ from telephony.sip.uas import ServerRequest
 
 _CROSSING: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _OURS_ALONE: Final = {401: 500, 407: 500}
+_NO_ANSWER: Final = {408: 504, 481: 500}
+"""What tells of the other leg's end without a word of this one's (RFC 3261 12.2.1.2)."""
 _ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 
 
@@ -143,7 +145,7 @@ class Dialogue:
 def _answer_back(
     transaction: ServerRequest, response: Response | None, status: int, trust: Trust, now: float
 ) -> None:
-    told = _OURS_ALONE.get(status, status)
+    told = (_OURS_ALONE if response is not None else _NO_ANSWER).get(status, status)
     if response is None or told != status:
         answer(transaction, told, now)
         return

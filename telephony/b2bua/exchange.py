@@ -31,8 +31,12 @@ from telephony.sdp import (
 from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer, ServerRequest
 
-_OURS_ALONE = {401: 500, 407: 500, 422: 500}
-"""Failures that mean something between us and the other leg only."""
+_OURS_ALONE = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
+"""Failures that mean something between us and the other leg only.
+
+That the other leg is gone, or leaves, says nothing of the dialog with whoever asked: 408 and 481
+would end it (RFC 3261 12.2.1.2).
+"""
 
 
 @dataclass(slots=True)

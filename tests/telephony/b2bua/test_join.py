@@ -203,3 +203,24 @@ def test_the_advisors_other_leg_ends_though_it_hangs_up_by_itself(world):
     assert len(ended) == len(set(ended)) == 2
     world.a.hang_up()
     world.assert_clean()
+
+
+@pytest.mark.parametrize("from_second", [False, True])
+@pytest.mark.parametrize("what", ["INVITE", "INFO"])
+def test_whoever_asks_just_then_is_not_told_that_their_dialog_is_gone(world, what, from_second):
+    consultation = Consultation(world)
+    serve = world.b._serve
+    world.b._serve = lambda dialog, transaction, request: (
+        None if request.method == what else serve(dialog, transaction, request)
+    )
+    for phone in (world.a, world.c):
+        if what == "INVITE":
+            phone.reinvite(codecs=("8 PCMA/8000", "0 PCMU/8000", "101 telephone-event/8000"))
+        else:
+            phone.ask("INFO", (("Content-Type", "application/dtmf-relay"),), b"Signal=1")
+    consultation.refer(from_second=from_second)
+    world.net.run(10)
+    assert 481 not in world.a.statuses + world.c.statuses
+    assert consultation.first.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
