@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,14 @@ class Switchboard:
     """A live call by its id."""
     forget: Callable[[LiveCall], None]
     """Called once, when the call is over."""
+
+
+def call_with(calls: Mapping[str, LiveCall], leg_id: str) -> LiveCall | None:
+    """The call that has this leg now: a leg keeps its name when another call takes it over."""
+    call = calls.get(leg_id.partition("/")[0])
+    if call is not None and leg_id in call.legs.legs:
+        return call
+    return next((call for call in calls.values() if leg_id in call.legs.legs), None)
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:

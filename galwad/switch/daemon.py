@@ -25,7 +25,7 @@ from config.values import of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
-from galwad.switch.board import Switchboard
+from galwad.switch.board import Switchboard, call_with
 from galwad.switch.call import LiveCall
 from galwad.switch.checkpoints import Checkpoints
 from galwad.switch.commands import DeskCommands
@@ -270,14 +270,15 @@ class Switch:
             self._endpoint.moved(old, new)
 
     def _on_silence(self, leg_id: str, seconds: float) -> None:
-        call = self.calls.get(leg_id.partition("/")[0])
+        call = call_with(self.calls, leg_id)
         if call is not None:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
         """Strangers send to a leg's port; once a burst."""
         self._refused += 1
-        self._hub.alarm("media.refused", leg_id.partition("/")[0])
+        call = call_with(self.calls, leg_id)
+        self._hub.alarm("media.refused", call.call_id if call is not None else None)
 
 
 def _pools(media: Media) -> list[PortPool]:

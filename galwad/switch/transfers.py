@@ -12,7 +12,7 @@ from galwad.messages import Party
 from galwad.switch.admission import Admission
 from galwad.switch.board import Switchboard
 from recording.policy import DestinationClass, Trigger
-from telephony.b2bua import Joint, Leg, Target
+from telephony.b2bua import Joint, Leg, Target, joint_of
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.uas import InviteServer
@@ -88,6 +88,7 @@ class Transfers:
 
     def _join(self, event: sip.TransferRequested, joint: Joint, now: float) -> None:
         """Let the two calls become one; what stood against recording either stands."""
+        joint = self._kept(joint)
         keeper = self._board.find(joint.keeper.call.call_id)
         giver = self._board.find(joint.giver.call.call_id)
         if keeper is None or giver is None:
@@ -98,6 +99,15 @@ class Transfers:
         self._call.legs.join(event.request_id, joint, target, now)
         for each in (keeper, giver):
             each.settle(now)
+
+    def _kept(self, joint: Joint) -> Joint:
+        """The other way round, if that is how a recording goes on that would end."""
+        keeper = self._board.find(joint.keeper.call.call_id)
+        giver = self._board.find(joint.giver.call.call_id)
+        if keeper is None or giver is None:
+            return joint
+        better = giver.admission.recorded and not keeper.admission.recorded
+        return (joint_of(joint.giver, joint.keeper) or joint) if better else joint
 
     def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: float) -> None:
         """An INVITE with Replaces asks for the advisor's place: a PBX's join, or a pick-up."""

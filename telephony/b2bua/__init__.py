@@ -9,7 +9,7 @@ from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall
 from telephony.b2bua.checkpoint import bye_from_checkpoint, target_from, target_to
 from telephony.b2bua.core import Cause
-from telephony.b2bua.join import Joint
+from telephony.b2bua.join import Joint, joint_of
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.owners import find_call
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
@@ -31,6 +31,7 @@ __all__ = [
     "decline",
     "find_call",
     "give_up_branches",
+    "joint_of",
     "replaced_by",
     "ring_anew",
     "target_from",

@@ -96,6 +96,8 @@ class Dialogue:
             self._core.end(told, now, headers)
         elif self._transfers.left_by(leg, now) or leg is not self._core.partner:
             self._core.end_leg(leg, Cause.TRANSFERRED, now)
+            if not any(other.alive for other in self._core.legs.values()):
+                self._core.end(Cause.TRANSFERRED, now)  # another call has absorbed it
         else:
             self._core.end(cause, now, headers)
 

@@ -136,6 +136,8 @@ class Phone:
         self.endpoint = Endpoint(rng=random.Random(host))
         self.endpoint.listen(self.address)
         self.final = 200
+        self.leaves = False
+        """It hangs up at the 202 to its REFER, and answers no NOTIFY."""
         self.dialogs, self.invites, self.requests, self.statuses = [], [], [], []
         centre.nodes[self.address] = self
 
@@ -175,6 +177,8 @@ class Phone:
                         self.dialogs += [made] if made else []
                 case DialogRequest(_, transaction, request):
                     self.requests.append(request)
+                    if self.leaves and request.method == "NOTIFY":
+                        continue
                     offered = request.method == "INVITE"
                     transaction.respond(
                         200,
@@ -186,8 +190,10 @@ class Phone:
                     self.statuses.append(response.status)
                     self.dialogs.append(dialog)
                     dialog.ack(client, now=now)
-                case DialogResponse(_, _, response):
+                case DialogResponse(dialog, _, response):
                     self.statuses.append(response.status)
+                    if response.status == 202 and self.leaves:
+                        dialog.request("BYE", now=now)
                 case _:
                     pass
 

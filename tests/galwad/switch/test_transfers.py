@@ -1,7 +1,9 @@
+import time
 from dataclasses import replace
 
 import pytest
 
+from galwad.switch.board import call_with
 from recording.policy import RecordingState, Trigger
 
 
@@ -118,3 +120,26 @@ async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, re
     assert [invite.cancelled for invite in centre.ceri.invites] == [True, False]
     assert list(centre.calls.values()) == [talk]
     assert talk.recording.state is RecordingState.RECORDING
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_the_recorded_call_goes_on_whichever_the_advisor_asked_in(
+    centre, talk, register, leaves
+):
+    ceri = centre.phone("192.0.2.202", "202", register)
+    huw = centre.phone("192.0.2.203", "202", register)
+    huw.final = 486
+    huw.user = "201"  # a phone beside hers
+    register("201", "sip:201@192.0.2.203", time.monotonic(), source=huw.address)
+    ceri.call("201")
+    first, second = centre.sian.dialogs
+    centre.sian.leaves = leaves
+    centre.sian.ask("REFER", replaces(first, "01970000000"), dialog=second)
+    assert list(centre.calls.values()) == [talk]
+    assert talk.recording.state is RecordingState.RECORDING
+    assert talk.state().advisor.extension == "202"
+    caller, moved = talk.legs.joined
+    assert centre.relay.joins[caller] == moved
+    assert call_with(centre.calls, moved) is talk
+    assert call_with(centre.calls, caller) is talk
+    assert call_with(centre.calls, "another/a") is None
