@@ -17,7 +17,6 @@ The last line is one JSON object.
 """
 
 import argparse
-import asyncio
 import contextlib
 import csv
 import json
@@ -32,7 +31,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvloop
 from _common import (
     CALLEE,
     CALLER,
@@ -47,15 +45,8 @@ from _common import (
     switch,
 )
 
-from telephony.aio.transport import SipTransport
-from telephony.b2bua import BackToBackCall, CallSettings, Target, find_call
-from telephony.b2bua.events import CallEnded
-from telephony.sdp import LocalMedia, RemoteMedia
-from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, Event, IncomingInvite
-from telephony.sip.uri import Uri
-
-SCENARIOS = Path(__file__).parent / "sipp"
+HERE = Path(__file__).parent
+SCENARIOS = HERE / "sipp"
 TALK_MS = 500
 LATE_TIMERS_S = 33.0
 """64*T1 (RFC 3261 17.1): so long a transaction over UDP remembers what it was."""
@@ -93,91 +84,6 @@ OPTIONS = (
 ).encode()
 
 
-# telephony's B2BUA, without a switch around it
-
-
-class NoMedia:
-    """A plane that moves nothing: every leg gets the same port."""
-
-    def open(self, _leg_id: str, *, ipv6: bool) -> LocalMedia:  # noqa: ARG002 - has one port
-        """A port that is not bound."""
-        return LocalMedia(SWITCH, 20_000)
-
-    def reopen(self, _leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Nothing was kept."""
-        return local
-
-    def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Nothing to do."""
-
-    def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Nothing to do."""
-
-    def part(self, leg_id: str) -> None:
-        """Nothing to do."""
-
-    def close(self, leg_id: str) -> None:
-        """Nothing to do."""
-
-
-class Bare:
-    """Rings the callee for every call; keeps nothing of it."""
-
-    def __init__(self, callee: int) -> None:
-        self._target = Target(Uri.parse(f"sip:600@{CALLEE}:{callee}"), Address(CALLEE, callee))
-        self._media, self._settings = NoMedia(), CallSettings()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._count = 0
-        self.transport = SipTransport(Endpoint(), self._take)
-
-    def _take(self, event: Event) -> None:
-        now = time.monotonic()
-        if isinstance(event, IncomingInvite):
-            self._count += 1
-            call = BackToBackCall.incoming(
-                self.transport.endpoint,
-                self._media,
-                event.invite,
-                self._settings,
-                call_id=str(self._count),
-                now=now,
-            )
-            call.dial([self._target], now)
-        else:
-            known = find_call(event)
-            if known is None:
-                return
-            call = known
-            call.handle(event, now)
-        self._settle(call)
-
-    def _settle(self, call: BackToBackCall) -> None:
-        ended = False
-        while (event := call.next_event()) is not None:
-            ended = ended or isinstance(event, CallEnded)
-        timer = self._timers.pop(call.call_id, None)
-        if timer is not None:
-            timer.cancel()
-        due = call.next_timer()
-        if due is not None and not ended:
-            delay = max(0.0, due - time.monotonic())
-            loop = asyncio.get_running_loop()
-            self._timers[call.call_id] = loop.call_later(delay, self._on_timer, call)
-        self.transport.flush()
-
-    def _on_timer(self, call: BackToBackCall) -> None:
-        call.handle_timer(time.monotonic())
-        self._settle(call)
-
-
-async def serve_bare(port: int, callee: int) -> None:
-    """Serve until killed."""
-    bare = Bare(callee)
-    await bare.transport.listen(Address(SWITCH, port))
-    print("ready", flush=True)
-    await asyncio.Event().wait()
-
-
 # The programs under test
 
 
@@ -209,7 +115,7 @@ def galwad(stack: ExitStack, folder: Path, callee: int) -> Subject:
 def bare(stack: ExitStack, folder: Path, callee: int) -> Subject:
     """`telephony` alone."""
     port = free_port(SWITCH)
-    command = [sys.executable, __file__, "--serve", str(port), str(callee)]
+    command = [sys.executable, str(HERE / "_b2bua.py"), str(port), str(callee)]
     log = folder / "log"
     process = stack.enter_context(daemon(command, log, said(log, b"ready")))
     return Subject("b2bua", port, process.pid)
@@ -401,13 +307,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one round of 150 calls")
     parser.add_argument("--profile", type=Path, help="cProfile's output")
-    parser.add_argument("--serve", type=int, nargs=2, help=argparse.SUPPRESS)
     arguments(parser)
     options = parser.parse_args()
     signal.alarm(900)
-    if options.serve:
-        uvloop.run(serve_bare(*options.serve))
-    elif options.profile:
+    if options.profile:
         options.calls = options.calls or 500
         profile(options)
     else:
