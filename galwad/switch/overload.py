@@ -1,7 +1,7 @@
 """When a new call is refused for the sake of those that are there (503, RFC 3261 21.5.4).
 
-Above the configured number, while the process is behind with its work, and when no media ports
-are left. A full disk is no reason: calls then go on, and are not recorded.
+Above the configured number, while the process is behind with its work and somebody talks whom a
+further call would disturb, and when no media ports are left. A full disk is no reason: calls then go on, and are not recorded.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Load:
     def _reason(self, calls: int, now: float) -> str:
         if calls >= self._sip.max_calls:
             return "calls"
-        if self.lag(now) > self._sip.max_lag:
+        if calls and self.lag(now) > self._sip.max_lag:
             return "lag"
         return "ports" if self._free_pairs() < _PAIRS_A_CALL else ""
 

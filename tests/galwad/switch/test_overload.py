@@ -31,10 +31,15 @@ def test_one_call_too_many_is_refused(load):
     assert load.refuses(10, INVITE, 100.0)
 
 
+def test_a_loop_that_was_late_refuses_nobody_whom_it_could_not_disturb(load):
+    load.late(9.0, 99.5)
+    assert not load.refuses(0, INVITE, 100.0)
+
+
 def test_a_loop_that_was_late_within_the_last_second_takes_no_new_calls(load):
     load.late(0.3, 99.5)
     load.late(0.0, 99.9)
-    assert load.refuses(0, INVITE, 100.0)
+    assert load.refuses(1, INVITE, 100.0)
     assert not load.refuses(0, ("another",), 100.6)
 
 
