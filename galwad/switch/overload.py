@@ -1,7 +1,8 @@
 """When a new call is refused for the sake of those that are there (503, RFC 3261 21.5.4).
 
 Above the configured number, while the process is behind with its work and somebody talks whom a
-further call would disturb, and when no media ports are left. A full disk is no reason: calls then go on, and are not recorded.
+further call would disturb, and when no media ports are left. A full disk is no reason: calls then
+go on, and are not recorded.
 """
 
 from __future__ import annotations
