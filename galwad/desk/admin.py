@@ -18,9 +18,6 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import ImportResult, import_csv
-from callerid.lookup import Lookup, Outcome
-from callerid.number import Caller, Number
-from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
@@ -96,16 +93,6 @@ class Administration:
                 {"actor": _actor()},
             )
             return result
-
-    async def try_lookup(self, number: str) -> Outcome:
-        """What a call from this number would show.
-
-        Raises:
-            NumberError: the text is no number.
-        """
-        caller = Caller(Number.parse(number), withheld=False)
-        async with self._opened() as (engine, _):
-            return await Lookup([EmbeddedDirectory(engine)]).look_up(caller)
 
     async def audit_entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
         """The audit's entries in order."""

@@ -19,9 +19,6 @@ from telephony.sip.grammar import (
 )
 from telephony.sip.uri import is_host, join_host_port, parse_host_port, without_brackets
 
-MAGIC_COOKIE: Final = "z9hG4bK"
-"""A branch that begins with it is unique as RFC 3261 17.2.3 wants it."""
-
 _VIA: Final = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([^\s/;,]+)[ \t]+(\[[^\]\s;,]*\]|[^\s;,:\[]+)"
     r"(?:[ \t]*(:)[ \t]*([0-9]*))?",
