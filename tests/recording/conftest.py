@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from database import engine
 
 from recording.age import open_parts
 from recording.archive import Archive, Node, folder_of
@@ -21,6 +22,8 @@ from recording.keys import OfficerKeys, RecipientSet, public_text
 from recording.sealing import SpoolKeys
 from recording.spool import Clock, SpoolReader, SpoolWriter, read_spool
 from recording.verify import verify_recording
+
+__all__ = ["engine"]
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"

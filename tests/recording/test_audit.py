@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from galwad.desk.database import open_engine, upgrade
 from recording.audit import AuditLog, Head, verify
 from recording.errors import AuditError
 
@@ -19,14 +18,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-@pytest.fixture
-async def engine(tmp_path):
-    upgrade(tmp_path / "galwad.db")
-    engine = open_engine(tmp_path / "galwad.db")
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from galwad.desk.database import open_engine, upgrade
 from recording.errors import CatalogueError
 from recording.index import Catalogue, Filters, GapRow, Recording
 
@@ -29,14 +28,6 @@ def row(letter="a", **fields):
 
 PAYMENT = GapRow("payment", "page", "user:sian", 1_000_000, 2_000_000)
 FAULT = GapRow("fault", "storage", "system", 3_000_000, 4_000_000)
-
-
-@pytest.fixture
-async def engine(tmp_path):
-    upgrade(tmp_path / "galwad.db")
-    engine = open_engine(tmp_path / "galwad.db")
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

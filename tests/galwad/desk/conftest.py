@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 from argon2 import PasswordHasher
+from database import engine
 
 from galwad.desk.app import DeskServer
 from galwad.desk.service import Desk, DeskOptions
@@ -33,6 +34,8 @@ from galwad.messages import (
     SetPhones,
     Snapshot,
 )
+
+__all__ = ["engine"]
 
 PASSWORD = "correct horse battery"
 PATIENCE_S = 10.0

@@ -6,7 +6,6 @@ import pytest
 from argon2 import PasswordHasher
 
 from galwad.desk.admin import Administration, poke
-from galwad.desk.database import open_engine, upgrade
 from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
 from galwad.messages import SetPhones
@@ -20,14 +19,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-@pytest.fixture
-async def engine(tmp_path):
-    upgrade(tmp_path / "galwad.db")
-    engine = open_engine(tmp_path / "galwad.db")
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture
