@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import resource
 import struct
@@ -16,6 +17,7 @@ import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from database import engine
 
+from recording import commit
 from recording.age import open_parts
 from recording.archive import Archive, Node, folder_of
 from recording.keys import OfficerKeys, RecipientSet, public_text
@@ -259,3 +261,32 @@ def office(tmp_path) -> Office:
 def office_class() -> type[Office]:
     """For properties, which want a fresh office for each example."""
     return Office
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """`with dying("fsync", 3) as died:` the third call is the process's end; `died` tells of it."""
+
+    @contextlib.contextmanager
+    def dying(call_name, nth):
+        places = {"rename": Path, "sync_folder": commit}
+        target, calls, died = places.get(call_name, os), itertools.count(1), []
+        real = getattr(target, call_name)
+
+        def crashing(*arguments):
+            if next(calls) == nth:
+                raise Crash
+            return real(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(target, call_name, crashing)
+            try:
+                yield died
+            except Crash:
+                died.append(call_name)
+
+    return dying

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording import commit
 from recording.age import make_header, new_file_key
 from recording.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError
@@ -261,33 +260,13 @@ def test_a_spool_that_comes_while_the_others_are_there_is_joined(office):
     assert office.seal(path, late.end(US)).manifest.talk_us == 5 * US
 
 
-class Crash(BaseException):
-    """The process dies here."""
-
-
 @pytest.mark.parametrize("call_name", ["fsync", "rename", "link", "ftruncate", "sync_folder"])
 @pytest.mark.parametrize("nth", range(1, 9))
-def test_a_crash_at_any_step_is_mended_by_running_again(office, monkeypatch, call_name, nth):
+def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name, nth):
     path = office.simple()
-    target, name = {
-        "rename": (Path, "rename"),
-        "sync_folder": (commit, "sync_folder"),
-    }.get(call_name, (os, call_name))
-    real, count = getattr(target, name), 0
-
-    def crashing(*arguments):
-        nonlocal count
-        count += 1
-        if count == nth:
-            raise Crash
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(target, name, crashing)
-        try:
-            office.seal(path)
-        except Crash:
-            assert path.exists()
+    with dying(call_name, nth) as died:
+        office.seal(path)
+    assert path.exists() or not died
     office.seal(path)
     assert office.verdict(identities=[office.officer.identity]).whole
     assert not [p for p in office.folder.iterdir() if p.name.startswith(".")]

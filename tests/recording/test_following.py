@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recording import archive as archive_module
-from recording import commit
 from recording.errors import SpoolError
 
 US = 1_000_000
@@ -219,38 +218,18 @@ def test_what_cannot_be_opened_leaves_nothing(office):
     assert list(office.folder.iterdir()) == []
 
 
-class Crash(BaseException):
-    """The process dies here."""
-
-
 @pytest.mark.parametrize("call_name", ["fsync", "rename", "sync_folder"])
 @pytest.mark.parametrize("nth", range(1, 8))
-def test_a_crash_at_any_step_of_the_end_is_mended(office, monkeypatch, call_name, nth):
+def test_a_crash_at_any_step_of_the_end_is_mended(office, dying, call_name, nth):
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)
     call.talk(0, 12 * US)
     following.step(100)
     path = call.end(12 * US)
-    target, name = {
-        "rename": (Path, "rename"),
-        "sync_folder": (commit, "sync_folder"),
-    }.get(call_name, (os, call_name))
-    real, count = getattr(target, name), 0
-
-    def crashing(*arguments):
-        nonlocal count
-        count += 1
-        if count == nth:
-            raise Crash
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(target, name, crashing)
-        try:
-            office.seal(path, following=following)
-        except Crash:
-            assert path.exists()
+    with dying(call_name, nth) as died:
+        office.seal(path, following=following)
+    assert path.exists() or not died
     office.seal(path)
     assert not office.verdict(identities=[office.officer.identity]).problems
     assert all(not p.name.startswith(".") for p in office.folder.iterdir())
