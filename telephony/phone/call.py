@@ -42,6 +42,7 @@ class VoIPCall:
         status: the SIP status that ended or answered it; 0 while there is none.
         statuses: what came for our INVITE so far, in order: 180, 200; challenges that were
             answered are not among them.
+        moved_to: the URIs of a 3xx that ended it; to call one of them is the program's choice.
         infos: INFO requests that came, oldest first.
     """
 
@@ -57,6 +58,7 @@ class VoIPCall:
         self.remote = remote
         self.status = 0
         self.statuses: list[int] = []
+        self.moved_to: list[str] = []
         self.infos: list[Request] = []
         self.media = CallMedia(line.pool, changes, line.srtp)
         self.dialog: Dialog | None = None
@@ -125,6 +127,22 @@ class VoIPCall:
 
     # --- setting up and ending ----------------------------------------------------------------
 
+    async def progress(self) -> None:
+        """Let the caller hear us before we answer: 183 with our SDP; then `write_audio`.
+
+        Raises:
+            InvalidStateError: no call rings here, or its INVITE holds no offer.
+            CallFailedError: as `answer`.
+        """
+        invite = self._ringing_here()
+        if not invite.request.body:
+            raise InvalidStateError("the INVITE holds no offer")
+        body = self._description(invite)
+        invite.respond(
+            183, headers=(SDP,), body=body, reliable=invite.takes_reliable, now=self._line.now
+        )
+        self._line.transport.flush()
+
     async def answer(self) -> None:
         """Answer a call that rings here.
 
@@ -133,12 +151,7 @@ class VoIPCall:
             CallFailedError: its offer holds nothing that we speak; it has been refused with 488.
         """
         invite = self._ringing_here()
-        offer = invite.request.body
-        try:
-            body = self.media.answer(offer) if offer else self.media.offer()
-        except (ParseError, CallFailedError) as error:
-            self.refuse(error.status)
-            raise CallFailedError("there is no common media", error.status) from None
+        body = self._description(invite)
         self.dialog = invite.respond(200, headers=(SDP,), body=body, now=self._line.now)
         if self.dialog is not None:
             self.become(CallState.ANSWERED, 200)
@@ -257,9 +270,10 @@ class VoIPCall:
         """Queue audio; returns when less than 200 ms of it wait. Without audio, silence is sent.
 
         Raises:
-            InvalidStateError: the call is not answered.
+            InvalidStateError: the call is not answered, nor was `progress` sent or received.
         """
-        self._answered()
+        if self.state is not CallState.RINGING or not self.media.agreed:
+            self._answered()
         await self.media.stream.write(pcm)
 
     async def drain_audio(self) -> None:
@@ -312,6 +326,17 @@ class VoIPCall:
             raise InvalidStateError(f"no call that came in rings here: it is {self.state}")
         return self.invite
 
+    def _description(self, invite: InviteServer) -> bytes:
+        """Our answer to the INVITE, as said before; an offer, where it holds none."""
+        if self.media.agreed:
+            return self.media.said
+        offer = invite.request.body
+        try:
+            return self.media.answer(offer) if offer else self.media.offer()
+        except (ParseError, CallFailedError) as error:
+            self.refuse(error.status)
+            raise CallFailedError("there is no common media", error.status) from None
+
     def _consulted(self) -> Dialog:
         """The dialog of a call that is answered, or the first of one of ours that rings."""
         early = (
@@ -341,5 +366,6 @@ class VoIPCall:
                 return
             if response.status != 491:
                 break
+            self.media.withdraw()  # else the peer's own offer would have to wait for ours
             await asyncio.sleep(dialog.glare_delay())
         raise CallFailedError("the re-INVITE was refused", response.status)

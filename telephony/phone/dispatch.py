@@ -20,7 +20,9 @@ from telephony.sip.events import (
     InviteCancelled,
     InviteFailed,
     InviteProgress,
+    PrackMissing,
 )
+from telephony.sip.message import Response
 
 logger = structlog.get_logger(__name__)
 
@@ -37,15 +39,15 @@ def handle(line: Line, call: VoIPCall, event: Event) -> None:
 def _on_setup(line: Line, call: VoIPCall, event: Event) -> bool:
     match event:
         case InviteProgress():
-            call.statuses.append(event.response.status)
-            if event.response.status in _RINGS:
-                call.become(CallState.RINGING)
+            _on_progress(line, call, event)
         case InviteAnswered():
             _on_answered(line, call, event)
         case InviteFailed():
             _on_failed(line, call, event)
         case InviteCancelled() if event.invite.dialog is None:
             call.become(CallState.ENDED, 487)
+        case PrackMissing():
+            call.become(CallState.ENDED, 504)
         case _:
             return False
     return True
@@ -67,8 +69,30 @@ def _in_dialog(line: Line, call: VoIPCall, event: Event) -> None:
             logger.debug("phone.event_ignored", kind=type(event).__name__)
 
 
+def _on_progress(line: Line, call: VoIPCall, event: InviteProgress) -> None:
+    """Hear what is said before the answer (RFC 3262 5, RFC 3960); what cannot be read is not."""
+    response = event.response
+    call.statuses.append(response.status)
+    if response.status in _RINGS:
+        call.become(CallState.RINGING)
+    if not response.body or event.dialog is None:
+        return
+    try:
+        if event.answer_due:
+            body = call.media.answer(response.body)
+            event.client.prack(event.dialog, response, headers=(SDP,), body=body, now=line.now)
+        else:
+            call.media.answered(response.body)
+    except (ParseError, CallFailedError) as error:
+        logger.info("phone.no_early_media", status=error.status)
+
+
 def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
-    dialog = event.dialog
+    dialog, body = event.dialog, event.response.body
+    unwanted = call.dialog is not None or event.client.cancelled
+    if body and not unwanted and not event.client.request.body:
+        _on_late_offer(line, call, event)
+        return
     dialog.ack(event.client, now=line.now)
     if call.dialog is not None or event.client.cancelled:  # a fork's second, or too late
         dialog.request("BYE", now=line.now)
@@ -78,11 +102,28 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
     call.dialog = dialog
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
+    if not body and call.media.agreed:
+        return  # it was told in a reliable provisional response
     try:
-        call.media.answered(event.response.body)
+        call.media.answered(body)
     except (ParseError, CallFailedError) as error:
         logger.warning("phone.no_common_media", status=error.status)
         call.bye()
+
+
+def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
+    """Answer, in the ACK, the offer of a 2xx (RFC 3261 13.2.1)."""
+    call.dialog = event.dialog
+    call.statuses.append(event.response.status)
+    call.become(CallState.ANSWERED, event.response.status)
+    try:
+        answer = call.media.answer(event.response.body)
+    except (ParseError, CallFailedError) as error:
+        logger.warning("phone.no_common_media", status=error.status)
+        event.dialog.ack(event.client, now=line.now)
+        call.bye()
+        return
+    event.dialog.ack(event.client, headers=(SDP,), body=answer, now=line.now)
 
 
 def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
@@ -92,7 +133,16 @@ def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
             call.client = event.client.retry(headers=answered, now=line.now)
             return
     call.statuses.append(event.status)
+    if event.response is not None and 300 <= event.status < 400:
+        call.moved_to = _contacts(event.response)
     call.become(CallState.ENDED, event.status)
+
+
+def _contacts(response: Response) -> list[str]:
+    try:
+        return [str(contact.uri) for contact in response.contacts]
+    except ParseError:
+        return []
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
@@ -109,7 +159,7 @@ def _on_ack(call: VoIPCall, event: AckReceived) -> None:
 def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
     transaction, request = event.transaction, event.request
     match request.method:
-        case "INVITE" | "UPDATE":
+        case "INVITE" | "UPDATE" | "PRACK":
             _on_new_offer(line, call, event)
             return
         case "INFO":
@@ -127,8 +177,11 @@ def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
 
 def _on_new_offer(line: Line, call: VoIPCall, event: DialogRequest) -> None:
     transaction, request = event.transaction, event.request
-    if not request.body and request.method == "UPDATE":
+    if not request.body and request.method != "INVITE":
         transaction.respond(200, now=line.now)
+        return
+    if request.body and call.media.awaits_answer:  # RFC 3311 5.2
+        transaction.respond(491, now=line.now)
         return
     try:
         body = call.media.answer(request.body) if request.body else call.media.offer()

@@ -50,6 +50,16 @@ class CallMedia:
         """Whether an offer of ours is under way."""
         return self._offered
 
+    @property
+    def agreed(self) -> bool:
+        """Whether an offer has been answered, by whichever side."""
+        return self._agreed is not None
+
+    @property
+    def said(self) -> bytes:
+        """Our newest description."""
+        return b"" if self._said is None else bytes(self._said)
+
     def offer(self) -> bytes:
         """An offer, as SDP."""
         direction = Direction.SENDONLY if self.holding else Direction.SENDRECV

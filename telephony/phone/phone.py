@@ -31,6 +31,7 @@ from telephony.sip.events import (
     InviteFailed,
     InviteProgress,
     PeerLost,
+    PrackMissing,
     StandaloneRequest,
     StandaloneResponse,
 )
@@ -40,7 +41,10 @@ logger = structlog.get_logger(__name__)
 
 CallCallback = Callable[[VoIPCall], Awaitable[None]]
 
-_ALLOW: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "NOTIFY", "UPDATE", "MESSAGE")
+_ALLOW: Final = (
+    *("INVITE", "ACK", "PRACK", "CANCEL", "BYE", "UPDATE"),
+    *("OPTIONS", "INFO", "NOTIFY", "MESSAGE"),
+)
 _FAREWELL: Final = 2.0
 """Seconds that `stop` gives to the peers of calls in progress, and to the server."""
 
@@ -129,7 +133,7 @@ class VoIPPhone:
             OSError: the address cannot be bound.
             RegistrationError: refused, or nobody answers; the socket is closed again.
         """
-        endpoint = Endpoint(allow=_ALLOW, supported=(), user_agent="Galwad phone")
+        endpoint = Endpoint(allow=_ALLOW, supported=("100rel",), user_agent="Galwad phone")
         transport = SipTransport(endpoint, self._on_event)
         wanted = Address(self._my_ip, self._sip_port, self._server.transport)
         tls = Tls(client=self._tls or client_context()) if wanted.transport == "TLS" else None
@@ -166,11 +170,18 @@ class VoIPPhone:
         self._line = self._registration = None
         self.calls.clear()
 
-    async def call(self, number: str, headers: Iterable[tuple[str, str]] = ()) -> VoIPCall:
+    async def call(
+        self,
+        number: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        late_offer: bool = False,
+    ) -> VoIPCall:
         """Place a call to a number at the server, or to a SIP URI through it.
 
         Returns as soon as the INVITE is out; `VoIPCall.wait_for` waits for more. A challenge is
-        answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …).
+        answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …). With
+        `late_offer` it holds no SDP: the called side offers, as some gateways have it.
 
         Raises:
             InvalidStateError: the phone is not started.
@@ -188,8 +199,8 @@ class VoIPPhone:
             from_=line.address,
             to=to,
             destination=line.server,
-            headers=(*headers, SDP),
-            body=call.media.offer(),
+            headers=(*headers, *(() if late_offer else (SDP,))),
+            body=b"" if late_offer else call.media.offer(),
             owner=call,
             now=line.now,
         )
@@ -248,7 +259,7 @@ class VoIPPhone:
 def _call_of(event: Event) -> VoIPCall | None:
     """Whose event it is: handles carry their call as owner."""
     match event:
-        case InviteCancelled():
+        case InviteCancelled() | PrackMissing():
             owner = event.invite.owner
         case InviteProgress() | InviteFailed():
             owner = event.client.owner

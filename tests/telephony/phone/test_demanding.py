@@ -1,0 +1,118 @@
+"""What few phones do and a B2BUA must bear: late offers, early media, glare, UPDATE, 3xx."""
+
+import asyncio
+
+import pytest
+
+from telephony.aio.transport import SipTransport
+from telephony.phone import CallFailedError, CallState, InvalidStateError
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, IncomingInvite
+
+
+async def within(awaitable, seconds=5):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+async def ringing(phones, **options):
+    placed = await phones.first.call("202", **options)
+    return placed, await within(phones.came.get())
+
+
+async def heard(call, share_of, hz):
+    """Whether the tone is heard, once it has begun."""
+    async for piece in call.audio(1600):
+        if share_of(piece, hz) > 0.9:
+            return True
+    return False
+
+
+async def test_a_late_offer_is_answered_in_the_ack(phones, sine, share_of):
+    placed, taken = await ringing(phones, late_offer=True)
+    assert not taken.request.body
+    await taken.answer()
+    await within(placed.wait_for(CallState.ANSWERED))
+    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    assert await within(heard(taken, share_of, 440))
+    assert await within(heard(placed, share_of, 1000))
+
+
+async def test_the_caller_hears_before_the_answer(phones, sine, share_of):
+    placed, taken = await ringing(phones)
+    await taken.progress()
+    await taken.write_audio(sine(440))
+    assert await within(heard(placed, share_of, 440))
+    assert (placed.state, taken.state) == (CallState.RINGING, CallState.RINGING)
+    said = taken.media.said
+    await taken.answer()
+    await within(placed.wait_for(CallState.ANSWERED))
+    assert placed.statuses == [180, 183, 200]
+    assert taken.media.said == said
+    await placed.write_audio(sine(1000))
+    assert await within(heard(taken, share_of, 1000))
+
+
+async def test_who_progresses_may_still_refuse(phones):
+    placed, taken = await ringing(phones)
+    await taken.progress()
+    await within(placed.wait_for(CallState.RINGING))
+    await taken.deny(486)
+    await within(placed.wait_for(CallState.ENDED))
+    assert placed.status == 486
+
+
+async def test_nothing_is_said_early_where_nothing_was_agreed(phones):
+    placed, taken = await ringing(phones, late_offer=True)
+    for wanted in (taken.progress(), taken.write_audio(b""), placed.write_audio(b"")):
+        with pytest.raises(InvalidStateError):
+            await wanted
+    await within(placed.hangup())
+
+
+async def test_both_sides_hold_at_once_and_both_get_their_way(phones):
+    placed, taken = await phones.connect()
+    await within(asyncio.gather(placed.hold(), taken.hold()), 20)
+    assert placed.media.stream.remote.receive is taken.media.stream.remote.receive is False
+    await within(asyncio.gather(placed.resume(), taken.resume()), 20)
+    assert placed.media.stream.remote.receive is taken.media.stream.remote.receive is True
+
+
+async def test_an_update_changes_the_session_and_one_without_sdp_refreshes_it(phones):
+    placed, taken = await phones.connect()
+    placed.media.holding = True
+    offer = placed.media.offer()
+    sdp = (("Content-Type", "application/sdp"),)
+    _, answered = await within(placed.errands.send(placed.dialog, "UPDATE", sdp, offer))
+    assert answered.status == 200
+    placed.media.answered(answered.body)
+    assert taken.media.stream.remote.receive is False
+    _, refreshed = await within(placed.errands.send(placed.dialog, "UPDATE"))
+    assert (refreshed.status, refreshed.body) == (200, b"")
+    assert taken.media.stream.remote.receive is False
+
+
+async def test_an_update_that_crosses_an_offer_of_ours_is_pending(phones):
+    placed, taken = await phones.connect()
+    taken.media.offer()
+    offer = placed.media.offer()
+    sdp = (("Content-Type", "application/sdp"),)
+    _, answered = await within(placed.errands.send(placed.dialog, "UPDATE", sdp, offer))
+    assert answered.status == 491
+
+
+async def test_a_3xx_tells_where_to_and_ends_the_call(make_phone):
+    def moved(event):
+        if isinstance(event, IncomingInvite):
+            contacts = [("Contact", "<sip:203@192.0.2.9>"), ("Contact", "<sip:204@192.0.2.9>")]
+            event.invite.respond(302, headers=contacts, now=transport.now)
+
+    transport = SipTransport(Endpoint(), moved)
+    there = await transport.listen(Address("127.0.0.1", 0))
+    async with make_phone(there) as phone:
+        call = await phone.call("202")
+        with pytest.raises(CallFailedError):
+            await within(call.wait_for(CallState.ANSWERED))
+        assert call.moved_to == ["sip:203@192.0.2.9", "sip:204@192.0.2.9"]
+        assert call.statuses == [302]
+    transport.close()
+    await asyncio.sleep(0)
