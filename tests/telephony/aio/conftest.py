@@ -200,3 +200,11 @@ async def agents():
     for agent in made:
         agent.transport.close()
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+def stranger():
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.2", 0))
+    yield made
+    made.close()

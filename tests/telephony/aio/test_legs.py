@@ -1,0 +1,91 @@
+"""Legs of the relay: their ports, their family, their end."""
+
+import pytest
+
+from telephony.aio.ports import PortPool
+from telephony.aio.relay import Relay, SourceRule
+from telephony.errors import NoPortsError, ProtocolError
+from telephony.sdp import LocalMedia
+
+
+async def test_the_sdp_names_the_advertised_address(ports):
+    relay = Relay(PortPool("127.0.0.1", *ports.pair, advertise="203.0.113.9"))
+    local = relay.open("x")
+    assert local == LocalMedia("203.0.113.9", local.port)
+    assert local.port % 2 == 0
+    relay.shut()
+
+
+async def test_no_pair_left_is_an_error_of_its_own(ports):
+    relay = Relay(PortPool("127.0.0.1", ports.first, ports.first + 1))
+    relay.open("x")
+    with pytest.raises(NoPortsError):
+        relay.open("y")
+    relay.shut()
+
+
+async def test_a_leg_is_opened_once_and_joined_to_another(relay):
+    relay.open("x")
+    with pytest.raises(ProtocolError):
+        relay.open("x")
+    with pytest.raises(ProtocolError):
+        relay.join("x", "x", {}, {})
+
+
+async def test_a_closed_leg_gives_its_ports_back_and_leaves_its_partner(
+    pair, relay, pool, until, rtp
+):
+    b = pair[1]
+    before = pool.free
+    relay.close("a")
+    relay.close("a")
+    assert pool.free == before + 1
+    b.send(rtp())
+    await until(lambda: b.counters.withheld == 1)
+
+
+async def test_ipv6_works_the_same(rtp, phone, told, ports):
+    relay = Relay(PortPool("::1", *ports.pair))
+    made = type(phone("t"))
+    a, b = made(relay, "a", "::1"), made(relay, "b", "::1")
+    a.configure()
+    b.configure()
+    relay.join("a", "b", {}, {})
+    a.send(rtp())
+    assert await b.heard() == rtp()
+    for each in (a, b):
+        each.close()
+    relay.shut()
+
+
+async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over(ports):
+    relay = Relay(PortPool("127.0.0.1", *ports.pair))
+    relay.open("a")
+    relay.close("a")
+    relay.tap("a", 0, None)
+    relay.source_rule("a", SourceRule.LATCH)
+    relay.watch_events("a", None)
+    relay.drop_events("a", drop=True)
+    with pytest.raises(KeyError):
+        relay.counters("a")
+    relay.shut()
+
+
+async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined(ports):
+    relay = Relay(PortPool("127.0.0.1", *ports.pair), PortPool("::1", *ports.pair))
+    assert [relay.open("a", ipv6=False).host, relay.open("b", ipv6=True).host] == [
+        "127.0.0.1",
+        "::1",
+    ]
+    free = [pool.free for pool in relay._pools.values()]
+    relay.close("b")
+    assert [pool.free for pool in relay._pools.values()] == [free[0], free[1] + 1]
+    relay.shut()
+
+
+async def test_a_leg_gets_the_family_that_there_is(ports):
+    relay = Relay(PortPool("::1", *ports.pair))
+    assert relay.open("a", ipv6=False).host == "::1"
+    with pytest.raises(NoPortsError):
+        relay.reopen("b", LocalMedia("127.0.0.1", ports.first + 2))
+    relay.shut()

@@ -1,0 +1,93 @@
+"""Which media is accepted from where, and what a stranger's comes to."""
+
+from telephony.aio.relay import Relay, SourceRule
+
+RECEIVER_REPORT = bytes([0x80, 201, 0, 1, 0, 0, 0, 7])
+
+
+async def test_a_stranger_s_packets_are_refused_and_told_once_a_burst(
+    pair, told, rtp, stranger, until
+):
+    a, b = pair
+    for _ in range(3):
+        a.send(rtp(), stranger)
+    await until(lambda: a.counters.refused == 3)
+    assert told == [("refused", "a", *stranger.getsockname())]
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+
+
+async def test_by_sdp_host_any_port_of_the_host_will_do(pair, rtp):
+    a, b = pair
+    a.send(rtp(), a.rtcp)
+    assert await b.heard() == rtp()
+
+
+async def test_after_new_sdp_media_goes_to_and_comes_from_the_new_port(pair, rtp):
+    a, b = pair
+    b.send(rtp())
+    assert await a.heard() == rtp()
+    b.configure(rtp_port=b.rtcp.getsockname()[1])
+    a.send(rtp(0, 2))
+    assert await b.heard(b.rtcp) == rtp(0, 2)
+    b.send(rtp(0, 3), b.rtcp)
+    assert await a.heard() == rtp(0, 3)
+
+
+async def test_symmetric_wants_the_very_port(pair, relay, rtp, until):
+    a, b = pair
+    relay.source_rule("a", SourceRule.SYMMETRIC)
+    a.send(rtp(), a.rtcp)
+    await until(lambda: a.counters.refused == 1)
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+
+
+async def test_a_latch_takes_the_first_sender_and_sends_there_until_new_sdp(
+    pair, relay, rtp, stranger, until
+):
+    a, b = pair
+    relay.source_rule("a", SourceRule.LATCH)
+    a.send(b"\x00\x01", stranger)
+    a.send(rtp(), stranger)
+    assert await b.heard() == rtp()
+    a.send(rtp(0, 2))
+    await until(lambda: a.counters.refused == 1)
+    stranger.setblocking(False)
+    b.send(rtp(0, 3))
+    assert await a.heard(stranger) == rtp(0, 3)
+    a.configure(rtp_port=a.rtcp.getsockname()[1])
+    a.send(rtp(0, 4))
+    assert await b.heard() == rtp(0, 4)
+
+
+async def test_rtcp_of_another_address_goes_there_and_is_believed_from_there(pair, stranger):
+    a, b = pair
+    host, port = stranger.getsockname()
+    stranger.setblocking(False)
+    a.configure(rtcp_host=host, rtcp_port=port)
+    b.send_control(RECEIVER_REPORT)
+    assert await a.heard(stranger) == RECEIVER_REPORT
+    stranger.sendto(RECEIVER_REPORT, (a.local.host, a.local.rtcp_port))
+    assert await b.heard(b.rtcp) == RECEIVER_REPORT
+
+
+async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stranger, until):
+    closed = []
+    relay = Relay(pool, on_refused=lambda leg, *_: (relay.close(leg), closed.append(leg)))
+    made = type(phone("t"))(relay, "x")
+    made.configure()
+    made.send(rtp(), stranger)
+    made.send(rtp(), stranger)
+    stranger.sendto(RECEIVER_REPORT, (made.local.host, made.local.rtcp_port))
+    await until(lambda: closed == ["x"])
+    made.close()
+    relay.shut()
+
+
+async def test_before_the_sdp_nobody_is_a_stranger(phone, told, rtp, until):
+    early = phone("x")
+    early.send_control(RECEIVER_REPORT)
+    early.send(rtp())
+    await until(lambda: early.counters.unwanted == 1)
+    assert told == []
