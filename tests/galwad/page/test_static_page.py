@@ -174,7 +174,9 @@ def test_a_pause_that_did_not_reach_the_desk_is_told_at_once(desk, page):
 def test_a_pause_that_another_holds_too_says_why_it_stays(desk, page):
     answered(desk)
     desk.other_holder = True
+    expect(page.locator(".recording .word")).to_have_text("REC")
     page.keyboard.press("F8")
+    expect(page.locator(".recording .word")).to_have_text("PAUSED")
     page.keyboard.press("Shift+F8")
     expect(page.get_by_role("alert").get_by_text("somebody else holds it")).to_be_visible()
     desk.put(recording="recording")

@@ -15,7 +15,8 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
 
 LOOPBACK = Address("127.0.0.1", 0)
-PORTS = itertools.cycle(range(*loopback.claim(2_000).pair, 40))
+CLAIMED = loopback.claim(2_000)
+PORTS = itertools.cycle(range(*CLAIMED.pair, 40))
 
 
 def tone(hz, seconds=0.5, amplitude=9_000):
