@@ -37,6 +37,7 @@ runtime = "{runtime}"
 listen = ["udp:127.0.0.1:{port}"]
 max_calls = {calls}
 max_lag = 10.0
+trunk_rate = 10000
 [[trunks]]
 name = "trunk"
 peers = ["127.0.0.2"]

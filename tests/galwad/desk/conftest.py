@@ -185,6 +185,11 @@ class Page:
             fields[name] = value
         return None
 
+    async def first(self, wanted):
+        """The first pop that fits, in the page's snapshot or after it."""
+        fitting = [pop for pop in (await self.open())["calls"] if wanted(pop)]
+        return fitting[0] if fitting else await self.event("call", wanted)
+
     async def filled(self, call_id: str) -> dict:
         return await self.event(
             "call",
@@ -256,6 +261,16 @@ class Running:
         page = Page(client)
         self._pages.append(page)
         return page
+
+    async def answered(self, call_id: str) -> Page:
+        """Sian's page: her phone rang, the caller was looked up, and she has answered."""
+        sian = await self.page("sian")
+        await sian.open()
+        self.switch.ring(call_id)
+        await sian.filled(call_id)
+        self.switch.answer(call_id, "201", "sian")
+        await sian.event("call", lambda pop: pop["state"] == "answered")
+        return sian
 
     async def machine(self, name: str, *rights: str) -> httpx.AsyncClient:
         await self.add(name, "machine", rights=rights)

@@ -20,12 +20,6 @@ C-3,Household Two,01632 960002,en,no,2 Example Street,
 """
 
 
-async def first_seen(page, wanted):
-    """The first pop that fits, in a page's snapshot or after it."""
-    fitting = [pop for pop in (await page.open())["calls"] if wanted(pop)]
-    return fitting[0] if fitting else await page.event("call", wanted)
-
-
 class Dead:
     name = "crm"
 
@@ -219,7 +213,7 @@ async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, ta
     running.switch.ring(CALL)
     if talking:
         running.switch.answer(CALL, "201", "sian")
-    await first_seen(sian, lambda pop: (pop["state"] == "answered") is talking)
+    await sian.first(lambda pop: (pop["state"] == "answered") is talking)
     await sian.close()
     seen = select(sessions.c.seen)
     async with running.desk.engine.begin() as connection:
@@ -233,101 +227,6 @@ async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, ta
     await stream.aclose()
     async with running.desk.engine.connect() as connection:
         assert (await connection.scalar(seen) > before) is talking
-
-
-async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    await sian.filled(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    running.switch.hang_up(CALL)
-    await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    url = f"/api/v1/calls/{CALL}/contact"
-    lacking = await sian.http.put(url, json={"purpose": "Council Tax", "caller_type": "councillor"})
-    assert lacking.status_code == 409
-    saved = await sian.http.put(url, json={"purpose": "Council Tax", "language": "cy"})
-    assert saved.json() == {"call_id": CALL, "version": 1}
-    assert await sian.event("closed") == {"call_id": CALL}
-    assert len(await running.desk.contacts.undelivered()) == 1
-
-
-async def test_a_wrapup_outlives_the_desk(running):
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    running.switch.hang_up(CALL)
-    await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    await running.stop()
-    await running.start()
-    sian = await running.page("sian")
-    snapshot = await sian.open()
-    assert [(pop["call_id"], pop["state"]) for pop in snapshot["calls"]] == [(CALL, "wrapup")]
-
-
-async def test_a_call_in_progress_is_none_in_wrapup_after_a_restart_of_the_desk(running):
-    await import_csv(running.desk.engine, PEOPLE)
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    running.switch.change(CALL, recording="paused", holders=("page",))
-    await running.stop()
-    await running.start()
-    sian = await running.page("sian")
-    pop = await first_seen(sian, lambda pop: pop["caller"]["status"] == "found")
-    assert (pop["state"], pop["recording"], pop["mine"]) == ("answered", "paused", True)
-    assert pop["caller"]["details"] == {}
-    resumed = await sian.http.request("DELETE", f"/api/v1/calls/{CALL}/payment")
-    assert resumed.json()["state"] == "recording"
-    running.switch.hang_up(CALL)
-    await sian.event("call", lambda pop: pop["state"] == "wrapup")
-
-
-async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on(running):
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    running.switch.answer(CALL, "301")
-    await sian.event("call", lambda pop: pop["extension"] == "301")
-    await running.stop()
-    await running.start()
-    mair = await running.page("mair")
-    await first_seen(mair, lambda pop: pop["state"] == "answered")
-    (open_contact,) = await running.desk.contacts.unwritten()
-    assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
-
-
-async def test_a_restart_of_the_desk_asks_for_the_confirmation_anew(running):
-    await import_csv(running.desk.engine, PEOPLE)
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    await sian.filled(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
-    await running.stop()
-    await running.start()
-    again = await running.page("sian")
-    pop = await first_seen(again, lambda pop: pop["caller"]["status"] == "found")
-    assert (pop["mine"], pop["caller"]["confirmed"], pop["caller"]["details"]) == (True, False, {})
-
-
-async def test_an_unanswered_call_leaves_nothing(running):
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    await sian.filled(CALL)
-    running.switch.hang_up(CALL)
-    assert await sian.event("closed") == {"call_id": CALL}
-    assert await running.desk.contacts.unwritten() == []
 
 
 async def test_another_advisor_confirms_anew(running):
@@ -345,25 +244,6 @@ async def test_another_advisor_confirms_anew(running):
     assert not pop["caller"]["confirmed"]
     assert pop["caller"]["details"] == {}
     await sian.event("closed")
-
-
-async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_note(running):
-    await import_csv(running.desk.engine, PEOPLE)
-    sian = await running.page("sian")
-    await sian.open()
-    running.switch.ring(CALL)
-    await sian.filled(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
-    running.switch.answer(CALL, "301")
-    pop = await sian.event("call", lambda pop: pop["extension"] == "301")
-    assert (pop["advisor"], pop["mine"], pop["caller"]["confirmed"]) == ("sian", True, True)
-    assert pop["state"] == "wrapup"
-    running.switch.hang_up(CALL)
-    await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    (open_contact,) = await running.desk.contacts.unwritten()
-    assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
 async def test_a_call_being_sent_on_pops_where_it_rings_without_details(running):
@@ -388,23 +268,6 @@ async def test_a_call_being_sent_on_pops_where_it_rings_without_details(running)
     await huw.event("closed")
 
 
-async def test_a_note_written_after_sending_the_caller_on_closes_the_pop(running):
-    sian, mair = await running.page("sian"), await running.page("mair")
-    await sian.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    running.switch.answer(CALL, "301")
-    await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    (seen,) = (await mair.open())["calls"]
-    assert (seen["state"], seen["extension"]) == ("answered", "301")
-    url = f"/api/v1/calls/{CALL}/contact"
-    assert (await sian.http.put(url, json={"purpose": "Housing"})).status_code == 200
-    assert await sian.event("closed") == {"call_id": CALL}
-    running.switch.hang_up(CALL)
-    assert await mair.event("closed") == {"call_id": CALL}
-
-
 async def test_a_switch_that_returns_mends_what_was_missed(running):
     sian = await running.page("sian")
     await sian.open()
@@ -416,21 +279,6 @@ async def test_a_switch_that_returns_mends_what_was_missed(running):
     running.switch.link = None
     await running.switch.start()
     assert await sian.event("closed") == {"call_id": CALL}
-
-
-async def test_a_supervisor_writes_the_note_of_an_advisor_who_has_gone_home(running):
-    mair = await running.page("mair")
-    await mair.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await mair.event("call", lambda pop: pop["state"] == "answered")
-    running.switch.hang_up(CALL)
-    await mair.event("call", lambda pop: pop["state"] == "wrapup")
-    huw = await running.page("huw")
-    url = f"/api/v1/calls/{CALL}/contact"
-    assert (await huw.http.put(url, json={"purpose": "Waste"})).status_code == 404
-    assert (await mair.http.put(url, json={"purpose": "Waste"})).status_code == 200
-    assert await mair.event("closed") == {"call_id": CALL}
 
 
 async def behind_a_pbx(running, names):
