@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from telephony.phone import VoIPPhone
 
 PARTS = (
     *("agent", "service", "programs", "sound", "evidence", "scripted"),
@@ -151,3 +155,45 @@ def place_call(harness, service, talker, ended):
     return lambda callee="uas", caller="uac": Call(
         harness, service, talker, ended, callee=callee, caller=caller
     )
+
+
+@pytest.fixture
+def phone(service, ports):
+    """Makes a phone of ours, registered; its calls come by the queue."""
+
+    def phone(calls=None, extension="201", password="", **more):
+        return VoIPPhone(
+            *(*service.sip, extension, password or service.sip_password),
+            my_ip="127.0.0.1",
+            rtp_ports=ports.pair,
+            call_callback=None if calls is None else calls.put,
+            **more,
+        )
+
+    return phone
+
+
+@pytest.fixture
+def caller(harness, service, talker, ended):
+    """The trunk calls the line of the phones; what the caller says and hears is its `talker`'s."""
+    mouth = talker("127.0.0.2")
+
+    def caller():
+        calling = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
+        calling.talker = mouth
+        return calling
+
+    return caller
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's Chromium, headless."""
+    program = shutil.which("chromium")
+    assert program, "chromium is missing: apt-get install chromium"
+    expect.set_options(timeout=20_000)
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()

@@ -5,13 +5,12 @@ Held to: WCAG 2.0, 2.1 and 2.2, levels A and AA, and axe's best practices, witho
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from contextlib import closing
 from importlib.resources import files
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from galwad.messages import Party
 
@@ -40,19 +39,6 @@ LOOKS = {
     ),
     "English, forced colours": ("en", {"forced_colors": "active"}),
 }
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Debian's Chromium, headless."""
-    program = shutil.which("chromium")
-    assert program, "chromium is missing: apt-get install chromium"
-    expect.set_options(timeout=20_000)
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

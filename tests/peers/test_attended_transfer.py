@@ -6,26 +6,11 @@ import asyncio
 
 import pytest
 
-from telephony.phone import CallState, VoIPPhone
+from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer
 
 LINE = "01970000100"
-
-
-@pytest.fixture
-def phone(service, ports):
-    """Makes a phone of ours, registered; its calls come by the queue."""
-
-    def phone(calls, extension="201", password=""):
-        return VoIPPhone(
-            *(*service.sip, extension, password or service.sip_password),
-            my_ip="127.0.0.1",
-            rtp_ports=ports.pair,
-            call_callback=calls.put if calls is not None else None,
-        )
-
-    return phone
 
 
 @pytest.fixture
@@ -44,18 +29,6 @@ def judge(harness, service):
         assert recording.adds_up()
 
     return judge
-
-
-@pytest.fixture
-def caller(harness, service, talker, ended):
-    mouth = talker("127.0.0.2")
-
-    def caller():
-        calling = ended(harness.programs.Caller(service, LINE, media=mouth.port))
-        calling.talker = mouth
-        return calling
-
-    return caller
 
 
 @pytest.fixture

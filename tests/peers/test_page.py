@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.peer
 
 PEOPLE = "reference,name,numbers,language,postcode\nP1,Mair Pritchard,{number},cy,LL00 0XX\n"
 
 
-@pytest.fixture
-def browser():
-    """Debian's Chromium, headless."""
-    program = shutil.which("chromium")
-    assert program, "chromium is missing: apt-get install chromium"
-    expect.set_options(timeout=20_000)
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
-        yield browser
-        browser.close()
-
-
-def sign_in(browser, service, password):
+def sign_in(chromium, service, password):
     """The page, signed in as sian, and the list of its script errors."""
-    page = browser.new_context(locale="en-GB").new_page()
+    page = chromium.new_context(locale="en-GB").new_page()
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(service.url)
@@ -38,7 +23,7 @@ def sign_in(browser, service, password):
     return page, troubles
 
 
-def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, browser, talker, ended):
+def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, chromium, talker, ended):
     people = service.folder / "people.csv"
     people.write_text(PEOPLE.format(number=harness.service.CALLER), encoding="utf-8")
     service.galwad("directory", "import", str(people))
@@ -46,7 +31,7 @@ def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, browser, 
     harness.sound.save(said, harness.sound.speech(20, 111))
     advisor = ended(harness.programs.Baresip(service.folder, service, said))
     advisor.wait_registered()
-    page, troubles = sign_in(browser, service, harness.service.PASSWORD)
+    page, troubles = sign_in(chromium, service, harness.service.PASSWORD)
     mouth = talker("127.0.0.2")
     caller = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
     advisor.wait("CALL_INCOMING")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from telephony.phone import CallState, VoIPPhone
+from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer
 
@@ -143,21 +143,6 @@ def test_an_advisors_dialled_code_pauses_and_resumes(harness, service, place_cal
     assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "dtmf", "phone:201")
     assert sound.find(recording.caller, secret)[1] < 0.3
     assert sound.find(recording.caller, after)[1] > 0.95
-
-
-@pytest.fixture
-def phone(service, ports):
-    """Makes our own phone, registered as 201; its calls come by the queue."""
-
-    def phone(calls):
-        return VoIPPhone(
-            *(*service.sip, "201", service.sip_password),
-            my_ip="127.0.0.1",
-            rtp_ports=ports.pair,
-            call_callback=calls.put,
-        )
-
-    return phone
 
 
 def judge_record_key(harness, recording, before, secret, after):
