@@ -66,6 +66,7 @@ class LiveCall:
         self.target: Target | None = None
         self._identity = ""
         self._version = 0
+        self._settling = self._untold = False
         self._faulty = False
         self._timer: asyncio.TimerHandle | None = None
         self.recording = CallRecording(
@@ -187,6 +188,7 @@ class LiveCall:
     def start(self, targets: tuple[Target, ...]) -> None:
         """Ring the targets; the caller is answered 480 when there are none."""
         now = time.monotonic()
+        self._settling = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
             pass
@@ -245,19 +247,33 @@ class LiveCall:
         )
 
     def publish(self) -> None:
-        """Tell the desk the state as it is now; alarm when the recording has become faulty."""
+        """Tell the desk the state as it is now; alarm when the recording has become faulty.
+
+        While the call settles, it is told once, at the end: what is told is remembered before.
+        """
         self._version += 1
         faulty = self.recording.state is RecordingState.FAULT
         if faulty and not self._faulty:
             self._board.hub.alarm("recording.fault", self.call_id)
         self._faulty = faulty
-        self._remember()
-        self._board.hub.call_changed(self.state())
+        self._untold = True
+        if not self._settling:
+            self._remember()
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._untold:
+            self._untold = False
+            self._board.hub.call_changed(self.state())
 
     def settle(self, now: float) -> None:
         """After anything that the legs were told: take events, keep the checkpoint, send."""
-        while (event := self.legs.next_event()) is not None:
-            self._dispatch(event, now)
+        self._settling = True
+        try:
+            while (event := self.legs.next_event()) is not None:
+                self._dispatch(event, now)
+        finally:
+            self._settling = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -266,6 +282,7 @@ class LiveCall:
             delay = max(0.0, due - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
         self._remember()
+        self._tell()
         self._board.flush()
 
     def _on_timer(self) -> None:
@@ -417,6 +434,7 @@ class LiveCall:
         answered = self._state != "ringing"
         self._state, self._ringing = "ended", ()
         recorded = self.recording.end(cause)
+        self._tell()
         self._board.checkpoints.remove(self.call_id)
         self._board.hub.call_ended(
             CallEnded(call_id=self.call_id, ended=time.time(), answered=answered and recorded)
