@@ -6,6 +6,7 @@ a socket of that block's name in the abstract namespace, which ends with the pro
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import random
 import socket
@@ -51,8 +52,9 @@ def claim(count):
                 trial.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)).bind(
                     f"\0galwad-tests-ports-{number}"
                 )
-            first = FIRST + start * BLOCK
-            return Ports(first, first + count - 1, trial.pop_all())
+            first, held = FIRST + start * BLOCK, trial.pop_all()
+            atexit.register(held.close)
+            return Ports(first, first + count - 1, held)
     raise AssertionError(f"no {count} ports in a row are left from {FIRST} to {LAST}")
 
 
