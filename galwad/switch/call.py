@@ -19,7 +19,7 @@ from galwad.switch.admission import Admission
 from galwad.switch.board import Switchboard, call_settings
 from galwad.switch.codes import CodeBook
 from galwad.switch.holds import Holds
-from galwad.switch.memo import Heir, Memo, Talk
+from galwad.switch.memo import EarlyHold, Heir, Memo, Talk
 from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import Transfers
@@ -110,8 +110,8 @@ class LiveCall:
             now=time.monotonic(),
         )
         call = cls(board, admission, route, legs)
-        for hold in heir.memo.holds if heir is not None else ():
-            call.recording.shut(hold.holder, hold.trigger, hold.actor)
+        if heir is not None:
+            call._inherit(heir.memo.holds)
         return call
 
     @classmethod
@@ -129,16 +129,20 @@ class LiveCall:
         legs = BackToBackCall.restored(board.endpoint, board.relay, memo.legs, settings, now=now)
         call = cls(board, memo.admission, route, legs)
         try:
-            call._go_on(memo.started, talk, now)
+            call._go_on(memo, talk, now)
         except BaseException:
             legs.hangup(now)
             call.recording.end("not resumed")
             raise
         return call
 
-    def _go_on(self, started: float, talk: Talk, now: float) -> None:
+    def _inherit(self, holds: tuple[EarlyHold, ...]) -> None:
+        for hold in holds:
+            self.recording.shut(hold.holder, hold.trigger, hold.actor)
+
+    def _go_on(self, memo: Memo, talk: Talk, now: float) -> None:
         self.log.warning("call.resumed")
-        self._started, self._since = started, talk.since
+        self._started, self._since = memo.started, talk.since
         self._state, self._advisor, self._group = talk.state, talk.advisor, talk.group
         self.target, self._identity = target_from(talk.target), talk.identity
         self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away
@@ -147,6 +151,7 @@ class LiveCall:
         advisor = joined[1] if joined is not None else None
         party = talk.advisor or Party("")
         self.recording.resumed(caller, advisor, party, talk.standing, talk.lives)
+        self._inherit(memo.holds)
         if advisor is not None:
             self._listen_for_codes(advisor)
         self.publish()

@@ -17,7 +17,7 @@ from recording.policy import DestinationClass, Standing, Trigger
 
 
 class EarlyHold(msgspec.Struct, frozen=True):
-    """A payment hold that came before the answer."""
+    """A payment hold of a call that has no recording: none yet, or it is to have none."""
 
     holder: str
     trigger: Trigger

@@ -71,7 +71,7 @@ class CallRecording:
 
     @property
     def early_holds(self) -> tuple[EarlyHold, ...]:
-        """Payment holds that wait for the answer."""
+        """Payment holds that wait for the answer, or for a recorded call that takes them over."""
         return tuple(self._early.values())
 
     @property

@@ -30,10 +30,11 @@ SWITCH = Address("192.0.2.9", 5060)
 SDP = (("Content-Type", "application/sdp"),)
 
 
-def sdp(host):
+def sdp(host, direction="sendrecv"):
     return (
         f"v=0\r\no=p 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
         "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        f"a={direction}\r\n"
     ).encode()
 
 
@@ -141,13 +142,23 @@ class Phone:
         self.dialogs, self.invites, self.requests, self.statuses = [], [], [], []
         centre.nodes[self.address] = self
 
-    def call(self, to):
+    def answer(self):
+        """Answer what rings."""
+        for invite in self.invites:
+            if not invite.answered:
+                made = invite.respond(
+                    200, headers=SDP, body=sdp(self.address.host), now=time.monotonic()
+                )
+                self.dialogs += [made] if made else []
+        self.centre.run()
+
+    def call(self, to, *headers):
         self.endpoint.invite(
             Uri.parse(f"sip:{to}@{SWITCH.host}"),
             from_=NameAddr("", Uri.parse(f"sip:{self.user}@{SWITCH.host}")),
             to=NameAddr("", Uri.parse(f"sip:{to}@{SWITCH.host}")),
             destination=SWITCH,
-            headers=SDP,
+            headers=(*headers, *SDP),
             body=sdp(self.address.host),
             now=time.monotonic(),
         )
@@ -156,7 +167,13 @@ class Phone:
 
     def ask(self, method, *headers, dialog=None):
         dialog = dialog or self.dialogs[-1]
-        dialog.request(method, headers=headers, now=time.monotonic())
+        offer = method == "INVITE"
+        dialog.request(
+            method,
+            headers=(*headers, *(SDP if offer else ())),
+            body=sdp(self.address.host, "sendonly") if offer else b"",
+            now=time.monotonic(),
+        )
         self.centre.run()
 
     @property
@@ -190,8 +207,10 @@ class Phone:
                     self.statuses.append(response.status)
                     self.dialogs.append(dialog)
                     dialog.ack(client, now=now)
-                case DialogResponse(dialog, _, response):
+                case DialogResponse(dialog, client, response):
                     self.statuses.append(response.status)
+                    if client.request.method == "INVITE" and 200 <= response.status < 300:
+                        dialog.ack(client, now=now)
                     if response.status == 202 and self.leaves:
                         dialog.request("BYE", now=now)
                 case _:

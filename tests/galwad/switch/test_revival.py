@@ -27,6 +27,17 @@ async def test_a_hold_outlives_two_deaths(centre, talk):
     assert call.recording.lives == 3
 
 
+async def test_a_call_without_a_recording_keeps_its_holds_too(centre, register, talk):
+    """A consultation that is held passes its holds on to the call that it is joined with."""
+    centre.phone("192.0.2.202", "202", register)
+    centre.sian.call("202")
+    (call,) = (call for call in centre.calls.values() if call is not talk)
+    call.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    centre.revive()
+    again = centre.calls[call.call_id]
+    assert (again.recording.holders, again.recording.lives) == (("user:sian",), 0)
+
+
 async def test_a_life_that_died_as_its_spool_began_is_not_in_the_way(centre, talk):
     folder = centre.settings.spool
     (folder / f"{talk.call_id}.2.spool").write_bytes(b"")
