@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
 """With an address (RFC 5737, 3849) that only a default route leads to."""
@@ -16,10 +17,19 @@ def reachable_host(listen: str) -> str:
     """
     if listen not in _WILDCARDS:
         return listen
-    family = socket.AF_INET6 if listen == "::" else socket.AF_INET
+    try:
+        return host_towards(_WILDCARDS[listen])
+    except OSError:  # no route: only this machine can call
+        return "::1" if listen == "::" else "127.0.0.1"
+
+
+def host_towards(peer: str) -> str:
+    """The address of ours from which datagrams to `peer`, an IP literal, leave.
+
+    Raises:
+        OSError: no route leads there.
+    """
+    family = socket.AF_INET6 if ip_address(peer).version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((_WILDCARDS[listen], 9))  # asking sends nothing
-        except OSError:  # no route: only this machine can call
-            return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        probe.connect((peer, 9))  # asking sends nothing
         return str(probe.getsockname()[0])

@@ -269,9 +269,13 @@ class VoIPCall:
     async def write_audio(self, pcm: bytes) -> None:
         """Queue audio; returns when less than 200 ms of it wait. Without audio, silence is sent.
 
+        Once the call has ended it goes nowhere; `read_audio` and `state` tell of the end.
+
         Raises:
             InvalidStateError: the call is not answered, nor was `progress` sent or received.
         """
+        if self.state is CallState.ENDED:
+            return
         if self.state is not CallState.RINGING or not self.media.agreed:
             self._answered()
         await self.media.stream.write(pcm)

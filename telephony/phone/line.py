@@ -22,6 +22,8 @@ class Line:
     """One account on one server, on sockets that are open."""
 
     server: Address
+    domain: str
+    """The server's name, or its address where it has none: the host of our URIs."""
     username: str
     transport: SipTransport
     pool: PortPool
@@ -37,7 +39,7 @@ class Line:
     @property
     def address(self) -> NameAddr:
         """Who we are."""
-        return NameAddr("", Uri("sip", self.username, None, self.server.host, self.server.port))
+        return NameAddr("", Uri("sip", self.username, None, self.domain, self.server.port))
 
     def uri(self, number: str) -> Uri:
         """A number at our server, or a URI as it stands.
@@ -47,7 +49,7 @@ class Line:
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)
-        return Uri("sip", number, None, self.server.host, self.server.port)
+        return Uri("sip", number, None, self.domain, self.server.port)
 
     def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
         """The header that answers a 401 or 407; none if it cannot be answered."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal, Self
 
 import structlog
 
+from telephony.aio.addresses import host_towards
 from telephony.aio.ports import PortPool
 from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
@@ -53,9 +56,7 @@ class VoIPPhone:
     """A SIP phone, with pyVoIP's vocabulary and coroutines throughout.
 
     ```python
-    phone = VoIPPhone("192.0.2.10", 5060, "201", password, my_ip="192.0.2.30",
-                      rtp_ports=(30000, 30099), call_callback=on_call)
-    async with phone:
+    async with VoIPPhone("192.0.2.10", 5060, "201", password, call_callback=on_call) as phone:
         call = await phone.call("202")
         await call.wait_for(CallState.ANSWERED)
         await call.write_audio(pcm)
@@ -70,8 +71,8 @@ class VoIPPhone:
         username: str,
         password: str,
         *,
-        my_ip: str,
-        rtp_ports: tuple[int, int],
+        my_ip: str = "",
+        rtp_ports: tuple[int, int] = (10_000, 20_000),
         sip_port: int = 0,
         register: bool = True,
         call_callback: CallCallback | None = None,
@@ -83,16 +84,18 @@ class VoIPPhone:
         """Make a phone; `start` opens it.
 
         Args:
-            server: the server's IP literal.
+            server: the server's IP literal, or a name: then its first address, as `start` finds it.
             port: its SIP port.
             username: the account's name, and the number that others see.
             password: for digest; unused if nobody asks for it.
-            my_ip: the IP literal to bind, and to write into Via, Contact and SDP.
+            my_ip: the IP literal to bind, and to write into Via, Contact and SDP; if empty, the
+                address from which this machine reaches the server.
             rtp_ports: first and last port for media; two a call.
             sip_port: 0 lets the system choose.
             register: False for a peer that the server knows by its address.
             call_callback: called for each call that comes in, in a task of its own, while it
-                rings; without one, calls are refused with 480.
+                rings; without one, calls are refused with 480. A call whose callback raises is
+                ended (500 while it rings), and the exception's kind and place are logged.
             srtp: "off" speaks plain RTP, "required" SRTP (SDES) alone, "optional" offers plain
                 RTP and takes either.
             transport: how it speaks to the server. Over "tls" it accepts no connections: calls
@@ -130,17 +133,20 @@ class VoIPPhone:
         """Open the socket and register.
 
         Raises:
-            OSError: the address cannot be bound.
+            OSError: the server's name has no address, or ours cannot be bound.
             RegistrationError: refused, or nobody answers; the socket is closed again.
         """
+        server = await self._find_server()
         endpoint = Endpoint(allow=_ALLOW, supported=("100rel",), user_agent="Galwad phone")
         transport = SipTransport(endpoint, self._on_event)
-        wanted = Address(self._my_ip, self._sip_port, self._server.transport)
+        here = self._my_ip or host_towards(server.host)
+        wanted = Address(here, self._sip_port, server.transport)
         tls = Tls(client=self._tls or client_context()) if wanted.transport == "TLS" else None
         self.address = await transport.listen(wanted, tls=tls)
-        pool = PortPool(self._my_ip, *self._rtp_ports)
+        pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
-        self._line = Line(self._server, self._username, transport, pool, digest, self._srtp)
+        domain = self._server.host
+        self._line = Line(server, domain, self._username, transport, pool, digest, self._srtp)
         if not self._register:
             return
         self._registration = Registration(self._line, self.address)
@@ -150,6 +156,16 @@ class VoIPPhone:
             self._registration = None
             await self.stop()
             raise
+
+    async def _find_server(self) -> Address:
+        """Its address; a name is looked up here, once."""
+        server = self._server
+        found = await asyncio.get_running_loop().getaddrinfo(
+            server.host, server.port, type=socket.SOCK_DGRAM
+        )
+        host = str(found[0][4][0])
+        secure = server.transport == "TLS" and host != server.host
+        return server._replace(host=host, name=server.name or (server.host if secure else ""))
 
     async def stop(self) -> None:
         """Hang up what goes on, unregister, close. Harmless when not started."""
@@ -252,8 +268,13 @@ class VoIPPhone:
         try:
             await callback(call)
         except Exception as error:  # noqa: BLE001 - the user's code must not end the phone
-            # Its kind alone: the text of an exception may hold a number.
-            logger.error("phone.callback_failed", error=type(error).__name__)  # noqa: TRY400
+            # Its kind and place alone: the text of an exception may hold a number.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.filename}:{place.lineno}"
+            logger.error("phone.callback_failed", error=type(error).__name__, where=where)  # noqa: TRY400
+            if call.state is CallState.RINGING:
+                call.refuse(500)
+            await call.hangup()
 
 
 def _call_of(event: Event) -> VoIPCall | None:

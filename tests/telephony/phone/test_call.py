@@ -166,3 +166,37 @@ async def test_audio_can_be_taken_piece_by_piece_until_the_end(phones):
     left = [piece async for piece in pieces]
     assert all(len(piece) == 640 for piece in left[:-1])
     assert placed.state is taken.state is CallState.ENDED
+
+
+async def test_what_is_written_after_the_end_goes_nowhere(phones):
+    placed, taken = await phones.connect()
+    await within(placed.hangup())
+    await within(taken.wait_for(CallState.ENDED))
+    await within(taken.write_audio(bytes(16_000)))
+    assert taken.media.stream.outbox.queued == 0
+
+
+async def test_a_callback_that_raises_ends_its_call(make_phone):
+    async def broken(call):
+        if call.remote.uri.user == "203":
+            await call.answer()
+        raise ZeroDivisionError
+
+    async with make_phone(user="202", call_callback=broken) as called:
+        for user, status in (("201", 500), ("203", 200)):
+            async with make_phone(called.address, user=user) as caller:
+                call = await caller.call("202")
+                await within(call.wait_for(CallState.ENDED))
+                assert call.status == status
+
+
+async def test_a_phone_finds_its_address_and_its_servers(make_phone):
+    came = asyncio.Queue()
+    async with (
+        make_phone(("localhost", 9), user="202", my_ip="", call_callback=came.put) as called,
+        make_phone(("localhost", called.address.port), my_ip="") as caller,
+    ):
+        await caller.call("202")
+        uri = (await within(came.get())).request.uri
+        assert (uri.host, uri.port) == ("localhost", called.address.port)
+        assert caller.address.host == called.address.host
