@@ -101,7 +101,7 @@ class Exchange:
 
     @staticmethod
     def _find(user, realm, algorithm):
-        return ha1(user, realm, "secret", algorithm) if user == "201" else None
+        return ha1(user, realm, "secret", algorithm) if user in {"201", "301"} else None
 
     def _on_event(self, event):
         now = self.transport.now

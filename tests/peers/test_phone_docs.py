@@ -1,0 +1,134 @@
+"""The examples of docs/phone.md that want a server, run as they stand against the real service."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+import numpy as np
+import pytest
+from examples import PROGRAM, example
+
+from telephony.phone import CallFailedError, CallState, VoIPPhone
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture
+async def desk_phones(switch, ports):
+    """Makes phones of the service, registered; each answers its calls, and keeps them."""
+    async with AsyncExitStack() as stack:
+
+        async def make(extension, **more):
+            calls = asyncio.Queue()
+
+            async def answer(call):
+                await call.answer()
+                await calls.put(call)
+
+            phone = VoIPPhone(
+                *(*switch.sip, extension, f"secret-{extension}"),
+                rtp_ports=ports.pair,
+                call_callback=answer,
+                **more,
+            )
+            await stack.enter_async_context(phone)
+            return phone, calls
+
+        yield make
+
+
+async def connected(phone, number, calls):
+    placed = await phone.call(number)
+    await placed.wait_for(CallState.ANSWERED)
+    return placed, await calls.get()
+
+
+async def rung(phone, number):
+    """A call to who may not be registered yet."""
+    while True:
+        call = await phone.call(number)
+        try:
+            await call.wait_for(CallState.ANSWERED)
+        except CallFailedError:
+            await asyncio.sleep(0.1)
+        else:
+            return call
+
+
+async def repeat(call, pcm):
+    while True:
+        await call.write_audio(pcm)
+
+
+async def hears(harness, call, said):
+    """Return once this is heard."""
+    heard = b""
+    async for piece in call.audio(1600):
+        heard = (heard + piece)[-6 * said.nbytes :]
+        samples = np.frombuffer(heard, "<i2")
+        if len(samples) > len(said) and harness.sound.find(samples, said)[1] > 0.9:
+            return
+
+
+async def test_the_program_on_the_first_screen_answers_and_echoes(harness, switch, desk_phones):
+    text = PROGRAM.replace("192.0.2.10", "127.0.0.1").replace("5060", str(switch.sip[1]))
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", text.replace('"301", "secret"', '"301", "secret-301"'))
+    )
+    said = harness.sound.speech(0.5, 71)
+    try:
+        phone, _ = await desk_phones("302")
+        async with asyncio.timeout(30), await rung(phone, "301") as call:
+            speaking = asyncio.create_task(repeat(call, said.tobytes()))
+            await hears(harness, call, said)
+            speaking.cancel()
+            assert call.state is CallState.ANSWERED
+    finally:
+        program.terminate()
+        await program.wait()
+
+
+async def test_a_call_is_transferred_without_asking(desk_phones):
+    async with asyncio.timeout(30):
+        phone, _ = await desk_phones("301")
+        _, there = await desk_phones("302")
+        _, target = await desk_phones("303")
+        placed, taken = await connected(phone, "302", there)
+        await example("transfer")(taken)
+        await taken.wait_for(CallState.ENDED)
+        sent_on = await target.get()
+        assert placed.state is sent_on.state is CallState.ANSWERED
+
+
+async def test_a_transfer_that_fails_leaves_the_call(desk_phones):
+    async with asyncio.timeout(30):
+        phone, _ = await desk_phones("301")
+        _, there = await desk_phones("302")
+        placed, taken = await connected(phone, "302", there)
+        await example("transfer")(taken)
+        assert placed.state is taken.state is CallState.ANSWERED
+
+
+async def test_a_colleague_is_asked_and_joined(desk_phones):
+    async with asyncio.timeout(30):
+        phone, _ = await desk_phones("301")
+        advisor, there = await desk_phones("302")
+        _, target = await desk_phones("303")
+        placed, taken = await connected(phone, "302", there)
+        assert await example("attended")(advisor, taken) == 200
+        joined = await target.get()
+        await taken.wait_for(CallState.ENDED)
+        assert placed.state is joined.state is CallState.ANSWERED
+
+
+async def test_a_second_phone_takes_a_call_over(desk_phones):
+    async with asyncio.timeout(30):
+        phone, _ = await desk_phones("301")
+        _, there = await desk_phones("302")
+        other, _ = await desk_phones("303")
+        placed, taken = await connected(phone, "302", there)
+        call = await example("take_over")(other, taken)
+        await taken.wait_for(CallState.ENDED)
+        assert call.state is placed.state is CallState.ANSWERED

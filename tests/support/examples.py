@@ -1,0 +1,25 @@
+"""The examples of docs/phone.md, each to be run as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/phone.md"
+
+_BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+PROGRAM, IMPORTS, *_FUNCTIONS = _BLOCKS
+FUNCTIONS = {re.search(r"^async def (\w+)", block, re.MULTILINE)[1]: block for block in _FUNCTIONS}
+
+
+def example(name):
+    """The function of this name on the page, after the page's imports."""
+    names = {}
+    exec(compile(IMPORTS + FUNCTIONS[name], str(PAGE), "exec"), names)
+    return names[name]
+
+
+def used(*files):
+    """The names that these tests run."""
+    return {name for file in files for name in re.findall(r'example\("(\w+)"\)', file.read_text())}

@@ -1,0 +1,165 @@
+"""Each example of docs/phone.md that another phone of ours can answer, run as it stands.
+
+Those that want a server are run in tests/peers/test_phone_docs.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from pathlib import Path
+
+import pytest
+from examples import FUNCTIONS, ROOT, example, used
+
+from telephony.aio.tls import Tls, server_context
+from telephony.phone import CallFailedError, CallState
+from telephony.sip.events import Address
+
+PEERS = ROOT / "tests/peers/test_phone_docs.py"
+
+
+async def within(awaitable, seconds=10):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+async def beside(phones, ours, theirs):
+    """What our example returns while the phone that it calls does as `theirs` says."""
+
+    async def answer():
+        await theirs(await phones.came.get())
+
+    done, _ = await within(asyncio.gather(ours, answer()))
+    return done
+
+
+async def answer(call):
+    await call.answer()
+
+
+async def busy(call):
+    await call.deny()
+
+
+def test_every_example_is_run_by_a_test():
+    assert used(Path(__file__), PEERS) == FUNCTIONS.keys()
+
+
+def test_the_readme_leads_to_the_page():
+    assert "](docs/phone.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+async def test_a_call_is_placed_and_heard(phones, sine, share_of):
+    async def speak(call):
+        await call.answer()
+        await call.write_audio(sine(440, 2))
+
+    heard = await beside(phones, example("place")(phones.first), speak)
+    assert share_of(heard[4000:], 440) > 0.9
+    assert phones.first.calls == []
+
+
+async def test_why_a_call_was_not_answered_is_told(phones):
+    why_not = example("why_not")
+    assert await beside(phones, why_not(phones.first), busy) == "busy"
+    assert await beside(phones, why_not(phones.first), answer) == "answered"
+
+
+async def test_a_caller_is_denied_by_their_number(make_phone):
+    async with (
+        make_phone(user="202", call_callback=example("deny")) as called,
+        make_phone(called.address, user="07700900123") as caller,
+    ):
+        call = await caller.call("202")
+        await within(call.wait_for(CallState.ENDED))
+        assert call.status == 603
+
+
+async def test_a_party_is_held_and_taken_back(phones):
+    placed, taken = await phones.connect()
+    held = asyncio.create_task(taken.changes.until(lambda: not taken.media.stream.remote.receive))
+    await within(example("consult")(placed))
+    assert held.done()
+    assert taken.media.stream.remote.receive
+
+
+async def test_keys_go_both_ways(phones):
+    placed, taken = await phones.connect()
+    pressed, keys, _ = await within(
+        asyncio.gather(example("menu")(placed), taken.get_dtmf(4), taken.send_dtmf("98#4"))
+    )
+    assert (pressed, keys) == ("98#4", "123#")
+
+
+async def test_what_is_played_is_recorded(phones, sine, share_of, tmp_path):
+    placed, taken = await phones.connect()
+    said, heard = tmp_path / "said.wav", tmp_path / "heard.wav"
+    with wave.open(str(said), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(sine(440, 1))
+    recording = asyncio.create_task(example("record")(taken, str(heard)))
+    await within(example("play")(placed, str(said)))
+    await within(placed.hangup())
+    await within(recording)
+    with wave.open(str(heard), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
+        pcm = file.readframes(file.getnframes())
+    assert len(pcm) >= 14_000
+    assert share_of(pcm[4000:12_000], 440) > 0.9
+
+
+async def test_the_caller_hears_an_announcement_and_no_answer(phones):
+    placed = await phones.first.call("202")
+    await within(example("announce")(await within(phones.came.get())))
+    heard = await within(placed.read_audio(4000))
+    assert max(heard) > 0
+    with pytest.raises(CallFailedError):
+        await within(placed.wait_for(CallState.ANSWERED))
+    assert placed.statuses == [180, 183, 480]
+
+
+async def test_the_called_side_offers(phones):
+    call = await beside(phones, example("late")(phones.first), answer)
+    assert call.state is CallState.ANSWERED
+    assert not call.client.request.body
+    assert await within(call.read_audio(160))
+
+
+@pytest.mark.parametrize("rule", ["required", "optional"])
+async def test_a_call_says_whether_it_is_protected(make_phone, rule):
+    async with (
+        make_phone(user="202", call_callback=answer) as called,
+        make_phone(called.address, srtp=rule) as caller,
+    ):
+        assert await within(example("secret")(caller)) is (rule == "required")
+
+
+async def test_a_server_proves_its_name_over_tls(make_exchange, authority):
+    context = server_context(*authority.issue("docs", "sip.example.com"))
+    exchange = await make_exchange(Address("127.0.0.1", 0, "TLS"), Tls(server=context))
+    await within(example("over_tls")("127.0.0.1", exchange.address.port, authority.path))
+    assert exchange.of("REGISTER")
+    assert exchange.of("INVITE")
+
+
+async def test_ipv6_is_spoken_with_a_server_that_has_it(make_phone):
+    async with make_phone(("::1", 9), my_ip="::1", call_callback=answer) as called:
+        assert await within(example("over_ipv6")(called.address.port)) == 200
+
+
+async def test_info_carries_the_record_key(phones):
+    placed, taken = await phones.connect()
+    assert await within(example("pause")(placed))
+    assert [request.headers.get("Record") for request in taken.infos] == ["off"]
+
+
+async def test_a_registration_that_fails_says_how(exchange):
+    try_password = example("try_password")
+    server = exchange.address[:2]
+    assert await within(try_password(*server, "secret")) == "registered"
+    assert await within(try_password(*server, "wrong")) == "refused: 401"
+    assert (await within(try_password("192.0.2.999", 5060, ""))).startswith("no socket: ")
+
+
+async def test_what_is_no_number_is_an_error(phones):
+    assert await example("careful")(phones.first, "sip:") == "SipParseError"
