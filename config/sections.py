@@ -151,6 +151,9 @@ class Trunk(Section):
     registrar: SipUri | None = Field(
         default=None, description='"sip:…", where we register as username to be called'
     )
+    options_every: Number = Field(
+        default=0, ge=0, le=3600, description="seconds, up to 3600; 0 for never"
+    )
 
     @model_validator(mode="after")
     def _can_prove_itself(self) -> Self:
@@ -158,6 +161,12 @@ class Trunk(Section):
             raise ValueError("needs username and password together, or neither")
         if self.registrar is not None and not self.username:
             raise ValueError("registrar needs username and password")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.options_every and not any(peer.is_one for peer in self.peers):
+            raise ValueError("options_every needs an address, not only networks, in peers")
         return self
 
     def matches(self, host: str, port: int, transport: str) -> bool:
@@ -222,11 +231,16 @@ class Route(Section):
     srtp: SrtpRule | None = Field(
         default=None, description='"off", "optional" or "required"; [media] srtp when absent'
     )
+    options_every: Number = Field(
+        default=0, ge=0, le=3600, description="seconds, up to 3600; 0 for never"
+    )
 
     @model_validator(mode="after")
     def _goes_one_way(self) -> Self:
         if (self.target is None) == (self.ring is None):
             raise ValueError("needs exactly one of target and ring")
+        if self.options_every and self.target is None:
+            raise ValueError("options_every goes with target")
         return self
 
 
@@ -245,6 +259,15 @@ class Destination(Section):
     srtp: SrtpRule | None = Field(
         default=None, description='"off", "optional" or "required"; [media] srtp when absent'
     )
+    options_every: Number = Field(
+        default=0, ge=0, le=3600, description="seconds, up to 3600; 0 for never"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.options_every and self.target is None:
+            raise ValueError("options_every goes with target")
+        return self
 
     def matches(self, user: str, uri: str) -> bool:
         """Whether a Refer-To with this user part and this bare URI means this destination."""

@@ -113,6 +113,11 @@ class Peer:
                 '"192.0.2.1:5060"'
             ) from None
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it is an address, not a network of several."""
+        return self.network.num_addresses == 1
+
     def matches(self, host: str, port: int | None) -> bool:
         """Whether what this numeric address sends comes from the peer.
 

@@ -106,13 +106,25 @@ class Alarm(Message, frozen=True):
     detail: str = ""
 
 
+class PeerStanding(msgspec.Struct, frozen=True):
+    """What is known of a neighbour of the switch: whether it answers, or holds our registration.
+
+    `name` is the trunk's, its address, or both; never a number.
+    """
+
+    name: str
+    asked_by: Literal["options", "register"]
+    up: bool
+
+
 class Figures(Message, frozen=True):
     """Switch to desk, every few seconds: how it fares.
 
     `loop_lag_ms` is the worst delay of the event loop since the last figures. The counts are
     since the process started: bursts of media from strangers, datagrams that were no SIP,
     exceptions that should not have been, calls refused for want of room, and what was not read
-    because its source sends too much or is barred. `sources_banned` are barred now.
+    because its source sends too much or is barred. `sources_banned` are barred now. `peers`: those
+    of whom the settings want to know.
     """
 
     calls: int
@@ -124,6 +136,7 @@ class Figures(Message, frozen=True):
     calls_refused: int = 0
     sip_shed: int = 0
     sources_banned: int = 0
+    peers: tuple[PeerStanding, ...] = ()
 
 
 class Account(msgspec.Struct, frozen=True):

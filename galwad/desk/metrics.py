@@ -66,9 +66,18 @@ class Metrics:
             name: Gauge(f"galwad_switch_{name}", text, registry=self.registry)
             for name, text in _SWITCH.items()
         }
+        self._peers = Gauge(
+            "galwad_switch_peer_up",
+            "1 while a trunk or target answers, or holds our registration",
+            ["peer", "asked_by"],
+            registry=self.registry,
+        )
 
     def switch(self, figures: Figures) -> None:
         """Take what the switch says of itself."""
+        self._peers.clear()
+        for peer in figures.peers:
+            self._peers.labels(peer.name, peer.asked_by).set(peer.up)
         for name, gauge in self._switch.items():
             gauge.set(getattr(figures, name))
 

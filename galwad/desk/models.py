@@ -295,7 +295,10 @@ class Fetch(Asked):
 
 
 class Health(BaseModel):
-    """Whether the desk's neighbours are there; `status` is `ok` or `degraded`."""
+    """Whether the desk's neighbours are there; `status` is `ok` or `degraded`.
+
+    `peers_down` counts trunks and targets that do not answer, or refuse our registration.
+    """
 
     status: Literal["ok", "degraded"]
     version: str
@@ -303,6 +306,7 @@ class Health(BaseModel):
     switch: bool
     finaliser: bool
     live_calls: int
+    peers_down: int
 
 
 class ErrorBody(BaseModel):

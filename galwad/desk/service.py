@@ -86,6 +86,8 @@ class Desk:
         self.engine = open_engine(options.database)
         self.metrics = Metrics()
         self.hub = Hub()
+        self.peers_down = 0
+        """Trunks and targets that do not answer the switch, or do not have it registered."""
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
@@ -167,6 +169,7 @@ class Desk:
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)
             case Figures():
                 self.metrics.switch(message)
+                self.peers_down = sum(not peer.up for peer in message.peers)
             case Alarm():
                 self._alarm(message)
 

@@ -32,6 +32,7 @@ from galwad.switch.commands import DeskCommands
 from galwad.switch.guard import Guard
 from galwad.switch.hub import Hub
 from galwad.switch.listening import Listening, limits_of, supported_by
+from galwad.switch.neighbours import Neighbours
 from galwad.switch.overload import Load
 from galwad.switch.phones import Phones
 from galwad.switch.reception import Reception
@@ -107,6 +108,7 @@ class Switch:
         self._router = board.router
         locate, alarm = board.router.locations, self._hub.alarm
         self._upstream = Upstream(settings, self._endpoint, locate, alarm)
+        self._neighbours = Neighbours(settings, self._endpoint, locate, alarm)
         self._phones.on_moved = self._on_moved
         self._reception = Reception(
             board,
@@ -176,6 +178,7 @@ class Switch:
             self._relay.sweep(now)
             self._phones.save(now)
             self._upstream.tick(now)
+            self._neighbours.tick(now)
             self._transport.flush()
             self._know()
             self._guard.sweep(now)
@@ -210,6 +213,7 @@ class Switch:
                     calls_refused=self._load.refused,
                     sip_shed=self._guard.shed,
                     sources_banned=self._guard.banned(now),
+                    peers=(*self._upstream.standings(), *self._neighbours.standings()),
                 )
             )
 
@@ -248,7 +252,9 @@ class Switch:
             self._hurry.set()
 
     def _on_event(self, event: Event) -> None:
-        self._upstream.on_event(event, time.monotonic())
+        now = time.monotonic()
+        self._upstream.on_event(event, now)
+        self._neighbours.on_event(event, now)
         self._reception.on_event(event)
         if self.calls:
             self._idle.clear()

@@ -66,6 +66,7 @@ class Hub:
         self._desks: set[link.Link] = set()
         self._finalisers: set[link.Link] = set()
         self._alarms: list[Alarm] = []
+        self._figures: Figures | None = None
 
     async def listen(self, path: Path) -> Server:
         """Open the socket; returns the server to close at the end."""
@@ -84,7 +85,8 @@ class Hub:
         self._tell(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Tell every desk how the switch fares."""
+        """Tell every desk how the switch fares, and keep it for a command that asks."""
+        self._figures = figures
         self._tell(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
@@ -104,6 +106,9 @@ class Hub:
                 self._finalisers.add(peer)
                 for call_id in self._commands.closed_spools():
                     peer.send(SpoolClosed(call_id=call_id))
+            case Hello(role="command"):
+                if self._figures is not None:
+                    peer.send(self._figures)
             case Hold():
                 peer.send(await self._commands.hold(message))
             case Release():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -70,7 +71,15 @@ class Locations:
         """Nobody answered there: let the others come first for so long."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
-        self._down[address] = now + seconds
+        self._down[address] = max(now + seconds, self._down.get(address, 0.0))
+
+    def silent(self, address: Address) -> None:
+        """It does not answer our questions: the others come first until it has `answered`."""
+        self.failed(address, math.inf)
+
+    def answered(self, address: Address) -> None:
+        """Whoever did not answer there does so again."""
+        self._down.pop(address, None)
 
     async def begin(self) -> None:
         """Ask for everything once, and wait a moment for it: calls come, names or not."""

@@ -7,12 +7,13 @@ registered is never logged; the trunk's name is.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
 from config.sections import Trunk
 from config.settings import Settings
+from galwad.messages import PeerStanding
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, Event, PeerLost, StandaloneResponse
@@ -85,6 +86,11 @@ class Upstream:
                 if event.transaction.owner is registration:
                     registration.handle(event, now)
                     self._report(name, registration)
+
+    def standings(self) -> Iterator[PeerStanding]:
+        """Which trunks have our registration, as far as they have answered."""
+        for name, standing in self._said.items():
+            yield PeerStanding(name, "register", standing is Standing.REGISTERED)
 
     def stop(self, now: float) -> None:
         """No more calls: take the bindings away."""

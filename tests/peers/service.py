@@ -80,6 +80,7 @@ target = "sip:600@127.0.0.3:{pbx_port}{pbx_way}"
 line = "Main number"
 advisors = ["sian"]
 srtp = "{route_srtp}"
+options_every = {options_every}
 
 [[routes]]
 called = "01970000300"
@@ -213,6 +214,7 @@ class Service:
         media_listen='"127.0.0.1"',
         trunk_srtp="optional",
         route_srtp="optional",
+        options_every=0,
     ):
         """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` tells where they are."""
         self.folder = folder
@@ -249,6 +251,7 @@ class Service:
                 max_calls=max_calls,
                 trunk_srtp=trunk_srtp,
                 route_srtp=route_srtp,
+                options_every=options_every,
                 officer_key=keys.officer_key,
                 recipients=keys.recipients,
                 **{f"ha1_{extension}": ha1(extension) for extension in PHONES},

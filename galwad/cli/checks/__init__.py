@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from galwad.cli.checks import certificates, folders, host, keys, ports, protection, stores
+from galwad.cli.checks import certificates, folders, host, keys, peers, ports, protection, stores
 from galwad.cli.checks.finding import Finding, Grade
 
 __all__ = ["Finding", "Grade", "run"]
@@ -16,6 +16,7 @@ Look: TypeAlias = Callable[[Settings], Iterator[Finding]]
 _LOOKS: Final[tuple[Look, ...]] = (
     folders.look,
     ports.look,
+    peers.look,
     keys.look,
     certificates.look,
     protection.look,

@@ -25,7 +25,7 @@ router = APIRouter()
 async def health(desk: TheDesk, response: Response) -> Health:
     """Whether the desk and its neighbours are there; 503 when the database is not."""
     database = await _database(desk)
-    fine = database and desk.switch.connected and desk.intake.finaliser
+    fine = database and desk.switch.connected and desk.intake.finaliser and not desk.peers_down
     response.status_code = 200 if database else 503
     return Health(
         status="ok" if fine else "degraded",
@@ -34,6 +34,7 @@ async def health(desk: TheDesk, response: Response) -> Health:
         switch=desk.switch.connected,
         finaliser=desk.intake.finaliser,
         live_calls=len(desk.calls),
+        peers_down=desk.peers_down,
     )
 
 

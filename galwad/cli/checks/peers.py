@@ -1,0 +1,50 @@
+"""Trunks and targets that a running switch asks whether they are there, and our registrations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from config.settings import Settings
+from galwad.cli.checks.finding import Finding, fine, warning
+from galwad.link import Link, LinkError
+from galwad.messages import Figures, Hello, PeerStanding
+
+_PATIENCE_S = 2.0
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Each neighbour of whom the settings want to know; nothing while no switch runs."""
+    for peer in asyncio.run(_ask(settings.switch_socket)):
+        by_options = peer.asked_by == "options"
+        if peer.up:
+            text = "answers OPTIONS" if by_options else "has our registration"
+            yield fine("peers", f"{peer.name} {text}")
+        elif by_options:
+            yield warning(
+                "peers",
+                f"{peer.name} does not answer OPTIONS: it is tried after all others",
+                "look at it and at the way there; the alarm peer.down has the last status",
+            )
+        else:
+            yield warning(
+                "peers",
+                f"trunk {peer.name} has no registration of ours: it sends us no calls",
+                "see username, password and registrar; the alarm trunk.unregistered has the status",
+            )
+
+
+async def _ask(switch_socket: Path) -> tuple[PeerStanding, ...]:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            link = Link(*await asyncio.open_unix_connection(switch_socket))
+            link.send(Hello("command", version("galwad")))
+            try:
+                answer = await link.receive()
+            finally:
+                await link.close()
+    except (OSError, TimeoutError, LinkError):  # none runs, or it has only just begun
+        return ()
+    return answer.peers if isinstance(answer, Figures) else ()

@@ -1,0 +1,138 @@
+"""The trunks and targets that are asked now and then whether they are there (`options_every`).
+
+Whoever does not answer is tried after all others, and never refused a call. Trunks are named by
+the settings' word and their address, targets by their address alone: no number is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+
+import structlog
+
+from config.sections import Destination, Route, Trunk
+from config.settings import Settings
+from galwad.messages import PeerStanding
+from galwad.switch.locations import Locations
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, Event, PeerLost, StandaloneResponse
+from telephony.sip.keep_alive import Health, KeepAlive
+from telephony.sip.transport import DEFAULT_PORTS
+from telephony.sip.uri import Uri
+
+log = structlog.get_logger()
+
+Alarm = Callable[[str, str | None, str], None]
+
+
+class Neighbours:
+    """One ping for each address, however many trunks and targets lead to it."""
+
+    def __init__(
+        self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm
+    ) -> None:
+        """`locations` says where targets are now, and is told who does not answer."""
+        self._endpoint = endpoint
+        self._locations = locations
+        self._alarm = alarm
+        self._trunks = [
+            (address, trunk.options_every, f"{trunk.name} ")
+            for trunk in settings.trunks
+            if trunk.options_every
+            for address in addresses_of(trunk)
+        ]
+        places: tuple[Route | Destination, ...] = (*settings.routes, *settings.destinations)
+        self._targets = [
+            (Uri.parse(place.target), place.options_every)
+            for place in places
+            if place.target and place.options_every
+        ]
+        self._pings: dict[Address, KeepAlive] = {}
+        self._names: dict[Address, str] = {}
+        self._told: dict[Address, Health] = {}
+
+    def tick(self, now: float) -> None:
+        """Ask where that is due; call it every second or so."""
+        self._know()
+        for ping in tuple(self._pings.values()):
+            ping.handle_timer(now)
+            self._report(ping)
+
+    def on_event(self, event: Event, now: float) -> None:
+        """Take what the core says of our questions; other events mean nothing here."""
+        if isinstance(event, PeerLost):
+            for ping in self._pings.values():
+                ping.lost(event.peer, now)
+        elif isinstance(event, StandaloneResponse):
+            asked_for = event.transaction.owner
+            if isinstance(asked_for, KeepAlive):
+                asked_for.handle(event, now)
+                self._report(asked_for)
+
+    def standings(self) -> Iterator[PeerStanding]:
+        """Who is known to be there, or not."""
+        for address, ping in self._pings.items():
+            if ping.health is not Health.UNKNOWN:
+                up = ping.health is Health.ALIVE
+                yield PeerStanding(self._names[address], "options", up)
+
+    def _know(self) -> None:
+        """Follow the name system; of two intervals for one address the shorter counts."""
+        asked: dict[Address, float] = {}
+        for address, every, name in self._asked():
+            asked[address] = min(every, asked.get(address, every))
+            self._names.setdefault(address, f"{name}{address_text(address)}")
+        for address in self._pings.keys() - asked.keys():
+            self._forget(address)
+        for address, every in asked.items():
+            if address not in self._pings:
+                self._pings[address] = KeepAlive(self._endpoint, address, every)
+            self._pings[address].every = every
+
+    def _asked(self) -> Iterator[tuple[Address, float, str]]:
+        yield from self._trunks
+        for uri, every in self._targets:
+            for address in self._locations(uri):
+                yield address, every, ""
+
+    def _forget(self, address: Address) -> None:
+        """The name system leads there no longer."""
+        del self._pings[address], self._names[address]
+        if self._told.pop(address, None) is Health.DOWN:
+            self._locations.answered(address)
+
+    def _report(self, ping: KeepAlive) -> None:
+        there = ping.destination
+        before = self._told.get(there, Health.UNKNOWN)
+        if ping.health is before or self._pings.get(there) is not ping:
+            return
+        self._told[there] = ping.health
+        name = self._names[there]
+        if ping.health is Health.DOWN:
+            self._locations.silent(there)
+            self._alarm("peer.down", None, f"{name}: {ping.status}")
+        elif before is Health.DOWN:
+            self._locations.answered(there)
+            self._alarm("peer.up", None, name)
+        else:
+            log.info("peer.up", peer=name)
+
+
+def addresses_of(trunk: Trunk) -> list[Address]:
+    """Where a trunk can be asked: each peer of it that is one address, and no network."""
+    transport = (trunk.transport or "udp").upper()
+    return [
+        Address(str(peer.network[0]), peer.port or DEFAULT_PORTS[transport], transport)
+        for peer in trunk.peers
+        if peer.is_one
+    ]
+
+
+def address_text(address: Address) -> str:
+    """As in `[sip] listen`: `udp:192.0.2.1:5060`."""
+    try:
+        host = f"[{address.host}]" if ip_address(address.host).version == 6 else address.host
+    except ValueError:
+        host = address.host
+    return f"{address.transport.lower()}:{host}:{address.port}"

@@ -1,0 +1,183 @@
+"""Trunks and targets that are asked by OPTIONS: who is asked, who is told, who is tried last."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from pydantic import ValidationError
+
+from config.sections import Destination, Route, Trunk
+from galwad.messages import PeerStanding
+from galwad.switch.locations import HELD_DOWN_S, Locations
+from galwad.switch.neighbours import Neighbours
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address
+from telephony.sip.location import Question, Speaks, Srv
+from telephony.sip.message import parse_message, respond
+from telephony.sip.uri import Uri
+
+HERE = Address("198.51.100.1", 5060)
+TRUNK = Address("192.0.2.1", 5060)
+ONE, TWO = Address("192.0.2.21", 5060), Address("192.0.2.22", 5060)
+PBX = "sip:600@pbx.example.com"
+
+
+class Zone:
+    """A PBX of two machines, as the name system has it."""
+
+    def __init__(self):
+        self.records = {
+            Question("_sip._udp.pbx.example.com", "SRV"): [
+                Srv(0, 1, 5060, "one.example.com"),
+                Srv(1, 1, 5060, "two.example.com"),
+            ],
+            Question("one.example.com", "A"): [ONE.host],
+            Question("two.example.com", "A"): [TWO.host],
+        }
+
+    async def ask_all(self, questions):
+        return [self.records.get(question, []) for question in questions]
+
+
+class Site:
+    """The neighbours of a switch; each answers 200 but for those with a `status` of their own."""
+
+    def __init__(self, settings, **parts):
+        self.now = 1000.0
+        self.zone = Zone()
+        speaks = [Speaks("UDP", ipv6=False)]
+        self.locations = Locations([Uri.parse(PBX)], speaks, self.zone, clock=lambda: self.now)
+        self.endpoint = Endpoint(rng=random.Random(1))
+        self.endpoint.listen(HERE)
+        self.alarms = []
+        self.neighbours = Neighbours(
+            settings.model_copy(update={"trunks": (), "routes": (), "destinations": ()} | parts),
+            self.endpoint,
+            self.locations,
+            lambda *alarm: self.alarms.append(alarm),
+        )
+        self.status = {}
+        self.asked = []
+
+    def tick(self, seconds=0.0):
+        self.now += seconds
+        self.neighbours.tick(self.now)
+        for message in self.endpoint.outgoing():
+            there = message.destination
+            self.asked.append(there)
+            answer = respond(parse_message(message.data), self.status.get(there, 200))
+            self.endpoint.receive(bytes(answer), there, HERE, self.now)
+        while (event := self.endpoint.next_event()) is not None:
+            self.neighbours.on_event(event, self.now)
+
+
+def trunk(*peers, **more):
+    return Trunk(name="pstn", peers=peers or ("192.0.2.1",), **{"options_every": 60} | more)
+
+
+def route(**more):
+    return Route(called="*", target=PBX, **{"options_every": 60} | more)
+
+
+def test_nobody_is_asked_without_the_setting(settings):
+    site = Site(settings, trunks=(trunk(options_every=0),), routes=(route(options_every=0),))
+    site.tick()
+    assert site.asked == []
+
+
+def test_a_trunk_is_asked_at_each_address_that_is_no_network(settings):
+    peers = ("192.0.2.1", "198.51.100.0/28", "192.0.2.9:5080")
+    site = Site(settings, trunks=(trunk(*peers),))
+    site.tick()
+    assert site.asked == [TRUNK, Address("192.0.2.9", 5080)]
+    site.tick(59)
+    assert len(site.asked) == 2
+    site.tick(1)
+    assert len(site.asked) == 4
+
+
+def test_a_change_is_an_alarm_once_and_tells_no_number(settings):
+    site = Site(settings, trunks=(trunk(),))
+    site.tick()
+    assert site.alarms == []
+    site.status[TRUNK] = 503
+    for _ in range(3):
+        site.tick(60)
+    assert site.alarms == [("peer.down", None, "pstn udp:192.0.2.1:5060: 503")]
+    del site.status[TRUNK]
+    for _ in range(3):
+        site.tick(60)
+    assert site.alarms[1:] == [("peer.up", None, "pstn udp:192.0.2.1:5060")]
+
+
+async def test_a_target_that_is_down_is_tried_last_and_never_left_out(settings):
+    site = Site(settings, routes=(route(),))
+    await site.locations.refresh()
+    site.tick()
+    assert set(site.asked) == {ONE, TWO}
+    site.status[ONE] = 408
+    site.tick(60)
+    assert site.locations(Uri.parse(PBX)) == (TWO, ONE)
+    site.now += 10 * HELD_DOWN_S
+    assert site.locations(Uri.parse(PBX)) == (TWO, ONE)
+    site.status[TWO] = 408
+    site.tick()
+    assert set(site.locations(Uri.parse(PBX))) == {ONE, TWO}
+    site.status.clear()
+    site.tick(60)
+    assert site.locations(Uri.parse(PBX)) == (ONE, TWO)
+
+
+async def test_what_a_call_found_silent_is_not_forgotten_sooner(settings):
+    site = Site(settings, routes=(route(),))
+    await site.locations.refresh()
+    site.status[ONE] = 503
+    site.tick()
+    site.locations.failed(ONE, 1.0)
+    site.now += 30
+    assert site.locations(Uri.parse(PBX)) == (TWO, ONE)
+
+
+async def test_one_address_is_asked_once_and_as_often_as_anybody_wants(settings):
+    line = Destination(match="299", target=PBX, options_every=10, **{"class": "payment"})
+    site = Site(settings, routes=(route(),), destinations=(line,))
+    await site.locations.refresh()
+    site.tick()
+    assert sorted(site.asked) == [ONE, TWO]
+    site.tick(10)
+    assert len(site.asked) == 4
+
+
+async def test_who_is_gone_from_the_name_system_is_asked_no_longer(settings):
+    site = Site(settings, routes=(route(),))
+    await site.locations.refresh()
+    site.status[ONE] = 503
+    site.tick()
+    assert len(list(site.neighbours.standings())) == 2
+    site.zone.records[Question("_sip._udp.pbx.example.com", "SRV")].pop(0)
+    await site.locations.refresh()
+    site.tick(60)
+    assert list(site.neighbours.standings()) == [
+        PeerStanding("udp:192.0.2.22:5060", "options", up=True)
+    ]
+
+
+def test_who_has_not_answered_yet_has_no_standing(settings):
+    site = Site(settings, trunks=(trunk(),))
+    site.neighbours.tick(site.now)
+    assert list(site.neighbours.standings()) == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: trunk("198.51.100.0/28"),
+        lambda: trunk(options_every=-1),
+        lambda: Route(called="*", ring=("201",), options_every=60),
+        lambda: Destination(match="3*", options_every=60, **{"class": "centre"}),
+    ],
+)
+def test_who_cannot_be_asked_is_named_when_the_settings_are_read(make):
+    with pytest.raises(ValidationError):
+        make()

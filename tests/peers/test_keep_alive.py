@@ -1,0 +1,51 @@
+"""Where a route leads is asked by OPTIONS whether it is there, and what comes of the answers."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+def health(service):
+    """What the desk says to anybody, and to this machine: status, how many are down, metrics."""
+    with httpx.Client(base_url=service.url, timeout=20) as anybody:
+        said = anybody.get("/api/v1/health").json()
+        metrics = anybody.get("/api/v1/metrics").text
+    lines = [line for line in metrics.splitlines() if line.startswith("galwad_switch_peer_up{")]
+    return said["status"], said["peers_down"], [float(line.split(" ")[-1]) for line in lines]
+
+
+def test_a_pbx_that_cannot_serve_is_alarmed_once_shown_and_called_all_the_same(stage, ended):
+    service = stage.open_all(options_every=1)
+    wait_until = stage.harness.service.wait_until
+    name = f"udp:127.0.0.3:{service.pbx_port}"
+    stage.listen()
+    pbx = stage.callee("uas_asked", status="503 Service Unavailable", calls=1000)
+    alarm = service.log.wait("alarm", kind="peer.down", detail=f"{name}: 503")
+    assert alarm["call_id"] is None
+    wait_until(lambda: health(service) == ("degraded", 1, [0.0]))
+    assert f"{name} does not answer OPTIONS" in service.galwad("check")
+    caller = stage.caller()
+    assert caller.media_target
+    caller.hang_up()
+    pbx.end()
+    later = service.folder / "later"
+    later.mkdir()
+    keys = {"port": service.pbx_port, "status": "404 Not Found", "calls": 1000}
+    ended(stage.harness.programs.Callee(later, "uas_asked", "127.0.0.3", **keys))
+    service.log.wait("alarm", kind="peer.up", detail=name)
+    wait_until(lambda: health(service) == ("ok", 0, [1.0]))
+    assert f"{name} answers OPTIONS" in service.galwad("check")
+    assert len(service.log.events("alarm", kind="peer.down", detail=f"{name}: 503")) == 1
+
+
+def test_kamailio_is_seen_to_come_and_to_go(stage):
+    service = stage.open(listen=("tcp:127.0.0.1",), pbx_way=";transport=tcp", options_every=2)
+    name = f"tcp:127.0.0.3:{service.pbx_port}"
+    service.log.wait("alarm", kind="peer.down", detail=f"{name}: 503")
+    proxy = stage.registrar()
+    service.log.wait("alarm", kind="peer.up", detail=name)
+    proxy.end()
+    service.log.wait("alarm", count=2, kind="peer.down", detail=f"{name}: 503")

@@ -1,0 +1,124 @@
+"""OPTIONS to a neighbour: when it is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from telephony.sip.events import Address, StandaloneRequest, StandaloneResponse
+from telephony.sip.keep_alive import Health, KeepAlive
+
+EVERY = 60.0
+
+
+@pytest.fixture
+def ping(alice, bob, network):
+    """Alice's questions to Bob, who answers with the status that the test sets."""
+    ping = KeepAlive(alice.endpoint, bob.address, EVERY)
+
+    def at_alice(event):
+        if isinstance(event, StandaloneResponse):
+            assert event.transaction.owner is ping
+            ping.handle(event, network.now)
+
+    alice.react = at_alice
+    return ping
+
+
+@pytest.fixture
+def answering(bob, network):
+    """Says what Bob answers from now on."""
+
+    def answering(status):
+        def at_bob(event):
+            if isinstance(event, StandaloneRequest):
+                event.transaction.respond(status, now=network.now)
+
+        bob.react = at_bob
+
+    return answering
+
+
+def ask(ping, network):
+    ping.handle_timer(network.now)
+    network.flush()
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 405, 480, 486, 500, 603])
+def test_whoever_answers_lives_whatever_the_answer(ping, answering, network, status):
+    answering(status)
+    ask(ping, network)
+    assert (ping.health, ping.status) == (Health.ALIVE, status)
+
+
+@pytest.mark.parametrize("status", [408, 503])
+def test_who_is_not_there_or_cannot_serve_is_down(ping, answering, network, status):
+    answering(status)
+    ask(ping, network)
+    assert (ping.health, ping.status) == (Health.DOWN, status)
+
+
+def test_silence_is_down_when_the_transaction_has_timed_out(ping, network, alice):
+    network.loss = 1.0
+    ask(ping, network)
+    network.run(31)
+    assert ping.health is Health.UNKNOWN
+    network.run(2)
+    assert (ping.health, ping.status) == (Health.DOWN, 408)
+    assert alice.endpoint.counts().client_transactions == 0
+
+
+def test_the_next_question_comes_so_many_seconds_after_the_answer(ping, answering, network):
+    answering(200)
+    ask(ping, network)
+    assert ping.next_timer() == network.now + EVERY
+    ask(ping, network)
+    assert len(network.messages("OPTIONS ")) == 1
+    network.run(EVERY)
+    ask(ping, network)
+    assert len(network.messages("OPTIONS ")) == 2
+
+
+def test_nothing_is_asked_while_an_answer_is_awaited(ping, network):
+    network.loss = 1.0
+    ask(ping, network)
+    assert ping.next_timer() is None
+    network.run(20)
+    ask(ping, network)
+    assert len({request.call_id for request in network.messages("OPTIONS ")}) == 1
+
+
+def test_a_question_says_whom_it_is_for_and_what_we_understand(ping, answering, network):
+    answering(200)
+    ask(ping, network)
+    (request,) = network.messages("OPTIONS ")
+    assert str(request.uri) == "sip:192.0.2.2:5060"
+    assert str(request.from_.uri) == "sip:galwad@192.0.2.1"
+    assert request.headers.get("Accept") == "application/sdp"
+    assert request.headers.get("Max-Forwards") == "70"
+
+
+def test_a_lost_connection_is_asked_about_at_once(ping, answering, network, bob):
+    answering(200)
+    ask(ping, network)
+    ping.lost(Address("192.0.2.99", 5060), network.now)
+    ask(ping, network)
+    assert len(network.messages("OPTIONS ")) == 1
+    ping.lost(bob.address, network.now)
+    ask(ping, network)
+    assert len(network.messages("OPTIONS ")) == 2
+
+
+def test_who_is_down_is_not_asked_sooner_for_each_connection_that_fails(
+    ping, answering, network, bob
+):
+    answering(503)
+    ask(ping, network)
+    ping.lost(bob.address, network.now)
+    assert ping.next_timer() == network.now + EVERY
+
+
+def test_where_no_address_of_ours_reaches_nobody_is(alice, network):
+    ping = KeepAlive(alice.endpoint, Address("2001:db8::9", 5060), EVERY)
+    ping.handle_timer(network.now)
+    assert (ping.health, ping.status) == (Health.DOWN, 503)
+    assert ping.next_timer() == network.now + EVERY
