@@ -12,6 +12,7 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, PlainValidator
 
@@ -43,6 +44,14 @@ def _absolute(value: object) -> Path:
     if not isinstance(value, str | Path) or not Path(value).is_absolute():
         raise ValueError('must be a full path, such as "/etc/galwad/tls.crt"')
     return Path(value)
+
+
+def _time_zone(value: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(value))
+    except (ValueError, KeyError, OSError):
+        example = 'such as "Europe/London"'
+        raise ValueError(f"must be a time zone that this machine knows, {example}") from None
 
 
 def _public_key(value: object) -> str:
@@ -84,6 +93,7 @@ IpAddresses: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_addresses)]
 Hosts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_hosts)]
 SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
 FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
+TimeZone: TypeAlias = Annotated[ZoneInfo, PlainValidator(_time_zone)]
 DtmfCode: TypeAlias = Annotated[str, PlainValidator(_dtmf_code)]
 PublicKey: TypeAlias = Annotated[str, PlainValidator(_public_key)]
 Whole: TypeAlias = Annotated[int, Field(strict=True)]

@@ -20,6 +20,7 @@ from config.fields import (
     Number,
     PublicKey,
     SipUri,
+    TimeZone,
     Whole,
     parsed,
 )
@@ -340,6 +341,10 @@ class Desk(Section):
         default=None,
         pattern=r"^https?://[^/\s]+$",
         description='what the browser shows, such as "https://galwad.example.gov.uk"',
+    )
+    time_zone: TimeZone | None = Field(
+        default=None,
+        description='a time zone, such as "Europe/London"; this machine\'s when absent',
     )
     session_idle: Whole = Field(default=1800, ge=60, description="seconds, at least 60")
     session_absolute: Whole = Field(default=36000, ge=60, description="seconds, at least 60")

@@ -6,9 +6,10 @@ changes nothing. Numbers stand here in E.164 where they are one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     BigInteger,
@@ -25,9 +26,11 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    exists,
     insert,
     literal,
     select,
+    tuple_,
     union_all,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,6 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.errors import CatalogueError
 
+_PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 metadata = MetaData()
 
 recordings = Table(
@@ -53,10 +57,12 @@ recordings = Table(
     Column("payload_sha256", String(64), nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
-    Index("recordings_by_start", "started", "call_id"),
-    Index("recordings_by_number", "number", "started"),
-    Index("recordings_by_advisor", "advisor", "started"),
-    Index("recordings_by_line", "line", "started"),
+    # Each index lies in the order of the list, so a page is read as it lies; and each has the
+    # length, so that looking for a rare one passes over a million others without reading them.
+    Index("recordings_by_start", "started", "call_id", "talk_us"),
+    Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
+    Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
+    Index("recordings_by_line", "line", "started", "call_id", "talk_us"),
 )
 
 gaps = Table(
@@ -71,14 +77,18 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
-# A call once for each reason, in the order of the list: a filter by reason reads it as it lies.
+# A call once for each reason, in the order of the list and with what is often asked for beside
+# the reason: the filter reads this table as it lies, and of the other only what it shows.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,
     Column("reason", String(20), primary_key=True),
     Column("started", Float, primary_key=True),
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("talk_us", BigInteger, nullable=False),
+    Column("line", String(100), nullable=False),
     Index("gap_reasons_by_call", "call_id"),
+    sqlite_with_rowid=False,
 )
 
 references = Table(
@@ -140,11 +150,37 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the list a page ended: at the recording of this start and id.
+
+    The list may grow or shrink meanwhile: what follows the place still follows it.
+    """
+
+    started: float
+    call_id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` wrote.
+
+        Raises:
+            ValueError: it is no place.
+        """
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise ValueError("no place in the list")
+        return cls(float(found[1]), found[2])
+
+    def __str__(self) -> str:
+        return f"{self.started}/{self.call_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
-    """Recordings in falling order of start; `more` when another page follows."""
+    """Recordings in falling order of start; `after` is where the next page begins, if any."""
 
     rows: tuple[Recording, ...]
-    more: bool
+    after: Place | None
 
 
 class Catalogue:
@@ -188,16 +224,12 @@ class Catalogue:
         rows = await self._read(statement)
         return rows[0] if rows else None
 
-    async def search(self, filters: Filters, limit: int = 50, offset: int = 0) -> Page:
-        """Recordings that fit every filter given, the newest first."""
-        order: Table = recordings
-        statement = _where(select(recordings), filters)
-        if filters.gap_reason is not None:
-            order = gap_reasons
-            statement = statement.join(gap_reasons, gap_reasons.c.call_id == recordings.c.call_id)
-        statement = statement.order_by(order.c.started.desc(), order.c.call_id.desc())
-        rows = await self._read(statement.limit(limit + 1).offset(offset))
-        return Page(tuple(rows[:limit]), len(rows) > limit)
+    async def search(self, filters: Filters, limit: int = 50, after: Place | None = None) -> Page:
+        """Recordings that fit every filter given, the newest first; those that follow `after`."""
+        rows = await self._read(searching(filters, after).limit(limit + 1))
+        shown = tuple(rows[:limit])
+        more = len(rows) > limit
+        return Page(shown, Place(shown[-1].started, shown[-1].call_id) if more else None)
 
     async def refer(self, call_id: str, reference: str) -> None:
         """Remember that the recording was fetched under this reference."""
@@ -249,36 +281,57 @@ async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
     ]
     if rows:
         await connection.execute(insert(gaps), rows)
-        key = {"call_id": recording.call_id, "started": recording.started}
+        key = {name: getattr(recording, name) for name in ("call_id", "started", "talk_us", "line")}
         reasons = sorted({gap.reason for gap in recording.gaps})
         await connection.execute(
             insert(gap_reasons), [{"reason": reason, **key} for reason in reasons]
         )
 
 
+def searching(filters: Filters, after: Place | None = None) -> Select[Any]:
+    """The statement that finds what fits, in order; each filter by the index that is for it."""
+    narrow = any((filters.number, filters.advisor, filters.reference))
+    statement = select(recordings)
+    source = recordings
+    if filters.gap_reason is not None and narrow:
+        statement = statement.where(_has_gap(filters.gap_reason))
+    elif filters.gap_reason is not None:
+        source = gap_reasons
+        statement = statement.join(source, source.c.call_id == recordings.c.call_id)
+        statement = statement.where(source.c.reason == filters.gap_reason)
+    at = source.c
+    if after is not None:
+        statement = statement.where(
+            tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
+        )
+    # Beside a narrow filter, no index is wanted for the line: an expression has none.
+    line = at.line.concat("") if narrow else at.line
+    conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
+        (recordings.c.number.__eq__, filters.number),
+        (recordings.c.advisor.__eq__, filters.advisor),
+        (_known_as, filters.reference),
+        (line.__eq__, filters.line),
+        (at.started.__ge__, filters.since),
+        (at.started.__lt__, filters.until),
+        (at.talk_us.__ge__, filters.min_us),
+        (at.talk_us.__le__, filters.max_us),
+    )
+    return statement.where(
+        *(condition(value) for condition, value in conditions if value is not None)
+    ).order_by(at.started.desc(), at.call_id.desc())
+
+
+def _has_gap(reason: str) -> ColumnElement[bool]:
+    return exists().where(
+        gap_reasons.c.reason == reason,
+        gap_reasons.c.started == recordings.c.started,
+        gap_reasons.c.call_id == recordings.c.call_id,
+    )
+
+
 def _known_as(reference: str) -> ColumnElement[bool]:
     fetched = select(references.c.call_id).where(references.c.reference == reference)
     return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))
-
-
-_CONDITIONS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
-    "number": recordings.c.number.__eq__,
-    "advisor": recordings.c.advisor.__eq__,
-    "line": recordings.c.line.__eq__,
-    "since": recordings.c.started.__ge__,
-    "until": recordings.c.started.__lt__,
-    "min_us": recordings.c.talk_us.__ge__,
-    "max_us": recordings.c.talk_us.__le__,
-    "gap_reason": gap_reasons.c.reason.__eq__,
-    "reference": _known_as,
-}
-
-
-def _where(statement: Select[Any], filters: Filters) -> Select[Any]:
-    given = {name: getattr(filters, name) for name in _CONDITIONS}
-    return statement.where(
-        *(_CONDITIONS[name](value) for name, value in given.items() if value is not None)
-    )
 
 
 def _gap(row: Row[Any]) -> GapRow:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
+import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,11 +16,13 @@ from galwad.cli.client import ask
 from galwad.cli.console import CliError, clock, console, local_time, print_json, print_table, size
 from galwad.cli.options import Json, Server
 from galwad.cli.timeline import Span
+from galwad.when import HINT, period
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 _US = 1_000_000
 _WIDEST = 100
+_PAGE = 500
 
 CallId = Annotated[str, typer.Argument(help="The recording's id, as `recordings list` shows it.")]
 
@@ -52,36 +54,47 @@ def recordings() -> None:
     """Recordings: find one, look at it, fetch it, prove that it is whole."""
 
 
-@app.command("list", epilog="Example: galwad recordings list --since 2026-11-24 --gap payment")
+@app.command("list", epilog="Example: galwad recordings list --when yesterday --gap payment")
 def list_(
     *,
-    since: Annotated[
-        str, typer.Option(help="Begun at or after: 2026-11-24 or 2026-11-24T09:30.")
+    when: Annotated[
+        str, typer.Option(help='Begun in: yesterday, monday, "last week", 2026-11-24, 2026-11.')
     ] = "",
+    since: Annotated[str, typer.Option(help="Begun at or after: as above, or a time.")] = "",
     until: Annotated[str, typer.Option(help="Begun before.")] = "",
     number: Annotated[str, typer.Option(help="The caller's number.")] = "",
     advisor: Annotated[str, typer.Option(help="Who answered.")] = "",
     line: Annotated[str, typer.Option(help="The line that was called.")] = "",
+    longer: Annotated[str, typer.Option(help="At least so much talk: 10:00, or 600.")] = "",
+    shorter: Annotated[str, typer.Option(help="At most so much talk.")] = "",
     reference: Annotated[
         str, typer.Option(help="A call id, or a reference it was fetched under.")
     ] = "",
     gap: Annotated[GapName | None, typer.Option(help="Has a gap for this reason.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    after: Annotated[str, typer.Option(help="Go on where a list said that there are more.")] = "",
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List recordings, the newest first. Searching is audited; what for, is not asked."""
+    """List recordings, the newest first. Searching is audited; what for, is not asked.
+
+    Days are those of the centre.
+    """
     wanted: dict[str, Any] = {
+        "when": _time(when, "--when"),
         "since": _time(since, "--since"),
         "until": _time(until, "--until"),
         "number": number,
         "advisor": advisor,
         "line": line,
+        "min_length_s": fetching.seconds(longer, "--longer"),
+        "max_length_s": fetching.seconds(shorter, "--shorter"),
         "reference": reference,
         "gap_reason": gap.value if gap else None,
+        "after": after,
     }
     query = {key: value for key, value in wanted.items() if value not in {None, ""}}
-    page = ask(server, "POST", "/recordings/search", {**query, "limit": limit})
+    page = _pages(server, query, limit)
     if json:
         print_json(page)
         return
@@ -90,8 +103,20 @@ def list_(
         (_row(row) for row in page["rows"]),
         empty="No recording fits.",
     )
-    if page["more"]:
-        console().print(f"There are more: these are the newest {limit}.", style="dim")
+    if page["after"]:
+        console().print(f"There are more: add --after {page['after']}", style="dim")
+
+
+def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
+    """The first so many rows that fit, fetched page by page, and where the next would begin."""
+    rows: list[dict[str, Any]] = []
+    while True:
+        ask_for = {**query, "limit": min(limit - len(rows), _PAGE)}
+        page = ask(server, "POST", "/recordings/search", ask_for)
+        rows += page["rows"]
+        if page["after"] is None or len(rows) >= limit:
+            return {"rows": rows, "after": page["after"]}
+        query = {**query, "after": page["after"]}
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -110,16 +135,14 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _time(text: str, option: str) -> float | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CliError(
-            f"{option} is no time", "write it as 2026-11-24 or 2026-11-24T09:30", status=2
-        ) from None
-    return (moment if moment.tzinfo else moment.astimezone()).astimezone(UTC).timestamp()
+def _time(text: str, option: str) -> str:
+    """Words for a time; what they mean, the server says, for the days are the centre's."""
+    if text:
+        try:
+            period(text, time.time())
+        except ValueError:
+            raise CliError(f"{option} is no time", HINT, status=2) from None
+    return text
 
 
 def _spans(row: dict[str, Any], begins: Iterable[int] = ()) -> list[Span]:

@@ -55,6 +55,7 @@ def options_of(settings: Settings) -> DeskOptions:
         session_idle=desk.session_idle,
         session_absolute=desk.session_absolute,
         lookup_budget=settings.directory.budget,
+        time_zone=desk.time_zone,
     )
 
 

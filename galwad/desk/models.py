@@ -229,20 +229,30 @@ class ContactSaved(BaseModel):
     version: int
 
 
+Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | Short
+"""Unix seconds, or words for a time in the centre's zone, which galwad/when.py knows."""
+Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+"""Seconds."""
+
+
 class RecordingQuery(Asked):
-    """Filters of the index, all optional; times in Unix seconds, `offset` from 0."""
+    """Filters of the index, all optional; `after` is where the page before says that it ended.
+
+    `when` is a span in words; `since` and `until` mean the begin of what they name.
+    """
 
     number: Short | None = None
     advisor: Short | None = None
     line: Short | None = None
     reference: Short | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased"] | None = None
-    since: float | None = None
-    until: float | None = None
-    min_length_s: float | None = None
-    max_length_s: float | None = None
+    when: Short | None = None
+    since: Time | None = None
+    until: Time | None = None
+    min_length_s: Length | None = None
+    max_length_s: Length | None = None
     limit: int = Field(default=50, ge=1, le=500)
-    offset: int = Field(default=0, ge=0, le=10**9)
+    after: Short | None = None
 
 
 class Gap(BaseModel):
@@ -274,10 +284,10 @@ class RecordingRow(BaseModel):
 
 
 class RecordingPage(BaseModel):
-    """Rows in falling order of start; `more` when a further page follows."""
+    """Rows in falling order of start; `after` is for the query of the next page, if one follows."""
 
     rows: list[RecordingRow]
-    more: bool
+    after: str | None
 
 
 class RecordingDetail(BaseModel):

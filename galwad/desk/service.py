@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
-    """What a desk needs to know; times in seconds. The audit's day key lies by the database."""
+    """What a desk needs to know; times in seconds. The audit's day key lies by the database.
+
+    Without a time zone, days are those of this machine's.
+    """
 
     database: Path
     archive: Path
@@ -55,6 +59,7 @@ class DeskOptions:
     session_idle: float = 1800
     session_absolute: float = 36000
     lookup_budget: float = 1.0
+    time_zone: tzinfo | None = None
 
     @property
     def audit_key(self) -> Path:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from recording.errors import CatalogueError
-from recording.index import Catalogue, Filters, GapRow, Recording
+from recording.index import Catalogue, Filters, GapRow, Place, Recording, recordings, searching
 
 
 def row(letter="a", **fields):
@@ -80,15 +81,114 @@ async def test_a_recording_is_found_by_its_id_and_by_its_references(catalogue):
     assert await found(catalogue, reference=row("a").call_id) == ["a"]
 
 
-async def test_pages_follow_each_other_without_overlap(catalogue):
-    for letter in "abcde":
+LINES, ADVISORS, NUMBERS = ("Waste", "Housing"), ("sian", "huw", "mair"), ("+441", "+442", None)
+REASONS = ((), (PAYMENT,), (FAULT, PAYMENT), (FAULT,), (PAYMENT, PAYMENT))
+
+
+def many():
+    """Recordings that differ in everything; some begin at once."""
+    return [
+        row(
+            "abcdefghijklmnopqrstuvwxyz"[n],
+            started=1000.0 + n // 3 / 7,
+            talk_us=n * 7 % 5 * 1_000_000,
+            line=LINES[n % 2],
+            advisor=ADVISORS[n % 3],
+            number=NUMBERS[n * 5 % 3],
+            gaps=REASONS[n % 5],
+        )
+        for n in range(26)
+    ]
+
+
+def fits(recording, filters):
+    """What each filter means."""
+    return all(
+        (
+            filters.number in {None, recording.number},
+            filters.advisor in {None, recording.advisor},
+            filters.line in {None, recording.line},
+            filters.since is None or recording.started >= filters.since,
+            filters.until is None or recording.started < filters.until,
+            filters.min_us is None or recording.talk_us >= filters.min_us,
+            filters.max_us is None or recording.talk_us <= filters.max_us,
+            filters.gap_reason is None or filters.gap_reason in {g.reason for g in recording.gaps},
+            filters.reference is None or recording.call_id[-1] in "cdefgxyz",
+        )
+    )
+
+
+VALUES = {
+    "number": "+441",
+    "advisor": "sian",
+    "line": "Waste",
+    "since": 1000.0 + 2 / 7,
+    "until": 1001.0,
+    "min_us": 2_000_000,
+    "max_us": 3_000_000,
+    "gap_reason": "payment",
+    "reference": "CMP-12",
+}
+
+
+async def test_pages_of_any_filters_hold_each_recording_that_fits_once(catalogue):
+    rows = many()
+    for recording in rows:
+        await catalogue.add(recording)
+        if recording.call_id[-1] in "cdefgxyz":
+            await catalogue.refer(recording.call_id, "CMP-12")
+    for names in (*itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2), ()):
+        filters = Filters(**{name: VALUES[name] for name in names})
+        wanted = [r for r in rows if fits(r, filters)]
+        wanted.sort(key=lambda r: (r.started, r.call_id), reverse=True)
+        page = await catalogue.search(filters, 2)
+        found = list(page.rows)
+        while page.after is not None:
+            page = await catalogue.search(filters, 2, Place.parse(str(page.after)))
+            assert len(page.rows) == min(2, len(wanted) - len(found)), names
+            found += page.rows
+        assert found == wanted, names
+
+
+NARROW = ("number", "advisor", "reference")
+
+
+@pytest.mark.parametrize(
+    "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
+)
+async def test_a_search_reads_no_more_than_an_index(engine, names):
+    """As SQLite plans it: never the whole table; and sorting is for a reference's few alone."""
+    filters = Filters(**{name: VALUES[name] for name in names})
+    statement = searching(filters, Place(1001.0, "x")).limit(3)
+    text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
+    async with engine.connect() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
+        steps = [row[3] for row in plan]
+    scans = [step for step in steps if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"]
+    assert scans == []
+    if "reference" not in names:
+        assert not any("TEMP B-TREE" in step for step in steps)
+    for name in NARROW[:2]:
+        if name in names and not {*names} & {*NARROW} - {name}:
+            assert any(f"recordings_by_{name} ({name}=?" in step for step in steps)
+
+
+async def test_a_page_begins_where_the_last_ended_whatever_came_or_went(catalogue, engine):
+    for letter in "abcd":
         await catalogue.add(row(letter))
     first = await catalogue.search(Filters(), limit=2)
-    second = await catalogue.search(Filters(), limit=2, offset=2)
-    last = await catalogue.search(Filters(), limit=2, offset=4)
-    assert (first.more, second.more, last.more) == (True, True, False)
-    letters = [r.call_id[-1] for page in (first, second, last) for r in page.rows]
-    assert letters == ["e", "d", "c", "b", "a"]
+    await catalogue.add(row("z", started=2000.0))
+    async with engine.begin() as connection:
+        gone = recordings.c.call_id == row("c").call_id
+        await connection.execute(recordings.delete().where(gone))
+    second = await catalogue.search(Filters(), limit=2, after=first.after)
+    assert [r.call_id[-1] for r in second.rows] == ["b", "a"]
+
+
+@pytest.mark.parametrize("text", ["", "1", "1/", "/a", "1/A", "nan/a", "1e9/a", "-1/a", "1/a b"])
+def test_what_is_no_place_is_refused(text):
+    with pytest.raises(ValueError, match="place"):
+        Place.parse(text)
 
 
 async def test_a_broken_database_is_an_error_of_ours_without_values(catalogue, engine):

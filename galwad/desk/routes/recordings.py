@@ -6,9 +6,12 @@ first byte. Disclosures (law, crime, vital interests) are the recording administ
 
 from __future__ import annotations
 
+import time
+
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from galwad import when
 from galwad.desk.access import Supervisor, TheDesk
 from galwad.desk.errors import ApiError
 from galwad.desk.files import checked_id
@@ -23,7 +26,7 @@ from galwad.desk.models import (
 )
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
-from recording.index import Filters, Recording
+from recording.index import Filters, Place, Recording
 
 router = APIRouter()
 
@@ -93,23 +96,56 @@ async def _recording(desk: Desk, call_id: str) -> Recording:
 
 
 async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
-    given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "offset"}))
+    filters, after = _filters(query, desk), _place(query.after)
+    given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
     await desk.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
     )
-    filters = Filters(
+    page = await desk.catalogue.search(filters, query.limit, after)
+    return RecordingPage(
+        rows=[_row(recording) for recording in page.rows],
+        after=None if page.after is None else str(page.after),
+    )
+
+
+def _filters(query: RecordingQuery, desk: Desk) -> Filters:
+    span = _span(query.when, desk)
+    begins = [_begin(query.since, desk), None if span is None else span.since]
+    ends = [_begin(query.until, desk), None if span is None else span.until]
+    return Filters(
         number=normal(query.number),
         advisor=query.advisor,
         line=query.line,
-        since=query.since,
-        until=query.until,
+        since=max((t for t in begins if t is not None), default=None),
+        until=min((t for t in ends if t is not None), default=None),
         min_us=_us(query.min_length_s),
         max_us=_us(query.max_length_s),
         gap_reason=query.gap_reason,
         reference=query.reference,
     )
-    page = await desk.catalogue.search(filters, query.limit, query.offset)
-    return RecordingPage(rows=[_row(recording) for recording in page.rows], more=page.more)
+
+
+def _begin(moment: float | str | None, desk: Desk) -> float | None:
+    if not isinstance(moment, str):
+        return moment
+    span = _span(moment, desk)
+    return None if span is None else span.since
+
+
+def _span(words: str | None, desk: Desk) -> when.Period | None:
+    if not words:
+        return None
+    try:
+        return when.period(words, time.time(), desk.options.time_zone)
+    except ValueError:
+        raise ApiError(422, "that is no time", when.HINT) from None
+
+
+def _place(text: str | None) -> Place | None:
+    try:
+        return Place.parse(text) if text else None
+    except ValueError:
+        raise ApiError(422, "the page's place cannot be read", "look at: body.after") from None
 
 
 def _us(seconds: float | None) -> int | None:

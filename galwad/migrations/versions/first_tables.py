@@ -144,10 +144,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("call_id"),
     )
     with op.batch_alter_table("recordings", schema=None) as batch_op:
-        batch_op.create_index("recordings_by_advisor", ["advisor", "started"], unique=False)
-        batch_op.create_index("recordings_by_line", ["line", "started"], unique=False)
-        batch_op.create_index("recordings_by_number", ["number", "started"], unique=False)
-        batch_op.create_index("recordings_by_start", ["started", "call_id"], unique=False)
+        batch_op.create_index(
+            "recordings_by_advisor", ["advisor", "started", "call_id", "talk_us"], unique=False
+        )
+        batch_op.create_index(
+            "recordings_by_line", ["line", "started", "call_id", "talk_us"], unique=False
+        )
+        batch_op.create_index(
+            "recordings_by_number", ["number", "started", "call_id", "talk_us"], unique=False
+        )
+        batch_op.create_index(
+            "recordings_by_start", ["started", "call_id", "talk_us"], unique=False
+        )
 
     op.create_table(
         "gaps",
@@ -169,11 +177,14 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=20), nullable=False),
         sa.Column("started", sa.Float(), nullable=False),
         sa.Column("call_id", sa.String(length=24), nullable=False),
+        sa.Column("talk_us", sa.BigInteger(), nullable=False),
+        sa.Column("line", sa.String(length=100), nullable=False),
         sa.ForeignKeyConstraint(
             ["call_id"],
             ["recordings.call_id"],
         ),
         sa.PrimaryKeyConstraint("reason", "started", "call_id"),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("recording_gap_reasons", schema=None) as batch_op:
         batch_op.create_index("gap_reasons_by_call", ["call_id"], unique=False)

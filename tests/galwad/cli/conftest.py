@@ -115,6 +115,7 @@ class Archive:
         self.manifest = self.signed(self.digest)
         self.shown: str | None = self.manifest.decode()
         self.asked: list[tuple[str, str, dict]] = []
+        self.listed = 1
 
     def signed(self, digest: str, **changes) -> bytes:
         """A manifest that the node signs."""
@@ -146,6 +147,13 @@ class Archive:
             "sealed": "2026-11-25T09:35:01Z",
         }
         return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
+
+    def page(self, limit: int, after: str | None) -> dict:
+        """`listed` rows, as many a page as are asked for; a place in them is a count."""
+        begin = int(after or 0)
+        end = min(begin + limit, self.listed)
+        rows = [self.row] * (end - begin)
+        return {"rows": rows, "after": str(end) if end < self.listed else None}
 
     @property
     def row(self) -> dict:
@@ -208,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.send_json(401, {"error": "not signed in", "hint": "sign in again"})
         elif path == "/recordings/search":
-            self.send_json(200, {"rows": [self.archive.row], "more": False})
+            self.send_json(200, self.archive.page(body["limit"], body.get("after")))
         elif path == f"/recordings/{CALL}":
             self.send_json(200, {"recording": self.archive.row, "manifest": self.archive.shown})
         elif path == f"/recordings/{CALL}/fetch":

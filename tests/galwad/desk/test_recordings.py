@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
 import msgspec
 import pytest
 
@@ -153,7 +156,99 @@ async def test_a_call_that_the_desk_slept_through_still_wants_its_note(running, 
     assert pop["recording_link"] == f"/api/v1/recordings/{sealed.call_id}"
 
 
-async def test_a_number_that_the_index_cannot_hold_is_refused(running):
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("since", 1e300),
+        ("until", -1.0),
+        ("min_length_s", 1e300),
+        ("max_length_s", -1.0),
+        ("limit", 501),
+        ("after", "0/../../x"),
+    ],
+)
+async def test_a_value_that_the_index_cannot_hold_is_refused(running, field, value):
     mair = await running.page("mair")
-    reply = await mair.http.post(SEARCH, json={"offset": 2**63})
-    assert (reply.status_code, reply.json()["hint"]) == (422, "look at: body.offset")
+    reply = await mair.http.post(SEARCH, json={field: value})
+    assert (reply.status_code, reply.json()["hint"]) == (422, f"look at: body.{field}")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+async def test_a_number_that_is_none_is_refused(running, number):
+    mair = await running.page("mair")
+    body = f'{{"min_length_s": {number}}}'
+    headers = {"Content-Type": "application/json"}
+    reply = await mair.http.post(SEARCH, content=body, headers=headers)
+    assert reply.status_code == 422
+
+
+async def found(mair, **query):
+    reply = await mair.http.post(SEARCH, json=query)
+    assert reply.status_code == 200, reply.text
+    return [row["call_id"][-1] for row in reply.json()["rows"]]
+
+
+async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
+    """`b` is an hour after `a`: at 09:00 in London on 15 January 2027."""
+    gap = GapFacts("payment", "page", "user:sian", 10, 20)
+    changes = {"started": sealed.started + 3600, "number": None, "line": "Waste", "advisor": "huw"}
+    call_id = sealed.call_id[:-1] + "b"
+    other = msgspec.structs.replace(
+        sealed, **changes, call_id=call_id, talk_us=90_000_000, gaps=(gap,)
+    )
+    for each in (msgspec.structs.replace(sealed, call_id=sealed.call_id[:-1] + "a"), other):
+        await running.seal(each)
+    running.desk.options = replace(running.desk.options, time_zone=ZoneInfo("Europe/London"))
+    mair = await running.page("mair")
+    await running.desk.catalogue.refer(call_id, "CMP-12")
+    assert await found(mair) == ["b", "a"]
+    for query, expected in (
+        ({"number": "01632 960001"}, "a"),
+        ({"advisor": "huw"}, "b"),
+        ({"line": "Waste"}, "b"),
+        ({"since": sealed.started + 1}, "b"),
+        ({"until": "2027-01-15T09:00"}, "a"),
+        ({"when": "2027-01-15T09:00"}, "b"),
+        ({"when": "2027-01-15", "since": "2027-01-15T08:30"}, "b"),
+        ({"when": "2027-01", "until": "2027-01-15T08:30"}, "a"),
+        ({"min_length_s": 61}, "b"),
+        ({"max_length_s": 60}, "a"),
+        ({"gap_reason": "payment"}, "b"),
+        ({"reference": "CMP-12"}, "b"),
+    ):
+        assert await found(mair, **query) == [expected], query
+    entry = (await running.desk.audit.entries())[-1]
+    assert (entry.kind, entry.facts) == ("recordings.searched", {"by": "reference"})
+
+
+async def test_days_are_those_of_the_centre(running, sealed):
+    """The call began at 08:00 in London, when Pago Pago still had the day before."""
+    await running.seal(sealed)
+    mair = await running.page("mair")
+    for zone, day in (
+        ("Europe/London", "2027-01-15"),
+        ("Pacific/Kiritimati", "2027-01-15"),
+        ("Pacific/Pago_Pago", "2027-01-14"),
+    ):
+        running.desk.options = replace(running.desk.options, time_zone=ZoneInfo(zone))
+        days = ("2027-01-14", "2027-01-15", "2027-01-16")
+        assert [d for d in days if await found(mair, when=d)] == [day], zone
+
+
+async def test_words_that_mean_no_time_are_told(running):
+    mair = await running.page("mair")
+    for field in ("when", "since", "until"):
+        reply = await mair.http.post(SEARCH, json={field: "once upon a time"})
+        assert (reply.status_code, reply.json()["error"]) == (422, "that is no time")
+
+
+async def test_pages_of_the_api_follow_each_other(running, sealed):
+    for letter in "abc":
+        await running.seal(msgspec.structs.replace(sealed, call_id=sealed.call_id[:-1] + letter))
+    mair = await running.page("mair")
+    seen, after = [], {}
+    while after is not None:
+        reply = (await mair.http.post(SEARCH, json={"limit": 1, **after})).json()
+        seen += [row["call_id"][-1] for row in reply["rows"]]
+        after = reply["after"] and {"after": reply["after"]}
+    assert seen == ["c", "b", "a"]

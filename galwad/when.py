@@ -1,0 +1,108 @@
+"""Spans of time in words: `yesterday`, `last week`, `2026-11-24`, as people ask for calls.
+
+Days are the centre's: the caller says in which zone it lies. A week begins on Monday.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import TypeAlias
+
+HINT = 'write it as yesterday, monday, "last week", 2026-11-24, 2026-11 or 2026-11-24T09:30'
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_LAST_DAYS = re.compile(r"last ([1-9][0-9]{0,3}) days")
+_DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[t ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(z|[+-][0-9:]{5})?"
+)
+_DAY = timedelta(days=1)
+_Days: TypeAlias = tuple[date, date]
+"""The first day, and the first that is no longer in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `since` until before `until`, in Unix seconds."""
+
+    since: float
+    until: float
+
+
+def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
+    """What a text means at the Unix time `now`; without a zone, in this machine's.
+
+    A day's name is the last such day before today, `last 7 days` end with today, and a moment
+    is its minute, or second where it has one.
+
+    Raises:
+        ValueError: it means nothing here, or a day that no calendar has.
+    """
+    words = " ".join(text.lower().split())
+    try:
+        if found := _MOMENT.fullmatch(words):
+            return _moment(words, timedelta(seconds=1 if found[1] else 60), zone)
+        first, end = _days(words, datetime.fromtimestamp(now, zone).date())
+        return Period(_midnight(first, zone), _midnight(end, zone))
+    except (OverflowError, OSError):
+        raise ValueError("outside every calendar") from None
+
+
+def _moment(words: str, length: timedelta, zone: tzinfo | None) -> Period:
+    begin = datetime.fromisoformat(words.upper())
+    since = (begin if begin.tzinfo else begin.replace(tzinfo=zone)).timestamp()
+    return Period(since, since + length.total_seconds())
+
+
+def _days(words: str, today: date) -> _Days:
+    if words in _NAMED:
+        return _NAMED[words](today)
+    if words in _WEEKDAYS:
+        ago = (today.weekday() - _WEEKDAYS.index(words) - 1) % 7 + 1
+        return today - ago * _DAY, today - (ago - 1) * _DAY
+    if found := _LAST_DAYS.fullmatch(words):
+        return today - (int(found[1]) - 1) * _DAY, today + _DAY
+    if found := _DATE.fullmatch(words):
+        year, month, day = (int(part) if part else None for part in found.groups())
+        return _calendar(year or 0, month, day)
+    raise ValueError("no time that we know")
+
+
+def _calendar(year: int, month: int | None, day: int | None) -> _Days:
+    if day is not None:
+        first = date(year, month or 0, day)
+        return first, first + _DAY
+    if month is not None:
+        return date(year, month, 1), _month_after(date(year, month, 1))
+    return date(year, 1, 1), date(year + 1, 1, 1)
+
+
+def _month_after(day: date) -> date:
+    return (day.replace(day=28) + 4 * _DAY).replace(day=1)
+
+
+def _week(day: date) -> _Days:
+    monday = day - day.weekday() * _DAY
+    return monday, monday + 7 * _DAY
+
+
+def _month(day: date) -> _Days:
+    return _calendar(day.year, day.month, None)
+
+
+_NAMED: dict[str, Callable[[date], _Days]] = {
+    "today": lambda today: (today, today + _DAY),
+    "yesterday": lambda today: (today - _DAY, today),
+    "this week": _week,
+    "last week": lambda today: _week(today - 7 * _DAY),
+    "this month": _month,
+    "last month": lambda today: _month(today.replace(day=1) - _DAY),
+    "this year": lambda today: _calendar(today.year, None, None),
+    "last year": lambda today: _calendar(today.year - 1, None, None),
+}
+
+
+def _midnight(day: date, zone: tzinfo | None) -> float:
+    return datetime.combine(day, time(), zone).timestamp()
