@@ -8,6 +8,8 @@ on the wire it is G.711. No thread, no dependency beyond the core's.
 
 from telephony.phone.call import VoIPCall
 from telephony.phone.phone import VoIPPhone
+from telephony.phone.reception import Reception
+from telephony.phone.reports import PeerReport
 from telephony.phone.state import (
     CallFailedError,
     CallState,
@@ -20,7 +22,9 @@ __all__ = [
     "CallFailedError",
     "CallState",
     "InvalidStateError",
+    "PeerReport",
     "PhoneError",
+    "Reception",
     "RegistrationError",
     "VoIPCall",
     "VoIPPhone",

@@ -16,6 +16,7 @@ from telephony.phone.line import Line
 from telephony.phone.media import CallMedia
 from telephony.phone.reception import Reception
 from telephony.phone.referral import Referral
+from telephony.phone.reports import PeerReport
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sip.endpoint import Dialog, InviteClient, InviteServer
 from telephony.sip.headers import NameAddr
@@ -83,6 +84,11 @@ class VoIPCall:
     def reception(self) -> Reception:
         """How well the other party's media arrives, or did until the end."""
         return self.media.stream.reception.now
+
+    @property
+    def report(self) -> PeerReport | None:
+        """How well ours arrives there, as their RTCP said last; None until it says so."""
+        return self.media.stream.reports.peer
 
     @property
     def replaces(self) -> str:

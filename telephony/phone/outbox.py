@@ -35,9 +35,12 @@ class Outbox:
         self.event_type: int | None = None
         self.sent = 0
         """Packets."""
-        self._ssrc = secrets.randbits(32)
+        self.octets = 0
+        """Of payload, in them."""
+        self.ssrc = secrets.randbits(32)
+        self.timestamp = secrets.randbits(31)
+        """Of the next packet."""
         self._sequence = secrets.randbits(15)
-        self._timestamp = secrets.randbits(31)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
         """(event code, packets into it)"""
@@ -73,7 +76,7 @@ class Outbox:
 
     def skip(self) -> None:
         """Let 20 ms pass without a packet (the peer does not receive)."""
-        self._timestamp = self._timestamp + FRAME & 0xFFFFFFFF
+        self.timestamp = self.timestamp + FRAME & 0xFFFFFFFF
         self._marker = True
 
     def next(self) -> bytes:
@@ -82,8 +85,9 @@ class Outbox:
         if packet is None:
             packet = self._speech()
         self._sequence = self._sequence + 1 & 0xFFFF
-        self._timestamp = self._timestamp + FRAME & 0xFFFFFFFF
+        self.timestamp = self.timestamp + FRAME & 0xFFFFFFFF
         self.sent += 1
+        self.octets += len(packet.payload)
         return bytes(packet)
 
     def _speech(self) -> RtpPacket:
@@ -96,7 +100,7 @@ class Outbox:
         payload += bytes([g711.SILENCE[self.law]]) * (FRAME - len(payload))
         marker, self._marker = self._marker, False
         return RtpPacket(
-            self.payload_type, self._sequence, self._timestamp, self._ssrc, payload, marker
+            self.payload_type, self._sequence, self.timestamp, self.ssrc, payload, marker
         )
 
     def _key(self) -> RtpPacket | None:
@@ -107,14 +111,14 @@ class Outbox:
         if step >= _PRESS + _REPEATS - 1:
             return None
         if step == 0:
-            self._key_began = self._timestamp
+            self._key_began = self.timestamp
         last = step >= _PRESS - 1
         event = TelephoneEvent(code, last, _VOLUME, FRAME * min(step + 1, _PRESS))
         return RtpPacket(
             self.event_type or 0,
             self._sequence,
             self._key_began,
-            self._ssrc,
+            self.ssrc,
             bytes(event),
             marker=step == 0,
         )

@@ -32,12 +32,29 @@ class Reception:
         return self.lost / expected if expected else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The newest SSRC that was heard, counted as RTCP reports it (RFC 3550 6.4.1)."""
+
+    ssrc: int
+    highest: int
+    """Sequence number, extended by its wraps."""
+    expected: int
+    """Packets, from the first to the highest."""
+    received: int
+    jitter: int
+    """Ticks of 8 kHz."""
+
+
 class ReceptionCounter:
     """Counts one direction of a call; each new SSRC is a stream of its own, added to the last."""
 
     def __init__(self) -> None:
         self._ssrc: int | None = None
+        self._first = 0
         self._highest = 0
+        self._of_source = 0
+        """Received from this SSRC."""
         self._missing: set[int] = set()
         """Extended numbers that were passed over, of the newest `_FAR`."""
         self._given_up = 0
@@ -51,6 +68,15 @@ class ReceptionCounter:
         """The figures so far."""
         lost = self._given_up + len(self._missing)
         return Reception(self._received, lost, self._late, self._jitter)
+
+    @property
+    def source(self) -> Source | None:
+        """Who is heard now."""
+        if self._ssrc is None:
+            return None
+        expected = self._highest - self._first + 1
+        jitter = round(self._jitter * _RATE)
+        return Source(self._ssrc, self._highest, expected, self._of_source, jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
         """Count a packet that arrived at `now`, in seconds.
@@ -71,6 +97,7 @@ class ReceptionCounter:
             self._given_up += len(self._missing)
             self._missing.clear()
             self._ssrc, self._highest, self._transit = packet.ssrc, packet.sequence, None
+            self._first, self._of_source = packet.sequence, 0
         elif step > 0:
             self._missing.update(range(self._highest + 1, self._highest + step))
             self._highest += step
@@ -78,11 +105,13 @@ class ReceptionCounter:
         elif self._highest + step in self._missing:
             self._missing.discard(self._highest + step)
             self._received += 1
+            self._of_source += 1
             self._late += 1
             return False
         else:
             return False
         self._received += 1
+        self._of_source += 1
         return True
 
     def _forget(self) -> None:

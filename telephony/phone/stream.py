@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Final
 
 from telephony.aio.ports import PortPair, PortPool
@@ -13,6 +16,7 @@ from telephony.phone.changes import Changes
 from telephony.phone.inbox import Inbox
 from telephony.phone.outbox import FRAME, Outbox
 from telephony.phone.reception import ReceptionCounter
+from telephony.phone.reports import Reports
 from telephony.phone.state import CallFailedError
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp
@@ -22,6 +26,8 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
 """Samples that may wait before `write` makes its caller wait: 200 ms."""
+_REPORT: Final = 5.0
+"""Seconds between RTCP reports, give or take a half (RFC 3550 6.2); half to the first."""
 _LATE: Final = 1.0
 """Seconds; a loop that was held up for longer does not send what it missed."""
 
@@ -38,6 +44,7 @@ class MediaStream:
         self.inbox = Inbox()
         self.outbox = Outbox()
         self.reception = ReceptionCounter()
+        self.reports = Reports()
         self.keys = ""
         """Pressed by the peer and not yet taken."""
         self._pool = pool
@@ -54,9 +61,11 @@ class MediaStream:
         self._presses = KeyPresses()
         self._loop = asyncio.get_running_loop()
         self._due = 0.0
+        self._report_due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
-        for made, take in ((self._pair.rtp, self._receive), (self._pair.rtcp, _ignore)):
+        pair = self._pair
+        for made, take in ((pair.rtp, self._receive), (pair.rtcp, self._receive_control)):
             self._loop.add_reader(made.fileno(), self._drain, made.fileno(), take)
 
     @property
@@ -82,6 +91,7 @@ class MediaStream:
         self._protect(remote)
         if self._timer is None and not self.closed:
             self._due = self._loop.time()
+            self._report_due = self._due + _apart() / 2
             self._tick()
 
     def _protect(self, remote: RemoteMedia) -> None:
@@ -109,6 +119,7 @@ class MediaStream:
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
+            self._send_control(self.reports.end(self.outbox))
         for made in (self._pair.rtp, self._pair.rtcp):
             self._loop.remove_reader(made.fileno())
         self._pool.give_back(self._pair)
@@ -121,6 +132,10 @@ class MediaStream:
         while self._due <= now:
             self._send()
             self._due += _TICK
+        if now >= self._report_due:
+            self._report_due = now + _apart()
+            written = self.reports.write(self.outbox, self.reception, time.time(), now)
+            self._send_control(written)
         self._timer = self._loop.call_at(self._due, self._tick)
         self._told.tell()
 
@@ -136,6 +151,17 @@ class MediaStream:
         except (OSError, SrtpError):
             return  # the peer's port is shut or the queue full: to RTP that is loss
 
+    def _send_control(self, data: bytes) -> None:
+        remote = self._remote
+        if remote is None or not remote.rtcp_port or ip_address(remote.host).is_unspecified:
+            return
+        made = self._pair.rtp if remote.rtcp_mux else self._pair.rtcp
+        try:
+            sent = self.protection.protect_control(data) if self.protection else data
+            made.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
+        except (OSError, SrtpError):
+            return  # as in `_send`
+
     def _drain(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
         made = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
         while True:
@@ -150,7 +176,10 @@ class MediaStream:
 
     def _receive(self, data: bytes, host: str) -> None:
         remote = self._remote
-        if remote is None or host != remote.host or is_rtcp(data):
+        if is_rtcp(data):
+            self._receive_control(data, host)
+            return
+        if remote is None or host != remote.host:
             return
         try:
             if self.protection is not None:
@@ -169,7 +198,18 @@ class MediaStream:
         except (RtpParseError, SrtpError):
             return  # not RTP, or not the peer's: nothing to a phone
 
+    def _receive_control(self, data: bytes, host: str) -> None:
+        remote = self._remote
+        if remote is None or host not in {remote.host, remote.rtcp_host}:
+            return
+        try:
+            if self.protection is not None:
+                data = self.protection.unprotect_control(data)
+            self.reports.read(data, self.outbox, time.time(), self._loop.time())
+        except (RtpParseError, SrtpError):
+            return  # as in `_receive`
 
-def _ignore(data: bytes, host: str) -> None:
-    """Take RTCP, which a phone of ours has no use for, out of the socket."""
-    del data, host
+
+def _apart() -> float:
+    """Seconds to the next report."""
+    return _REPORT * random.uniform(0.5, 1.5)  # noqa: S311 - no secret

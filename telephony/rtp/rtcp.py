@@ -5,7 +5,7 @@ as bytes.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from telephony.errors import RtpParseError
@@ -40,6 +40,11 @@ class ReportBlock:
     delay: int
     """Since that report, in 1/65536 s."""
 
+    def __bytes__(self) -> bytes:
+        loss = self.fraction_lost << 24 | max(-0x800000, min(self.lost, 0x7FFFFF)) & 0xFFFFFF
+        after = (self.highest_sequence, self.jitter, self.last_sender_report, self.delay)
+        return _BLOCK.pack(self.ssrc, loss, *(value & 0xFFFFFFFF for value in after))
+
 
 @dataclass(frozen=True, slots=True)
 class RtcpPacket:
@@ -53,6 +58,11 @@ class RtcpPacket:
     def ssrc(self) -> int | None:
         """Who sent it; None in a packet without sources."""
         return int.from_bytes(self.body[:4]) if len(self.body) >= 4 else None
+
+    @property
+    def sent_at(self) -> int | None:
+        """The middle 32 bits of a sender report's NTP timestamp; None in other packets."""
+        return int.from_bytes(self.body[6:10]) if self.type == SENDER_REPORT else None
 
     def reports(self) -> Iterator[ReportBlock]:
         """The report blocks of a sender or receiver report; nothing for other types."""
@@ -93,8 +103,20 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
     return tuple(packets)
 
 
+def short_time(wall: float) -> int:
+    """The middle 32 bits of the NTP timestamp of `wall`, in 1/65536 s (RFC 3550 section 4)."""
+    return round((wall + _NTP_EPOCH) * 2**16) & 0xFFFFFFFF
+
+
 def sender_report(
-    ssrc: int, wall: float, *, timestamp: int, packets: int, octets: int, name: str
+    ssrc: int,
+    wall: float,
+    *,
+    timestamp: int,
+    packets: int,
+    octets: int,
+    name: str,
+    blocks: Sequence[ReportBlock] = (),
 ) -> bytes:
     """A compound of what a source has sent, and its CNAME (RFC 3550 sections 6.4.1, 6.5).
 
@@ -105,14 +127,26 @@ def sender_report(
         packets: sent so far.
         octets: of payload in them.
         name: the CNAME, at most 255 octets.
+        blocks: what it receives itself, at most 31.
     """
     ntp = round((wall + _NTP_EPOCH) * 2**32) & 0xFFFFFFFFFFFFFFFF
-    report = _INFO.pack(0x80, SENDER_REPORT, 6, ssrc, ntp, timestamp, packets, octets)
+    first, length = 0x80 | len(blocks), 6 + 6 * len(blocks)
+    report = _INFO.pack(first, SENDER_REPORT, length, ssrc, ntp, timestamp, packets, octets)
+    return report + b"".join(map(bytes, blocks)) + _description(ssrc, name)
+
+
+def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
+    """The compound of who has sent nothing since the last one (RFC 3550 section 6.4.2)."""
+    head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
+    return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
+
+
+def _description(ssrc: int, name: str) -> bytes:
     cname = name.encode()
     items = bytes([1, len(cname)]) + cname
     items += bytes(4 - len(items) % 4)
     head = struct.pack("!BBHI", 0x81, SOURCE_DESCRIPTION, 1 + len(items) // 4, ssrc)
-    return report + head + items
+    return head + items
 
 
 def goodbye(ssrc: int) -> bytes:

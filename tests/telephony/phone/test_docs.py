@@ -108,6 +108,11 @@ async def test_what_is_played_is_recorded(phones, sine, share_of, tmp_path):
     assert share_of(pcm[4000:12_000], 440) > 0.9
 
 
+async def test_quality_is_told_of_both_directions(phones):
+    placed, _ = await phones.connect()
+    assert await within(example("quality")(placed), 20) == "0% lost here, 0% there"
+
+
 async def test_the_caller_hears_an_announcement_and_no_answer(phones):
     placed = await phones.first.call("202")
     await within(example("announce")(await within(phones.came.get())))

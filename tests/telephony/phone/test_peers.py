@@ -90,11 +90,13 @@ async def test_baresip_answers_and_is_heard(make_phone, sine, share_of, tmp_path
     with running(baresip, "-f", str(tmp_path), folder=tmp_path):
         async with make_phone(("127.0.0.1", port)) as phone:
             call = await connected(phone, "301")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await call.read_audio(1600)
                 heard = await call.read_audio(4000)
+                await call.changes.until(lambda: call.report is not None)
                 await call.hold()
                 await call.resume()
                 await call.hangup()
     assert share_of(heard, 440) > 0.9
     assert call.status == 200
+    assert call.report.loss < 0.5

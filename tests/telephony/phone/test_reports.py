@@ -1,0 +1,112 @@
+"""RTCP of our phones: what each says of the other's media is what happened to it."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import RtpParseError
+from telephony.phone import CallState
+from telephony.phone.outbox import Outbox
+from telephony.phone.reception import ReceptionCounter
+from telephony.phone.reports import Reports
+from telephony.rtp.packet import RtpPacket
+from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound
+
+WALL = 1_800_000_000.0
+
+
+class Party:
+    def __init__(self):
+        self.outbox, self.heard, self.reports = Outbox(), ReceptionCounter(), Reports()
+
+    def send(self, other, *, lose=()):
+        """So many packets as `lose` has flags; those that are set are lost."""
+        for lost in lose:
+            data = self.outbox.next()
+            if not lost:
+                other.heard.put(RtpPacket.parse(data), 0.0)
+
+    def report(self, other, now):
+        written = self.reports.write(self.outbox, self.heard, WALL + now, now)
+        other.reports.read(written, other.outbox, WALL + now, now)
+        return parse_compound(written)
+
+
+def test_both_sides_learn_of_loss_and_of_the_round_trip():
+    one, other = Party(), Party()
+    one.send(other, lose=[False, True, False, False])
+    assert one.report(other, 1.0)[0].type == SENDER_REPORT
+    assert one.reports.peer is other.reports.peer is None
+    written = other.reports.write(other.outbox, other.heard, WALL + 1.5, 1.5)
+    assert parse_compound(written)[0].type == RECEIVER_REPORT
+    one.reports.read(written, one.outbox, WALL + 1.75, 1.75)
+    told = one.reports.peer
+    assert (told.loss, told.lost) == (0.25, 1)
+    assert told.round_trip == pytest.approx(0.25, abs=0.001)
+
+
+def test_a_fraction_is_that_since_the_report_before():
+    one, other = Party(), Party()
+    one.send(other, lose=[False, True, False, False])
+    other.report(one, 1.0)
+    one.send(other, lose=[False] * 4)
+    other.report(one, 2.0)
+    assert (one.reports.peer.loss, one.reports.peer.lost) == (0.0, 1)
+
+
+def test_a_new_source_is_counted_from_its_first_packet():
+    one, second, other = Party(), Party(), Party()
+    one.send(other, lose=[False, True, False])
+    other.report(one, 1.0)
+    second.send(other, lose=[False, False, True, False])
+    other.report(second, 2.0)
+    assert (second.reports.peer.loss, second.reports.peer.lost) == (0.25, 1)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=20), min_size=1, max_size=10))
+def test_what_is_reported_adds_up_to_what_was_lost(rounds):
+    one, other = Party(), Party()
+    one.send(other, lose=[False])
+    for number, lose in enumerate(rounds):
+        other.report(one, 10.0 * number)
+        one.send(other, lose=[*lose, False])
+        other.report(one, 10.0 * number + 5.0)
+    assert one.reports.peer.lost == sum(map(sum, rounds))
+    assert one.reports.peer.loss == pytest.approx(sum(lose) / (len(lose) + 1), abs=1 / 256)
+
+
+@given(st.binary(max_size=80))
+def test_a_report_of_whatever_bytes_is_read_or_an_error(data):
+    party = Party()
+    try:
+        party.reports.read(data, party.outbox, WALL, 0.0)
+    except RtpParseError:
+        return
+
+
+def test_a_stream_says_when_it_ends():
+    packets = parse_compound(Reports().end(Outbox()))
+    assert packets[0].type == RECEIVER_REPORT
+    assert packets[-1].type == BYE
+
+
+@pytest.mark.parametrize("rule", ["off", "required"])
+async def test_phones_report_to_each_other(make_phone, rule):
+    came = asyncio.Queue()
+    async with (
+        make_phone(user="202", call_callback=came.put) as called,
+        make_phone(called.address, srtp=rule) as caller,
+        asyncio.timeout(15),
+    ):
+        placed = await caller.call("202")
+        taken = await came.get()
+        await taken.answer()
+        await placed.wait_for(CallState.ANSWERED)
+        for call in (placed, taken):
+            await call.changes.until(lambda call=call: call.report is not None)
+            assert (call.report.loss, call.report.lost) == (0.0, 0)
+            assert call.report.jitter < 1
+        await taken.changes.until(lambda: taken.report.round_trip is not None)
+        assert taken.report.round_trip < 5
