@@ -165,8 +165,20 @@ class Router:
             return ()
         dialled = replace(uri, user=uri.user or escape_user(user) or None)
         first, *others = found
-        rule = Srtp(srtp or self._settings.media.srtp)
-        return (Target(dialled, first, name=dialled.user or "", srtp=rule, others=tuple(others)),)
+        target = Target(
+            dialled,
+            first,
+            name=dialled.user or "",
+            trust=all(self._is_trusted(address) for address in found),
+            srtp=Srtp(srtp or self._settings.media.srtp),
+            others=tuple(others),
+        )
+        return (target,)
+
+    def _is_trusted(self, address: Address) -> bool:
+        """Whether it is a trusted trunk's: trust goes both ways (RFC 3325 2.3)."""
+        trunk = self._settings.trunk_of(*address[:3])
+        return trunk is not None and trunk.trusted
 
 
 def check_uris(settings: Settings) -> list[str]:

@@ -117,7 +117,7 @@ class BackToBackCall:
         core.on_leg_ended = self._gone
         self._transfers = Transfers(core, self._alignment, self._refresh, request)
         self._takeover = Takeover(core, self._refresh, self._alignment)
-        self._dialogue = Dialogue(core, self._exchange, self._transfers)
+        self._dialogue = Dialogue(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """None in a call that was restored: its setup was over."""
         self._invite: InviteServer | None = None

@@ -179,13 +179,17 @@ class CallCore:
         if found is not None:
             leg.names_itself_by(found[1], identity_key(*found))
 
-    def notice(self, leg: Leg, message: Request | Response) -> None:
-        """Learn what a message says of its sender: methods, identity."""
+    def notice(self, leg: Leg, message: Request | Response) -> bool:
+        """Learn what a message says of its sender: methods, identity.
+
+        True if the sender has another name now; a Contact says where, and is none.
+        """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
         if found is None or not leg.names_itself_by(found[1], identity_key(*found)):
-            return
+            return False
         self.emit(IdentityChanged(leg.id, leg.side, found[0], found[1]))
+        return found[1] != "Contact"
 
     def confirm(self, leg: Leg, dialog: Dialog) -> None:
         """The leg's INVITE is answered."""

@@ -16,8 +16,9 @@ from typing import Final
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.headers import Trust, body_fields, survivors
+from telephony.b2bua.headers import Trust, body_fields, naming, survivors
 from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.transfer import Transfers
 from telephony.sip.message import Request, Response
 from telephony.sip.uas import ServerRequest
@@ -32,10 +33,13 @@ _ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 class Dialogue:
     """Hands each request within a dialog to whom it concerns."""
 
-    def __init__(self, core: CallCore, exchange: Exchange, transfers: Transfers) -> None:
+    def __init__(
+        self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: Transfers
+    ) -> None:
         """Nothing is under way."""
         self._core = core
         self._exchange = exchange
+        self._refresh = refresh
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
@@ -58,14 +62,25 @@ class Dialogue:
         elif not leg.talking:
             answer(transaction, 480, now)
         elif method in {"INVITE", "UPDATE"}:
-            self._core.notice(leg, request)
+            renamed = self._core.notice(leg, request)
             self._exchange.incoming(leg, transaction, request, now)
+            if renamed and not self._exchange.carries(transaction):
+                self._rename(leg, request, now)
         elif method == "REFER":
             self._transfers.requested(leg, transaction, request, now)
         elif method in _CROSSING:
             self._cross(leg, transaction, request, now)
         else:
             answer(transaction, 501, now)
+
+    def _rename(self, leg: Leg, request: Request, now: float) -> None:
+        """The other leg learns who speaks there now (RFC 4916), by the rules of trust."""
+        other = self._core.other(leg)
+        if other is None or not other.talking:
+            return
+        news = naming(request.headers, self._core.trust(leg, other))
+        if news:
+            self._refresh.tell(other, news, now)
 
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float

@@ -81,6 +81,10 @@ class Exchange:
         self._carried: Carried | None = None
         self._owed: Owed | None = None
 
+    def carries(self, transaction: ServerRequest) -> bool:
+        """Whether this request's offer is on its way to the other leg, with all that crosses."""
+        return self._carried is not None and self._carried.transaction is transaction
+
     # --- an offer comes ---------------------------------------------------------------------
 
     def incoming(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:

@@ -139,6 +139,14 @@ def survivors(headers: Headers, trust: Trust) -> Fields:
     return tuple(kept)
 
 
+def naming(headers: Headers, trust: Trust) -> Fields:
+    """How the sender names itself from now on, as far as the other leg may know."""
+    if not trust.passes(headers):
+        return ()
+    known = ("p-asserted-identity", "remote-party-id", "privacy")
+    return tuple((name, value) for name, value in headers.items() if header_key(name) in known)
+
+
 def presented(request: Request, trust: Trust) -> NameAddr:
     """The From that the other leg is shown, without a tag."""
     if wants_privacy(request.headers) and not trust.passes(request.headers):

@@ -1,8 +1,12 @@
-"""Session timers at work: refreshes what we must refresh, ends the call whose peer is gone."""
+"""Session timers at work: refreshes what we must refresh, ends the call whose peer is gone.
+
+A refresh can carry news along: that the party at the other end has another name (RFC 4916).
+"""
 
 from __future__ import annotations
 
 from telephony.b2bua.core import CallCore, Cause
+from telephony.b2bua.headers import Fields
 from telephony.b2bua.leg import Errand, Leg
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.session_timer import (
@@ -18,6 +22,7 @@ from telephony.sip.message import Response
 _REASON = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 _DEAD = frozenset({408, 481})
 _UNKNOWN_METHOD = frozenset({405, 501})
+_LATER = frozenset({422, 491, 500, 503})
 _BUSY_WAIT = 2.0
 
 
@@ -29,11 +34,18 @@ class Refresh:
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
+        self._news: dict[str, Fields] = {}
+        """Headers that a leg is to be told with its next refresh, by leg id."""
 
     def start(self, leg: Leg, timer: SessionTimer) -> None:
         """A session was made or refreshed."""
         leg.timer = timer
         self._tried_at.pop(leg.id, None)
+
+    def tell(self, leg: Leg, news: Fields, now: float) -> None:
+        """Refresh now, with these headers; after glare once more."""
+        self._news[leg.id] = news
+        self._refresh(leg, now)
 
     def next_timer(self) -> float | None:
         """When something is due."""
@@ -45,7 +57,7 @@ class Refresh:
     def _due(self, leg: Leg) -> float:
         if leg.timer is None:
             return float("inf")
-        if not leg.timer.we_refresh:
+        if not leg.timer.we_refresh and leg.id not in self._news:
             return leg.timer.expires_at
         tried = self._tried_at.get(leg.id)
         return min(leg.timer.refresh_at if tried is None else tried, leg.timer.expires_at)
@@ -72,8 +84,11 @@ class Refresh:
             self._reinvite(leg, ours, now)
 
     def _update(self, leg: Leg, now: float) -> None:
+        news = self._news.get(leg.id, ())
+
         def then(response: Response | None, status: int, at: float) -> None:
             if response is not None and 200 <= status < 300:
+                self._told(leg, news)
                 self.start(leg, agree_to_response(response, self._core.settings, leg.min_se, at))
             elif status in _UNKNOWN_METHOD:
                 leg.allow -= {"UPDATE"}
@@ -81,15 +96,19 @@ class Refresh:
             else:
                 self._failed(leg, response, status, at)
 
-        fields = request_fields(leg.timer, self._core.settings, leg.min_se)
+        fields = (*news, *request_fields(leg.timer, self._core.settings, leg.min_se))
         if not self._core.queue(leg, Errand("UPDATE", fields, b"", then), now):
             self._tried_at[leg.id] = now + _BUSY_WAIT
 
     def _reinvite(self, leg: Leg, ours: SessionDescription, now: float) -> None:
+        news = self._news.get(leg.id, ())
+
         def then(theirs: SessionDescription | None, status: int, at: float) -> None:
             if status >= 300:
                 self._failed(leg, None, status, at)
-            elif theirs is not None:
+                return
+            self._told(leg, news)
+            if theirs is not None:
                 try:
                     leg.media.agree(ours, theirs)
                 except ParseError:
@@ -97,11 +116,17 @@ class Refresh:
                 if leg is self._core.caller or leg is self._core.partner:
                     self._core.reconnect()
 
-        self._offers.offer(leg, ours, then, now)
+        self._offers.offer(leg, ours, then, now, headers=news)
+
+    def _told(self, leg: Leg, news: Fields) -> None:
+        if news and self._news.get(leg.id) == news:
+            del self._news[leg.id]
 
     def _failed(self, leg: Leg, response: Response | None, status: int, now: float) -> None:
         if not leg.talking or leg.dialog is None:
             return
+        if status not in _LATER:
+            self._news.pop(leg.id, None)  # whoever refuses it does not want to know
         if status in _DEAD:
             self._core.end(Cause.PEER_GONE, now, _REASON)
         elif status == 422 and response is not None:

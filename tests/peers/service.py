@@ -47,7 +47,7 @@ max_lag = 10
 
 [[trunks]]
 name = "trunk"
-peers = ["127.0.0.2"]
+peers = [{trunk_peers}]
 trusted = true
 srtp = "{trunk_srtp}"
 
@@ -215,6 +215,7 @@ class Service:
         trunk_srtp="optional",
         route_srtp="optional",
         options_every=0,
+        trunk_peers='"127.0.0.2"',
     ):
         """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` tells where they are."""
         self.folder = folder
@@ -252,6 +253,7 @@ class Service:
                 trunk_srtp=trunk_srtp,
                 route_srtp=route_srtp,
                 options_every=options_every,
+                trunk_peers=trunk_peers,
                 officer_key=keys.officer_key,
                 recipients=keys.recipients,
                 **{f"ha1_{extension}": ha1(extension) for extension in PHONES},

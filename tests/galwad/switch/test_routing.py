@@ -1,6 +1,6 @@
 import pytest
 
-from config.values import Listener
+from config.values import Listener, Peer
 from galwad.switch.routing import Router, check_uris
 from recording.policy import DestinationClass
 from telephony.sip.events import Address
@@ -44,6 +44,16 @@ def test_a_target_without_a_user_part_is_dialled_by_the_called_number(router):
     (target,) = router.targets(router.route("412"), "412", 0.0)
     assert str(target.uri) == "sip:412@192.0.2.21:5080"
     assert target.destination == Address("192.0.2.21", 5080)
+
+
+def test_a_target_at_a_trusted_trunks_address_is_told_names(settings, phones):
+    trunk = settings.trunks[0].model_copy(update={"peers": (Peer.parse("192.0.2.21"),)})
+    for trusted in (True, False):
+        known = (trunk.model_copy(update={"trusted": trusted}), *settings.trunks[1:])
+        router = Router(settings.model_copy(update={"trunks": known}), phones)
+        (inside,) = router.targets(router.route("412"), "412", 0.0)
+        (other,) = router.targets(router.route("01971"), "01971", 0.0)
+        assert (inside.trust, other.trust) == (trusted, False)
 
 
 def test_a_refer_to_contributes_its_user_part_and_never_its_address(router):

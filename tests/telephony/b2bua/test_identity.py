@@ -1,0 +1,138 @@
+"""A party that gets another name in mid-call: who is told, and how (RFC 4916, RFC 3325)."""
+
+import pytest
+
+from telephony.b2bua.events import IdentityChanged
+
+SIAN = ("P-Asserted-Identity", '"Sian" <sip:201@pbx.example>')
+GWEN = ("P-Asserted-Identity", '"Gwen" <sip:202@pbx.example>')
+
+
+@pytest.fixture
+def talking(make_world, reply):
+    """A call between a trusted trunk and a target inside the trust domain, named Sian."""
+
+    def talking(*, trust_caller=True, caller=(), **facts):
+        world = make_world(trust_caller=trust_caller)
+        world.switch.plan.targets = [world.target(world.b, **{"trust": True} | facts)]
+        world.b.reply = reply(headers=(SIAN,))
+        world.talk(headers=caller)
+        return world
+
+    return talking
+
+
+def told(phone, header="P-Asserted-Identity"):
+    """Each request that named somebody: its method, and the name."""
+    named = [(request.method, request.headers.get(header)) for request in phone.requests]
+    return [(method, name) for method, name in named if name is not None]
+
+
+def test_a_new_name_by_update_is_told_by_update(talking):
+    world = talking()
+    world.b.ask("UPDATE", (GWEN,))
+    assert told(world.a) == [("UPDATE", GWEN[1])]
+    assert world.a.requests[-1].body == b""
+
+
+def test_a_lesser_header_does_not_undo_an_asserted_name(talking):
+    world = talking()
+    world.b.ask("UPDATE", (("Remote-Party-ID", GWEN[1]),))
+    assert world.a.methods == []
+
+
+def test_a_new_name_by_remote_party_id_is_told_where_no_weightier_one_was(make_world):
+    world = make_world(trust_caller=True)
+    world.switch.plan.targets = [world.target(world.b, trust=True)]
+    world.talk()
+    row = '"Gwen" <sip:202@pbx.example>;party=called;privacy=off'
+    world.b.ask("UPDATE", (("Remote-Party-ID", row),))
+    assert told(world.a, "Remote-Party-ID") == [("UPDATE", row)]
+
+
+def test_a_new_name_in_an_unchanged_re_invite_is_told_by_update(talking):
+    world = talking()
+    world.b.ask("INVITE", (GWEN, ("Content-Type", "application/sdp")), world.b.sdp())
+    assert world.b.statuses[-1] == 200
+    assert told(world.a) == [("UPDATE", GWEN[1])]
+
+
+def test_a_new_name_in_an_offer_that_crosses_goes_with_it_and_is_told_once(talking):
+    world = talking()
+    world.b.version += 1
+    offer = world.b.sdp(direction="sendonly")
+    world.b.ask("INVITE", (GWEN, ("Content-Type", "application/sdp")), offer)
+    assert told(world.a) == [("INVITE", GWEN[1])]
+
+
+def test_who_takes_no_update_is_told_by_re_invite_with_the_same_sdp(talking):
+    world = talking(caller=(("Allow", "INVITE, ACK, BYE"),))
+    before = world.a.told()
+    world.b.ask("UPDATE", (GWEN,))
+    assert told(world.a) == [("INVITE", GWEN[1])]
+    assert world.a.told() == before
+
+
+def test_the_callers_new_name_is_told_to_the_advisors_phone(talking):
+    world = talking(pinned=True)
+    name = ("P-Asserted-Identity", "<sip:+441632960009@trunk.example>")
+    world.a.ask("UPDATE", (name,))
+    assert told(world.b) == [("UPDATE", name[1])]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"trust_caller": False}, {"trust": False}, {"trust_caller": False, "trust": False}],
+)
+def test_outside_the_trust_domain_nobody_is_told(talking, facts):
+    world = talking(**facts)
+    for phone, other in ((world.a, world.b), (world.b, world.a)):
+        phone.ask("UPDATE", (GWEN,))
+        assert phone.statuses[-1] == 200
+        assert other.methods == []
+
+
+def test_a_withheld_new_name_stops_before_a_phone_and_keeps_its_wish_before_a_trunk(talking):
+    private = (GWEN, ("Privacy", "id"))
+    world = talking(pinned=True)
+    world.a.ask("UPDATE", private)
+    assert world.b.methods == []
+    world = talking()
+    world.a.ask("UPDATE", private)
+    assert told(world.b) == [("UPDATE", GWEN[1])]
+    assert world.b.requests[-1].headers.get("Privacy") == "id"
+
+
+def test_the_same_name_again_is_no_news(talking):
+    world = talking()
+    for _ in range(3):
+        world.b.ask("UPDATE", (GWEN,))
+    world.b.ask("UPDATE")
+    assert told(world.a) == [("UPDATE", GWEN[1])]
+    assert len(world.switch.of(IdentityChanged)) == 2
+
+
+@pytest.mark.parametrize(("status", "times"), [(491, 2), (500, 2), (403, 1), (606, 1)])
+def test_who_is_just_then_busy_is_told_again_and_who_refuses_is_not(talking, status, times):
+    world = talking()
+    world.a.infos["UPDATE"] = status
+    world.b.ask("UPDATE", (GWEN,))
+    world.net.run(0.5)
+    del world.a.infos["UPDATE"]
+    world.net.run(20)
+    assert told(world.a) == [("UPDATE", GWEN[1])] * times
+    assert not world.call.ended
+
+
+def test_the_session_timers_stand_as_they_were(talking):
+    world = talking(caller=(("Supported", "timer"), ("Session-Expires", "120;refresher=uac")))
+    world.b.ask("UPDATE", (GWEN,))
+    assert world.a.requests[-1].headers.get("Session-Expires") == "120;refresher=uas"
+
+
+def test_whoever_hangs_up_instead_of_listening_leaves_nothing(talking):
+    world = talking()
+    world.a.infos["UPDATE"] = None
+    world.b.ask("UPDATE", (GWEN,))
+    world.a.hang_up()
+    world.assert_clean()
