@@ -62,16 +62,19 @@ class Dialogue:
         elif not leg.talking:
             answer(transaction, 480, now)
         elif method in {"INVITE", "UPDATE"}:
-            renamed = self._core.notice(leg, request)
-            self._exchange.incoming(leg, transaction, request, now)
-            if renamed and not self._exchange.carries(transaction):
-                self._rename(leg, request, now)
+            self._session(leg, transaction, request, now)
         elif method == "REFER":
             self._transfers.requested(leg, transaction, request, now)
         elif method in _CROSSING:
             self._cross(leg, transaction, request, now)
         else:
             answer(transaction, 501, now)
+
+    def _session(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+        renamed = self._core.notice(leg, request)
+        self._exchange.incoming(leg, transaction, request, now)
+        if renamed and not self._exchange.carries(transaction):
+            self._rename(leg, request, now)
 
     def _rename(self, leg: Leg, request: Request, now: float) -> None:
         """The other leg learns who speaks there now (RFC 4916), by the rules of trust."""
