@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     delete,
     exists,
+    func,
     insert,
     literal,
     select,
@@ -39,6 +40,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from recording.errors import CatalogueError
 
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
+_RARE = 2000
+"""So many recordings are looked up and sorted in some milliseconds."""
+
 metadata = MetaData()
 
 recordings = Table(
@@ -63,6 +67,7 @@ recordings = Table(
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
     Index("recordings_by_line", "line", "started", "call_id", "talk_us"),
+    Index("recordings_by_length", "talk_us", "call_id"),
 )
 
 gaps = Table(
@@ -226,7 +231,8 @@ class Catalogue:
 
     async def search(self, filters: Filters, limit: int = 50, after: Place | None = None) -> Page:
         """Recordings that fit every filter given, the newest first; those that follow `after`."""
-        rows = await self._read(searching(filters, after).limit(limit + 1))
+        rare = await self._is_of_rare_length(filters)
+        rows = await self._read(searching(filters, after, rare=rare).limit(limit + 1))
         shown = tuple(rows[:limit])
         more = len(rows) > limit
         return Page(shown, Place(shown[-1].started, shown[-1].call_id) if more else None)
@@ -246,6 +252,19 @@ class Catalogue:
                     )
         except SQLAlchemyError as error:
             raise _failed(error) from None
+
+    async def _is_of_rare_length(self, filters: Filters) -> bool:
+        if filters.min_us is None and filters.max_us is None:
+            return False
+        lengths = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(_RARE)
+        try:
+            async with self._engine.connect() as connection:
+                count = await connection.scalar(
+                    select(func.count()).select_from(lengths.subquery())
+                )
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        return int(count or 0) < _RARE
 
     async def _read(self, statement: Select[Any]) -> list[Recording]:
         try:
@@ -288,9 +307,13 @@ async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
         )
 
 
-def searching(filters: Filters, after: Place | None = None) -> Select[Any]:
-    """The statement that finds what fits, in order; each filter by the index that is for it."""
-    narrow = any((filters.number, filters.advisor, filters.reference))
+def searching(filters: Filters, after: Place | None = None, *, rare: bool = False) -> Select[Any]:
+    """The statement that finds what fits, in order; each filter by the index that is for it.
+
+    `rare`: few recordings are so long. Then these are sought out and sorted; else the list is
+    read in its order until enough of them have come.
+    """
+    narrow = rare or any((filters.number, filters.advisor, filters.reference))
     statement = select(recordings)
     source = recordings
     if filters.gap_reason is not None and narrow:
@@ -304,8 +327,16 @@ def searching(filters: Filters, after: Place | None = None) -> Select[Any]:
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # Beside a narrow filter, no index is wanted for the line: an expression has none.
+    # An expression has no index: none is wanted for a length that is not rare, nor for the line
+    # beside a narrow filter.
     line = at.line.concat("") if narrow else at.line
+    if rare:
+        others = recordings.alias("others")
+        statement = statement.where(
+            recordings.c.call_id.in_(
+                select(others.c.call_id).where(*_lengths(others.c.talk_us, filters))
+            )
+        )
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
         (recordings.c.number.__eq__, filters.number),
         (recordings.c.advisor.__eq__, filters.advisor),
@@ -313,12 +344,20 @@ def searching(filters: Filters, after: Place | None = None) -> Select[Any]:
         (line.__eq__, filters.line),
         (at.started.__ge__, filters.since),
         (at.started.__lt__, filters.until),
-        (at.talk_us.__ge__, filters.min_us),
-        (at.talk_us.__le__, filters.max_us),
     )
     return statement.where(
-        *(condition(value) for condition, value in conditions if value is not None)
+        *(condition(value) for condition, value in conditions if value is not None),
+        *_lengths(at.talk_us + 0, filters),
     ).order_by(at.started.desc(), at.call_id.desc())
+
+
+def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElement[bool]]:
+    found = []
+    if filters.min_us is not None:
+        found.append(talk_us >= filters.min_us)
+    if filters.max_us is not None:
+        found.append(talk_us <= filters.max_us)
+    return found
 
 
 def _has_gap(reason: str) -> ColumnElement[bool]:

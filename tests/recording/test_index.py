@@ -131,7 +131,12 @@ VALUES = {
 }
 
 
-async def test_pages_of_any_filters_hold_each_recording_that_fits_once(catalogue):
+@pytest.mark.parametrize("rare", [1, 2000])
+async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
+    catalogue, monkeypatch, rare
+):
+    """Whether lengths count as rare, up to 2000 recordings, or not."""
+    monkeypatch.setattr("recording.index._RARE", rare)
     rows = many()
     for recording in rows:
         await catalogue.add(recording)
@@ -153,19 +158,31 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(catalogue
 NARROW = ("number", "advisor", "reference")
 
 
+async def plan_of(engine, names, **how):
+    """What SQLite would do, step by step; to scan a table is none of it."""
+    filters = Filters(**{name: VALUES[name] for name in names})
+    statement = searching(filters, Place(1001.0, "x"), **how).limit(3)
+    text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
+    async with engine.connect() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
+        steps = [row[3] for row in plan]
+    assert [step for step in steps if step.startswith("SCAN") and "CONSTANT" not in step] == []
+    return steps
+
+
+@pytest.mark.parametrize("names", [(), *((name,) for name in VALUES if name not in NARROW)])
+@pytest.mark.parametrize("length", ["min_us", "max_us"])
+async def test_rare_lengths_are_sought_by_themselves(engine, length, names):
+    steps = await plan_of(engine, {length, *names}, rare=True)
+    assert any("recordings_by_length (talk_us" in step for step in steps)
+
+
 @pytest.mark.parametrize(
     "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
 )
 async def test_a_search_reads_no_more_than_an_index(engine, names):
     """As SQLite plans it: never the whole table; and sorting is for a reference's few alone."""
-    filters = Filters(**{name: VALUES[name] for name in names})
-    statement = searching(filters, Place(1001.0, "x")).limit(3)
-    text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
-    async with engine.connect() as connection:
-        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
-        steps = [row[3] for row in plan]
-    scans = [step for step in steps if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"]
-    assert scans == []
+    steps = await plan_of(engine, names)
     if "reference" not in names:
         assert not any("TEMP B-TREE" in step for step in steps)
     for name in NARROW[:2]:

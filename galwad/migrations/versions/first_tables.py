@@ -147,6 +147,7 @@ def upgrade() -> None:
         batch_op.create_index(
             "recordings_by_advisor", ["advisor", "started", "call_id", "talk_us"], unique=False
         )
+        batch_op.create_index("recordings_by_length", ["talk_us", "call_id"], unique=False)
         batch_op.create_index(
             "recordings_by_line", ["line", "started", "call_id", "talk_us"], unique=False
         )
