@@ -6,16 +6,14 @@ the longer code has are kept, and none once a code was recognised.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from telephony.errors import ParseError
 from telephony.rtp.dtmf import KeyPresses
+from telephony.sip.dtmf_relay import key_of
 from telephony.sip.message import Request
-
-_SIGNAL = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9*#A-D])\s*$")
 
 
 class Code(Enum):
@@ -61,12 +59,9 @@ class CodeListener:
 
     def info(self, request: Request, arrived_mono: float) -> None:
         """Take an INFO that may carry a key."""
-        if request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
-            match = _SIGNAL.search(request.body) or re.fullmatch(
-                rb"\s*([0-9*#A-D])\s*", request.body
-            )
-            if match is not None:
-                self.key(match[1].decode(), arrived_mono)
+        key = key_of(request)
+        if key is not None:
+            self.key(key, arrived_mono)
 
     def key(self, key: str, arrived_mono: float) -> None:
         """Take one key."""

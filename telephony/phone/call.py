@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import structlog
 
@@ -14,20 +13,24 @@ from telephony.phone.changes import Changes
 from telephony.phone.errand import Errands
 from telephony.phone.line import Line
 from telephony.phone.media import CallMedia
+from telephony.phone.outbox import KEY_MS, KEYS
 from telephony.phone.reception import Reception
-from telephony.phone.referral import Referral
+from telephony.phone.redirection import Redirection
+from telephony.phone.referral import Referral, refer
+from telephony.phone.renegotiation import SDP, change_hold
 from telephony.phone.reports import PeerReport
+from telephony.phone.session import Session
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
+from telephony.sdp import Direction
+from telephony.sip.dtmf_relay import CONTENT_TYPE, body_of
 from telephony.sip.endpoint import Dialog, InviteClient, InviteServer
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
 from telephony.sip.replaces import Replaces
-from telephony.sip.uri import Uri, escape_header
+from telephony.sip.uri import escape_header
 
 logger = structlog.get_logger(__name__)
 
-SDP: Final = ("Content-Type", "application/sdp")
-_GLARES: Final = 5
 _ORDER: Final = tuple(CallState)
 
 
@@ -43,7 +46,8 @@ class VoIPCall:
         status: the SIP status that ended or answered it; 0 while there is none.
         statuses: what came for our INVITE so far, in order: 180, 200; challenges that were
             answered are not among them.
-        moved_to: the URIs of a 3xx that ended it; to call one of them is the program's choice.
+        moved_to: the URIs of the last 3xx, the preferred first; to call one of them is the
+            program's choice, unless it let the phone `follow` them.
         infos: INFO requests that came, oldest first.
     """
 
@@ -59,7 +63,7 @@ class VoIPCall:
         self.remote = remote
         self.status = 0
         self.statuses: list[int] = []
-        self.moved_to: list[str] = []
+        self.redirection = Redirection()
         self.infos: list[Request] = []
         self.media = CallMedia(line.pool, changes, line.srtp)
         self.dialog: Dialog | None = None
@@ -68,6 +72,7 @@ class VoIPCall:
         self.changes = changes
         self.errands = Errands(line)
         self.referral: Referral | None = None
+        self.session = Session(self, line)
         self._line = line
 
     @property
@@ -76,9 +81,19 @@ class VoIPCall:
         return self.invite.request if self.invite is not None else None
 
     @property
+    def moved_to(self) -> list[str]:
+        """See above."""
+        return [str(uri) for uri in self.redirection.told]
+
+    @property
     def protected(self) -> bool:
         """Whether its media is SRTP, as it was agreed on last."""
         return self.media.stream.protection is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether the other party holds us, in whatever form: it wants no media of ours."""
+        return self.media.held
 
     @property
     def reception(self) -> Reception:
@@ -129,6 +144,7 @@ class VoIPCall:
         if state is CallState.ENDED:
             self.media.stream.close()
             self.errands.end()
+            self.session.stop()
         self.changes.tell()
 
     # --- setting up and ending ----------------------------------------------------------------
@@ -158,7 +174,8 @@ class VoIPCall:
         """
         invite = self._ringing_here()
         body = self._description(invite)
-        self.dialog = invite.respond(200, headers=(SDP,), body=body, now=self._line.now)
+        headers = (SDP, *self.session.answer(invite.request))
+        self.dialog = invite.respond(200, headers=headers, body=body, now=self._line.now)
         if self.dialog is not None:
             self.become(CallState.ANSWERED, 200)
         self._line.transport.flush()
@@ -192,30 +209,33 @@ class VoIPCall:
         self._line.transport.flush()
         await self.wait_for(CallState.ENDED)
 
-    def bye(self) -> None:
+    def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send BYE; `DialogEnded` comes back."""
         dialog = self.dialog
         if dialog is not None and self.state is CallState.ANSWERED:
             self.media.stream.outbox.clear()
             try:
-                dialog.request("BYE", now=self._line.now)
+                dialog.request("BYE", headers=headers, now=self._line.now)
             except ProtocolError:
                 logger.debug("phone.bye_already_sent")
 
     # --- in the call ------------------------------------------------------------------------
 
-    async def hold(self) -> None:
-        """Put the other party on hold (a=sendonly); what it sends meanwhile is not asked for.
+    async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
+        """Put the other party on hold; what it sends meanwhile is not asked for.
+
+        Args:
+            direction: "sendonly": it may hear what we write; "inactive": nothing at all.
 
         Raises:
             InvalidStateError: the call is not answered.
             CallFailedError: the re-INVITE was refused.
         """
-        await self._change_hold(wanted=True)
+        await change_hold(self, self._answered(), Direction(direction))
 
     async def resume(self) -> None:
         """Take the other party off hold; raises as `hold`."""
-        await self._change_hold(wanted=False)
+        await change_hold(self, self._answered(), None)
 
     async def transfer(self, target: str) -> int:
         """Transfer the other party to `target`, a number or a SIP URI, without asking it first.
@@ -228,7 +248,7 @@ class VoIPCall:
             InvalidStateError: the call is not answered.
             CallFailedError: the call ended before the outcome was told.
         """
-        return await self._refer(self._line.uri(target))
+        return await refer(self, self._answered(), self._line.address, self._line.uri(target))
 
     async def join(self, other: VoIPCall) -> int:
         """Let the other party talk with that of `other`, whom we consulted: attended transfer.
@@ -245,21 +265,7 @@ class VoIPCall:
         """
         there = other._consulted()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
-        return await self._refer(uri)
-
-    async def _refer(self, uri: Uri) -> int:
-        dialog = self._answered()
-        referral = self.referral = Referral()
-        headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(self._line.address)))
-        _, response = await self.errands.send(dialog, "REFER", headers)
-        if response.status >= 300:
-            return response.status
-        await self.changes.until(
-            lambda: referral.final is not None or self.state is CallState.ENDED
-        )
-        if referral.final is None:
-            raise CallFailedError("the call ended before the transfer's outcome was told")
-        return referral.final
+        return await refer(self, self._answered(), self._line.address, uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
         """Send INFO (RFC 6086); a body wants its Content-Type among `headers`.
@@ -303,14 +309,22 @@ class VoIPCall:
         while piece := await self.read_audio(samples):
             yield piece
 
-    async def send_dtmf(self, keys: str) -> None:
-        """Press keys (0-9, *, #, A-D) as RTP events; returns when the last was let go.
+    async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
+        """Press keys (0-9, *, #, A-D); returns when the last was let go.
+
+        Args:
+            keys: in their order.
+            by: "rtp" sends RTP events (RFC 4733); "info" an INFO each (application/dtmf-relay).
 
         Raises:
             InvalidStateError: the call is not answered.
-            ProtocolError: no such keys, or the peer takes none.
+            ProtocolError: no such keys, or, by RTP, the peer takes none.
+            CallFailedError: by INFO; the peer refuses it.
         """
         self._answered()
+        if by == "info":
+            await self._send_keys_by_info(keys.upper())
+            return
         outbox = self.media.stream.outbox
         outbox.press(keys)
         await self.changes.until(lambda: not outbox.pressing or self.state is CallState.ENDED)
@@ -323,6 +337,15 @@ class VoIPCall:
         )
         taken, stream.keys = stream.keys[:length], stream.keys[length:]
         return taken
+
+    async def _send_keys_by_info(self, keys: str) -> None:
+        if any(key not in KEYS for key in keys):
+            raise ProtocolError("not keys")
+        for key in keys:
+            headers = (("Content-Type", CONTENT_TYPE),)
+            status = await self.send_info(body_of(key, KEY_MS), headers)
+            if status >= 300:
+                raise CallFailedError("the INFO was refused", status)
 
     # --- within -----------------------------------------------------------------------------
 
@@ -353,29 +376,3 @@ class VoIPCall:
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
         )
         return next(iter(early), None) or self._answered()
-
-    async def _change_hold(self, *, wanted: bool) -> None:
-        dialog = self._answered()
-        if self.media.holding is wanted:
-            return
-        self.media.holding = wanted
-        try:
-            await self._renegotiate(dialog)
-        except (CallFailedError, InvalidStateError):
-            self.media.holding = not wanted
-            self.media.withdraw()
-            raise
-
-    async def _renegotiate(self, dialog: Dialog) -> None:
-        for _ in range(_GLARES):
-            await self.changes.until(lambda: not dialog.invite_pending)
-            offer = self.media.offer()
-            _, response = await self.errands.send(dialog, "INVITE", (SDP,), offer)
-            if response.status < 300:
-                self.media.answered(response.body)
-                return
-            if response.status != 491:
-                break
-            self.media.withdraw()  # else the peer's own offer would have to wait for ours
-            await asyncio.sleep(dialog.glare_delay())
-        raise CallFailedError("the re-INVITE was refused", response.status)

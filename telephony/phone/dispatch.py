@@ -5,9 +5,12 @@ from __future__ import annotations
 import structlog
 
 from telephony.errors import ParseError
-from telephony.phone.call import SDP, VoIPCall
+from telephony.phone.call import VoIPCall
 from telephony.phone.line import Line
+from telephony.phone.renegotiation import SDP
+from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallFailedError, CallState
+from telephony.sip.dtmf_relay import key_of
 from telephony.sip.events import (
     AckMissing,
     AckReceived,
@@ -22,7 +25,6 @@ from telephony.sip.events import (
     InviteProgress,
     PrackMissing,
 )
-from telephony.sip.message import Response
 
 logger = structlog.get_logger(__name__)
 
@@ -100,6 +102,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
             call.become(CallState.ENDED, 487)
         return
     call.dialog = dialog
+    call.session.told(event.response)
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     if not body and call.media.agreed:
@@ -114,6 +117,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
 def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
     """Answer, in the ACK, the offer of a 2xx (RFC 3261 13.2.1)."""
     call.dialog = event.dialog
+    call.session.told(event.response)
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     try:
@@ -129,20 +133,20 @@ def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
 def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
     if event.response is not None and not event.client.cancelled:
         answered = tuple(line.credentials(event.client, event.response))
+        if event.status == 422 and not call.statuses.count(422):
+            call.session.too_small(event.response)
+            call.statuses.append(422)
+            answered = call.session.asked()
         if answered:
             call.client = event.client.retry(headers=answered, now=line.now)
             return
     call.statuses.append(event.status)
-    if event.response is not None and 300 <= event.status < 400:
-        call.moved_to = _contacts(event.response)
+    tried = event.client.request.uri
+    target = call.redirection.next(tried, event.status, event.response)
+    if target is not None and not event.client.cancelled:
+        call.client = event.client.retry(uri=target, now=line.now)
+        return
     call.become(CallState.ENDED, event.status)
-
-
-def _contacts(response: Response) -> list[str]:
-    try:
-        return [str(contact.uri) for contact in response.contacts]
-    except ParseError:
-        return []
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
@@ -160,10 +164,14 @@ def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
     transaction, request = event.transaction, event.request
     match request.method:
         case "INVITE" | "UPDATE" | "PRACK":
-            _on_new_offer(line, call, event)
+            try:
+                _on_new_offer(line, call, event)
+            except IntervalTooSmallError:
+                transaction.respond(422, headers=call.session.refusal, now=line.now)
             return
         case "INFO":
             call.infos.append(request)
+            call.media.stream.keys += key_of(request) or ""
         case "NOTIFY" if call.referral is not None:
             call.referral.on_notify(request)
         case "NOTIFY":
@@ -178,14 +186,16 @@ def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
 def _on_new_offer(line: Line, call: VoIPCall, event: DialogRequest) -> None:
     transaction, request = event.transaction, event.request
     if not request.body and request.method != "INVITE":
-        transaction.respond(200, now=line.now)
+        headers = call.session.answer(request) if request.method == "UPDATE" else ()
+        transaction.respond(200, headers=headers, now=line.now)
         return
     if request.body and call.media.awaits_answer:  # RFC 3311 5.2
         transaction.respond(491, now=line.now)
         return
+    refreshed = () if request.method == "PRACK" else call.session.answer(request)
     try:
         body = call.media.answer(request.body) if request.body else call.media.offer()
     except (ParseError, CallFailedError) as error:
         transaction.respond(error.status, now=line.now)
         return
-    transaction.respond(200, headers=(SDP,), body=body, now=line.now)
+    transaction.respond(200, headers=(SDP, *refreshed), body=body, now=line.now)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from telephony.aio.ports import PortPool
 from telephony.aio.transport import SipTransport
+from telephony.b2bua.settings import CallSettings
 from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import ClientRequest
@@ -30,6 +31,8 @@ class Line:
     digest: DigestClient = field(repr=False)
     srtp: Srtp = Srtp.OFF
     """How the media of its calls may be protected."""
+    sessions: CallSettings = field(default_factory=CallSettings)
+    """How long a session may go on without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:

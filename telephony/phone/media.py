@@ -38,7 +38,10 @@ class CallMedia:
             NoPortsError: none is free.
         """
         self.stream = MediaStream(pool, told, srtp)
-        self.holding = False
+        self.hold: Direction | None = None
+        """How we hold the peer: SENDONLY or INACTIVE; None: not at all."""
+        self.held = False
+        """Whether the peer holds us: it wants no media of ours."""
         self._origin = Origin(secrets.randbits(31))
         self._said: SessionDescription | None = None
         self._agreed: SessionDescription | None = None
@@ -62,12 +65,11 @@ class CallMedia:
 
     def offer(self) -> bytes:
         """An offer, as SDP."""
-        direction = Direction.SENDONLY if self.holding else Direction.SENDRECV
         self._said = build_offer(
             self.stream.local,
             self._next_origin(),
             codecs=CODECS,
-            direction=direction,
+            direction=self.hold or Direction.SENDRECV,
             previous=self._agreed,
         )
         self._offered = True
@@ -83,6 +85,8 @@ class CallMedia:
         theirs = SessionDescription.parse(body)
         self._take(theirs)
         self._offered = False
+        if self.hold is not Direction.INACTIVE:  # else its answer could be no other
+            self.held = not _receives(theirs)
 
     def withdraw(self) -> None:
         """Our offer came to nothing."""
@@ -98,11 +102,13 @@ class CallMedia:
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
         said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED)
         index = said.audio_index()
-        if self.holding and index is not None:
-            wanted = Direction.of(sends=said.direction(index).sends, receives=False)
+        if self.hold is not None and index is not None:
+            sends = said.direction(index).sends and self.hold.sends
+            wanted = Direction.of(sends=sends, receives=False)
             said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED, direction=wanted)
         self._said, self._origin = said, origin.next()
         self._take(theirs)
+        self.held = not _receives(theirs)
         return bytes(said)
 
     def _take(self, theirs: SessionDescription) -> None:
@@ -113,3 +119,8 @@ class CallMedia:
     def _next_origin(self) -> Origin:
         self._origin = self._origin.next()
         return self._origin
+
+
+def _receives(theirs: SessionDescription) -> bool:
+    index = theirs.audio_index()
+    return index is not None and theirs.direction(index).receives

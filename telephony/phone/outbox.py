@@ -19,6 +19,7 @@ FRAME: Final = 160
 KEYS: Final = "0123456789*#ABCD"
 _PRESS: Final = 6
 """Packets while a key is down: 120 ms."""
+KEY_MS: Final = 20 * _PRESS
 _REPEATS: Final = 3
 """Of the end of a key (RFC 4733 2.5.1.4)."""
 _PAUSE: Final = 4

@@ -16,12 +16,15 @@ from telephony.aio.addresses import host_towards
 from telephony.aio.ports import PortPool
 from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
+from telephony.b2bua.settings import CallSettings
 from telephony.errors import NoPortsError, ParseError
-from telephony.phone.call import SDP, VoIPCall
+from telephony.phone.call import VoIPCall
 from telephony.phone.changes import Changes
 from telephony.phone.dispatch import handle
 from telephony.phone.line import Line
 from telephony.phone.registration import Registration
+from telephony.phone.renegotiation import SDP
+from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallState, InvalidStateError
 from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
@@ -80,6 +83,7 @@ class VoIPPhone:
         transport: Literal["udp", "tcp", "tls"] = "udp",
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
+        session_expires: int = 1800,
     ) -> None:
         """Make a phone; `start` opens it.
 
@@ -103,6 +107,11 @@ class VoIPPhone:
             tls: for "tls", how the server is verified; by the system's authorities if absent
                 (`telephony.aio.tls.client_context` makes others).
             server_name: what the server's certificate must name; `server` if empty.
+            session_expires: seconds after which a call ends whose other side is gone (RFC 4028);
+                at least 90.
+
+        Raises:
+            ValueError: `session_expires` is less than that.
         """
         self._server = Address(server, port, transport.upper(), server_name)
         self._tls = tls
@@ -112,6 +121,7 @@ class VoIPPhone:
         self._sip_port = sip_port
         self._rtp_ports = rtp_ports
         self._srtp = Srtp(srtp)
+        self._sessions = CallSettings(session_expires=session_expires)
         self._register = register
         self._callback = call_callback
         self._line: Line | None = None
@@ -137,7 +147,7 @@ class VoIPPhone:
             RegistrationError: refused, or nobody answers; the socket is closed again.
         """
         server = await self._find_server()
-        endpoint = Endpoint(allow=_ALLOW, supported=("100rel",), user_agent="Galwad phone")
+        endpoint = Endpoint(allow=_ALLOW, supported=("100rel", "timer"), user_agent="Galwad phone")
         transport = SipTransport(endpoint, self._on_event)
         here = self._my_ip or host_towards(server.host)
         wanted = Address(here, self._sip_port, server.transport)
@@ -146,7 +156,11 @@ class VoIPPhone:
         pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
         domain = self._server.host
-        self._line = Line(server, domain, self._username, transport, pool, digest, self._srtp)
+        self._line = Line(
+            *(server, domain, self._username, transport, pool, digest),
+            srtp=self._srtp,
+            sessions=self._sessions,
+        )
         if not self._register:
             return
         self._registration = Registration(self._line, self.address)
@@ -192,12 +206,14 @@ class VoIPPhone:
         headers: Iterable[tuple[str, str]] = (),
         *,
         late_offer: bool = False,
+        follow: bool = False,
     ) -> VoIPCall:
         """Place a call to a number at the server, or to a SIP URI through it.
 
         Returns as soon as the INVITE is out; `VoIPCall.wait_for` waits for more. A challenge is
         answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …). With
-        `late_offer` it holds no SDP: the called side offers, as some gateways have it.
+        `late_offer` it holds no SDP: the called side offers, as some gateways have it. With
+        `follow` the targets of a 3xx are tried in their order, each once, through the server.
 
         Raises:
             InvalidStateError: the phone is not started.
@@ -210,12 +226,13 @@ class VoIPPhone:
         uri = line.uri(number)
         to = NameAddr("", uri)
         call = VoIPCall(line, to, Changes())
+        call.redirection.follow = follow
         call.client = line.transport.endpoint.invite(
             uri,
             from_=line.address,
             to=to,
             destination=line.server,
-            headers=(*headers, *(() if late_offer else (SDP,))),
+            headers=(*headers, *call.session.asked(), *(() if late_offer else (SDP,))),
             body=b"" if late_offer else call.media.offer(),
             owner=call,
             now=line.now,
@@ -255,6 +272,12 @@ class VoIPPhone:
             call = VoIPCall(line, invite.request.from_, Changes(), invite)
         except (NoPortsError, ParseError) as error:
             invite.respond(getattr(error, "status", 503), now=line.now)
+            return
+        try:
+            call.session.check(invite.request)
+        except IntervalTooSmallError:
+            call.become(CallState.ENDED, 422)
+            invite.respond(422, headers=call.session.refusal, now=line.now)
             return
         invite.owner = call
         invite.respond(180, now=line.now)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from telephony.phone.state import CallFailedError, CallState
+from telephony.sip.endpoint import Dialog
+from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
+from telephony.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from telephony.phone.call import VoIPCall
 
 _PREFIX: Final = b"SIP/2.0 "
 
@@ -27,3 +34,16 @@ class Referral:
         digits = line[len(_PREFIX) : len(_PREFIX) + 3]
         if line.startswith(_PREFIX) and len(digits) == 3 and digits.isdigit():
             self.statuses.append(int(digits))
+
+
+async def refer(call: VoIPCall, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
+    """Send a REFER to `uri` and wait for its outcome, as `VoIPCall.transfer` has it."""
+    referral = call.referral = Referral()
+    headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
+    _, response = await call.errands.send(dialog, "REFER", headers)
+    if response.status >= 300:
+        return response.status
+    await call.changes.until(lambda: referral.final is not None or call.state is CallState.ENDED)
+    if referral.final is None:
+        raise CallFailedError("the call ended before the transfer's outcome was told")
+    return referral.final

@@ -132,3 +132,14 @@ async def test_a_second_phone_takes_a_call_over(desk_phones):
         call = await example("take_over")(other, taken)
         await taken.wait_for(CallState.ENDED)
         assert call.state is placed.state is CallState.ANSWERED
+
+
+async def test_a_call_follows_who_has_moved(harness, ended, ports, tmp_path):
+    sipp = ended(harness.programs.Callee(tmp_path, "uas_moved", "127.0.0.1"))
+    async with (
+        asyncio.timeout(30),
+        VoIPPhone(
+            *("127.0.0.1", sipp.port, "301", ""), rtp_ports=ports.pair, register=False
+        ) as phone,
+    ):
+        assert await example("followed")(phone) == [302, 180, 200]

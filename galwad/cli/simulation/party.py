@@ -11,9 +11,7 @@ from galwad.cli.simulation.plan import Account, Plan
 from galwad.cli.simulation.sound import RATE, Samples, arrived, from_pcm, to_pcm
 from galwad.cli.simulation.steps import StepError
 from telephony.phone import (
-    CallFailedError,
     CallState,
-    InvalidStateError,
     RegistrationError,
     VoIPCall,
     VoIPPhone,
@@ -139,10 +137,10 @@ async def converse(
         async with asyncio.timeout(longest + 5):
             await asyncio.gather(*(v.say(part) for v, part in zip(voices, said, strict=True)))
             await _settled(voices, [at + len(said[0]) + _TAIL for at in places])
-    except (InvalidStateError, CallFailedError):
-        raise StepError("the call ended in mid-talk", "the log of galwad-switch says why") from None
     except TimeoutError:
         raise StepError("this machine cannot keep up", "give it less to do") from None
+    if any(voice.call.state is CallState.ENDED for voice in voices):
+        raise StepError("the call ended in mid-talk", "the log of galwad-switch says why")
     return (
         _judged(second, first, said[1], places[0], before[0]),
         _judged(first, second, said[0], places[1], before[1]),

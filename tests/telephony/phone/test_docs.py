@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ async def test_keys_go_both_ways(phones):
         asyncio.gather(example("menu")(placed), taken.get_dtmf(4), taken.send_dtmf("98#4"))
     )
     assert (pressed, keys) == ("98#4", "123#")
+
+
+async def test_keys_go_by_info(phones):
+    placed, taken = await phones.connect()
+    await within(example("menu_by_info")(placed))
+    assert await within(taken.get_dtmf(3)) == "12#"
+
+
+async def test_a_call_whose_other_side_is_gone_ends(phones):
+    placed, taken = await phones.connect()
+    waiting = placed if taken.session.timer.we_refresh else taken
+    gone = asyncio.create_task(example("until_they_are_gone")(waiting))
+    timer = waiting.session.timer
+    waiting.session._start(replace(timer, started=timer.started - timer.interval))
+    await within(gone)
 
 
 async def test_what_is_played_is_recorded(phones, sine, share_of, tmp_path):

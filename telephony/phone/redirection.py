@@ -1,0 +1,55 @@
+"""What becomes of a 3xx at the caller: whom else to try, each once (RFC 3261 8.1.3.4)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from telephony.errors import ParseError
+from telephony.sip.message import Response
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.uri import Uri
+
+_MOST: Final = 10
+"""URIs that one call tries."""
+
+
+class Redirection:
+    """The targets of one call."""
+
+    def __init__(self) -> None:
+        self.follow = False
+        """Whether they are tried at all."""
+        self.told: list[Uri] = []
+        """Those of the last 3xx, the preferred first."""
+        self._tried: list[Uri] = []
+        self._left: list[Uri] = []
+
+    def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
+        """Whom to try, now that `tried` has failed; nobody if that was the last, or by a 6xx."""
+        self._tried.append(tried)
+        if response is not None and 300 <= status < 400:
+            self.told = _targets(response)
+            self._left = [*self.told, *self._left]
+        if not self.follow or status >= 600 or len(self._tried) >= _MOST:
+            return None
+        while self._left:
+            uri = self._left.pop(0)
+            if not any(uri.equivalent(other) for other in self._tried):
+                return uri
+        return None
+
+
+def _targets(response: Response) -> list[Uri]:
+    try:
+        contacts = response.contacts
+    except ParseError:
+        return []
+    wanted = [c for c in contacts if c.uri.scheme in {"sip", "sips", "tel"}]
+    return [contact.uri for contact in sorted(wanted, key=_preference)]
+
+
+def _preference(contact: NameAddr) -> float:
+    try:
+        return -float(contact.parameter("q") or 1)
+    except ValueError:
+        return 0.0

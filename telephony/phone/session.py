@@ -1,0 +1,144 @@
+"""The session timer of one call (RFC 4028): refreshed in time, or the call is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from telephony.b2bua.session_timer import (
+    Fields,
+    IntervalTooSmallError,
+    SessionTimer,
+    agree_to_request,
+    agree_to_response,
+    answer_fields,
+    min_se,
+    request_fields,
+)
+from telephony.phone.line import Line
+from telephony.phone.renegotiation import renegotiate
+from telephony.phone.state import CallFailedError, CallState, InvalidStateError
+from telephony.sip.message import Request, Response
+
+if TYPE_CHECKING:
+    from telephony.phone.call import VoIPCall
+
+logger = structlog.get_logger(__name__)
+
+_EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
+_RETRY: Final = 2.0
+"""Seconds until a refresh that failed is tried again."""
+
+__all__ = ["IntervalTooSmallError", "Session"]
+
+
+class Session:
+    """Who refreshes, how often, and when it is over. Not started until it is agreed on."""
+
+    def __init__(self, call: VoIPCall, line: Line) -> None:
+        self._call = call
+        self._line = line
+        self._settings = line.sessions
+        self._least = 0
+        """The largest Min-SE that the peer asked for."""
+        self._updates = False
+        """Whether the peer takes UPDATE."""
+        self._handle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.timer: SessionTimer | None = None
+        """As it was agreed on last."""
+
+    def asked(self) -> Fields:
+        """Headers of an INVITE or UPDATE of ours."""
+        return request_fields(self.timer, self._settings, self._least)
+
+    def told(self, response: Response) -> None:
+        """Take a 2xx to one of those."""
+        self._learn(response)
+        now = asyncio.get_running_loop().time()
+        self._start(agree_to_response(response, self._settings, self._least, now))
+
+    def too_small(self, response: Response) -> None:
+        """Take a 422: the next `asked` asks for as much as the peer wants."""
+        self._least = max(self._least, min_se(response))
+
+    def check(self, request: Request) -> None:
+        """Raise what `answer` would."""
+        agree_to_request(request, self._settings, 0.0)
+
+    def answer(self, request: Request) -> Fields:
+        """Headers of our 2xx to an INVITE or UPDATE of the peer.
+
+        Raises:
+            IntervalTooSmallError: it asks for less than 90 s: 422, with `refusal`.
+        """
+        now = asyncio.get_running_loop().time()
+        timer = agree_to_request(request, self._settings, now)
+        self._learn(request)
+        self._start(timer)
+        return answer_fields(timer)
+
+    @property
+    def refusal(self) -> Fields:
+        """Headers of our 422."""
+        return (("Min-SE", str(self._settings.min_se)),)
+
+    def stop(self) -> None:
+        """The call is over."""
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def _learn(self, message: Request | Response) -> None:
+        allow = ",".join(message.headers.get_all("Allow"))
+        if allow:
+            self._updates = "UPDATE" in {method.strip() for method in allow.split(",")}
+
+    def _start(self, timer: SessionTimer) -> None:
+        self.timer = timer
+        self._wake(
+            min(timer.refresh_at if timer.we_refresh else timer.expires_at, timer.expires_at)
+        )
+
+    def _wake(self, at: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = None
+        if self._call.state is not CallState.ENDED:
+            self._handle = asyncio.get_running_loop().call_at(at, self._due)
+
+    def _due(self) -> None:
+        timer, now = self.timer, asyncio.get_running_loop().time()
+        if timer is None or now >= timer.expires_at:
+            logger.info("phone.session_expired")
+            self._call.bye(_EXPIRED)
+            self._line.transport.flush()
+        else:
+            self._wake(timer.expires_at)
+            self._task = asyncio.create_task(self._refresh(timer))
+
+    async def _refresh(self, timer: SessionTimer) -> None:
+        """Ask until it is granted, or the session is over."""
+        while self.timer is timer:
+            with contextlib.suppress(CallFailedError, InvalidStateError):
+                await self._ask()
+            await asyncio.sleep(_RETRY)
+
+    async def _ask(self) -> None:
+        dialog = self._call.dialog
+        if dialog is None:
+            return
+        if not self._updates:
+            await renegotiate(self._call, dialog)
+            return
+        _, response = await self._call.errands.send(dialog, "UPDATE", self.asked())
+        if response.status < 300:
+            self.told(response)
+        elif response.status == 422:
+            self.too_small(response)
+        elif response.status in {405, 501}:
+            self._updates = False
