@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from telephony.errors import ProtocolError
@@ -31,7 +30,7 @@ from telephony.sip.server_transaction import (
     ServerUser,
 )
 from telephony.sip.timers import TimerQueue, Timings
-from telephony.sip.transport import DEFAULT_PORTS
+from telephony.sip.transport import DEFAULT_PORTS, literal
 from telephony.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -264,13 +263,12 @@ def address_of(uri: Uri) -> Address | None:
 
     None, too, for a transport that we do not know.
     """
-    try:
-        host = ip_address(uri.host.strip("[]"))
-    except ValueError:
+    host = literal(uri.host)
+    if host is None:
         return None
     transport = (uri.parameter("transport") or "udp").upper()
     if uri.scheme == "sips":
         transport = "TLS" if transport in {"UDP", "TCP", "TLS"} else transport
     if transport not in DEFAULT_PORTS:
         return None
-    return Address(str(host), uri.port or DEFAULT_PORTS[transport], transport)
+    return Address(host, uri.port or DEFAULT_PORTS[transport], transport)

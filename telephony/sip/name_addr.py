@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from telephony.errors import SipParseError
 from telephony.sip.grammar import (
@@ -45,20 +46,7 @@ class NameAddr:
     @classmethod
     def parse(cls, text: str) -> NameAddr:
         """Read one address, in angle brackets or bare; raise SipParseError if it is none."""
-        text = text.strip(WHITESPACE)
-        if text.startswith('"'):
-            name, end = leading_quoted(text)
-            rest = text[end:].lstrip(WHITESPACE)
-            return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
-        before, bracket, after = text.partition("<")
-        # A quote before the bracket: it belongs to a parameter such as +sip.instance="<urn:…>".
-        if bracket and '"' not in before:
-            return _bracketed(before.strip(WHITESPACE), bracket + after)
-        if bracket and ";" not in before:
-            return _misquoted(text)
-        # Without brackets, parameters are the header's and not the URI's (RFC 3261 20.10).
-        address, semicolon, parameters = text.partition(";")
-        return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
+        return _parse_short(text) if len(text) <= _SHORT else _parse(text)
 
     @classmethod
     def parse_list(cls, text: str) -> list[NameAddr]:
@@ -87,6 +75,30 @@ class NameAddr:
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
         """Return the address with a header parameter set; `value` as on the wire."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
+
+
+def _parse(text: str) -> NameAddr:
+    text = text.strip(WHITESPACE)
+    if text.startswith('"'):
+        name, end = leading_quoted(text)
+        rest = text[end:].lstrip(WHITESPACE)
+        return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
+    before, bracket, after = text.partition("<")
+    # A quote before the bracket: it belongs to a parameter such as +sip.instance="<urn:…>".
+    if bracket and '"' not in before:
+        return _bracketed(before.strip(WHITESPACE), bracket + after)
+    if bracket and ";" not in before:
+        return _misquoted(text)
+    # Without brackets, parameters are the header's and not the URI's (RFC 3261 20.10).
+    address, semicolon, parameters = text.partition(";")
+    return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
+
+
+_SHORT = 256
+"""Longer ones are read anew each time, so that strangers cannot fill the memory."""
+
+# The messages of a dialog say the same From, To and Contact again and again.
+_parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def _misquoted(text: str) -> NameAddr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import ip_address
 
 from telephony.sip.events import Address
@@ -43,10 +44,15 @@ def reply_otherwise(via: Via, source: Address) -> Address | None:
     return Address(source.host, port, source.transport, name)
 
 
+@lru_cache(maxsize=1024)
+def literal(host: str) -> str | None:
+    """An IP address, with or without brackets, as it is usually written; None for a name."""
+    try:
+        return str(ip_address(host.strip("[]")))
+    except ValueError:
+        return None
+
+
 def is_literal(host: str) -> bool:
     """True for an IP address, with or without brackets."""
-    try:
-        ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
+    return literal(host) is not None
