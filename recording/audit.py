@@ -240,6 +240,21 @@ class AuditLog:
             for row in rows
         ]
 
+    async def last(self, kind: str) -> Entry | None:
+        """The newest entry of this kind, without its personal values."""
+        table = audit_entries.c
+        statement = (
+            select(audit_entries)
+            .where(table.node == self._node, table.kind == kind)
+            .order_by(table.seq.desc())
+            .limit(1)
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        if row is None:
+            return None
+        return Entry(row.seq, row.at_us, row.kind, json.loads(row.body)["facts"], {})
+
     async def erase(self, seq: int) -> None:
         """Erase an entry's personal values and salts; the chain stays whole."""
         async with self._writer.begin() as connection:

@@ -229,6 +229,16 @@ class Catalogue:
         rows = await self._read(statement)
         return rows[0] if rows else None
 
+    async def folders(self) -> dict[str, str]:
+        """Where every recording lies, by call id."""
+        statement = select(recordings.c.call_id, recordings.c.folder)
+        try:
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(statement)).all()
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        return {row.call_id: row.folder for row in found}
+
     async def search(self, filters: Filters, limit: int = 50, after: Place | None = None) -> Page:
         """Recordings that fit every filter given, the newest first; those that follow `after`."""
         rare = await self._is_of_rare_length(filters)

@@ -1,0 +1,125 @@
+"""Coverage: is every second of a call recorded, or missing for a reason that is written down?
+
+Pure. The call's length as the switch measured it, the row in the index, and the signed manifest
+are three witnesses; where they do not agree, that is said. What none of them explains is shown as
+intervals, in microseconds since the recording's start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from recording.accounting import Span, account
+from recording.errors import ManifestError
+from recording.index import Recording
+from recording.ledger import AnsweredCall
+from recording.manifest import Manifest, read_manifest
+
+SLACK_US: Final = 1_000_000
+"""How far the switch's measure of a call and the recording's may lie apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch(Span):
+    """A gap, and why."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What became of one call's talk time; `started` in Unix seconds."""
+
+    call_id: str
+    started: float
+    talk_us: int
+    recorded_us: int
+    gaps: tuple[Stretch, ...] = ()
+    unexplained: tuple[Span, ...] = ()
+    problems: tuple[str, ...] = ()
+    """How the witnesses contradict each other, each with what to do."""
+
+    @property
+    def unexplained_us(self) -> int:
+        """Talk time that nothing explains, or two things at once."""
+        return sum(span.length_us for span in self.unexplained)
+
+    @property
+    def gap_us(self) -> int:
+        """Talk time that is missing for a reason."""
+        return sum(gap.length_us for gap in self.gaps)
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is nothing to be said."""
+        return not self.unexplained and not self.problems
+
+
+def missing(call: AnsweredCall, now: float, why: str) -> Covered:
+    """A call without any recording: all of it is unexplained."""
+    ended = now if call.ended is None else call.ended
+    talk_us = max(0, round((ended - call.answered) * 1_000_000))
+    if call.talk_us is not None:
+        talk_us = call.talk_us
+    whole = (Span(0, talk_us),) if talk_us else ()
+    return Covered(call.call_id, call.answered, talk_us, 0, (), whole, (why,))
+
+
+def cover(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -> Covered:
+    """Hold the three witnesses of a recorded call against each other.
+
+    Args:
+        row: what the index says.
+        manifest: the file's content; None when it is missing.
+        call: what the switch said; None when nobody was there to hear it.
+    """
+    read, problems = _read(row, manifest)
+    gaps = [Stretch(gap.from_us, gap.to_us, gap.reason) for gap in row.gaps]
+    segments = [] if read is None else [Span(s.from_us, s.to_us) for s in read.segments]
+    if read is not None:
+        gaps = [Stretch(gap.from_us, gap.to_us, gap.reason) for gap in read.gaps]
+        problems += _contradictions(row, read)
+    talk_us = row.talk_us if read is None else read.talk_us
+    told_us = None if call is None else call.talk_us
+    if told_us is not None and told_us < talk_us - SLACK_US:
+        problems.append(
+            f"it is {(talk_us - told_us) / 1e6:.1f} s longer than the call was: "
+            "keep the journal, report it"
+        )
+    if told_us is not None and told_us > talk_us + SLACK_US:
+        talk_us = told_us
+    found = account(talk_us, segments, gaps)
+    unexplained = tuple(sorted((*found.unexplained, *found.claimed_twice)))
+    return Covered(
+        row.call_id,
+        row.started,
+        talk_us,
+        found.recorded_us,
+        tuple(sorted(gaps)),
+        unexplained,
+        tuple(problems),
+    )
+
+
+def _read(row: Recording, manifest: bytes | None) -> tuple[Manifest | None, list[str]]:
+    restore = f"restore {row.call_id}.manifest from a copy"
+    if manifest is None:
+        return None, [f"its manifest is missing from the archive: {restore}"]
+    if hashlib.sha256(manifest).hexdigest() != row.manifest_sha256:
+        return None, [f"its manifest is not the one that was indexed: {restore}"]
+    try:
+        return read_manifest(manifest), []
+    except ManifestError as error:
+        return None, [f"{error}: {restore}"]
+
+
+def _contradictions(row: Recording, manifest: Manifest) -> Iterator[str]:
+    report = "keep the journal, report it"
+    if row.talk_us != manifest.talk_us:
+        yield f"index and manifest do not agree on its length: {report}"
+    shown = sorted((gap.from_us, gap.to_us, gap.reason) for gap in row.gaps)
+    if shown != sorted((gap.from_us, gap.to_us, gap.reason) for gap in manifest.gaps):
+        yield f"index and manifest do not agree on its gaps: {report}"

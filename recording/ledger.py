@@ -1,0 +1,167 @@
+"""The ledger: which calls were answered, as the switch told it, and what was found amiss.
+
+It knows nothing of spools and archive, and so can be held against both: a call that stands here
+and has no recording is missed. `recording.coverage` does the comparing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Row,
+    String,
+    Table,
+    Update,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from recording.errors import CatalogueError
+from recording.index import metadata
+
+answered_calls = Table(
+    "answered_calls",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("answered", Float, nullable=False, index=True),
+    Column("ended", Float),
+    Column("talk_us", BigInteger),
+)
+
+findings = Table(
+    "coverage_findings",
+    metadata,
+    Column("key", String(300), primary_key=True),
+    Column("first_seen", Float, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """A call that was to be recorded; times in Unix seconds.
+
+    `talk_us` is how long it lasted by the switch's monotonic clock; None where nobody could say.
+    """
+
+    call_id: str
+    answered: float
+    ended: float | None = None
+    talk_us: int | None = None
+
+
+class Ledger:
+    """The answered calls of one site. Every method raises `CatalogueError` for the database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def answered(self, call_id: str, at: float) -> None:
+        """A call is answered and must leave a recording. Again: nothing."""
+        await self._note(AnsweredCall(call_id, at))
+
+    async def ended(self, call: AnsweredCall, *, new: bool) -> None:
+        """A call is over; one that is not known is entered if `new`."""
+        await self._note(call, only_known=not new)
+
+    async def ended_but(self, going_on: Collection[str], at: float) -> None:
+        """The switch has these calls and no others: those that are open here ended unseen."""
+        statement = select(answered_calls.c.call_id).where(answered_calls.c.ended.is_(None))
+        try:
+            async with self._writer.begin() as connection:
+                for call_id in (await connection.scalars(statement)).all():
+                    if call_id not in going_on:
+                        await connection.execute(_update(call_id, ended=at))
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+    async def between(self, since: float, until: float) -> list[AnsweredCall]:
+        """Calls with `since` ≤ answered < `until`, in order."""
+        table = answered_calls.c
+        statement = (
+            select(answered_calls)
+            .where(table.answered >= since, table.answered < until)
+            .order_by(table.answered)
+        )
+        try:
+            async with self._engine.connect() as connection:
+                return [_call(row) for row in await connection.execute(statement)]
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+    async def knows(self, call_ids: Iterable[str]) -> set[str]:
+        """Those of these calls that were answered."""
+        wanted = list(call_ids)
+        statement = select(answered_calls.c.call_id).where(answered_calls.c.call_id.in_(wanted))
+        try:
+            async with self._engine.connect() as connection:
+                return set((await connection.scalars(statement)).all())
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+    async def news(self, found: Collection[str], at: float) -> set[str]:
+        """Those of these findings that are new; what is no longer found is forgotten."""
+        try:
+            async with self._writer.begin() as connection:
+                known = set((await connection.scalars(select(findings.c.key))).all())
+                for key in known.difference(found):
+                    await connection.execute(delete(findings).where(findings.c.key == key))
+                fresh = set(found) - known
+                for key in sorted(fresh):
+                    await connection.execute(insert(findings).values(key=key, first_seen=at))
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        return fresh
+
+    async def seen(self, finding: str, at: float) -> None:
+        """A finding is known already: it is no news."""
+        try:
+            async with self._writer.begin() as connection:
+                statement = select(findings.c.key).where(findings.c.key == finding)
+                if await connection.scalar(statement) is None:
+                    await connection.execute(insert(findings).values(key=finding, first_seen=at))
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+    async def _note(self, call: AnsweredCall, *, only_known: bool = False) -> None:
+        try:
+            async with self._writer.begin() as connection:
+                if await _is_known(connection, call.call_id):
+                    if call.ended is not None:
+                        changes = {"ended": call.ended, "talk_us": call.talk_us}
+                        await connection.execute(_update(call.call_id, **changes))
+                elif not only_known:
+                    fields = {name: getattr(call, name) for name in _FIELDS}
+                    await connection.execute(insert(answered_calls).values(**fields))
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+
+async def _is_known(connection: AsyncConnection, call_id: str) -> bool:
+    statement = select(answered_calls.c.call_id).where(answered_calls.c.call_id == call_id)
+    return await connection.scalar(statement) is not None
+
+
+def _update(call_id: str, **values: float | None) -> Update:
+    return update(answered_calls).where(answered_calls.c.call_id == call_id).values(**values)
+
+
+def _call(row: Row[Any]) -> AnsweredCall:
+    return AnsweredCall(**{name: getattr(row, name) for name in _FIELDS})
+
+
+def _failed(error: SQLAlchemyError) -> CatalogueError:
+    return CatalogueError(f"the ledger cannot be used: {type(error).__name__}")
+
+
+_FIELDS = tuple(AnsweredCall.__dataclass_fields__)

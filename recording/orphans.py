@@ -1,0 +1,174 @@
+"""Orphans: objects of the archive, rows of the index and spools that miss what belongs to them.
+
+Found and explained, never deleted: each says in one line what it is, and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+YOUNG_S: Final = 600.0
+"""Whatever is younger than ten minutes may still be on its way."""
+_STALE_PART_S: Final = 86_400.0
+_OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|header|manifest)")
+_PART: Final = re.compile(r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest)\.part")
+_ALL: Final = frozenset({"payload", "header", "manifest"})
+
+
+@dataclass(frozen=True, slots=True)
+class LeftSpool:
+    """A spool that nobody writes to and that is not archived; `since` in Unix seconds.
+
+    `why`: the alarm that was raised when it was tried; empty when it was not.
+    """
+
+    name: str
+    call_id: str
+    since: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """`name` is a file's place in the archive or spool folder, or a call id; `fix` what to do."""
+
+    kind: str
+    name: str
+    call_id: str
+    text: str
+    fix: str
+
+
+@dataclass(slots=True)
+class _Found:
+    folder: str
+    kinds: set[str]
+    newest: float
+
+
+def orphans(
+    root: Path, rows: Mapping[str, str], spools: Mapping[str, LeftSpool], now: float
+) -> Iterator[Orphan]:
+    """Look through an archive.
+
+    Args:
+        root: the archive's folder.
+        rows: the folder that the index names, by call id.
+        spools: spools that wait, by their name: a call of theirs may be incomplete.
+        now: Unix seconds.
+    """
+    waiting = {spool.call_id for spool in spools.values()}
+    found = _objects(root)
+    for call_id, objects in sorted(found.items()):
+        if now - objects.newest >= YOUNG_S and call_id not in waiting:
+            yield from _file_orphans(call_id, objects, rows.get(call_id))
+    for call_id, folder in sorted(rows.items()):
+        if call_id not in found:
+            yield Orphan(
+                "row without files",
+                f"{folder}/{call_id}",
+                call_id,
+                "the index has it, the archive has none of its three files",
+                "restore them from a copy of the archive",
+            )
+    yield from _stale_parts(root, now)
+
+
+def spool_orphans(
+    spools: Mapping[str, LeftSpool], known: AbstractSet[str], now: float
+) -> Iterator[Orphan]:
+    """Spools that wait too long; `known`: calls that were answered, or are indexed."""
+    for name, spool in sorted(spools.items()):
+        if now - spool.since < YOUNG_S:
+            continue
+        stranger = spool.call_id not in known
+        yield Orphan(
+            "spool without call" if stranger else "spool not sealed",
+            name,
+            spool.call_id,
+            ("nobody knows of its call" if stranger else "its call has ended")
+            + (f"; it was tried: {spool.why}" if spool.why else "; it was not tried yet"),
+            _SPOOL_FIXES.get(spool.why, "the journal of galwad-finaliser says why; keep it"),
+        )
+
+
+_SPOOL_FIXES: Final = {
+    "recording.locked": "`galwad recordings recover` with an officer's identity",
+    "recording.no_recipients": "put the signed set of recipients right; it is sealed then",
+}
+
+
+def _objects(root: Path) -> dict[str, _Found]:
+    found: dict[str, _Found] = {}
+    for path in root.rglob("*-*.*"):
+        match = _OBJECT.fullmatch(path.name)
+        if match is None:
+            continue
+        folder = path.parent.relative_to(root).as_posix()
+        objects = found.setdefault(match[1], _Found(folder, set(), 0.0))
+        objects.kinds.add(match[2])
+        objects.newest = max(objects.newest, _changed(path))
+    return found
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Orphan]:
+    name = f"{objects.folder}/{call_id}"
+    absent = _ALL - objects.kinds
+    if row is None and not absent:
+        yield Orphan(
+            "files without row",
+            name,
+            call_id,
+            "a whole recording that the index does not have",
+            "`galwad recordings verify` proves it; restore the database's copy that has it",
+        )
+    elif row is None and "manifest" in absent:
+        yield Orphan(
+            "files without row",
+            f"{name}.{min(objects.kinds)}",
+            call_id,
+            "without a manifest it is no recording, and no spool is left to make it from",
+            "restore its manifest from a copy; else keep it, `age -d` may open it",
+        )
+    elif row is not None and row != objects.folder:
+        yield Orphan(
+            "files of another day",
+            name,
+            call_id,
+            f"the index says that they lie in {row}",
+            "move all three files there; `galwad recordings verify` proves them",
+        )
+    elif absent:
+        what = "manifest without payload" if "payload" in absent else f"no {min(absent)}"
+        yield Orphan(
+            what,
+            name,
+            call_id,
+            f"the {' and the '.join(sorted(absent))} of this recording is missing",
+            "restore it from a copy of the archive",
+        )
+
+
+def _stale_parts(root: Path, now: float) -> Iterator[Orphan]:
+    for path in sorted(root.rglob(".*.part")):
+        match = _PART.fullmatch(path.name)
+        if match and now - _changed(path) >= _STALE_PART_S:
+            yield Orphan(
+                "unfinished file",
+                path.relative_to(root).as_posix(),
+                match[1],
+                "a crash left it half written a day ago or longer",
+                "if its call has a recording, remove it",
+            )

@@ -1,0 +1,132 @@
+"""Three witnesses of one call, held against each other."""
+
+import hashlib
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from recording.accounting import Span
+from recording.coverage import cover, missing
+from recording.index import GapRow, Recording
+from recording.ledger import AnsweredCall
+from recording.manifest import Interval, Segment, sign_manifest
+
+US = 1_000_000
+CALL_ID = "20260301-090000-abcdefgh"
+
+
+def indexed(office, manifest):
+    """The row and the manifest's file of a call, signed anew."""
+    data = sign_manifest(manifest, office.node.key)
+    gaps = tuple(GapRow(g.reason, g.trigger, g.actor, g.from_us, g.to_us) for g in manifest.gaps)
+    row = Recording(
+        manifest.call_id,
+        "2026/03/01",
+        manifest.started_us / US,
+        manifest.talk_us,
+        manifest.interrupted,
+        None,
+        "main",
+        "sian",
+        "201",
+        manifest.payload.size,
+        manifest.payload.sha256,
+        hashlib.sha256(data).hexdigest(),
+        manifest.unexplained_us,
+        gaps,
+    )
+    return row, data
+
+
+def told(talk_us):
+    return AnsweredCall(CALL_ID, 0.0, talk_us / US, talk_us)
+
+
+@pytest.fixture
+def paused(office):
+    """A call of seven seconds with a payment pause of three."""
+    call = office.call()
+    call.answer()
+    call.talk(0, 2 * US)
+    call.event("gap-start", 2 * US, reason="payment", trigger="page", actor="user:sian")
+    call.event("gap-end", 5 * US)
+    call.event("segment", 5 * US, **{"class": "centre", "to": ""})
+    call.talk(5 * US, 7 * US)
+    return office.seal(call.end(7 * US)).manifest
+
+
+def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
+    found = cover(*indexed(office, paused), told(7 * US + 4_000))
+    assert found.sound
+    assert (found.recorded_us, found.gap_us, found.unexplained_us) == (4 * US, 3 * US, 0)
+    assert [gap.reason for gap in found.gaps] == ["payment"]
+
+
+def test_a_second_that_is_neither_segment_nor_gap_is_shown_in_its_place(office, paused):
+    short = msgspec.structs.replace(paused, segments=[Segment(0, 2 * US, "centre")])
+    found = cover(*indexed(office, short), told(7 * US))
+    assert found.unexplained == (Span(5 * US, 7 * US),)
+    assert not found.sound
+
+
+def test_a_second_that_both_claim_is_shown_too(office, paused):
+    twice = msgspec.structs.replace(paused, segments=[Segment(0, 7 * US, "centre")])
+    assert cover(*indexed(office, twice), None).unexplained == (Span(2 * US, 5 * US),)
+
+
+def test_the_verdict_of_the_sealing_is_not_believed_but_made_again(office, paused):
+    claimed = msgspec.structs.replace(paused, unexplained=[Interval(0, US)])
+    assert cover(*indexed(office, claimed), None).unexplained == ()
+
+
+def test_a_recording_that_ends_before_its_call_did_leaves_the_rest_unexplained(office, paused):
+    found = cover(*indexed(office, paused), told(20 * US))
+    assert found.unexplained == (Span(7 * US, 20 * US),)
+    assert found.talk_us == 20 * US
+
+
+def test_a_recording_that_is_longer_than_its_call_is_named(office, paused):
+    (problem,) = cover(*indexed(office, paused), told(3 * US)).problems
+    assert problem.startswith("it is 4.0 s longer than the call was")
+
+
+def test_a_call_that_nobody_timed_is_held_against_index_and_manifest_alone(office, paused):
+    assert cover(*indexed(office, paused), AnsweredCall(CALL_ID, 0.0, 90.0)).sound
+
+
+def test_without_its_manifest_only_the_gaps_are_explained(office, paused):
+    row, _ = indexed(office, paused)
+    found = cover(row, None, told(7 * US))
+    assert found.unexplained == (Span(0, 2 * US), Span(5 * US, 7 * US))
+    assert "manifest is missing" in found.problems[0]
+    assert f"restore {CALL_ID}.manifest" in found.problems[0]
+
+
+def test_a_manifest_that_is_another_than_the_indexed_one_explains_nothing(office, paused):
+    row, _ = indexed(office, paused)
+    later = msgspec.structs.replace(paused, sealed="2026-03-02T00:00:00Z")
+    found = cover(row, indexed(office, later)[1], None)
+    assert "not the one that was indexed" in found.problems[0]
+    assert found.unexplained_us == 4 * US
+
+
+def test_a_manifest_that_was_changed_and_indexed_so_explains_nothing(office, paused):
+    row, data = indexed(office, paused)
+    changed = data.replace(b'"payment"', b'"refusal"')
+    row = replace(row, manifest_sha256=hashlib.sha256(changed).hexdigest())
+    assert "signature is wrong" in cover(row, changed, None).problems[0]
+
+
+def test_an_index_that_tells_another_story_is_named(office, paused):
+    row, data = indexed(office, paused)
+    assert "on its length" in cover(replace(row, talk_us=8 * US), data, None).problems[0]
+    assert "on its gaps" in cover(replace(row, gaps=()), data, None).problems[0]
+
+
+def test_a_call_without_a_recording_is_unexplained_from_end_to_end():
+    found = missing(told(9 * US), 1000.0, "no spool")
+    assert found.unexplained == (Span(0, 9 * US),)
+    assert found.problems == ("no spool",)
+    assert missing(AnsweredCall(CALL_ID, 10.0, 15.0), 1000.0, "").unexplained_us == 5 * US
+    assert missing(AnsweredCall(CALL_ID, 10.0), 1000.0, "").unexplained_us == 990 * US

@@ -1,0 +1,73 @@
+"""The ledger: the switch's word on which calls were answered."""
+
+import pytest
+
+from recording.errors import CatalogueError
+from recording.ledger import AnsweredCall, Ledger
+
+FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
+
+
+@pytest.fixture
+def ledger(engine):
+    return Ledger(engine)
+
+
+async def all_of(ledger):
+    return await ledger.between(0.0, 1e12)
+
+
+async def test_a_call_is_entered_once_and_ended_once(ledger):
+    await ledger.answered(FIRST, 10.0)
+    await ledger.answered(FIRST, 12.0)
+    assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0)]
+    await ledger.ended(AnsweredCall(FIRST, 11.0, 20.0, 9_500_000), new=True)
+    assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0, 20.0, 9_500_000)]
+
+
+async def test_a_call_whose_answer_nobody_heard_is_entered_at_its_end(ledger):
+    ended = AnsweredCall(FIRST, 10.0, 20.0, 10_000_000)
+    await ledger.ended(ended, new=False)
+    assert await all_of(ledger) == []
+    await ledger.ended(ended, new=True)
+    assert await all_of(ledger) == [ended]
+
+
+async def test_calls_that_a_new_switch_does_not_have_are_over(ledger):
+    await ledger.answered(FIRST, 10.0)
+    await ledger.answered(SECOND, 11.0)
+    await ledger.ended_but({SECOND}, 30.0)
+    assert [call.ended for call in await all_of(ledger)] == [30.0, None]
+
+
+async def test_calls_are_found_by_when_they_were_answered(ledger):
+    await ledger.answered(FIRST, 10.0)
+    await ledger.answered(SECOND, 20.0)
+    assert [c.call_id for c in await ledger.between(10.0, 20.0)] == [FIRST]
+    assert await ledger.knows([SECOND, "x"]) == {SECOND}
+
+
+async def test_a_finding_is_news_once_until_it_is_gone(ledger):
+    assert await ledger.news({"a", "b"}, 1.0) == {"a", "b"}
+    await ledger.seen("c", 2.0)
+    await ledger.seen("c", 2.0)
+    assert await ledger.news({"a", "c"}, 2.0) == set()
+    assert await ledger.news({"a", "b"}, 3.0) == {"b"}
+
+
+async def test_a_database_that_fails_is_an_error_of_ours(ledger, engine):
+    async with engine.begin() as connection:
+        for table in ("answered_calls", "coverage_findings"):
+            await connection.exec_driver_sql(f"DROP TABLE {table}")
+    with pytest.raises(CatalogueError):
+        await ledger.answered(FIRST, 1.0)
+    with pytest.raises(CatalogueError):
+        await ledger.ended_but((), 1.0)
+    with pytest.raises(CatalogueError):
+        await ledger.between(0, 1)
+    with pytest.raises(CatalogueError):
+        await ledger.knows([FIRST])
+    with pytest.raises(CatalogueError):
+        await ledger.news((), 1.0)
+    with pytest.raises(CatalogueError):
+        await ledger.seen("a", 1.0)

@@ -1,0 +1,122 @@
+"""What belongs together and is not together is named, with what to do; nothing is touched."""
+
+import time
+
+import pytest
+
+from recording.orphans import LeftSpool, orphans, spool_orphans
+
+CALL_ID = "20260301-090000-abcdefgh"
+OTHER = "20260301-091000-bcdefghi"
+LATER_S = 700.0
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def archive(office):
+    """A real archive with one recording."""
+    office.seal(office.simple())
+    return office.root / "archive"
+
+
+def found(archive, rows, spools=(), *, after=LATER_S):
+    named = {spool.name: spool for spool in spools}
+    return list(orphans(archive, rows, named, time.time() + after))
+
+
+def kinds(*arguments, **more):
+    return [orphan.kind for orphan in found(*arguments, **more)]
+
+
+ROWS = {CALL_ID: "2026/03/01"}
+
+
+def test_what_is_complete_is_no_orphan(archive):
+    assert found(archive, ROWS) == []
+
+
+def test_a_row_without_files_is_named(archive):
+    (orphan,) = found(archive, {**ROWS, OTHER: "2026/03/01"})
+    assert (orphan.kind, orphan.call_id) == ("row without files", OTHER)
+    assert orphan.fix == "restore them from a copy of the archive"
+
+
+def test_a_recording_without_a_row_is_named_once_it_is_no_longer_on_its_way(archive):
+    assert kinds(archive, {}, after=1.0) == []
+    (orphan,) = found(archive, {})
+    assert (orphan.kind, orphan.name) == ("files without row", f"2026/03/01/{CALL_ID}")
+    assert "whole recording" in orphan.text
+
+
+@pytest.mark.parametrize(
+    ("lost", "kind"),
+    [
+        ("payload", "manifest without payload"),
+        ("header", "no header"),
+        ("manifest", "no manifest"),
+    ],
+)
+def test_a_missing_object_is_named(archive, office, lost, kind):
+    (office.folder / f"{CALL_ID}.{lost}").unlink()
+    (orphan,) = found(archive, ROWS)
+    assert orphan.kind == kind
+    assert f"the {lost} of this recording is missing" in orphan.text
+
+
+def test_what_was_left_without_manifest_and_spool_is_named(archive, office):
+    (office.folder / f"{CALL_ID}.manifest").unlink()
+    (orphan,) = found(archive, {})
+    assert orphan.name == f"2026/03/01/{CALL_ID}.header"
+    assert "no spool is left" in orphan.text
+
+
+def test_a_call_whose_spool_is_there_is_still_being_made(archive, office):
+    (office.folder / f"{CALL_ID}.manifest").unlink()
+    assert kinds(archive, {}, [LeftSpool(f"{CALL_ID}.1.spool", CALL_ID, 0.0)]) == []
+
+
+def test_files_that_lie_elsewhere_than_the_index_says_are_named(archive, office):
+    office.folder.rename(office.folder.with_name("02"))
+    (orphan,) = found(archive, ROWS)
+    assert (orphan.kind, orphan.name) == ("files of another day", f"2026/03/02/{CALL_ID}")
+    assert "2026/03/01" in orphan.text
+
+
+def test_a_file_that_a_crash_left_half_written_is_named_after_a_day(archive, office):
+    part = office.folder / f".{OTHER}.payload.part"
+    part.write_bytes(bytes(16))
+    assert kinds(archive, ROWS) == []
+    assert kinds(archive, ROWS, after=DAY_S + 1) == ["unfinished file"]
+
+
+def test_what_is_nobodys_is_passed_over(archive, office):
+    (office.folder / "notes.txt").write_text("x")
+    (archive / "galwad-1.pub").write_text("x")
+    assert found(archive, ROWS) == []
+
+
+def test_looking_changes_nothing(archive, office):
+    (office.folder / f"{CALL_ID}.header").unlink()
+    before = {path: path.stat().st_mtime_ns for path in archive.rglob("*")}
+    assert found(archive, {OTHER: "2026/03/01"})
+    assert {path: path.stat().st_mtime_ns for path in archive.rglob("*")} == before
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_error(archive, office):
+    (office.folder / f"{OTHER}.header").symlink_to("nowhere")
+    assert [o.call_id for o in found(archive, ROWS)] == [OTHER]
+
+
+def test_spools_that_wait_are_named_with_why(archive):
+    spools = {
+        name: LeftSpool(name, call_id, 1000.0, why)
+        for name, call_id, why in (
+            ("a.1.spool", CALL_ID, "recording.locked"),
+            ("b.1.spool", OTHER, "recording.not_sealed"),
+        )
+    }
+    assert list(spool_orphans(spools, {CALL_ID}, 1100.0)) == []
+    locked, stranger = spool_orphans(spools, {CALL_ID}, 2000.0)
+    assert (locked.kind, stranger.kind) == ("spool not sealed", "spool without call")
+    assert "recordings recover" in locked.fix
+    assert "recording.not_sealed" in stranger.text
