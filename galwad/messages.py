@@ -91,11 +91,16 @@ class CallChanged(Message, frozen=True):
 
 
 class CallEnded(Message, frozen=True):
-    """Switch to desk: the call is over; `answered` says whether a recording will follow."""
+    """Switch to desk: the call is over; `answered` says whether a recording will follow.
+
+    `talk_us` is how long they talked by the monotonic clock, in microseconds; None where that is
+    not known.
+    """
 
     call_id: str
     ended: float
     answered: bool
+    talk_us: int | None = None
 
 
 class Alarm(Message, frozen=True):
@@ -244,6 +249,24 @@ class Sealed(Message, frozen=True):
     personal: bool = True
 
 
+class LeftSpool(msgspec.Struct, frozen=True):
+    """A spool that nobody writes to; `since` (Unix seconds) its last change.
+
+    `why` is the kind of the alarm that was raised when it was tried; empty if it was not.
+    """
+
+    name: str
+    call_id: str
+    since: float
+    why: str = ""
+
+
+class SpoolsLeft(Message, frozen=True):
+    """Finaliser to desk: every spool that waits, as it stands now."""
+
+    spools: tuple[LeftSpool, ...]
+
+
 class Indexed(Message, frozen=True):
     """Desk to finaliser: the row is committed; the spool may go."""
 
@@ -268,6 +291,7 @@ AnyMessage: TypeAlias = (
     | HoldReply
     | SpoolClosed
     | Sealed
+    | SpoolsLeft
     | Indexed
     | UsersChanged
 )

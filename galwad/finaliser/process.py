@@ -23,7 +23,7 @@ from galwad import supervise
 from galwad.finaliser.memory import keep_out_of_files
 from galwad.finaliser.workshop import Folders, Workshop, alarms_of
 from galwad.link import Connector, Link
-from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed
+from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
 from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0
@@ -60,6 +60,7 @@ class Finaliser:
         self._sealed: dict[str, Sealed] = {}
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
         self._unsent: list[Alarm] = []
+        self._left = SpoolsLeft(())
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._indexed = asyncio.Event()
@@ -202,11 +203,20 @@ class Finaliser:
         while True:
             for call_id in await asyncio.to_thread(self._workshop.closed):
                 self._enqueue(call_id)
+            await self._tell_what_is_left()
             self._look.clear()
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
             except TimeoutError:
                 self._remind()
+
+    async def _tell_what_is_left(self) -> None:
+        """So that the desk can hold its calls against the spools, which it does not see."""
+        why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
+        left = SpoolsLeft(await asyncio.to_thread(self._workshop.left, why))
+        if left != self._left:
+            self._left = left
+            self._desk.send(left)
 
     def _look_soon(self) -> None:
         self._look.set()
@@ -220,6 +230,7 @@ class Finaliser:
         for alarm in self._unsent:
             link.send(alarm)
         self._unsent.clear()
+        link.send(self._left)
         self._remind()
 
     def _remind(self) -> None:

@@ -7,14 +7,16 @@ but by `forget`, which the desk's word allows.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from galwad.finaliser.apprentice import SPOOL, Apprentice
-from galwad.messages import Alarm, GapFacts, Sealed
+from galwad.messages import Alarm, GapFacts, LeftSpool, Sealed
 from recording.archive import Archive, Node, SealedRecording
 from recording.call_facts import Personal
 from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
@@ -23,6 +25,8 @@ from recording.recovery import recovered_keys, shred_recovered
 from recording.sealing import SpoolKeys
 from recording.spool import is_live, remove_spool
 
+_LEFT_S: Final = 300.0
+"""A spool that waits as long as this is told to the desk: sealing takes moments."""
 log = structlog.get_logger()
 
 
@@ -75,6 +79,20 @@ class Workshop:
             return [] if any(is_live(path) for path in found) else found
         except (OSError, SpoolError):
             return []
+
+    def left(self, why: Mapping[str, str]) -> tuple[LeftSpool, ...]:
+        """Spools untouched for minutes; `why`: what was said when a call's were tried."""
+        waiting = set(self.closed())
+        before = time.time() - _LEFT_S
+        found = []
+        for path in sorted(self._folders.spool.glob("*.spool")):
+            match = SPOOL.fullmatch(path.name)
+            call_id = match[1] if match else ""
+            with contextlib.suppress(OSError):  # it was indexed meanwhile
+                since = path.stat().st_mtime
+                if since <= before and (call_id in waiting or not call_id):
+                    found.append(LeftSpool(path.name, call_id, since, why.get(call_id, "")))
+        return tuple(found)
 
     def size(self, call_id: str) -> int:
         """Bytes of the spools of a call."""

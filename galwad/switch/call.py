@@ -65,6 +65,8 @@ class LiveCall:
         """One of them has the call that a PBX answered, as long as it names nobody."""
         self.target: Target | None = None
         self._identity = ""
+        self._answered_at = 0.0
+        """By the monotonic clock; 0: not answered, or not known."""
         self._version = 0
         self._settling = self._untold = False
         self._faulty = False
@@ -145,6 +147,7 @@ class LiveCall:
         self._started, self._since = memo.started, talk.since
         self._state, self._advisor, self._group = talk.state, talk.advisor, talk.group
         self.target, self._identity = target_from(talk.target), talk.identity
+        self._answered_at = talk.answered
         self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away
         self.transfers.named = talk.named
         caller, joined = self._caller_leg, self.legs.joined
@@ -172,6 +175,7 @@ class LiveCall:
                 named=self.transfers.named,
                 standing=self.recording.standing,
                 lives=self.recording.lives,
+                answered=self._answered_at,
             )
         return Memo(
             admission=self.admission,
@@ -357,6 +361,7 @@ class LiveCall:
     def _answered(self, leg_id: str, target: Target) -> None:
         self.log.info("call.answered")
         self._state, self._since = "answered", time.time()
+        self._answered_at = time.monotonic()
         self._ringing, self.target = (), target
         self._advisor = self.party(target)
         self._group = () if target.pinned else self._behind_the_pbx
@@ -438,11 +443,12 @@ class LiveCall:
         self.log.info("call.ended", cause=cause)
         answered = self._state != "ringing"
         self._state, self._ringing = "ended", ()
+        lasted = round((time.monotonic() - self._answered_at) * 1e6) if self._answered_at else None
         recorded = self.recording.end(cause)
         self._tell()
         self._board.checkpoints.remove(self.call_id)
         self._board.hub.call_ended(
-            CallEnded(call_id=self.call_id, ended=time.time(), answered=answered and recorded)
+            CallEnded(self.call_id, time.time(), answered and recorded, lasted)
         )
         if recorded:
             self._board.hub.spool_closed(self.call_id)

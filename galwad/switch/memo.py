@@ -41,6 +41,8 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     lives: int
     """How many spools the call has had: the next has the next number."""
+    answered: float = 0.0
+    """When it was, by the monotonic clock of this boot, in seconds; 0: not known."""
 
 
 class Memo(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ class FakeRelay:
 class FakeHub:
     def __init__(self):
         self.alarms, self.ended, self.closed = [], [], []
-        self.shown = {}
+        self.shown, self.lasted = {}, {}
 
     def alarm(self, kind, call_id=None, detail=""):
         self.alarms.append(kind)
@@ -102,6 +102,7 @@ class FakeHub:
 
     def call_ended(self, ended):
         self.ended.append(ended.call_id)
+        self.lasted[ended.call_id] = ended.talk_us
 
     def spool_closed(self, call_id):
         self.closed.append(call_id)

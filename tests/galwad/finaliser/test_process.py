@@ -10,7 +10,7 @@ from pathlib import Path
 
 from galwad.finaliser.process import folders_of
 from galwad.finaliser.workshop import Workshop
-from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed
+from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
 from recording.recovery import recover_key
 
 FIRST = "20260301-090000-abcdefgh"
@@ -168,6 +168,24 @@ async def test_rubbish_in_the_spool_folder_is_reported_and_stays(site):
         assert (await peer.next(Alarm)).kind == "recording.not_sealed"
         await site.gone(good)
     assert rubbish.exists()
+
+
+async def test_the_desk_is_told_which_spools_wait_for_long_and_why(site):
+    locked, live = site.call(FIRST), site.writer(SECOND)
+    strange = site.spool / "strange.spool"
+    strange.write_bytes(b"x")
+    (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
+    for path in (locked, live.path, strange):
+        os.utime(path, (1000.0, 1000.0))
+    async with site.desk() as peer, site.running(look_round_s=0.02):
+        assert (await peer.next(Alarm)).kind == "recording.locked"
+        while (told := await peer.next(SpoolsLeft)).spools[0].why == "":
+            pass
+    assert [(spool.name, spool.call_id, spool.since, spool.why) for spool in told.spools] == [
+        (locked.name, FIRST, 1000.0, "recording.locked"),
+        ("strange.spool", "", 1000.0, ""),
+    ]
+    live.abandon()
 
 
 async def test_only_the_spools_of_the_recording_go_when_it_is_indexed(site):

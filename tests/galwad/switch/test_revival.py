@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -45,6 +46,24 @@ async def test_a_life_that_died_as_its_spool_began_is_not_in_the_way(centre, tal
     (call,) = centre.calls.values()
     assert call.recording.state is RecordingState.RECORDING
     assert (folder / f"{talk.call_id}.3.spool").exists()
+
+
+async def test_the_length_of_a_call_is_told_though_the_process_changed_and_the_clock_jumped(
+    centre, talk, monkeypatch
+):
+    began = time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    centre.revive()
+    monkeypatch.setattr(time, "monotonic", lambda: began + 100.0)
+    centre.end()
+    assert centre.hub.lasted[talk.call_id] == pytest.approx(100e6, rel=0.1)
+
+
+async def test_a_checkpoint_of_before_tells_no_length(centre, talk):
+    spoil(centre, talk.call_id, lambda memo: memo["talk"].pop("answered"))
+    centre.revive()
+    centre.end()
+    assert centre.hub.lasted == {talk.call_id: None}
 
 
 def spoil(centre, call_id, change):
