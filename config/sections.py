@@ -348,6 +348,11 @@ class Desk(Section):
     )
     session_idle: Whole = Field(default=1800, ge=60, description="seconds, at least 60")
     session_absolute: Whole = Field(default=36000, ge=60, description="seconds, at least 60")
+    nightly: str = Field(
+        default="03:00",
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description='a local time of day, such as "03:00"',
+    )
 
     @model_validator(mode="after")
     def _is_safe_to_reach(self) -> Self:

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp
 from config.settings import Settings
 from galwad import supervise
 from galwad.desk import errors
-from galwad.desk.routes import accounts, calls, payments, recordings, stream, system
+from galwad.desk.routes import accounts, calls, coverage, payments, recordings, stream, system
 from galwad.desk.security import MAX_BODY, Guard
 from galwad.desk.service import Desk, DeskOptions
 
@@ -56,6 +56,7 @@ def options_of(settings: Settings) -> DeskOptions:
         session_absolute=desk.session_absolute,
         lookup_budget=settings.directory.budget,
         time_zone=desk.time_zone,
+        nightly=desk.nightly,
     )
 
 
@@ -72,7 +73,7 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     errors.install(app)
-    for module in (accounts, stream, calls, payments, recordings, system):
+    for module in (accounts, stream, calls, payments, recordings, coverage, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options

@@ -59,12 +59,12 @@ class ArchiveFolder:
     """The archive as the desk may use it: reading only."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def _path(self, recording: Recording, suffix: str) -> Path:
         if not _FOLDER.fullmatch(recording.folder):
             raise ApiError(409, "the index names no folder of the archive", "run a verification")
-        return self._folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
+        return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: Recording) -> SealedFiles:
         """Open both objects.
@@ -90,9 +90,17 @@ class ArchiveFolder:
 
     def manifest(self, recording: Recording) -> str | None:
         """The manifest's text; None when it is missing."""
+        data = self.manifest_bytes(recording)
         try:
-            return self._path(recording, "manifest").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            return None if data is None else data.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def manifest_bytes(self, recording: Recording) -> bytes | None:
+        """The manifest's file; None when it is missing."""
+        try:
+            return self._path(recording, "manifest").read_bytes()
+        except (OSError, ApiError):
             return None
 
 

@@ -16,7 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from callerid.errors import NumberError
 from callerid.number import Number
 from galwad.link import Link, serve
-from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, UsersChanged
+from galwad.messages import (
+    Alarm,
+    AnyMessage,
+    Hello,
+    Indexed,
+    LeftSpool,
+    Sealed,
+    SpoolsLeft,
+    UsersChanged,
+)
 from recording.errors import CatalogueError
 from recording.index import Catalogue, GapRow, Recording
 
@@ -34,12 +43,14 @@ class Intake:
         on_indexed: Callable[[Sealed], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
         on_users: Callable[[], Awaitable[None]],
+        on_spools: Callable[[tuple[LeftSpool, ...]], None],
     ) -> None:
         self._path = path
         self._catalogue = catalogue
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
         self._on_users = on_users
+        self._on_spools = on_spools
         self._finalisers: set[Link] = set()
         self._nameless: set[str] = set()
         self._server: asyncio.Server | None = None
@@ -69,6 +80,8 @@ class Intake:
                 await self._sealed(link, message)
             case Alarm():
                 self._on_alarm(message)
+            case SpoolsLeft():
+                self._on_spools(message.spools)
             case UsersChanged():
                 await self._on_users()
             case _:

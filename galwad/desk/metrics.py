@@ -55,6 +55,16 @@ class Metrics:
             "Talk time that neither segments nor gaps cover",
             registry=self.registry,
         )
+        self.amiss = Gauge(
+            "galwad_desk_calls_amiss",
+            "Calls that the last nightly check could not explain",
+            registry=self.registry,
+        )
+        self.orphans = Gauge(
+            "galwad_desk_orphans",
+            "Files, rows and spools that miss what belongs to them, by the last nightly check",
+            registry=self.registry,
+        )
         self.fetched = Counter(
             "galwad_desk_recordings_fetched", "Recordings handed out", registry=self.registry
         )

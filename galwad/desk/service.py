@@ -20,6 +20,7 @@ from argon2 import PasswordHasher
 from callerid.contacts import Contacts, OpenContact
 from callerid.lookup import Lookup, Source
 from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.bookkeeping import Bookkeeper, Books
 from galwad.desk.calls import LiveCall, LiveCalls
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.events import Hub
@@ -27,6 +28,7 @@ from galwad.desk.files import ArchiveFolder
 from galwad.desk.forgotten import ForgottenPauses
 from galwad.desk.intake import Intake
 from galwad.desk.metrics import Metrics
+from galwad.desk.nightly import Nightly
 from galwad.desk.sessions import Sessions
 from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
@@ -34,6 +36,7 @@ from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
 from recording.audit import AuditLog
 from recording.index import Catalogue
+from recording.ledger import Ledger
 
 _PATIENCE_S = 2.0
 log = structlog.get_logger()
@@ -60,6 +63,7 @@ class DeskOptions:
     session_absolute: float = 36000
     lookup_budget: float = 1.0
     time_zone: tzinfo | None = None
+    nightly: str = "03:00"
 
     @property
     def audit_key(self) -> Path:
@@ -101,6 +105,16 @@ class Desk:
         self.catalogue = Catalogue(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key)
         self.archive = ArchiveFolder(options.archive)
+        self.books = Bookkeeper(Ledger(self.engine), self.catalogue, self.archive)
+        self.nightly = Nightly(
+            options.nightly,
+            self.books,
+            self.audit,
+            live=self.going_on,
+            on_alarm=self._alarm,
+            on_done=self._balanced,
+            zone=options.time_zone,
+        )
         self.lookup = Lookup(
             [EmbeddedDirectory(self.engine)] if sources is None else sources, options.lookup_budget
         )
@@ -113,6 +127,7 @@ class Desk:
             on_indexed=self._indexed,
             on_alarm=self._alarm,
             on_users=self._users_changed,
+            on_spools=self.books.spools_left,
         )
         self._forgotten = ForgottenPauses(self.calls, self.hub)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,6 +141,7 @@ class Desk:
         self._endless = [
             asyncio.create_task(self.switch.run()),
             asyncio.create_task(self._forgotten.run()),
+            asyncio.create_task(self.nightly.run()),
         ]
 
     async def stop(self) -> None:
@@ -160,10 +176,13 @@ class Desk:
             known = before.advisor if before is not None else None
             if known != after.advisor:
                 self._spawn(self._answered(after))
+        if after is not None and self.books.is_news(after.state):
+            self._spawn(self.books.answered(after.state))
 
     def _from_switch(self, message: FromSwitch) -> None:
         match message:
             case Snapshot():
+                self._spawn(self.books.snapshot({call.call_id for call in message.calls}))
                 for call in self.calls.snapshot(message.calls, time.time()):
                     self._spawn(self._look_up(call))
             case CallChanged():
@@ -171,6 +190,7 @@ class Desk:
                 if new is not None:
                     self._spawn(self._look_up(new))
             case CallEnded():
+                self._spawn(self.books.ended(message))
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)
             case Figures():
                 self.metrics.switch(message)
@@ -183,6 +203,16 @@ class Desk:
         log.info("switch.connected" if connected else "switch.lost")
         kind = "switch.connected" if connected else "switch.lost"
         self.hub.alarm(kind, audience="everybody")
+
+    def going_on(self) -> set[str] | None:
+        """The calls in progress; None while the switch is away."""
+        if not self.switch.connected:
+            return None
+        return {call.call_id for call in self.calls.all() if not call.wrapup}
+
+    def _balanced(self, books: Books) -> None:
+        self.metrics.amiss.set(len(books.amiss))
+        self.metrics.orphans.set(len(books.orphans))
 
     def take(self, call: LiveCall, user: User) -> LiveCall:
         """Let one of the advisors behind a PBX have a call that it named nobody for."""
@@ -230,6 +260,7 @@ class Desk:
         self.metrics.indexed.inc()
         if sealed.unexplained_us:
             self.metrics.unexplained.inc(sealed.unexplained_us / 1_000_000)
+            await self.books.unexplained(sealed.call_id)
             self._alarm(Alarm("recording.unexplained", sealed.call_id))
         if sealed.advisor or sealed.extension:
             contact = OpenContact(

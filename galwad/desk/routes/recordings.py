@@ -109,7 +109,7 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
 
 
 def _filters(query: RecordingQuery, desk: Desk) -> Filters:
-    span = _span(query.when, desk)
+    span = span_of(query.when, desk)
     begins = [_begin(query.since, desk), None if span is None else span.since]
     ends = [_begin(query.until, desk), None if span is None else span.until]
     return Filters(
@@ -128,11 +128,12 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
 def _begin(moment: float | str | None, desk: Desk) -> float | None:
     if not isinstance(moment, str):
         return moment
-    span = _span(moment, desk)
+    span = span_of(moment, desk)
     return None if span is None else span.since
 
 
-def _span(words: str | None, desk: Desk) -> when.Period | None:
+def span_of(words: str | None, desk: Desk) -> when.Period | None:
+    """What words for a time mean at the centre; none: nothing. Raises `ApiError`."""
     if not words:
         return None
     try:

@@ -116,6 +116,7 @@ class Archive:
         self.shown: str | None = self.manifest.decode()
         self.asked: list[tuple[str, str, dict]] = []
         self.listed = 1
+        self.coverage: dict = {}
 
     def signed(self, digest: str, **changes) -> bytes:
         """A manifest that the node signs."""
@@ -221,6 +222,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, {"recording": self.archive.row, "manifest": self.archive.shown})
         elif path == f"/recordings/{CALL}/fetch":
             self.send_sealed()
+        elif path.startswith("/coverage?"):
+            self.send_json(200, self.archive.coverage)
         elif path == "/calls":
             self.send_json(200, [])
         else:

@@ -29,6 +29,7 @@ COMMANDS = dict(commands())
 
 def test_the_commands_are_those_that_the_design_lists():
     assert sorted(" ".join(words) for words in COMMANDS) == [
+        "calls coverage",
         "calls list",
         "check",
         "directory import",

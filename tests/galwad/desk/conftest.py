@@ -134,11 +134,11 @@ class FakeSwitch:
         self.calls[call_id] = msgspec.structs.replace(call, version=call.version + 1, **fields)
         self._tell(call_id)
 
-    def hang_up(self, call_id: str) -> None:
+    def hang_up(self, call_id: str, talk_us: int | None = None) -> None:
         call = self.calls.pop(call_id)
         if self.link is not None:
             answered = call.advisor is not None
-            self.link.send(CallEnded(call_id, 1_800_000_065.0, answered))
+            self.link.send(CallEnded(call_id, 1_800_000_065.0, answered, talk_us))
 
     def _tell(self, call_id: str) -> None:
         if self.link is not None:

@@ -1,0 +1,99 @@
+"""What `galwad calls coverage` asks and prints: a day's calls, and each second unexplained."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from galwad.cli import timeline
+from galwad.cli.client import ask
+from galwad.cli.console import CliError, clock, console, local_time
+from galwad.cli.timeline import Span
+from galwad.when import HINT, period
+
+_US: Final = 1_000_000
+_WIDEST: Final = 100
+
+
+def fetch(words: str, server: str) -> dict[str, Any]:
+    """The server's answer for a time in words, which means the centre's days.
+
+    Raises:
+        CliError: they mean nothing.
+    """
+    try:
+        period(words, time.time())
+    except ValueError:
+        raise CliError("--date is no time", HINT, status=2) from None
+    answer: dict[str, Any] = ask(server, "GET", f"/coverage?{urlencode({'when': words})}")
+    return answer
+
+
+def show(found: dict[str, Any]) -> None:
+    """Each call that is amiss as a line, each orphan in a sentence, then the sum."""
+    out = console()
+    for call in found["amiss"]:
+        _show_call(call)
+    for orphan in found["orphans"]:
+        out.print(f"{orphan['kind']}: {orphan['name']}", style="bold", markup=False)
+        out.print(f"    {orphan['text']}", markup=False)
+        out.print(f"    to do: {orphan['fix']}", markup=False)
+    if found["orphans"]:
+        out.print()
+    out.print(sentence(found))
+
+
+def _show_call(call: dict[str, Any]) -> None:
+    out = console()
+    spans = _spans(call)
+    plain = not (out.encoding or "").lower().startswith("utf")
+    width = min(out.width, _WIDEST) - 2
+    out.print(f"{call['call_id']}   {local_time(call['started'])}", style="bold")
+    if call["talk_us"]:
+        out.print(timeline.draw(spans, width, plain=plain))
+        out.print(timeline.scale(spans, width), style="dim")
+        for text in timeline.table(spans, plain=plain):
+            out.print(text)
+    for problem in call["problems"]:
+        out.print(f"!  {problem}", style="bold red", markup=False)
+    out.print()
+
+
+def _spans(call: dict[str, Any]) -> list[Span]:
+    """Gaps and what is unexplained; an instant claimed twice shows as unexplained."""
+    unexplained = [
+        Span("unexplained", part["from_us"], part["to_us"], _length(part))
+        for part in call["unexplained"]
+    ]
+    gaps = [Span(gap["reason"], gap["from_us"], gap["to_us"]) for gap in call["gaps"]]
+    return timeline.spans_of([*unexplained, *gaps], call["talk_us"])
+
+
+def _length(part: dict[str, Any]) -> str:
+    return f"{(part['to_us'] - part['from_us']) / _US:.1f} s"
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The sum."""
+    count = found["calls"]
+    text = f"{count} answered call{'' if count == 1 else 's'}"
+    if found["in_progress"]:
+        text += f" (and {found['in_progress']} in progress or on the way)"
+    talk, kept, gaps = (clock(found[key] / _US) for key in ("talk_us", "recorded_us", "gap_us"))
+    unexplained = found["unexplained_us"] / _US
+    text += f": {talk} of talk, {kept} recorded, {gaps} in gaps"
+    return f"{text}, {unexplained:.1f} s unexplained"
+
+
+def verdict(found: dict[str, Any]) -> CliError | None:
+    """The failure, if anything is amiss."""
+    amiss, orphans = len(found["amiss"]), len(found["orphans"])
+    if not amiss and not orphans:
+        return None
+    parts = [
+        f"{count} {name}{'' if count == 1 else 's'}"
+        for count, name in ((amiss, "call"), (orphans, "orphan"))
+        if count
+    ]
+    return CliError(f"{' and '.join(parts)} not explained", "each says above what to do")

@@ -1,0 +1,176 @@
+"""The bookkeeping: every answered call held against index, archive and the spools that wait.
+
+The switch's word on a call goes into the ledger as it comes; the comparing is
+`recording.coverage`'s and `recording.orphans`'. Nothing is ever changed or deleted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from galwad.desk.files import ArchiveFolder
+from galwad.messages import CallEnded, CallState, LeftSpool
+from recording import orphans
+from recording.coverage import Covered, cover, missing
+from recording.index import Catalogue, Filters, Place, Recording
+from recording.ledger import AnsweredCall, Ledger
+from recording.orphans import YOUNG_S, Orphan
+
+_MARGIN_S: Final = 60.0
+"""A call's answer and its recording's start are two readings of a clock."""
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What was found: `calls` in order, those without a word to say included."""
+
+    calls: tuple[Covered, ...]
+    orphans: tuple[Orphan, ...]
+    in_progress: int = 0
+
+    @property
+    def amiss(self) -> tuple[Covered, ...]:
+        """The calls that have something unexplained."""
+        return tuple(call for call in self.calls if not call.sound)
+
+
+class Bookkeeper:
+    """Keeps the ledger, and balances it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        catalogue: Catalogue,
+        archive: ArchiveFolder,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._catalogue = catalogue
+        self._archive = archive
+        self._clock = clock
+        self._spools: dict[str, orphans.LeftSpool] = {}
+        self._entered: set[str] = set()
+
+    def is_news(self, state: CallState) -> bool:
+        """Whether a call is answered and to be recorded, and does not stand in the ledger yet."""
+        recorded = state.recording not in {"not_started", "ended"}
+        talks = state.state in {"answered", "held"}
+        return talks and recorded and state.call_id not in self._entered
+
+    async def answered(self, state: CallState) -> None:
+        """A call is answered and to be recorded: it stands in the ledger from now on."""
+        self._entered.add(state.call_id)
+        await self._ledger.answered(state.call_id, state.recording_since or state.since)
+
+    async def ended(self, message: CallEnded) -> None:
+        """A call is over."""
+        self._entered.discard(message.call_id)
+        began = message.ended - (message.talk_us or 0) / 1_000_000
+        call = AnsweredCall(message.call_id, began, message.ended, message.talk_us)
+        await self._ledger.ended(call, new=message.answered)
+
+    async def snapshot(self, going_on: Collection[str]) -> None:
+        """The switch has these calls alone; others have ended, and nobody heard how."""
+        self._entered.intersection_update(going_on)
+        await self._ledger.ended_but(going_on, self._clock())
+
+    def spools_left(self, spools: Iterable[LeftSpool]) -> None:
+        """What the finaliser says of the spools that wait."""
+        self._spools = {
+            each.name: orphans.LeftSpool(each.name, each.call_id, each.since, each.why)
+            for each in spools
+        }
+
+    async def balance(self, since: float, until: float, live: Collection[str] | None) -> Books:
+        """Look at the calls answered in `since` ≤ t < `until`, and at everything for orphans.
+
+        `live`: the calls that go on; None: the switch is away, and nobody knows.
+        """
+        rows = await self._rows(since - _MARGIN_S, until + _MARGIN_S)
+        calls = {
+            call.call_id: call
+            for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
+        }
+        covered = [
+            await asyncio.to_thread(self._cover, row, calls.get(row.call_id))
+            for row in rows.values()
+        ]
+        in_progress = 0
+        for call in calls.values():
+            if call.call_id in rows:
+                continue
+            found = await self._without_row(call, live)
+            covered += [found] if found is not None else []
+            in_progress += found is None
+        inside = sorted(
+            (each for each in covered if since <= each.started < until),
+            key=lambda each: (each.started, each.call_id),
+        )
+        return Books(tuple(inside), tuple(await self._orphans()), in_progress)
+
+    async def news(self, books: Books) -> list[tuple[str, str]]:
+        """Alarms for what was not found the last time: each a kind and a call id."""
+        alarms = {
+            f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
+            for call in books.amiss
+        }
+        for orphan in books.orphans:
+            key = f"archive.orphan {orphan.kind} {orphan.name}"
+            alarms[key] = ("archive.orphan", orphan.call_id)
+        fresh = await self._ledger.news(alarms.keys(), self._clock())
+        return [alarms[key] for key in sorted(fresh)]
+
+    async def unexplained(self, call_id: str) -> None:
+        """It was said when the call was sealed that part of it is unexplained."""
+        await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
+
+    def _cover(self, row: Recording, call: AnsweredCall | None) -> Covered:
+        return cover(row, self._archive.manifest_bytes(row), call)
+
+    async def _without_row(
+        self, call: AnsweredCall, live: Collection[str] | None
+    ) -> Covered | None:
+        """What became of a call that has no row in this time; None while it may come to one."""
+        now = self._clock()
+        if call.ended is None and (live is None or call.call_id in live):
+            return None
+        if now - (call.answered if call.ended is None else call.ended) < YOUNG_S:
+            return None
+        row = await self._catalogue.get(call.call_id)
+        if row is not None:  # the clock was put right in mid-call
+            return await asyncio.to_thread(self._cover, row, call)
+        waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
+        if waiting is None:
+            text = "it has neither recording nor spool: look for a `recording.fault` in the journal"
+        else:
+            text = f"not sealed yet: {waiting.name} waits ({waiting.why or 'not tried'})"
+        return missing(call, now, text)
+
+    async def _rows(self, since: float, until: float) -> dict[str, Recording]:
+        rows: dict[str, Recording] = {}
+        after: Place | None = None
+        while True:
+            page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)
+            rows.update((row.call_id, row) for row in page.rows)
+            if page.after is None:
+                return rows
+            after = page.after
+
+    async def _orphans(self) -> list[Orphan]:
+        now = self._clock()
+        folders = await self._catalogue.folders()
+        found = await asyncio.to_thread(
+            lambda: list(orphans.orphans(self._archive.folder, folders, self._spools, now))
+        )
+        answered = await self._ledger.knows(s.call_id for s in self._spools.values())
+        known = answered | folders.keys()
+        return [*found, *orphans.spool_orphans(self._spools, known, now)]
+
+
+def _alarm_of(call: Covered) -> str:
+    return "recording.missing" if not call.recorded_us else "recording.unexplained"

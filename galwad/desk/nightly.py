@@ -1,0 +1,106 @@
+"""The nightly check: the books are balanced once a day, and each new finding raises an alarm.
+
+When it ran last stands in the audit, so that a night on which the desk was down is made up for as
+soon as it is up again, and nobody can say that it was not done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import datetime, time, timedelta, tzinfo
+from time import time as unix_time
+from typing import Final
+
+import structlog
+
+from galwad.desk.bookkeeping import Bookkeeper, Books
+from galwad.messages import Alarm
+from recording.audit import AuditLog
+from recording.errors import RecordingError
+
+KIND: Final = "coverage.checked"
+_DAY_S: Final = 86_400.0
+_STEP_S: Final = 30.0
+log = structlog.get_logger()
+
+
+class Nightly:
+    """Runs the check at a time of the day."""
+
+    def __init__(
+        self,
+        at: str,
+        books: Bookkeeper,
+        audit: AuditLog,
+        *,
+        live: Callable[[], Collection[str] | None],
+        on_alarm: Callable[[Alarm], None],
+        on_done: Callable[[Books], None],
+        zone: tzinfo | None = None,
+        clock: Callable[[], float] = unix_time,
+    ) -> None:
+        """`at`: such as "03:00", in `zone`; `live`: the calls that go on, None if unknown."""
+        self._zone = zone
+        self._at = at
+        self._books = books
+        self._audit = audit
+        self._live = live
+        self._on_alarm = on_alarm
+        self._on_done = on_done
+        self._clock = clock
+        self._begun = clock()
+
+    async def run(self) -> None:
+        """Check when it is due, until cancelled."""
+        while True:
+            try:
+                if await self.is_due():
+                    await self.check()
+            except (RecordingError, OSError) as error:
+                log.error("coverage.not_checked", why=str(error))  # noqa: TRY400 - it says what
+            await asyncio.sleep(_STEP_S)
+
+    async def is_due(self) -> bool:
+        """Whether the time of day has passed since the last check, or since the desk began."""
+        last = await self._last()
+        return self._clock() >= next_time(
+            self._at, self._begun if last is None else last, self._zone
+        )
+
+    async def check(self) -> Books:
+        """Balance the calls since the day before the last check; alarm for what is new."""
+        now, last = self._clock(), await self._last()
+        since = (now if last is None else last) - _DAY_S
+        books = await self._books.balance(since, now, self._live())
+        for kind, call_id in await self._books.news(books):
+            self._on_alarm(Alarm(kind, call_id or None))
+        facts = {
+            "since": int(since),
+            "until": int(now),
+            "calls": len(books.calls),
+            "amiss": len(books.amiss),
+            "unexplained_us": sum(call.unexplained_us for call in books.calls),
+            "orphans": len(books.orphans),
+        }
+        await self._audit.append(KIND, facts)
+        log.info("coverage.checked", **facts)
+        self._on_done(books)
+        return books
+
+    async def _last(self) -> float | None:
+        entry = await self._audit.last(KIND)
+        return None if entry is None else entry.at_us / 1_000_000
+
+
+def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
+    """The first moment at this time of day that is later than `after` (Unix seconds).
+
+    Without a zone, in this machine's.
+    """
+    moment = time.fromisoformat(at)
+    day = datetime.fromtimestamp(after, zone).date()
+    # By the calendar, not by 24 hours: days on which the clocks change are shorter or longer.
+    while (due := datetime.combine(day, moment, zone).timestamp()) <= after:
+        day += timedelta(days=1)
+    return due

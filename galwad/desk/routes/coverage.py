@@ -1,0 +1,58 @@
+"""Coverage: whether every second of every answered call is recorded, or missing for a reason."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from galwad.desk.access import Supervisor, TheDesk
+from galwad.desk.models import CallAmiss, Coverage, OrphanFile, Stretch
+from galwad.desk.routes.recordings import span_of
+from galwad.when import Period
+from recording.coverage import Covered
+
+router = APIRouter()
+
+
+@router.get("/coverage")
+async def coverage(
+    desk: TheDesk,
+    session: Supervisor,
+    when: Annotated[str, Query(min_length=1, max_length=40)] = "today",
+) -> Coverage:
+    """Balance the calls that were answered in this time; nothing personal is in the answer."""
+    span = span_of(when, desk) or Period(0.0, 0.0)
+    facts = {"since": int(span.since), "until": int(span.until)}
+    await desk.audit.append("coverage.asked", facts, {"actor": session.actor})
+    books = await desk.books.balance(span.since, span.until, desk.going_on())
+    return Coverage(
+        calls=len(books.calls),
+        in_progress=books.in_progress,
+        talk_us=sum(call.talk_us for call in books.calls),
+        recorded_us=sum(call.recorded_us for call in books.calls),
+        gap_us=sum(call.gap_us for call in books.calls),
+        unexplained_us=sum(call.unexplained_us for call in books.calls),
+        amiss=[_amiss(call) for call in books.amiss],
+        orphans=[
+            OrphanFile(
+                kind=orphan.kind,
+                name=orphan.name,
+                call_id=orphan.call_id,
+                text=orphan.text,
+                fix=orphan.fix,
+            )
+            for orphan in books.orphans
+        ],
+    )
+
+
+def _amiss(call: Covered) -> CallAmiss:
+    return CallAmiss(
+        call_id=call.call_id,
+        started=call.started,
+        talk_us=call.talk_us,
+        gaps=[Stretch(from_us=g.from_us, to_us=g.to_us, reason=g.reason) for g in call.gaps],
+        unexplained=[Stretch(from_us=s.from_us, to_us=s.to_us) for s in call.unexplained],
+        problems=list(call.problems),
+    )

@@ -1,0 +1,90 @@
+"""`calls coverage`: what is unexplained is drawn in its place, and the exit status says so."""
+
+from __future__ import annotations
+
+import pytest
+
+CALL = "20261125-093000-abcdefgh"
+US = 1_000_000
+CLEAN = {
+    "calls": 2,
+    "in_progress": 0,
+    "talk_us": 100 * US,
+    "recorded_us": 90 * US,
+    "gap_us": 10 * US,
+    "unexplained_us": 0,
+    "amiss": [],
+    "orphans": [],
+}
+AMISS = {
+    **CLEAN,
+    "in_progress": 1,
+    "unexplained_us": 20 * US,
+    "amiss": [
+        {
+            "call_id": CALL,
+            "started": 1_795_599_000.0,
+            "talk_us": 100 * US,
+            "gaps": [{"from_us": 10 * US, "to_us": 20 * US, "reason": "payment"}],
+            "unexplained": [{"from_us": 80 * US, "to_us": 100 * US, "reason": ""}],
+            "problems": ["index and manifest do not agree on its length: report it"],
+        }
+    ],
+    "orphans": [
+        {
+            "kind": "row without files",
+            "name": f"2026/11/25/{CALL}",
+            "call_id": CALL,
+            "text": "the index has it, the archive has none of its three files",
+            "fix": "restore them from a copy of the archive",
+        }
+    ],
+}
+
+
+@pytest.mark.usefixtures("server")
+def test_a_day_on_which_every_second_is_explained_is_one_line(run, archive):
+    archive.coverage = CLEAN
+    done = run("calls", "coverage", "--date", "2026-11-24")
+    assert done.status == 0
+    assert done.out == (
+        "2 answered calls: 1:40 of talk, 1:30 recorded, 0:10 in gaps, 0.0 s unexplained\n"
+    )
+    assert archive.asked[-1][1] == "/coverage?when=2026-11-24"
+
+
+@pytest.mark.usefixtures("server")
+def test_each_second_unexplained_is_drawn_in_its_place(run, archive):
+    archive.coverage = AMISS
+    done = run("calls", "coverage", "--date", "yesterday")
+    assert done.status == 1
+    lines = done.out.splitlines()
+    assert lines[0].startswith(CALL)
+    drawn = lines[1]
+    assert drawn.count("▒") == pytest.approx(10, abs=1)
+    assert drawn.count("?") == pytest.approx(20, abs=1)
+    assert drawn.endswith("?")
+    assert any(
+        line.split() == ["?", "1:20", "-", "1:40", "unexplained", "20.0", "s"] for line in lines
+    )
+    assert "!  index and manifest do not agree on its length: report it" in lines
+    assert f"row without files: 2026/11/25/{CALL}" in lines
+    assert "    to do: restore them from a copy of the archive" in lines
+    assert "(and 1 in progress or on the way)" in lines[-1]
+    assert lines[-1].endswith("20.0 s unexplained")
+    assert done.err.startswith("error: 1 call and 1 orphan not explained\nhint: ")
+
+
+@pytest.mark.usefixtures("server")
+def test_for_machines_it_is_the_servers_answer_and_the_same_status(run, archive):
+    archive.coverage = AMISS
+    done = run("calls", "coverage", "--json")
+    assert done.status == 1
+    assert done.json() == AMISS
+
+
+@pytest.mark.usefixtures("server")
+def test_what_is_no_day_is_wrong_usage(run):
+    done = run("calls", "coverage", "--date", "sometime")
+    assert done.status == 2
+    assert "error: --date is no time" in done.err

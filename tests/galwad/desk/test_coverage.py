@@ -1,0 +1,255 @@
+"""The books: each answered call against its recording, on demand and every night."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from galwad.desk.nightly import next_time
+from galwad.link import Link
+from galwad.messages import Hello, LeftSpool, Sealed, SpoolsLeft
+from recording.audit import verify
+from recording.manifest import Manifest, ObjectFacts, Segment, sign_manifest
+
+FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"
+ANSWERED = 1_800_000_005.0
+US = 1_000_000
+EVER = "/api/v1/coverage?when=2027-01"
+
+
+@pytest.fixture
+async def mair(running):
+    """The supervisor's page, with a clock of the books that tests turn."""
+    running.desk.books._clock = lambda: ANSWERED + 3600
+    page = await running.page("mair")
+    await page.open()
+    return page
+
+
+async def until(ask):
+    """Ask again until it is so; the answer."""
+    async with asyncio.timeout(10):
+        while not (answer := await ask()):  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0.01)
+    return answer
+
+
+async def has_entered(running, *call_ids):
+    async def known():
+        return await running.desk.books._ledger.knows(call_ids) == set(call_ids)
+
+    await until(known)
+
+
+async def talk(running, call_id, talk_us):
+    """A call is answered, and ends after so long by the monotonic clock."""
+    running.switch.ring(call_id)
+    running.switch.answer(call_id, "201", "sian")
+    await has_entered(running, call_id)
+    running.switch.hang_up(call_id, talk_us)
+
+    async def over():
+        return (await running.desk.books._ledger.between(0, 1e12))[-1].ended is not None
+
+    await until(over)
+
+
+def record(running, call_id, talk_us, to_us):
+    """A recording of `talk_us` whose one segment ends at `to_us`, as the finaliser says it."""
+    folder = running.archive / "2026" / "11" / "25"
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(
+        "galwad-manifest-1",
+        call_id,
+        "galwad",
+        "test",
+        "2027-01-15T08:00:05.000000Z",
+        int(ANSWERED * US),
+        talk_us,
+        8000,
+        [],
+        [Segment(0, to_us, "centre")],
+        [],
+        [],
+        False,
+        False,
+        [],
+        [],
+        [],
+        [],
+        1,
+        ObjectFacts(3, hashlib.sha256(b"abc").hexdigest()),
+        "2027-01-15T08:10:00Z",
+    )
+    data = sign_manifest(manifest, Ed25519PrivateKey.generate())
+    (folder / f"{call_id}.manifest").write_bytes(data)
+    (folder / f"{call_id}.header").write_bytes(b"header")
+    (folder / f"{call_id}.payload").write_bytes(b"abc")
+    return Sealed(
+        call_id=call_id,
+        folder="2026/11/25",
+        started=ANSWERED,
+        talk_us=talk_us,
+        interrupted=False,
+        number=None,
+        line="Council Tax",
+        advisor="sian",
+        extension="201",
+        gaps=(),
+        payload_size=3,
+        payload_sha256=manifest.payload.sha256,
+        manifest_sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+async def test_a_call_that_is_recorded_from_end_to_end_balances(running, mair):
+    await talk(running, FIRST, 60 * US)
+    await running.seal(record(running, FIRST, 60 * US, 60 * US))
+    found = (await mair.http.get(EVER)).json()
+    assert (found["calls"], found["talk_us"], found["recorded_us"]) == (1, 60 * US, 60 * US)
+    assert (found["unexplained_us"], found["amiss"], found["orphans"]) == (0, [], [])
+
+
+async def test_an_answered_call_without_a_recording_is_missed(running, mair):
+    await talk(running, FIRST, 40 * US)
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert call["call_id"] == FIRST
+    assert call["unexplained"] == [{"from_us": 0, "to_us": 40 * US, "reason": ""}]
+    assert "neither recording nor spool" in call["problems"][0]
+
+
+async def test_a_call_that_goes_on_or_has_just_ended_is_not_missed(running, mair):
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+    await has_entered(running, FIRST)
+    await talk(running, SECOND, 40 * US)
+    running.desk.books._clock = lambda: 1_800_000_065.0 + 30
+    found = (await mair.http.get(EVER)).json()
+    assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
+
+
+async def test_a_call_that_is_not_to_be_recorded_is_not_missed(running, mair):
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+    running.switch.ring(SECOND)
+    running.switch.change(SECOND, state="answered", recording="not_started")
+    await has_entered(running, FIRST)
+    running.switch.calls.clear()
+    await running.switch.stop()
+    await running.switch.start()  # a new switch, which has none of them
+    running.desk.books._clock = itertools.count(ANSWERED + 3600, 700).__next__
+
+    async def missed():
+        return (await mair.http.get(EVER)).json()["amiss"]
+
+    assert [call["call_id"] for call in await until(missed)] == [FIRST]
+
+
+async def test_the_end_of_a_call_that_its_recording_lacks_is_unexplained(running, mair):
+    await talk(running, FIRST, 60 * US)
+    await running.seal(record(running, FIRST, 50 * US, 45 * US))
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert [(s["from_us"], s["to_us"]) for s in call["unexplained"]] == [(45 * US, 60 * US)]
+
+
+async def test_only_the_days_that_were_asked_for_are_balanced(running, mair):
+    await talk(running, FIRST, 40 * US)
+    for words, calls in (("2027-01-14", 0), ("2027-01-15", 1), ("2027-01-16", 0)):
+        found = await mair.http.get("/api/v1/coverage", params={"when": words})
+        assert found.json()["calls"] == calls
+    assert (await mair.http.get("/api/v1/coverage?when=sometime")).status_code == 422
+
+
+async def test_coverage_is_for_supervisors(running):
+    sian = await running.page("sian")
+    assert (await sian.http.get(EVER)).status_code == 403
+
+
+async def spools_left(running, *spools):
+    reader, writer = await asyncio.open_unix_connection(running.options.desk_socket)
+    link = Link(reader, writer)
+    link.send(Hello("finaliser", "0"))
+    link.send(SpoolsLeft(spools))
+
+    async def told():
+        return len(running.desk.books._spools) == len(spools)
+
+    await until(told)
+    await link.close()
+
+
+async def test_spools_that_wait_say_why_a_call_is_not_there(running, mair):
+    await talk(running, FIRST, 40 * US)
+    await spools_left(
+        running,
+        LeftSpool(f"{FIRST}.1.spool", FIRST, ANSWERED, "recording.locked"),
+        LeftSpool(f"{SECOND}.1.spool", SECOND, ANSWERED),
+    )
+    found = (await mair.http.get(EVER)).json()
+    assert f"{FIRST}.1.spool waits (recording.locked)" in found["amiss"][0]["problems"][0]
+    kinds = {orphan["call_id"]: orphan["kind"] for orphan in found["orphans"]}
+    assert kinds == {FIRST: "spool not sealed", SECOND: "spool without call"}
+
+
+async def test_every_new_finding_of_the_night_alarms_once_and_the_audit_has_the_night(
+    running, mair
+):
+    await talk(running, FIRST, 40 * US)
+    await running.seal(record(running, SECOND, 60 * US, 60 * US))
+    (running.archive / "2026" / "11" / "25" / f"{SECOND}.payload").unlink()
+    nightly = running.desk.nightly
+    nightly._clock = lambda: ANSWERED + 3600
+    assert len((await nightly.check()).amiss) == 1
+    seen = {(alarm := await mair.event("alarm"))["kind"]: alarm["call_id"] for _ in range(2)}
+    assert seen == {"recording.missing": FIRST, "archive.orphan": SECOND}
+    alarms = running.desk.hub.last
+    books = await nightly.check()
+    assert (len(books.amiss), len(books.orphans)) == (1, 1)
+    assert running.desk.hub.last == alarms
+    entry = await running.desk.audit.last("coverage.checked")
+    assert (entry.facts["calls"], entry.facts["amiss"], entry.facts["orphans"]) == (2, 1, 1)
+    assert (await verify(running.desk.engine, "galwad")).sound
+    assert "galwad_desk_calls_amiss 1.0" in running.desk.metrics.text().decode()
+
+
+async def test_what_was_said_when_it_was_sealed_is_not_said_again_at_night(running, mair):
+    await talk(running, FIRST, 60 * US)
+    sealed = record(running, FIRST, 60 * US, 59 * US)
+    await running.seal(msgspec.structs.replace(sealed, unexplained_us=US))
+    assert (await mair.event("alarm"))["kind"] == "recording.unexplained"
+    running.desk.nightly._clock = lambda: ANSWERED + 3600
+    before = running.desk.hub.last
+    assert len((await running.desk.nightly.check()).amiss) == 1
+    assert running.desk.hub.last == before
+
+
+async def test_a_night_is_checked_once_and_made_up_for(running):
+    nightly = running.desk.nightly
+    nightly._begun = at(10, 12)
+    nightly._clock = lambda: at(11, 2)
+    assert not await nightly.is_due()
+    nightly._clock = lambda: at(11, 4)
+    assert await nightly.is_due()
+
+
+def at(day, hour):
+    return datetime(2026, 6, day, hour).astimezone().timestamp()
+
+
+def test_the_next_time_is_tomorrow_once_todays_is_past():
+    assert next_time("03:00", at(10, 1)) == at(10, 3)
+    assert next_time("03:00", at(10, 3)) == at(11, 3)
+    assert next_time("03:00", at(30, 4)) == datetime(2026, 7, 1, 3).astimezone().timestamp()
+
+
+def test_a_night_on_which_the_clocks_change_has_its_check_at_the_same_hour():
+    london = ZoneInfo("Europe/London")
+    evening = datetime(2026, 10, 24, 23, tzinfo=london).timestamp()
+    assert next_time("03:00", evening, london) == evening + 5 * 3600
