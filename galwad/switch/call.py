@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
 
 import structlog
 
@@ -20,12 +19,13 @@ from galwad.switch.board import Switchboard, call_settings
 from galwad.switch.codes import CodeBook
 from galwad.switch.holds import Holds
 from galwad.switch.memo import EarlyHold, Heir, Memo, Talk
+from galwad.switch.parties import Parties, is_handover
 from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import Transfers
-from recording.policy import DestinationClass, RecordingState
+from recording.policy import RecordingState
 from telephony.aio.relay import SourceRule
-from telephony.b2bua import BackToBackCall, Target, target_from, target_to
+from telephony.b2bua import BackToBackCall, Target, target_to
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import Address, Event
@@ -33,15 +33,6 @@ from telephony.sip.uas import InviteServer
 from telephony.sip.uri import Uri
 
 log = structlog.get_logger()
-
-
-def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Whether a name that a PBX gives in mid-call means somebody else, not the first name.
-
-    A PBX that named nobody at the answer may name the advisor later; but a department is one,
-    whoever was there before.
-    """
-    return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}
 
 
 class LiveCall:
@@ -59,12 +50,7 @@ class LiveCall:
         self.log = log.bind(call_id=self.call_id)
         self._started = self._since = time.time()
         self._state: CallStateName = "ringing"
-        self._ringing: tuple[Party, ...] = ()
-        self._advisor: Party | None = None
-        self._group: tuple[Party, ...] = ()
-        """One of them has the call that a PBX answered, as long as it names nobody."""
-        self.target: Target | None = None
-        self._identity = ""
+        self.parties = Parties(board.router, route)
         self._answered_at = 0.0
         """By the monotonic clock; 0: not answered, or not known."""
         self._version = 0
@@ -82,7 +68,7 @@ class LiveCall:
         self.holds = Holds(
             self.recording,
             CodeBook(codes.payment_code_on or "", codes.payment_code_off or ""),
-            actor=lambda: self.actor,
+            actor=lambda: self.parties.actor,
             alarm=lambda kind: board.hub.alarm(kind, self.call_id),
             answer_key=self._answer_key,
             log=self.log,
@@ -145,14 +131,12 @@ class LiveCall:
     def _go_on(self, memo: Memo, talk: Talk, now: float) -> None:
         self.log.warning("call.resumed")
         self._started, self._since = memo.started, talk.since
-        self._state, self._advisor, self._group = talk.state, talk.advisor, talk.group
-        self.target, self._identity = target_from(talk.target), talk.identity
-        self._answered_at = talk.answered
+        self._state, self._answered_at = talk.state, talk.answered
         self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away
         self.transfers.named = talk.named
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
-        party = talk.advisor or Party("")
+        party = self.parties.resumed(talk)
         self.recording.resumed(caller, advisor, party, talk.standing, talk.lives)
         self._inherit(memo.holds)
         if advisor is not None:
@@ -166,10 +150,10 @@ class LiveCall:
             talk = Talk(
                 state=self._state,
                 since=self._since,
-                advisor=self._advisor,
-                group=self._group,
-                target=target_to(self.target),
-                identity=self._identity,
+                advisor=self.parties.advisor,
+                group=self.parties.group,
+                target=target_to(self.parties.target),
+                identity=self.parties.identity,
                 referred_to=self.transfers.referred_to,
                 away=self.transfers.away,
                 named=self.transfers.named,
@@ -202,8 +186,7 @@ class LiveCall:
         if self.legs.ended:
             pass
         elif targets:
-            self._ringing = tuple(Party(t.name, t.user) for t in targets)
-            self._ringing += self._behind_the_pbx
+            self.parties.dialled(targets)
             self.legs.dial(targets, now)
             self.publish()
         else:
@@ -222,13 +205,6 @@ class LiveCall:
         self.legs.hangup(now, reason)
         self.settle(now)
 
-    def concerns(self, *, extension: str = "", user: str = "") -> bool:
-        """Whether the call is with (or, unanswered, rings at) this phone or advisor."""
-        parties = (self._advisor,) if self._advisor else self._ringing
-        return any(
-            (extension and p.extension == extension) or (user and p.user == user) for p in parties
-        )
-
     def on_silence(self, leg_id: str, seconds: float) -> None:
         """No media came from a leg that is not on hold."""
         track = TRACKS[self.legs.legs[leg_id].side]
@@ -246,9 +222,9 @@ class LiveCall:
             called=self.admission.called,
             caller=self.admission.caller,
             state=self._state,
-            ringing=self._ringing,
-            advisor=self._advisor,
-            group=self._group if self._advisor and not self._advisor.user else (),
+            ringing=self.parties.ringing,
+            advisor=self.parties.advisor,
+            group=self.parties.candidates,
             recording=self.recording.state.value,
             recording_since=self.recording.since,
             holders=self.recording.holders,
@@ -305,8 +281,7 @@ class LiveCall:
                 self._negotiated(event)
             case sip.CallDiverted(_, targets):
                 self.log.info("call.diverted")
-                rung = (Party(target.name, target.user) for target in targets)
-                self.rings_at((*self._ringing, *rung))
+                self.parties.also_rings_at(targets)
                 self.publish()
             case sip.CallAnswered(leg_id, target):
                 self._answered(leg_id, target)
@@ -339,21 +314,9 @@ class LiveCall:
             self._board.relay.source_rule(event.leg_id, SourceRule(rule))
         self.recording.negotiated(event)
 
-    def party(self, target: Target) -> Party:
-        """Who answered: the phone's user, or whom a PBX named."""
-        if target.pinned or not self._identity:
-            return Party(target.name, target.user)
-        return Party(self._identity, self._board.router.user_of(self._identity))
-
-    @property
-    def _behind_the_pbx(self) -> tuple[Party, ...]:
-        return tuple(Party("", user) for user in self._route.advisors)
-
     def taken(self, advisor: Party) -> None:
-        """One of the group says that the call is theirs; a name that the PBX gave comes first."""
-        ours = any(party.user == advisor.user for party in self._group)
-        if ours and self._advisor is not None and not self._advisor.user:
-            self._advisor, self._group = advisor, ()
+        """One of the group says that the call is theirs."""
+        if self.parties.taken(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}
             self.recording.event("advisor", fields)
             self.publish()
@@ -362,10 +325,7 @@ class LiveCall:
         self.log.info("call.answered")
         self._state, self._since = "answered", time.time()
         self._answered_at = time.monotonic()
-        self._ringing, self.target = (), target
-        self._advisor = self.party(target)
-        self._group = () if target.pinned else self._behind_the_pbx
-        self.recording.answered(self._caller_leg, leg_id, self._advisor)
+        self.recording.answered(self._caller_leg, leg_id, self.parties.answered(target))
         self._listen_for_codes(leg_id)
         self.publish()
 
@@ -380,15 +340,9 @@ class LiveCall:
 
     def talk_with(self, leg_id: str, target: Target) -> None:
         """The caller has somebody else at the other end from now on."""
-        self.target, self._identity = target, ""
-        self._ringing, self._group, self._advisor = (), (), self.party(target)
-        self.recording.follow(leg_id, self._advisor)
+        self.recording.follow(leg_id, self.parties.replaced(target))
         self._listen_for_codes(leg_id)
         self.publish()
-
-    def rings_at(self, parties: Iterable[Party]) -> None:
-        """Who is rung now; told with the next `publish`."""
-        self._ringing = tuple(parties)
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Whom the call's route rings now."""
@@ -408,30 +362,17 @@ class LiveCall:
             srtp=Srtp(admission.srtp),
         )
 
-    @property
-    def actor(self) -> str:
-        """Who acts on the advisor's side, for the manifest."""
-        return f"phone:{self._advisor.extension}" if self._advisor else "system"
-
     def _identified(self, event: sip.IdentityChanged) -> None:
-        """A PBX names whoever is at the advisor's end (P-Asserted-Identity, Remote-Party-ID).
-
-        A phone that we rang by its registration is who it is; what it says changes nothing.
-        """
-        user = event.identity.uri.dialled
-        if event.side is not sip.Side.ADVISOR or not user or user == self._identity:
-            return
-        if self.target is not None and self.target.pinned:
-            return
-        before, self._identity = self._identity, user
-        if self._state == "ringing":
+        """A PBX names whoever is at the advisor's end (P-Asserted-Identity, Remote-Party-ID)."""
+        before = self.parties.identity
+        if not self.parties.identified(event) or self._state == "ringing":
             return
         destination = self._board.router.classify(event.identity.uri)
-        if event.source.lower() != "contact" and is_handover(before, destination):
-            self._group, self.transfers.named = (), destination
-            self.recording.identified(destination, self.actor)
-        if self.target is not None:
-            self._advisor = self.party(self.target)
+        handover = event.source.lower() != "contact" and is_handover(before, destination)
+        if handover:
+            self.transfers.named = destination
+            self.recording.identified(destination, self.parties.actor)
+        self.parties.renamed(somebody_else=handover)
         self.publish()
 
     def _held(self, side: sip.Side, *, held: bool) -> None:
@@ -442,7 +383,8 @@ class LiveCall:
     def _ended(self, cause: str) -> None:
         self.log.info("call.ended", cause=cause)
         answered = self._state != "ringing"
-        self._state, self._ringing = "ended", ()
+        self._state = "ended"
+        self.parties.rings_at(())
         lasted = round((time.monotonic() - self._answered_at) * 1e6) if self._answered_at else None
         recorded = self.recording.end(cause)
         self._tell()

@@ -69,7 +69,7 @@ class DeskCommands:
         return [
             call
             for call in self._calls.values()
-            if call.concerns(extension=command.extension, user=command.user)
+            if call.parties.concern(extension=command.extension, user=command.user)
         ]
 
 

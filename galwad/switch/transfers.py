@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from galwad.messages import Party
 from galwad.switch.admission import Admission
 from galwad.switch.board import Switchboard
 from recording.policy import DestinationClass, Trigger
@@ -78,10 +77,10 @@ class Transfers:
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: float) -> bool:
         """Ring them; False if the REFER could not be accepted, and the call is as it was."""
         call = self._call
-        call.rings_at(Party(target.name, target.user) for target in targets)
+        call.parties.rings_at(targets)
         accepted = call.legs.accept_transfer(event.request_id, targets, now)
         if not accepted:
-            call.rings_at(())
+            call.parties.rings_at(())
             self._back()
         call.publish()
         return accepted
@@ -134,7 +133,7 @@ class Transfers:
         """Shut the gate as far as the other call's far end, or its payment holds, ask for it."""
         self._leave_for(*self._place_of(giver, joint.moved.side))
         for holder in giver.recording.holders:
-            self._call.recording.shut(holder, Trigger.PHONE, self._call.actor)
+            self._call.recording.shut(holder, Trigger.PHONE, self._call.parties.actor)
 
     def _place_of(self, giver: LiveCall, side: sip.Side) -> tuple[DestinationClass, str]:
         """What the far end of another call is now.
@@ -156,7 +155,7 @@ class Transfers:
         call.log.info("transfer.accepted", destination=destination)
         self.referred_to = destination
         if not self.away:
-            call.recording.referred(destination, call.actor, label)
+            call.recording.referred(destination, call.parties.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
         """The caller talks with somebody else now."""
@@ -172,11 +171,11 @@ class Transfers:
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
         if not event.advisor_gone:
-            call.rings_at(())
+            call.parties.rings_at(())
             self._back()
-        elif call.target is not None:
-            call.rings_at((call.party(call.target),))
-            call.legs.ring_again((call.target,), now)
+        elif call.parties.target is not None:
+            call.parties.rings_again(call.parties.target)
+            call.legs.ring_again((call.parties.target,), now)
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:

@@ -1,0 +1,97 @@
+import pytest
+
+from config.sections import Route
+from config.values import Pattern
+from galwad.messages import Party
+from galwad.switch.parties import Parties, is_handover
+from recording.policy import DestinationClass
+from telephony.b2bua import Target
+from telephony.sip.events import Address
+from telephony.sip.uri import Uri
+
+
+@pytest.mark.parametrize("destination", list(DestinationClass))
+def test_another_name_in_mid_call_is_a_handover(destination):
+    assert is_handover("201", destination)
+
+
+@pytest.mark.parametrize(
+    ("destination", "handover"),
+    [
+        (DestinationClass.CENTRE, False),
+        (DestinationClass.UNKNOWN, False),
+        (DestinationClass.DEPARTMENT, True),
+        (DestinationClass.EXTERNAL, True),
+        (DestinationClass.PAYMENT, True),
+    ],
+)
+def test_the_first_name_is_a_handover_only_where_it_lies_outside_the_centre(destination, handover):
+    assert is_handover("", destination) is handover
+
+
+class Users:
+    """Whose phone an extension is."""
+
+    def user_of(self, extension):
+        return {"201": "sian", "202": "ceri"}.get(extension, "")
+
+
+def at(name, *, pinned):
+    return Target(
+        uri=Uri.parse(f"sip:{name}@192.0.2.20"),
+        destination=Address("192.0.2.20", 5060),
+        name=name,
+        user=Users().user_of(name),
+        pinned=pinned,
+    )
+
+
+def parties_of(*advisors):
+    """The PBX rings."""
+    route = Route(called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=advisors)
+    parties = Parties(Users(), route)
+    parties.dialled((at("600", pinned=False),))
+    return parties
+
+
+@pytest.fixture
+def behind_a_pbx():
+    """The PBX has answered, and named nobody."""
+    route = Route(
+        called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=("sian", "ceri")
+    )
+    parties = Parties(Users(), route)
+    parties.dialled((at("600", pinned=False),))
+    parties.answered(at("600", pinned=False))
+    return parties
+
+
+def test_a_pbx_rings_its_number_and_whoever_is_behind_it():
+    parties = parties_of("sian")
+    assert parties.ringing == (Party("600", ""), Party("", "sian"))
+    assert parties.concern(user="sian")
+    assert not parties.concern(user="ceri")
+
+
+def test_of_a_group_one_takes_the_call_and_no_second(behind_a_pbx):
+    assert behind_a_pbx.candidates == (Party("", "sian"), Party("", "ceri"))
+    assert not behind_a_pbx.taken(Party("203", "huw"))
+    assert behind_a_pbx.taken(Party("201", "sian"))
+    assert behind_a_pbx.candidates == ()
+    assert not behind_a_pbx.taken(Party("202", "ceri"))
+    assert behind_a_pbx.actor == "phone:201"
+
+
+def test_a_phone_that_registered_here_is_whose_it_is(behind_a_pbx):
+    behind_a_pbx.replaced(at("202", pinned=True))
+    assert behind_a_pbx.advisor == Party("202", "ceri")
+    assert not behind_a_pbx.taken(Party("201", "sian"))
+
+
+def test_nobody_has_a_call_that_only_rings():
+    route = Route(called=Pattern.parse("0*"), ring=("201",))
+    parties = Parties(Users(), route)
+    parties.dialled((at("201", pinned=True),))
+    parties.also_rings_at((at("202", pinned=True),))
+    assert parties.ringing == (Party("201", "sian"), Party("202", "ceri"))
+    assert (parties.advisor, parties.actor) == (None, "system")
