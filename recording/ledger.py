@@ -6,9 +6,9 @@ and has no recording is missed. `recording.coverage` does the comparing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -59,6 +59,33 @@ class AnsweredCall:
     talk_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call is answered and must leave a recording. Again: nothing."""
+
+    call_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A call is over; one that is not known is entered if `new`."""
+
+    call: AnsweredCall
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndedBut:
+    """The switch has these calls and no others: those that are open here ended unseen."""
+
+    going_on: frozenset[str]
+    at: float
+
+
+Entry: TypeAlias = Answered | Ended | EndedBut
+
+
 class Ledger:
     """The answered calls of one site. Every method raises `CatalogueError` for the database."""
 
@@ -66,22 +93,18 @@ class Ledger:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def answered(self, call_id: str, at: float) -> None:
-        """A call is answered and must leave a recording. Again: nothing."""
-        await self._note(AnsweredCall(call_id, at))
-
-    async def ended(self, call: AnsweredCall, *, new: bool) -> None:
-        """A call is over; one that is not known is entered if `new`."""
-        await self._note(call, only_known=not new)
-
-    async def ended_but(self, going_on: Collection[str], at: float) -> None:
-        """The switch has these calls and no others: those that are open here ended unseen."""
-        statement = select(answered_calls.c.call_id).where(answered_calls.c.ended.is_(None))
+    async def enter(self, entries: Sequence[Entry]) -> None:
+        """Enter all of these, in order, or none."""
         try:
             async with self._writer.begin() as connection:
-                for call_id in (await connection.scalars(statement)).all():
-                    if call_id not in going_on:
-                        await connection.execute(_update(call_id, ended=at))
+                for entry in entries:
+                    match entry:
+                        case Answered(call_id, at):
+                            await _note(connection, AnsweredCall(call_id, at))
+                        case Ended(call, new):
+                            await _note(connection, call, new=new)
+                        case EndedBut(going_on, at):
+                            await _end_but(connection, going_on, at)
         except SQLAlchemyError as error:
             raise _failed(error) from None
 
@@ -133,18 +156,21 @@ class Ledger:
         except SQLAlchemyError as error:
             raise _failed(error) from None
 
-    async def _note(self, call: AnsweredCall, *, only_known: bool = False) -> None:
-        try:
-            async with self._writer.begin() as connection:
-                if await _is_known(connection, call.call_id):
-                    if call.ended is not None:
-                        changes = {"ended": call.ended, "talk_us": call.talk_us}
-                        await connection.execute(_update(call.call_id, **changes))
-                elif not only_known:
-                    fields = {name: getattr(call, name) for name in _FIELDS}
-                    await connection.execute(insert(answered_calls).values(**fields))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
+
+async def _note(connection: AsyncConnection, call: AnsweredCall, *, new: bool = True) -> None:
+    if await _is_known(connection, call.call_id):
+        if call.ended is not None:
+            await connection.execute(_update(call.call_id, ended=call.ended, talk_us=call.talk_us))
+    elif new:
+        fields = {name: getattr(call, name) for name in _FIELDS}
+        await connection.execute(insert(answered_calls).values(**fields))
+
+
+async def _end_but(connection: AsyncConnection, going_on: frozenset[str], at: float) -> None:
+    statement = select(answered_calls.c.call_id).where(answered_calls.c.ended.is_(None))
+    for call_id in (await connection.scalars(statement)).all():
+        if call_id not in going_on:
+            await connection.execute(_update(call_id, ended=at))
 
 
 async def _is_known(connection: AsyncConnection, call_id: str) -> bool:

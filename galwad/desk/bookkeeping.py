@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
 from recording import orphans
 from recording.coverage import Covered, cover, missing
+from recording.errors import CatalogueError
 from recording.index import Catalogue, Filters, Place, Recording
-from recording.ledger import AnsweredCall, Ledger
+from recording.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
 from recording.orphans import YOUNG_S, Orphan
 
 _MARGIN_S: Final = 60.0
 """A call's answer and its recording's start are two readings of a clock."""
 _PAGE: Final = 500
+_PATIENCE_S: Final = 0.25
+"""What gathers meanwhile is one transaction."""
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +62,51 @@ class Bookkeeper:
         self._clock = clock
         self._spools: dict[str, orphans.LeftSpool] = {}
         self._entered: set[str] = set()
+        self._entries: deque[Entry] = deque()
+        self._news = asyncio.Event()
 
-    def is_news(self, state: CallState) -> bool:
-        """Whether a call is answered and to be recorded, and does not stand in the ledger yet."""
+    async def run(self) -> None:
+        """Write what is entered, in order, until cancelled; the pages' own writes come first."""
+        while True:
+            self._news.clear()
+            while self._entries:
+                await asyncio.sleep(_PATIENCE_S)
+                await self.flush()
+            await self._news.wait()
+
+    async def flush(self) -> None:
+        """Write what is entered; what the database refuses is kept for the next time."""
+        batch = tuple(self._entries)
+        try:
+            await self._ledger.enter(batch)
+        except CatalogueError as error:
+            log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
+            return
+        for _ in batch:
+            self._entries.popleft()
+
+    def call(self, state: CallState) -> None:
+        """A call changed: once it is answered and to be recorded, it stands in the ledger."""
         recorded = state.recording not in {"not_started", "ended"}
-        talks = state.state in {"answered", "held"}
-        return talks and recorded and state.call_id not in self._entered
+        if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
+            self._entered.add(state.call_id)
+            self._enter(Answered(state.call_id, state.recording_since or state.since))
 
-    async def answered(self, state: CallState) -> None:
-        """A call is answered and to be recorded: it stands in the ledger from now on."""
-        self._entered.add(state.call_id)
-        await self._ledger.answered(state.call_id, state.recording_since or state.since)
-
-    async def ended(self, message: CallEnded) -> None:
+    def ended(self, message: CallEnded) -> None:
         """A call is over."""
         self._entered.discard(message.call_id)
         began = message.ended - (message.talk_us or 0) / 1_000_000
         call = AnsweredCall(message.call_id, began, message.ended, message.talk_us)
-        await self._ledger.ended(call, new=message.answered)
+        self._enter(Ended(call, new=message.answered))
 
-    async def snapshot(self, going_on: Collection[str]) -> None:
+    def snapshot(self, going_on: Collection[str]) -> None:
         """The switch has these calls alone; others have ended, and nobody heard how."""
         self._entered.intersection_update(going_on)
-        await self._ledger.ended_but(going_on, self._clock())
+        self._enter(EndedBut(frozenset(going_on), self._clock()))
+
+    def _enter(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._news.set()
 
     def spools_left(self, spools: Iterable[LeftSpool]) -> None:
         """What the finaliser says of the spools that wait."""

@@ -141,6 +141,7 @@ class Desk:
         self._endless = [
             asyncio.create_task(self.switch.run()),
             asyncio.create_task(self._forgotten.run()),
+            asyncio.create_task(self.books.run()),
             asyncio.create_task(self.nightly.run()),
         ]
 
@@ -151,6 +152,7 @@ class Desk:
         for task in self._endless:
             task.cancel()
         await asyncio.gather(*self._endless, return_exceptions=True)
+        await self.books.flush()
         if self._tasks:  # lookups and notes under way: short, and better ended than cut
             await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
         for task in tuple(self._tasks):
@@ -176,13 +178,13 @@ class Desk:
             known = before.advisor if before is not None else None
             if known != after.advisor:
                 self._spawn(self._answered(after))
-        if after is not None and self.books.is_news(after.state):
-            self._spawn(self.books.answered(after.state))
+        if after is not None:
+            self.books.call(after.state)
 
     def _from_switch(self, message: FromSwitch) -> None:
         match message:
             case Snapshot():
-                self._spawn(self.books.snapshot({call.call_id for call in message.calls}))
+                self.books.snapshot({call.call_id for call in message.calls})
                 for call in self.calls.snapshot(message.calls, time.time()):
                     self._spawn(self._look_up(call))
             case CallChanged():
@@ -190,7 +192,7 @@ class Desk:
                 if new is not None:
                     self._spawn(self._look_up(new))
             case CallEnded():
-                self._spawn(self.books.ended(message))
+                self.books.ended(message)
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)
             case Figures():
                 self.metrics.switch(message)

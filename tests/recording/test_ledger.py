@@ -3,7 +3,7 @@
 import pytest
 
 from recording.errors import CatalogueError
-from recording.ledger import AnsweredCall, Ledger
+from recording.ledger import Answered, AnsweredCall, Ended, EndedBut, Ledger
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 
@@ -18,31 +18,31 @@ async def all_of(ledger):
 
 
 async def test_a_call_is_entered_once_and_ended_once(ledger):
-    await ledger.answered(FIRST, 10.0)
-    await ledger.answered(FIRST, 12.0)
+    await ledger.enter([Answered(FIRST, 10.0)])
+    await ledger.enter([Answered(FIRST, 12.0)])
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0)]
-    await ledger.ended(AnsweredCall(FIRST, 11.0, 20.0, 9_500_000), new=True)
+    await ledger.enter([Ended(AnsweredCall(FIRST, 11.0, 20.0, 9_500_000), new=True)])
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0, 20.0, 9_500_000)]
 
 
 async def test_a_call_whose_answer_nobody_heard_is_entered_at_its_end(ledger):
     ended = AnsweredCall(FIRST, 10.0, 20.0, 10_000_000)
-    await ledger.ended(ended, new=False)
+    await ledger.enter([Ended(ended, new=False)])
     assert await all_of(ledger) == []
-    await ledger.ended(ended, new=True)
+    await ledger.enter([Ended(ended, new=True)])
     assert await all_of(ledger) == [ended]
 
 
 async def test_calls_that_a_new_switch_does_not_have_are_over(ledger):
-    await ledger.answered(FIRST, 10.0)
-    await ledger.answered(SECOND, 11.0)
-    await ledger.ended_but({SECOND}, 30.0)
+    await ledger.enter([Answered(FIRST, 10.0)])
+    await ledger.enter([Answered(SECOND, 11.0)])
+    await ledger.enter([EndedBut(frozenset({SECOND}), 30.0)])
     assert [call.ended for call in await all_of(ledger)] == [30.0, None]
 
 
 async def test_calls_are_found_by_when_they_were_answered(ledger):
-    await ledger.answered(FIRST, 10.0)
-    await ledger.answered(SECOND, 20.0)
+    await ledger.enter([Answered(FIRST, 10.0)])
+    await ledger.enter([Answered(SECOND, 20.0)])
     assert [c.call_id for c in await ledger.between(10.0, 20.0)] == [FIRST]
     assert await ledger.knows([SECOND, "x"]) == {SECOND}
 
@@ -60,9 +60,7 @@ async def test_a_database_that_fails_is_an_error_of_ours(ledger, engine):
         for table in ("answered_calls", "coverage_findings"):
             await connection.exec_driver_sql(f"DROP TABLE {table}")
     with pytest.raises(CatalogueError):
-        await ledger.answered(FIRST, 1.0)
-    with pytest.raises(CatalogueError):
-        await ledger.ended_but((), 1.0)
+        await ledger.enter([Answered(FIRST, 1.0)])
     with pytest.raises(CatalogueError):
         await ledger.between(0, 1)
     with pytest.raises(CatalogueError):

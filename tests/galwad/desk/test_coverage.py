@@ -159,6 +159,25 @@ async def test_the_end_of_a_call_that_its_recording_lacks_is_unexplained(running
     assert [(s["from_us"], s["to_us"]) for s in call["unexplained"]] == [(45 * US, 60 * US)]
 
 
+async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
+    books = running.desk.books
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+
+    async def refused():
+        return bool(books._entries)
+
+    await until(refused)
+    await books.flush()
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
+    await running.stop()
+    await running.start()
+    await has_entered(running, FIRST)
+
+
 async def test_only_the_days_that_were_asked_for_are_balanced(running, mair):
     await talk(running, FIRST, 40 * US)
     for words, calls in (("2027-01-14", 0), ("2027-01-15", 1), ("2027-01-16", 0)):
