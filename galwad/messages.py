@@ -273,6 +273,36 @@ class Indexed(Message, frozen=True):
     call_id: str
 
 
+class StageHeader(Message, frozen=True):
+    """Desk to finaliser: lay a new header and the officer's record beside those in force."""
+
+    ref: int
+    call_id: str
+    payload_sha256: str
+    header: bytes
+    record: bytes
+
+
+class CommitHeader(Message, frozen=True):
+    """Desk to finaliser: put the staged header with this digest in force."""
+
+    ref: int
+    call_id: str
+    payload_sha256: str
+    header_sha256: str
+
+
+class ArchiveReply(Message, frozen=True):
+    """Finaliser to desk: what came of the request with the same `ref`.
+
+    `error` is empty when it was done; `content` is what was read back, if that was asked for.
+    """
+
+    ref: int
+    error: str = ""
+    content: bytes = b""
+
+
 class UsersChanged(Message, frozen=True):
     """Command line to desk: read the users again and tell the switch."""
 
@@ -293,5 +323,8 @@ AnyMessage: TypeAlias = (
     | Sealed
     | SpoolsLeft
     | Indexed
+    | StageHeader
+    | CommitHeader
+    | ArchiveReply
     | UsersChanged
 )

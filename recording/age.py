@@ -55,7 +55,7 @@ __all__ = [
     "open_header",
     "open_parts",
     "payload_cipher",
-    "rewrap",
+    "x25519_share",
 ]
 
 _VERSION: Final = b"age-encryption.org/v1\n"
@@ -128,7 +128,7 @@ class Identity:
         """
         if stanza.arguments[0] != "X25519":
             return None
-        share = _x25519_share(stanza)
+        share = x25519_share(stanza)
         try:
             private = X25519PrivateKey.from_private_bytes(self.key)
             shared = private.exchange(X25519PublicKey.from_public_bytes(share))
@@ -201,15 +201,16 @@ class Header:
         """
         for stanza in self.stanzas:
             if stanza.arguments[0] == "X25519":
-                _x25519_share(stanza)
+                x25519_share(stanza)
         for identity in identities:
             for stanza in self.stanzas:
                 file_key = identity.unwrap(stanza)
                 if file_key is not None:
-                    return self._verified(file_key)
+                    return self.verified(file_key)
         raise NoMatchError("none of the identities opens this file")
 
-    def _verified(self, file_key: bytes) -> bytes:
+    def verified(self, file_key: bytes) -> bytes:
+        """The file key, if the header was made with it. Raises `HeaderMacError`."""
         signed = self.raw[: self.raw.rindex(b"---") + 3]
         if not hmac.compare_digest(_mac(file_key, signed), self.mac):
             raise HeaderMacError("the header was changed")
@@ -248,7 +249,8 @@ def _stanza(line: bytes, lines: _Lines) -> Stanza:
             return Stanza(tuple(line[3:].decode().split(" ")), _decode(b"".join(body)))
 
 
-def _x25519_share(stanza: Stanza) -> bytes:
+def x25519_share(stanza: Stanza) -> bytes:
+    """The ephemeral share of a well-formed X25519 stanza. Raises `HeaderError`."""
     if len(stanza.arguments) != 2:
         raise HeaderError("an X25519 stanza has one argument")
     share = _decode(stanza.arguments[1].encode())
@@ -312,11 +314,6 @@ def make_header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
 def open_header(header: bytes, identities: Iterable[Identity]) -> bytes:
     """The file key in a header that lies apart from its payload. Raises `AgeError`."""
     return Header.parse(header).unwrap(identities)
-
-
-def rewrap(header: bytes, identities: Iterable[Identity], recipients: Sequence[Recipient]) -> bytes:
-    """A new header for the same payload. Those who knew the file key know it still."""
-    return make_header(open_header(header, identities), recipients)
 
 
 def open_parts(header: bytes, payload: BinaryIO, identities: Iterable[Identity]) -> PayloadReader:

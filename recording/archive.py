@@ -120,6 +120,7 @@ class Archive:
                 return self._described(done, _personal_of(spools, keys))
             if not sealed <= lives:
                 raise ArchiveError("another spool of this call came after it was archived")
+        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it named the payload before this one
         made = None if following is None else _completed(following, spools)
         sound, payload = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)

@@ -55,6 +55,22 @@ def write_whole(path: Path, data: bytes) -> None:
             view = view[os.write(fd, view) :]
 
 
+def write_loose(path: Path, data: bytes) -> None:
+    """Write a file that need not outlive a crash: `sync_file` comes before its name counts."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file's content to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def make_folder(folder: Path, root: Path) -> None:
     """The folder of a day, each new name of it brought to the disk."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -66,8 +82,4 @@ def make_folder(folder: Path, root: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_file(folder)

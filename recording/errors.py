@@ -5,8 +5,9 @@ RecordingError
 ├── AuditError                 the audit cannot be written: what it covers must not happen
 ├── KeySetError                the set of recipients is unsigned, or signed by somebody else
 ├── KeyFileError               a key file is missing, malformed or open to others
-├── ManifestError              a manifest cannot be read, or its signature is wrong
+├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
+│   ├── RewrapError            a header is not replaced by what was offered
 │   └── AgeError               age v1
 │       ├── KeyTextError       this is no recipient or identity
 │       ├── HeaderError        the header does not follow the format
@@ -89,11 +90,15 @@ class KeyFileError(_HintedError):
 
 
 class ManifestError(RecordingError):
-    """A manifest cannot be read, or its signature is wrong."""
+    """A manifest, or a signed record beside it, cannot be read, or its signature is wrong."""
 
 
 class ArchiveError(RecordingError):
     """A recording cannot be sealed or opened."""
+
+
+class RewrapError(ArchiveError):
+    """A header is not replaced: what was offered is not right, or no longer fits."""
 
 
 class AgeError(ArchiveError):

@@ -182,7 +182,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Recordings in falling order of start; `after` is where the next page begins, if any."""
+    """Recordings in the order asked for; `after` is where the next page begins, if any."""
 
     rows: tuple[Recording, ...]
     after: Place | None
@@ -243,9 +243,13 @@ class Catalogue:
         """Recordings that fit every filter given, the newest first; those that follow `after`."""
         rare = await self._is_of_rare_length(filters)
         rows = await self._read(searching(filters, after, rare=rare).limit(limit + 1))
-        shown = tuple(rows[:limit])
-        more = len(rows) > limit
-        return Page(shown, Place(shown[-1].started, shown[-1].call_id) if more else None)
+        return _page(rows, limit)
+
+    async def in_order(self, after: str, limit: int = 500) -> Page:
+        """Recordings in rising order of call id, those whose id is greater than `after`."""
+        statement = select(recordings).where(recordings.c.call_id > after)
+        rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
+        return _page(rows, limit)
 
     async def refer(self, call_id: str, reference: str) -> None:
         """Remember that the recording was fetched under this reference."""
@@ -297,6 +301,13 @@ class Catalogue:
             )
             for row in rows
         ]
+
+
+def _page(rows: list[Recording], limit: int) -> Page:
+    """A page of rows, of which one more than the limit was read."""
+    shown = tuple(rows[:limit])
+    more = len(rows) > limit
+    return Page(shown, Place(shown[-1].started, shown[-1].call_id) if more else None)
 
 
 async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:

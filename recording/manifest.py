@@ -1,26 +1,20 @@
 """The manifest: what a recording is, what is missing from it and why, signed by the node.
 
-It names no caller and no number. The signature (Ed25519) covers a context line and the
-manifest as canonical JSON: keys sorted, no spaces, UTF-8. A reader that finds fields it does
-not know can verify them all the same.
+It names no caller and no number. `recording.signed` has the signature.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.errors import KeySetError, ManifestError
-from recording.keys import parse_public, public_text
+from recording.errors import ManifestError
+from recording.signed import Kind
 
 FORMAT: Final = "galwad-manifest-1"
-_CONTEXT: Final = b"galwad manifest v1\n"
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -134,20 +128,12 @@ class Manifest(msgspec.Struct, frozen=True):
         return sum(each.to_us - each.from_us for each in self.unexplained)
 
 
-def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no spaces."""
-    return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
+MANIFEST: Final = Kind("manifest", FORMAT, Manifest, "node")
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
     """The content of the manifest's file: the manifest, the node's public key, the signature."""
-    signature = key.sign(_CONTEXT + canonical(manifest))
-    document = {
-        "key": public_text(key.public_key()),
-        "manifest": msgspec.to_builtins(manifest),
-        "signature": base64.b64encode(signature).decode(),
-    }
-    return canonical(document) + b"\n"
+    return MANIFEST.sign(manifest, key)
 
 
 def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
@@ -161,24 +147,7 @@ def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
     Raises:
         ManifestError: it is malformed, changed, or signed by another key.
     """
-    try:
-        document = msgspec.json.decode(data)
-        body, key, signature = (document[name] for name in ("manifest", "key", "signature"))
-        signed = base64.b64decode(signature, validate=True)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, binascii.Error, RecursionError):
-        raise ManifestError("the manifest is malformed") from None
-    if public_key is not None and key != public_key:
-        raise ManifestError("the manifest is signed by another node's key")
-    try:
-        parse_public(cast("str", key)).verify(signed, _CONTEXT + canonical(body))
-    except (InvalidSignature, KeySetError, TypeError, RecursionError):
-        raise ManifestError("the manifest was changed: its signature is wrong") from None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise ManifestError("the manifest has a format that this program does not know")
-    try:
-        return msgspec.convert(body, Manifest)
-    except msgspec.ValidationError as error:
-        raise ManifestError(f"the manifest is malformed: {error}") from None
+    return MANIFEST.read(data, None if public_key is None else (public_key,))
 
 
 def verify_manifest(path: Path, public_key: str | None = None) -> Manifest:

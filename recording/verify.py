@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,15 @@ from recording.age import Header, Identity, open_parts
 from recording.errors import AgeError, HeaderError, ManifestError
 from recording.keys import fingerprint
 from recording.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
+from recording.rewrap import (
+    HeaderIs,
+    Judgement,
+    Rewrap,
+    difference,
+    facts_of,
+    judge_header,
+    read_rewrap,
+)
 
 _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
@@ -58,6 +67,7 @@ def verify_recording(
     call_id: str,
     *,
     public_key: str | None = None,
+    officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> Verdict:
     """Compare the three objects of a recording with each other and with the signature.
@@ -67,6 +77,7 @@ def verify_recording(
         call_id: the recording.
         public_key: the node's signing key, known from elsewhere (base64). Without it the key in
             the manifest is believed, which shows only that the recording is of one piece.
+        officer_keys: those whose rewraps are believed (base64); one that lies beside never is.
         identities: with them, the audio is opened, decoded to its end and measured too.
     """
     try:
@@ -76,9 +87,11 @@ def verify_recording(
         problem = "the manifest is missing" if missing else str(error)
         return Verdict(call_id, (problem, *_absent(folder, call_id)))
     problems = [*_claims(manifest, call_id), *_place(folder, call_id)]
-    for name in _OBJECTS:
-        problems += _object(folder / f"{call_id}.{name}", name, getattr(manifest, name))
+    problems += _payload(folder / f"{call_id}.payload", manifest.payload)
     notes = list(_notes(manifest, public_key))
+    judged = _header(folder / f"{call_id}.header", manifest, officer_keys)
+    problems += [judged.problem] if judged.problem else []
+    notes += _header_notes(manifest, judged)
     given = list(identities)
     if given and not problems:
         problems += _inside(folder, call_id, manifest, given)
@@ -94,8 +107,13 @@ def verify_indexed(
     payload_sha256: str,
     payload_size: int,
     public_key: str | None = None,
+    rewrap: bytes = b"",
+    officer_keys: Collection[str] = (),
 ) -> Verdict:
-    """Compare a manifest with what an index says of it, without the recording itself."""
+    """Compare a manifest with what an index says of it, without the recording itself.
+
+    `rewrap` is the record beside it, empty if there is none, as `verify_recording` believes it.
+    """
     problems = []
     if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
         problems.append("the manifest is not the one that was indexed")
@@ -106,8 +124,13 @@ def verify_indexed(
     problems += _claims(read, call_id)
     if read.payload != ObjectFacts(payload_size, payload_sha256):
         problems.append("the payload that was indexed is not the one that was sealed")
-    notes, faults = tuple(_notes(read, public_key)), tuple(_faults(read))
-    return Verdict(call_id, tuple(problems), notes, faults, read)
+    notes = list(_notes(read, public_key))
+    if rewrap and officer_keys:
+        try:
+            notes.append(rewrapped(read_rewrap(read, rewrap, officer_keys)))
+        except ManifestError as error:
+            problems.append(str(error))
+    return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read)
 
 
 def _absent(folder: Path, call_id: str) -> Iterator[str]:
@@ -135,37 +158,54 @@ def _place(folder: Path, call_id: str) -> Iterator[str]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
 
 
-def _object(path: Path, name: str, expected: ObjectFacts | None) -> Iterator[str]:
-    """Where a file is not what the manifest says; an old manifest says nothing of the header."""
+def _payload(path: Path, expected: ObjectFacts) -> Iterator[str]:
+    """Where the payload is not what the manifest says."""
     try:
-        if name == "header":
-            Header.parse(path.read_bytes())
         with path.open("rb") as file:
-            if expected is not None:
-                yield from _octets(file, name, expected)
-    except FileNotFoundError:
-        yield f"the {name} is missing"
-    except HeaderError as error:
-        yield f"the header is damaged: {error}"
+            size = os.fstat(file.fileno()).st_size
+            same = size == expected.size
+            if not same or hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
+                yield difference("payload", expected, size)
     except OSError as error:
-        yield f"the {name} cannot be read: {(error.strerror or '').lower()}"
+        yield _unreadable("payload", error)
 
 
-def _octets(file: io.BufferedReader, name: str, expected: ObjectFacts) -> Iterator[str]:
-    size = os.fstat(file.fileno()).st_size
-    if size < expected.size:
-        yield f"the {name} is cut: {size} of {expected.size} bytes"
-    elif size > expected.size:
-        yield f"the {name} has {size - expected.size} bytes too many"
-    elif hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
-        yield f"the {name} was changed or swapped: it has another digest"
+def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> Judgement:
+    """Which header lies there, and what is wrong with it."""
+    record = path.with_suffix(".rewrap")
+    try:
+        header = path.read_bytes()
+        Header.parse(header)
+        replaced = record.read_bytes() if record.exists() else None
+    except HeaderError as error:
+        return Judgement(HeaderIs.UNKNOWN, f"the header is damaged: {error}")
+    except OSError as error:
+        return Judgement(HeaderIs.UNKNOWN, _unreadable("header", error))
+    return judge_header(manifest, facts_of(header), replaced, officer_keys)
+
+
+def _unreadable(name: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"the {name} is missing"
+    return f"the {name} cannot be read: {(error.strerror or '').lower()}"
+
+
+def _header_notes(manifest: Manifest, judged: Judgement) -> Iterator[str]:
+    if judged.header is HeaderIs.FIRST and manifest.header is None:
+        yield "sealed when manifests said nothing of the header: only an identity proves that"
+    if judged.header is HeaderIs.REWRAPPED and judged.record is not None:
+        yield rewrapped(judged.record)
+
+
+def rewrapped(record: Rewrap) -> str:
+    """That a header is for another set than at first, and for whom."""
+    who = ", ".join(record.recipients)
+    return f"rewrapped {record.made} to set {record.recipients_serial}: {who}"
 
 
 def _notes(manifest: Manifest, public_key: str | None) -> Iterator[str]:
     if manifest.interrupted:
         yield "interrupted"
-    if manifest.header is None:
-        yield "sealed when manifests said nothing of the header: only an identity proves that"
     if public_key is not None:
         yield f"signed by {manifest.node}"
 

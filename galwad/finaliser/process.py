@@ -15,15 +15,27 @@ import signal
 import time
 from importlib.metadata import version
 from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 
 from config.settings import Settings
 from galwad import supervise
 from galwad.finaliser.memory import keep_out_of_files
-from galwad.finaliser.workshop import Folders, Workshop, alarms_of
+from galwad.finaliser.workshop import ArchiveOrder, Folders, Workshop, alarms_of
 from galwad.link import Connector, Link
-from galwad.messages import Alarm, AnyMessage, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
+from galwad.messages import (
+    Alarm,
+    AnyMessage,
+    ArchiveReply,
+    CommitHeader,
+    Hello,
+    Indexed,
+    Sealed,
+    SpoolClosed,
+    SpoolsLeft,
+    StageHeader,
+)
 from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0
@@ -57,6 +69,7 @@ class Finaliser:
         self._queued: set[str] = set()
         self._in_hand: str | None = None
         self._once_more = False
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
         self._unsent: list[Alarm] = []
@@ -152,11 +165,16 @@ class Finaliser:
     async def _take(self, call_id: str) -> None:
         self._queued.discard(call_id)
         self._in_hand = call_id
-        await self._seal(call_id)
+        async with self._alone_with(call_id):
+            await self._seal(call_id)
         self._in_hand = None
         if self._once_more:
             self._once_more = False
             self._enqueue(call_id)
+
+    def _alone_with(self, call_id: str) -> asyncio.Lock:
+        """Held by whoever writes to this recording; gone when nobody does."""
+        return self._locks.setdefault(call_id, asyncio.Lock())
 
     async def _seal(self, call_id: str) -> None:
         try:
@@ -242,13 +260,27 @@ class Finaliser:
         if isinstance(message, SpoolClosed):
             self._enqueue(message.call_id)
 
-    async def _from_desk(self, _link: Link, message: AnyMessage) -> None:
-        if isinstance(message, Indexed) and message.call_id in self._sealed:
-            await asyncio.to_thread(self._workshop.forget, message.call_id)
-            # last, or a look round meanwhile would find the spool and no reason to leave it
-            if self._sealed.pop(message.call_id, None) is not None:
-                log.info("spool.removed", call_id=message.call_id)
-                self._indexed.set()
+    async def _from_desk(self, link: Link, message: AnyMessage) -> None:
+        match message:
+            case Indexed() if message.call_id in self._sealed:
+                await self._forget(message.call_id)
+            case StageHeader() | CommitHeader():
+                async with self._alone_with(message.call_id):
+                    link.send(await self._amend(message))
+
+    async def _amend(self, order: ArchiveOrder) -> ArchiveReply:
+        try:
+            return await asyncio.to_thread(self._workshop.amend, order)
+        except Exception:  # the desk's connection, and what it indexes, must outlive this
+            log.exception("recording.not_amended", call_id=order.call_id)
+            return ArchiveReply(order.ref, "the finaliser failed: see its journal")
+
+    async def _forget(self, call_id: str) -> None:
+        await asyncio.to_thread(self._workshop.forget, call_id)
+        # last, or a look round meanwhile would find the spool and no reason to leave it
+        if self._sealed.pop(call_id, None) is not None:
+            log.info("spool.removed", call_id=call_id)
+            self._indexed.set()
 
 
 def folders_of(settings: Settings) -> Folders:

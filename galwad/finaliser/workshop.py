@@ -11,15 +11,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
 from galwad.finaliser.apprentice import SPOOL, Apprentice
-from galwad.messages import Alarm, GapFacts, LeftSpool, Sealed
+from galwad.messages import (
+    Alarm,
+    ArchiveReply,
+    CommitHeader,
+    GapFacts,
+    LeftSpool,
+    Sealed,
+    StageHeader,
+)
 from recording.archive import Archive, Node, SealedRecording
 from recording.call_facts import Personal
 from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
+from recording.headers import Headers
 from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
 from recording.recovery import recovered_keys, shred_recovered
 from recording.sealing import SpoolKeys
@@ -27,6 +36,7 @@ from recording.spool import is_live, remove_spool
 
 _LEFT_S: Final = 300.0
 """A spool that waits as long as this is told to the desk: sealing takes moments."""
+ArchiveOrder: TypeAlias = StageHeader | CommitHeader
 log = structlog.get_logger()
 
 
@@ -59,6 +69,7 @@ class Workshop:
         key = load_or_create_node_key(folders.node_key)
         self._archive = Archive(folders.archive, Node(node, software, key))
         self._apprentice = Apprentice(folders.spool, self._archive, self._keys)
+        self._headers = Headers(folders.archive, folders.recipients, officer_key)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
         text = f"{public_text(key.public_key())}\n"
@@ -155,6 +166,27 @@ class Workshop:
             if _life(path) in made_of:
                 shred_recovered(self._folders.runtime_keys, path)
                 remove_spool(path, self._folders.runtime_keys)
+
+    def amend(self, order: ArchiveOrder) -> ArchiveReply:
+        """Do what the desk asks of a recording that is sealed. Refused, nothing has changed."""
+        try:
+            content = self._amended(order)
+        except RecordingError as error:
+            return ArchiveReply(order.ref, str(error))
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            return ArchiveReply(order.ref, f"the archive cannot be written: {reason}")
+        return ArchiveReply(order.ref, content=content)
+
+    def _amended(self, order: ArchiveOrder) -> bytes:
+        match order:
+            case StageHeader():
+                known = order.call_id, order.payload_sha256
+                return self._headers.stage(*known, order.header, order.record)
+            case CommitHeader():
+                known = order.call_id, order.payload_sha256
+                self._headers.commit(*known, order.header_sha256)
+        return b""
 
 
 def _life(path: Path) -> int:

@@ -161,7 +161,7 @@ def test_header_and_payload_are_two_objects_and_a_header_can_be_replaced(tmp_pat
     other = Identity.generate()
     joined = seal(tmp_path / "p", b"speech", [identity.recipient])
     header = joined[: -(tmp_path / "p").stat().st_size]
-    new = age.rewrap(header, [identity], [other.recipient])
+    new = age.make_header(age.open_header(header, [identity]), [other.recipient])
     with (tmp_path / "p").open("rb") as payload:
         assert age.open_parts(new, payload, [other]).readall() == b"speech"
         with pytest.raises(NoMatchError):

@@ -15,7 +15,8 @@ from recording.age import make_header, new_file_key
 from recording.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError
 from recording.keys import public_text
-from recording.manifest import canonical, sign_manifest, verify_manifest
+from recording.manifest import sign_manifest, verify_manifest
+from recording.signed import canonical
 from recording.verify import recordings_below, verify_recording
 
 from .conftest import rtp

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.age import Header, encrypt_small, open_file, open_parts, rewrap
+from recording.age import Header, encrypt_small, open_file, open_header, open_parts
 from recording.age_stream import CHUNK, PayloadReader
 from recording.archive import Archive
 from recording.errors import ArchiveError, HeaderError, ManifestError, PayloadError
@@ -72,7 +72,7 @@ def test_a_changed_header_is_an_error_of_ours(sealed, data):
     with contextlib.suppress(ArchiveError):
         assert Header.parse(header).raw == header
     with contextlib.suppress(ArchiveError):
-        rewrap(header, [IDENTITY], [IDENTITY.recipient])
+        open_header(header, [IDENTITY])
 
 
 @given(data=st.data())

@@ -1,0 +1,127 @@
+"""Replacing headers in the archive: staged, read back by the officer's client, then committed.
+
+Nothing here can tell whether a header opens its payload: that takes an identity. So a header is
+taken only with a record that the officer signed, only for the set that is in force, and only in
+place of the very header that the officer opened; and the old one stays until the officer's client
+has proven the new one as it was read back from the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from recording.archive import folder_of
+from recording.commit import sync_file, sync_folder, write_loose
+from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
+from recording.keys import RecipientSet
+from recording.manifest import Manifest, verify_manifest
+from recording.rewrap import REWRAP, Rewrap, check_shape, facts_of
+
+_ORDER: Final = ("rewrap", "header")
+_AGAIN: Final = "run `galwad keys rewrap` again"
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The headers of an archive, the signed set in force, and who may sign it.
+
+    Methods raise `RewrapError`, having changed nothing that counts, or `OSError`.
+    """
+
+    archive: Path
+    recipients: Path
+    officer_key: str
+
+    def stage(self, call_id: str, payload_sha256: str, header: bytes, record: bytes) -> bytes:
+        """Lay a new header and its record beside those in force; the header as read back.
+
+        Args:
+            call_id: the recording.
+            payload_sha256: of its payload, as the index has it.
+            header: the new one.
+            record: `ID.rewrap`, signed by the officer.
+        """
+        place = _Place(self.archive / folder_of(call_id), call_id)
+        self._check(place, payload_sha256, header, record)
+        write_loose(place.staged("rewrap"), record)
+        write_loose(place.staged("header"), header)
+        return place.staged("header").read_bytes()
+
+    def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
+        """Put the staged header with this digest in force; one that is in force already stays.
+
+        The record comes first. A crash in between leaves a header that the record knows for the
+        one it replaces, and the officer's next run does the rest.
+        """
+        place = _Place(self.archive / folder_of(call_id), call_id)
+        try:
+            header = place.staged("header").read_bytes()
+            record = place.staged("rewrap").read_bytes()
+        except FileNotFoundError:
+            if facts_of(place.header()).sha256 == header_sha256:
+                return
+            raise RewrapError(f"no new header is staged: {_AGAIN}") from None
+        if facts_of(header).sha256 != header_sha256:
+            raise RewrapError(f"another header was staged meanwhile: {_AGAIN}")
+        self._check(place, payload_sha256, header, record)
+        for suffix in _ORDER:
+            sync_file(place.staged(suffix))
+        for suffix in _ORDER:
+            place.staged(suffix).rename(place.path(suffix))
+            sync_folder(place.folder)
+
+    def _check(self, place: _Place, payload_sha256: str, header: bytes, record: bytes) -> None:
+        try:
+            recipients = RecipientSet.load(self.recipients, self.officer_key)
+            signed = REWRAP.read(record, (self.officer_key,))
+            check_shape(header, len(recipients.named))
+            manifest = place.manifest()
+        except (KeySetError, ManifestError, HeaderError) as error:
+            raise RewrapError(str(error)) from None
+        for wrong in _wrong(signed, manifest, recipients):
+            raise RewrapError(wrong)
+        if payload_sha256 != manifest.payload.sha256:
+            raise RewrapError("the index has another payload than the manifest")
+        if signed.header != facts_of(header):
+            raise RewrapError("the record is that of another header")
+        if signed.replaces != facts_of(place.header()).sha256:
+            raise RewrapError(f"the header was replaced meanwhile: {_AGAIN}")
+
+
+def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
+    """How the record does not fit the recording, or the set in force."""
+    wrong = []
+    if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
+        wrong.append("the record is that of another recording")
+    in_force = recipients.serial, list(recipients.fingerprints)
+    if (signed.recipients_serial, signed.recipients) != in_force:
+        wrong.append(f"the record is for another set than number {recipients.serial}, in force")
+    return wrong
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one recording lies."""
+
+    folder: Path
+    call_id: str
+
+    def path(self, suffix: str) -> Path:
+        return self.folder / f"{self.call_id}.{suffix}"
+
+    def staged(self, suffix: str) -> Path:
+        return self.folder / f".{self.call_id}.{suffix}.new"
+
+    def header(self) -> bytes:
+        try:
+            return self.path("header").read_bytes()
+        except FileNotFoundError:
+            raise RewrapError("the header is missing: restore it first") from None
+
+    def manifest(self) -> Manifest:
+        manifest = verify_manifest(self.path("manifest"))
+        if manifest.call_id != self.call_id:
+            raise RewrapError(f"the manifest is that of {manifest.call_id}")
+        return manifest

@@ -1,0 +1,195 @@
+"""Rewrapping: a new header for other recipients, made and proven by whoever has an identity.
+
+The record beside the manifest (`ID.rewrap`), signed by the officer, says which header is meant;
+`judge_header` is what verification, the officer's client and nobody else decides by. Whoever knew
+the payload's key before knows it still: rewrapping revokes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.age import Header, Identity, make_header, x25519_share
+from recording.errors import HeaderError, ManifestError, RewrapError
+from recording.keys import RecipientSet
+from recording.manifest import Manifest, ObjectFacts
+from recording.signed import Kind
+
+FORMAT: Final = "galwad-rewrap-1"
+
+
+class Rewrap(msgspec.Struct, frozen=True):
+    """That a recording's header was replaced."""
+
+    format: str
+    call_id: str
+    payload_sha256: str
+    """Of the payload, which stays as it is."""
+    replaces: str
+    """SHA-256 of the header that the new one stands for."""
+    header: ObjectFacts
+    """The new one."""
+    recipients: list[str]
+    """Fingerprints of those to whom the new one is sealed."""
+    recipients_serial: int
+    made: str
+
+
+REWRAP: Final = Kind("rewrap", FORMAT, Rewrap, "officer")
+
+
+def facts_of(data: bytes) -> ObjectFacts:
+    """Length and digest."""
+    return ObjectFacts(len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A new header and its record, in the hands of the officer."""
+
+    header: bytes
+    record: bytes
+    _file_key: bytes = field(repr=False)
+    _openers: tuple[Identity, ...] = field(repr=False)
+    """Those of the officer's identities that the new header is for."""
+
+    def prove(self, found: bytes) -> None:
+        """Show that what was read back opens the same payload.
+
+        Raises:
+            RewrapError: it is another header, or gives another key.
+            AgeError: it is no header, or an identity that should open it does not.
+        """
+        if found != self.header:
+            raise RewrapError("the server read back another header than it was sent")
+        header = Header.parse(found)
+        header.verified(self._file_key)
+        for identity in self._openers:
+            if not hmac.compare_digest(header.unwrap([identity]), self._file_key):
+                raise RewrapError("the new header gives another key than the old one")
+
+
+def rewrap(
+    manifest: Manifest,
+    header: bytes,
+    identities: Sequence[Identity],
+    recipients: RecipientSet,
+    signing: Ed25519PrivateKey,
+) -> Replacement:
+    """Make a new header for this set, and its record.
+
+    Raises:
+        AgeError: no identity opens the header, or it was changed.
+    """
+    file_key = Header.parse(header).unwrap(identities)
+    new = make_header(file_key, recipients.recipients)
+    record = Rewrap(
+        format=FORMAT,
+        call_id=manifest.call_id,
+        payload_sha256=manifest.payload.sha256,
+        replaces=facts_of(header).sha256,
+        header=facts_of(new),
+        recipients=list(recipients.fingerprints),
+        recipients_serial=recipients.serial,
+        made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    named = set(recipients.recipients)
+    openers = tuple(identity for identity in identities if identity.recipient in named)
+    return Replacement(new, REWRAP.sign(record, signing), file_key, openers)
+
+
+def check_shape(header: bytes, recipients: int) -> None:
+    """Refuse what is no header for so many X25519 recipients; for whom, no outsider can see.
+
+    Raises:
+        HeaderError: it is malformed, or has other stanzas.
+    """
+    parsed = Header.parse(header)
+    if len(parsed.stanzas) != recipients:
+        raise HeaderError(f"the header has {len(parsed.stanzas)} stanzas, the set {recipients}")
+    if any(stanza.arguments[0] != "X25519" for stanza in parsed.stanzas):
+        raise HeaderError("the header has a stanza of another type than X25519")
+    if len({x25519_share(stanza) for stanza in parsed.stanzas}) != recipients:
+        raise HeaderError("two stanzas of the header are the same")
+
+
+def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
+    """The record of this recording's last rewrap, signed by one of these officers.
+
+    Raises:
+        ManifestError: it is malformed, signed by nobody of these, or another recording's.
+    """
+    read = REWRAP.read(record, officer_keys)
+    if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
+        raise ManifestError("the rewrap is that of another recording")
+    return read
+
+
+class HeaderIs(Enum):
+    """Which of a recording's headers lies there."""
+
+    FIRST = "as it was sealed"
+    REWRAPPED = "that of the last rewrap"
+    EARLIER = "from before the last rewrap"
+    UNKNOWN = "none that anybody signed"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a header is, what is wrong with that, and the record that says so."""
+
+    header: HeaderIs
+    problem: str = ""
+    record: Rewrap | None = None
+
+
+def judge_header(
+    manifest: Manifest, found: ObjectFacts, record: bytes | None, officer_keys: Collection[str]
+) -> Judgement:
+    """Which header this is, by the manifest and by a record that one of these officers signed.
+
+    A manifest from before headers were signed takes any, where no record says more.
+    """
+    first = manifest.header in {None, found}
+    otherwise = HeaderIs.FIRST if first else HeaderIs.UNKNOWN
+    if record is None:
+        return Judgement(otherwise, "" if first else _difference(manifest.header, found))
+    if not officer_keys:
+        unread = "the header was replaced: who by, only the officer's key proves (--officer-key)"
+        return Judgement(otherwise, "" if manifest.header == found else unread)
+    try:
+        return _by_record(manifest, found, read_rewrap(manifest, record, officer_keys))
+    except ManifestError as error:
+        return Judgement(otherwise, str(error))
+
+
+def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> Judgement:
+    if read.header == found:
+        return Judgement(HeaderIs.REWRAPPED, "", read)
+    if manifest.header == found or read.replaces == found.sha256:
+        text = "the header is from before its last rewrap: `galwad keys rewrap` mends that"
+        return Judgement(HeaderIs.EARLIER, text, read)
+    return Judgement(HeaderIs.UNKNOWN, _difference(read.header, found), read)
+
+
+def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
+    """As any object differs from what was signed."""
+    return "" if expected is None else difference("header", expected, found.size)
+
+
+def difference(name: str, expected: ObjectFacts, size: int) -> str:
+    """How an object of this size, with another digest, differs from what was signed."""
+    if size < expected.size:
+        return f"the {name} is cut: {size} of {expected.size} bytes"
+    if size > expected.size:
+        return f"the {name} has {size - expected.size} bytes too many"
+    return f"the {name} was changed or swapped: it has another digest"

@@ -1,0 +1,309 @@
+"""Rewrapping: other recipients for the same payload, and no way to lose a header by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+
+import msgspec
+import pyrage
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recording.age import Identity, make_header, new_file_key, open_header
+from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError
+from recording.headers import Headers
+from recording.keys import OfficerKeys, RecipientSet
+from recording.manifest import read_manifest
+from recording.rewrap import (
+    REWRAP,
+    HeaderIs,
+    check_shape,
+    facts_of,
+    judge_header,
+    rewrap,
+)
+
+CALL_ID = "20260301-090000-abcdefgh"
+WALL = 1_772_355_600.25
+KINDS = ("header", "manifest", "rewrap")
+
+
+class Room:
+    """One sealed recording, the officer's keys, a deputy, and a set with both in force."""
+
+    def __init__(self, office):
+        office.seal(office.simple())
+        self.office, self.officer = office, office.officer
+        self.deputy = Identity.generate()
+        self.set_file = office.root / "recipients.json"
+        self.sign(("Officer", self.officer.identity.recipient), ("Deputy", self.deputy.recipient))
+
+    def sign(self, *named, serial=2, by=None):
+        self.set = RecipientSet.of(named, serial)
+        self.set_file.write_bytes(self.set.sign((by or self.officer).signing))
+
+    @property
+    def headers(self):
+        return Headers(self.office.root / "archive", self.set_file, self.officer.public_key)
+
+    def read(self, kind):
+        path = self.office.folder / f"{CALL_ID}.{kind}"
+        return path.read_bytes() if path.exists() else None
+
+    @property
+    def manifest(self):
+        return read_manifest(self.read("manifest"))
+
+    @property
+    def payload_sha256(self):
+        return self.manifest.payload.sha256
+
+    def make(self, recipients=None, signing=None):
+        """What the officer's client makes."""
+        identities = [self.officer.identity, self.deputy]
+        signing = signing or self.officer.signing
+        return rewrap(
+            self.manifest, self.read("header"), identities, recipients or self.set, signing
+        )
+
+    def signed(self, new, **changes):
+        """The record of a replacement, with other facts, signed again."""
+        record = msgspec.structs.replace(REWRAP.read(new.record), **changes)
+        return REWRAP.sign(record, self.officer.signing)
+
+    def stage(self, new):
+        return self.headers.stage(CALL_ID, self.payload_sha256, new.header, new.record)
+
+    def commit(self, new):
+        digest = facts_of(new.header).sha256
+        self.headers.commit(CALL_ID, self.payload_sha256, digest)
+
+    def put(self, new):
+        new.prove(self.stage(new))
+        self.commit(new)
+
+    def replace(self):
+        new = self.make()
+        self.put(new)
+        return new
+
+    def judged(self, *keys):
+        found = facts_of(self.read("header"))
+        return judge_header(self.manifest, found, self.read("rewrap"), keys)
+
+    def verdict(self, **more):
+        return self.office.verdict(officer_keys=[self.officer.public_key], **more)
+
+    def opens(self, identity):
+        return self.office.verdict(
+            officer_keys=[self.officer.public_key], identities=[identity]
+        ).whole
+
+
+@pytest.fixture
+def room(office):
+    return Room(office)
+
+
+def test_a_new_header_opens_to_the_new_set_and_the_recording_is_whole(room):
+    manifest, payload = room.read("manifest"), room.read("payload")
+    assert not room.opens(room.deputy)
+    room.replace()
+    assert room.opens(room.deputy)
+    assert room.opens(room.officer.identity)
+    assert (room.read("manifest"), room.read("payload")) == (manifest, payload)
+    (note,) = (note for note in room.verdict().notes if "rewrapped" in note)
+    assert note.endswith(f"to set 2: {', '.join(room.set.fingerprints)}")
+
+
+@pytest.mark.peer
+def test_stock_tools_open_what_was_rewrapped(room, tmp_path):
+    room.sign(("Deputy", room.deputy.recipient), serial=3)
+    room.replace()
+    joined = room.read("header") + room.read("payload")
+    key = tmp_path / "deputy.txt"
+    key.write_text(f"{room.deputy}\n")
+    opened = subprocess.run(
+        ["age", "-d", "-i", key], input=joined, capture_output=True, check=True
+    ).stdout
+    assert opened[:4] == b"fLaC"
+    assert pyrage.decrypt(joined, [pyrage.x25519.Identity.from_str(str(room.deputy))]) == opened
+
+
+def test_it_revokes_nothing_of_a_copy(room):
+    before = room.read("header")
+    room.sign(("Deputy", room.deputy.recipient), serial=3)
+    room.replace()
+    assert not room.opens(room.officer.identity)
+    key = open_header(before, [room.officer.identity])
+    assert key == open_header(room.read("header"), [room.deputy])
+
+
+def test_without_the_officers_key_a_replaced_header_is_not_believed(room):
+    room.replace()
+    (problem,) = room.office.verdict().problems
+    assert "--officer-key" in problem
+    stranger = OfficerKeys.generate().public_key
+    assert room.judged(stranger).problem == "the rewrap is signed by another officer's key"
+    assert room.judged(stranger, room.officer.public_key).header is HeaderIs.REWRAPPED
+
+
+def test_a_recording_sealed_first_with_a_record_that_nobody_believes_is_told(room):
+    """Somebody lays a file beside a header that is right."""
+    (room.office.folder / f"{CALL_ID}.rewrap").write_bytes(b"{}")
+    assert room.office.verdict().whole
+    assert room.verdict().problems == ("the rewrap is malformed",)
+
+
+def test_the_header_before_the_last_rewrap_is_known_as_that(room):
+    first = room.read("header")
+    second = room.replace().header
+    room.sign(("Deputy", room.deputy.recipient), serial=3)
+    room.replace()
+    for older in (first, second):
+        (room.office.folder / f"{CALL_ID}.header").write_bytes(older)
+        assert room.judged(room.officer.public_key).header is HeaderIs.EARLIER
+        assert "before its last rewrap" in room.verdict().problems[0]
+        assert room.make().header  # and the officer's client goes on from it
+
+
+def test_a_header_that_nobody_signed_is_found(room):
+    room.replace()
+    other = make_header(new_file_key(), room.set.recipients)
+    (room.office.folder / f"{CALL_ID}.header").write_bytes(other)
+    assert room.judged(room.officer.public_key).header is HeaderIs.UNKNOWN
+    assert room.verdict().problems == ("the header was changed or swapped: it has another digest",)
+
+
+def refused(room, new, text):
+    """Nothing that counts has changed, staged or not."""
+    before = {kind: room.read(kind) for kind in KINDS}
+    with pytest.raises(RewrapError, match=text):
+        room.put(new)
+    assert {kind: room.read(kind) for kind in KINDS} == before
+
+
+def test_the_server_takes_no_header_that_the_officer_did_not_sign(room):
+    thief = OfficerKeys.generate()
+    refused(room, room.make(signing=thief.signing), "another officer's key")
+    new = room.make()
+    junk = dataclasses.replace(new, header=make_header(new_file_key(), room.set.recipients))
+    refused(room, junk, "another header")
+    refused(room, dataclasses.replace(new, record=b"{}"), "malformed")
+    refused(room, dataclasses.replace(new, header=b"no header\n"), "no age file")
+
+
+def test_the_server_takes_a_header_for_the_set_in_force_alone(room):
+    other = RecipientSet.of([("Officer", room.officer.identity.recipient)], 2)
+    refused(room, room.make(other), "1 stanzas, the set 2")
+    two = RecipientSet.of([("a", room.deputy.recipient), ("b", Identity.generate().recipient)], 2)
+    refused(room, room.make(two), "another set than number 2")
+    same = RecipientSet.of(zip("ab", room.set.recipients, strict=True), 3)
+    refused(room, room.make(same), "another set than number 2")
+    room.set_file.write_text("{}")
+    refused(room, room.make(), "set of recipients|malformed")
+
+
+def test_the_server_takes_a_header_for_this_recording_and_this_header_alone(room):
+    new = room.make()
+    for changes, text in (
+        ({"call_id": "20260301-090000-zzzzzzzz"}, "another recording"),
+        ({"payload_sha256": "0" * 64}, "another recording"),
+        ({"replaces": "0" * 64}, "replaced meanwhile"),
+    ):
+        refused(room, dataclasses.replace(new, record=room.signed(new, **changes)), text)
+    with pytest.raises(RewrapError, match="another payload"):
+        room.headers.stage(CALL_ID, "0" * 64, new.header, new.record)
+
+
+def test_two_officers_at_once_do_not_undo_each_other(room):
+    mine, theirs = room.make(), room.make()
+    room.stage(mine)
+    room.stage(theirs)
+    with pytest.raises(RewrapError, match="another header was staged meanwhile"):
+        room.commit(mine)
+    room.commit(theirs)
+    refused(room, mine, "replaced meanwhile")
+    room.commit(theirs)  # asked again, it is in force already
+    assert room.opens(room.deputy)
+
+
+def test_the_client_proves_what_was_read_back(room):
+    new = room.make()
+    new.prove(new.header)
+    with pytest.raises(RewrapError, match="another header"):
+        new.prove(make_header(new_file_key(), room.set.recipients))
+    other_key = make_header(new_file_key(), room.set.recipients)
+    with pytest.raises(HeaderMacError):
+        dataclasses.replace(new, header=other_key).prove(other_key)
+
+
+def test_an_officer_who_leaves_the_set_proves_it_all_the_same(room):
+    successor = Identity.generate()
+    room.sign(("Successor", successor.recipient), serial=3)
+    room.replace()
+    assert room.opens(successor)
+
+
+@pytest.mark.parametrize(
+    ("call", "nth"),
+    [("fsync", n) for n in range(1, 5)] + [("rename", n) for n in (1, 2)],
+)
+def test_whenever_it_dies_the_recording_opens_and_the_next_run_mends_it(room, dying, call, nth):
+    before = {"header": room.read("header"), "rewrap": None}
+    with dying(call, nth) as died:
+        room.replace()
+    assert died
+    assert any(room.opens(identity) for identity in (room.officer.identity, room.deputy)) or (
+        room.judged(room.officer.public_key).header is HeaderIs.EARLIER
+        and room.read("header") == before["header"]
+    )
+    assert open_header(room.read("header"), [room.officer.identity])
+    room.replace()
+    assert room.opens(room.deputy)
+
+
+def test_a_call_that_is_sealed_anew_has_no_record_of_its_old_payload(room):
+    """A second spool of the call came to light after it was rewrapped."""
+    room.replace()
+    first = room.office.spools / f"{CALL_ID}.1.spool"
+    call = room.office.call(2, wall=WALL + 5)
+    call.answer()
+    call.talk(0, 1_000_000)
+    room.office.seal(first, call.end(1_000_000))
+    assert room.read("rewrap") is None
+    assert not room.office.verdict(identities=[room.officer.identity]).problems
+
+
+@settings(max_examples=60)
+@given(count=st.integers(1, 5), wanted=st.integers(1, 5))
+def test_only_a_header_of_as_many_recipients_has_the_right_shape(count, wanted):
+    header = make_header(new_file_key(), [Identity.generate().recipient for _ in range(count)])
+    if count == wanted:
+        check_shape(header, wanted)
+    else:
+        with pytest.raises(HeaderError):
+            check_shape(header, wanted)
+
+
+def test_a_passphrase_or_the_same_stanza_twice_is_no_header_for_a_set(room):
+    header = room.read("header")
+    first, stanza, body, mac = header.splitlines(keepends=True)
+    with pytest.raises(HeaderError, match="the same"):
+        check_shape(first + stanza + body + stanza + body + mac, 2)
+    scrypt = b"-> scrypt c2FsdHNhbHRzYWx0c2FsdA 18\n"
+    with pytest.raises(HeaderError, match="another type"):
+        check_shape(first + scrypt + body + mac, 1)
+
+
+def test_nobody_elses_identity_makes_a_new_header(room):
+    with pytest.raises(AgeError):
+        rewrap(
+            room.manifest,
+            room.read("header"),
+            [room.deputy],
+            room.set,
+            room.officer.signing,
+        )
