@@ -151,17 +151,22 @@ def told_as_ours() -> Iterator[None]:
         raise CliError(f"the connection broke ({type(error).__name__})", "try again") from None
 
 
+def refusal(response: httpx.Response) -> tuple[str, str]:
+    """What the server's refusal says, and its hint."""
+    response.read()
+    try:
+        body = response.json()
+        return str(body["error"]), str(body.get("hint", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        hint = "is that the address of a Galwad server?"
+        return f"the server answered {response.status_code}", hint
+
+
 def check(response: httpx.Response) -> None:
     """Raise the server's refusal as a failure of ours."""
     if response.is_success:
         return
-    response.read()
-    try:
-        body = response.json()
-        message, hint = str(body["error"]), str(body.get("hint", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message = f"the server answered {response.status_code}"
-        hint = "is that the address of a Galwad server?"
+    message, hint = refusal(response)
     if response.status_code == httpx.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):

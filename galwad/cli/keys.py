@@ -1,7 +1,7 @@
 """`galwad keys`: the officer's keys, and the set of those who can open recordings.
 
 All of it runs on the officer's machine. What goes to the server is public: the signed set of
-recipients, and the public signing key that the server's settings pin.
+recipients, the public signing key that the server's settings pin, and headers for that set.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import Annotated, Final
 
 import typer
 
+from galwad.cli import rewrapping
+from galwad.cli.client import open_client
 from galwad.cli.console import CliError, print_json
-from galwad.cli.options import Json
-from galwad.cli.sealed import hinted
+from galwad.cli.options import Json, Server
+from galwad.cli.proof import public_key
+from galwad.cli.sealed import hinted, read_identity
 from galwad.cli.whole import whole_file
 from recording.age import Recipient
 from recording.errors import AgeError, KeyFileError, KeySetError
@@ -113,6 +116,9 @@ def sign(
     replaces: Annotated[
         Path | None, typer.Option(help="The set that this one replaces: its number goes up by one.")
     ] = None,
+    serial: Annotated[
+        int, typer.Option(min=1, help="The set's number, where what it replaces cannot be read.")
+    ] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the output if it exists.")
     ] = False,
@@ -127,7 +133,8 @@ def sign(
         officer = OfficerKeys.load(_file(folder))
         named = [] if without_me else [(name, officer.identity.recipient)]
         named += [_named(text) for text in recipient or ()]
-        serial = RecipientSet.load(replaces, officer.public_key).serial + 1 if replaces else 1
+        if replaces:
+            serial = RecipientSet.load(replaces, officer.public_key).serial + 1
         made = RecipientSet.of(named, serial)
         made.check()
         content = made.sign(officer.signing)
@@ -153,3 +160,65 @@ def _report(
     print(f"{output}: set number {made.serial}, signed {made.signed_at}")
     for who, key in named:
         print(f"  {who:<16} {key}")
+
+
+@app.command(epilog="Example: galwad keys rewrap ~/galwad-keys --reference KEYS-2026")
+def rewrap(
+    folder: Folder,
+    *,
+    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    identity: Annotated[
+        list[Path] | None, typer.Option(help="One more file with an identity that opens headers.")
+    ] = None,
+    set_: Annotated[
+        Path | None, typer.Option("--set", help="Only if the server has exactly this signed set.")
+    ] = None,
+    node_key: Annotated[
+        str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
+    ] = "",
+    former_key: Annotated[
+        list[str] | None,
+        typer.Option(help="The public signing key of an officer before you, who rewrapped too."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many there are to rewrap.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Give every recording a new header, for the signed set that the server has in force.
+
+    Headers are opened here, with the identity of FOLDER; payloads are not touched. A new header
+    replaces the old one when it was read back and proven to open the same payload. Run it again
+    after whatever stopped it: it goes on where it ended.
+
+    This revokes nothing: whoever could open a recording before can open a copy they took then.
+    """
+    with _told():
+        officer = OfficerKeys.load(_file(folder))
+        recipients = RecipientSet.load(set_, officer.public_key) if set_ else None
+    if not reference.strip():
+        raise CliError("--reference is empty", "such as --reference KEYS-2026", status=2)
+    wish = rewrapping.Wish(
+        officer=officer,
+        identities=[
+            key for file in (_file(folder), *(identity or ())) for key in read_identity(file)
+        ],
+        reference=reference.strip(),
+        recipients=recipients,
+        node_key=public_key(node_key, "--node-key") if node_key else None,
+        former=[public_key(text, "--former-key") for text in former_key or ()],
+        only_count=dry_run,
+    )
+    with open_client(server) as client:
+        outcome = rewrapping.run(client, wish, quiet=json)
+    if json:
+        print_json(outcome.as_json())
+    else:
+        for line in rewrapping.told(outcome, only_count=dry_run):
+            print(line)
+    if outcome.failed:
+        raise CliError(
+            f"{len(outcome.failed)} of {outcome.waiting} were not rewrapped",
+            "their headers are as they were; another's --identity may open them",
+        )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,16 +37,27 @@ def sentence(verdict: Verdict) -> str:
     return f"{verdict.call_id}  whole" + (f" ({'; '.join(verdict.notes)})" if verdict.notes else "")
 
 
-def verify(what: str, *, node_key: str | None, identity: Path | None, server: str) -> list[Verdict]:
+def verify(
+    what: str,
+    *,
+    node_key: str | None,
+    officer_keys: Sequence[str] = (),
+    identity: Path | None,
+    server: str,
+) -> list[Verdict]:
     """Verify a folder, one file of a recording, or a recording by its id.
 
     `node_key` is the node's public key or a file that holds it; without it a manifest is shown
-    to be of one piece only.
+    to be of one piece only. `officer_keys`: those whose rewraps are believed, in the same way,
+    and so is the officer's whose file `identity` is.
     """
-    key = _key(node_key) if node_key else None
+    key = public_key(node_key, "--node-key") if node_key else None
+    officers = [public_key(text, "--officer-key") for text in officer_keys]
     identities = sealed.read_identity(identity) if identity is not None else []
+    if identity is not None:
+        officers += sealed.signer_of(identity)
     if CALL_ID.fullmatch(what):
-        return [_by_server(what, key, server)]
+        return [_by_server(what, key, officers, server)]
     path = Path(what)
     if path.is_dir():
         found = list(recordings_below(path))
@@ -57,24 +69,27 @@ def verify(what: str, *, node_key: str | None, identity: Path | None, server: st
             "name the folder that holds ID.header, ID.payload and ID.manifest",
         )
     return [
-        verify_recording(folder, call_id, public_key=key, identities=identities)
+        verify_recording(
+            folder, call_id, public_key=key, officer_keys=officers, identities=identities
+        )
         for folder, call_id in found
     ]
 
 
-def _key(text: str) -> str:
+def public_key(text: str, option: str) -> str:
+    """A public signing key in base64, from a file with it or as it is."""
     path = Path(text)
     try:
         found = path.read_text(encoding="ascii").strip() if path.is_file() else text
         parse_public(found)
     except (KeySetError, OSError, UnicodeDecodeError):
         raise CliError(
-            "--node-key is no public key", "44 characters of base64, or a file with them", status=2
+            f"{option} is no public key", "44 characters of base64, or a file with them", status=2
         ) from None
     return found
 
 
-def _by_server(call_id: str, key: str | None, server: str) -> Verdict:
+def _by_server(call_id: str, key: str | None, officers: Sequence[str], server: str) -> Verdict:
     """The manifest that lies in the archive is whole, and is the one that was indexed."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
@@ -87,4 +102,6 @@ def _by_server(call_id: str, key: str | None, server: str) -> Verdict:
         payload_sha256=row["payload_sha256"],
         payload_size=row["payload_size"],
         public_key=key,
+        rewrap=(detail.get("rewrap") or "").encode(),
+        officer_keys=officers,
     )

@@ -268,6 +268,10 @@ def verify(
     node_key: Annotated[
         str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
     ] = "",
+    officer_key: Annotated[
+        list[str] | None,
+        typer.Option(help="The officer's public signing key, or a file: who may have rewrapped."),
+    ] = None,
     identity: Annotated[
         Path | None, typer.Option(help="Your identity: also opens each recording to its end.")
     ] = None,
@@ -280,7 +284,13 @@ def verify(
     every byte is decrypted and decoded, which finds what even a thief of the node's key has
     changed.
     """
-    verdicts = proof.verify(what, node_key=node_key or None, identity=identity, server=server)
+    verdicts = proof.verify(
+        what,
+        node_key=node_key or None,
+        officer_keys=officer_key or (),
+        identity=identity,
+        server=server,
+    )
     if json:
         print_json([proof.as_json(verdict) for verdict in verdicts])
     else:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from galwad.cli.console import CliError
 from recording.age import Identity, open_parts
 from recording.errors import AgeError, ArchiveError, KeyFileError, NoMatchError, RecordingError
-from recording.keys import load_identities
+from recording.keys import OfficerKeys, load_identities
 
 
 def read_identity(path: Path) -> list[Identity]:
@@ -20,6 +20,14 @@ def read_identity(path: Path) -> list[Identity]:
         return load_identities(path)
     except (KeyFileError, AgeError) as error:
         raise hinted(error, "an identity file is what `galwad keys init` made") from None
+
+
+def signer_of(path: Path) -> list[str]:
+    """The public signing key of an officer's file; none of a plain identity file."""
+    try:
+        return [OfficerKeys.load(path).public_key]
+    except KeyFileError:
+        return []
 
 
 @contextmanager

@@ -59,6 +59,16 @@ def supervisor(session: Person) -> Session:
 Supervisor = Annotated[Session, Depends(supervisor)]
 
 
+def administrator(session: Person) -> Session:
+    """Recording administrators only."""
+    if session.user.role != "admin":
+        raise ApiError(403, "this is for the recording administrator", "ask them")
+    return session
+
+
+Administrator = Annotated[Session, Depends(administrator)]
+
+
 def live_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
     """A live call that this session may see; others do not exist for it."""
     call = desk.calls.get(call_id)

@@ -27,7 +27,16 @@ from starlette.types import ASGIApp
 from config.settings import Settings
 from galwad import supervise
 from galwad.desk import errors
-from galwad.desk.routes import accounts, calls, coverage, payments, recordings, stream, system
+from galwad.desk.routes import (
+    accounts,
+    calls,
+    coverage,
+    headers,
+    payments,
+    recordings,
+    stream,
+    system,
+)
 from galwad.desk.security import MAX_BODY, Guard
 from galwad.desk.service import Desk, DeskOptions
 
@@ -46,6 +55,7 @@ def options_of(settings: Settings) -> DeskOptions:
         archive=settings.archive,
         switch_socket=settings.switch_socket,
         desk_socket=settings.desk_socket,
+        recipients=settings.recipients,
         node=settings.node.name,
         host=desk.listen.host,
         port=desk.listen.port,
@@ -73,7 +83,7 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     errors.install(app)
-    for module in (accounts, stream, calls, payments, recordings, coverage, system):
+    for module in (accounts, stream, calls, payments, recordings, headers, coverage, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options

@@ -159,7 +159,7 @@ class Bookkeeper:
         await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
 
     def _cover(self, row: Recording, call: AnsweredCall | None) -> Covered:
-        return cover(row, self._archive.manifest_bytes(row), call)
+        return cover(row, self._archive.content(row, "manifest"), call)
 
     async def _without_row(
         self, call: AnsweredCall, live: Collection[str] | None

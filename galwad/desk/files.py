@@ -88,18 +88,18 @@ class ArchiveFolder:
             opened.pop_all()
         return files
 
-    def manifest(self, recording: Recording) -> str | None:
-        """The manifest's text; None when it is missing."""
-        data = self.manifest_bytes(recording)
+    def text(self, recording: Recording, suffix: str) -> str | None:
+        """The text of manifest, header or rewrap; None when there is none."""
+        data = self.content(recording, suffix)
         try:
             return None if data is None else data.decode()
         except UnicodeDecodeError:
             return None
 
-    def manifest_bytes(self, recording: Recording) -> bytes | None:
-        """The manifest's file; None when it is missing."""
+    def content(self, recording: Recording, suffix: str) -> bytes | None:
+        """The file of manifest, header or rewrap; None when there is none."""
         try:
-            return self._path(recording, "manifest").read_bytes()
+            return self._path(recording, suffix).read_bytes()
         except (OSError, ApiError):
             return None
 

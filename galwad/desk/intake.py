@@ -1,4 +1,4 @@
-"""The desk's own socket: the finaliser hands in recordings, the command line pokes.
+"""The desk's own socket: the finaliser hands in recordings, takes orders; the command line pokes.
 
 A recording is acknowledged only after its row is committed, and handing it in twice changes
 nothing, so the finaliser may ask again after any crash on either side.
@@ -15,10 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.errors import NumberError
 from callerid.number import Number
+from galwad.desk.orders import Orders
 from galwad.link import Link, serve
 from galwad.messages import (
     Alarm,
     AnyMessage,
+    ArchiveReply,
     Hello,
     Indexed,
     LeftSpool,
@@ -52,6 +54,7 @@ class Intake:
         self._on_users = on_users
         self._on_spools = on_spools
         self._finalisers: set[Link] = set()
+        self.orders = Orders(self._finalisers)
         self._nameless: set[str] = set()
         self._server: asyncio.Server | None = None
 
@@ -62,7 +65,7 @@ class Intake:
 
     async def start(self) -> None:
         """Listen."""
-        self._server = await serve(self._path, self._received, self._finalisers.discard)
+        self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
         """Stop listening; connections are cut."""
@@ -71,6 +74,11 @@ class Intake:
             for link in tuple(self._finalisers):
                 await link.close()
 
+    def _gone(self, link: Link) -> None:
+        if link in self._finalisers:
+            self._finalisers.discard(link)
+            self.orders.lost()
+
     async def _received(self, link: Link, message: AnyMessage) -> None:
         match message:
             case Hello():
@@ -78,6 +86,8 @@ class Intake:
                     self._finalisers.add(link)
             case Sealed():
                 await self._sealed(link, message)
+            case ArchiveReply():
+                self.orders.replied(message)
             case Alarm():
                 self._on_alarm(message)
             case SpoolsLeft():

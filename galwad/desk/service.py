@@ -53,6 +53,8 @@ class DeskOptions:
     archive: Path
     switch_socket: Path
     desk_socket: Path
+    recipients: Path | None = None
+    """The signed set; public, and the finaliser's to believe."""
     node: str = "galwad"
     host: str = "127.0.0.1"
     port: int = 0

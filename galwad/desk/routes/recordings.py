@@ -49,9 +49,13 @@ async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> Re
 @router.get("/recordings/{call_id}")
 async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
     """One row, with the signed manifest."""
-    recording = await _recording(desk, call_id)
+    recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
-    return RecordingDetail(recording=_row(recording), manifest=desk.archive.manifest(recording))
+    return RecordingDetail(
+        recording=_row(recording),
+        manifest=desk.archive.text(recording, "manifest"),
+        rewrap=desk.archive.text(recording, "rewrap"),
+    )
 
 
 @router.post("/recordings/{call_id}/fetch", response_class=StreamingResponse)
@@ -59,7 +63,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     """The sealed recording: header, then payload; together a standard age file."""
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(403, "this purpose is the recording administrator's", "ask them")
-    recording = await _recording(desk, call_id)
+    recording = await recording_of(desk, call_id)
     files = desk.archive.open(recording)
     try:
         await desk.audit.append(
@@ -88,7 +92,8 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     )
 
 
-async def _recording(desk: Desk, call_id: str) -> Recording:
+async def recording_of(desk: Desk, call_id: str) -> Recording:
+    """The recording with this id. Raises `ApiError`: 404, there is none."""
     recording = await desk.catalogue.get(checked_id(call_id))
     if recording is None:
         raise ApiError(404, "no recording has this id", "it may not be sealed yet")

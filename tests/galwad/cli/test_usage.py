@@ -34,6 +34,7 @@ def test_the_commands_are_those_that_the_design_lists():
         "check",
         "directory import",
         "keys init",
+        "keys rewrap",
         "keys show",
         "keys sign",
         "login",

@@ -1,0 +1,180 @@
+"""`galwad keys rewrap`: new headers for the set in force, made and proven on the officer's machine.
+
+One recording after another: its header is fetched, judged by what was signed, opened, made anew,
+handed in, read back, proven, and only then put in force. What is done already is passed over, so
+that a run which was cut short goes on where it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from galwad.cli.client import check, refusal, told_as_ours
+from galwad.cli.console import CliError
+from recording.age import Identity
+from recording.errors import KeySetError, RecordingError
+from recording.keys import OfficerKeys, RecipientSet, fingerprint
+from recording.manifest import read_manifest
+from recording.rewrap import HeaderIs, facts_of, judge_header, rewrap
+
+_THIS_ONE_ALONE = frozenset({404, 409, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    officer: OfficerKeys
+    identities: Sequence[Identity]
+    reference: str
+    recipients: RecipientSet | None
+    """None: whatever set this officer signed and the server has."""
+    node_key: str | None
+    former: Sequence[str]
+    """Public keys of officers before this one, whose rewraps are believed."""
+    only_count: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was done."""
+
+    recipients: RecipientSet
+    recordings: int = 0
+    waiting: int = 0
+    """How many had another header than the set wants."""
+    rewrapped: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """For machines."""
+        return {
+            "set": {
+                "serial": self.recipients.serial,
+                "recipients": [
+                    {"name": name, "fingerprint": mark} for name, mark in named(self.recipients)
+                ],
+            },
+            "recordings": self.recordings,
+            "already": self.recordings - self.waiting,
+            "rewrapped": self.rewrapped,
+            "failed": [{"call_id": key, "error": why} for key, why in self.failed.items()],
+        }
+
+
+def named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
+    """Names and fingerprints."""
+    keys = zip(recipients.named, recipients.recipients, strict=True)
+    yield from ((entry.name, fingerprint(key)) for entry, key in keys)
+
+
+class _RefusedError(Exception):
+    """This recording's header stays as it is; the others go on."""
+
+
+def run(client: httpx.Client, wish: Wish, *, quiet: bool) -> Outcome:
+    """Rewrap all that is not sealed to the set in force; `quiet` draws no bar."""
+    with told_as_ours():
+        outcome = Outcome(_set_in_force(client, wish))
+        waiting = _waiting(client, outcome)
+    outcome.waiting = len(waiting)
+    if not wish.only_count:
+        columns = TextColumn("rewrapping"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        out = Console(stderr=True)
+        with Progress(*columns, console=out, disable=quiet or not out.is_terminal) as bar:
+            for call_id in bar.track(waiting):
+                _one(client, wish, outcome, call_id)
+    return outcome
+
+
+def _set_in_force(client: httpx.Client, wish: Wish) -> RecipientSet:
+    content = _answer(client.get("/recipients"))["content"]
+    try:
+        found = RecipientSet.parse(content.encode(), wish.officer.public_key)
+    except KeySetError as error:
+        raise CliError(f"the server's set: {error}", "give it the set that you signed") from None
+    if wish.recipients is not None and found != wish.recipients:
+        raise CliError(
+            f"the server has another set, number {found.serial}", "put yours there first"
+        )
+    return found
+
+
+def _waiting(client: httpx.Client, outcome: Outcome) -> list[str]:
+    """Recordings whose header is not the one that the set wants."""
+    wanted = sorted(outcome.recipients.fingerprints)
+    waiting: list[str] = []
+    after, more = "", True
+    while more:
+        page = _answer(client.post("/headers/search", json={"after": after}))
+        for row in page["rows"]:
+            after = row["call_id"]
+            outcome.recordings += 1
+            if not row["current"] or sorted(row["recipients"]) != wanted:
+                waiting.append(after)
+        more = page["more"]
+    return waiting
+
+
+def _one(client: httpx.Client, wish: Wish, outcome: Outcome, call_id: str) -> None:
+    try:
+        with told_as_ours():
+            _replace(client, wish, outcome.recipients, call_id)
+        outcome.rewrapped += 1
+    except (_RefusedError, RecordingError) as error:
+        outcome.failed[call_id] = str(error)
+    except CliError as error:
+        done = f"{outcome.rewrapped} of {outcome.waiting} are rewrapped"
+        hint = f"{error.hint}; run it again then: it goes on where it ended"
+        raise CliError(f"{error.message}: {done}", hint) from None
+
+
+def _replace(client: httpx.Client, wish: Wish, recipients: RecipientSet, call_id: str) -> None:
+    """Replace one header; until the last request nothing that counts has changed."""
+    path, why = f"/recordings/{call_id}/header", {"reference": wish.reference}
+    sealed = _answer(client.post(path, json=why))
+    header, record = sealed["header"].encode(), sealed["rewrap"]
+    manifest = read_manifest(sealed["manifest"].encode(), wish.node_key)
+    if manifest.call_id != call_id:
+        raise _RefusedError(f"the manifest is that of {manifest.call_id}")
+    officers = wish.officer.public_key, *wish.former
+    signed = None if record is None else record.encode()
+    judged = judge_header(manifest, facts_of(header), signed, officers)
+    if judged.header is HeaderIs.UNKNOWN:
+        raise _RefusedError(judged.problem)
+    new = rewrap(manifest, header, wish.identities, recipients, wish.officer.signing)
+    offer = {"header": new.header.decode(), "rewrap": new.record.decode()}
+    new.prove(_answer(client.put(path, json=offer))["header"].encode())
+    digest = facts_of(new.header).sha256
+    _answer(client.put(f"{path}/commit", json={**why, "sha256": digest}))
+
+
+def _answer(response: httpx.Response) -> Any:
+    """The JSON answer; what the server refuses for one recording is told of that one."""
+    if response.status_code in _THIS_ONE_ALONE:
+        raise _RefusedError(refusal(response)[0])
+    check(response)
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return None
+    try:
+        return response.json()
+    except ValueError:
+        raise CliError("what answered is no Galwad server", "check the address") from None
+
+
+def told(outcome: Outcome, *, only_count: bool) -> Iterator[str]:
+    """For people: the set, what was done, and what was not."""
+    found = outcome.recipients
+    yield f"set number {found.serial}, signed {found.signed_at}"
+    for name, mark in named(found):
+        yield f"  {name:<16} {mark}"
+    done = f"{outcome.waiting} to rewrap" if only_count else f"{outcome.rewrapped} rewrapped"
+    yield f"{outcome.recordings} recordings: {done}, {outcome.recordings - outcome.waiting} already"
+    for call_id, why in outcome.failed.items():
+        yield f"{call_id}  NOT REWRAPPED: {why}"

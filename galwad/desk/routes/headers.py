@@ -1,0 +1,127 @@
+"""Headers: handing them out to the officer's client, and putting new ones in force.
+
+Everything that matters is decided elsewhere: by the officer, who opens, makes and proves a header
+and signs its record, and by the finaliser, which takes nothing that is not so signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from fastapi import APIRouter
+
+from galwad.desk.access import Administrator, TheDesk
+from galwad.desk.errors import ApiError
+from galwad.desk.files import ArchiveFolder
+from galwad.desk.models import (
+    HeaderCommit,
+    HeaderPage,
+    HeaderQuery,
+    HeaderReason,
+    HeaderState,
+    NewHeader,
+    SealedHeader,
+    SignedSet,
+    StagedHeader,
+)
+from galwad.desk.routes.recordings import recording_of
+from galwad.messages import CommitHeader, StageHeader
+from recording.errors import ManifestError
+from recording.index import Recording
+from recording.manifest import read_manifest
+from recording.rewrap import REWRAP
+
+router = APIRouter()
+
+
+@router.get("/recipients")
+async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
+    """The signed set in force, for whoever can verify it."""
+    path = desk.options.recipients
+    if path is None or not path.exists():
+        raise ApiError(409, "the server has no set of recipients", "put the signed one there first")
+    try:
+        return SignedSet(content=path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise ApiError(409, "the set of recipients cannot be read", "is it the file?") from None
+
+
+@router.post("/headers/search")
+async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> HeaderPage:
+    """To whom recordings are sealed now, as their manifests and rewraps say."""
+    await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
+    page = await desk.catalogue.in_order(body.after, body.limit)
+    rows = await asyncio.to_thread(lambda: [_state(desk.archive, each) for each in page.rows])
+    return HeaderPage(rows=rows, more=page.after is not None)
+
+
+@router.post("/recordings/{call_id}/header")
+async def fetch(
+    call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
+) -> SealedHeader:
+    """The header that lies in the archive; the audit entry comes first."""
+    recording = await recording_of(desk, call_id)
+    header = desk.archive.text(recording, "header")
+    manifest = desk.archive.text(recording, "manifest")
+    if header is None or manifest is None:
+        raise ApiError(409, "its header or manifest is missing", "restore it from a backup")
+    await desk.audit.append(
+        "header.fetched",
+        {"call_id": call_id, "payload_sha256": recording.payload_sha256},
+        {"actor": session.actor, "reference": body.reference},
+    )
+    rewrap = desk.archive.text(recording, "rewrap")
+    return SealedHeader(header=header, manifest=manifest, rewrap=rewrap)
+
+
+@router.put("/recordings/{call_id}/header")
+async def stage(
+    call_id: str, body: NewHeader, desk: TheDesk, _session: Administrator
+) -> StagedHeader:
+    """Lay a new header beside the one in force; what was read back is the client's to prove."""
+    recording = await recording_of(desk, call_id)
+    header, record = body.header.encode(), body.rewrap.encode()
+    found = await desk.intake.orders.ask(
+        lambda ref: StageHeader(ref, call_id, recording.payload_sha256, header, record)
+    )
+    return StagedHeader(header=found.decode())
+
+
+@router.put("/recordings/{call_id}/header/commit", status_code=204)
+async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
+    """Put the staged header in force; audited before, and again if nothing came of it."""
+    recording = await recording_of(desk, call_id)
+    old = desk.archive.text(recording, "header") or ""
+    facts = {
+        "call_id": call_id,
+        "payload_sha256": recording.payload_sha256,
+        "old_sha256": hashlib.sha256(old.encode()).hexdigest(),
+        "new_sha256": body.sha256,
+    }
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("header.replaced", facts, personal)
+    try:
+        await desk.intake.orders.ask(
+            lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
+        )
+    except ApiError as error:
+        await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
+        raise
+
+
+def _state(archive: ArchiveFolder, recording: Recording) -> HeaderState:
+    """As the files say; nothing is proven here, the officer's client does that."""
+    header, manifest, record = (
+        archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")
+    )
+    try:
+        sealed = read_manifest((manifest or "").encode())
+        last = None if record is None else REWRAP.read(record.encode())
+    except ManifestError:
+        return HeaderState(call_id=recording.call_id, recipients=[], current=False)
+    expected = sealed.header if last is None else last.header
+    digest = hashlib.sha256((header or "").encode()).hexdigest()
+    current = header is not None and (expected is None or expected.sha256 == digest)
+    names = sealed.recipients if last is None else last.recipients
+    return HeaderState(call_id=recording.call_id, recipients=names, current=current)

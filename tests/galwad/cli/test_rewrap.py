@@ -1,0 +1,182 @@
+"""`galwad keys rewrap` against a desk and a finaliser at work."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from house import House
+from node import Site
+
+from recording.age import Identity, open_header
+from recording.keys import OfficerKeys, RecipientSet, fingerprint
+
+CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
+WHY = ("--reference", "KEYS-1")
+
+
+@pytest.fixture
+def house(tmp_path, run, monkeypatch):
+    """Four recordings, sealed to the officer alone, and gwen, the administrator, signed in."""
+    del run  # it clears the environment first
+    with House(Site(tmp_path / "node")) as house:
+        house.record(*CALLS)
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen"))
+        yield house
+
+
+@pytest.fixture
+def keys(house, tmp_path):
+    """The officer's folder."""
+    folder = tmp_path / "galwad-keys"
+    folder.mkdir()
+    house.site.officer.save(folder / "identity.txt")
+    return folder
+
+
+@pytest.fixture
+def deputy(house):
+    """A second identity, in the set that is in force now."""
+    deputy = Identity.generate()
+    sign(house, ("Officer", house.site.officer.identity.recipient), ("Deputy", deputy.recipient))
+    return deputy
+
+
+def sign(house, *named, serial=2):
+    recipients = RecipientSet.of(named, serial)
+    house.site.recipients.write_bytes(recipients.sign(house.site.officer.signing))
+
+
+def header(house, call_id):
+    return house.path(call_id, "header").read_bytes()
+
+
+def test_every_header_is_made_anew_and_proven(run, house, keys, deputy):
+    done = run("keys", "rewrap", keys, *WHY)
+    assert done.status == 0, done.err
+    assert "4 recordings: 4 rewrapped, 0 already" in done.out
+    assert fingerprint(deputy.recipient) in done.out
+    for call_id in CALLS:
+        assert open_header(header(house, call_id), [deputy])
+    archive = house.site.settings.archive
+    whole = run("recordings", "verify", archive, "--officer-key", house.site.officer.public_key)
+    assert whole.status == 0, whole.out
+    assert whole.out.count(f"to set 2: {fingerprint(house.site.officer.identity.recipient)}") == 4
+    unknown = run("recordings", "verify", archive)
+    assert unknown.status == 1
+    by_identity = run("recordings", "verify", archive, "--identity", keys / "identity.txt")
+    assert by_identity.status == 0, by_identity.out
+    assert "opened to its end" in by_identity.out
+
+
+def test_each_step_stands_in_the_audit(run, house, keys, deputy):
+    before = header(house, CALLS[0])
+    run("keys", "rewrap", keys, *WHY)
+    entries = [
+        (kind, facts)
+        for kind, facts in house.audit()
+        if kind.startswith("header") and facts.get("call_id") == CALLS[0]
+    ]
+    assert [kind for kind, _ in entries] == ["header.fetched", "header.replaced"]
+    assert {facts["actor"] for _, facts in entries} == {"user:gwen"}
+    assert {facts["reference"] for _, facts in entries} == {"KEYS-1"}
+    assert before != header(house, CALLS[0])
+
+
+def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deputy, monkeypatch):
+    house.path(CALLS[2], "header").rename(house.path(CALLS[2], "away"))
+    first = run("keys", "rewrap", keys, *WHY, "--json")
+    assert first.status == 1
+    assert first.json()["rewrapped"] == 3
+    (failed,) = first.json()["failed"]
+    assert failed == {"call_id": CALLS[2], "error": "its header or manifest is missing"}
+    house.path(CALLS[2], "away").rename(house.path(CALLS[2], "header"))
+    headers = [header(house, call_id) for call_id in CALLS]
+    dry = run("keys", "rewrap", keys, *WHY, "--dry-run")
+    assert "4 recordings: 1 to rewrap, 3 already" in dry.out
+    second = run("keys", "rewrap", keys, *WHY, "--json").json()
+    assert (second["already"], second["rewrapped"], second["failed"]) == (3, 1, [])
+    changed = [header(house, call_id) != old for call_id, old in zip(CALLS, headers, strict=True)]
+    assert changed == [False, False, True, False]
+
+
+def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, keys, deputy):
+    house.do(house.desk.intake.stop())
+    before = [header(house, call_id) for call_id in CALLS]
+    done = run("keys", "rewrap", keys, *WHY)
+    assert done.status == 1
+    assert "the finaliser cannot be reached: 0 of 4 are rewrapped" in done.err
+    assert "goes on where it ended" in done.err
+    assert [header(house, call_id) for call_id in CALLS] == before
+
+
+def test_a_commit_that_is_refused_stands_in_the_audit_and_changes_nothing(house, deputy):
+    before = header(house, CALLS[0])
+    token = house.token("huw")
+    reply = httpx.put(
+        f"{house.url}/api/v1/recordings/{CALLS[0]}/header/commit",
+        json={"sha256": "0" * 64, "reference": "x"},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert (reply.status_code, reply.json()["error"][:22]) == (409, "no new header is stage")
+    assert [kind for kind, _ in house.audit()][-2:] == ["header.replaced", "header.not-replaced"]
+    assert header(house, CALLS[0]) == before
+
+
+def test_a_set_that_another_signed_is_not_believed(run, house, keys, deputy, tmp_path):
+    stranger = OfficerKeys.generate()
+    stranger.save(tmp_path / "stranger.txt")
+    done = run("keys", "rewrap", tmp_path / "stranger.txt", *WHY)
+    assert done.status == 1
+    assert done.err.startswith("error: the server's set: ")
+    older = tmp_path / "older.json"
+    one = RecipientSet.of([("Officer", house.site.officer.identity.recipient)], 1)
+    older.write_bytes(one.sign(house.site.officer.signing))
+    done = run("keys", "rewrap", keys, *WHY, "--set", older)
+    assert done.err.startswith("error: the server has another set, number 2\n")
+    assert not any(house.path(call_id, "rewrap").exists() for call_id in CALLS)
+
+
+def test_an_officer_whose_key_is_lost_is_succeeded_with_the_deputys(
+    run, house, keys, deputy, tmp_path
+):
+    """The drill: rewrapped once; then the officer's keys are gone, the deputy's are left."""
+    assert run("keys", "rewrap", keys, *WHY).status == 0
+    lost = house.site.officer.public_key
+    successor = OfficerKeys.generate()
+    successor.save(tmp_path / "successor.txt")
+    (tmp_path / "deputy.txt").write_text(f"{deputy}\n")
+    (tmp_path / "deputy.txt").chmod(0o600)
+    config = house.site.config
+    config.write_text(config.read_text().replace(lost, successor.public_key))
+    house.site.officer = successor
+    sign(house, ("Successor", successor.identity.recipient), ("Deputy", deputy.recipient), serial=3)
+    house.restart()
+    words = ("keys", "rewrap", tmp_path / "successor.txt", "--identity", tmp_path / "deputy.txt")
+    unknown = run(*words, *WHY, "--server", house.url)
+    assert unknown.status == 1
+    assert "signed by another officer's key" in unknown.out
+    done = run(*words, *WHY, "--former-key", lost, "--server", house.url)
+    assert done.status == 0, done.out + done.err
+    for call_id in CALLS:
+        assert open_header(header(house, call_id), [successor.identity])
+    archive = house.site.settings.archive
+    assert run("recordings", "verify", archive, "--officer-key", successor.public_key).status == 0
+
+
+@pytest.mark.usefixtures("deputy")
+@pytest.mark.parametrize("role", ["supervisor", "advisor"])
+def test_it_is_the_administrators(run, house, keys, monkeypatch, role):
+    monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", role))
+    done = run("keys", "rewrap", keys, *WHY)
+    assert done.err == "error: this is for the recording administrator\nhint: ask them\n"
+
+
+def test_a_key_that_does_not_open_leaves_the_header(run, house, deputy, tmp_path):
+    """The officer's signing key, with an identity that is no recipient."""
+    other = OfficerKeys(Identity.generate(), house.site.officer.signing)
+    other.save(tmp_path / "other.txt")
+    done = run("keys", "rewrap", tmp_path / "other.txt", *WHY)
+    assert done.status == 1
+    assert done.out.count("NOT REWRAPPED: none of the identities opens this file") == 4
+    assert done.err.startswith("error: 4 of 4 were not rewrapped\nhint: ")

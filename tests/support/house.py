@@ -1,0 +1,97 @@
+"""Desk and finaliser of one node at work in a thread, for what asks them over HTTP."""
+
+import asyncio
+import concurrent.futures
+import threading
+from dataclasses import replace
+
+from argon2 import PasswordHasher
+from node import Site
+
+from galwad.desk.app import DeskServer, options_of
+from galwad.desk.service import Desk
+from galwad.desk.users import User
+from galwad.finaliser.process import Finaliser, workshop_of
+from recording.archive import folder_of
+
+PATIENCE_S = 30
+
+
+class House:
+    """A node that seals, indexes and answers; `url` is where."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def __enter__(self):
+        self._ready: concurrent.futures.Future[DeskServer] = concurrent.futures.Future()
+        self._ending = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        self.server = self._ready.result(PATIENCE_S)
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join()
+        self._loop.close()
+
+    def restart(self) -> None:
+        """With the settings as they are now."""
+        self.__exit__()
+        self.__enter__()
+
+    def _serve(self) -> None:
+        self._loop.run_until_complete(self._work())
+
+    async def _work(self) -> None:
+        settings = self.site.settings
+        hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        options = replace(options_of(settings), port=0)
+        server = DeskServer(Desk(options, hasher=hasher))
+        try:
+            await server.start()
+        except BaseException as error:
+            self._ready.set_exception(error)
+            raise
+        finaliser = Finaliser(workshop_of(settings), settings, 0.05, 0.05, 0.05)
+        sealing = asyncio.create_task(finaliser.run())
+        self._ready.set_result(server)
+        await self._ending.wait()
+        finaliser.stop()
+        await sealing
+        await server.stop()
+
+    def do(self, work):
+        """The result of a coroutine on the house's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+
+    @property
+    def desk(self) -> Desk:
+        return self.server.desk
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def token(self, name: str, role: str = "admin", *rights: str) -> str:
+        """A new user's token, as `galwad login` gets it."""
+        user = User(name, role, rights=frozenset(rights))
+        self.do(self.desk.users.add(user, "correct horse battery"))
+        return self.do(self.desk.sessions.open(name, "cli"))
+
+    def record(self, *call_ids: str) -> None:
+        """Calls of two seconds, until each is in archive and index and its spool is gone."""
+        for call_id in call_ids:
+            spool = self.site.call(call_id)
+            self.do(self.site.gone(spool))
+
+    def path(self, call_id: str, suffix: str):
+        """Where an object of the archive lies."""
+        return self.site.settings.archive / folder_of(call_id) / f"{call_id}.{suffix}"
+
+    def audit(self) -> list[tuple[str, dict]]:
+        """Kinds and facts, in order."""
+        entries = self.do(self.desk.audit.entries())
+        return [(entry.kind, {**entry.facts, **entry.personal}) for entry in entries]
