@@ -138,6 +138,55 @@ def test_two_answers_of_a_ring_group_at_once_make_one_call(harness, switch, ende
     assert len(switch.log.events("call.answered")) == 1
 
 
+@pytest.fixture
+def group(harness, switch, ended):
+    """The three phones of the ring group, each with a scenario of its own."""
+
+    def group(*scenarios, **keys):
+        make, phones = harness.programs.Callee, []
+        for extension, scenario in zip(("301", "302", "303"), scenarios, strict=True):
+            phone = ended(make(switch.folder, scenario, "127.0.0.1", **keys.get(scenario, {})))
+            harness.programs.register(switch, extension, phone.port)
+            phones.append(phone)
+        return phones
+
+    return group
+
+
+def test_the_first_of_three_answers_wins_though_others_cross_its_cancel(switch, group, caller):
+    first, crossing, ringing = group("uas", "uas_crossing", "uas_cancelled", uas={"delay": 300})
+    calling = caller(GROUP)
+    assert calling.media_target
+    for each in (crossing, ringing):
+        each.wait()
+    assert crossing.logged("acked")
+    assert crossing.logged("bye")
+    switch.wait_media_ports(4)
+    calling.hang_up()
+    first.wait()
+    told = calling.messages()
+    assert "SIP/2.0 183" not in told
+    assert told.count("SIP/2.0 180") == 1
+    assert told.count("SIP/2.0 200 OK") == 2  # to its INVITE and its BYE
+    switch.log.wait("call.ended")
+    switch.wait_media_ports(0)
+    assert len(switch.log.events("call.answered")) == 1
+
+
+def test_a_caller_who_gives_up_as_two_of_three_answer_has_no_call(switch, group, caller):
+    phones = group("uas_crossing", "uas_cancelled", "uas_crossing")
+    calling = caller(GROUP, scenario="uac_cancelled")
+    calling.wait()
+    for each in phones:
+        each.wait()
+    for crossing in (phones[0], phones[2]):
+        assert crossing.logged("acked")
+        assert crossing.logged("bye")
+    switch.log.wait("call.ended")
+    switch.wait_media_ports(0)
+    assert switch.log.events("call.answered") == []
+
+
 class Lossy:
     """A network that loses the first copy of every request of the caller's."""
 

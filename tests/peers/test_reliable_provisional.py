@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 pytestmark = pytest.mark.peer
@@ -77,9 +79,31 @@ def test_what_is_lost_on_the_way_is_told_again(switch, connect):
     switch.log.wait("call.ended")
 
 
+@pytest.fixture
+def told(service):
+    """All that the page is told from now on, until a call has ended: `told("sian")()`."""
+    stack = ExitStack()
+
+    def told(user):
+        page = stack.enter_context(service.sign_in(user))
+        events = stack.enter_context(page.stream("GET", "/api/v1/events")).iter_text()
+        seen = [next(events)]
+
+        def until_ended():
+            while '"state":"ended"' not in seen[-1].replace(" ", ""):
+                seen.append(next(events))
+            return "".join(seen)
+
+        return until_ended
+
+    with stack:
+        yield told
+
+
 def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
-    harness, service, connect
+    harness, service, connect, told
 ):
+    pages = [told("sian"), told("ceri")]
     calling, callee, mouths = connect(
         service,
         caller="uac_100rel_meddling",
@@ -90,18 +114,26 @@ def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
     mouths[0].dial("*71", calling.media_target)
     said = harness.sound.speech(1, 61)
     mouths[0].say(said, calling.media_target)
-    calling.hang_up()
-    callee.wait()
+    number = harness.programs.CALLER[1:]
     call_id = service.log.wait("call.answered")["call_id"]
-    recording = harness.evidence.Recording(service, call_id)
+    with service.sign_in() as sian, service.sign_in("ceri") as ceri:
+        for page in (sian, ceri):
+            answers = [page.get(f"/api/v1/calls/{call_id}"), page.get("/api/v1/calls")]
+            assert [answer.status_code for answer in answers] == [200, 200]
+            assert [answer.json() for answer in answers if number in answer.text] == []
+        calling.hang_up()
+        callee.wait()
+        recording = harness.evidence.Recording(service, call_id)
+        listed = ceri.get("/api/v1/recordings")
+        assert call_id in listed.text
+        assert number not in listed.text
     assert recording.gaps() == []
     assert harness.sound.find(recording.caller, said)[1] > 0.95
     assert recording.adds_up()
-    number = harness.programs.CALLER.encode()
+    for page in pages:
+        events = page()
+        assert call_id in events
+        assert number not in events
     held = [path for path in service.state.rglob("*") if path.is_file()]
-    assert held
-    assert [path.name for path in held if number[1:] in path.read_bytes()] == []
-    with service.sign_in() as sian:
-        told = sian.get(f"/api/v1/calls/{call_id}")
-        assert told.status_code == 200
-        assert number[1:] not in told.content
+    assert {".manifest", ".header", ".payload"} <= {path.suffix for path in held}
+    assert [path.name for path in held if number.encode() in path.read_bytes()] == []
