@@ -24,6 +24,8 @@ from galwad.cli.simulation.evidence import judge_recording
 from galwad.cli.simulation.load import Load
 from galwad.cli.simulation.plan import KEYS, Account, Media, PauseBy, Plan, Way, locate
 from galwad.cli.simulation.steps import Report
+from telephony.errors import ParseError
+from telephony.sip.uri import Uri, is_user
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -125,6 +127,7 @@ def call(
         reference=reference,
         api=server,
     )
+    _dialable(plan)
     _coherent(plan)
     _tell(_run(plan), json=json)
 
@@ -143,6 +146,29 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
         raise CliError("a password is missing, and nobody to ask", "use --password-stdin", status=2)
     asked = "SIP password of {}"
     return [str(typer.prompt(asked.format(a), hide_input=True, err=True)) for a in accounts]
+
+
+def _dialable(plan: Plan) -> None:
+    """Refuse what no SIP URI can be made of, before anything rings."""
+    wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
+    accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
+    for what, text in wanted.items():
+        if (text or what == "the number") and not _is_number(text):
+            hint = "write digits, such as 01970000000, or a SIP URI"
+            raise CliError(f"{what} cannot be dialled", hint, status=2)
+    if not all(map(is_user, (plan.caller, *accounts))):
+        hint = "--from, --as and --answer take what stands before the @ of a SIP address"
+        raise CliError("a phone cannot be called that", hint, status=2)
+
+
+def _is_number(text: str) -> bool:
+    if not text.lower().startswith(("sip:", "sips:", "tel:")):
+        return is_user(text)
+    try:
+        Uri.parse(text)
+    except ParseError:
+        return False
+    return True
 
 
 def _coherent(plan: Plan) -> None:

@@ -44,6 +44,8 @@ class VoIPCall:
         remote: the other party, as To or From named it.
         request: the INVITE of a call that came in; None for one that we placed.
         status: the SIP status that ended or answered it; 0 while there is none.
+        unreachable: True if it ended because nobody answered our INVITE, not even to refuse it;
+            `status` is then 408, or 503 where there is no way to the server.
         statuses: what came for our INVITE so far, in order: 180, 200; challenges that were
             answered are not among them.
         moved_to: the URIs of the last 3xx, the preferred first; to call one of them is the
@@ -62,6 +64,7 @@ class VoIPCall:
         self.state = CallState.DIALING if invite is None else CallState.RINGING
         self.remote = remote
         self.status = 0
+        self.unreachable = False
         self.statuses: list[int] = []
         self.redirection = Redirection()
         self.infos: list[Request] = []
@@ -133,7 +136,8 @@ class VoIPCall:
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
         failed = self.state is CallState.ENDED and state is not CallState.ENDED
         if failed and (self.status >= 300 or not self.status):
-            raise CallFailedError("the call ended first", self.status)
+            what = "nobody answers" if self.unreachable else "the call ended first"
+            raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
         """Go on to `state`; the one place where the state changes."""

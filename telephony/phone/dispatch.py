@@ -140,7 +140,9 @@ def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
         if answered:
             call.client = event.client.retry(headers=answered, now=line.now)
             return
-    call.statuses.append(event.status)
+    if event.response is not None:
+        call.statuses.append(event.status)
+    call.unreachable = event.response is None and not event.client.cancelled
     tried = event.client.request.uri
     target = call.redirection.next(tried, event.status, event.response)
     if target is not None and not event.client.cancelled:

@@ -88,6 +88,7 @@ class Registration:
     async def _register(self, expires: int) -> int:
         """Send it, answering challenges; returns the seconds that were granted."""
         headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
+        response, status = None, 0
         for _ in range(_TRIES):
             response, status = await self._ask(headers)
             client = self._last
@@ -103,7 +104,7 @@ class Registration:
             if not answered:
                 break
             headers = [*headers[:2], *answered]
-        raise RegistrationError(status)
+        raise RegistrationError(status, unreachable=response is None)
 
     async def _ask(self, headers: list[tuple[str, str]]) -> tuple[Response | None, int]:
         line, me = self._line, self._line.address

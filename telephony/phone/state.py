@@ -32,12 +32,15 @@ class RegistrationError(PhoneError):
     """The server does not take our registration.
 
     Attributes:
-        status: the final status; 408 when nobody answered.
+        status: the final status; 408 when nobody answered, 503 when there is no way there.
+        unreachable: True in these two cases: no server has said that.
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the registration was answered with {status}")
+    def __init__(self, status: int, *, unreachable: bool = False) -> None:
+        what = "nobody answers the registration" if unreachable else "the registration was refused"
+        super().__init__(f"{what} ({status})")
         self.status = status
+        self.unreachable = unreachable
 
 
 class CallFailedError(PhoneError):
@@ -45,11 +48,13 @@ class CallFailedError(PhoneError):
 
     Attributes:
         status: the SIP status; 0 if the call ended without one.
+        unreachable: True if nobody answered at all: then it is 408, or 503 with no way there.
     """
 
-    def __init__(self, what: str, status: int = 0) -> None:
+    def __init__(self, what: str, status: int = 0, *, unreachable: bool = False) -> None:
         super().__init__(f"{what} ({status})" if status else what)
         self.status = status
+        self.unreachable = unreachable
 
 
 class InvalidStateError(PhoneError):

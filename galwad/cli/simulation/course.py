@@ -9,7 +9,7 @@ from typing import Final
 
 from galwad.cli.simulation.deeds import Call, in_the_call, listen, since, step, talk
 from galwad.cli.simulation.desk import Desk
-from galwad.cli.simulation.hints import refused_call
+from galwad.cli.simulation.hints import refused_call, unreachable
 from galwad.cli.simulation.party import Answerer, Voice, cannot_open
 from galwad.cli.simulation.plan import Plan
 from galwad.cli.simulation.steps import Report, StepError
@@ -19,6 +19,16 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 _BYE: Final = 5.0
 _RING: Final = 60.0
 """Seconds that somebody else's phone may ring."""
+_MISSED: Final = {
+    CallState.RINGING: (
+        "no ringing",
+        "the log of galwad-switch says what became of the call",
+    ),
+    CallState.ANSWERED: (
+        "nobody answered",
+        "pick up where it rings, or let a phone of ours answer: --answer EXTENSION",
+    ),
+}
 
 
 async def simulate(plan: Plan, report: Report, desk: Desk | None = None) -> Call | None:
@@ -45,7 +55,8 @@ async def _connected(plan: Plan, report: Report, stack: AsyncExitStack, desk: De
         except OSError as error:
             raise cannot_open(plan, error) from None
     known = await desk.calls() if desk is not None else set()
-    call = Call(phone, answerers, await place(plan, phone))
+    async with step(report, "ring"):
+        call = Call(phone, answerers, await place(plan, phone))
     await _answered(plan, report, call)
     if desk is not None:
         async with step(report, "recording"):
@@ -69,12 +80,12 @@ async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
     """Send the INVITE.
 
     Raises:
-        StepError: the number is none, or no ports are left.
+        StepError: no ports are left.
     """
     try:
         return await phone.call(plan.number)
     except TelephonyError as error:
-        raise StepError(f"the call cannot be placed: {error}") from None
+        raise StepError(f"the call cannot be placed: {error}", "are media ports free?") from None
 
 
 async def _answered(plan: Plan, report: Report, call: Call) -> None:
@@ -109,12 +120,13 @@ async def _reach(plan: Plan, call: VoIPCall, state: CallState, patience: float) 
         async with asyncio.timeout(patience):
             await call.wait_for(state)
     except CallFailedError as error:
-        raise refused_call(plan, error.status) from None
+        raise refused_call(plan, 0 if error.unreachable else error.status) from None
     except TimeoutError:
-        raise StepError(
-            f"no {state} within {patience:g} s; statuses {call.statuses or 'none'}",
-            "the log of galwad-switch says what became of the call",
-        ) from None
+        if not call.statuses:
+            raise unreachable(plan) from None
+        what, hint = _MISSED[state]
+        came = " ".join(map(str, call.statuses))
+        raise StepError(f"{what} within {patience:g} s; statuses {came}", hint) from None
 
 
 async def _rung(plan: Plan, call: Call) -> VoIPCall:
@@ -128,7 +140,7 @@ async def _rung(plan: Plan, call: Call) -> VoIPCall:
         if rung in done:
             return rung.result()
         if ended in done and ended.exception() is not None:
-            raise refused_call(plan, call.placed.status)
+            raise refused_call(plan, 0 if call.placed.unreachable else call.placed.status)
     finally:
         for waiting in (rung, ended):
             waiting.cancel()

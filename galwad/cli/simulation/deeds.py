@@ -29,6 +29,7 @@ _ALIKE: Final = 0.9
 _AUDIBLE: Final = 0.5
 _LOSS: Final = 0.01
 _JITTER: Final = 0.03
+_LOG: Final = "the log of galwad-switch says more"
 _POOR: Final = "look at the network, at a transcoder in the way, and at how busy this machine is"
 _RTP: Final = (
     "RTP does not get through: look at [media] advertise, at firewalls between here and its "
@@ -182,7 +183,7 @@ async def _press(plan: Plan, call: Call, desk: Desk | None, *, on: bool) -> int:
         await desk.hold(extension, on=on)
         return since(began)
     if call.taken is None:
-        raise StepError("nobody of ours is in the call")
+        raise StepError("nobody of ours is in the call", _LOG)
     try:
         async with asyncio.timeout(plan.patience):
             status = await call.taken.send_info(headers=[("Record", "on" if on else "off")])
@@ -251,9 +252,10 @@ async def _told(
         async with asyncio.timeout(_RING):
             status = await how(call, number)
     except CallFailedError as error:
-        raise StepError(f"the transfer came to nothing: {error}") from None
+        raise StepError(f"the transfer came to nothing: {error}", _LOG) from None
     except (TelephonyError, TimeoutError) as error:
-        raise StepError(f"the transfer came to nothing ({type(error).__name__})") from None
+        why = f"the transfer came to nothing ({type(error).__name__})"
+        raise StepError(why, _LOG) from None
     if status != 200:
         raise refused_transfer(number, status)
     if call.taken is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from galwad.cli.simulation.plan import Plan
+from galwad.cli.simulation.plan import Plan, Way
 from galwad.cli.simulation.steps import StepError
 from telephony.sip.grammar import REASONS
 
@@ -12,6 +12,7 @@ _REACH: Final = (
     "is `galwad serve` running there, [sip] listen as given, the firewall open, "
     "and this address not barred (source.banned in its log)?"
 )
+_TLS: Final = " For tls: does its certificate name what --sip says, and --tls-ca its issuer?"
 _FULL: Final = "its log says why: switch.overloaded has a reason, or it is being stopped"
 _ASK: Final = "`galwad users add` printed it once; [sip] realm must not have changed since"
 _TRUNK: Final = (
@@ -22,6 +23,7 @@ _TRUNK: Final = (
 _INVITE: Final = {
     403: ("{who} may not call by {way}", "its transport stands in the settings"),
     404: ("no route leads from {number}", "add it to [[routes]] called"),
+    408: ("nobody answered", "who was rung did not pick up in time"),
     480: (
         "nobody could be rung, or nobody answered",
         "register a phone that the route of {number} rings, such as --answer 201",
@@ -33,31 +35,36 @@ _INVITE: Final = {
 }
 
 
+def unreachable(plan: Plan) -> StepError:
+    """Not even a refusal came."""
+    hint = _REACH + (_TLS if plan.where.way is Way.TLS else "")
+    return StepError(f"nobody answers at {plan.where}", hint)
+
+
 def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
     """Why a phone could not register."""
     way = plan.where.way
     text, hint = {
         401: (f"the password is not that of {extension}", _ASK),
         403: (f"{extension} may not register by {way}", "its transport stands in the settings"),
-        408: (f"nobody answers at {plan.where}", _REACH),
-        503: (f"no connection to {plan.where}, or it takes nobody now", _REACH),
+        503: ("it takes nobody now", _FULL),
     }.get(status, (_reason(status), "the log of galwad-switch says more"))
     return StepError(f"{status}: {text}", hint)
 
 
 def refused_call(plan: Plan, status: int) -> StepError:
-    """Why a call came to nothing."""
+    """Why a call came to nothing; status 0: nobody answered it."""
     words = {"who": plan.caller_name, "way": plan.where.way, "number": plan.number}
     if status in {401, 407} and plan.acts_as is not None:
         text, hint = f"the password is not that of {plan.acts_as.extension}", _ASK
     elif status in {401, 407}:
         text = f"{plan.where.caller} is no trunk there"
         hint = "add that address to [[trunks]] peers, or call with --as as a phone"
-    elif status in {0, 408}:
-        text, hint = f"nobody answers at {plan.where}", _REACH
+    elif status == 0:
+        return unreachable(plan)
     else:
         text, hint = _INVITE.get(status, (_reason(status), "the log of galwad-switch says more"))
-    return StepError(f"{status}: {text.format(**words)}" if status else text, hint.format(**words))
+    return StepError(f"{status}: {text.format(**words)}", hint.format(**words))
 
 
 def refused_transfer(number: str, status: int) -> StepError:

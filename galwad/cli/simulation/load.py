@@ -99,7 +99,7 @@ class Load:
             async with asyncio.timeout(plan.patience):
                 await call.wait_for(CallState.ANSWERED)
         except (TelephonyError, TimeoutError):
-            self.tally.refused[call.status] += 1
+            self.tally.refused[0 if call.unreachable else call.status] += 1
             return  # what rings on is given up when the phone stops
         self.tally.setup.append(since(began))
         await self._talk(call, self._said[0], self._said[1])
@@ -122,6 +122,7 @@ class Load:
         try:
             async with asyncio.timeout(self._plan.talk + self._plan.patience):
                 await voice.say(says)
+            self.tally.cut += call.state is CallState.ENDED
             await asyncio.sleep(_TAIL)
         except (TelephonyError, TimeoutError):
             self.tally.cut += 1

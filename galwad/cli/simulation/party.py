@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Self
 
-from galwad.cli.simulation.hints import refused_registration
+from galwad.cli.simulation.hints import refused_registration, unreachable
 from galwad.cli.simulation.plan import Account, Plan
 from galwad.cli.simulation.sound import RATE, Samples, arrived, from_pcm, to_pcm
 from galwad.cli.simulation.steps import StepError
@@ -39,8 +39,13 @@ class Answerer:
             StepError: refused, or nobody answers.
         """
         try:
-            await self.phone.start()
+            async with asyncio.timeout(self._plan.patience):
+                await self.phone.start()
+        except TimeoutError:
+            raise unreachable(self._plan) from None
         except RegistrationError as error:
+            if error.unreachable:
+                raise unreachable(self._plan) from None
             raise refused_registration(self._plan, self.extension, error.status) from None
         except OSError as error:
             raise cannot_open(self._plan, error) from None

@@ -23,7 +23,7 @@ from galwad.cli.simulation.party import Heard
 from galwad.cli.simulation.plan import Account, Plan, Way, Where, locate
 from galwad.cli.simulation.sound import RATE, arrived, kept, speech
 from galwad.cli.simulation.steps import Report, Verdict
-from telephony.phone import VoIPPhone
+from telephony.phone import CallState, VoIPPhone
 
 WHERE = Where("127.0.0.1", 5060, Way.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
 PLAN = Plan("01970000100", WHERE, "07700900123", None, ())
@@ -235,6 +235,8 @@ def test_what_is_no_address_is_said_to_be_none(text):
         (("--dtmf", "1x"), "that cannot be pressed"),
         (("--sip", "127.0.0.1:none"), "--sip is no address"),
         (("--answer", "201"), "a password is missing, and nobody to ask"),
+        (("--transfer", "sip:", "--from", "07700900123"), "--transfer cannot be dialled"),
+        (("--from", "a b<>"), "a phone cannot be called that"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, error):
@@ -242,6 +244,13 @@ def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, erro
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f"error: {error}")
     assert "\nhint: " in done.err
+
+
+@pytest.mark.parametrize("number", ["", "not a number", "sip:", "1@2"])
+def test_what_cannot_be_dialled_is_refused_before_anything_rings(run, number):
+    done = run("simulate", "call", number, "--sip", "127.0.0.1")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: the number cannot be dialled\nhint: ")
 
 
 # --- a whole course, with a phone for a server ------------------------------------------------
@@ -297,6 +306,14 @@ async def test_a_refusal_ends_the_course_where_it_happened(callee):
     assert report.steps[-1] is last
 
 
+async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch):
+    monkeypatch.setattr("galwad.cli.simulation.course._RING", 0.3)
+    _, report = await course(await callee(lambda call: call.wait_for(CallState.ENDED)))
+    (fault,) = report.faults
+    assert (fault.name, fault.text) == ("answer", "nobody answered within 0.3 s; statuses 180")
+    assert "--answer" in fault.hint
+
+
 async def test_a_phone_that_hangs_up_in_mid_talk_is_told(callee):
     async def answer_and_leave(call):
         await call.answer()
@@ -313,5 +330,32 @@ async def test_nobody_at_the_address_is_told_as_such(callee):
     plan = replace(plan, where=replace(plan.where, port=9))
     _, report = await course(plan)
     (fault,) = report.faults
-    assert fault.name == "ring"
-    assert fault.hint
+    assert (fault.name, fault.text) == ("ring", "nobody answers at sip.example:9 by udp")
+    assert fault.hint.startswith("is `galwad serve` running there")
+
+
+@pytest.mark.parametrize("way", [Way.TCP, Way.TLS])
+async def test_a_connection_that_is_refused_is_told_as_nobody_there(callee, way):
+    plan = await callee(lambda call: call.answer())
+    plan = replace(plan, where=replace(plan.where, port=9, way=way))
+    _, report = await course(plan)
+    (fault,) = report.faults
+    assert (fault.name, fault.text) == ("ring", f"nobody answers at sip.example:9 by {way}")
+    assert ("certificate" in fault.hint) is (way is Way.TLS)
+
+
+async def test_a_phone_that_cannot_register_is_told_before_the_server_is_given_up(callee):
+    plan = await callee(lambda call: call.answer())
+    plan = replace(plan, answering=(Account("201", "x"),), patience=0.2)
+    plan = replace(plan, where=replace(plan.where, port=9))
+    _, report = await course(plan)
+    (fault,) = report.faults
+    assert (fault.name, fault.text) == ("register 201", "nobody answers at sip.example:9 by udp")
+
+
+async def test_a_call_that_cannot_be_placed_is_a_fault(callee, monkeypatch):
+    monkeypatch.setattr("galwad.cli.simulation.plan.PORTS", (30_000, 30_000))  # none
+    _, report = await course(await callee(lambda call: call.answer()))
+    (fault,) = report.faults
+    assert (fault.name, bool(fault.hint)) == ("ring", True)
+    assert fault.text.startswith("the call cannot be placed: ")

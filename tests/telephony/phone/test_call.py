@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from telephony.errors import ProtocolError
-from telephony.phone import CallFailedError, CallState, InvalidStateError
+from telephony.phone import CallFailedError, CallState, InvalidStateError, RegistrationError
 
 
 async def within(awaitable, seconds=5):
@@ -200,3 +200,16 @@ async def test_a_phone_finds_its_address_and_its_servers(make_phone):
         uri = (await within(came.get())).request.uri
         assert (uri.host, uri.port) == ("localhost", called.address.port)
         assert caller.address.host == called.address.host
+
+
+async def test_who_is_not_there_is_told_from_who_refuses(make_phone):
+    options = {"transport": "tcp"}
+    async with make_phone(("127.0.0.1", 9), **options) as phone:
+        call = await phone.call("202")
+        with pytest.raises(CallFailedError, match="nobody answers") as failed:
+            await within(call.wait_for(CallState.ANSWERED))
+        assert failed.value.unreachable
+        assert (call.status, call.statuses) == (503, [])
+    with pytest.raises(RegistrationError, match="nobody answers") as lost:
+        await within(make_phone(("127.0.0.1", 9), register=True, **options).start())
+    assert (lost.value.unreachable, lost.value.status) == (True, 503)

@@ -16,6 +16,7 @@ from examples import FUNCTIONS, ROOT, example, used
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallFailedError, CallState
 from telephony.sip.events import Address
+from telephony.sip.timers import Timings
 
 PEERS = ROOT / "tests/peers/test_phone_docs.py"
 
@@ -174,11 +175,13 @@ async def test_info_carries_the_record_key(phones):
     assert [request.headers.get("Record") for request in taken.infos] == ["off"]
 
 
-async def test_a_registration_that_fails_says_how(exchange):
+async def test_a_registration_that_fails_says_how(exchange, monkeypatch):
     try_password = example("try_password")
     server = exchange.address[:2]
     assert await within(try_password(*server, "secret")) == "registered"
     assert await within(try_password(*server, "wrong")) == "refused: 401"
+    monkeypatch.setattr(Timings, "timeout", property(lambda _: 0.2))  # not 32 s
+    assert await within(try_password("127.0.0.1", 9, "")) == "nobody there"
     assert (await within(try_password("192.0.2.999", 5060, ""))).startswith("no socket: ")
 
 
