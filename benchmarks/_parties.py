@@ -1,4 +1,4 @@
-"""The parties of flood.py: a trunk that calls, a PBX that answers, and what they say to each other.
+"""The parties of flood.py and load.py: trunks that call, a PBX that answers, and what they say.
 
 Each end of a call numbers its RTP packets and keeps what numbers it heard, so that losses can be
 counted.
@@ -10,6 +10,7 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from _common import CALLEE, CALLER, SWITCH
@@ -76,12 +77,18 @@ class Voice:
             while True:
                 self.heard.add(struct.unpack_from("!H", self.made.recv(2048), 2)[0])
 
+    def close(self) -> None:
+        """Be gone."""
+        self.made.close()
+
 
 @dataclass
 class Call:
-    """A call that the trunk places."""
+    """A call that a trunk places: who calls, whom, and how a party of it speaks."""
 
     caller: Voice
+    called: str = "01970000100"
+    voice: Callable[[str], Voice] = Voice
     callee: Voice | None = None
     dialog: Dialog | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +111,7 @@ class Party:
                 if call is None:
                     invite.respond(486, now=now)
                     return
-                call.callee = Voice(CALLEE)
+                call.callee = call.voice(CALLEE)
                 call.callee.aim(invite.request.body)
                 invite.respond(200, headers=HEADERS, body=call.callee.describe(), now=now)
             case InviteAnswered(client=client, dialog=dialog, response=response):
@@ -127,48 +134,52 @@ class Party:
 
 
 class Stage:
-    """The trunk, the PBX and their calls."""
+    """Trunks at some addresses, the PBX and their calls."""
 
-    def __init__(self, switch: Address) -> None:
+    def __init__(self, switch: Address, hosts: Sequence[str] = (CALLER,)) -> None:
         self.calls: dict[str, Call] = {}
-        self.trunk, self.pbx = Party(self.calls), Party(self.calls)
+        self.trunks, self.pbx = {host: Party(self.calls) for host in hosts}, Party(self.calls)
         self._switch = switch
         self._count = 0
 
     async def open(self, pbx_port: int) -> None:
-        """Bind both."""
-        await self.trunk.transport.listen(Address(CALLER, 0))
+        """Bind all."""
+        for host, trunk in self.trunks.items():
+            await trunk.transport.listen(Address(host, 0))
         await self.pbx.transport.listen(Address(CALLEE, pbx_port))
 
-    async def dial(self, seconds: float = 40.0) -> Call:
-        """Place a call; its outcome is empty once it is answered."""
+    async def dial(self, call: Call | None = None, name: str = "", seconds: float = 40.0) -> Call:
+        """Place a call from its caller's trunk; its outcome is empty once it is answered."""
         self._count += 1
-        name, call = f"caller{self._count}", Call(Voice(CALLER))
+        call, name = call or Call(Voice(CALLER)), name or f"caller{self._count}"
         self.calls[name] = call
-        self.trunk.transport.endpoint.invite(
-            Uri(user="01970000100", host=SWITCH, port=self._switch.port),
-            from_=NameAddr.parse(f"<sip:{name}@{CALLER}>"),
-            to=NameAddr("", Uri(user="01970000100", host=SWITCH, port=self._switch.port)),
+        trunk = self.trunks[call.caller.host].transport
+        called = Uri(user=call.called, host=SWITCH, port=self._switch.port)
+        trunk.endpoint.invite(
+            called,
+            from_=NameAddr.parse(f"<sip:{name}@{call.caller.host}>"),
+            to=NameAddr("", called),
             destination=self._switch,
             headers=HEADERS,
             body=call.caller.describe(),
             owner=call,
-            now=self.trunk.transport.now,
+            now=trunk.now,
         )
-        self.trunk.transport.flush()
+        trunk.flush()
         await self._change(call, seconds)
         return call
 
     async def hang_up(self, call: Call) -> None:
         """End it from the caller's side."""
         if call.dialog is not None:
+            trunk = self.trunks[call.caller.host].transport
             call.changed.clear()
-            call.dialog.request("BYE", now=self.trunk.transport.now)
-            self.trunk.transport.flush()
+            call.dialog.request("BYE", now=trunk.now)
+            trunk.flush()
             await self._change(call, 40.0)
-        call.caller.made.close()
+        call.caller.close()
         if call.callee is not None:
-            call.callee.made.close()
+            call.callee.close()
 
     @staticmethod
     async def _change(call: Call, seconds: float) -> None:

@@ -16,14 +16,14 @@ from _common import CALLEE, CALLER, MEMORY, SWITCH, daemon, free_port, said
 
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.users import User, Users
-from recording.age import Identity
 from recording.keys import OfficerKeys, RecipientSet
 
 LATCHING_CALLER, ECHO = "127.0.0.5", "127.0.0.6"
 LINE, LATCHING_LINE, ECHO_LINE = "01970000100", "01970000200", "01970000300"
 PASSWORD = "correct horse battery"
 ADMIN = "ceri"
-_FIRST_PORT = 20_000
+FIRST_PORT = 20_000
+"""Of the media, where nothing else is said."""
 SETTINGS = """
 [node]
 state = "{folder}/state"
@@ -67,15 +67,17 @@ listen = "127.0.0.1:{desk}"
 class Site:
     """Its folders and ports; `running` starts its processes."""
 
-    def __init__(self, folder: Path, runtime: Path, calls: int) -> None:
+    def __init__(self, folder: Path, runtime: Path, calls: int, first_port: int) -> None:
         self.folder = folder
-        self.identity = Identity.generate()
         self.sip, self.pbx = free_port(SWITCH), free_port(CALLEE)
         self.echo, self.desk = free_port(ECHO), free_port(SWITCH)
         self.database = folder / "state" / "desk" / "galwad.db"
         self.archive = folder / "state" / "archive"
         self._settings = folder / "galwad.toml"
         officer = OfficerKeys.generate()
+        self.identity = officer.identity
+        self.identity_file = folder / "identity.txt"
+        officer.save(self.identity_file)
         recipients = RecipientSet.of([("officer", self.identity.recipient)], 1)
         (folder / "recipients.json").write_bytes(recipients.sign(officer.signing))
         text = SETTINGS.format(
@@ -86,8 +88,8 @@ class Site:
             echo_port=self.echo,
             desk=self.desk,
             calls=calls,
-            first=_FIRST_PORT,
-            last=_FIRST_PORT + 4 * calls + 399,
+            first=first_port,
+            last=first_port + 4 * calls + 399,
             officer=officer.public_key,
             recipients=folder / "recipients.json",
             caller=CALLER,
@@ -144,10 +146,10 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(calls: int) -> Iterator[Site]:
+def site(calls: int, first_port: int = FIRST_PORT) -> Iterator[Site]:
     """One in a folder of its own, its runtime folder in memory as /run is."""
     with (
         tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryDirectory(dir=MEMORY) as runtime,
     ):
-        yield Site(Path(folder), Path(runtime), calls)
+        yield Site(Path(folder), Path(runtime), calls, first_port)

@@ -1,0 +1,43 @@
+"""Many calls at once beside a busy desk: the benchmark of that name, small enough for a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from loopback import claim
+
+pytestmark = pytest.mark.peer
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+CALLS, SECONDS = 50, 8
+PACKETS = CALLS * SECONDS * 50
+"""Least that the callers send; as many come from the callees, SIPp's echoes among them."""
+
+
+def test_beside_sign_ins_lists_and_fetches_no_packet_is_lost_and_no_recording_is_faulty(harness):
+    harness.programs.program("sipp", "sip-tester")
+    ports = claim(1000)
+    command = [sys.executable, str(BENCHMARKS / "load.py"), "--rows", "20000"]
+    command += ["--calls", str(CALLS), "--seconds", str(SECONDS), "--first-port", str(ports.first)]
+    found_beside = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}  # under PYTHONSAFEPATH, too
+    done = subprocess.run(
+        command, env=found_beside, capture_output=True, text=True, check=False, timeout=240
+    )
+    ports.close()
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    for run in (told["control"], told):
+        assert (run["lost"], run["dropped"]) == (0, 0)
+    assert told["sent"] >= 2 * PACKETS
+    assert told["astray"] >= 2 * PACKETS / 5
+    assert told["of_keys"] > PACKETS / 10
+    assert (told["switch_dropped"], told["manifests"], told["faulty"]) == (0, CALLS, {})
+    beside = told["beside"]
+    assert {kind: work["times"] > 0 for kind, work in beside.items()} == dict.fromkeys(
+        ("sign-ins", "pages", "fetches", "exports"), True
+    )
