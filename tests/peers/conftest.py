@@ -186,6 +186,24 @@ def caller(harness, service, talker, ended):
     return caller
 
 
+@pytest.fixture
+def judge(harness):
+    """What the officer must find of a call: what was said by whom, or not, and why not."""
+
+    def judge(service, call_id, kept, lost, reasons):
+        recording = harness.evidence.Recording(service, call_id)
+        find = harness.sound.find
+        for (channel, said), there in [(each, True) for each in kept] + [
+            (each, False) for each in lost
+        ]:
+            correlation = find(recording.samples[:, channel], said)[1]
+            assert correlation > 0.95 if there else correlation < 0.3
+        assert [gap["reason"] for gap in recording.gaps()] == reasons
+        assert recording.adds_up()
+
+    return judge
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """Debian's Chromium, headless."""

@@ -86,13 +86,15 @@ class Sipp:
         """What it has sent and received, as text."""
         return self._messages.read_text(errors="replace") if self._messages.exists() else ""
 
-    def poke(self, call_id):
-        """Tell the scenario to go on: an INFO that only the test sends."""
+    def poke(self, call_id, header=""):
+        """Tell the scenario to go on, and perhaps how: an INFO that only the test sends."""
         text = (
             f"INFO sip:go@{self.host}:{self.port} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 127.0.0.9:9;branch=z9hG4bKgo{time.monotonic_ns()}\r\n"
             "From: <sip:test@127.0.0.9>\r\nTo: <sip:go@127.0.0.9>\r\n"
-            f"Call-ID: {call_id}\r\nCSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n"
+            f"Call-ID: {call_id}\r\nCSeq: 1 INFO\r\n"
+            + (f"{header}\r\n" if header else "")
+            + "Content-Length: 0\r\n\r\n"
         )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(text.encode(), (self.host, self.port))

@@ -216,8 +216,12 @@ class Service:
         route_srtp="optional",
         options_every=0,
         trunk_peers='"127.0.0.2"',
+        more="",
     ):
-        """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` tells where they are."""
+        """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` tells where they are.
+
+        `more` are further tables of the settings, in which {department_port} is known.
+        """
         self.folder = folder
         self.keys = keys
         self.log = Log()
@@ -236,7 +240,7 @@ class Service:
         self.sip_password = ""
         self.planted = [CALLER[1:]]
         self.config.write_text(
-            SETTINGS.format(
+            (SETTINGS + more).format(
                 folder=folder,
                 listen=", ".join(
                     f'"{way}:{port}"'

@@ -1,0 +1,134 @@
+"""A PBX joins the caller with somebody else by itself: Replaces in INVITE, and in Refer-To."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+INSIDE = '"127.0.0.2", "127.0.0.3"'
+FAR = """
+[[routes]]
+called = "01970000500"
+target = "sip:500@127.0.0.4:{department_port}"
+
+[[destinations]]
+match = "01970000500"
+class = "__CLASS__"
+"""
+
+
+def replaces_of(sipp, *, called):
+    """How a Replaces names the dialog of a SIPp with the switch; `called`: it was the callee."""
+    messages = sipp.messages().replace("\r", "")
+    answer = next(
+        text
+        for text in re.findall(r"(?ms)^SIP/2.0 200 OK\n.*?\n\n", messages)
+        if "CSeq: 1 INVITE" in text
+    )
+    from_, to = (re.search(rf"(?m)^{name}: .*;tag=(\S+)", answer)[1] for name in ("From", "To"))
+    ours, theirs = (from_, to) if called else (to, from_)
+    call_id = re.search(r"(?m)^Call-ID: (\S+)", answer)[1]
+    return f"{call_id};to-tag={ours};from-tag={theirs}"
+
+
+class Desk:
+    """A caller who talks with a PBX, and what each has said."""
+
+    def __init__(self, stage, scenario):
+        self.sound = stage.harness.sound
+        self.stage, self.service = stage, stage.service
+        self.mouths = [stage.talker(f"127.0.0.{n}") for n in (2, 3)]
+        self.pbx = stage.callee(scenario, media=self.mouths[1].port)
+        self.caller = stage.caller(media=self.mouths[0].port)
+        self.target = self.caller.media_target
+        self.pbx.logged("acked")
+        self.call_id = self.service.call_id()
+
+    def say(self, mouth, seed, target):
+        """Say a second of speech, which comes back."""
+        said = self.sound.speech(1, seed)
+        mouth.say(said, target)
+        return said
+
+    def state(self):
+        """The state of the recording of the first call."""
+        with self.service.sign_in("ceri") as page:
+            return page.get(f"/api/v1/calls/{self.call_id}").json()["recording"]
+
+    def talk_on(self, mouth, there):
+        """Caller and newcomer say something, and each hears the other."""
+        heard = len(self.mouths[0].heard), len(mouth.heard)
+        said = self.say(self.mouths[0], 403, self.target), self.say(mouth, 404, there)
+        self.mouths[0].wait_heard(heard[0] + 40)
+        mouth.wait_heard(heard[1] + 40)
+        return [(0, said[0]), (1, said[1])]
+
+
+@pytest.mark.parametrize(("name", "goes_on"), [("301", True), ("500", False), ("999", False)])
+def test_another_line_of_the_pbx_takes_the_call_over(stage, judge, name, goes_on):
+    service = stage.open_all(trunk_peers=INSIDE)
+    stage.listen()
+    desk = Desk(stage, "uas")
+    before = desk.say(desk.mouths[0], 401, desk.target)
+    mouth = stage.talker("127.0.0.3")
+    other = stage.caller(
+        scenario="uac_replacing",
+        host="127.0.0.3",
+        replaces=replaces_of(desk.pbx, called=True),
+        name=name,
+        media=mouth.port,
+    )
+    there = other.media_target
+    desk.pbx.wait()
+    assert desk.pbx.logged("bye")
+    after = desk.talk_on(mouth, there)
+    assert desk.state() == ("recording" if goes_on else "ceased")
+    other.hang_up()
+    desk.caller.wait()
+    kept, lost = ([(0, before), *after], []) if goes_on else ([(0, before)], after)
+    judge(service, desk.call_id, kept, lost, [] if goes_on else ["transfer"])
+    service.wait_media_ports(0)
+
+
+@pytest.mark.parametrize(("kind", "goes_on"), [("centre", True), ("department", False)])
+def test_the_pbx_joins_the_caller_with_whom_it_has_consulted(stage, judge, kind, goes_on):
+    service = stage.open_all(trunk_peers=INSIDE, more=FAR.replace("__CLASS__", kind))
+    stage.listen()
+    desk = Desk(stage, "uas_joining")
+    before = desk.say(desk.mouths[0], 401, desk.target)
+    mouth = stage.talker("127.0.0.4")
+    consulted = stage.callee(
+        "uas", host="127.0.0.4", port=service.department_port, media=mouth.port
+    )
+    line = stage.caller("01970000500", host="127.0.0.3")
+    assert line.media_target
+    there = consulted.media_target
+    consulted.logged("acked")
+    replaces = replaces_of(line, called=False).replace(";", "%3B").replace("=", "%3D")
+    desk.pbx.poke(desk.pbx.sip_call_id, f"Refer-To: <sip:500@127.0.0.1?Replaces={replaces}>")
+    for leg in (desk.pbx, line):
+        leg.wait()
+    assert desk.pbx.logged(r"told SIP/2.0 (\d+)") == "200"
+    after = desk.talk_on(mouth, there)
+    assert desk.state() == ("recording" if goes_on else "ceased")
+    desk.caller.hang_up()
+    consulted.wait()
+    kept, lost = ([(0, before), *after], []) if goes_on else ([(0, before)], after)
+    judge(service, desk.call_id, kept, lost, [] if goes_on else ["transfer"])
+    service.wait_media_ports(0)
+
+
+def test_a_dialog_that_is_not_ours_is_no_place_to_take(stage):
+    stage.open(trunk_peers=INSIDE)
+    callee, caller = stage.callee(), stage.caller()
+    assert caller.media_target
+    stranger = stage.caller(
+        scenario="uac_replacing", host="127.0.0.3", replaces="x;to-tag=1;from-tag=2", name="301"
+    )
+    assert stranger.logged("refused")
+    stranger.wait()
+    caller.hang_up()
+    callee.wait()
