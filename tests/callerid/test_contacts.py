@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import event
 
 from callerid.contacts import Contacts, Note, OpenContact
 from callerid.errors import ContactError
@@ -24,6 +25,16 @@ async def test_an_answered_call_waits_for_its_note(contacts):
     await contacts.save(CALL, NOTE, 1060.0)
     assert await contacts.unwritten() == []
     assert await contacts.note(CALL) == NOTE
+
+
+async def test_a_desk_that_starts_reads_only_the_notes_that_are_to_be_written(contacts, engine):
+    asked = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: asked.append(of[2:4]))
+    await contacts.unwritten()
+    ((statement, values),) = [of for of in asked if of[0].startswith("SELECT")]
+    async with engine.connect() as connection:
+        (step,) = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+    assert step[3] == "SEARCH contacts USING INDEX contacts_by_version (version=?)"
 
 
 async def test_a_saved_note_lies_in_the_outbox_until_it_is_delivered(contacts):

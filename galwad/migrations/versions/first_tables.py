@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("call_id"),
     )
     with op.batch_alter_table("contacts", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_contacts_started"), ["started"], unique=False)
+        batch_op.create_index("contacts_by_version", ["version", "started"], unique=False)
 
     op.create_table(
         "people",
