@@ -292,6 +292,22 @@ class CommitHeader(Message, frozen=True):
     header_sha256: str
 
 
+class Dispose(Message, frozen=True):
+    """Desk to finaliser: certify that this recording is disposed of, and destroy its header.
+
+    `actor` goes into the certificate, and so do the audit's entry and its hash.
+    """
+
+    ref: int
+    call_id: str
+    payload_sha256: str
+    reason: str
+    actor: str
+    audit_node: str
+    audit_seq: int
+    audit_hash: str
+
+
 class ArchiveReply(Message, frozen=True):
     """Finaliser to desk: what came of the request with the same `ref`.
 
@@ -325,6 +341,7 @@ AnyMessage: TypeAlias = (
     | Indexed
     | StageHeader
     | CommitHeader
+    | Dispose
     | ArchiveReply
     | UsersChanged
 )

@@ -8,6 +8,7 @@ RecordingError
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
 │   ├── RewrapError            a header is not replaced by what was offered
+│   ├── DisposalError          a recording is not what was to be disposed of
 │   └── AgeError               age v1
 │       ├── KeyTextError       this is no recipient or identity
 │       ├── HeaderError        the header does not follow the format
@@ -99,6 +100,10 @@ class ArchiveError(RecordingError):
 
 class RewrapError(ArchiveError):
     """A header is not replaced: what was offered is not right, or no longer fits."""
+
+
+class DisposalError(ArchiveError):
+    """A recording is not disposed of: it is not what the order names."""
 
 
 class AgeError(ArchiveError):

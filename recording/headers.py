@@ -73,6 +73,8 @@ class Headers:
             sync_folder(place.folder)
 
     def _check(self, place: _Place, payload_sha256: str, header: bytes, record: bytes) -> None:
+        if place.path("disposal").exists():
+            raise RewrapError("the recording was disposed of")
         try:
             recipients = RecipientSet.load(self.recipients, self.officer_key)
             signed = REWRAP.read(record, (self.officer_key,))

@@ -15,7 +15,7 @@ from typing import Final
 YOUNG_S: Final = 600.0
 """Whatever is younger than ten minutes may still be on its way."""
 _STALE_PART_S: Final = 86_400.0
-_OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|header|manifest)")
+_OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|header|manifest|disposal)")
 _PART: Final = re.compile(r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest)\.part")
 _ALL: Final = frozenset({"payload", "header", "manifest"})
 
@@ -125,7 +125,9 @@ def _changed(path: Path) -> float:
 
 def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Orphan]:
     name = f"{objects.folder}/{call_id}"
-    absent = _ALL - objects.kinds
+    # A certificate stands for the header; the payload is noise then. `verify` proves it.
+    gone = {"header", "payload"} if "disposal" in objects.kinds else set()
+    absent = _ALL - objects.kinds - gone
     if row is None and not absent:
         yield Orphan(
             "files without row",

@@ -23,6 +23,14 @@ from recording.keys import parse_public, public_text
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+def signer_of(data: bytes) -> str:
+    """The public key that a document names, unproven. Raises `ManifestError`."""
+    try:
+        return str(msgspec.json.decode(data)["key"])
+    except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
+        raise ManifestError("the document is malformed") from None
+
+
 def canonical(value: object) -> bytes:
     """JSON with sorted keys and no spaces."""
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")

@@ -10,13 +10,14 @@ import io
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import soundfile
 
 from recording.age import Header, Identity, open_parts
+from recording.disposal import CERTIFICATE, Certificate
 from recording.errors import AgeError, HeaderError, ManifestError
 from recording.keys import fingerprint
 from recording.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
@@ -29,11 +30,12 @@ from recording.rewrap import (
     judge_header,
     read_rewrap,
 )
+from recording.signed import signer_of
 
 _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
 _OBJECTS: Final = ("payload", "header")
-_RECORDING: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest)")
+_RECORDING: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest|disposal)")
 _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})")
 
 
@@ -48,11 +50,18 @@ class Verdict:
     faults: tuple[str, ...] = ()
     """What was wrong already when it was sealed: a copy will not be better."""
     manifest: Manifest | None = field(default=None, repr=False)
+    disposal: Certificate | None = None
+    """It was disposed of, and this certifies it."""
 
     @property
     def whole(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.problems and not self.faults
+        return not self.problems and not self.faults and self.disposal is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether anything is missing or wrong that no certificate accounts for."""
+        return bool(self.problems or self.faults)
 
 
 def recordings_below(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -80,6 +89,8 @@ def verify_recording(
         officer_keys: those whose rewraps are believed (base64); one that lies beside never is.
         identities: with them, the audio is opened, decoded to its end and measured too.
     """
+    if (folder / f"{call_id}.disposal").exists():
+        return _disposed(folder, call_id, public_key)
     try:
         manifest = verify_manifest(folder / f"{call_id}.manifest", public_key)
     except ManifestError as error:
@@ -97,6 +108,41 @@ def verify_recording(
         problems += _inside(folder, call_id, manifest, given)
         notes.append("opened to its end")
     return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest)
+
+
+def verify_disposal(
+    call_id: str, certificate: bytes, manifest: bytes | None, public_key: str | None = None
+) -> Verdict:
+    """Whether a certificate is that of this recording, and the node's.
+
+    Without `public_key` it must be signed as the manifest beside it is.
+    """
+    try:
+        beside = None if manifest is None else read_manifest(manifest, public_key)
+        key = public_key or (signer_of(manifest) if manifest is not None else None)
+        read = CERTIFICATE.read(certificate, None if key is None else (key,))
+    except ManifestError as error:
+        return Verdict(call_id, (str(error),))
+    problems = []
+    if read.call_id != call_id or (beside is not None and beside.payload != read.payload):
+        problems.append("the disposal is that of another recording")
+    return Verdict(call_id, tuple(problems), (), (), beside, read)
+
+
+def _disposed(folder: Path, call_id: str, public_key: str | None) -> Verdict:
+    """A recording with a certificate: the header must be gone, the payload may be."""
+    places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
+    try:
+        manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None
+        verdict = verify_disposal(call_id, places["disposal"].read_bytes(), manifest, public_key)
+    except OSError as error:
+        return Verdict(call_id, (_unreadable("disposal", error),))
+    problems = [*verdict.problems, *_place(folder, call_id)]
+    if (folder / f"{call_id}.header").exists():
+        problems.append("its header is there again: `galwad recordings purge` destroys it")
+    if verdict.disposal is not None and places["payload"].exists():
+        problems += _payload(places["payload"], verdict.disposal.payload)
+    return replace(verdict, problems=tuple(problems))
 
 
 def verify_indexed(

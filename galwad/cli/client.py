@@ -187,6 +187,8 @@ def ask(
     with told_as_ours(), open_client(server, anonymous=anonymous, token=token) as client:
         response = client.request(method, path, json=body)
         check(response)
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return None
         try:
             return response.json()
         except ValueError:

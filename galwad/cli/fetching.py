@@ -85,6 +85,15 @@ def seconds(text: str, option: str) -> float | None:
     return hours * 3600 + minutes * 60 + rest
 
 
+def checked_id(call_id: str) -> str:
+    """An id, before it becomes part of a path."""
+    if not CALL_ID.fullmatch(call_id):
+        raise CliError(
+            "that is no recording's id", "an id looks like 20261125-093000-abcdefgh", status=2
+        )
+    return call_id
+
+
 def fetch(wish: Wish, server: str) -> Result:
     """Do what was wished.
 

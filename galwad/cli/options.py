@@ -19,7 +19,11 @@ Server: TypeAlias = Annotated[
     str, typer.Option("--server", help="The server's address, such as https://galwad.example.")
 ]
 
-__all__ = ["DEFAULT_PATH", "Config", "Json", "Server", "load_settings"]
+CallId: TypeAlias = Annotated[
+    str, typer.Argument(help="The recording's id, as `recordings list` shows it.")
+]
+
+__all__ = ["DEFAULT_PATH", "CallId", "Config", "Json", "Server", "load_settings"]
 
 
 def load_settings(path: Path) -> Settings:

@@ -9,15 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from galwad.cli import sealed
 from galwad.cli.client import ask
 from galwad.cli.console import CliError
 from galwad.cli.fetching import CALL_ID
+from recording.disposal import Certificate
 from recording.errors import KeySetError
 from recording.keys import parse_public
-from recording.verify import Verdict, recordings_below, verify_indexed, verify_recording
+from recording.verify import (
+    Verdict,
+    recordings_below,
+    verify_disposal,
+    verify_indexed,
+    verify_recording,
+)
 
-_SUFFIXES: Final = frozenset({".header", ".payload", ".manifest"})
+_SUFFIXES: Final = frozenset({".header", ".payload", ".manifest", ".disposal"})
 
 
 def as_json(verdict: Verdict) -> dict[str, object]:
@@ -27,14 +36,26 @@ def as_json(verdict: Verdict) -> dict[str, object]:
         "whole": verdict.whole,
         "problems": [*verdict.problems, *verdict.faults],
         "notes": list(verdict.notes),
+        "disposal": None if verdict.disposal is None else msgspec.to_builtins(verdict.disposal),
     }
 
 
 def sentence(verdict: Verdict) -> str:
     """For people."""
+    if verdict.disposal is not None and not verdict.lost:
+        return f"{verdict.call_id}  {disposed(verdict.disposal)}"
     if not verdict.whole:
         return f"{verdict.call_id}  NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
     return f"{verdict.call_id}  whole" + (f" ({'; '.join(verdict.notes)})" if verdict.notes else "")
+
+
+def disposed(certificate: Certificate) -> str:
+    """That a recording was disposed of, as its certificate says."""
+    place = certificate.audit
+    return (
+        f"disposed of {certificate.disposed} ({certificate.reason}) by {certificate.by}, "
+        f"by certificate: entry {place.seq} of {place.node}'s audit"
+    )
 
 
 def verify(
@@ -93,6 +114,9 @@ def _by_server(call_id: str, key: str | None, officers: Sequence[str], server: s
     """The manifest that lies in the archive is whole, and is the one that was indexed."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
+    if detail.get("disposal"):
+        manifest = None if text is None else text.encode()
+        return verify_disposal(call_id, detail["disposal"].encode(), manifest, key)
     if text is None:
         return Verdict(call_id, ("the manifest is missing from the archive",))
     return verify_indexed(

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli import fetching, proof, recovery, timeline
+from galwad.cli import custody, fetching, proof, recovery, timeline
 from galwad.cli.client import ask
 from galwad.cli.console import CliError, clock, console, local_time, print_json, print_table, size
-from galwad.cli.options import Json, Server
+from galwad.cli.options import CallId, Json, Server
 from galwad.cli.timeline import Span
 from galwad.when import HINT, period
 
@@ -23,8 +23,6 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 _US = 1_000_000
 _WIDEST = 100
 _PAGE = 500
-
-CallId = Annotated[str, typer.Argument(help="The recording's id, as `recordings list` shows it.")]
 
 
 class GapName(StrEnum):
@@ -51,7 +49,7 @@ class PurposeName(StrEnum):
 
 @app.callback()
 def recordings() -> None:
-    """Recordings: find one, look at it, fetch it, prove that it is whole."""
+    """Recordings: find one, look at it, fetch it, prove it whole, dispose of it."""
 
 
 @app.command("list", epilog="Example: galwad recordings list --when yesterday --gap payment")
@@ -124,6 +122,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     notes = [timeline.reasons(spans)]
     if row["interrupted"]:
         notes.append("interrupted")
+    notes.append(row.get("custody", ""))
     return (
         row["call_id"],
         local_time(row["started"]),
@@ -169,7 +168,7 @@ def _why(trigger: str, actor: str) -> str:
 @app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
 def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     """Draw a recording as a line: talk, payment, transfer, faults, with their times."""
-    detail = ask(server, "GET", f"/recordings/{_checked(call_id)}")
+    detail = ask(server, "GET", f"/recordings/{fetching.checked_id(call_id)}")
     if json:
         print_json(detail)
         return
@@ -193,6 +192,15 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
         f"\n{kept} recorded of {clock(row['talk_s'])} talk, {size(row['payload_size'])} sealed"
     )
     _warn(row, detail["manifest"])
+    _custody(detail)
+
+
+def _custody(detail: dict[str, Any]) -> None:
+    out = console()
+    if detail.get("hold"):
+        out.print(f"held: {detail['hold']}", style="bold", markup=False)
+    if detail.get("disposal"):
+        out.print("! disposed of: `galwad recordings verify` reads its certificate", style="bold")
 
 
 def _warn(row: dict[str, Any], manifest: str | None) -> None:
@@ -240,7 +248,7 @@ def fetch(
     has: sealed bytes that it cannot read. The output appears whole or not at all.
     """
     wish = fetching.Wish(
-        call_id=_checked(call_id),
+        call_id=fetching.checked_id(call_id),
         purpose=purpose.value,
         reference=reference.strip(),
         identity=identity,
@@ -296,7 +304,7 @@ def verify(
     else:
         for verdict in verdicts:
             print(proof.sentence(verdict))
-    bad = sum(1 for verdict in verdicts if not verdict.whole)
+    bad = sum(1 for verdict in verdicts if verdict.lost)
     if not verdicts:
         raise CliError(
             "there is no recording to verify", "name a folder that holds .manifest files"
@@ -338,10 +346,13 @@ def recover(
             print(key.sentence())
 
 
-def _checked(call_id: str) -> str:
-    """An id, before it becomes part of a path."""
-    if not fetching.CALL_ID.fullmatch(call_id):
-        raise CliError(
-            "that is no recording's id", "an id looks like 20261125-093000-abcdefgh", status=2
-        )
-    return call_id
+app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')(
+    custody.hold
+)
+app.command(
+    epilog='Example: galwad recordings release 20261125-093000-abcdefgh --reason "claim settled"'
+)(custody.release)
+app.command(
+    epilog="Example: galwad recordings purge 20261125-093000-abcdefgh --reason retention "
+    "--reference R-2026-11"
+)(custody.purge)

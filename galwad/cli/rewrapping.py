@@ -115,6 +115,8 @@ def _waiting(client: httpx.Client, outcome: Outcome) -> list[str]:
         page = _answer(client.post("/headers/search", json={"after": after}))
         for row in page["rows"]:
             after = row["call_id"]
+            if row["disposed"]:
+                continue
             outcome.recordings += 1
             if not row["current"] or sorted(row["recipients"]) != wanted:
                 waiting.append(after)

@@ -39,10 +39,11 @@ class LanguageName(StrEnum):
 
 
 class RightName(StrEnum):
-    """What a machine's token may do."""
+    """What a machine's token may do, or an administrator beside what the role brings."""
 
     PAYMENTS = "payments"
     METRICS = "metrics"
+    PURGE = "purge"
 
 
 @app.callback()
@@ -181,6 +182,31 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         ),
         empty="No users yet: add one with `galwad users add NAME`.",
     )
+
+
+@app.command(epilog="Example: galwad users rights gwen --right purge")
+def rights(
+    name: Annotated[str, typer.Argument(help="Whose rights.")],
+    *,
+    right: Annotated[
+        list[RightName] | None, typer.Option(help="A right; none given, none is left.")
+    ] = None,
+    config: Config = DEFAULT_PATH,
+    json: Json = False,
+) -> None:
+    """Set the rights of a user: those that are named, and no others.
+
+    Machines may have payments and metrics. An administrator may have purge: only then may they
+    dispose of recordings. It holds from the user's next request on.
+    """
+    settings = load_settings(config)
+    given = sorted({str(item.value) for item in right or ()})
+    with on_the_server(settings):
+        asyncio.run(administration(settings).set_rights(name, frozenset(given)))
+    if json:
+        print_json({"user": name, "rights": given})
+    else:
+        print(f"{name}: {', '.join(given) or 'no rights'}")
 
 
 @app.command(epilog="Example: galwad users disable sian")

@@ -72,6 +72,17 @@ class Administration:
             await Users(engine).disable(name)
             await audit.append("user.disabled", {}, {"user": name, "actor": _actor()})
 
+    async def set_rights(self, name: str, rights: frozenset[str]) -> None:
+        """Give a user these rights and no others.
+
+        Raises:
+            UserError: there is no such user, or their role has no such right.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).set_rights(name, rights)
+            facts = {"rights": ",".join(sorted(rights))}
+            await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
+
     async def users(self) -> list[User]:
         """Everyone, by name."""
         async with self._opened() as (engine, _):

@@ -31,6 +31,7 @@ from galwad.desk.routes import (
     accounts,
     calls,
     coverage,
+    custody,
     headers,
     payments,
     recordings,
@@ -83,7 +84,8 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     errors.install(app)
-    for module in (accounts, stream, calls, payments, recordings, headers, coverage, system):
+    archive = recordings, headers, custody, coverage
+    for module in (accounts, stream, calls, payments, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from callerid.errors import ChoiceError, ContactError
-from galwad.desk.models import ASKED
+from galwad.desk import archive_models, models
 from recording.errors import AuditError, CatalogueError
 
 log = structlog.get_logger()
@@ -86,5 +86,10 @@ def _field(location: tuple[int | str, ...]) -> str:
 
 
 _KNOWN = frozenset(
-    {"body", "query", "path", *(name for model in ASKED for name in model.model_fields)}
+    {
+        "body",
+        "query",
+        "path",
+        *(name for model in (*models.ASKED, *archive_models.ASKED) for name in model.model_fields),
+    }
 )

@@ -18,6 +18,8 @@
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |
 | GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
 | POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
+| PUT, DELETE recordings/{id}/hold | `HoldReason` | 204; audited | admin |
+| POST recordings/{id}/purge | `Purge` | `Purged`; audited | admin with the right `purge` |
 | GET recipients | | `SignedSet` in force | admin |
 | POST headers/search | `HeaderQuery` | `HeaderPage` | admin |
 | POST recordings/{id}/header | `HeaderReason` | `SealedHeader`, audited | admin |
@@ -26,7 +28,7 @@
 | GET health | | `Health` | anyone |
 | GET metrics | | Prometheus text | loopback, `metrics` |
 
-The right is `payments`, which a machine's token may have.
+The right is `payments`, which a machine's token may have; `purge` is an administrator's.
 Errors are `{"error": …, "hint": …}` with a proper status. `/` is the page, `/static/…` its
 files. Events: `snapshot` is `Snapshot`, `call` a `Pop`, `closed` is `Closed`, `alarm` is
 `AlarmEvent`. Times are Unix seconds.
@@ -287,6 +289,7 @@ class RecordingRow(BaseModel):
     payload_sha256: str
     manifest_sha256: str
     gaps: list[Gap]
+    custody: Literal["", "held", "disposed"] = ""
 
 
 class RecordingPage(BaseModel):
@@ -303,6 +306,10 @@ class RecordingDetail(BaseModel):
     manifest: str | None
     rewrap: str | None = None
     """The record of its last rewrap, if there was one."""
+    hold: str | None = None
+    """Why it is held back from disposal, if it is."""
+    disposal: str | None = None
+    """The certificate, if it was disposed of."""
 
 
 class Stretch(BaseModel):
@@ -357,72 +364,6 @@ class Fetch(Asked):
     reference: Needed
 
 
-class SignedSet(BaseModel):
-    """The signed set of recipients, as the officer's file has it; whoever reads it verifies it."""
-
-    content: str
-
-
-class HeaderQuery(Asked):
-    """Which headers to list: those of calls after this id, in order."""
-
-    after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
-    limit: int = Field(default=500, ge=1, le=500)
-
-
-class HeaderState(BaseModel):
-    """To whom a recording's header is sealed now, by fingerprint.
-
-    `current` is false when the header in the archive is not the one that the manifest or the last
-    rewrap names, or when something is missing.
-    """
-
-    call_id: str
-    recipients: list[str]
-    current: bool
-
-
-class HeaderPage(BaseModel):
-    """Headers in rising order of call id; `more` when a further page follows."""
-
-    rows: list[HeaderState]
-    more: bool
-
-
-class HeaderReason(Asked):
-    """Why a header leaves the archive; it goes into the audit first."""
-
-    reference: Needed
-
-
-class SealedHeader(BaseModel):
-    """A header with what proves it: the manifest, and the record of its last rewrap."""
-
-    header: str
-    manifest: str
-    rewrap: str | None
-
-
-class NewHeader(Asked):
-    """A new header, and the officer's signed record of it (`ID.rewrap`)."""
-
-    header: str = Field(max_length=128 * 1024)
-    rewrap: str = Field(max_length=64 * 1024)
-
-
-class StagedHeader(BaseModel):
-    """The new header as it was read back from the disk. The old one is still in force."""
-
-    header: str
-
-
-class HeaderCommit(Asked):
-    """The digest of the staged header that was proven, and why it is put in force."""
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    reference: Needed
-
-
 class Health(BaseModel):
     """Whether the desk's neighbours are there; `status` is `ok` or `degraded`.
 
@@ -454,8 +395,4 @@ ASKED: tuple[type[Asked], ...] = (
     Contact,
     RecordingQuery,
     Fetch,
-    HeaderQuery,
-    HeaderReason,
-    NewHeader,
-    HeaderCommit,
 )

@@ -35,6 +35,7 @@ from galwad.desk.throttle import Throttle
 from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
 from recording.audit import AuditLog
+from recording.custody import Custodian
 from recording.index import Catalogue
 from recording.ledger import Ledger
 
@@ -105,6 +106,7 @@ class Desk:
         self.throttle = Throttle()
         self.contacts = Contacts(self.engine)
         self.catalogue = Catalogue(self.engine)
+        self.custodian = Custodian(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key)
         self.archive = ArchiveFolder(options.archive)
         self.books = Bookkeeper(Ledger(self.engine), self.catalogue, self.archive)

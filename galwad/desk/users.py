@@ -2,7 +2,8 @@
 
 Passwords are kept as argon2id hashes, checked one at a time so that a burst of sign-ins cannot
 take the machine; SIP passwords as digest HA1 values only, which the switch needs. A user of
-the role `machine` has no password: it is given a bearer token and named rights.
+the role `machine` has no password: it is given a bearer token and named rights. People have a
+role; the one right that it does not bring is `purge`, which an administrator is given by name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from argon2 import PasswordHasher
@@ -25,8 +26,9 @@ from galwad.desk.models import Role
 from galwad.desk.tables import sessions, users
 from galwad.messages import Account
 
-Right = Literal["payments", "metrics"]
+Right = Literal["payments", "metrics", "purge"]
 RIGHTS: tuple[str, ...] = get_args(Right)
+PURGE = "purge"
 MIN_PASSWORD = 12
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
@@ -114,6 +116,20 @@ class Users:
                 raise UserError("there is no such user")
             await connection.execute(delete(sessions).where(sessions.c.user == name))
 
+    async def set_rights(self, name: str, rights: frozenset[str]) -> None:
+        """Give a user these rights and no others.
+
+        Raises:
+            UserError: there is no such user, or their role has no such right.
+        """
+        user = await self.get(name)
+        if user is None:
+            raise UserError("there is no such user")
+        _check_rights(replace(user, rights=rights))
+        async with self._writer.begin() as connection:
+            changed = update(users).where(users.c.name == name)
+            await connection.execute(changed.values(rights=",".join(sorted(rights))))
+
     async def get(self, name: str) -> User | None:
         """One user, disabled or not."""
         async with self._engine.connect() as connection:
@@ -189,11 +205,16 @@ def _check(user: User, password: str | None, sip_password: str | None) -> None:
         raise UserError("an extension has letters, digits, dots and dashes, up to 32")
     if sip_password is not None and user.extension is None:
         raise UserError("a SIP password needs an extension")
-    if user.rights - set(RIGHTS):
-        raise UserError(f"rights are {', '.join(RIGHTS)}")
+    _check_rights(user)
     if (password is None) != (user.role == "machine"):
         raise UserError("people have a password, machines a token")
-    if user.rights and user.role != "machine":
-        raise UserError("rights are given to machines; people have a role")
     if password is not None and len(password) < MIN_PASSWORD:
         raise UserError(f"a password has at least {MIN_PASSWORD} characters")
+
+
+def _check_rights(user: User) -> None:
+    if user.rights - set(RIGHTS):
+        raise UserError(f"rights are {', '.join(RIGHTS)}")
+    wrong = {"machine": {PURGE}, "admin": set(RIGHTS) - {PURGE}}.get(user.role, set(RIGHTS))
+    if user.rights & wrong:
+        raise UserError("machines may have payments and metrics, administrators purge")

@@ -29,6 +29,7 @@ from galwad.messages import (
     AnyMessage,
     ArchiveReply,
     CommitHeader,
+    Dispose,
     Hello,
     Indexed,
     Sealed,
@@ -264,7 +265,7 @@ class Finaliser:
         match message:
             case Indexed() if message.call_id in self._sealed:
                 await self._forget(message.call_id)
-            case StageHeader() | CommitHeader():
+            case StageHeader() | CommitHeader() | Dispose():
                 async with self._alone_with(message.call_id):
                     link.send(await self._amend(message))
 

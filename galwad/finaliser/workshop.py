@@ -20,6 +20,7 @@ from galwad.messages import (
     Alarm,
     ArchiveReply,
     CommitHeader,
+    Dispose,
     GapFacts,
     LeftSpool,
     Sealed,
@@ -27,6 +28,7 @@ from galwad.messages import (
 )
 from recording.archive import Archive, Node, SealedRecording
 from recording.call_facts import Personal
+from recording.disposal import AuditPlace, Disposals, Order
 from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
 from recording.headers import Headers
 from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
@@ -36,7 +38,7 @@ from recording.spool import is_live, remove_spool
 
 _LEFT_S: Final = 300.0
 """A spool that waits as long as this is told to the desk: sealing takes moments."""
-ArchiveOrder: TypeAlias = StageHeader | CommitHeader
+ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose
 log = structlog.get_logger()
 
 
@@ -67,7 +69,9 @@ class Workshop:
         self._folders = folders
         self._officer_key = officer_key
         key = load_or_create_node_key(folders.node_key)
-        self._archive = Archive(folders.archive, Node(node, software, key))
+        ours = Node(node, software, key)
+        self._archive = Archive(folders.archive, ours)
+        self._disposals = Disposals(folders.archive, ours)
         self._apprentice = Apprentice(folders.spool, self._archive, self._keys)
         self._headers = Headers(folders.archive, folders.recipients, officer_key)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -120,7 +124,7 @@ class Workshop:
     def seal(self, call_id: str) -> Sealed | Alarm | None:
         """The recording of a call, or why there is none; None when it has no closed spool."""
         spools = self.spools(call_id)
-        if not spools:
+        if not spools or self._disposed_of(call_id, spools):
             return None
         following = self._apprentice.hand_over(call_id)
         try:
@@ -144,6 +148,14 @@ class Workshop:
             if following is not None:
                 following.discard()
 
+    def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> bool:
+        """Whether this call was; then what came to light of it goes, too."""
+        if self._disposals.find(call_id) is None:
+            return False
+        self._remove(spools)
+        log.info("spool.disposed", call_id=call_id)
+        return True
+
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal what is final of the calls that go on, until `enough` or nothing more is there."""
         self._apprentice.follow(enough)
@@ -162,10 +174,12 @@ class Workshop:
         """Unlink the spools of a call that the index has: those its recording was made of."""
         manifest = self._archive.find(call_id)
         made_of = set() if manifest is None else {life.life for life in manifest.lives}
-        for path in self.spools(call_id):
-            if _life(path) in made_of:
-                shred_recovered(self._folders.runtime_keys, path)
-                remove_spool(path, self._folders.runtime_keys)
+        self._remove(path for path in self.spools(call_id) if _life(path) in made_of)
+
+    def _remove(self, spools: Iterable[Path]) -> None:
+        for path in spools:
+            shred_recovered(self._folders.runtime_keys, path)
+            remove_spool(path, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
         """Do what the desk asks of a recording that is sealed. Refused, nothing has changed."""
@@ -186,6 +200,10 @@ class Workshop:
             case CommitHeader():
                 known = order.call_id, order.payload_sha256
                 self._headers.commit(*known, order.header_sha256)
+            case Dispose():
+                place = AuditPlace(order.audit_node, order.audit_seq, order.audit_hash)
+                known = order.call_id, order.payload_sha256
+                return self._disposals.dispose(Order(*known, order.reason, order.actor, place))
         return b""
 
 

@@ -6,13 +6,14 @@ from alembic import context
 
 import callerid.contacts
 import recording.audit
+import recording.custody
 import recording.ledger
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.tables import metadata as desk_metadata
 from recording.index import metadata as recording_metadata
 
 # Tables join their package's metadata when their module is imported.
-TABLE_MODULES = (callerid.contacts, recording.audit, recording.ledger)
+TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
 context.configure(

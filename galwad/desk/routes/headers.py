@@ -12,9 +12,7 @@ import hashlib
 from fastapi import APIRouter
 
 from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.errors import ApiError
-from galwad.desk.files import ArchiveFolder
-from galwad.desk.models import (
+from galwad.desk.archive_models import (
     HeaderCommit,
     HeaderPage,
     HeaderQuery,
@@ -25,6 +23,8 @@ from galwad.desk.models import (
     SignedSet,
     StagedHeader,
 )
+from galwad.desk.errors import ApiError
+from galwad.desk.files import ArchiveFolder
 from galwad.desk.routes.recordings import recording_of
 from galwad.messages import CommitHeader, StageHeader
 from recording.errors import ManifestError
@@ -52,7 +52,16 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
     """To whom recordings are sealed now, as their manifests and rewraps say."""
     await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
     page = await desk.catalogue.in_order(body.after, body.limit)
-    rows = await asyncio.to_thread(lambda: [_state(desk.archive, each) for each in page.rows])
+    known = await desk.custodian.of([row.call_id for row in page.rows])
+    gone = {call_id for call_id, custody in known.items() if custody.disposed is not None}
+    rows = await asyncio.to_thread(
+        lambda: [
+            HeaderState(call_id=row.call_id, recipients=[], current=False, disposed=True)
+            if row.call_id in gone
+            else _state(desk.archive, row)
+            for row in page.rows
+        ]
+    )
     return HeaderPage(rows=rows, more=page.after is not None)
 
 

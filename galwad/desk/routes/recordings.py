@@ -26,6 +26,7 @@ from galwad.desk.models import (
 )
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
+from recording.custody import FREE, Custody
 from recording.index import Filters, Place, Recording
 
 router = APIRouter()
@@ -51,10 +52,13 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
     """One row, with the signed manifest."""
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
+    custody = await desk.custodian.one(call_id)
     return RecordingDetail(
-        recording=_row(recording),
+        recording=_row(recording, custody),
         manifest=desk.archive.text(recording, "manifest"),
         rewrap=desk.archive.text(recording, "rewrap"),
+        hold=custody.hold,
+        disposal=desk.archive.text(recording, "disposal"),
     )
 
 
@@ -64,6 +68,8 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(403, "this purpose is the recording administrator's", "ask them")
     recording = await recording_of(desk, call_id)
+    if (await desk.custodian.one(call_id)).disposed is not None:
+        raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
     files = desk.archive.open(recording)
     try:
         await desk.audit.append(
@@ -107,8 +113,9 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
     )
     page = await desk.catalogue.search(filters, query.limit, after)
+    known = await desk.custodian.of([row.call_id for row in page.rows])
     return RecordingPage(
-        rows=[_row(recording) for recording in page.rows],
+        rows=[_row(row, known.get(row.call_id, FREE)) for row in page.rows],
         after=None if page.after is None else str(page.after),
     )
 
@@ -158,7 +165,7 @@ def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
 
 
-def _row(recording: Recording) -> RecordingRow:
+def _row(recording: Recording, custody: Custody = FREE) -> RecordingRow:
     return RecordingRow(
         call_id=recording.call_id,
         started=recording.started,
@@ -172,6 +179,7 @@ def _row(recording: Recording) -> RecordingRow:
         payload_size=recording.payload_size,
         payload_sha256=recording.payload_sha256,
         manifest_sha256=recording.manifest_sha256,
+        custody=custody.word,
         gaps=[
             Gap(
                 reason=gap.reason,

@@ -39,8 +39,11 @@ def test_the_commands_are_those_that_the_design_lists():
         "keys sign",
         "login",
         "recordings fetch",
+        "recordings hold",
         "recordings list",
+        "recordings purge",
         "recordings recover",
+        "recordings release",
         "recordings show",
         "recordings verify",
         "serve",
@@ -48,6 +51,7 @@ def test_the_commands_are_those_that_the_design_lists():
         "users add",
         "users disable",
         "users list",
+        "users rights",
     ]
 
 

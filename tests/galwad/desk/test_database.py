@@ -8,13 +8,14 @@ from sqlalchemy import create_engine
 
 import callerid.contacts
 import recording.audit
+import recording.custody
 import recording.ledger
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.tables import metadata as desk_metadata
 from recording.index import metadata as recording_metadata
 
-TABLE_MODULES = (callerid.contacts, recording.audit, recording.ledger)
+TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
 
 
 def test_the_revisions_make_exactly_the_tables_that_the_code_declares(tmp_path):

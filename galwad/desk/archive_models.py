@@ -1,0 +1,107 @@
+"""Bodies of the API that change the archive; `galwad.desk.models` has the others, and the table."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, Field
+
+from galwad.desk.models import Asked, Needed
+
+DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
+
+
+class SignedSet(BaseModel):
+    """The signed set of recipients, as the officer's file has it; whoever reads it verifies it."""
+
+    content: str
+
+
+class HeaderQuery(Asked):
+    """Which headers to list: those of calls after this id, in order."""
+
+    after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
+    limit: int = Field(default=500, ge=1, le=500)
+
+
+class HeaderState(BaseModel):
+    """To whom a recording's header is sealed now, by fingerprint.
+
+    `current` is false when the header in the archive is not the one that the manifest or the last
+    rewrap names, or when something is missing.
+    """
+
+    call_id: str
+    recipients: list[str]
+    current: bool
+    disposed: bool = False
+
+
+class HeaderPage(BaseModel):
+    """Headers in rising order of call id; `more` when a further page follows."""
+
+    rows: list[HeaderState]
+    more: bool
+
+
+class HeaderReason(Asked):
+    """Why a header leaves the archive; it goes into the audit first."""
+
+    reference: Needed
+
+
+class SealedHeader(BaseModel):
+    """A header with what proves it: the manifest, and the record of its last rewrap."""
+
+    header: str
+    manifest: str
+    rewrap: str | None
+
+
+class NewHeader(Asked):
+    """A new header, and the officer's signed record of it (`ID.rewrap`)."""
+
+    header: str = Field(max_length=128 * 1024)
+    rewrap: str = Field(max_length=64 * 1024)
+
+
+class StagedHeader(BaseModel):
+    """The new header as it was read back from the disk. The old one is still in force."""
+
+    header: str
+
+
+class HeaderCommit(Asked):
+    """The digest of the staged header that was proven, and why it is put in force."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    reference: Needed
+
+
+class HoldReason(Asked):
+    """Why a recording is held back from disposal, or why no longer."""
+
+    reason: Needed
+
+
+class Purge(Asked):
+    """Why a recording is disposed of; it goes into the audit first."""
+
+    reason: DisposalReason
+    reference: Needed
+
+
+class Purged(BaseModel):
+    """The certificate of a recording that was disposed of."""
+
+    certificate: str
+
+
+ASKED: tuple[type[Asked], ...] = (
+    HeaderQuery,
+    HeaderReason,
+    NewHeader,
+    HeaderCommit,
+    HoldReason,
+    Purge,
+)

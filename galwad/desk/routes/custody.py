@@ -1,0 +1,69 @@
+"""Holding recordings back, and disposing of them: an administrator's acts, each in the audit.
+
+The finaliser certifies and destroys; here is decided who may ask, and what stands against it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter
+
+from galwad.desk.access import Administrator, TheDesk
+from galwad.desk.archive_models import HoldReason, Purge, Purged
+from galwad.desk.errors import ApiError
+from galwad.desk.routes.recordings import recording_of
+from galwad.desk.users import PURGE
+from galwad.messages import Dispose
+from recording.audit import Head
+
+router = APIRouter()
+
+
+@router.put("/recordings/{call_id}/hold", status_code=204)
+async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
+    """Hold a recording back from disposal, until it is released."""
+    await recording_of(desk, call_id)
+    if (await desk.custodian.one(call_id)).disposed is not None:
+        raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
+    personal = {"actor": session.actor, "reason": body.reason}
+    await desk.audit.append("recording.held", {"call_id": call_id}, personal)
+    await desk.custodian.hold(call_id, body.reason, time.time())
+
+
+@router.delete("/recordings/{call_id}/hold", status_code=204)
+async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
+    """Let a recording go from its hold."""
+    await recording_of(desk, call_id)
+    personal = {"actor": session.actor, "reason": body.reason}
+    await desk.audit.append("recording.released", {"call_id": call_id}, personal)
+    await desk.custodian.release(call_id)
+
+
+@router.post("/recordings/{call_id}/purge")
+async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator) -> Purged:
+    """Dispose of a recording: certified, then its header is destroyed. Again: the certificate."""
+    if PURGE not in session.user.rights:
+        raise ApiError(403, "disposing of recordings needs the right purge", "ask for it by name")
+    recording = await recording_of(desk, call_id)
+    custody = await desk.custodian.one(call_id)
+    if custody.hold is not None:
+        raise ApiError(409, "the recording is held", f"{custody.hold}: release it first")
+    facts = {
+        "call_id": call_id,
+        "payload_sha256": recording.payload_sha256,
+        "reason": body.reason,
+    }
+    personal = {"actor": session.actor, "reference": body.reference}
+    ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
+    content = await desk.intake.orders.ask(
+        lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
+    )
+    await desk.custodian.disposed(call_id, body.reason, time.time())
+    await desk.audit.append("recording.purged", facts, personal)
+    return Purged(certificate=content.decode())
+
+
+def _order(ref: int, facts: dict[str, str], actor: str, node: str, entry: Head) -> Dispose:
+    known = facts["call_id"], facts["payload_sha256"], facts["reason"]
+    return Dispose(ref, *known, actor, node, entry.seq, entry.hash)

@@ -1,0 +1,112 @@
+"""Custody: which recordings are held back from disposal, and which were disposed of.
+
+Both stand beside the index. A hold is a flag with a reason; only its release ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Column, Float, ForeignKey, String, Table, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from recording.errors import CatalogueError
+from recording.index import metadata
+
+holds = Table(
+    "recording_holds",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("reason", String(200), nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+disposals = Table(
+    "recording_disposals",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("reason", String(20), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """What holds for one recording: why it is held, when and why it was disposed of."""
+
+    hold: str | None = None
+    disposed: float | None = None
+    reason: str = ""
+
+    @property
+    def word(self) -> Literal["", "held", "disposed"]:
+        """In one word, for lists."""
+        if self.disposed is not None:
+            return "disposed"
+        return "" if self.hold is None else "held"
+
+
+FREE = Custody()
+
+
+class Custodian:
+    """Holds and disposals of one site.
+
+    Every method raises `CatalogueError` when the database fails.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
+        """What holds for each of these; those for which nothing does are absent."""
+        try:
+            async with self._engine.connect() as connection:
+                held = await connection.execute(select(holds).where(holds.c.call_id.in_(call_ids)))
+                found = {row.call_id: Custody(hold=row.reason) for row in held}
+                gone = await connection.execute(
+                    select(disposals).where(disposals.c.call_id.in_(call_ids))
+                )
+                for row in gone:
+                    held_for = found.get(row.call_id, FREE).hold
+                    found[row.call_id] = Custody(held_for, row.at, row.reason)
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        return found
+
+    async def one(self, call_id: str) -> Custody:
+        """What holds for this one."""
+        return (await self.of((call_id,))).get(call_id, FREE)
+
+    async def hold(self, call_id: str, reason: str, now: float) -> None:
+        """Hold it back from disposal; held already, the reason is this one now."""
+        await self._put(holds, call_id, reason=reason, since=now)
+
+    async def release(self, call_id: str) -> None:
+        """End its hold. Again: nothing."""
+        try:
+            async with self._writer.begin() as connection:
+                await connection.execute(delete(holds).where(holds.c.call_id == call_id))
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+    async def disposed(self, call_id: str, reason: str, at: float) -> None:
+        """Remember that it was disposed of. Again: nothing."""
+        if (await self.one(call_id)).disposed is None:
+            await self._put(disposals, call_id, reason=reason, at=at)
+
+    async def _put(self, table: Table, call_id: str, **values: str | float) -> None:
+        try:
+            async with self._writer.begin() as connection:
+                await connection.execute(delete(table).where(table.c.call_id == call_id))
+                await connection.execute(insert(table).values(call_id=call_id, **values))
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+
+def _failed(error: SQLAlchemyError) -> CatalogueError:
+    return CatalogueError(f"the index cannot be used: {type(error).__name__}")

@@ -1,0 +1,151 @@
+"""`galwad recordings purge`, `hold` and `release` against a desk and a finaliser at work."""
+
+from __future__ import annotations
+
+import pytest
+from house import House
+from node import Site
+
+from recording.disposal import CERTIFICATE
+from recording.keys import RecipientSet
+
+CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(2)]
+FIRST, SECOND = CALLS
+WHY = ("--reason", "retention", "--reference", "R-2026", "--yes")
+
+
+@pytest.fixture
+def house(tmp_path, run, monkeypatch):
+    """Two recordings, and gwen, an administrator with the right, signed in."""
+    del run  # it clears the environment first
+    with House(Site(tmp_path / "node")) as house:
+        house.record(*CALLS)
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
+        yield house
+
+
+def node_key(house):
+    return house.site.settings.archive / "galwad.pub"
+
+
+def test_a_recording_is_disposed_of_and_verification_says_so(run, house, tmp_path):
+    copy = tmp_path / "certificate.json"
+    done = run("recordings", "purge", FIRST, *WHY, "-o", copy)
+    assert done.status == 0, done.err
+    assert "(retention) by user:gwen, by certificate: entry " in done.out
+    assert not house.path(FIRST, "header").exists()
+    assert copy.read_bytes() == house.path(FIRST, "disposal").read_bytes()
+    archive = house.site.settings.archive
+    verified = run("recordings", "verify", archive, "--node-key", node_key(house))
+    assert verified.status == 0
+    assert f"{FIRST}  disposed of " in verified.out
+    assert f"{SECOND}  whole" in verified.out
+    told = run("recordings", "verify", FIRST, "--json").json()[0]
+    assert (told["whole"], told["problems"]) == (False, [])
+    assert told["disposal"]["reason"] == "retention"
+
+
+def test_the_certificate_names_the_entry_that_ordered_it(run, house):
+    run("recordings", "purge", FIRST, *WHY)
+    certificate = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
+    entries = house.do(house.desk.audit.entries())
+    ordered = entries[certificate.audit.seq - 1]
+    assert ordered.kind == "recording.purge-ordered"
+    assert ordered.facts["payload_sha256"] == certificate.payload.sha256
+    assert ordered.personal == {"actor": "user:gwen", "reference": "R-2026"}
+    assert [entry.kind for entry in entries][-1] == "recording.purged"
+    assert "R-2026" not in house.path(FIRST, "disposal").read_text()
+
+
+def test_what_is_gone_is_not_fetched_and_not_rewrapped(run, house, tmp_path):
+    run("recordings", "purge", FIRST, *WHY)
+    fetched = run(
+        "recordings",
+        "fetch",
+        FIRST,
+        "--sealed",
+        "--purpose",
+        "complaint",
+        "--reference",
+        "C",
+        "-o",
+        tmp_path / "x.age",
+    )
+    assert fetched.err.startswith("error: the recording was disposed of\n")
+    keys = tmp_path / "identity.txt"
+    house.site.officer.save(keys)
+    named = [("Officer", house.site.officer.identity.recipient)] * 2
+    house.site.recipients.write_bytes(RecipientSet.of(named, 2).sign(house.site.officer.signing))
+    done = run("keys", "rewrap", keys, "--reference", "K", "--json").json()
+    assert (done["recordings"], done["rewrapped"], done["failed"]) == (1, 1, [])
+    shown = run("recordings", "show", FIRST)
+    assert "disposed of" in shown.out
+
+
+def test_again_it_destroys_what_a_backup_brought_back(run, house):
+    header = house.path(FIRST, "header").read_bytes()
+    first = run("recordings", "purge", FIRST, *WHY)
+    house.path(FIRST, "header").write_bytes(header)
+    assert run("recordings", "verify", house.site.settings.archive).status == 1
+    again = run("recordings", "purge", FIRST, *WHY)
+    assert again.out == first.out
+    assert not house.path(FIRST, "header").exists()
+
+
+def test_a_recording_that_is_held_is_refused(run, house):
+    held = run("recordings", "hold", FIRST, "--reason", "claim 17")
+    assert held.out == f"{FIRST}  held\n"
+    done = run("recordings", "purge", FIRST, *WHY)
+    assert done.err == ("error: the recording is held\nhint: claim 17: release it first\n")
+    assert house.path(FIRST, "header").exists()
+    assert "held: claim 17" in run("recordings", "show", FIRST).out
+    run("recordings", "release", FIRST, "--reason", "settled")
+    assert run("recordings", "purge", FIRST, *WHY).status == 0
+    assert run("recordings", "hold", FIRST, "--reason", "late").status == 1
+    kinds = [kind for kind, _ in house.audit()]
+    assert kinds.count("recording.held") == kinds.count("recording.released") == 1
+
+
+def test_it_needs_a_right_of_its_own(run, house, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", house.token("huw", "admin"))
+    done = run("recordings", "purge", FIRST, *WHY)
+    assert done.err.startswith("error: disposing of recordings needs the right purge\n")
+    assert house.path(FIRST, "header").exists()
+    config = ("--config", house.site.config)
+    assert run("users", "rights", "huw", "--right", "purge", *config).out == "huw: purge\n"
+    assert run("recordings", "purge", FIRST, *WHY).status == 0
+    assert run("users", "rights", "huw", *config).out == "huw: no rights\n"
+    assert run("recordings", "purge", SECOND, *WHY).status == 1
+    wrong = run("users", "rights", "huw", "--right", "payments", *config)
+    assert wrong.err.startswith("error: machines may have payments")
+    assert ("user.rights-set", "purge") in [
+        (kind, facts.get("rights")) for kind, facts in house.audit()
+    ]
+
+
+def test_nothing_is_destroyed_unasked(run, house):
+    done = run("recordings", "purge", FIRST, *WHY[:-1])
+    assert (done.status, done.err) == (
+        2,
+        "error: nobody to ask whether this is meant\nhint: add --yes\n",
+    )
+    assert house.path(FIRST, "header").exists()
+    assert run("recordings", "purge", FIRST, "--reason", "boredom", *WHY[2:]).status == 2
+
+
+def test_a_finaliser_that_is_away_destroys_nothing_and_is_asked_again(run, house):
+    house.do(house.desk.intake.stop())
+    done = run("recordings", "purge", FIRST, *WHY)
+    assert done.err.startswith("error: the finaliser cannot be reached\n")
+    house.restart()
+    again = run("recordings", "purge", FIRST, *WHY, "--server", house.url)
+    assert again.status == 0, again.err
+
+
+def test_a_spool_that_comes_to_light_is_removed_and_brings_nothing_back(run, house):
+    run("recordings", "purge", FIRST, *WHY)
+    spool = house.site.call(FIRST)
+    house.do(house.site.gone(spool))
+    assert not house.path(FIRST, "header").exists()
+    assert run("recordings", "verify", house.site.settings.archive).status == 0

@@ -1,0 +1,208 @@
+"""Disposal: certified first, then destroyed, and told from loss ever after."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.archive import Node
+from recording.custody import FREE, Custodian
+from recording.disposal import CERTIFICATE, AuditPlace, Disposals, Order, destroy_header
+from recording.errors import CatalogueError, DisposalError
+from recording.index import Catalogue, Recording
+from recording.keys import public_text
+from recording.orphans import orphans
+from recording.signed import signer_of
+from recording.verify import recordings_below, verify_recording
+
+CALL_ID = "20260301-090000-abcdefgh"
+AUDIT = AuditPlace("galwad-1", 17, "ab" * 32)
+
+
+class Room:
+    """One sealed recording, and who disposes of it."""
+
+    def __init__(self, office):
+        self.office = office
+        self.manifest = office.seal(office.simple()).manifest
+        self.disposals = Disposals(office.root / "archive", office.node)
+
+    def order(self, **changes):
+        facts = {
+            "call_id": CALL_ID,
+            "payload_sha256": self.manifest.payload.sha256,
+            "reason": "retention",
+            "by": "user:gwen",
+            "audit": AUDIT,
+        }
+        return Order(**{**facts, **changes})
+
+    def path(self, suffix):
+        return self.office.folder / f"{CALL_ID}.{suffix}"
+
+    def dispose(self, **changes):
+        return self.disposals.dispose(self.order(**changes))
+
+
+@pytest.fixture
+def room(office):
+    return Room(office)
+
+
+def test_the_header_goes_and_a_certificate_stays(room):
+    header = room.path("header").read_bytes()
+    certificate = CERTIFICATE.read(room.dispose(), (room.office.public_key,))
+    assert not room.path("header").exists()
+    assert room.path("payload").exists()
+    assert (certificate.call_id, certificate.reason, certificate.by) == (
+        CALL_ID,
+        "retention",
+        "user:gwen",
+    )
+    assert certificate.payload == room.manifest.payload
+    assert certificate.header_sha256 == room.manifest.header.sha256
+    assert certificate.audit == AUDIT
+    everything = b"".join(path.read_bytes() for path in room.office.folder.iterdir())
+    assert header.splitlines()[2] not in everything
+
+
+def test_verification_tells_what_was_disposed_of_from_what_is_lost(room):
+    room.dispose()
+    verdict = room.office.verdict()
+    assert (verdict.whole, verdict.lost) == (False, False)
+    assert verdict.disposal.reason == "retention"
+    room.path("payload").unlink()  # noise by now: whoever needs the room may have it
+    assert not room.office.verdict().lost
+    room.path("manifest").unlink()
+    assert list(recordings_below(room.office.folder)) == [(room.office.folder, CALL_ID)]
+    assert not room.office.verdict().lost
+    room.path("disposal").unlink()
+    assert room.office.verdict().lost
+
+
+def test_a_header_that_comes_back_is_a_fault_until_it_is_destroyed_again(room):
+    header = room.path("header").read_bytes()
+    first = room.dispose()
+    room.path("header").write_bytes(header)
+    verdict = room.office.verdict()
+    assert verdict.lost
+    assert "is there again" in verdict.problems[0]
+    assert room.dispose(reason="mistake", by="user:huw") == first
+    assert not room.path("header").exists()
+    assert not room.office.verdict().lost
+
+
+def test_a_header_that_was_staged_is_destroyed_too(room):
+    staged = room.office.folder / f".{CALL_ID}.header.new"
+    staged.write_bytes(room.path("header").read_bytes())
+    room.dispose()
+    assert not staged.exists()
+    assert destroy_header(room.office.folder, CALL_ID) is False
+
+
+def test_nobody_else_certifies(room):
+    """A thief without the node's key removes a header, and writes a certificate of his own."""
+    thief = Node("galwad-1", "x", Ed25519PrivateKey.generate())
+    Disposals(room.office.root / "archive", thief).dispose(room.order())
+    (problem,) = room.office.verdict().problems
+    assert problem == "the disposal is signed by another node's key"
+    without_key = verify_recording(room.office.folder, CALL_ID)
+    assert without_key.problems == (problem,), "the manifest beside it says whose it must be"
+    with pytest.raises(DisposalError, match="did not sign"):
+        room.dispose()
+
+
+def test_a_certificate_of_another_recording_is_none(room):
+    data = json.loads(room.dispose())
+    forged = data["disposal"] | {"call_id": "20260301-090000-zzzzzzzz"}
+    certificate = CERTIFICATE._interpreted(forged)
+    room.path("disposal").write_bytes(CERTIFICATE.sign(certificate, room.office.node.key))
+    assert room.office.verdict().problems == ("the disposal is that of another recording",)
+    assert room.disposals.find(CALL_ID) is None
+    changed = json.dumps(data | {"disposal": forged}).encode()
+    room.path("disposal").write_bytes(changed)
+    assert "signature is wrong" in room.office.verdict().problems[0]
+    assert signer_of(changed) == public_text(room.office.node.key.public_key())
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"payload_sha256": "0" * 64}, "not that of the recording in the index"),
+        ({"reason": "boredom"}, "no reason"),
+    ],
+)
+def test_what_is_not_the_indexed_recording_is_not_touched(room, changes, text):
+    with pytest.raises(DisposalError, match=text):
+        room.dispose(**changes)
+    assert room.office.verdict().whole
+
+
+def test_without_a_manifest_nothing_is_certified(room):
+    room.path("manifest").unlink()
+    with pytest.raises(DisposalError, match="cannot be certified"):
+        room.dispose()
+    assert room.path("header").exists()
+
+
+@pytest.mark.parametrize(("call", "nth"), [("fsync", n) for n in range(1, 5)] + [("rename", 1)])
+def test_whenever_it_dies_no_header_is_gone_without_a_certificate(room, dying, call, nth):
+    with dying(call, nth) as died:
+        room.dispose()
+    assert died
+    readable = room.office.verdict(identities=[room.office.officer.identity])
+    assert room.path("disposal").exists() or readable.whole
+    room.dispose()
+    assert not room.office.verdict().lost
+    assert not room.path("header").exists()
+
+
+def test_a_disposed_recording_is_no_orphan(room):
+    room.dispose()
+    late = room.path("manifest").stat().st_mtime + 10_000
+    rows = {CALL_ID: "2026/03/01"}
+    assert list(orphans(room.office.root / "archive", rows, {}, late)) == []
+    room.path("disposal").unlink()
+    assert list(orphans(room.office.root / "archive", rows, {}, late)) != []
+
+
+@pytest.fixture
+async def custodian(engine):
+    """With one recording in the index."""
+    row = Recording(
+        call_id=CALL_ID,
+        folder="2026/03/01",
+        started=1.0,
+        talk_us=1,
+        interrupted=False,
+        number=None,
+        line="",
+        advisor="",
+        extension="",
+        payload_size=1,
+        payload_sha256="0" * 64,
+        manifest_sha256="0" * 64,
+    )
+    await Catalogue(engine).add(row)
+    return Custodian(engine)
+
+
+async def test_a_hold_stands_until_it_is_released(custodian):
+    assert await custodian.one(CALL_ID) == FREE
+    await custodian.hold(CALL_ID, "claim 17", 5.0)
+    await custodian.hold(CALL_ID, "claim 18", 6.0)
+    assert (await custodian.one(CALL_ID)).hold == "claim 18"
+    await custodian.release(CALL_ID)
+    await custodian.release(CALL_ID)
+    assert await custodian.one(CALL_ID) == FREE
+
+
+async def test_a_disposal_keeps_its_first_date(custodian):
+    await custodian.disposed(CALL_ID, "retention", 7.0)
+    await custodian.disposed(CALL_ID, "order", 8.0)
+    found = await custodian.one(CALL_ID)
+    assert (found.disposed, found.reason, found.hold) == (7.0, "retention", None)
+    with pytest.raises(CatalogueError):
+        await custodian.hold("20260301-090000-zzzzzzzz", "of no recording", 1.0)
