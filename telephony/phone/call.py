@@ -50,6 +50,8 @@ class VoIPCall:
             answered are not among them.
         moved_to: the URIs of the last 3xx, the preferred first; to call one of them is the
             program's choice, unless it let the phone `follow` them.
+        takes_over: the call of ours whose place this one takes (RFC 3891), as its caller asks:
+            `answer` ends that one.
         infos: INFO requests that came, oldest first.
     """
 
@@ -67,6 +69,7 @@ class VoIPCall:
         self.unreachable = False
         self.statuses: list[int] = []
         self.redirection = Redirection()
+        self.takes_over: VoIPCall | None = None
         self.infos: list[Request] = []
         self.media = CallMedia(line.pool, changes, line.srtp)
         self.dialog: Dialog | None = None
@@ -182,6 +185,8 @@ class VoIPCall:
         self.dialog = invite.respond(200, headers=headers, body=body, now=self._line.now)
         if self.dialog is not None:
             self.become(CallState.ANSWERED, 200)
+        if self.takes_over is not None:
+            self.takes_over.part()
         self._line.transport.flush()
 
     async def deny(self, status: int = 486) -> None:
@@ -204,14 +209,18 @@ class VoIPCall:
         """End the call, whatever its state; returns once it has ended."""
         if self.state is CallState.ENDED:
             return
+        self.part()
+        await self.wait_for(CallState.ENDED)
+
+    def part(self) -> None:
+        """Say that it is over: BYE, CANCEL or a refusal, as its state wants."""
         if self.dialog is not None:
             self.bye()
         elif self.client is not None:
             self.client.cancel(now=self._line.now)
-        else:
+        elif self.state is not CallState.ENDED:
             self.refuse(480)
         self._line.transport.flush()
-        await self.wait_for(CallState.ENDED)
 
     def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send BYE; `DialogEnded` comes back."""

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Final, Literal, Self
 
 import structlog
@@ -16,14 +16,17 @@ from telephony.aio.addresses import host_towards
 from telephony.aio.ports import PortPool
 from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
+from telephony.b2bua.referral import refer_to
 from telephony.b2bua.settings import CallSettings
 from telephony.errors import NoPortsError, ParseError
 from telephony.phone.call import VoIPCall
 from telephony.phone.changes import Changes
 from telephony.phone.dispatch import handle
+from telephony.phone.following import tell, wanted
 from telephony.phone.line import Line
 from telephony.phone.registration import Registration
 from telephony.phone.renegotiation import SDP
+from telephony.phone.replacing import replaced
 from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallState, InvalidStateError
 from telephony.sdp import Srtp
@@ -31,6 +34,7 @@ from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint, InviteServer
 from telephony.sip.events import (
     Address,
+    DialogRequest,
     Event,
     IncomingInvite,
     InviteCancelled,
@@ -42,10 +46,12 @@ from telephony.sip.events import (
     StandaloneResponse,
 )
 from telephony.sip.headers import NameAddr
+from telephony.sip.uri import Uri
 
 logger = structlog.get_logger(__name__)
 
 CallCallback = Callable[[VoIPCall], Awaitable[None]]
+TransferCallback = Callable[[VoIPCall, VoIPCall], Awaitable[None]]
 
 _ALLOW: Final = (
     *("INVITE", "ACK", "PRACK", "CANCEL", "BYE", "UPDATE"),
@@ -79,6 +85,7 @@ class VoIPPhone:
         sip_port: int = 0,
         register: bool = True,
         call_callback: CallCallback | None = None,
+        transfer_callback: TransferCallback | None = None,
         srtp: Literal["off", "optional", "required"] = "optional",
         transport: Literal["udp", "tcp", "tls"] = "udp",
         tls: ssl.SSLContext | None = None,
@@ -100,6 +107,9 @@ class VoIPPhone:
             call_callback: called for each call that comes in, in a task of its own, while it
                 rings; without one, calls are refused with 480. A call whose callback raises is
                 ended (500 while it rings), and the exception's kind and place are logged.
+            transfer_callback: called when the other party of a call transfers us (REFER), with
+                that call and the one that it asks for, which is placed already; without one, we
+                are not transferred: 405.
             srtp: "off" speaks plain RTP, "required" SRTP (SDES) alone, "optional" offers plain
                 RTP and takes either.
             transport: how it speaks to the server. Over "tls" it accepts no connections: calls
@@ -124,6 +134,7 @@ class VoIPPhone:
         self._sessions = CallSettings(session_expires=session_expires)
         self._register = register
         self._callback = call_callback
+        self._transfer_callback = transfer_callback
         self._line: Line | None = None
         self._registration: Registration | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,7 +158,11 @@ class VoIPPhone:
             RegistrationError: refused, or nobody answers; the socket is closed again.
         """
         server = await self._find_server()
-        endpoint = Endpoint(allow=_ALLOW, supported=("100rel", "timer"), user_agent="Galwad phone")
+        endpoint = Endpoint(
+            allow=_ALLOW if self._transfer_callback is None else (*_ALLOW, "REFER"),
+            supported=("100rel", "timer", "replaces"),
+            user_agent="Galwad phone",
+        )
         transport = SipTransport(endpoint, self._on_event)
         here = self._my_ip or host_towards(server.host)
         wanted = Address(here, self._sip_port, server.transport)
@@ -223,7 +238,17 @@ class VoIPPhone:
         line = self._line
         if line is None:
             raise InvalidStateError("the phone is not started")
-        uri = line.uri(number)
+        return self._place(line, line.uri(number), headers, late_offer=late_offer, follow=follow)
+
+    def _place(
+        self,
+        line: Line,
+        uri: Uri,
+        headers: Iterable[tuple[str, str]],
+        *,
+        late_offer: bool = False,
+        follow: bool = False,
+    ) -> VoIPCall:
         to = NameAddr("", uri)
         call = VoIPCall(line, to, Changes())
         call.redirection.follow = follow
@@ -258,6 +283,8 @@ class VoIPPhone:
             case StandaloneRequest():
                 known = event.request.method in {"OPTIONS", "MESSAGE"}
                 event.transaction.respond(200 if known else 481, now=line.now)
+            case DialogRequest() if event.request.method == "REFER":
+                self._on_refer(line, event)
             case _:
                 call = _call_of(event)
                 if call is not None:
@@ -275,27 +302,53 @@ class VoIPPhone:
             return
         try:
             call.session.check(invite.request)
+            call.takes_over = replaced(line.transport.endpoint, invite.request)
         except IntervalTooSmallError:
-            call.become(CallState.ENDED, 422)
             invite.respond(422, headers=call.session.refusal, now=line.now)
+        except ParseError as error:
+            invite.respond(error.status, now=line.now)
+        if invite.answered:
+            call.become(CallState.ENDED)
             return
         invite.owner = call
         invite.respond(180, now=line.now)
         self.calls.append(call)
-        task = asyncio.create_task(self._ring(self._callback, call))
+        self._run(self._ring(self._callback(call), call))
+
+    def _on_refer(self, line: Line, event: DialogRequest) -> None:
+        """Call whom the other party wants us to, and tell it what comes of that."""
+        call, to = event.dialog.owner, refer_to(event.request)
+        if not isinstance(call, VoIPCall) or isinstance(to, int):
+            event.transaction.respond(to if isinstance(to, int) else 481, now=line.now)
+            return
+        if self._transfer_callback is None or call.state is not CallState.ANSWERED:
+            event.transaction.respond(603, now=line.now)
+            return
+        uri, headers = wanted(event.request, to)
+        try:
+            new = self._place(line, uri, headers)
+        except NoPortsError:
+            event.transaction.respond(503, now=line.now)
+            return
+        event.transaction.respond(202, now=line.now)
+        self._run(tell(call, event.dialog, event.request, new))
+        self._run(self._ring(self._transfer_callback(call, new), new))
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     @staticmethod
-    async def _ring(callback: CallCallback, call: VoIPCall) -> None:
+    async def _ring(callback: Awaitable[None], call: VoIPCall) -> None:
         try:
-            await callback(call)
+            await callback
         except Exception as error:  # noqa: BLE001 - the user's code must not end the phone
             # Its kind and place alone: the text of an exception may hold a number.
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename}:{place.lineno}"
             logger.error("phone.callback_failed", error=type(error).__name__, where=where)  # noqa: TRY400
-            if call.state is CallState.RINGING:
+            if call.state is CallState.RINGING and call.invite is not None:
                 call.refuse(500)
             await call.hangup()
 

@@ -37,7 +37,10 @@ class Referral:
 
 
 async def refer(call: VoIPCall, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
-    """Send a REFER to `uri` and wait for its outcome, as `VoIPCall.transfer` has it."""
+    """Send a REFER to `uri` and wait for its outcome, as `VoIPCall.transfer` has it.
+
+    After a success the call is ours to end (RFC 5589 6.1), unless the other side was faster.
+    """
     referral = call.referral = Referral()
     headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
     _, response = await call.errands.send(dialog, "REFER", headers)
@@ -46,4 +49,6 @@ async def refer(call: VoIPCall, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
     await call.changes.until(lambda: referral.final is not None or call.state is CallState.ENDED)
     if referral.final is None:
         raise CallFailedError("the call ended before the transfer's outcome was told")
+    if referral.final < 300:
+        call.part()
     return referral.final

@@ -1,9 +1,12 @@
-"""Our phone as a user agent, with SIPp for the other side: what no second phone of ours proves."""
+"""Our phone as a user agent, with other people's for the other side: SIPp, baresip, Linphone."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,3 +62,81 @@ async def test_a_session_is_as_long_as_the_other_side_wants_and_refreshed(beside
         await call.changes.until(lambda: call.session.timer.started > agreed.started)
         await call.hangup()
         await content()
+
+
+@pytest.fixture
+async def at_kamailio(harness, ended, ports, tmp_path):
+    """Kamailio for the server, and a maker of phones of ours that are registered there."""
+    place = SimpleNamespace(folder=tmp_path, sip=("127.0.0.1", 9), ports={})
+    make = harness.kamailio.Kamailio
+    proxy = ended(make(harness.programs, place, "REGISTRAR", "127.0.0.2"))
+    await asyncio.to_thread(proxy.wait_ready)
+    async with AsyncExitStack() as stack:
+
+        async def phone(extension, **options):
+            made = VoIPPhone(
+                *(*proxy.sip, extension, f"secret-{extension}"),
+                my_ip="127.0.0.1",
+                rtp_ports=ports.pair,
+                **options,
+            )
+            return await stack.enter_async_context(made)
+
+        yield proxy, phone
+
+
+async def answering(phone, extension):
+    """A phone that answers, and the queue of its calls."""
+    calls = asyncio.Queue()
+
+    async def answer(call):
+        await call.answer()
+        await calls.put(call)
+
+    async def moved(_, new):
+        await calls.put(new)
+
+    await phone(extension, call_callback=answer, transfer_callback=moved)
+    return calls
+
+
+async def test_baresip_sends_us_to_somebody_else(harness, ended, at_kamailio, tmp_path):
+    proxy, phone = at_kamailio
+    async with asyncio.timeout(40):
+        ours, target = await answering(phone, "601"), await answering(phone, "602")
+        said = tmp_path / "said.wav"
+        harness.sound.save(said, harness.sound.speech(20, 51))
+        peer = ended(harness.programs.Baresip(tmp_path, proxy, said, "600"))
+        await asyncio.to_thread(peer.wait_registered)
+        await asyncio.to_thread(peer.command, "dial", f"sip:601@{proxy.sip[0]}:{proxy.sip[1]}")
+        first = await ours.get()
+        await first.read_audio(1600)
+        await asyncio.to_thread(peer.command, "transfer", f"sip:602@{proxy.sip[0]}:{proxy.sip[1]}")
+        new, reached = await ours.get(), await target.get()
+        await first.wait_for(CallState.ENDED)
+        assert new.state is reached.state is CallState.ANSWERED
+        await new.write_audio(bytes(3200))
+        assert await reached.read_audio(800)
+
+
+async def test_linphone_joins_us(harness, ended, at_kamailio):
+    proxy, phone = at_kamailio
+    async with asyncio.timeout(40):
+        ours, colleague = await answering(phone, "601"), await answering(phone, "602")
+        peer = ended(harness.linphone.Linphone(harness.programs, proxy, "600"))
+        do = partial(asyncio.to_thread, peer.do)
+        await asyncio.to_thread(peer.register)
+        await do(f"call sip:601@{peer.server}")
+        first = await ours.get()
+        await asyncio.to_thread(peer.wait_call, "StreamsRunning")
+        await do("call-pause 1")
+        await first.changes.until(lambda: first.held)
+        await do(f"call sip:602@{peer.server}")
+        consulted = await colleague.get()
+        await asyncio.to_thread(peer.wait_call, "StreamsRunning", 2)
+        await do("call-transfer 1 2")
+        new, joined = await ours.get(), await colleague.get()
+        assert joined.takes_over is consulted
+        for call in (first, consulted):
+            await call.wait_for(CallState.ENDED)
+        assert new.state is joined.state is CallState.ANSWERED

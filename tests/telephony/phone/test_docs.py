@@ -85,6 +85,24 @@ async def test_a_party_is_held_and_taken_back(phones):
     assert taken.media.stream.remote.receive
 
 
+async def test_a_phone_goes_where_it_is_sent(make_phone):
+    async with (
+        make_phone(user="303", call_callback=answer) as third,
+        make_phone(
+            third.address,
+            user="302",
+            call_callback=answer,
+            transfer_callback=example("moved"),
+        ) as second,
+        make_phone(second.address) as first,
+    ):
+        call = await first.call("302")
+        await within(call.wait_for(CallState.ANSWERED))
+        assert await within(call.transfer("303")) == 200
+        await within(call.wait_for(CallState.ENDED))
+        assert [there.state for there in third.calls] == [CallState.ANSWERED]
+
+
 async def test_keys_go_both_ways(phones):
     placed, taken = await phones.connect()
     pressed, keys, _ = await within(
