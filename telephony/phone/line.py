@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from telephony.aio.ports import PortPool
 from telephony.aio.transport import SipTransport
@@ -23,8 +23,8 @@ class Line:
     """One account on one server, on sockets that are open."""
 
     server: Address
-    domain: str
-    """The server's name, or its address where it has none: the host of our URIs."""
+    domain: Uri
+    """The server as it was named to us: host and port of our URIs."""
     username: str
     transport: SipTransport
     pool: PortPool
@@ -42,7 +42,7 @@ class Line:
     @property
     def address(self) -> NameAddr:
         """Who we are."""
-        return NameAddr("", Uri("sip", self.username, None, self.domain, self.server.port))
+        return NameAddr("", replace(self.domain, user=self.username))
 
     def uri(self, number: str) -> Uri:
         """A number at our server, or a URI as it stands.
@@ -52,7 +52,7 @@ class Line:
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)
-        return Uri("sip", number, None, self.domain, self.server.port)
+        return replace(self.domain, user=number)
 
     def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
         """The header that answers a 401 or 407; none if it cannot be answered."""

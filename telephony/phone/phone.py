@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -14,6 +13,7 @@ import structlog
 
 from telephony.aio.addresses import host_towards
 from telephony.aio.ports import PortPool
+from telephony.aio.resolver import Resolver
 from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
 from telephony.b2bua.referral import refer_to
@@ -22,13 +22,14 @@ from telephony.errors import NoPortsError, ParseError
 from telephony.phone.call import VoIPCall
 from telephony.phone.changes import Changes
 from telephony.phone.dispatch import handle
+from telephony.phone.finding import Asker, find
 from telephony.phone.following import tell, wanted
 from telephony.phone.line import Line
 from telephony.phone.registration import Registration
 from telephony.phone.renegotiation import SDP
 from telephony.phone.replacing import replaced
 from telephony.phone.session import IntervalTooSmallError
-from telephony.phone.state import CallState, InvalidStateError
+from telephony.phone.state import CallState, InvalidStateError, RegistrationError
 from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint, InviteServer
@@ -90,13 +91,15 @@ class VoIPPhone:
         transport: Literal["udp", "tcp", "tls"] = "udp",
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
+        resolver: Asker | None = None,
         session_expires: int = 1800,
     ) -> None:
         """Make a phone; `start` opens it.
 
         Args:
             server: the server's IP literal, or a name: then its first address, as `start` finds it.
-            port: its SIP port.
+            port: its SIP port. 0: `server` is a domain, whose machines the name system knows (SRV,
+                RFC 3263); `start` tries the next where one does not answer, or answers 503.
             username: the account's name, and the number that others see.
             password: for digest; unused if nobody asks for it.
             my_ip: the IP literal to bind, and to write into Via, Contact and SDP; if empty, the
@@ -117,6 +120,7 @@ class VoIPPhone:
             tls: for "tls", how the server is verified; by the system's authorities if absent
                 (`telephony.aio.tls.client_context` makes others).
             server_name: what the server's certificate must name; `server` if empty.
+            resolver: who asks the name system; the system's name servers if absent.
             session_expires: seconds after which a call ends whose other side is gone (RFC 4028);
                 at least 90.
 
@@ -129,6 +133,7 @@ class VoIPPhone:
         self._password = password
         self._my_ip = my_ip
         self._sip_port = sip_port
+        self._resolver = resolver or Resolver()
         self._rtp_ports = rtp_ports
         self._srtp = Srtp(srtp)
         self._sessions = CallSettings(session_expires=session_expires)
@@ -157,7 +162,18 @@ class VoIPPhone:
             OSError: the server's name has no address, or ours cannot be bound.
             RegistrationError: refused, or nobody answers; the socket is closed again.
         """
-        server = await self._find_server()
+        *first, last = await find(self._server, self._resolver, self._my_ip)
+        for server in first:
+            try:
+                await self._open(server)
+            except RegistrationError as error:
+                if error.status not in {408, 503}:
+                    raise
+            else:
+                return
+        await self._open(last)
+
+    async def _open(self, server: Address) -> None:
         endpoint = Endpoint(
             allow=_ALLOW if self._transfer_callback is None else (*_ALLOW, "REFER"),
             supported=("100rel", "timer", "replaces"),
@@ -170,7 +186,7 @@ class VoIPPhone:
         self.address = await transport.listen(wanted, tls=tls)
         pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
-        domain = self._server.host
+        domain = Uri(host=self._server.host, port=self._server.port or None)
         self._line = Line(
             *(server, domain, self._username, transport, pool, digest),
             srtp=self._srtp,
@@ -185,16 +201,6 @@ class VoIPPhone:
             self._registration = None
             await self.stop()
             raise
-
-    async def _find_server(self) -> Address:
-        """Its address; a name is looked up here, once."""
-        server = self._server
-        found = await asyncio.get_running_loop().getaddrinfo(
-            server.host, server.port, type=socket.SOCK_DGRAM
-        )
-        host = str(found[0][4][0])
-        secure = server.transport == "TLS" and host != server.host
-        return server._replace(host=host, name=server.name or (server.host if secure else ""))
 
     async def stop(self) -> None:
         """Hang up what goes on, unregister, close. Harmless when not started."""

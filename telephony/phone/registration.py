@@ -112,7 +112,7 @@ class Registration:
         last = self._last.request if self._last is not None else None
         self._last = line.transport.endpoint.request(
             "REGISTER",
-            Uri("sip", None, None, line.domain, line.server.port),
+            line.domain,
             from_=last.from_ if last else me,
             to=me,
             destination=line.server,

@@ -1,0 +1,70 @@
+"""Where a phone's server is: at its address, where the system finds its name, or by SRV (RFC 3263).
+
+With a port the name alone is looked up, as RFC 3263 4.2 has it. Without, the name system says
+which machines serve the domain by the phone's transport, and in which order to try them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Protocol
+
+from telephony.sip.events import Address
+from telephony.sip.location import Question, Record, Speaks, locate
+from telephony.sip.uri import Uri
+
+
+class Asker(Protocol):
+    """Who asks the name system."""
+
+    async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
+        """The records for each; None where nobody says."""
+
+
+async def find(server: Address, asker: Asker, here: str = "") -> list[Address]:
+    """The server's addresses, the best first; of the family of `here`, if that is given.
+
+    Raises:
+        OSError: it has none.
+    """
+    if server.port:
+        found = [await _by_system(server)]
+    else:
+        families = [":" in here] if here else [False, True]
+        speaks = [Speaks(server.transport, ipv6=ipv6) for ipv6 in families]
+        found = await _by_domain(server, speaks, asker)
+    if not found:
+        raise OSError(f"nobody serves {server.host} by {server.transport}")
+    return [there._replace(name=server.name or _shown(there, server.host)) for there in found]
+
+
+async def _by_system(server: Address) -> Address:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        server.host, server.port, type=socket.SOCK_DGRAM
+    )
+    return server._replace(host=str(found[0][4][0]))
+
+
+async def _by_domain(server: Address, speaks: list[Speaks], asker: Asker) -> list[Address]:
+    uri = Uri(host=server.host, parameters=(("transport", server.transport.lower()),))
+    asking = locate(uri, speaks, random.SystemRandom())
+    try:
+        batch = next(asking)
+        while True:
+            batch = asking.send([records or [] for records in await asker.ask_all(batch)])
+    except StopIteration as stop:
+        found: list[Address] = stop.value
+    return found
+
+
+def _shown(there: Address, name: str) -> str:
+    """Whom the certificate must name: the name that was asked for, if it was one."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return name if there.transport == "TLS" else ""
+    return ""
