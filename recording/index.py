@@ -40,6 +40,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from recording.errors import CatalogueError
 
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
+_PART = 2000
+"""So many rows are read in one turn where all are wanted."""
 _RARE = 2000
 """So many recordings are looked up and sorted in some milliseconds."""
 
@@ -230,14 +232,22 @@ class Catalogue:
         return rows[0] if rows else None
 
     async def folders(self) -> dict[str, str]:
-        """Where every recording lies, by call id."""
-        statement = select(recordings.c.call_id, recordings.c.folder)
+        """Where every recording lies, by call id; read in parts, so that others have their turn."""
+        found: dict[str, str] = {}
+        names: dict[str, str] = {}
+        columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
+        last = ""
         try:
             async with self._engine.connect() as connection:
-                found = (await connection.execute(statement)).all()
+                while True:
+                    part = columns.where(recordings.c.call_id > last).limit(_PART)
+                    rows = (await connection.execute(part)).all()
+                    found.update((row[0], names.setdefault(row[1], row[1])) for row in rows)
+                    if len(rows) < _PART:
+                        return found
+                    last = rows[-1][0]
         except SQLAlchemyError as error:
             raise _failed(error) from None
-        return {row.call_id: row.folder for row in found}
 
     async def search(self, filters: Filters, limit: int = 50, after: Place | None = None) -> Page:
         """Recordings that fit every filter given, the newest first; those that follow `after`."""

@@ -202,6 +202,15 @@ async def test_a_page_begins_where_the_last_ended_whatever_came_or_went(catalogu
     assert [r.call_id[-1] for r in second.rows] == ["b", "a"]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
+async def test_where_everything_lies_is_read_in_parts_and_whole(catalogue, monkeypatch, count):
+    monkeypatch.setattr("recording.index._PART", 2)
+    rows = many()[:count]
+    for recording in rows:
+        await catalogue.add(recording)
+    assert await catalogue.folders() == {r.call_id: r.folder for r in rows}
+
+
 @pytest.mark.parametrize("text", ["", "1", "1/", "/a", "1/A", "nan/a", "1e9/a", "-1/a", "1/a b"])
 def test_what_is_no_place_is_refused(text):
     with pytest.raises(ValueError, match="place"):
