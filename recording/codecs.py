@@ -1,7 +1,8 @@
 """From payloads to samples. G.711 by table; the others by PyAV, which is loaded when needed.
 
-A decoder answers mono int16 samples at 8 or 16 kHz. What nobody here can decode answers
-nothing, and the manifest says so: the timeline keeps its place as silence.
+A decoder answers mono int16 samples at its own rate. What nobody here can decode answers
+nothing, and the manifest says so: the timeline keeps its place as silence, and the packet itself
+is kept (`recording.raw_packets`). No decoder conceals a loss: what was lost is silence.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from recording.packet_time import duration_us
+
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
 
@@ -21,7 +24,9 @@ Samples: TypeAlias = NDArray[np.int16]
 
 NARROW: Final = 8000
 WIDE: Final = 16000
-_SILENT: Final = frozenset({"CN", "TELEPHONE-EVENT"})
+_FASTEST: Final = 192_000
+_NOISE: Final = "CN"
+_SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,15 @@ class PayloadCodec:
     def silent(self) -> bool:
         """Whether it carries no speech: comfort noise and key presses."""
         return self.name.upper() in _SILENT
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether it describes a silence: comfort noise (RFC 3389)."""
+        return self.name.upper() == _NOISE
+
+    def duration_us(self, payload: bytes) -> int:
+        """Microseconds of sound in a payload."""
+        return duration_us(self.name, self.clock, self.channels, payload)
 
     def __str__(self) -> str:
         channels = "" if self.channels == 1 else f"/{self.channels}"
@@ -104,17 +118,15 @@ class Linear:
     stateless = False
 
     def __init__(self, codec: PayloadCodec) -> None:
-        self._clock = codec.clock
         self._channels = max(1, codec.channels)
-        self.rate = NARROW if codec.clock <= NARROW else WIDE
+        self.rate = codec.clock
 
     def decode(self, payload: bytes) -> Samples:
-        """Channels mixed, rate converted."""
+        """Channels mixed."""
         frame = 2 * self._channels
         whole = payload[: len(payload) // frame * frame]
         raw = np.frombuffer(whole, dtype=">i2").reshape(-1, self._channels)
-        mixed = raw.astype(np.float32).mean(axis=1)
-        return to_rate(mixed, self._clock, self.rate)
+        return clipped(raw.astype(np.float32).mean(axis=1))
 
 
 class Av:
@@ -126,23 +138,18 @@ class Av:
         import av  # noqa: PLC0415 - a large library, wanted by few calls
 
         self._av = av
-        self._native = native
         self._frame = frame
-        self.rate = NARROW if native == NARROW else WIDE
+        self.rate = native
         context: Any = av.CodecContext.create(name, "r")
         context.sample_rate = native
         context.layout = "mono"
         context.open()
         self._context: AudioCodecContext = context
-        self._decimator = _Decimator() if native == 3 * WIDE else None
 
     def decode(self, payload: bytes) -> Samples:
         """Frame by frame; a damaged one is left out."""
         parts = [part for piece in self._pieces(payload) for part in self._piece(piece)]
-        whole = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
-        if self._decimator is not None:
-            whole = self._decimator(whole)
-        return _clipped(whole)
+        return clipped(np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32))
 
     def _pieces(self, payload: bytes) -> Iterator[bytes]:
         if not self._frame:
@@ -162,31 +169,8 @@ class Av:
                 yield (samples.astype(np.float32) * scale).mean(axis=0)
 
 
-class _Decimator:
-    """48 to 16 kHz: a low-pass of 49 taps, then every third sample; keeps its state."""
-
-    def __init__(self) -> None:
-        taps = np.arange(-24, 25, dtype=np.float64)
-        kernel = np.sinc(taps / 3.4) * np.hamming(len(taps))
-        self._kernel = (kernel / kernel.sum()).astype(np.float32)
-        self._before = np.zeros(len(taps) - 1, dtype=np.float32)
-
-    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        joined = np.concatenate([self._before, samples])
-        self._before = joined[len(joined) - len(self._before) :]
-        return np.convolve(joined, self._kernel, "valid")[::3]
-
-
-def to_rate(samples: NDArray[np.float32], from_rate: int, to: int) -> Samples:
-    """Samples at another rate, by straight lines between them."""
-    if from_rate != to and len(samples):
-        count = len(samples) * to // from_rate
-        at = np.arange(count) * (from_rate / to)
-        samples = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
-    return _clipped(samples)
-
-
-def _clipped(samples: NDArray[np.float32]) -> Samples:
+def clipped(samples: NDArray[np.float32]) -> Samples:
+    """Rounded to 16 bits."""
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
@@ -204,5 +188,5 @@ def decoder_for(codec: PayloadCodec) -> Decoder | None:
     if name in {"PCMU", "PCMA"} and codec.clock == NARROW:
         return G711(name)
     if name == "L16":
-        return Linear(codec)
+        return Linear(codec) if NARROW <= codec.clock <= _FASTEST else None
     return Av(*_BY_AV[name]) if name in _BY_AV else None

@@ -148,7 +148,7 @@ class Reading:
         if event.kind == "media":
             self.timeline.media(*payloads_of(event.fields))
         elif event.kind in {"hold", "resume"}:
-            self.timeline.interrupt()
+            self.timeline.interrupt(at_us)
         if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
             self.timeline.unmute(at_us)
             self.timeline.mute(at_us)

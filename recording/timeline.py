@@ -40,6 +40,7 @@ class Timeline:
         self._mutes: deque[tuple[int, int | None]] = deque()
         self._ready: deque[Samples] = deque()
         self._emitted = 0
+        self._now_us = 0
 
     @property
     def counts(self) -> list[TrackCount]:
@@ -54,6 +55,7 @@ class Timeline:
     def packet(self, track: int, at_us: int, data: bytes) -> None:
         """One RTP packet. What is none is counted and left out."""
         if track < TRACKS:
+            self._now_us = at_us
             self._tracks[track].packet(at_us, data)
 
     def burst(self, burst: BurstRecord, shift_us: int, told_us: int, step_us: int) -> Iterator[int]:
@@ -75,27 +77,39 @@ class Timeline:
                 upto = int(np.searchsorted(pick, end))
                 self._tracks[track].burst(parts[track], done[track], upto)
                 done[track] = upto
+            self._now_us = int(at_us[end - 1])
             if late[first]:
-                told_us = int(at_us[end - 1])
+                told_us = self._now_us
                 yield told_us
             start = end
 
     def mute(self, from_us: int) -> None:
         """A gap begins: silence from here on, and what is missing is no loss."""
         self._mutes.append((self._sample(from_us), None))
-        self.interrupt()
+        self.interrupt(from_us)
 
     def unmute(self, at_us: int) -> None:
         """The gap ends."""
         if self._mutes and self._mutes[-1][1] is None:
             start, _ = self._mutes.pop()
             self._mutes.append((start, self._sample(at_us)))
-        self.interrupt()
+        self.interrupt(at_us)
 
-    def interrupt(self) -> None:
-        """Packets may be missing here that were not lost, and clocks may have stood still."""
+    def interrupt(self, at_us: int | None = None) -> None:
+        """Packets may be missing here that were not lost, and clocks may have stood still.
+
+        `at_us`: when; if nobody knows better, with the last packet.
+        """
+        position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
-            track.interrupt()
+            track.interrupt(position)
+
+    def refused(self) -> Iterator[tuple[int, int, bytes]]:
+        """What could not be decoded and was not given yet: track, arrival, datagram."""
+        for number, track in enumerate(self._tracks):
+            given, track.refused = track.refused, []
+            for at_us, data in given:
+                yield number, at_us, data
 
     def advance(self, now_us: int) -> None:
         """Time has come this far: what lies before the window is final."""

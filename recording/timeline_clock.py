@@ -12,12 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recording.codecs import NARROW, PayloadCodec
+from recording.packet_time import USUAL_US
 
 _US = 1_000_000
-_PACKET_US = 20_000
 _MODULUS = 1 << 32
-_SECOND = 50
+_SECOND_US = 1_000_000
+_FEWEST_A_SECOND = 8
 _PROOF_S = 5
+_LONGEST_SECOND_US = 5_000_000
+"""A sender that is mostly silent is judged by what there is of it."""
+_MOST_STEPS = 4
+_PPM = 300
+"""No sender's clock is taken to be further off than this many millionths."""
+QUIET_US = 2_000_000
+"""After so long a silence the clocks may have parted: the next packets tell."""
 LATE_US = 400_000
 """Later than this, the network is slow or the sender's clock stood still: the next packets tell."""
 EARLY_US = 60_000
@@ -39,6 +47,18 @@ class Packet:
     timestamp: int = field(compare=False)
     codec: PayloadCodec = field(compare=False)
     payload: bytes = field(compare=False)
+    data: bytes = field(compare=False)
+    """The datagram as it came."""
+
+    @property
+    def lead_us(self) -> int:
+        """By how much earlier its sound began than that of a usual packet sent with it."""
+        return self.codec.duration_us(self.payload) - USUAL_US
+
+    @property
+    def noise(self) -> bool:
+        """Whether it says what the silence after it sounds like."""
+        return bool(self.payload) and self.codec.is_noise
 
     @property
     def silent(self) -> bool:
@@ -56,6 +76,8 @@ class StreamClock:
         self._jump = _JUMP_US * rate // _US
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
+        self.judged_us = packet.at_us
+        """When arrivals were last compared with the anchor."""
         self._rebase(packet, position)
 
     @classmethod
@@ -65,7 +87,7 @@ class StreamClock:
             return former
         first = min(packets)
         clock = cls(rate, first, 0)
-        errors = sorted(clock._arrival(packet) - clock.place(packet) for packet in packets)
+        errors = sorted(clock.arrival(packet) - clock.place(packet) for packet in packets)
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
             del errors[0]  # a timestamp that is like no other
@@ -77,42 +99,43 @@ class StreamClock:
         if any(packet.codec.clock != self.hertz for packet in packets):
             return False
         same = _SAME_US * self._rate // _US
-        errors = [self._arrival(packet) - self.place(packet) for packet in packets]
+        errors = [self.arrival(packet) - self.place(packet) for packet in packets]
         fits = sum(-same <= error <= same for error in errors)
         if fits < min(_FEW, len(errors)) or min(errors) < -same:
             return False
+        now_us = min(packet.at_us for packet in packets)
+        parted = max(0, now_us - self.judged_us) * _PPM * self._rate // _US // _US
+        self._base += max(-parted, min(parted, *errors))
+        self.judged_us = max(packet.at_us for packet in packets)
         self._second.clear()
+        self._proof.clear()
+        self._owed = self.stretch = 0
         return True
 
-    def _arrival(self, packet: Packet) -> int:
+    def arrival(self, packet: Packet) -> int:
         """Where it would lie if arrival decided."""
-        return (packet.at_us - self._lead_us(packet)) * self._rate // _US
-
-    @staticmethod
-    def _lead_us(packet: Packet) -> int:
-        """A packet longer than 20 ms began earlier."""
-        if packet.codec.clock == NARROW and packet.codec.name.upper() in {"PCMU", "PCMA"}:
-            return max(0, len(packet.payload) * _US // NARROW - _PACKET_US)
-        return 0
+        return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
         self._base = position
+        self._enough = _a_second(packet)
+        self.judged_us = packet.at_us
         self._timestamp = packet.timestamp
-        self.hertz = packet.codec.clock or NARROW
+        self.hertz: int = packet.codec.clock or NARROW
         self._second: list[int] = []
         self._proof: list[int] = []
-        self._owed = 0
+        self._owed = self._steps = 0
         self.stretch = 0
 
     def doubts(self, packet: Packet) -> bool:
-        """Whether arrival and anchor disagree so far that more packets must be asked."""
-        error = self._arrival(packet) - self.place(packet)
+        """Whether arrival and anchor disagree, or may have parted: more packets must be asked."""
+        error = self.arrival(packet) - self.place(packet)
         late = error * _US > LATE_US * self._rate
         return late or error < self._early or packet.codec.clock != self.hertz
 
     def due_us(self, packet: Packet, position: int) -> int:
         """When a packet at this position arrives if nothing delays it."""
-        return position * _US // self._rate + self._lead_us(packet)
+        return position * _US // self._rate + packet.lead_us
 
     def place(self, packet: Packet) -> int:
         """By timestamp alone."""
@@ -121,19 +144,32 @@ class StreamClock:
             ahead -= _MODULUS
         return self._base + ahead * self._rate // self.hertz
 
+    def roughly(self, packet: Packet) -> int:
+        """Where something lies that is no sound: by timestamp if that can be, else by arrival."""
+        position, arrival = self.place(packet), self.arrival(packet)
+        late = LATE_US * self._rate // _US
+        fits = packet.codec.clock == self.hertz and self._early <= arrival - position <= late
+        return position if fits else arrival
+
+    @property
+    def _paying(self) -> bool:
+        return self._steps > 0 and self._owed != 0
+
     def note(self, late_us: int) -> bool:
         """Take one more observation of a packet that lies where it was expected.
 
         False: this one must go through `follow`, for the anchor may have to move.
         """
-        if len(self._second) >= _SECOND - 1 or not -EARLY_US < late_us < LATE_US:
+        if len(self._second) >= self._enough - 1 or self._paying:
+            return False
+        if not -EARLY_US < late_us < LATE_US:
             return False
         self._second.append(late_us * self._rate // _US)
         return True
 
     def note_all(self, late_us: list[int]) -> int:
         """`note` them one after the other up to the first that it refuses; how many it took."""
-        taken = late_us[: max(0, _SECOND - 1 - len(self._second))]
+        taken = [] if self._paying else late_us[: max(0, self._enough - 1 - len(self._second))]
         if taken and not (min(taken) > -EARLY_US and max(taken) < LATE_US):
             wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < LATE_US)
             taken = taken[: next(wrong)]
@@ -143,7 +179,7 @@ class StreamClock:
 
     def follow(self, packet: Packet) -> int:
         """By timestamp, the anchor corrected by what the arrival tells."""
-        position, arrival = self.place(packet), self._arrival(packet)
+        position, arrival = self.place(packet), self.arrival(packet)
         error = arrival - position
         if error > self._jump or error < self._early or packet.codec.clock != self.hertz:
             self._rebase(packet, arrival)
@@ -152,15 +188,21 @@ class StreamClock:
             self._base, self._timestamp = position, packet.timestamp  # far from half the range
         if error * _US <= LATE_US * self._rate:
             self._second.append(error)
-        if len(self._second) >= _SECOND:
+        self._enough = _a_second(packet)
+        since_us = packet.at_us - self.judged_us
+        if len(self._second) >= self._enough or (self._second and since_us >= _LONGEST_SECOND_US):
+            self.judged_us = packet.at_us
+            self._steps = max(1, min(_MOST_STEPS, since_us // _SECOND_US))
             position += self._correct(min(self._second))
+        if self._paying:
+            position += self._pay()
         return position
 
     def _correct(self, least: int) -> int:
         """The anchor's move, after a second in which no packet was less delayed than this.
 
         A large one is made at once. A small one wants five seconds of proof, since jitter
-        looks the same for a while, and is paid in steps that nobody hears.
+        looks the same for a while, and is then owed.
         """
         self._second.clear()
         if abs(least) > -self._early:
@@ -170,14 +212,23 @@ class StreamClock:
             return least
         if not self._owed:
             self._proof.append(least)
-            if len(self._proof) < _PROOF_S:
-                return 0
-            proven = min(self._proof)
-            self._proof.clear()
-            if abs(proven) > 3 * self._step:
-                self._owed = proven
+            if len(self._proof) >= _PROOF_S:
+                proven = min(self._proof)
+                self._proof.clear()
+                if abs(proven) > 3 * self._step:
+                    self._owed = proven
+        return 0
+
+    def _pay(self) -> int:
+        """Move by what nobody hears, and stretch this packet to fit."""
+        self._steps -= 1
         move = max(-self._step, min(self._step, self._owed))
         self._owed -= move
         self._base += move
         self.stretch = move
         return move
+
+
+def _a_second(packet: Packet) -> int:
+    """How many packets like this one a second has."""
+    return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.lead_us + USUAL_US))

@@ -12,11 +12,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-
 from recording.burst import RTP_HEADER, TrackBurst
-from recording.codecs import Decoder, PayloadCodec, Samples, decoder_for, to_rate
-from recording.timeline_clock import Packet, StreamClock
+from recording.codecs import NARROW, PayloadCodec, Samples
+from recording.timeline_clock import QUIET_US, Packet, StreamClock
+from recording.voice import Voice
 
 _HOLD_US = 400_000
 _RUN = 50
@@ -56,6 +55,12 @@ class Layer(Protocol):
     def put(self, position: int, samples: Samples) -> bool:
         """False when the position is final already."""
 
+    def comfort(self, position: int, packet: Packet) -> None:
+        """From here on the silence is this noise."""
+
+    def refuse(self, packet: Packet) -> None:
+        """Nobody here can decode this one."""
+
 
 class Stream:
     """The packets of one SSRC."""
@@ -72,12 +77,17 @@ class Stream:
         self._suspect = -1
         """The sequence number that would confirm that the sender began anew."""
         self._clock: StreamClock | None = None
-        self._decoders: dict[PayloadCodec, Decoder | None] = {}
+        self._heard_us = 0
+        """Arrival of the last packet of sound."""
+        self._voices: dict[PayloadCodec, Voice | None] = {}
+        self._end = 0
+        """Where what was laid last ends."""
         self._run: list[bytes] = []
         self._run_count = 0
         """Packets in the run, whose parts may be of several."""
         self._run_at = 0
-        self._run_decoder: Decoder | None = None
+        self._run_voice: Voice | None = None
+        self._scale = 1
         self._run_codec = ""
         self._expected: tuple[int, ...] | None = None
         self._length = 0
@@ -92,12 +102,13 @@ class Stream:
             return False
         flags, kind, sequence, timestamp, ssrc = head
         samples = self._length - RTP_HEADER
+        self._heard_us = at_us
         counted = self._track.counted
         counted.received += 1
         counted.codecs[self._run_codec] += 1
         self._run.append(data[RTP_HEADER:])
         self._run_count += 1
-        self._run_at += samples
+        self._run_at += samples * self._scale
         self._next = (self._next or 0) + 1
         self._expect(flags, kind, sequence + 1, timestamp + samples, ssrc)
         self._due_us += self._step_us
@@ -123,7 +134,8 @@ class Stream:
         counted.codecs[self._run_codec] += count
         self._run.append(burst.payload(start, start + count))
         self._run_count += count
-        self._run_at += samples
+        self._run_at += samples * self._scale
+        self._heard_us = arrivals[count - 1]
         self._next = (self._next or 0) + count
         self._expect(flags, kind, sequence + count, timestamp + samples, ssrc)
         self._due_us += count * step_us
@@ -137,9 +149,12 @@ class Stream:
         self._expected = None
 
     def packet(
-        self, at_us: int, head: tuple[int, ...], codec: PayloadCodec, payload: bytes
+        self, at_us: int, head: tuple[int, ...], codec: PayloadCodec, payload: bytes, data: bytes
     ) -> None:
-        """Take any packet; `head` is its fixed header: flags, kind, sequence, timestamp, SSRC."""
+        """Take any packet, which came as `data`.
+
+        `head` is its fixed header: flags, kind, sequence, timestamp, SSRC.
+        """
         count = self._track.counted
         self._expected = None
         sequence = head[2]
@@ -153,7 +168,7 @@ class Stream:
                     return
                 self._restart()
                 number = sequence
-        packet = Packet(number, at_us, head[3], codec, payload)
+        packet = Packet(number, at_us, head[3], codec, payload, data)
         self._doubt(packet)
         if self._numbered and self._next is not None and number < self._next:
             self._straggler(packet)
@@ -162,7 +177,7 @@ class Stream:
             if self._lay(packet) and head[0] == _PLAIN:
                 self._length = RTP_HEADER + len(payload)
                 samples = len(payload)
-                self._step_us = samples * 1_000_000 // self._track.rate
+                self._step_us = samples * 1_000_000 // NARROW
                 self._due_us = self._clock.due_us(packet, self._run_at)
                 self._expect(head[0], head[1] & 0x7F, sequence + 1, head[3] + samples, head[4])
         elif any(other.sequence == number for other in self._waiting):
@@ -181,7 +196,10 @@ class Stream:
         """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
         if not self._settled or self._clock is None or packet.silent:
             return
-        if self._next is None or packet.sequence < self._next or not self._clock.doubts(packet):
+        if self._next is None or packet.sequence < self._next:
+            return
+        quiet = packet.at_us - self._heard_us >= QUIET_US
+        if not quiet and not self._clock.doubts(packet):
             return
         self.flush()
         self._settled = False
@@ -220,10 +238,14 @@ class Stream:
         if not self._numbered:
             self._next = self._waiting[0].sequence
             self._numbered = True
+        rate = self._track.rate
         heard = [packet for packet in self._waiting if not packet.silent]
+        noises = [packet for packet in self._waiting if packet.noise]
         if heard:
-            self._clock = StreamClock.anchored(heard, self._track.rate, self._clock)
+            self._clock = StreamClock.anchored(heard, rate, self._clock)
             self._settled = True
+        elif noises:
+            self._clock = StreamClock.anchored(noises, rate, self._clock)
 
     def _restart(self) -> None:
         """Number and place what follows without regard to what was."""
@@ -245,7 +267,11 @@ class Stream:
         if self._clock is None or packet.silent:
             return
         self._lay_run()
-        if not self._decode(packet, self._clock.place(packet)):
+        voice = Voice.of(packet.codec, self._track.rate)  # the stream's own is beyond this packet
+        samples = None if voice is None else voice.samples(packet.payload, follows=False)
+        if samples is None or not len(samples):
+            self._refuse(packet)
+        elif not self._track.put(self._clock.place(packet), samples):
             count.late += 1
 
     def _lay(self, packet: Packet) -> bool:
@@ -260,8 +286,14 @@ class Stream:
         self._next = packet.sequence + 1
         self._note(packet)
         clock = self._clock
-        if packet.silent or clock is None:
+        if clock is None:
             return False
+        if packet.noise:
+            self._lay_run()
+            self._track.comfort(clock.roughly(packet), packet)
+        if packet.silent:
+            return False
+        self._heard_us = max(self._heard_us, packet.at_us)
         position = clock.follow(packet)
         if self._joins(packet, position):
             self._run.append(packet.payload)
@@ -280,50 +312,60 @@ class Stream:
 
     def _joins(self, packet: Packet, position: int) -> bool:
         """Whether the packet continues, or can begin, a run that is decoded at once."""
-        decoder = self._decoder(packet.codec)
-        if decoder is None or not decoder.stateless or decoder.rate != self._track.rate:
+        voice = self._voice(packet.codec)
+        if voice is None or not voice.stateless:
             return False
         if self._clock is None or self._clock.stretch:
             return False
-        if self._run and decoder is self._run_decoder and self._run_count < _RUN:
+        samples = len(packet.payload) * voice.scale
+        if self._run and voice is self._run_voice and self._run_count < _RUN:
             if self._run_at != position:
                 return False
-            self._run_at += len(packet.payload)
+            self._run_at += samples
             return True
         self._lay_run()
-        self._run_decoder = decoder
+        self._run_voice, self._scale = voice, voice.scale
         self._run_codec = str(packet.codec)
-        self._run_at = position + len(packet.payload)
+        self._run_at = position + samples
         return True
 
     def _lay_run(self) -> None:
-        if self._run and self._run_decoder is not None:
-            samples = self._run_decoder.decode(b"".join(self._run))
-            self._track.put(self._run_at - len(samples), samples)
+        if self._run and self._run_voice is not None:
+            payload = b"".join(self._run)
+            start = self._run_at - len(payload) * self._scale
+            samples = self._run_voice.samples(payload, follows=start == self._end)
+            self._track.put(start, samples)
+            self._end = self._run_at
             self._run.clear()
             self._run_count = 0
 
-    def _decode(self, packet: Packet, position: int) -> bool:
-        decoder = self._decoder(packet.codec)
-        if decoder is None:
-            self._track.counted.undecoded += 1
-            return True
-        samples = decoder.decode(packet.payload)
-        if decoder.rate != self._track.rate:
-            samples = to_rate(samples.astype(np.float32), decoder.rate, self._track.rate)
-        clock = self._clock
-        if clock is not None and clock.stretch and len(samples) > abs(clock.stretch):
-            samples = to_rate(
-                samples.astype(np.float32), len(samples), len(samples) + clock.stretch
-            )
-            position -= clock.stretch
-            clock.stretch = 0
-        return self._track.put(position, samples) or not len(samples)
+    def _decode(self, packet: Packet, position: int) -> None:
+        voice, clock = self._voice(packet.codec), self._clock
+        if voice is None or clock is None:
+            self._refuse(packet)
+            return
+        stretch = clock.stretch
+        start = position - stretch
+        follows = abs(start - self._end) <= 1
+        if follows and voice.resamples:
+            start = self._end
+        samples = voice.samples(packet.payload, follows=follows, stretch=stretch)
+        if not len(samples):
+            self._refuse(packet)
+            return
+        clock.stretch = 0
+        self._end = start + len(samples)
+        if not self._track.put(start, samples):
+            self._track.counted.late += 1
 
-    def _decoder(self, codec: PayloadCodec) -> Decoder | None:
-        if codec not in self._decoders:
-            decoder = decoder_for(codec)
-            if decoder is not None and decoder.rate > self._track.rate:
+    def _refuse(self, packet: Packet) -> None:
+        self._track.counted.undecoded += 1
+        self._track.refuse(packet)
+
+    def _voice(self, codec: PayloadCodec) -> Voice | None:
+        if codec not in self._voices:
+            voice = Voice.of(codec, self._track.rate)
+            if voice is not None and voice.native > self._track.rate == NARROW:
                 raise WidebandError(codec.name)
-            self._decoders[codec] = decoder
-        return self._decoders[codec]
+            self._voices[codec] = voice
+        return self._voices[codec]

@@ -12,6 +12,8 @@ import numpy as np
 
 from recording.burst import TrackBurst
 from recording.codecs import NARROW, STATIC, PayloadCodec, Samples
+from recording.comfort import Noise
+from recording.timeline_clock import Packet
 from recording.timeline_stream import Stream, TrackCount, WidebandError
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
@@ -30,6 +32,11 @@ class Track:
         self._streams: dict[int, Stream] = {}
         self._samples = np.zeros(4 * rate, dtype=np.int16)
         self._start = 0
+        self._noise: Noise | None = None
+        self._noise_at = 0
+        """Where the noise begins of which nothing was laid yet."""
+        self.refused: list[tuple[int, bytes]] = []
+        """Arrival and datagram of what nobody here can decode, until somebody takes it."""
 
     def count(self) -> TrackCount:
         """With what is still missing counted as lost."""
@@ -66,7 +73,7 @@ class Track:
         if codec is None:
             codec = PayloadCodec(f"payload-type-{kind & 0x7F}", NARROW)
         stream = stream or self._new_stream(ssrc)
-        stream.packet(at_us, head, codec, payload)
+        stream.packet(at_us, head, codec, payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
         """Take packets of a burst, as `packet` would take them one by one."""
@@ -86,10 +93,11 @@ class Track:
         self._streams[ssrc] = Stream(self)
         return self._streams[ssrc]
 
-    def interrupt(self) -> None:
-        """What does not come now was not lost."""
+    def interrupt(self, position: int) -> None:
+        """What does not come now was not lost; a noise that lasts ends here."""
         for stream in self._streams.values():
             stream.interrupt()
+        self._hush(position)
 
     def advance(self, now_us: int) -> None:
         """Lay down whatever has waited long enough for its predecessors."""
@@ -101,8 +109,34 @@ class Track:
         for stream in self._streams.values():
             stream.flush()
 
+    def refuse(self, packet: Packet) -> None:
+        """Keep as it came what cannot be decoded."""
+        self.refused.append((packet.at_us, packet.data))
+
+    def comfort(self, position: int, packet: Packet) -> None:
+        """Let the silence from here on be a noise, until anything else is laid after it."""
+        self._hush(position)
+        self._noise = Noise(packet.payload, packet.codec.clock, self.rate)
+        self._noise_at = position
+
+    def _hush(self, position: int) -> None:
+        """The noise ends here."""
+        self._lay_noise(position)
+        self._noise = None
+
+    def _lay_noise(self, end: int) -> None:
+        start = max(self._noise_at, self._start)
+        if self._noise is not None and start < end:
+            self._lay(start, self._noise.samples(start, end - start))
+            self._noise_at = end
+
     def put(self, position: int, samples: Samples) -> bool:
         """Lay samples at a position (samples since the start); False when that is too late."""
+        if self._noise is not None and position >= self._noise_at:
+            self._hush(position)
+        return self._lay(position, samples)
+
+    def _lay(self, position: int, samples: Samples) -> bool:
         offset = position - self._start
         if offset < 0:
             samples, offset = samples[-offset:], 0
@@ -118,6 +152,7 @@ class Track:
 
     def take(self, count: int) -> Samples:
         """The oldest samples, which become final."""
+        self._lay_noise(self._start + count)
         taken = self._samples[:count].copy()
         if len(taken) < count:
             taken = np.concatenate([taken, np.zeros(count - len(taken), dtype=np.int16)])

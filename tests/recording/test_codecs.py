@@ -52,13 +52,13 @@ def test_g722_gives_sixteen_kilohertz():
     assert loudest_hertz(samples, 16_000) == pytest.approx(440, abs=2)
 
 
-def test_opus_gives_sixteen_kilohertz():
+def test_opus_gives_forty_eight_kilohertz():
     decoder = decoder_for(PayloadCodec("opus", 48_000, 2))
     packets = encoded("libopus", tone(48_000), 48_000, 960)
     pieces = [decoder.decode(packet) for packet in packets]
-    assert decoder.rate == 16_000
-    assert {len(piece) for piece in pieces[1:]} == {320}
-    assert loudest_hertz(np.concatenate(pieces), 16_000) == pytest.approx(440, abs=2)
+    assert decoder.rate == 48_000
+    assert {len(piece) for piece in pieces} == {960}
+    assert loudest_hertz(np.concatenate(pieces), 48_000) == pytest.approx(440, abs=2)
     assert np.abs(np.concatenate(pieces)).max() > 8000
 
 
@@ -72,7 +72,13 @@ def test_l16_is_big_endian_and_mixed_to_one_channel():
     stereo = np.array([[100, 300], [-200, -400]], dtype=">i2").tobytes()
     assert decoder_for(PayloadCodec("L16", 8000, 2)).decode(stereo).tolist() == [200, -300]
     wide = decoder_for(PayloadCodec("L16", 44_100))
-    assert len(wide.decode(bytes(2 * 441))) == 160
+    assert wide.rate == 44_100
+    assert len(wide.decode(bytes(2 * 441 + 1))) == 441
+
+
+@pytest.mark.parametrize("clock", [0, 50, 4000, 200_000, 2**31])
+def test_l16_at_a_rate_that_is_none_has_no_decoder(clock):
+    assert decoder_for(PayloadCodec("L16", clock)) is None
 
 
 def test_a_codec_that_nobody_knows_has_no_decoder():

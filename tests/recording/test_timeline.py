@@ -206,13 +206,22 @@ def test_a_timestamp_that_jumps_does_not_move_what_is_heard():
     assert np.array_equal(played(packets, 6 * US)[:, 0], ALAW.decode(voice))
 
 
-def test_comfort_noise_and_unknown_payloads_are_silence_and_counted():
-    packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(160), kind=13)) for i in range(50)]
-    packets += [(i * 20_000, 1, rtp(i, i * 160, bytes(160), kind=99)) for i in range(50)]
+def test_payloads_that_nobody_knows_are_silence_and_counted_and_given_back():
+    packets = [(i * 20_000, 1, rtp(i, i * 160, bytes(160), kind=99)) for i in range(50)]
     timeline = Timeline(8000)
     assert not played(packets, US, timeline).any()
-    assert timeline.counts[0].codecs == {"CN/8000": 50}
     assert timeline.counts[1].undecoded == 50
+    assert list(timeline.refused()) == [(1, at, data) for at, _, data in packets]
+    assert list(timeline.refused()) == []
+
+
+def test_a_payload_that_its_decoder_refuses_is_given_back():
+    packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(20), kind=18)) for i in range(50)]
+    packets[30] = 600_000, 0, rtp(30, 30 * 160, b"odd", kind=18)
+    timeline = Timeline(8000)
+    played(packets, US, timeline)
+    assert timeline.counts[0].undecoded == 1
+    assert list(timeline.refused()) == [(0, 600_000, packets[30][2])]
 
 
 def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():

@@ -1,0 +1,60 @@
+"""Comfort noise (RFC 3389): what a sender says its silence sounds like, made audible.
+
+A payload gives the noise's level and, if the sender likes, the shape of its spectrum. The noise
+is a function of the place on the track alone, so that it is the same however it is cut.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recording.codecs import Samples, clipped
+
+_FULL: Final = 32767.0
+"""0 dBov: the level of the loudest square wave (RFC 3389 section 3)."""
+_PERIOD_S: Final = 4
+_MOST_ORDER: Final = 16
+
+
+class Noise:
+    """The noise of one payload, at one rate."""
+
+    def __init__(self, payload: bytes, clock: int, rate: int) -> None:
+        """`clock`: the rate at which the sender heard it; above half of that there is none."""
+        self._table = _table(bytes(payload[: 1 + _MOST_ORDER]), clock, rate)
+
+    def samples(self, start: int, count: int) -> Samples:
+        """From a place on the track on."""
+        return self._table[np.arange(start, start + count) % len(self._table)]
+
+
+@lru_cache(maxsize=16)
+def _table(payload: bytes, clock: int, rate: int) -> Samples:
+    """Some seconds of noise that repeat without a seam: all phases at random, magnitudes told."""
+    count = _PERIOD_S * rate
+    hertz = np.fft.rfftfreq(count, 1 / rate)
+    shape = _envelope(payload[1:], 2 * np.pi * hertz / clock)
+    shape[(hertz > clock / 2) | (hertz == 0)] = 0
+    phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, len(hertz))
+    sound = np.fft.irfft(shape * np.exp(1j * phases), count)
+    level = _FULL * 10 ** (-(payload[0] & 0x7F) / 20)
+    return clipped((sound * (level / np.sqrt(np.mean(sound**2)))).astype(np.float32))
+
+
+def _envelope(quantised: bytes, omega: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The magnitude of the all-pole filter that reflection coefficients describe.
+
+    They are bytes, 127 for zero (RFC 3389 section 3.2); from one order to the next by
+    Levinson's recursion.
+    """
+    filter_ = np.ones(1)
+    for byte in quantised:
+        k = np.clip((byte - 127) / 128, -0.99, 0.99)
+        longer = np.append(filter_, 0.0)
+        filter_ = longer + k * longer[::-1]
+    powers = np.exp(-1j * np.outer(omega, np.arange(len(filter_)))) @ filter_
+    return np.asarray(1 / np.maximum(np.abs(powers), 1e-3), dtype=np.float64)

@@ -1,0 +1,54 @@
+"""How long a packet's sound lasts, told by its payload alone, before anything is decoded.
+
+A packet is sent when its last sample is known. So one of 60 ms leaves 40 ms later than one of
+20 ms would whose words began at the same time, and arrivals can be compared only with this.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+US: Final = 1_000_000
+USUAL_US: Final = 20_000
+"""What is taken for granted where nothing tells."""
+_LONGEST_US: Final = 120_000
+_OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)
+_OPUS_HYBRID_US: Final = (10_000, 20_000)
+_OPUS_CELT_US: Final = (2_500, 5_000, 10_000, 20_000)
+_FRAMES: Final = {"G729": (10, 10_000), "GSM": (33, 20_000)}
+"""Bytes and microseconds of a frame (RFC 3551 section 4.5)."""
+_BYTE_A_TICK: Final = frozenset({"PCMU", "PCMA", "G722"})
+"""8000 bytes a second."""
+
+
+def duration_us(name: str, clock: int, channels: int, payload: bytes) -> int:
+    """Microseconds of sound in one payload of a codec as SDP names it."""
+    codec = name.upper()
+    if not payload:
+        return USUAL_US
+    if codec in _BYTE_A_TICK:
+        return len(payload) * US // 8000
+    if codec == "L16":
+        return len(payload) // (2 * max(1, channels)) * US // max(1, clock)
+    if codec == "OPUS":
+        return opus_us(payload)
+    if codec in _FRAMES:
+        size, frame_us = _FRAMES[codec]
+        return max(1, -(-len(payload) // size)) * frame_us
+    return USUAL_US
+
+
+def opus_us(payload: bytes) -> int:
+    """Of an Opus packet, whose first two bytes tell it (RFC 6716 section 3)."""
+    toc = payload[0]
+    config, code = toc >> 3, toc & 3
+    if config < 12:
+        frame_us = _OPUS_SILK_US[config & 3]
+    elif config < 16:
+        frame_us = _OPUS_HYBRID_US[config & 1]
+    else:
+        frame_us = _OPUS_CELT_US[config & 3]
+    frames = 1 if code == 0 else 2
+    if code == 3:
+        frames = payload[1] & 0x3F if len(payload) > 1 else 1
+    return min(max(1, frames) * frame_us, _LONGEST_US)

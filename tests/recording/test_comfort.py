@@ -1,0 +1,165 @@
+"""Comfort noise: as loud as told, shaped as told, from where it was told to where it ends."""
+
+import random
+
+import av
+import numpy as np
+import pytest
+
+from recording.codecs import PayloadCodec
+from recording.comfort import Noise
+from recording.timeline import Timeline
+
+from .test_timeline import ALAW, US, played, rtp, sent, speech
+
+LEVELS = [20, 40, 60]
+
+
+def loudness(samples):
+    return 20 * np.log10(np.sqrt(np.mean(samples.astype(float) ** 2)) / 32_767)
+
+
+def told_by_ffmpeg(samples):
+    """The payload (RFC 3389) that another program makes of a background noise."""
+    context = av.CodecContext.create("comfortnoise", "w")
+    context.sample_rate, context.layout, context.format = 8000, "mono", "s16"
+    size = 640
+    told = []
+    for at in range(0, len(samples) - size + 1, size):
+        block = av.AudioFrame.from_ndarray(
+            samples[None, at : at + size], format="s16", layout="mono"
+        )
+        block.sample_rate, block.pts = 8000, at
+        told += [bytes(packet) for packet in context.encode(block)]
+    return told[-1]
+
+
+def hum(low, high, level):
+    """Noise of one band."""
+    spectrum = np.fft.rfft(np.random.default_rng(2).standard_normal(16_000))
+    hertz = np.fft.rfftfreq(16_000, 1 / 8000)
+    spectrum[(hertz < low) | (hertz > high)] = 0
+    sound = np.fft.irfft(spectrum, 16_000)
+    return (sound / np.sqrt(np.mean(sound**2)) * 32_767 * 10 ** (-level / 20)).astype(np.int16)
+
+
+def part_between(samples, rate, low, high):
+    power = np.abs(np.fft.rfft(samples.astype(float))) ** 2
+    hertz = np.fft.rfftfreq(len(samples), 1 / rate)
+    return power[(hertz >= low) & (hertz < high)].sum() / power.sum()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_noise_is_as_loud_as_it_was_told(level, rate):
+    made = Noise(bytes([level]), 8000, rate).samples(0, 2 * rate)
+    assert loudness(made) == pytest.approx(-level, abs=0.5)
+    assert part_between(made, rate, 4100, 8000) < 0.01
+
+
+@pytest.mark.parametrize("band", [(300, 900), (2500, 3500)])
+def test_a_background_that_ffmpeg_describes_sounds_like_itself(band):
+    background = hum(*band, 40)
+    made = Noise(told_by_ffmpeg(background), 8000, 8000).samples(0, 16_000)
+    assert loudness(made) == pytest.approx(loudness(background), abs=3)
+    low, high = band[0] - 300, band[1] + 300
+    white = (high - low) / 4000
+    assert part_between(made, 8000, low, high) > 1.8 * white
+
+
+def test_noise_is_the_same_however_it_is_cut():
+    noise = Noise(b"\x20", 8000, 8000)
+    cuts = [noise.samples(7000, 9000), noise.samples(16_000, 40_000)]
+    assert np.array_equal(np.concatenate(cuts), noise.samples(7000, 49_000))
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"\x00" * 200, b"\xff" * 200, b"\x28\x00\xff\x00"])
+def test_whatever_is_told_some_noise_is_made(payload):
+    assert len(Noise(payload, 8000, 16_000).samples(3, 100)) == 100
+
+
+def quiet_call(level=30, *, clock=1.0, cn_at=100, back_at=800):
+    """Talk, a noise told once at `cn_at` packets, nothing, talk again; samples and the voice."""
+    voice = speech(20)
+    packets = [(at, data) for at, i, data in sent(voice, sequence=0) if i < cn_at or i >= back_at]
+    at_us, stamp = cn_at * 20_000, 2**32 - 4000 + cn_at * 160
+    packets.insert(cn_at, (at_us, rtp(0, stamp, bytes([level]), kind=13)))
+    numbered = [
+        (at, 0, data[:2] + (100 + i).to_bytes(2, "big") + data[4:])
+        for i, (at, data) in enumerate(packets)
+    ]
+    return voice, numbered
+
+
+def test_noise_lasts_from_where_it_was_told_to_the_next_word():
+    voice, packets = quiet_call()
+    timeline = Timeline(8000)
+    samples = played(packets, 20 * US, timeline)[:, 0]
+    said = ALAW.decode(voice)
+    assert np.array_equal(samples[:16_000], said[:16_000])
+    assert np.array_equal(samples[128_000:], said[128_000:])
+    assert loudness(samples[16_000:128_000]) == pytest.approx(-30, abs=0.5)
+    assert np.count_nonzero(samples[16_000:128_000]) > 110_000
+    assert timeline.counts[0].lost == 0
+    assert timeline.counts[0].codecs["CN/8000"] == 1
+
+
+def test_noise_changes_where_it_is_told_anew():
+    _, packets = quiet_call()
+    stamp = int.from_bytes(packets[100][2][4:8], "big") + 5 * 8000
+    packets = [*packets[:101], (7 * US, 0, rtp(201, stamp, b"\x3c", kind=13))]
+    samples = played(packets, 12 * US)[:, 0]
+    assert loudness(samples[2 * 8000 : 7 * 8000]) == pytest.approx(-30, abs=0.5)
+    assert loudness(samples[7 * 8000 : 12 * 8000]) == pytest.approx(-60, abs=0.7)
+
+
+def test_noise_ends_with_a_gap_or_a_hold_and_does_not_come_back_after_it():
+    for end in ("mute", "interrupt"):
+        _, packets = quiet_call()
+        timeline = Timeline(8000)
+        for at, track, data in packets[:101]:
+            timeline.packet(track, at, data)
+        getattr(timeline, end)(5 * US)
+        if end == "mute":
+            timeline.unmute(8 * US)
+        timeline.finish(12 * US)
+        samples = np.concatenate(list(timeline.blocks()))[:, 0]
+        assert loudness(samples[16_000:40_000]) == pytest.approx(-30, abs=0.5)
+        assert not samples[40_000:].any()
+
+
+def test_another_streams_words_end_the_noise():
+    _, packets = quiet_call()
+    other = speech(2, 9)
+    packets = packets[:101]
+    packets += [(at, 0, d) for at, _, d in sent(other, at_us=6 * US, ssrc=7)]
+    samples = played(packets, 12 * US)[:, 0]
+    assert samples[16_000:48_000].any()
+    assert np.array_equal(samples[48_000:64_000], ALAW.decode(other))
+    assert not samples[64_000:].any()
+
+
+def test_noise_alone_is_heard_where_it_arrives():
+    packets = [(US + i * 200_000, 0, rtp(i, i * 1600, b"\x1e", kind=13)) for i in range(10)]
+    samples = played(packets, 4 * US)[:, 0]
+    assert not samples[:8000].any()
+    assert loudness(samples[8000:]) == pytest.approx(-30, abs=0.5)
+
+
+def test_noise_whose_timestamp_is_wild_lies_where_it_arrives():
+    _, packets = quiet_call()
+    packets[100] = 2 * US, 0, rtp(200, 77, b"\x1e", kind=13)
+    samples = played(packets, 20 * US)[:, 0]
+    assert loudness(samples[16_000:128_000]) == pytest.approx(-30, abs=0.5)
+
+
+def test_noise_beside_a_wideband_codec_has_a_telephones_band():
+    timeline = Timeline(16_000)
+    timeline.media(0, {98: PayloadCodec("L16", 16_000)})
+    dice = random.Random(1)
+    packets = [(i * 20_000, 0, rtp(i, i * 320, dice.randbytes(640), kind=98)) for i in range(50)]
+    packets.append((US, 0, rtp(50, 8000, b"\x1e", kind=13)))
+    samples = played(packets, 3 * US, timeline)[:, 0]
+    assert samples[:16_000].any()
+    assert loudness(samples[16_000:]) == pytest.approx(-30, abs=0.5)
+    assert part_between(samples[16_000:], 16_000, 4100, 8000) < 0.01

@@ -1,0 +1,191 @@
+"""The timeline against a reference that knows when each packet was spoken."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from recording.timeline import Timeline, WidebandError
+
+from .reference import KINDS, MEDIA, Party, expected, offsets, silences
+
+US = 1_000_000
+SOME = settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # each example is seconds of audio
+)
+STEP_MS = 20
+
+
+def recorded(parties, length_us, holds=()):
+    """Both channels as the finaliser makes them, at the rate that it would take; and the counts."""
+    try:
+        return _recorded(8000, parties, length_us, holds)
+    except WidebandError:
+        return _recorded(16_000, parties, length_us, holds)
+
+
+def _recorded(rate, parties, length_us, holds):
+    timeline = Timeline(rate)
+    for track in (0, 1):
+        timeline.media(track, MEDIA)
+    steps = [(at, 0, None) for at in holds]
+    steps += [(at, 1 + track, data) for party in parties for at, track, data in party.packets]
+    told, blocks = 0, []
+    for at, place, data in sorted(steps, key=lambda step: step[:2]):
+        if data is None:
+            timeline.interrupt(at)
+        else:
+            timeline.packet(place - 1, at, data)
+        if at > told + 500_000:
+            told = at
+            timeline.advance(at)
+            blocks += timeline.blocks()
+    timeline.finish(length_us)
+    samples = np.concatenate([*blocks, *timeline.blocks()])
+    assert len(samples) == length_us * rate // US
+    return rate, samples, timeline.counts
+
+
+def compare(parties, length_us, holds=(), *, put_right=0):
+    """Each channel is the reference's; (track, second, ms late) of whatever has sound."""
+    rate, samples, counts = recorded(parties, length_us, holds)
+    found = []
+    for party in parties:
+        heard, should = samples[:, party.track], expected(party, rate, length_us)
+        lates = offsets(heard, should, rate, put_right=put_right)
+        assert lates, "a party that said nothing shows nothing"
+        found += [(party.track, at_s, late) for at_s, late in lates]
+        worst = round(max(abs(late) for _, late in lates)) + 2
+        assert not heard[silences(should, rate, worst)].any()
+        sent = len(party.said)
+        lost = sum(not said.arrived for said in party.said[1:-1])
+        assert counts[party.track].received == sum(said.arrived for said in party.said)
+        assert counts[party.track].undecoded == counts[party.track].late == 0
+        assert lost - 50 <= counts[party.track].lost <= lost <= sent
+    return found
+
+
+def assert_in_step(found):
+    """What was said at one time lies within 20 ms of each other, on both channels."""
+    lates = [late for _, _, late in found]
+    assert max(lates) - min(lates) <= STEP_MS, found
+
+
+seeds = st.integers(0, 1 << 30)
+kinds = st.sampled_from(KINDS)
+networks = st.fixed_dictionaries(
+    {
+        "jitter_us": st.integers(0, 15_000),
+        "loss": st.sampled_from([0.0, 0.0, 0.02, 0.1]),
+        "doubled": st.sampled_from([0.0, 0.05]),
+        "ppm": st.integers(-200, 200),
+    }
+)
+
+
+def pair(seed, one, other, network):
+    dice = random.Random(seed)
+    return [Party(track, dice, kind, **network) for track, kind in enumerate((one, other))]
+
+
+@given(seed=seeds, one=kinds, other=kinds, network=networks)
+@SOME
+def test_any_two_codecs_with_any_packet_time_are_in_step(seed, one, other, network):
+    parties = pair(seed, one, other, network)
+    for party in parties:
+        party.speak(6)
+    assert_in_step(compare(parties, 7 * US))
+
+
+@given(seed=seeds, one=kinds, other=kinds, network=networks, pauses=st.lists(st.floats(0.1, 9)))
+@SOME
+def test_silence_suppression_lasts_as_long_as_it_lasted(seed, one, other, network, pauses):
+    parties = pair(seed, one, other, network)
+    for party in parties:
+        party.speak(2)
+        for seconds in pauses[:4]:
+            party.wait(seconds)
+            party.speak(1.5)
+    assert_in_step(compare(parties, round(max(party.at for party in parties)) + US))
+
+
+@given(seed=seeds, one=kinds, then=kinds, network=networks, pause=st.sampled_from([0.0, 0.3, 4.0]))
+@SOME
+def test_a_change_of_codec_goes_on_in_its_place(seed, one, then, network, pause):
+    parties = pair(seed, one, one, network)
+    for party in parties:
+        party.speak(3)
+        party.wait(pause)
+    parties[0].change(then)
+    if then.codec.clock != one.codec.clock:
+        parties[0].timestamp = parties[0].dice.randrange(1 << 32)
+    for party in parties:
+        party.speak(3)
+    length_us = round(max(party.at for party in parties)) + US
+    assert_in_step(compare(parties, length_us, put_right=1))
+
+
+unheard = st.fixed_dictionaries(
+    {
+        "change": st.sampled_from(["ssrc", "timestamp", "sequence"]),
+        "clock": st.sampled_from([0.0, 0.4, 1.0]),
+        "seconds": st.floats(1, 30),
+    }
+)
+
+
+@given(seed=seeds, one=kinds, other=kinds, network=networks, unheard=unheard)
+@SOME
+def test_a_hold_ends_where_it_ended_whatever_the_sender_did_meanwhile(
+    seed, one, other, network, unheard
+):
+    parties = pair(seed, one, other, network)
+    for party in parties:
+        party.speak(3)
+    hold = round(max(party.at for party in parties)) + 80_000
+    parties[0].wait(unheard["seconds"], clock=unheard["clock"])
+    parties[1].wait(unheard["seconds"])
+    resume = round(min(party.at for party in parties)) - 20_000
+    setattr(parties[0], unheard["change"], parties[0].dice.randrange(1 << 30))
+    for party in parties:
+        party.speak(3)
+    length_us = round(max(party.at for party in parties)) + US
+    assert_in_step(compare(parties, length_us, [hold, resume]))
+
+
+HOUR = [kind for kind in KINDS if str(kind) in {"PCMA-60ms", "PCMU-20ms", "G722-20ms", "opus-60ms"}]
+HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16-stereo-10ms"}]
+
+
+@pytest.mark.parametrize("kind", HOUR, ids=str)
+def test_clocks_that_part_for_an_hour_of_talk_and_silence_stay_in_step(kind):
+    """Both ±200 ppm, mostly silent, which leaves little to judge a clock by."""
+    dice = random.Random(5)
+    parties = [
+        Party(track, dice, kind, ppm=ppm, jitter_us=8_000) for track, ppm in enumerate((200, -200))
+    ]
+    spurt = 0
+    while parties[0].at < 3590 * US:
+        spurt += 1
+        seconds = 0.7 if spurt % 3 else 4
+        silence = 120 if spurt % 20 == 0 else dice.uniform(0.3, 30)
+        for party in parties:
+            party.speak(seconds)
+            party.wait(silence)
+    length_us = 3600 * US
+    for party in parties:
+        party.said = [said for said in party.said if said.at_us < length_us - US]
+        party.packets = [packet for packet in party.packets if packet[0] < length_us]
+    rate, samples, _ = recorded(parties, length_us)
+    found = []
+    for party in parties:
+        should = expected(party, rate, length_us)
+        found += offsets(samples[:, party.track], should, rate, put_right=10)
+    lates = [late for _, late in found]
+    assert len(found) > 3000
+    assert max(lates) - min(lates) <= STEP_MS
