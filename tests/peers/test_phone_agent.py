@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from telephony.phone import CallState, VoIPPhone
@@ -140,3 +141,63 @@ async def test_linphone_joins_us(harness, ended, at_kamailio):
         for call in (first, consulted):
             await call.wait_for(CallState.ENDED)
         assert new.state is joined.state is CallState.ANSWERED
+
+
+async def test_a_caller_who_asks_for_much_gets_it(harness, ended, ports, tmp_path):
+    calls, held = asyncio.Queue(), []
+
+    async def speak_then_answer(call):
+        await call.progress()
+        await call.answer()
+        await call.changes.until(lambda: call.held)
+        held.append(True)
+        await call.changes.until(lambda: not call.held)
+        held.append(False)
+        await calls.put(call)
+
+    phone = VoIPPhone(
+        *("127.0.0.1", 9, "201", "secret"),
+        rtp_ports=ports.pair,
+        register=False,
+        call_callback=speak_then_answer,
+    )
+    async with asyncio.timeout(30), phone:
+        place = SimpleNamespace(folder=tmp_path, sip=(phone.address.host, phone.address.port))
+        sipp = ended(harness.programs.Caller(place, "201", scenario="uac_demanding", media=40000))
+        call = await calls.get()
+        await call.wait_for(CallState.ENDED)
+        assert held == [True, False]
+        await asyncio.to_thread(sipp.wait)
+
+
+@pytest.mark.parametrize("kind", ["srtp-mand", "none"])
+async def test_baresip_reports_what_it_hears_of_us(harness, ended, at_kamailio, tmp_path, kind):
+    proxy, phone = at_kamailio
+    calls = asyncio.Queue()
+    async with asyncio.timeout(60):
+        await phone("601", call_callback=calls.put)
+        said = harness.sound.speech(20, 51)
+        harness.sound.save(tmp_path / "said.wav", said)
+        extra = f";mediaenc={kind}" if kind != "none" else ""
+        make = partial(harness.programs.Baresip, extra=extra)
+        peer = ended(make(tmp_path, proxy, tmp_path / "said.wav", "600"))
+        await asyncio.to_thread(peer.wait_registered)
+        media = (peer.rtp_ports.first, peer.rtp_ports.last)
+        capture = harness.decoding.Capture(harness.programs, tmp_path, [proxy.sip[1]], media)
+        try:
+            await asyncio.to_thread(peer.command, "dial", f"sip:601@{proxy.sip[0]}:{proxy.sip[1]}")
+            call = await calls.get()
+            await call.answer()
+            assert call.protected is (kind != "none")
+            heard = np.frombuffer(await call.read_audio(16_000), "<i2")
+            assert harness.sound.find(said, heard[8000:])[1] > 0.9
+            await call.changes.until(lambda: call.report and call.report.round_trip is not None)
+            assert call.report.loss < 0.1
+            await call.hangup()
+        finally:
+            await asyncio.to_thread(capture.end)
+        # To tshark, who lacks the key, protected reports are nothing that can be read.
+        sealed = {"Encrypted RTCP Payload - not dissected"} if call.protected else set()
+        assert {fault[-1] for fault in await asyncio.to_thread(capture.faults)} == sealed
+        reports = await asyncio.to_thread(capture.rows, "udp.srcport", only="rtcp")
+        assert len({port for (port,) in reports}) == 2

@@ -6,6 +6,8 @@ import contextlib
 import pytest
 
 from telephony.phone import CallFailedError, CallState
+from telephony.sdp import fresh_keys
+from telephony.sdp.crypto import Suite
 
 
 async def within(awaitable, seconds=5):
@@ -87,3 +89,14 @@ async def test_keys_are_pressed_under_protection(talking):
     placed, taken = await talking("required", "required")
     await placed.send_dtmf("12#")
     await within(taken.changes.until(lambda: taken.media.stream.keys == "12#"))
+
+
+@pytest.mark.parametrize("suite", Suite)
+async def test_every_suite_protects_speech_and_reports(talking, monkeypatch, sine, share_of, suite):
+    monkeypatch.setattr("telephony.phone.stream.fresh_keys", lambda: {suite: fresh_keys()[suite]})
+    placed, taken = await talking("required", "required")
+    assert f" {suite} ".encode() in placed.media.said
+    await placed.write_audio(sine(440))
+    assert share_of((await within(taken.read_audio(3200)))[2000:], 440) > 0.95
+    placed.media.stream._report_due = 0.0
+    await within(taken.changes.until(lambda: taken.media.stream.reports._heard is not None))
