@@ -38,6 +38,7 @@ acts = st.one_of(
                 "forget",
                 "garbage",
                 "record",
+                "rename",
                 "busy",
                 "slow",
                 "fast",
@@ -55,8 +56,9 @@ class Script:
     def __init__(self, world, reply, *, group, at_once):
         self.world = world
         self.reply = reply
-        if group:
-            world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
+        self.names = 0
+        rung = (world.b, world.c) if group else (world.b,)
+        world.switch.plan.targets = [world.target(phone, trust=True) for phone in rung]
         if not at_once:
             world.b.reply = world.c.reply = reply(final=None)
 
@@ -95,6 +97,11 @@ class Script:
 
     def do_record(self, phone):
         self._ask(phone, "INFO", (("Record", "off"),))
+
+    def do_rename(self, phone):
+        self.names += 1
+        name = f"<sip:{self.names}@pbx.example>"
+        self._ask(phone, "UPDATE", (("P-Asserted-Identity", name),))
 
     def do_options(self, phone):
         self._ask(phone, "OPTIONS")
@@ -181,7 +188,7 @@ class Script:
 )
 def test_whatever_happens_nothing_is_left(make_world, reply, steps, weather, shape):
     (seed, loss), (group, at_once, offerless, wish) = weather, shape
-    world = make_world(seed, session_expires=90)
+    world = make_world(seed, session_expires=90, trust_caller=True)
     chance = random.Random(seed)
     world.net.lost = lambda _data: chance.random() < loss
     script = Script(world, reply, group=group, at_once=at_once)
