@@ -199,5 +199,5 @@ async def test_baresip_reports_what_it_hears_of_us(harness, ended, at_kamailio, 
         # To tshark, who lacks the key, protected reports are nothing that can be read.
         sealed = {"Encrypted RTCP Payload - not dissected"} if call.protected else set()
         assert {fault[-1] for fault in await asyncio.to_thread(capture.faults)} == sealed
-        reports = await asyncio.to_thread(capture.rows, "udp.srcport", only="rtcp")
+        reports = await asyncio.to_thread(capture.rows, "udp.srcport", only="rtcp or srtcp")
         assert len({port for (port,) in reports}) == 2
