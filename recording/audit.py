@@ -9,25 +9,19 @@ the machine today. Claimed is no more than: tampering before the last anchor is 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import (
     BigInteger,
     Column,
     Index,
     Integer,
     LargeBinary,
-    Row,
     String,
     Table,
     Text,
@@ -38,6 +32,18 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from recording.chain import (
+    DAY_KEY,
+    GENESIS,
+    Checker,
+    Head,
+    Link,
+    Verification,
+    canonical,
+    chained,
+    commitment,
+    to_sign,
+)
 from recording.daykey import DayKeys, public_hex
 from recording.errors import AuditError
 from recording.index import metadata
@@ -64,20 +70,10 @@ audit_values = Table(
     Column("value", Text, nullable=False),
 )
 
-DAY_KEY = "day-key"
-_GENESIS = "0" * 64
 _US = 1_000_000
 _DAY_US = 86_400 * _US
 
 Facts = Mapping[str, str | int | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The chain's end: what an anchor records elsewhere."""
-
-    seq: int
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +85,6 @@ class Entry:
     kind: str
     facts: dict[str, str | int | bool]
     personal: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong with the chain, at this entry."""
-
-    seq: int
-    problem: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The result of reading the whole chain."""
-
-    entries: int
-    head: Head | None
-    findings: tuple[Finding, ...]
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +141,7 @@ class AuditLog:
                 select(table.seq, table.hash).where(own).order_by(table.seq.desc()).limit(1)
             )
         ).first()
-        head = Head(0, _GENESIS) if last is None else Head(last.seq, last.hash)
+        head = Head(0, GENESIS) if last is None else Head(last.seq, last.hash)
         day = (
             await connection.execute(
                 select(table.at_us, table.body)
@@ -183,14 +157,14 @@ class AuditLog:
         new = public_hex(self._keys.successor())
         facts = {"public_key": new, "previous": announced}
         if old is not None:
-            facts["signature"] = old.sign(_to_sign(head.hash, new)).hex()
+            facts["signature"] = old.sign(to_sign(head.hash, new)).hex()
         event = _Event(at_us, DAY_KEY, facts, {})
         return await self._write(connection, head, event), True
 
     async def _write(self, connection: AsyncConnection, head: Head, event: _Event) -> Head:
         seq = head.seq + 1
         salts = {name: secrets.token_bytes(32) for name in event.personal}
-        body = _canonical(
+        body = canonical(
             {
                 "node": self._node,
                 "seq": seq,
@@ -203,7 +177,7 @@ class AuditLog:
                 },
             }
         )
-        new = Head(seq, _chained(head.hash, body))
+        new = Head(seq, chained(head.hash, body))
         row = {"node": self._node, "seq": seq}
         await connection.execute(
             insert(audit_entries).values(
@@ -218,27 +192,36 @@ class AuditLog:
             await connection.execute(insert(audit_values), values)
         return new
 
+    async def links(self, after: int = 0, limit: int = 500) -> list[Link]:
+        """The chain as it lies there, `seq` > `after`, in order."""
+        async with self._engine.connect() as connection:
+            return await _links(connection, self._node, after, limit)
+
     async def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
         """Entries in order, `seq` > `after`."""
-        async with self._engine.connect() as connection:
-            statement = (
-                select(audit_entries)
-                .where(audit_entries.c.node == self._node, audit_entries.c.seq > after)
-                .order_by(audit_entries.c.seq)
-                .limit(limit)
-            )
-            rows = (await connection.execute(statement)).all()
-            values = await _values(connection, self._node, [row.seq for row in rows])
         return [
             Entry(
-                row.seq,
-                row.at_us,
-                row.kind,
-                json.loads(row.body)["facts"],
-                {name: value for name, (_, value) in values.get(row.seq, {}).items()},
+                link.seq,
+                link.at_us,
+                link.kind,
+                link.facts,
+                {name: value for name, (_, value) in link.values.items()},
             )
-            for row in rows
+            for link in await self.links(after, limit)
         ]
+
+    async def head(self) -> Head | None:
+        """The newest entry; None when there is none yet."""
+        table = audit_entries.c
+        statement = (
+            select(table.seq, table.hash)
+            .where(table.node == self._node)
+            .order_by(table.seq.desc())
+            .limit(1)
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else Head(row.seq, row.hash)
 
     async def last(self, kind: str) -> Entry | None:
         """The newest entry of this kind, without its personal values."""
@@ -265,83 +248,29 @@ class AuditLog:
             )
 
 
-def commitment(salt: bytes, name: str, value: str) -> str:
-    """HMAC-SHA256 under the salt of name, a zero byte and value, in hexadecimal."""
-    return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
-
-
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> Verification:
     """Read a node's whole chain; `anchors` are heads that somebody else kept."""
-    checker = _Checker(node, {anchor.seq: anchor.hash for anchor in anchors})
+    checker = Checker(node, anchors)
     async with engine.connect() as connection:
-        while True:
-            statement = (
-                select(audit_entries)
-                .where(audit_entries.c.node == node, audit_entries.c.seq > checker.last)
-                .order_by(audit_entries.c.seq)
-                .limit(1000)
-            )
-            rows = (await connection.execute(statement)).all()
-            if not rows:
-                break
-            values = await _values(connection, node, [row.seq for row in rows])
-            for row in rows:
-                checker.entry(row, values.get(row.seq, {}))
+        while links := await _links(connection, node, checker.last, 1000):
+            for link in links:
+                checker.take(link)
     return checker.result()
 
 
-class _Checker:
-    def __init__(self, node: str, anchors: dict[int, str]) -> None:
-        self._node = node
-        self._anchors = anchors
-        self._hash = _GENESIS
-        self._public = ""
-        self._count = 0
-        self._findings: list[Finding] = []
-        self.last = 0
-
-    def _find(self, seq: int, problem: str) -> None:
-        self._findings.append(Finding(seq, problem))
-
-    def entry(self, row: Row[Any], values: dict[str, tuple[bytes, str]]) -> None:
-        seq = int(row.seq)
-        if seq != self.last + 1:
-            self._find(seq, f"{seq - self.last - 1} entries before it are missing")
-        if _chained(self._hash, row.body) != row.hash:
-            self._find(seq, "it was changed, or what stood before it")
-        body = _parsed(row.body)
-        shown = (self._node, seq, row.at_us, row.kind)
-        if tuple(body.get(name) for name in ("node", "seq", "at_us", "kind")) != shown:
-            self._find(seq, "its columns contradict its body")
-        commitments = body.get("commitments", {})
-        for name, (salt, value) in values.items():
-            if commitments.get(name) != commitment(salt, name, value):
-                self._find(seq, f"its value {name} is not the one committed to")
-        if row.kind == DAY_KEY:
-            self._day_key(seq, body.get("facts", {}))
-        if self._anchors.pop(seq, row.hash) != row.hash:
-            self._find(seq, "an anchor kept elsewhere has another hash")
-        self._hash, self.last = row.hash, seq
-        self._count += 1
-
-    def _day_key(self, seq: int, facts: dict[str, str]) -> None:
-        new = str(facts.get("public_key", ""))
-        if self._public:
-            try:
-                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
-                signature = bytes.fromhex(facts.get("signature", ""))
-                key.verify(signature, _to_sign(self._hash, new))
-            except (InvalidSignature, ValueError):
-                self._find(seq, "the day key before it did not sign it")
-        elif seq != 1:
-            self._find(seq, "the first day key is missing")
-        self._public = new
-
-    def result(self) -> Verification:
-        for seq in sorted(self._anchors):
-            self._find(seq, "an anchor kept elsewhere names it, and it is gone")
-        head = Head(self.last, self._hash) if self._count else None
-        return Verification(self._count, head, tuple(self._findings))
+async def _links(connection: AsyncConnection, node: str, after: int, limit: int) -> list[Link]:
+    statement = (
+        select(audit_entries)
+        .where(audit_entries.c.node == node, audit_entries.c.seq > after)
+        .order_by(audit_entries.c.seq)
+        .limit(limit)
+    )
+    rows = (await connection.execute(statement)).all()
+    values = await _values(connection, node, [row.seq for row in rows])
+    return [
+        Link(row.seq, row.at_us, row.kind, row.body, row.hash, values.get(row.seq, {}))
+        for row in rows
+    ]
 
 
 async def _values(
@@ -354,23 +283,3 @@ async def _values(
     for row in rows:
         found.setdefault(row.seq, {})[row.name] = (row.salt, row.value)
     return found
-
-
-def _parsed(body: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _canonical(body: Mapping[str, object]) -> str:
-    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def _chained(previous: str, body: str) -> str:
-    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
-
-
-def _to_sign(head: str, public_key: str) -> bytes:
-    return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -3,6 +3,7 @@
 RecordingError
 ├── CatalogueError             the index cannot be read or written
 ├── AuditError                 the audit cannot be written: what it covers must not happen
+├── ChainError                 what is called an export of the audit, or an anchor, is none
 ├── KeySetError                the set of recipients is unsigned, or signed by somebody else
 ├── KeyFileError               a key file is missing, malformed or open to others
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
@@ -72,6 +73,10 @@ class CatalogueError(RecordingError):
 
 class AuditError(RecordingError):
     """The audit cannot be written; what the entry covers must not happen."""
+
+
+class ChainError(RecordingError):
+    """What is called an export of the audit, or a file of anchors, is none."""
 
 
 class _HintedError(RecordingError):

@@ -5,10 +5,12 @@ Nothing else decides what is whole; `galwad recordings verify` prints what is fo
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import io
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +37,9 @@ from recording.signed import signer_of
 _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
 _OBJECTS: Final = ("payload", "header")
+_ID_TIME: Final = "%Y%m%d-%H%M%S"
+_DAY_S: Final = 86_400
+"""A call rings, and is answered: its name and its manifest are never a day apart."""
 _RECORDING: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest|disposal)")
 _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})")
 
@@ -188,6 +193,9 @@ def _absent(folder: Path, call_id: str) -> Iterator[str]:
 def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
     if manifest.call_id != call_id:
         yield f"the manifest is that of {manifest.call_id}"
+    named = calendar.timegm(time.strptime(manifest.call_id[:15], _ID_TIME))
+    if abs(manifest.started_us / 1_000_000 - named) > _DAY_S:
+        yield f"it was re-dated: it says that it began at {manifest.started}"
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:

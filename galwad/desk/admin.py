@@ -23,7 +23,8 @@ from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
-from recording.audit import AuditLog, Entry, Verification, verify
+from recording.audit import AuditLog, Entry, verify
+from recording.chain import Verification
 
 
 class Administration:

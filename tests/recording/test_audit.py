@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from recording.audit import AuditLog, Head, verify
+from recording.audit import AuditLog, verify
+from recording.chain import Head
 from recording.errors import AuditError
 
 DAY_S = 86_400

@@ -1,0 +1,79 @@
+"""Anchors: heads of the audit's chain, one a line, in a file that somebody else keeps.
+
+Whoever holds the machine can rewrite today's chain, and cut it; not what another custodian wrote
+down of it. So the file is worth what its custody is worth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from recording.chain import Head
+from recording.errors import ChainError
+
+FORMAT: Final = "galwad-anchor-1"
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The head of a node's chain, when it was noted (ISO 8601 in UTC)."""
+
+    node: str
+    head: Head
+    at: str
+
+    @classmethod
+    def parse(cls, line: str) -> Anchor:
+        """Read a line. Raises `ChainError`."""
+        try:
+            told = json.loads(line)
+            node, seq, hash_, at = (told[name] for name in ("node", "seq", "hash", "at"))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise ChainError("this is no anchor") from None
+        if told.get("format") != FORMAT or not isinstance(seq, int) or seq < 1:
+            raise ChainError("this is no anchor")
+        if not _HASH.fullmatch(str(hash_)):
+            raise ChainError("this anchor has no hash")
+        return cls(str(node), Head(seq, str(hash_)), str(at))
+
+    def __str__(self) -> str:
+        """The line, without its line feed."""
+        told = {
+            "at": self.at,
+            "format": FORMAT,
+            "hash": self.head.hash,
+            "node": self.node,
+            "seq": self.head.seq,
+        }
+        return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
+    """The anchors of a file; empty lines are passed over. Raises `ChainError`."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(Anchor.parse(line))
+            except ChainError as error:
+                raise ChainError(f"line {number}: {error}") from None
+    return found
+
+
+def append_anchor(path: Path, anchor: Anchor) -> None:
+    """Add a line and bring it to the disk. Raises `OSError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    try:
+        line = f"{anchor}\n".encode()
+        if os.write(descriptor, line) != len(line):
+            raise OSError("the disk took a part of the anchor only")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,226 @@
+"""The audit's chain: what its entries look like, how they hang together, and what breaks that.
+
+Here is no database: entries come from `recording.audit`, or from an export (one JSON object a
+line) that anybody can check with `sha256sum` and `openssl`. An entry's hash covers the hash before
+it and its body. Anchors are heads that somebody else kept: they tell a cut tail from a short one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from recording.errors import ChainError
+
+DAY_KEY: Final = "day-key"
+GENESIS: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The chain's end: what an anchor records elsewhere."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry as it lies in the chain; `values` are its personal ones: salt and text by name."""
+
+    seq: int
+    at_us: int
+    kind: str
+    body: str
+    hash: str
+    values: Mapping[str, tuple[bytes, str]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of_body(
+        cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
+    ) -> Link:
+        """A link whose body alone says which entry it is; one that says nothing has number 0."""
+        told = parsed(body)
+        seq, at_us, kind = told.get("seq"), told.get("at_us"), told.get("kind")
+        return cls(
+            seq if isinstance(seq, int) else 0,
+            at_us if isinstance(at_us, int) else 0,
+            kind if isinstance(kind, str) else "",
+            body,
+            hash_,
+            values or {},
+        )
+
+    @classmethod
+    def parse(cls, line: str) -> Link:
+        """Read a line of an export. Raises `ChainError`."""
+        try:
+            document = json.loads(line)
+            values = {
+                str(name): (bytes.fromhex(salt), str(value))
+                for name, (salt, value) in document.get("values", {}).items()
+            }
+            return cls.of_body(str(document["body"]), str(document["hash"]), values)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise ChainError("this is no line of an audit's export") from None
+
+    def __str__(self) -> str:
+        """The line of an export."""
+        values = {name: [salt.hex(), value] for name, (salt, value) in self.values.items()}
+        document = {"body": self.body, "hash": self.hash, "values": values}
+        return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def node(self) -> str:
+        """Whose chain it is of."""
+        return str(parsed(self.body).get("node", ""))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is not personal."""
+        facts = parsed(self.body).get("facts")
+        return facts if isinstance(facts, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the chain, at this entry."""
+
+    seq: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of reading the whole chain."""
+
+    entries: int
+    head: Head | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+class Checker:
+    """Takes the links of a node's chain in order; `result` says what was found.
+
+    Attributes:
+        last: the number of the last one.
+    """
+
+    def __init__(self, node: str, anchors: Sequence[Head] = ()) -> None:
+        """`node` may be empty: then the first link says whose chain it is."""
+        self._node = node
+        self._anchors: dict[int, set[str]] = {}
+        for anchor in anchors:
+            self._anchors.setdefault(anchor.seq, set()).add(anchor.hash)
+        self._hash = GENESIS
+        self._public = ""
+        self._count = 0
+        self._findings: list[Finding] = []
+        self.last = 0
+
+    def _find(self, seq: int, problem: str) -> None:
+        self._findings.append(Finding(seq, problem))
+
+    def take(self, link: Link) -> None:
+        """Check one more."""
+        seq = link.seq
+        if seq > self.last + 1:
+            self._find(seq, f"{seq - self.last - 1} entries before it are missing")
+        elif seq <= self.last:
+            self._find(seq, "it is out of its order")
+        if chained(self._hash, link.body) != link.hash:
+            self._find(seq, "it was changed, or what stood before it")
+        body = parsed(link.body)
+        self._node = self._node or str(body.get("node", ""))
+        shown = (self._node, seq, link.at_us, link.kind)
+        if tuple(body.get(name) for name in ("node", "seq", "at_us", "kind")) != shown:
+            self._find(seq, "its columns contradict its body")
+        commitments = body.get("commitments", {})
+        for name, (salt, value) in link.values.items():
+            if commitments.get(name) != commitment(salt, name, value):
+                self._find(seq, f"its value {name} is not the one committed to")
+        if link.kind == DAY_KEY:
+            self._day_key(seq, body.get("facts", {}))
+        if self._anchors.pop(seq, {link.hash}) != {link.hash}:
+            self._find(seq, "an anchor kept elsewhere has another hash")
+        self._hash, self.last = link.hash, seq
+        self._count += 1
+
+    def _day_key(self, seq: int, facts: dict[str, str]) -> None:
+        new = str(facts.get("public_key", ""))
+        if self._public:
+            try:
+                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
+                signature = bytes.fromhex(facts.get("signature", ""))
+                key.verify(signature, to_sign(self._hash, new))
+            except (InvalidSignature, ValueError):
+                self._find(seq, "the day key before it did not sign it")
+        elif seq != 1:
+            self._find(seq, "the first day key is missing")
+        self._public = new
+
+    def result(self) -> Verification:
+        """After the last one."""
+        for seq in sorted(self._anchors):
+            self._find(seq, "an anchor kept elsewhere names it, and it is gone")
+        head = Head(self.last, self._hash) if self._count else None
+        return Verification(self._count, head, tuple(self._findings))
+
+
+def verify_links(links: Iterable[Link], anchors: Sequence[Head] = ()) -> Verification:
+    """Check a whole chain that lies in an export."""
+    checker = Checker("", anchors)
+    for link in links:
+        checker.take(link)
+    return checker.result()
+
+
+def read_export(lines: Iterable[str]) -> Iterator[Link]:
+    """The links of an export; empty lines are passed over. Raises `ChainError`."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield Link.parse(line)
+            except ChainError as error:
+                raise ChainError(f"line {number}: {error}") from None
+
+
+def commitment(salt: bytes, name: str, value: str) -> str:
+    """HMAC-SHA256 under the salt of name, a zero byte and value, in hexadecimal."""
+    return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+
+def parsed(body: str) -> dict[str, Any]:
+    """A body as an object; empty when it is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def canonical(body: Mapping[str, object]) -> str:
+    """JSON with sorted keys and no spaces, in UTF-8."""
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def chained(previous: str, body: str) -> str:
+    """An entry's hash: SHA-256 of the hash before it, a line feed, and the body."""
+    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+
+
+def to_sign(head: str, public_key: str) -> bytes:
+    """What a day's key signs before it is destroyed: the head, and the next day's key."""
+    return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -1,0 +1,102 @@
+"""An exported chain, and anchors that others kept."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recording.anchors import Anchor, append_anchor, parse_anchors
+from recording.audit import AuditLog
+from recording.chain import Head, Link, read_export, verify_links
+from recording.errors import ChainError
+
+TEXTS = st.text(max_size=60)
+
+
+@pytest.fixture
+async def links(engine, tmp_path):
+    """Five entries, two of them day keys."""
+    now = 1_800_000_000.0
+    audit = AuditLog(engine, "node-1", tmp_path / "audit.key", lambda: now)
+    await audit.append("recording.fetched", {"call_id": "a"}, {"actor": "user:gwen"})
+    await audit.append("recording.fetched", {"call_id": "b"}, {"actor": "user:gwen\u2028x"})
+    now += 86_400
+    await audit.append("recording.fetched", {"call_id": "c"})
+    return await audit.links()
+
+
+def found(links, anchors=()):
+    return [(finding.seq, finding.problem) for finding in verify_links(links, anchors).findings]
+
+
+async def test_an_export_is_read_back_as_it_was_and_is_sound(links):
+    lines = [str(link) for link in links]
+    assert all("\n" not in line for line in lines)
+    assert list(read_export([*lines, "\n"])) == links
+    result = verify_links(read_export(lines))
+    assert (result.entries, result.sound, result.head) == (5, True, Head(5, links[-1].hash))
+
+
+async def test_what_was_changed_dropped_or_moved_is_named(links):
+    changed = [*links[:2], Link.of_body(links[2].body.replace('"b"', '"x"'), links[2].hash)]
+    assert found([*changed, *links[3:]]) == [(3, "it was changed, or what stood before it")]
+    assert (4, "1 entries before it are missing") in found([*links[:2], *links[3:]])
+    assert (2, "it is out of its order") in found([*links[:3], links[1], *links[3:]])
+    salted = {"actor": (b"x", "user:huw")}
+    other = Link(2, links[1].at_us, links[1].kind, links[1].body, links[1].hash, salted)
+    assert found([links[0], other, *links[2:]]) == [
+        (2, "its value actor is not the one committed to")
+    ]
+
+
+async def test_a_cut_tail_is_named_by_an_anchor_alone(links):
+    head = Head(5, links[-1].hash)
+    assert found(links[:4]) == []
+    assert found(links, [head]) == []
+    assert found(links[:4], [head]) == [(5, "an anchor kept elsewhere names it, and it is gone")]
+
+
+async def test_two_anchors_of_one_entry_that_differ_are_named(links):
+    both = [Head(2, links[1].hash), Head(2, "0" * 64)]
+    assert found(links, both) == [(2, "an anchor kept elsewhere has another hash")]
+
+
+@given(TEXTS)
+def test_what_is_no_export_is_an_error_of_ours(line):
+    if line.strip():
+        with pytest.raises(ChainError):
+            list(read_export([line]))
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"seq": "x"}', '{"seq": 1, "kind": 7}'])
+def test_a_body_that_says_nothing_is_found_wrong_and_breaks_nothing(body):
+    assert found([Link.of_body(body, "0" * 64)])
+
+
+@given(TEXTS, st.integers(1, 10**9), st.binary(min_size=32, max_size=32))
+def test_an_anchor_is_read_back_as_it_was(node, seq, digest):
+    anchor = Anchor(node, Head(seq, digest.hex()), "2026-11-25T03:00:00Z")
+    assert parse_anchors([str(anchor), " "]) == [anchor]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x",
+        "[]",
+        "{}",
+        '{"at":"","format":"galwad-anchor-1","hash":"00","node":"n","seq":1}',
+        '{"at":"","format":"galwad-anchor-1","hash":"%s","node":"n","seq":0}' % ("0" * 64),
+        '{"at":"","format":"other","hash":"%s","node":"n","seq":1}' % ("0" * 64),
+    ],
+)
+def test_what_is_no_anchor_is_an_error_of_ours(line):
+    with pytest.raises(ChainError, match="line 1: "):
+        parse_anchors([line])
+
+
+def test_anchors_are_added_and_never_replaced(tmp_path):
+    path = tmp_path / "anchors.jsonl"
+    anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
+    for anchor in anchors:
+        append_anchor(path, anchor)
+    assert parse_anchors(path.read_text().splitlines()) == anchors
