@@ -348,6 +348,9 @@ class Desk(Section):
     )
     session_idle: Whole = Field(default=1800, ge=60, description="seconds, at least 60")
     session_absolute: Whole = Field(default=36000, ge=60, description="seconds, at least 60")
+    anchors: FilePath | None = Field(
+        default=None, description="the full path of a file to which the desk may add lines"
+    )
     nightly: str = Field(
         default="03:00",
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",

@@ -25,6 +25,7 @@ NOUNS: Final = (
     "login",
     "recordings",
     "calls",
+    "audit",
     "keys",
     "users",
     "directory",

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from galwad.cli import sealed
 from galwad.cli.client import ask
 from galwad.cli.console import CliError
 from galwad.cli.fetching import CALL_ID
+from galwad.when import HINT, period
 from recording.disposal import Certificate
 from recording.errors import KeySetError
 from recording.keys import parse_public
@@ -26,6 +28,7 @@ from recording.verify import (
     verify_recording,
 )
 
+_PAGE: Final = 500
 _SUFFIXES: Final = frozenset({".header", ".payload", ".manifest", ".disposal"})
 
 
@@ -61,13 +64,15 @@ def disposed(certificate: Certificate) -> str:
 def verify(
     what: str,
     *,
+    since: str = "",
     node_key: str | None,
     officer_keys: Sequence[str] = (),
     identity: Path | None,
     server: str,
 ) -> list[Verdict]:
-    """Verify a folder, one file of a recording, or a recording by its id.
+    """Verify a folder, one file of a recording, a recording by its id, or all that the server has.
 
+    `since`: words for a time, from the beginning of which on calls are meant.
     `node_key` is the node's public key or a file that holds it; without it a manifest is shown
     to be of one piece only. `officer_keys`: those whose rewraps are believed, in the same way,
     and so is the officer's whose file `identity` is.
@@ -79,9 +84,13 @@ def verify(
         officers += sealed.signer_of(identity)
     if CALL_ID.fullmatch(what):
         return [_by_server(what, key, officers, server)]
+    begin = _begin(since)
+    if not what:
+        return [_by_server(each, key, officers, server) for each in _indexed(begin, server)]
     path = Path(what)
     if path.is_dir():
-        found = list(recordings_below(path))
+        first = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begin))
+        found = [each for each in recordings_below(path) if each[1] >= first]
     elif path.is_file() and path.suffix in _SUFFIXES:
         found = [(path.parent, path.stem)]
     else:
@@ -95,6 +104,25 @@ def verify(
         )
         for folder, call_id in found
     ]
+
+
+def _begin(words: str) -> float:
+    """The beginning of a time in words, in Unix seconds."""
+    try:
+        return period(words, time.time()).since if words else 0.0
+    except ValueError:
+        raise CliError("--since is no time", HINT, status=2) from None
+
+
+def _indexed(begin: float, server: str) -> Iterator[str]:
+    """The ids of all recordings that the server has from this time on, page by page."""
+    query: dict[str, Any] = {"since": begin, "limit": _PAGE}
+    while True:
+        page = ask(server, "POST", "/recordings/search", query)
+        yield from (row["call_id"] for row in page["rows"])
+        if page["after"] is None:
+            return
+        query["after"] = page["after"]
 
 
 def public_key(text: str, option: str) -> str:

@@ -270,9 +270,15 @@ def fetch(
 def verify(
     what: Annotated[
         str,
-        typer.Argument(help="A folder or a .manifest file (offline), or an id (by the server)."),
-    ],
+        typer.Argument(
+            help="A folder or a .manifest file (offline), or an id (by the server). "
+            "Absent: all that the server has."
+        ),
+    ] = "",
     *,
+    since: Annotated[
+        str, typer.Option(help="Calls from then on alone: 2026-11-24, yesterday, 2026-11.")
+    ] = "",
     node_key: Annotated[
         str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
     ] = "",
@@ -288,12 +294,14 @@ def verify(
 ) -> None:
     """Prove recordings whole: signature, digests, lengths. Names what is wrong.
 
-    Offline for a folder (with everything below it) or one .manifest file. With --identity
-    every byte is decrypted and decoded, which finds what even a thief of the node's key has
-    changed.
+    Offline for a folder (with everything below it) or one .manifest file. By the server it is
+    the manifest that is proven, and held against the index: copy the archive for the rest. With
+    --identity every byte is decrypted and decoded, which finds what even a thief of the node's
+    key has changed.
     """
     verdicts = proof.verify(
         what,
+        since=since,
         node_key=node_key or None,
         officer_keys=officer_key or (),
         identity=identity,

@@ -44,6 +44,7 @@ class RightName(StrEnum):
     PAYMENTS = "payments"
     METRICS = "metrics"
     PURGE = "purge"
+    ANCHORS = "anchors"
 
 
 @app.callback()

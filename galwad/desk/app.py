@@ -29,6 +29,7 @@ from galwad import supervise
 from galwad.desk import errors
 from galwad.desk.routes import (
     accounts,
+    audit,
     calls,
     coverage,
     custody,
@@ -84,7 +85,7 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     errors.install(app)
-    archive = recordings, headers, custody, coverage
+    archive = recordings, headers, custody, coverage, audit
     for module in (accounts, stream, calls, payments, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)

@@ -28,7 +28,7 @@ from galwad.messages import (
     SpoolsLeft,
     UsersChanged,
 )
-from recording.errors import CatalogueError
+from recording.errors import AuditError, CatalogueError
 from recording.index import Catalogue, GapRow, Recording
 
 log = structlog.get_logger()
@@ -42,6 +42,7 @@ class Intake:
         path: Path,
         catalogue: Catalogue,
         *,
+        before_indexed: Callable[[Sealed], Awaitable[None]],
         on_indexed: Callable[[Sealed], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
         on_users: Callable[[], Awaitable[None]],
@@ -49,6 +50,7 @@ class Intake:
     ) -> None:
         self._path = path
         self._catalogue = catalogue
+        self._before_indexed = before_indexed
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
         self._on_users = on_users
@@ -99,11 +101,14 @@ class Intake:
 
     async def _sealed(self, link: Link, sealed: Sealed) -> None:
         try:
-            row = None if sealed.personal else await self._catalogue.get(sealed.call_id)
+            known = await self._catalogue.get(sealed.call_id)
+            if known is None or known.manifest_sha256 != sealed.manifest_sha256:
+                await self._before_indexed(sealed)
+            row = None if sealed.personal else known
             new = row is None and await self._catalogue.add(recording_of(sealed))
             if row is None or _is_of(row, sealed):
                 await self._on_indexed(sealed)
-        except (CatalogueError, SQLAlchemyError):
+        except (AuditError, CatalogueError, SQLAlchemyError):
             log.exception("recording.not_indexed", call_id=sealed.call_id)
             return
         if not sealed.personal and (row is None or not _is_of(row, sealed)):

@@ -14,6 +14,8 @@
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | GET coverage | when | `Coverage` | supervisor, admin |
+| GET audit | after, limit | `AuditPage` | admin |
+| GET audit/head | seq | `AuditHead` | the right `anchors`, supervisor, admin |
 | POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |
 | GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
@@ -28,7 +30,8 @@
 | GET health | | `Health` | anyone |
 | GET metrics | | Prometheus text | loopback, `metrics` |
 
-The right is `payments`, which a machine's token may have; `purge` is an administrator's.
+Rights are what a machine's token may have; `purge` is an administrator's. What `coverage` and
+`audit` answer is in `evidence.py`.
 Errors are `{"error": …, "hint": …}` with a proper status. `/` is the page, `/static/…` its
 files. Events: `snapshot` is `Snapshot`, `call` a `Pop`, `closed` is `Closed`, `alarm` is
 `AlarmEvent`. Times are Unix seconds.
@@ -310,51 +313,6 @@ class RecordingDetail(BaseModel):
     """Why it is held back from disposal, if it is."""
     disposal: str | None = None
     """The certificate, if it was disposed of."""
-
-
-class Stretch(BaseModel):
-    """A part of a call, in microseconds since its recording's start; `reason` of a gap."""
-
-    from_us: int
-    to_us: int
-    reason: str = ""
-
-
-class CallAmiss(BaseModel):
-    """A call of which not every second is explained, or whose witnesses contradict each other."""
-
-    call_id: str
-    started: float
-    talk_us: int
-    gaps: list[Stretch]
-    unexplained: list[Stretch]
-    problems: list[str]
-
-
-class OrphanFile(BaseModel):
-    """A file, row or spool that misses what belongs to it, and what to do."""
-
-    kind: str
-    name: str
-    call_id: str
-    text: str
-    fix: str
-
-
-class Coverage(BaseModel):
-    """The answered calls of a time, added up; those amiss, and every orphan, one by one.
-
-    `in_progress`: calls that go on, or ended so lately that their recording may be on its way.
-    """
-
-    calls: int
-    in_progress: int
-    talk_us: int
-    recorded_us: int
-    gap_us: int
-    unexplained_us: int
-    amiss: list[CallAmiss]
-    orphans: list[OrphanFile]
 
 
 class Fetch(Asked):

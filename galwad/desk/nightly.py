@@ -7,7 +7,7 @@ soon as it is up again, and nobody can say that it was not done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, time, timedelta, tzinfo
 from time import time as unix_time
 from typing import Final
@@ -37,6 +37,7 @@ class Nightly:
         live: Callable[[], Collection[str] | None],
         on_alarm: Callable[[Alarm], None],
         on_done: Callable[[Books], None],
+        afterwards: Callable[[], Awaitable[None]],
         zone: tzinfo | None = None,
         clock: Callable[[], float] = unix_time,
     ) -> None:
@@ -48,6 +49,7 @@ class Nightly:
         self._live = live
         self._on_alarm = on_alarm
         self._on_done = on_done
+        self._afterwards = afterwards
         self._clock = clock
         self._begun = clock()
 
@@ -86,6 +88,7 @@ class Nightly:
         await self._audit.append(KIND, facts)
         log.info("coverage.checked", **facts)
         self._on_done(books)
+        await self._afterwards()
         return books
 
     async def _last(self) -> float | None:

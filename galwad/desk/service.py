@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
 from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
+from recording.anchors import Anchor, append_anchor
 from recording.audit import AuditLog
 from recording.custody import Custodian
 from recording.index import Catalogue
@@ -67,11 +68,17 @@ class DeskOptions:
     lookup_budget: float = 1.0
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
+    anchors: Path | None = None
 
     @property
     def audit_key(self) -> Path:
         """Where the audit's day key lies."""
         return self.database.with_name("audit.key")
+
+    @property
+    def anchor_file(self) -> Path:
+        """Where each day's head of the audit is noted."""
+        return self.anchors or self.database.with_name("anchors.jsonl")
 
     @property
     def secure(self) -> bool:
@@ -117,6 +124,7 @@ class Desk:
             live=self.going_on,
             on_alarm=self._alarm,
             on_done=self._balanced,
+            afterwards=self._note_anchor,
             zone=options.time_zone,
         )
         self.lookup = Lookup(
@@ -128,6 +136,7 @@ class Desk:
         self.intake = Intake(
             options.desk_socket,
             self.catalogue,
+            before_indexed=self._chained,
             on_indexed=self._indexed,
             on_alarm=self._alarm,
             on_users=self._users_changed,
@@ -216,6 +225,22 @@ class Desk:
             return None
         return {call.call_id for call in self.calls.all() if not call.wrapup}
 
+    async def anchor(self) -> Anchor | None:
+        """The audit's head as it stands now; None before the first entry."""
+        head = await self.audit.head()
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return None if head is None else Anchor(self.options.node, head, at)
+
+    async def _note_anchor(self) -> None:
+        """Add the day's anchor to the file; an alarm when it cannot be."""
+        anchor = await self.anchor()
+        if anchor is None:
+            return
+        try:
+            await asyncio.to_thread(append_anchor, self.options.anchor_file, anchor)
+        except OSError as error:
+            self._alarm(Alarm("audit.not_anchored", None, error.strerror or ""))
+
     def _balanced(self, books: Books) -> None:
         self.metrics.amiss.set(len(books.amiss))
         self.metrics.orphans.set(len(books.orphans))
@@ -260,6 +285,11 @@ class Desk:
         current = self.calls.get(call.call_id)
         if note is not None and current is not None and current.note is None:
             self.calls.noted(call.call_id, note)
+
+    async def _chained(self, sealed: Sealed) -> None:
+        """The audit's chain has every recording's digest, so that none can go or change unseen."""
+        facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
+        await self.audit.append("recording.indexed", facts)
 
     async def _indexed(self, sealed: Sealed) -> None:
         """A recording is in the index; a desk that slept through the call learns of it here."""

@@ -26,7 +26,7 @@ from galwad.desk.models import Role
 from galwad.desk.tables import sessions, users
 from galwad.messages import Account
 
-Right = Literal["payments", "metrics", "purge"]
+Right = Literal["payments", "metrics", "anchors", "purge"]
 RIGHTS: tuple[str, ...] = get_args(Right)
 PURGE = "purge"
 MIN_PASSWORD = 12

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from galwad.desk.access import Supervisor, TheDesk
-from galwad.desk.models import CallAmiss, Coverage, OrphanFile, Stretch
+from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
 from recording.coverage import Covered

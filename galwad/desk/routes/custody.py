@@ -15,7 +15,7 @@ from galwad.desk.errors import ApiError
 from galwad.desk.routes.recordings import recording_of
 from galwad.desk.users import PURGE
 from galwad.messages import Dispose
-from recording.audit import Head
+from recording.chain import Head
 
 router = APIRouter()
 

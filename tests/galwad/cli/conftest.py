@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import numpy as np
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad import cli
 from recording.age import Recipient, make_header, new_file_key
 from recording.age_stream import PayloadWriter
+from recording.anchors import Anchor
+from recording.chain import Head, Link
 from recording.keys import OfficerKeys
 from recording.manifest import Manifest, sign_manifest
 
@@ -117,6 +120,7 @@ class Archive:
         self.asked: list[tuple[str, str, dict]] = []
         self.listed = 1
         self.coverage: dict = {}
+        self.chain: list[Link] = []
 
     def signed(self, digest: str, **changes) -> bytes:
         """A manifest that the node signs."""
@@ -222,12 +226,27 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, {"recording": self.archive.row, "manifest": self.archive.shown})
         elif path == f"/recordings/{CALL}/fetch":
             self.send_sealed()
+        elif path.startswith("/audit"):
+            self.send_audit(path)
         elif path.startswith("/coverage?"):
             self.send_json(200, self.archive.coverage)
         elif path == "/calls":
             self.send_json(200, [])
         else:
             self.send_json(404, {"error": "no recording has this id", "hint": "look again"})
+
+    def send_audit(self, path: str) -> None:
+        """The chain, or its head and an earlier hash."""
+        chain, asked = self.archive.chain, dict(parse_qsl(urlsplit(path).query))
+        if path.startswith("/audit/head"):
+            hashes = {link.seq: link.hash for link in chain}
+            head = Anchor("galwad-1", Head(chain[-1].seq, chain[-1].hash), "2026-11-25T03:00:00Z")
+            self.send_json(
+                200, {"anchor": str(head), "earlier": hashes.get(int(asked.get("seq", 0)))}
+            )
+        else:
+            links = [link for link in chain if link.seq > int(asked["after"])]
+            self.send_json(200, {"lines": [str(link) for link in links], "last": chain[-1].seq})
 
     def send_sealed(self) -> None:
         """Header, then payload."""

@@ -29,6 +29,10 @@ COMMANDS = dict(commands())
 
 def test_the_commands_are_those_that_the_design_lists():
     assert sorted(" ".join(words) for words in COMMANDS) == [
+        "audit anchor",
+        "audit export",
+        "audit list",
+        "audit verify",
         "calls coverage",
         "calls list",
         "check",

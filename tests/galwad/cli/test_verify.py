@@ -119,3 +119,32 @@ def test_the_server_says_whether_the_manifest_is_the_indexed_one(run, archive):
     assert "the manifest is not the one that was indexed" in done.out
     archive.shown = None
     assert "the manifest is missing" in run("recordings", "verify", CALL).out
+
+
+def test_a_recording_that_was_re_dated_by_a_thief_of_the_nodes_key_is_named(run, archive, folder):
+    later = archive.signed(
+        archive.digest,
+        started="2026-11-27T09:30:00.000000Z",
+        started_us=1_795_599_000_000_000 + 2 * 86_400_000_000,
+    )
+    (folder / f"{CALL}.manifest").write_bytes(later)
+    done = run("recordings", "verify", folder)
+    assert done.status == 1
+    assert "re-dated: it says that it began at 2026-11-27" in done.out
+
+
+def test_only_what_began_since_then_is_verified(run, folder, tmp_path):
+    archive = tmp_path / "archive"
+    assert run("recordings", "verify", archive, "--since", "2026-11-25").status == 0
+    done = run("recordings", "verify", archive, "--since", "2026-11-26")
+    assert (done.status, done.out) == (1, "")
+    assert run("recordings", "verify", archive, "--since", "then").status == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_without_a_name_all_that_the_server_has_is_verified(run, archive):
+    done = run("recordings", "verify", "--since", "2026-11-24")
+    assert (done.status, done.out) == (0, f"{CALL}  whole\n")
+    assert archive.asked[0][1] == "/recordings/search"
+    archive.shown = None
+    assert "the manifest is missing" in run("recordings", "verify").out

@@ -1,0 +1,150 @@
+"""The audit's chain on the command line: from the server or an export, with faults told as ours."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from galwad.cli.client import ask
+from galwad.cli.console import CliError
+from galwad.when import HINT, Period, period
+from recording.anchors import Anchor, append_anchor, parse_anchors
+from recording.chain import Link, Verification, read_export, verify_links
+from recording.errors import ChainError
+from recording.verify import recordings_below
+
+_PAGE: Final = 1000
+_US: Final = 1_000_000
+
+
+def fetch(server: str) -> Iterator[Link]:
+    """The server's chain, to where it ends now."""
+    after = 0
+    while True:
+        page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")
+        yield from (Link.parse(line) for line in page["lines"])
+        if len(page["lines"]) < _PAGE:
+            return
+        after = page["last"]
+
+
+def read(path: Path) -> Iterator[Link]:
+    """An export's chain."""
+    with _told(path), path.open(encoding="utf-8") as lines:
+        yield from read_export(lines)
+
+
+def read_anchors(path: Path) -> list[Anchor]:
+    """A file of anchors."""
+    with _told(path), path.open(encoding="utf-8") as lines:
+        return parse_anchors(lines)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file into one line and a hint."""
+    try:
+        yield
+    except ChainError as error:
+        raise CliError(f"{path}: {error}", "is it the file that you meant?") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (getattr(error, "strerror", None) or "it is no text").lower()
+        raise CliError(f"{path} cannot be read: {reason}", "name another") from None
+
+
+def verify(links: Iterable[Link], anchors: Iterable[Anchor]) -> Verification:
+    """Check a chain; anchors of other nodes are passed over."""
+    chain = list(links)
+    node = chain[0].node if chain else ""
+    return verify_links(chain, [anchor.head for anchor in anchors if anchor.node == node])
+
+
+def chosen(links: Iterable[Link], kind: str, when: str) -> list[Link]:
+    """Those of this kind and time, if any is given."""
+    span = _span(when)
+    return [
+        link
+        for link in links
+        if (not kind or link.kind == kind)
+        and (span is None or span.since * _US <= link.at_us < span.until * _US)
+    ]
+
+
+def as_json(link: Link) -> dict[str, Any]:
+    """For machines."""
+    return {
+        "seq": link.seq,
+        "at": link.at_us / _US,
+        "kind": link.kind,
+        "facts": link.facts,
+        "personal": {name: value for name, (_, value) in link.values.items()},
+    }
+
+
+def against_archive(links: Iterable[Link], folder: Path, since: str) -> list[str]:
+    """How an archive differs from what the chain says of it."""
+    if not folder.is_dir():
+        raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
+    span = _span(since)
+    first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
+    indexed = {
+        str(link.facts.get("call_id")): str(link.facts.get("manifest_sha256"))
+        for link in links
+        if link.kind == "recording.indexed"
+    }
+    there = {call_id: parent for parent, call_id in recordings_below(folder)}
+    problems: list[str] = []
+    for call_id in sorted(indexed.keys() | there.keys()):
+        if call_id[:8] >= first:
+            problems += _difference(call_id, indexed.get(call_id), there.get(call_id))
+    return problems
+
+
+def _difference(call_id: str, digest: str | None, folder: Path | None) -> Iterator[str]:
+    if folder is None:
+        yield f"{call_id}: it was indexed, and is gone"
+    elif digest is None:
+        yield f"{call_id}: it is there, and was never indexed"
+    else:
+        try:
+            found = hashlib.sha256((folder / f"{call_id}.manifest").read_bytes()).hexdigest()
+        except OSError:
+            yield f"{call_id}: its manifest is missing"
+            return
+        if found != digest:
+            yield f"{call_id}: its manifest is not the one that was indexed"
+
+
+def note(path: Path, server: str) -> Anchor:
+    """Add the server's head to a file of anchors, if the chain still has the last one there."""
+    known = read_anchors(path) if path.exists() else []
+    last = known[-1] if known else None
+    answer = ask(server, "GET", f"/audit/head?seq={last.head.seq if last else 0}")
+    try:
+        anchor = Anchor.parse(answer["anchor"])
+    except ChainError as error:
+        raise CliError(f"the server's answer: {error}", "check the address") from None
+    if last is not None and (anchor.node, answer["earlier"]) != (last.node, last.head.hash):
+        raise CliError(
+            f"the chain no longer has entry {last.head.seq} as it was noted on {last.at}",
+            "nothing was added; keep the file, and have the audit verified against it",
+        )
+    try:
+        append_anchor(path, anchor)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"{path} cannot be written: {reason}", "name another") from None
+    return anchor
+
+
+def _span(words: str) -> Period | None:
+    if not words:
+        return None
+    try:
+        return period(words, time.time())
+    except ValueError:
+        raise CliError("that is no time", HINT, status=2) from None

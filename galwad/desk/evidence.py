@@ -1,0 +1,64 @@
+"""What the HTTP API answers of coverage and audit, as pydantic models."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class Stretch(BaseModel):
+    """A part of a call, in microseconds since its recording's start; `reason` of a gap."""
+
+    from_us: int
+    to_us: int
+    reason: str = ""
+
+
+class CallAmiss(BaseModel):
+    """A call of which not every second is explained, or whose witnesses contradict each other."""
+
+    call_id: str
+    started: float
+    talk_us: int
+    gaps: list[Stretch]
+    unexplained: list[Stretch]
+    problems: list[str]
+
+
+class OrphanFile(BaseModel):
+    """A file, row or spool that misses what belongs to it, and what to do."""
+
+    kind: str
+    name: str
+    call_id: str
+    text: str
+    fix: str
+
+
+class Coverage(BaseModel):
+    """The answered calls of a time, added up; those amiss, and every orphan, one by one.
+
+    `in_progress`: calls that go on, or ended so lately that their recording may be on its way.
+    """
+
+    calls: int
+    in_progress: int
+    talk_us: int
+    recorded_us: int
+    gap_us: int
+    unexplained_us: int
+    amiss: list[CallAmiss]
+    orphans: list[OrphanFile]
+
+
+class AuditPage(BaseModel):
+    """Entries as lines of an export (`recording.chain.Link`); `last` is for the next `after`."""
+
+    lines: list[str]
+    last: int
+
+
+class AuditHead(BaseModel):
+    """A line for a file of anchors; `earlier` is the hash of the entry that was asked for."""
+
+    anchor: str
+    earlier: str | None

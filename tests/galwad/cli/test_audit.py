@@ -1,0 +1,138 @@
+"""`galwad audit`: what is wrong is named, and nothing is noted against what was noted before."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recording.anchors import Anchor
+from recording.chain import GENESIS, Head, Link, canonical, chained
+
+CALL = "20261125-093000-abcdefgh"
+
+
+def chain(*kinds, facts=None):
+    """A chain without day keys' signatures but the first, which wants none."""
+    links, before = [], GENESIS
+    for seq, kind in enumerate(("day-key", *kinds), 1):
+        told = facts or {}
+        told = {"public_key": "00" * 32, "previous": ""} if kind == "day-key" else told
+        body = canonical(
+            {
+                "node": "galwad-1",
+                "seq": seq,
+                "at_us": 1_795_599_000_000_000 + seq,
+                "kind": kind,
+                "facts": told,
+                "commitments": {},
+            }
+        )
+        before = chained(before, body)
+        links.append(Link.of_body(body, before))
+    return links
+
+
+@pytest.fixture
+def links(archive):
+    """Three entries on the server."""
+    archive.chain = chain("sign-in.accepted", "recording.fetched", facts={"call_id": CALL})
+    return archive.chain
+
+
+@pytest.mark.usefixtures("server")
+def test_entries_are_listed_by_kind_and_time(run, links):
+    done = run("audit", "list", "--kind", "recording.fetched", "--json")
+    assert [(row["seq"], row["kind"]) for row in done.json()] == [(3, "recording.fetched")]
+    assert "sign-in.accepted" in run("audit", "list", "--when", "2026-11-25").out
+    assert "No entry fits." in run("audit", "list", "--when", "2026-11-24").out
+    assert run("audit", "list", "--when", "sometime").status == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_the_servers_chain_and_an_export_of_it_are_verified_alike(run, links, tmp_path):
+    export = tmp_path / "chain.jsonl"
+    assert run("audit", "export", "-o", export).out == f"{export}  3 entries\n"
+    assert run("audit", "export", "-o", export).status == 1
+    for what in ((), (export,)):
+        done = run("audit", "verify", *what)
+        assert (done.status, done.out) == (0, f"3 entries, the last {links[-1].hash}\n")
+
+
+def write(path, links):
+    path.write_text("".join(f"{link}\n" for link in links))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda links: [links[0], links[2]], "entry 3: 1 entries before it are missing"),
+        (lambda links: links[1:], "entry 2: 1 entries before it are missing"),
+        (
+            lambda links: [*links[:2], Link.of_body(links[2].body, "0" * 64)],
+            "entry 3: it was changed, or what stood before it",
+        ),
+        (
+            lambda links: links[:2],
+            "entry 3: an anchor kept elsewhere names it, and it is gone",
+        ),
+    ],
+)
+def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem):
+    anchors = tmp_path / "anchors.jsonl"
+    anchors.write_text(f"{Anchor('galwad-1', Head(3, links[2].hash), 'then')}\n")
+    done = run("audit", "verify", write(tmp_path / "c", damage(links)), "--anchors", anchors)
+    assert done.status == 1
+    assert problem in done.out.splitlines()
+    assert "is not as it was" in done.err
+
+
+def test_what_is_no_export_or_no_anchor_is_named(run, tmp_path):
+    bad = tmp_path / "bad"
+    bad.write_text("hello\n")
+    assert f"{bad}: line 1: this is no line of an audit's export" in run("audit", "verify", bad).err
+    (tmp_path / "empty").touch()
+    assert "no entry to verify" in run("audit", "verify", tmp_path / "empty").err
+    assert "cannot be read" in run("audit", "verify", tmp_path / "none").err
+    good = write(tmp_path / "good", chain("x"))
+    assert "this is no anchor" in run("audit", "verify", good, "--anchors", bad).err
+
+
+def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_path):
+    folder = tmp_path / "2026" / "11" / "25"
+    folder.mkdir(parents=True)
+    (folder / f"{CALL}.manifest").write_bytes(archive.manifest)
+    digest = archive.row["manifest_sha256"]
+
+    def said(call_id, digest, *more):
+        facts = {"call_id": call_id, "manifest_sha256": digest}
+        export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts))
+        done = run("audit", "verify", export, "--recordings", tmp_path, *more)
+        return done.status, done.out.splitlines()[:-1]
+
+    assert said(CALL, digest) == (0, [])
+    assert said(CALL, "0" * 64) == (1, [f"{CALL}: its manifest is not the one that was indexed"])
+    gone = "20261124-093000-bcdefghi"
+    assert said(gone, digest) == (
+        1,
+        [
+            f"{gone}: it was indexed, and is gone",
+            f"{CALL}: it is there, and was never indexed",
+        ],
+    )
+    assert said(gone, digest, "--since", "2026-11-26") == (0, [])
+
+
+@pytest.mark.usefixtures("server")
+def test_a_head_is_noted_after_the_last_one_was_found_still_there(run, archive, links, tmp_path):
+    anchors = tmp_path / "anchors.jsonl"
+    assert run("audit", "anchor", "-o", anchors).out.startswith(f"{anchors}  entry 3, ")
+    archive.chain = chain("sign-in.accepted", "recording.fetched", "x", facts={"call_id": CALL})
+    assert run("audit", "anchor", "-o", anchors, "--json").json()["seq"] == 4
+    assert [json.loads(line)["seq"] for line in anchors.read_text().splitlines()] == [3, 4]
+    archive.chain = chain("recording.fetched", "x", "x", "x")
+    done = run("audit", "anchor", "-o", anchors)
+    assert done.status == 1
+    assert "the chain no longer has entry 4 as it was noted on " in done.err
+    assert len(anchors.read_text().splitlines()) == 2

@@ -1,0 +1,69 @@
+"""The audit by the API: who may read it, and the anchors of each night."""
+
+from __future__ import annotations
+
+import json
+
+from recording.anchors import parse_anchors
+from recording.audit import verify
+from recording.chain import read_export, verify_links
+
+
+async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):
+    gwen = await running.page("gwen")
+    page = (await gwen.http.get("/api/v1/audit?limit=2")).json()
+    assert (len(page["lines"]), page["last"]) == (2, 2)
+    rest = (await gwen.http.get("/api/v1/audit?after=2")).json()
+    links = list(read_export([*page["lines"], *rest["lines"]]))
+    assert verify_links(links).sound
+    assert links[-1].kind == "audit.read"
+    assert (links[-1].values["actor"][1], links[-1].facts["after"]) == ("user:gwen", 0)
+
+
+async def test_a_supervisor_may_keep_anchors_and_not_read(running):
+    mair, sian = await running.page("mair"), await running.page("sian")
+    assert (await mair.http.get("/api/v1/audit")).status_code == 403
+    head = (await mair.http.get("/api/v1/audit/head")).json()
+    (anchor,) = parse_anchors([head["anchor"]])
+    assert anchor.node == "galwad"
+    assert anchor.head == await running.desk.audit.head()
+    assert head["earlier"] is None
+    again = await mair.http.get(f"/api/v1/audit/head?seq={anchor.head.seq}")
+    assert again.json()["earlier"] == anchor.head.hash
+    assert (await sian.http.get("/api/v1/audit/head")).status_code == 403
+
+
+async def test_a_machine_with_the_right_may_keep_anchors_and_nothing_else(running):
+    await running.page("gwen")
+    keeper = await running.machine("keeper", "anchors")
+    assert (await keeper.get("/api/v1/audit/head")).status_code == 200
+    assert (await keeper.get("/api/v1/audit")).status_code == 403
+    other = await running.machine("pay", "payments")
+    assert (await other.get("/api/v1/audit/head")).status_code == 403
+
+
+async def test_every_night_adds_an_anchor_and_alarms_when_it_cannot(running):
+    mair = await running.page("mair")
+    await mair.open()
+    path = running.options.anchor_file
+    await running.desk.nightly.check()
+    await running.desk.nightly.check()
+    anchors = parse_anchors(path.read_text().splitlines())
+    assert len(anchors) == 2
+    heads = [anchor.head for anchor in anchors]
+    assert (await verify(running.desk.engine, "galwad", heads)).sound
+    path.unlink()
+    path.mkdir()
+    await running.desk.nightly.check()
+    assert (await mair.event("alarm"))["kind"] == "audit.not_anchored"
+
+
+async def test_the_chain_has_the_digest_of_every_recording_before_the_index_has(running, sealed):
+    await running.seal(sealed)
+    await running.seal(sealed)
+    entries = [e for e in await running.desk.audit.entries() if e.kind == "recording.indexed"]
+    facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
+    assert [entry.facts for entry in entries] == [facts]
+    async with running.desk.engine.connect() as connection:
+        bodies = await connection.exec_driver_sql("SELECT body FROM audit_entries")
+        assert sum(json.loads(body)["kind"] == "recording.indexed" for (body,) in bodies) == 1

@@ -1,0 +1,219 @@
+"""docs/verify-by-hand.md: every command of it, on a real recording; each damage is found by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from database import engine
+
+from recording.audit import AuditLog
+from recording.chain import GENESIS, Link, chained, verify_links
+
+__all__ = ["engine"]
+pytestmark = pytest.mark.peer
+
+DOCUMENT = Path(__file__).parents[2].joinpath("docs/verify-by-hand.md").read_text(encoding="utf-8")
+SAMPLE = "20261125-014106-n23icn7w"
+
+
+def steps(document):
+    """Each block of commands, and what it is said to say."""
+    for part in document.split("\n```\n")[1::2]:
+        rest = document.partition(f"```\n{part}\n```")[2].partition("\n```\n")[0]
+        yield part, re.findall(r"It says: `([^`]+)`", rest.partition("\n## ")[0])
+
+
+STEPS = list(steps(DOCUMENT))
+
+
+class Desktop:
+    """The folder of somebody who verifies: copies of what they were given."""
+
+    def __init__(self, harness, service, call_id, folder):
+        self.harness, self.service, self.call_id, self.folder = harness, service, call_id, folder
+        folder.mkdir()
+        archive = service.state / "archive"
+        (self.origin,) = {path.parent for path in archive.rglob(f"{call_id}.*")}
+        shutil.copy(archive / "peers-1.pub", folder / "galwad.pub")
+        shutil.copy(service.keys.identity, folder / "identity.txt")
+        with service.sign_in("ceri") as client:
+            body = {"user": "ceri", "password": harness.service.PASSWORD, "client": "cli"}
+            token = client.post("/api/v1/login", json=body).json()["token"]
+        self.env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
+        for command in ("anchor", "export"):
+            output = folder / {"anchor": "anchors.jsonl", "export": "chain.jsonl"}[command]
+            self.run("audit", command, "-o", str(output))
+
+    def run(self, *arguments, status=0):
+        """A command of ours; its standard output."""
+        done = subprocess.run(
+            [*self.harness.service.GALWAD, *arguments],
+            env=self.env,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    def by_hand(self, *, fetch=True):
+        """Run the blocks in one shell; what each of them printed, errors and all."""
+        galwad = " ".join(self.harness.service.GALWAD)
+        script = [f'galwad() {{ {galwad} "$@"; }}']
+        for number, (block, _) in enumerate(STEPS):
+            text = block.replace(SAMPLE, self.call_id).replace(
+                "/srv/copy/2026/11/25", str(self.origin)
+            )
+            if number == 0 and not fetch:
+                text = "\n".join(line for line in text.splitlines() if not line.startswith("cp "))
+            script.append(f"echo '=== {number}'\n{text}")
+        done = subprocess.run(
+            ["bash", "-c", "exec 2>&1\n" + "\n".join(script)],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        parts = re.split(r"^=== \d+\n", done.stdout, flags=re.MULTILINE)[1:]
+        assert len(parts) == len(STEPS)
+        return parts
+
+
+@pytest.fixture
+def desktop(harness, service, place_call, tmp_path):
+    """One real call with a pause, sealed, and what its verifier was given."""
+    call = place_call()
+    path = f"/api/v1/calls/{call.call_id}/payment"
+    with service.sign_in() as page:
+        call.caller.say(harness.sound.speech(1, 71), call.from_caller)
+        page.put(path, json={})
+        call.caller.say(harness.sound.speech(1, 72), call.from_caller)
+        page.request("DELETE", path)
+        call.caller.say(harness.sound.speech(1, 73), call.from_caller)
+    call.hang_up()
+    harness.evidence.Recording(service, call.call_id)
+    return Desktop(harness, service, call.call_id, tmp_path / "desktop")
+
+
+def silent(parts):
+    """Which promises of the document were not kept, as (block, words)."""
+    return [
+        (number, words)
+        for number, (_, said) in enumerate(STEPS)
+        for words in said
+        if words not in parts[number]
+    ]
+
+
+def change(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_each_command_says_what_the_document_says_and_each_damage_is_found_by_hand(desktop):
+    parts = desktop.by_hand()
+    assert silent(parts) == [], "\n".join(parts)
+    assert sum(len(said) for _, said in STEPS) >= 11
+    assert f"title={desktop.call_id}" in "".join(parts).lower()
+    assert " payment by page, user:sian" in "".join(parts)
+    assert parts[-1].count("whole (signed by peers-1") == 1
+    text = "".join(parts)
+    assert not re.search("FAILED|is gone|was changed|one is missing|error", text), text
+
+    files = {name: desktop.folder / f"{desktop.call_id}.{name}" for name in ("payload", "header")}
+    chain = desktop.folder / "chain.jsonl"
+    kept = {path: path.read_bytes() for path in (*files.values(), chain)}
+
+    def found(words):
+        assert words in "".join(desktop.by_hand(fetch=False))
+        for path, data in kept.items():
+            path.write_bytes(data)
+
+    change(files["payload"], 300)
+    found(f"{desktop.call_id}.payload: FAILED")
+    change(files["header"], 60)
+    found(f"{desktop.call_id}.header: FAILED")
+    lines = chain.read_text().splitlines(keepends=True)
+    chain.write_text("".join([*lines[:2], *lines[3:]]))
+    found("was changed")
+    chain.write_text(lines[0])
+    found("is gone")
+    manifest = desktop.folder / f"{desktop.call_id}.manifest"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"talk_us":', b'"talk_us":1'))
+    found("Signature Verification Failure")
+
+
+def test_galwad_names_the_same_faults(desktop):
+    folder, call_id = desktop.folder, desktop.call_id
+    shutil.copytree(desktop.origin, folder / "copy")
+    whole = ("audit", "verify", "chain.jsonl", "--anchors", "anchors.jsonl", "--recordings", "copy")
+    assert "entries, the last " in desktop.run(*whole)
+    (folder / "copy" / f"{call_id}.manifest").unlink()
+    assert f"{call_id}: its manifest is missing" in desktop.run(*whole, status=1)
+    shutil.rmtree(folder / "copy")
+    (folder / "copy").mkdir()
+    assert f"{call_id}: it was indexed, and is gone" in desktop.run(*whole, status=1)
+    lines = (folder / "chain.jsonl").read_text().splitlines(keepends=True)
+    seq = json.loads((folder / "anchors.jsonl").read_text())["seq"]
+    (folder / "chain.jsonl").write_text("".join(lines[: seq - 1]))
+    cut = desktop.run("audit", "verify", "chain.jsonl", "--anchors", "anchors.jsonl", status=1)
+    assert f"entry {seq}: an anchor kept elsewhere names it, and it is gone" in cut
+    assert f"{call_id}  whole" in desktop.run("recordings", "verify", "--since", "yesterday")
+
+
+async def block_with(word, folder):
+    """Run the one block in which this stands; what it says."""
+    return await asyncio.to_thread(_run_block, word, folder)
+
+
+def _run_block(word, folder):
+    (block,) = (block for block, _ in STEPS if word in block)
+    done = subprocess.run(
+        ["bash", "-c", f"exec 2>&1\n{block}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+async def test_a_past_that_was_rewritten_does_not_fit_the_days_signature(engine, tmp_path):
+    """Whoever holds the machine on the second day recomputes every hash of the first."""
+    now = 1_800_000_000.0
+    audit = AuditLog(engine, "node-1", tmp_path / "audit.key", lambda: now)
+    for _ in range(3):
+        await audit.append(
+            "recording.fetched", {"call_id": "call-1", "caf\u00e9": 1}, {"actor": "x"}
+        )
+        now += 86_400
+    links = await audit.links()
+    export = tmp_path / "chain.jsonl"
+    export.write_text("".join(f"{link}\n" for link in links))
+    assert "6 entries hang together" in await block_with("hang together", tmp_path)
+    said = await block_with("signed the next", tmp_path)
+    assert said.count("Signature Verified Successfully") == 2
+    assert verify_links(links).sound
+    forged, before = [], GENESIS
+    for link in links:
+        body = link.body.replace("call-1", "call-9") if link.seq == 2 else link.body
+        before = chained(before, body)
+        forged.append(Link.of_body(body, before))
+    export.write_text("".join(f"{link}\n" for link in forged))
+    assert "6 entries hang together" in await block_with("hang together", tmp_path)
+    said = await block_with("signed the next", tmp_path)
+    assert said.count("Signature Verification Failure") == 2
+    assert [f.seq for f in verify_links(forged).findings] == [3, 5]
