@@ -5,7 +5,7 @@
 A whole site: switch, desk and finaliser, and as many rows in the index as `rows`. Calls come from
 two trunks. A fifth of them have both parties send from another port than their SDP names, and both
 peers' rule is "latch"; another tenth is answered by SIPp, which sends back what it hears; every
-fourth caller, and every sixth callee, holds a key for 3 s or for 9 s (RFC 4733, in one event or
+third caller, and every sixth callee, holds a key for 3 s or for 9 s (RFC 4733, in one event or
 in two segments). While all speak, users sign in, the list is paged through, recordings are fetched,
 and others exported by `galwad recordings fetch`, all one after another without an end.
 
@@ -64,7 +64,7 @@ def presses(number: int, every: int, seconds: float) -> list[Press]:
 
 def planned(number: int, seconds: float) -> Call:
     """The `number`-th call: every fifth astray, every tenth echoed."""
-    keys = presses(number, 4, seconds)
+    keys = presses(number, 3, seconds)
     if number % 5 == 0:
         voice = partial(Speaker, astray=True, presses=presses(number, 6, seconds))
         return Call(Speaker(LATCHING_CALLER, astray=True, presses=keys), LATCHING_LINE, voice)

@@ -6,104 +6,21 @@ changes nothing. Numbers stand here in E.164 where they are one.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    Row,
-    Select,
-    String,
-    Table,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import Row, Select, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.errors import CatalogueError
+from recording.search import RARE, Filters, Place, of_length, searching
+from recording.tables import gap_reasons, gaps, metadata, recordings, references
 
-_PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
+__all__ = ["Catalogue", "Filters", "GapRow", "Page", "Place", "Recording", "metadata"]
+
 _PART = 2000
 """So many rows are read in one turn where all are wanted."""
-_RARE = 2000
-"""So many recordings are looked up and sorted in some milliseconds."""
-
-metadata = MetaData()
-
-recordings = Table(
-    "recordings",
-    metadata,
-    Column("call_id", String(24), primary_key=True),
-    Column("folder", String(100), nullable=False),
-    Column("started", Float, nullable=False),
-    Column("talk_us", BigInteger, nullable=False),
-    Column("interrupted", Boolean, nullable=False),
-    Column("number", String(64)),
-    Column("line", String(100), nullable=False),
-    Column("advisor", String(100), nullable=False),
-    Column("extension", String(20), nullable=False),
-    Column("payload_size", BigInteger, nullable=False),
-    Column("payload_sha256", String(64), nullable=False),
-    Column("manifest_sha256", String(64), nullable=False),
-    Column("unexplained_us", BigInteger, nullable=False),
-    # Each index lies in the order of the list, so a page is read as it lies; and each has the
-    # length, so that looking for a rare one passes over a million others without reading them.
-    Index("recordings_by_start", "started", "call_id", "talk_us"),
-    Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
-    Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
-    Index("recordings_by_line", "line", "started", "call_id", "talk_us"),
-    Index("recordings_by_length", "talk_us", "call_id"),
-)
-
-gaps = Table(
-    "gaps",
-    metadata,
-    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("reason", String(20), nullable=False),
-    Column("trigger", String(20), nullable=False),
-    Column("actor", String(100), nullable=False),
-    Column("from_us", BigInteger, nullable=False),
-    Column("to_us", BigInteger, nullable=False),
-)
-
-# A call once for each reason, in the order of the list and with what is often asked for beside
-# the reason: the filter reads this table as it lies, and of the other only what it shows.
-gap_reasons = Table(
-    "recording_gap_reasons",
-    metadata,
-    Column("reason", String(20), primary_key=True),
-    Column("started", Float, primary_key=True),
-    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
-    Column("talk_us", BigInteger, nullable=False),
-    Column("line", String(100), nullable=False),
-    Index("gap_reasons_by_call", "call_id"),
-    sqlite_with_rowid=False,
-)
-
-references = Table(
-    "recording_references",
-    metadata,
-    Column("reference", String(200), primary_key=True),
-    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,51 +52,6 @@ class Recording:
     manifest_sha256: str
     unexplained_us: int = 0
     gaps: tuple[GapRow, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What `search` looks for; None means "any".
-
-    `reference` is a call id, or a reference under which the recording was fetched. Lengths
-    are talk time in microseconds; `since` ≤ started < `until` in Unix seconds.
-    """
-
-    number: str | None = None
-    advisor: str | None = None
-    line: str | None = None
-    since: float | None = None
-    until: float | None = None
-    min_us: int | None = None
-    max_us: int | None = None
-    gap_reason: str | None = None
-    reference: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the list a page ended: at the recording of this start and id.
-
-    The list may grow or shrink meanwhile: what follows the place still follows it.
-    """
-
-    started: float
-    call_id: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read what `str` wrote.
-
-        Raises:
-            ValueError: it is no place.
-        """
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise ValueError("no place in the list")
-        return cls(float(found[1]), found[2])
-
-    def __str__(self) -> str:
-        return f"{self.started}/{self.call_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,15 +152,12 @@ class Catalogue:
     async def _is_of_rare_length(self, filters: Filters) -> bool:
         if filters.min_us is None and filters.max_us is None:
             return False
-        lengths = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(_RARE)
         try:
             async with self._engine.connect() as connection:
-                count = await connection.scalar(
-                    select(func.count()).select_from(lengths.subquery())
-                )
+                count = await connection.scalar(of_length(filters))
         except SQLAlchemyError as error:
             raise _failed(error) from None
-        return int(count or 0) < _RARE
+        return int(count or 0) < RARE
 
     async def _read(self, statement: Select[Any]) -> list[Recording]:
         try:
@@ -336,72 +205,6 @@ async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
         await connection.execute(
             insert(gap_reasons), [{"reason": reason, **key} for reason in reasons]
         )
-
-
-def searching(filters: Filters, after: Place | None = None, *, rare: bool = False) -> Select[Any]:
-    """The statement that finds what fits, in order; each filter by the index that is for it.
-
-    `rare`: few recordings are so long. Then these are sought out and sorted; else the list is
-    read in its order until enough of them have come.
-    """
-    narrow = rare or any((filters.number, filters.advisor, filters.reference))
-    statement = select(recordings)
-    source = recordings
-    if filters.gap_reason is not None and narrow:
-        statement = statement.where(_has_gap(filters.gap_reason))
-    elif filters.gap_reason is not None:
-        source = gap_reasons
-        statement = statement.join(source, source.c.call_id == recordings.c.call_id)
-        statement = statement.where(source.c.reason == filters.gap_reason)
-    at = source.c
-    if after is not None:
-        statement = statement.where(
-            tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
-        )
-    # An expression has no index: none is wanted for a length that is not rare, nor for the line
-    # beside a narrow filter.
-    line = at.line.concat("") if narrow else at.line
-    if rare:
-        others = recordings.alias("others")
-        statement = statement.where(
-            recordings.c.call_id.in_(
-                select(others.c.call_id).where(*_lengths(others.c.talk_us, filters))
-            )
-        )
-    conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
-        (recordings.c.number.__eq__, filters.number),
-        (recordings.c.advisor.__eq__, filters.advisor),
-        (_known_as, filters.reference),
-        (line.__eq__, filters.line),
-        (at.started.__ge__, filters.since),
-        (at.started.__lt__, filters.until),
-    )
-    return statement.where(
-        *(condition(value) for condition, value in conditions if value is not None),
-        *_lengths(at.talk_us + 0, filters),
-    ).order_by(at.started.desc(), at.call_id.desc())
-
-
-def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElement[bool]]:
-    found = []
-    if filters.min_us is not None:
-        found.append(talk_us >= filters.min_us)
-    if filters.max_us is not None:
-        found.append(talk_us <= filters.max_us)
-    return found
-
-
-def _has_gap(reason: str) -> ColumnElement[bool]:
-    return exists().where(
-        gap_reasons.c.reason == reason,
-        gap_reasons.c.started == recordings.c.started,
-        gap_reasons.c.call_id == recordings.c.call_id,
-    )
-
-
-def _known_as(reference: str) -> ColumnElement[bool]:
-    fetched = select(references.c.call_id).where(references.c.reference == reference)
-    return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))
 
 
 def _gap(row: Row[Any]) -> GapRow:

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from recording.errors import CatalogueError
-from recording.index import Catalogue, Filters, GapRow, Place, Recording, recordings, searching
+from recording.index import Catalogue, Filters, GapRow, Place, Recording
+from recording.search import searching
+from recording.tables import recordings
 
 
 def row(letter="a", **fields):
@@ -136,7 +138,8 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
     catalogue, monkeypatch, rare
 ):
     """Whether lengths count as rare, up to 2000 recordings, or not."""
-    monkeypatch.setattr("recording.index._RARE", rare)
+    monkeypatch.setattr("recording.index.RARE", rare)
+    monkeypatch.setattr("recording.search.RARE", rare)
     rows = many()
     for recording in rows:
         await catalogue.add(recording)

@@ -1,0 +1,146 @@
+"""Searching the index: what can be asked for, and the statement that reads no more than it must.
+
+Nothing here runs one. A page of a million recordings is found in milliseconds because each filter
+has an index in the order of the list; `tests/recording/test_index.py` holds SQLite to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
+
+from recording.tables import gap_reasons, recordings, references
+
+RARE: Final = 2000
+"""So many recordings are looked up and sorted in some milliseconds."""
+_PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What `search` looks for; None means "any".
+
+    `reference` is a call id, or a reference under which the recording was fetched. Lengths
+    are talk time in microseconds; `since` ≤ started < `until` in Unix seconds.
+    """
+
+    number: str | None = None
+    advisor: str | None = None
+    line: str | None = None
+    since: float | None = None
+    until: float | None = None
+    min_us: int | None = None
+    max_us: int | None = None
+    gap_reason: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the list a page ended: at the recording of this start and id.
+
+    The list may grow or shrink meanwhile: what follows the place still follows it.
+    """
+
+    started: float
+    call_id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` wrote.
+
+        Raises:
+            ValueError: it is no place.
+        """
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise ValueError("no place in the list")
+        return cls(float(found[1]), found[2])
+
+    def __str__(self) -> str:
+        return f"{self.started}/{self.call_id}"
+
+
+def searching(filters: Filters, after: Place | None = None, *, rare: bool = False) -> Select[Any]:
+    """The statement that finds what fits, in order; each filter by the index that is for it.
+
+    `rare`: few recordings are so long. Then these are sought out and sorted; else the list is
+    read in its order until enough of them have come.
+    """
+    narrow = rare or any((filters.number, filters.advisor, filters.reference))
+    statement = select(recordings)
+    source = recordings
+    if filters.gap_reason is not None and narrow:
+        statement = statement.where(_has_gap(filters.gap_reason))
+    elif filters.gap_reason is not None:
+        source = gap_reasons
+        statement = statement.join(source, source.c.call_id == recordings.c.call_id)
+        statement = statement.where(source.c.reason == filters.gap_reason)
+    at = source.c
+    if after is not None:
+        statement = statement.where(
+            tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
+        )
+    # An expression has no index: none is wanted for a length that is not rare, nor for the line
+    # beside a narrow filter.
+    line = at.line.concat("") if narrow else at.line
+    if rare:
+        others = recordings.alias("others")
+        statement = statement.where(
+            recordings.c.call_id.in_(
+                select(others.c.call_id).where(*_lengths(others.c.talk_us, filters))
+            )
+        )
+    conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
+        (recordings.c.number.__eq__, filters.number),
+        (recordings.c.advisor.__eq__, filters.advisor),
+        (_known_as, filters.reference),
+        (line.__eq__, filters.line),
+        (at.started.__ge__, filters.since),
+        (at.started.__lt__, filters.until),
+    )
+    return statement.where(
+        *(condition(value) for condition, value in conditions if value is not None),
+        *_lengths(at.talk_us + 0, filters),
+    ).order_by(at.started.desc(), at.call_id.desc())
+
+
+def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElement[bool]]:
+    found = []
+    if filters.min_us is not None:
+        found.append(talk_us >= filters.min_us)
+    if filters.max_us is not None:
+        found.append(talk_us <= filters.max_us)
+    return found
+
+
+def of_length(filters: Filters) -> Select[Any]:
+    """How many recordings are so long, counted up to `RARE`."""
+    few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE)
+    return select(func.count()).select_from(few.subquery())
+
+
+def _has_gap(reason: str) -> ColumnElement[bool]:
+    return exists().where(
+        gap_reasons.c.reason == reason,
+        gap_reasons.c.started == recordings.c.started,
+        gap_reasons.c.call_id == recordings.c.call_id,
+    )
+
+
+def _known_as(reference: str) -> ColumnElement[bool]:
+    fetched = select(references.c.call_id).where(references.c.reference == reference)
+    return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))

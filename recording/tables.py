@@ -1,0 +1,76 @@
+"""The index's tables, and the metadata that whatever else keeps rows here puts its own into."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
+
+metadata = MetaData()
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("folder", String(100), nullable=False),
+    Column("started", Float, nullable=False),
+    Column("talk_us", BigInteger, nullable=False),
+    Column("interrupted", Boolean, nullable=False),
+    Column("number", String(64)),
+    Column("line", String(100), nullable=False),
+    Column("advisor", String(100), nullable=False),
+    Column("extension", String(20), nullable=False),
+    Column("payload_size", BigInteger, nullable=False),
+    Column("payload_sha256", String(64), nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("unexplained_us", BigInteger, nullable=False),
+    # Each index lies in the order of the list, so a page is read as it lies; and each has the
+    # length, so that looking for a rare one passes over a million others without reading them.
+    Index("recordings_by_start", "started", "call_id", "talk_us"),
+    Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
+    Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
+    Index("recordings_by_line", "line", "started", "call_id", "talk_us"),
+    Index("recordings_by_length", "talk_us", "call_id"),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("reason", String(20), nullable=False),
+    Column("trigger", String(20), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("from_us", BigInteger, nullable=False),
+    Column("to_us", BigInteger, nullable=False),
+)
+
+# A call once for each reason, in the order of the list and with what is often asked for beside
+# the reason: the filter reads this table as it lies, and of the other only what it shows.
+gap_reasons = Table(
+    "recording_gap_reasons",
+    metadata,
+    Column("reason", String(20), primary_key=True),
+    Column("started", Float, primary_key=True),
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("talk_us", BigInteger, nullable=False),
+    Column("line", String(100), nullable=False),
+    Index("gap_reasons_by_call", "call_id"),
+    sqlite_with_rowid=False,
+)
+
+references = Table(
+    "recording_references",
+    metadata,
+    Column("reference", String(200), primary_key=True),
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+)
