@@ -25,6 +25,7 @@ from telephony.phone.dispatch import handle
 from telephony.phone.finding import Asker, find
 from telephony.phone.following import tell, wanted
 from telephony.phone.line import Line
+from telephony.phone.ping import Ping, ping
 from telephony.phone.registration import Registration
 from telephony.phone.renegotiation import SDP
 from telephony.phone.replacing import replaced
@@ -56,7 +57,7 @@ TransferCallback = Callable[[VoIPCall, VoIPCall], Awaitable[None]]
 
 _ALLOW: Final = (
     *("INVITE", "ACK", "PRACK", "CANCEL", "BYE", "UPDATE"),
-    *("OPTIONS", "INFO", "NOTIFY", "MESSAGE"),
+    *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
 """Seconds that `stop` gives to the peers of calls in progress, and to the server."""
@@ -241,10 +242,22 @@ class VoIPPhone:
             NoPortsError: no pair of media ports is free.
             SipParseError: `number` is none.
         """
-        line = self._line
-        if line is None:
-            raise InvalidStateError("the phone is not started")
+        line = self._started()
         return self._place(line, line.uri(number), headers, late_offer=late_offer, follow=follow)
+
+    async def ping(self) -> int:
+        """Ask the server for a sign of life (OPTIONS); the status of its answer.
+
+        Raises:
+            InvalidStateError: the phone is not started.
+            CallFailedError: nobody answers.
+        """
+        return await ping(self._started())
+
+    def _started(self) -> Line:
+        if self._line is None:
+            raise InvalidStateError("the phone is not started")
+        return self._line
 
     def _place(
         self,
@@ -281,13 +294,13 @@ class VoIPPhone:
                 self._on_invite(line, event.invite)
             case StandaloneResponse():
                 owner = event.transaction.owner
-                if isinstance(owner, Registration):
+                if isinstance(owner, (Registration, Ping)):
                     owner.on_response(event)
             case PeerLost(peer):
                 if peer == line.server and self._registration is not None:
                     self._registration.on_lost()
             case StandaloneRequest():
-                known = event.request.method in {"OPTIONS", "MESSAGE"}
+                known = event.request.method == "OPTIONS"
                 event.transaction.respond(200 if known else 481, now=line.now)
             case DialogRequest() if event.request.method == "REFER":
                 self._on_refer(line, event)

@@ -90,6 +90,11 @@ async def test_the_program_on_the_first_screen_answers_and_echoes(harness, switc
         await program.wait()
 
 
+async def test_the_service_gives_a_sign_of_life(desk_phones):
+    phone, _ = await desk_phones("301")
+    assert await example("alive")(phone)
+
+
 async def test_a_call_is_transferred_without_asking(desk_phones):
     async with asyncio.timeout(30):
         phone, _ = await desk_phones("301")

@@ -213,3 +213,19 @@ async def test_who_is_not_there_is_told_from_who_refuses(make_phone):
     with pytest.raises(RegistrationError, match="nobody answers") as lost:
         await within(make_phone(("127.0.0.1", 9), register=True, **options).start())
     assert (lost.value.unreachable, lost.value.status) == (True, 503)
+
+
+async def test_a_message_that_nobody_would_read_is_refused(phones):
+    placed, _ = await phones.connect()
+    text = (("Content-Type", "text/plain"),)
+    _, response = await within(placed.errands.send(placed.dialog, "MESSAGE", text, b"hello"))
+    assert response.status == 405
+
+
+async def test_a_server_that_gives_no_sign_of_life_is_an_error(make_phone):
+    async with make_phone(("127.0.0.1", 9), transport="tcp") as phone:
+        with pytest.raises(CallFailedError) as failed:
+            await within(phone.ping())
+        assert failed.value.unreachable
+    with pytest.raises(InvalidStateError):
+        await phone.ping()

@@ -203,5 +203,9 @@ async def test_a_registration_that_fails_says_how(exchange, monkeypatch):
     assert (await within(try_password("192.0.2.999", 5060, ""))).startswith("no socket: ")
 
 
+async def test_a_server_gives_a_sign_of_life(phones):
+    assert await within(example("alive")(phones.first))
+
+
 async def test_what_is_no_number_is_an_error(phones):
     assert await example("careful")(phones.first, "sip:") == "SipParseError"

@@ -1,0 +1,46 @@
+"""OPTIONS to the server: whether anybody is there (RFC 3261 11)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from telephony.phone.line import Line
+from telephony.phone.state import CallFailedError
+from telephony.sip.events import StandaloneResponse
+from telephony.sip.headers import NameAddr
+
+
+class Ping:
+    """One that waits for its answer."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[StandaloneResponse]
+        self.answer = asyncio.get_running_loop().create_future()
+
+    def on_response(self, event: StandaloneResponse) -> None:
+        """Take what the core says of it."""
+        if (event.response is None or event.status >= 200) and not self.answer.done():
+            self.answer.set_result(event)
+
+
+async def ping(line: Line) -> int:
+    """Send one; the status of the answer.
+
+    Raises:
+        CallFailedError: nobody answers.
+    """
+    waiting = Ping()
+    line.transport.endpoint.request(
+        "OPTIONS",
+        line.domain,
+        from_=line.address,
+        to=NameAddr("", line.domain),
+        destination=line.server,
+        owner=waiting,
+        now=line.now,
+    )
+    line.transport.flush()
+    event = await waiting.answer
+    if event.response is None:
+        raise CallFailedError("nobody answers", event.status, unreachable=True)
+    return event.status
