@@ -1,0 +1,60 @@
+"""What `galwad check` says of those whom a running switch asks, by the switch's own socket."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from galwad.cli.checks import peers
+from galwad.messages import Figures, PeerStanding
+from galwad.switch.hub import Hub
+
+
+@pytest.fixture
+async def found(tmp_path):
+    """The findings beside a switch that knows these peers; None: it knows nothing yet."""
+    path = tmp_path / "switch.sock"
+    hub = Hub(SimpleNamespace())
+    server = await hub.listen(path)
+
+    async def found(known):
+        if known is not None:
+            counts = dict.fromkeys(("calls", "phones", "media_refused", "sip_dropped", "faults"), 0)
+            hub.figures(Figures(loop_lag_ms=0.0, peers=tuple(known), **counts))
+        settings = SimpleNamespace(switch_socket=path)
+        return await asyncio.to_thread(lambda: list(peers.look(settings)))
+
+    yield found
+    server.close()
+    await asyncio.sleep(0)
+
+
+async def test_each_peer_is_told_by_how_it_is_known(found):
+    known = [
+        PeerStanding("pstn", "register", up=True),
+        PeerStanding("other", "register", up=False),
+        PeerStanding("pstn udp:192.0.2.1:5060", "options", up=True),
+        PeerStanding("udp:192.0.2.20:5060", "options", up=False),
+    ]
+    told = await found(known)
+    assert [finding.grade.value for finding in told] == ["fine", "warning", "fine", "warning"]
+    assert [finding.text.partition(":5060")[0] for finding in told[2:]] == [
+        "pstn udp:192.0.2.1",
+        "udp:192.0.2.20",
+    ]
+    assert "no registration" in told[1].text
+    assert "after all others" in told[3].text
+    assert all(finding.fix for finding in told if finding.grade.value == "warning")
+
+
+async def test_nothing_is_said_where_nothing_is_asked(found):
+    assert await found([]) == []
+
+
+async def test_a_switch_that_has_only_just_begun_is_not_waited_for_long(found, monkeypatch):
+    monkeypatch.setattr(peers, "_PATIENCE_S", 0.05)
+    assert await found(None) == []
+
+
+def test_where_no_switch_runs_nothing_is_said(tmp_path):
+    assert list(peers.look(SimpleNamespace(switch_socket=tmp_path / "none.sock"))) == []
