@@ -10,7 +10,9 @@ PAGE = ROOT / "docs/phone.md"
 
 _BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 PROGRAM, IMPORTS, *_FUNCTIONS = _BLOCKS
-FUNCTIONS = {re.search(r"^async def (\w+)", block, re.MULTILINE)[1]: block for block in _FUNCTIONS}
+FUNCTIONS = {
+    re.search(r"^(?:async )?def (\w+)", block, re.MULTILINE)[1]: block for block in _FUNCTIONS
+}
 
 
 def example(name):

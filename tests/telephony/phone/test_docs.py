@@ -6,15 +6,19 @@ Those that want a server are run in tests/peers/test_phone_docs.py.
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
+import struct
 import wave
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from examples import FUNCTIONS, ROOT, example, used
+from examples import FUNCTIONS, PAGE, ROOT, example, used
+from pyVoIP import VoIP as pyVoIP
 
 from telephony.aio.tls import Tls, server_context
-from telephony.phone import CallFailedError, CallState
+from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address
 from telephony.sip.timers import Timings
 
@@ -49,6 +53,34 @@ def test_every_example_is_run_by_a_test():
 
 def test_the_readme_leads_to_the_page():
     assert "](docs/phone.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_whoever_ports_a_program_finds_each_name_on_both_sides():
+    (table,) = re.findall(
+        r"^## From pyVoIP\n\n(.*?)\n\n", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    left, right = zip(*(row.split("|")[1:3] for row in table.splitlines()[2:]), strict=True)
+    for rows, phone, call in (
+        (left, pyVoIP.VoIPPhone, pyVoIP.VoIPCall),
+        (right, VoIPPhone, VoIPCall),
+    ):
+        named = re.findall(r"\b(phone|call)\.(\w+)", " ".join(rows))
+        assert len(named) > 5
+        for kind, name in named:
+            source = inspect.getsource(phone if kind == "phone" else call)
+            assert re.search(rf"\bdef {name}\b|self\.{name}\b", source), name
+
+
+def test_pyvoips_audio_is_made_ours():
+    from_pyvoip = example("from_pyvoip")
+    assert from_pyvoip(bytes([0, 128, 255])) == struct.pack("<3h", -32_768, 0, 32_512)
+
+
+async def test_a_hold_can_be_waited_for(phones):
+    placed, taken = await phones.connect()
+    waiting = asyncio.create_task(example("until_held")(taken))
+    await within(placed.hold())
+    assert await within(waiting)
 
 
 async def test_a_call_is_placed_and_heard(phones, sine, share_of):
