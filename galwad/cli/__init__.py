@@ -29,6 +29,7 @@ NOUNS: Final = (
     "keys",
     "users",
     "directory",
+    "backup",
     "simulate",
 )
 

@@ -23,8 +23,8 @@ from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
-from recording.audit import AuditLog, Entry, verify
-from recording.chain import Verification
+from recording.audit import AuditLog, Entry, Facts, verify
+from recording.chain import Head, Verification
 
 
 class Administration:
@@ -83,6 +83,11 @@ class Administration:
             await Users(engine).set_rights(name, rights)
             facts = {"rights": ",".join(sorted(rights))}
             await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
+
+    async def note(self, kind: str, facts: Facts | None = None) -> Head:
+        """Append an entry to the audit, by whoever runs this."""
+        async with self._opened() as (_, audit):
+            return await audit.append(kind, facts, {"actor": _actor()})
 
     async def users(self) -> list[User]:
         """Everyone, by name."""

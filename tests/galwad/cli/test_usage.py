@@ -33,6 +33,8 @@ def test_the_commands_are_those_that_the_design_lists():
         "audit export",
         "audit list",
         "audit verify",
+        "backup make",
+        "backup restore",
         "calls coverage",
         "calls list",
         "check",

@@ -1,0 +1,324 @@
+"""Backup and restore of one node: database, headers, manifests, keys that are not the officer's.
+
+A backup is a folder; `backup.json` is written last, and without it there is none. Payloads are
+write-once and copied by other means. Restoring begins with an empty place, and ends by destroying
+again what was disposed of since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import socket
+import sqlite3
+import time
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import delete, select
+
+from config.settings import Settings
+from galwad.desk.admin import Administration
+from galwad.desk.database import open_engine, upgrade
+from galwad.desk.tables import sessions
+from recording import backup as archive_backup
+from recording.audit import AuditLog, Facts
+from recording.commit import sync_folder, write_whole
+from recording.custody import Custodian
+from recording.disposal import Certificate
+from recording.keys import load_or_create_node_key, public_text
+from recording.tables import recordings
+
+FORMAT: Final = "galwad-backup-1"
+_INDEX: Final = "backup.json"
+
+
+class BackupError(Exception):
+    """A backup is not made or not restored; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class AuditHead(msgspec.Struct, frozen=True):
+    """Where the audit ended: an anchor, if it is kept elsewhere."""
+
+    seq: int
+    hash: str
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a backup holds: `backup.json`. Of the settings, names alone: values may be secret."""
+
+    format: str
+    made: str
+    node: str
+    software: str
+    settings: list[str]
+    audit: AuditHead
+    database_sha256: str
+    recordings: int
+    headers: int
+    disposals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done, and what was not believed."""
+
+    description: Description
+    headers: int
+    disposals: int
+    """Recordings that are disposed of, by a certificate that was proven."""
+    destroyed: tuple[str, ...]
+    """Of these, the calls of which a header was there."""
+    problems: tuple[str, ...]
+
+
+def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
+    """Back up the node into a new folder, while it is at work.
+
+    Raises:
+        BackupError: the folder is not empty, or there is no database.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise BackupError(f"{folder} is not empty", "name a new folder for each backup")
+    if not settings.database.exists():
+        raise BackupError(f"{settings.database} is not there", "is this the server?")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
+    database = folder / "galwad.db"
+    _copy_database(settings.database, database)
+    copied = archive_backup.copy_out(settings.archive, _made(folder / "archive"))
+    for source, name, mode in _loose(settings):
+        if source.exists():
+            _put(folder / name, source.read_bytes(), mode)
+    description = Description(
+        format=FORMAT,
+        made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        node=settings.node.name,
+        software=version("galwad"),
+        settings=sorted(_names(tomllib.loads(settings_file.read_text(encoding="utf-8-sig")))),
+        audit=_head(database, settings.node.name),
+        database_sha256=_digest(database),
+        recordings=copied.recordings,
+        headers=copied.headers,
+        disposals=copied.disposals,
+    )
+    archive_backup.sync_all(folder)
+    write_whole(folder / _INDEX, msgspec.json.format(msgspec.json.encode(description)) + b"\n")
+    return description
+
+
+def restore(
+    settings: Settings, folder: Path, certificates: Sequence[Path], node_keys: Collection[str]
+) -> Restored:
+    """Put a backup back, and destroy again what was disposed of since.
+
+    Args:
+        settings: the node's; its name must be the backup's, and nothing of it may be at work.
+        folder: what `make` made.
+        certificates: files and folders with further certificates, such as the officer's copies.
+        node_keys: public keys that the node had before, whose certificates are believed too.
+
+    Raises:
+        BackupError: nothing was changed.
+    """
+    description = _readable(folder, settings)
+    _refuse_if_at_work(settings)
+    if settings.database.exists():
+        raise BackupError(
+            f"{settings.database} is there already", "move the desk's folder away, if it is lost"
+        )
+    keys = {_node_key(settings, folder), *node_keys}
+    archive = _made(settings.archive)
+    places = [folder / "archive", archive, *certificates]
+    found = archive_backup.certificates(places, keys)
+    copied = archive_backup.put_back(folder / "archive", archive, found.proven.keys())
+    destroyed = archive_backup.replay(archive, found.proven)
+    if not settings.recipients.exists() and (folder / "recipients.json").exists():
+        _made(settings.recipients.parent)
+        _put(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
+    _restore_database(settings, folder, description, found.proven)
+    for place in (archive, settings.database.parent, settings.node.state / "finaliser"):
+        _give_to_owner(place)
+    return Restored(
+        description,
+        copied.headers,
+        len(found.proven),
+        tuple(destroyed),
+        tuple(found.problems),
+    )
+
+
+def _loose(settings: Settings) -> Iterator[tuple[Path, str, int]]:
+    """Files beside the archive: where they lie, their names in the backup, their modes."""
+    yield settings.recipients, "recipients.json", 0o644
+    yield settings.node.state / "finaliser" / "manifest.key", "manifest.key", 0o600
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """A consistent copy of a database in use, proven sound."""
+    target.touch(mode=0o600)
+    with (
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as there,
+        closing(sqlite3.connect(target)) as here,
+    ):
+        there.backup(here)
+        (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
+    if verdict != "ok":
+        raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
+
+
+def _head(database: Path, node: str) -> AuditHead:
+    query = "SELECT seq, hash FROM audit_entries WHERE node = ? ORDER BY seq DESC LIMIT 1"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        row = connection.execute(query, (node,)).fetchone()
+    return AuditHead(*row)
+
+
+def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
+    """The names of all keys, tables before them, without a value."""
+    found: set[str] = set()
+    for key, value in table.items():
+        for each in value if isinstance(value, list) else [value]:
+            found |= _names(each, f"{before}{key}.") if isinstance(each, dict) else {before + key}
+    return found
+
+
+def _readable(folder: Path, settings: Settings) -> Description:
+    hint = "name a folder that `galwad backup make` made"
+    try:
+        description = msgspec.json.decode((folder / _INDEX).read_bytes(), type=Description)
+    except FileNotFoundError:
+        raise BackupError(f"{folder} is no backup, or an unfinished one", hint) from None
+    except msgspec.DecodeError:
+        raise BackupError(f"{folder / _INDEX} is damaged", "take an older backup") from None
+    if description.format != FORMAT:
+        raise BackupError("the backup is of a later version", "install that version first")
+    if description.node != settings.node.name:
+        raise BackupError(
+            f"the backup is that of {description.node}", "set [node] name to that, or take another"
+        )
+    if _digest(folder / "galwad.db") != description.database_sha256:
+        raise BackupError("the backup's database was changed or cut", "take an older backup")
+    return description
+
+
+def _refuse_if_at_work(settings: Settings) -> None:
+    for path in (settings.desk_socket, settings.switch_socket):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise BackupError("Galwad is at work here", "systemctl stop 'galwad*' first")
+
+
+def _node_key(settings: Settings, folder: Path) -> str:
+    """The node's public key; its private one is put back where it is missing."""
+    path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
+    if path.exists():
+        if kept.exists() and path.read_bytes() != kept.read_bytes():
+            hint = "move the new key away; recordings that it signed need its public half"
+            raise BackupError("the node has another signing key than the backup", hint)
+    elif kept.exists():
+        Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
+        _made(path.parent)
+        _put(path, kept.read_bytes(), 0o600)
+    return public_text(load_or_create_node_key(path).public_key())
+
+
+def _restore_database(
+    settings: Settings,
+    folder: Path,
+    description: Description,
+    proven: Mapping[str, tuple[Certificate, bytes]],
+) -> None:
+    """Make the database whole beside its place: its name says that the restoring is done."""
+    _made(settings.database.parent)
+    part = settings.database.with_name(".galwad.db.restoring")
+    for ending in ("", "-wal", "-shm"):  # of a restoring that was cut short
+        part.with_name(part.name + ending).unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    shutil.copyfile(folder / "galwad.db", part)
+    upgrade(part)
+    asyncio.run(_bring_up_to_date(part, settings, description, proven))
+    with closing(sqlite3.connect(part)) as connection:  # all of it into the one file
+        connection.execute("PRAGMA journal_mode = DELETE")
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(settings.database)
+    sync_folder(settings.database.parent)
+
+
+async def _bring_up_to_date(
+    part: Path,
+    settings: Settings,
+    description: Description,
+    proven: Mapping[str, tuple[Certificate, bytes]],
+) -> None:
+    """Disposals of since are known, sessions of people are over, the audit says what happened."""
+    engine = open_engine(part)
+    custodian = Custodian(engine)
+    audit = AuditLog(engine, settings.node.name, settings.database.with_name("audit.key"))
+    restored: Facts = {
+        "made": description.made,
+        "seq": description.audit.seq,
+        "disposals": len(proven),
+    }
+    try:
+        await audit.append("backup.restored", restored)
+        async with engine.execution_options(immediate=True).begin() as connection:
+            await connection.execute(delete(sessions).where(sessions.c.kind != "machine"))
+            known = set((await connection.scalars(select(recordings.c.call_id))).all())
+        for call_id, (certificate, _) in sorted(proven.items()):
+            if call_id in known and (await custodian.one(call_id)).disposed is None:
+                await custodian.release(call_id)
+                await custodian.disposed(call_id, certificate.reason, time.time())
+                await audit.append(
+                    "disposal.replayed", {"call_id": call_id, "disposed": certificate.disposed}
+                )
+    finally:
+        await engine.dispose()
+
+
+def _administration(settings: Settings) -> Administration:
+    return Administration(settings.database, settings.node.name, settings.sip.realm)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return folder
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _give_to_owner(folder: Path) -> None:
+    """Hand what root has made in a folder to whoever owns the folder."""
+    if os.geteuid() != 0 or not folder.exists():
+        return
+    owner = folder.stat()
+    for path in folder.rglob("*"):
+        if path.lstat().st_uid != owner.st_uid:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

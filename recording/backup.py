@@ -1,0 +1,171 @@
+"""The archive's small objects, for a backup: copied out, put back, disposals made good.
+
+Payloads are not here: they are write-once, and copied by whatever copies files. A header from a
+backup is a recording that can be opened again. So nothing is put back that a certificate says was
+disposed of, and what lies there in spite of one is destroyed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from recording.archive import folder_of
+from recording.commit import make_folder, write_loose, write_whole
+from recording.disposal import CERTIFICATE, Certificate, destroy_header
+from recording.errors import ManifestError
+from recording.spool_sync import syncfs
+from recording.verify import recordings_below
+
+_BESIDE: Final = ("manifest", "disposal")
+
+
+@dataclass(slots=True)
+class Copied:
+    """What was copied, by kind."""
+
+    recordings: int = 0
+    headers: int = 0
+    disposals: int = 0
+
+
+@dataclass(slots=True)
+class Certificates:
+    """Certificates that a node's key proves, by call id, and what is wrong with others."""
+
+    proven: dict[str, tuple[Certificate, bytes]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def copy_out(archive: Path, target: Path) -> Copied:
+    """Copy header, manifest, rewrap and certificate of each recording, and the nodes' public keys.
+
+    Args:
+        archive: of a node that may be at work meanwhile.
+        target: an empty folder.
+    """
+    done = Copied()
+    for folder, call_id in recordings_below(archive):
+        to = target / folder.relative_to(archive)
+        to.mkdir(mode=0o750, parents=True, exist_ok=True)
+        objects = _objects(folder, call_id)
+        for suffix, data in objects.items():
+            write_loose(to / f"{call_id}.{suffix}", data)
+        done.recordings += 1
+        done.headers += "header" in objects
+        done.disposals += "disposal" in objects
+    for public in archive.glob("*.pub"):
+        write_loose(target / public.name, public.read_bytes())
+    sync_all(target)
+    return done
+
+
+def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
+    """What there is of a recording; the header and the record of one rewrap, not of two."""
+    found = {}
+    for suffix in _BESIDE:
+        data = _read(folder / f"{call_id}.{suffix}")
+        if data is not None:
+            found[suffix] = data
+    if "disposal" in found:
+        return found
+    header, record = _header_and_record(folder / f"{call_id}.header")
+    if header is not None:
+        found["header"] = header
+    if record is not None:
+        found["rewrap"] = record
+    return found
+
+
+def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
+    """Read together: a rewrap in between changes the header last."""
+    while True:
+        header, record = _read(path), _read(path.with_suffix(".rewrap"))
+        if _read(path) == header:
+            return header, record
+
+
+def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certificates:
+    """The certificates in files, and in folders with all below, that one of these keys signed."""
+    found = Certificates()
+    for path in _files(places):
+        data = path.read_bytes()
+        try:
+            read = CERTIFICATE.read(data, node_keys)
+            folder_of(read.call_id)
+        except ManifestError as error:
+            found.problems.append(f"{path}: {error}")
+        else:
+            found.proven.setdefault(read.call_id, (read, data))
+    return found
+
+
+def _files(places: Iterable[Path]) -> Iterator[Path]:
+    for place in places:
+        yield from sorted(place.rglob("*.disposal")) if place.is_dir() else (place,)
+
+
+def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
+    """Put back what the archive lacks, but no header of what was disposed of.
+
+    What lies there is newer than the backup, and stays.
+    """
+    done = Copied()
+    for folder, call_id in recordings_below(backup):
+        to = archive / folder.relative_to(backup)
+        make_folder(to, archive)
+        for suffix in _missing(to, call_id, call_id in disposed):
+            data = _read(folder / f"{call_id}.{suffix}")
+            if data is not None:
+                write_loose(to / f"{call_id}.{suffix}", data)
+                done.headers += suffix == "header"
+        done.recordings += 1
+    for public in backup.glob("*.pub"):
+        if not (archive / public.name).exists():
+            write_loose(archive / public.name, public.read_bytes())
+    sync_all(archive)
+    return done
+
+
+def _missing(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
+    """What is to be put back: a record of a rewrap with its header alone."""
+    wanted = ["manifest"]
+    if not disposed and not (folder / f"{call_id}.header").exists():
+        wanted += ["rewrap", "header"]
+    return [suffix for suffix in wanted if not (folder / f"{call_id}.{suffix}").exists()]
+
+
+def replay(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
+    """Destroy again each header that a certificate says is gone; the calls that had one.
+
+    The certificate is laid into the archive first, where it is missing.
+    """
+    again = []
+    for call_id, (_, data) in sorted(found.items()):
+        folder = archive / folder_of(call_id)
+        make_folder(folder, archive)
+        path = folder / f"{call_id}.disposal"
+        if not path.exists():
+            write_whole(path, data)
+        if destroy_header(folder, call_id):
+            again.append(call_id)
+    return again
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def sync_all(folder: Path) -> None:
+    """Bring all that was written to the folder's file system to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,243 @@
+"""`galwad backup`: the drill of a lost server, with all that happened since the last backup."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+
+import pytest
+from house import House
+from node import Site
+
+from recording.age import Identity, open_header
+from recording.keys import RecipientSet
+
+CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
+WHY = ("--reason", "retention", "--reference", "R-1", "--yes")
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A node, with a setting that is nobody else's business."""
+    site = Site(tmp_path / "node")
+    with site.config.open("a") as file:
+        file.write('[[trunks]]\nname = "secret-trunk"\npeers = ["192.0.2.7:5060"]\n')
+    return site
+
+
+@pytest.fixture
+def signed_in(run, monkeypatch):
+    """Sign in as an administrator of a house; each gets a name of their own."""
+    del run  # it clears the environment first
+
+    def signed_in(house, name="gwen"):
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token(name, "admin", "purge"))
+
+    return signed_in
+
+
+def lose(site, tmp_path):
+    """The server is gone; payloads, and certificates with them, had been copied by file."""
+    archive = site.settings.archive
+    copy = tmp_path / "rsync"
+    copy.mkdir()
+    for path in archive.rglob("*"):
+        if path.suffix in {".payload", ".disposal"}:
+            to = copy / path.relative_to(archive)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, to)
+    for folder in ("archive", "desk", "finaliser", "keys"):
+        shutil.rmtree(site.root / "state" / folder)
+    shutil.copytree(copy, archive)
+
+
+def test_the_drill_of_a_lost_server(run, site, signed_in, tmp_path):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    with House(site) as house:
+        signed_in(house)
+        house.record(*CALLS[:3])
+        machine = house.token("pay", "machine", "payments")
+        assert run("recordings", "purge", CALLS[0], *WHY).status == 0
+        made = run("backup", "make", backup, *config)
+        assert made.status == 0, made.err
+        assert "3 recordings, 2 headers" in made.out
+        assert run("recordings", "purge", CALLS[1], *WHY).status == 0
+        house.record(CALLS[3])
+    lose(site, tmp_path)
+    done = run("backup", "restore", backup, *config, "--json")
+    assert done.status == 0, done.err
+    assert done.json()["headers"] == 1
+    assert (done.json()["disposals"], done.json()["destroyed"]) == (2, [])
+    with House(site) as house:
+        signed_in(house, "huw")
+        key = site.settings.archive / "galwad.pub"
+        verified = run("recordings", "verify", site.settings.archive, "--node-key", key).out
+        assert [line.split("  ")[1].split()[0] for line in verified.splitlines()] == [
+            "disposed",
+            "disposed",
+            "whole",
+            "NOT",  # it came after the backup: its payload alone was copied
+        ]
+        states = [row["custody"] for row in run("recordings", "list", "--json").json()["rows"]]
+        assert sorted(states) == ["", "disposed", "disposed"]
+        assert open_header(house.path(CALLS[2], "header").read_bytes(), [site.officer.identity])
+        assert (
+            run(
+                "recordings",
+                "fetch",
+                CALLS[1],
+                "--sealed",
+                "--purpose",
+                "complaint",
+                "--reference",
+                "C",
+            ).status
+            == 1
+        )
+        kinds = [kind for kind, _ in house.audit()]
+        assert kinds[-4:].count("disposal.replayed") == 1
+        assert "backup.restored" in kinds
+        assert house.do(house.desk.sessions.find(machine)) is not None
+
+
+def test_people_sign_in_anew_after_a_restore(run, site, signed_in, tmp_path):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    with House(site) as house:
+        signed_in(house)
+        assert run("backup", "make", backup, *config).status == 0
+    lose(site, tmp_path)
+    assert run("backup", "restore", backup, *config).status == 0
+    with House(site) as house:
+        done = run("recordings", "list", "--server", house.url)
+        assert done.err.startswith("error: nobody is signed in\n")
+
+
+def test_a_backup_names_settings_and_tells_none(run, site, signed_in, tmp_path):
+    backup = tmp_path / "backup"
+    with House(site) as house:
+        signed_in(house)
+        house.record(CALLS[0])
+        run("backup", "make", backup, "--config", site.config)
+        head = house.do(house.desk.audit.last("backup.made"))
+    described = json.loads((backup / "backup.json").read_text())
+    assert described["settings"] == [
+        "node.runtime",
+        "node.state",
+        "recording.officer_key",
+        "sip.listen",
+        "trunks.name",
+        "trunks.peers",
+    ]
+    everything = (backup / "backup.json").read_text()
+    assert "secret-trunk" not in everything
+    assert described["audit"]["seq"] == head.seq
+    assert backup.stat().st_mode & 0o777 == 0o700
+    modes = {path.name: path.stat().st_mode & 0o777 for path in backup.iterdir()}
+    assert (modes["manifest.key"], modes["galwad.db"]) == (0o600, 0o600)
+    assert "audit.key" not in modes
+    with contextlib.closing(sqlite3.connect(backup / "galwad.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM recordings").fetchone() == (1,)
+
+
+def test_a_rewrap_since_the_backup_is_made_again(run, site, signed_in, tmp_path):
+    """The restored header is from before; the officer's next run brings it up to date."""
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    keys = tmp_path / "identity.txt"
+    site.officer.save(keys)
+    deputy = Identity.generate()
+    named = ("Officer", site.officer.identity.recipient), ("Deputy", deputy.recipient)
+    with House(site) as house:
+        signed_in(house)
+        house.record(CALLS[0])
+        run("backup", "make", backup, *config)
+        signed = RecipientSet.of(named, 2).sign(site.officer.signing)
+        site.recipients.write_bytes(signed)
+        assert run("keys", "rewrap", keys, "--reference", "K").status == 0
+    lose(site, tmp_path)
+    assert run("backup", "restore", backup, *config).status == 0
+    site.recipients.write_bytes(signed)
+    with House(site) as house:
+        signed_in(house, "huw")
+        done = run("keys", "rewrap", keys, "--reference", "K")
+        assert done.status == 0, done.out
+        assert open_header(house.path(CALLS[0], "header").read_bytes(), [deputy])
+        assert run("recordings", "verify", CALLS[0]).status == 0
+
+
+@pytest.fixture
+def backup(run, site, tmp_path):
+    """A backup of a node with one recording, whose server is lost."""
+    with House(site) as house:
+        house.record(CALLS[0])
+        assert run("backup", "make", tmp_path / "backup", "--config", site.config).status == 0
+    lose(site, tmp_path)
+    return tmp_path / "backup"
+
+
+def refused(run, site, backup, text):
+    done = run("backup", "restore", backup, "--config", site.config)
+    assert done.status == 1
+    assert text in done.err
+    assert not site.settings.database.exists()
+
+
+def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
+    described = backup / "backup.json"
+    right = described.read_text()
+    described.write_text(right.replace('"node": "galwad"', '"node": "another"'))
+    refused(run, site, backup, "error: the backup is that of another\n")
+    described.write_text("{")
+    refused(run, site, backup, "is damaged")
+    described.unlink()
+    refused(run, site, backup, "is no backup, or an unfinished one")
+    described.write_text(right)
+    with (backup / "galwad.db").open("ab") as file:
+        file.write(b"x")
+    refused(run, site, backup, "the backup's database was changed or cut")
+
+
+def test_it_never_overwrites(run, site, backup, tmp_path):
+    again = run("backup", "make", backup, "--config", site.config)
+    assert again.err.startswith(f"error: {backup} is not empty\n")
+    (site.root / "state" / "finaliser").mkdir()
+    (site.root / "state" / "finaliser" / "manifest.key").write_bytes(bytes(range(32)))
+    refused(run, site, backup, "the node has another signing key than the backup")
+    (site.root / "state" / "finaliser" / "manifest.key").unlink()
+    config = ("--config", site.config)
+    assert run("backup", "restore", backup, *config).status == 0
+    done = run("backup", "restore", backup, *config)
+    assert "is there already" in done.err
+    nowhere = run("backup", "restore", backup, *config, "--certificates", tmp_path / "none")
+    assert nowhere.status == 2
+
+
+def test_nothing_is_restored_under_a_running_desk(run, site, backup):
+    with House(site):
+        done = run("backup", "restore", backup, "--config", site.config)
+        assert done.err.startswith("error: Galwad is at work here\n")
+
+
+def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("galwad.desk.backup.upgrade", full)
+        refused(run, site, backup, "no space left on device")
+    for ending in ("-wal", "-shm"):
+        (site.root / "state" / "desk" / f".galwad.db.restoring{ending}").write_bytes(b"junk")
+    assert run("backup", "restore", backup, "--config", site.config).status == 0
+    verified = run("recordings", "verify", site.settings.archive)
+    assert (verified.status, verified.out) == (0, f"{CALLS[0]}  whole\n")
+
+
+def test_a_certificate_of_a_stranger_is_told_and_destroys_nothing(run, site, backup):
+    folder = site.settings.archive / "2026" / "03" / "01"
+    (folder / f"{CALLS[0]}.disposal").write_bytes(b"{}")
+    done = run("backup", "restore", backup, "--config", site.config)
+    assert done.status == 1
+    assert "NOT BELIEVED: " in done.out
+    assert (folder / f"{CALLS[0]}.header").exists()

@@ -1,0 +1,143 @@
+"""The archive's part of a backup: a copy is whole, and brings back nothing that was disposed of."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recording.archive import Node
+from recording.backup import certificates, copy_out, put_back, replay
+from recording.disposal import AuditPlace, Disposals, Order
+from recording.keys import public_text
+from recording.verify import verify_recording
+
+CALL_ID = "20260301-090000-abcdefgh"
+AUDIT = AuditPlace("galwad-1", 17, "ab" * 32)
+
+
+class Room:
+    """One sealed recording, and a backup of its archive."""
+
+    def __init__(self, office):
+        self.office = office
+        self.manifest = office.seal(office.simple()).manifest
+        self.archive = office.root / "archive"
+        (self.archive / "galwad-1.pub").write_text(office.public_key)
+        self.copy = office.root / "backup"
+
+    def back_up(self):
+        self.copy.mkdir()
+        return copy_out(self.archive, self.copy)
+
+    def dispose(self, node=None):
+        order = Order(CALL_ID, self.manifest.payload.sha256, "retention", "user:gwen", AUDIT)
+        return Disposals(self.archive, node or self.office.node).dispose(order)
+
+    def lose(self, *kept):
+        """Everything but payloads and what else was copied by file."""
+        for path in self.office.folder.iterdir():
+            if path.suffix not in {".payload", *kept}:
+                path.unlink()
+
+    def restore(self, *places):
+        found = certificates([self.copy, self.archive, *places], {self.office.public_key})
+        back = put_back(self.copy, self.archive, found.proven.keys())
+        return back, replay(self.archive, found.proven), found.problems
+
+    def path(self, suffix):
+        return self.office.folder / f"{CALL_ID}.{suffix}"
+
+
+@pytest.fixture
+def room(office):
+    return Room(office)
+
+
+def test_what_was_lost_comes_back_whole(room):
+    copied = room.back_up()
+    assert (copied.recordings, copied.headers, copied.disposals) == (1, 1, 0)
+    assert not list(room.copy.rglob("*.payload"))
+    room.lose()
+    back, destroyed, problems = room.restore()
+    assert (back.headers, destroyed, problems) == (1, [], [])
+    assert room.office.verdict(identities=[room.office.officer.identity]).whole
+
+
+def test_a_header_from_a_backup_does_not_bring_back_what_was_disposed_of_since(room):
+    room.back_up()
+    room.dispose()
+    room.lose(".disposal")  # certificates are copied with the payloads
+    back, destroyed, _ = room.restore()
+    assert (back.headers, destroyed) == (0, [])
+    assert not room.path("header").exists()
+    assert not room.office.verdict().lost
+
+
+def test_a_certificate_that_the_officer_kept_is_enough(room, tmp_path):
+    room.back_up()
+    kept = tmp_path / "certificate.json"
+    kept.write_bytes(room.dispose())
+    room.lose()
+    back, _, problems = room.restore(kept)
+    assert (back.headers, problems) == (0, [])
+    assert room.path("disposal").read_bytes() == kept.read_bytes()
+    assert not room.office.verdict().lost
+
+
+def test_a_whole_archive_put_back_by_file_is_destroyed_again(room, tmp_path):
+    room.back_up()
+    older = tmp_path / "older"
+    shutil.copytree(room.archive, older)
+    certificate = room.dispose()
+    shutil.rmtree(room.archive)
+    shutil.copytree(older, room.archive)
+    room.path("disposal").write_bytes(certificate)
+    _, destroyed, _ = room.restore()
+    assert destroyed == [CALL_ID]
+    assert not room.path("header").exists()
+
+
+def test_a_certificate_that_is_not_the_nodes_destroys_nothing(room):
+    room.back_up()
+    thief = Node("galwad-1", "x", Ed25519PrivateKey.generate())
+    header = room.path("header").read_bytes()
+    room.dispose(thief)
+    room.path("header").write_bytes(header)
+    back, destroyed, problems = room.restore()
+    assert (back.headers, destroyed) == (0, [])
+    assert room.path("header").read_bytes() == header
+    assert "another node's key" in problems[0]
+    trusted = {room.office.public_key, public_text(thief.key.public_key())}
+    assert certificates([room.archive], trusted).problems == []
+
+
+def test_what_lies_there_already_stays(room):
+    room.back_up()
+    newer = room.path("header").read_bytes() + b"x"
+    room.path("header").write_bytes(newer)
+    (room.copy / "2026" / "03" / "01" / f"{CALL_ID}.rewrap").write_bytes(b"older")
+    back, _, _ = room.restore()
+    assert back.headers == 0
+    assert room.path("header").read_bytes() == newer
+    assert not room.path("rewrap").exists()
+
+
+@settings(max_examples=30)
+@given(garbage=st.binary(max_size=300))
+def test_no_garbage_is_a_certificate(tmp_path_factory, garbage):
+    file = tmp_path_factory.mktemp("c") / "x.disposal"
+    file.write_bytes(garbage)
+    found = certificates([file], {"A" * 44})
+    assert not found.proven
+    assert len(found.problems) == 1
+
+
+def test_the_copy_is_one_that_verifies_offline_but_for_its_payloads(room):
+    room.back_up()
+    folder = room.copy / "2026" / "03" / "01"
+    verdict = verify_recording(folder, CALL_ID, public_key=room.office.public_key)
+    assert verdict.problems == ("the payload is missing",)
