@@ -1,5 +1,7 @@
 """The archive: `YYYY/MM/DD/ID.payload`, `ID.header`, `ID.manifest`, committed in this order.
 
+Before them comes `ID.raw`, where some packets could not be decoded.
+
 A recording exists when its manifest does. Each object is written beside its place, brought to
 the disk and renamed; whatever is found half done is done again from the spools, which go only
 when the index has the recording. Plaintext never touches the disk.
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -25,12 +27,21 @@ from recording.commit import Part, committed, make_folder, write_whole
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
 from recording.following import Following
 from recording.keys import RecipientSet, public_text
-from recording.manifest import FORMAT, Manifest, ObjectFacts, read_manifest, sign_manifest
+from recording.manifest import (
+    FORMAT,
+    Manifest,
+    ObjectFacts,
+    RawFacts,
+    read_manifest,
+    sign_manifest,
+)
+from recording.raw_packets import RawPayload
 from recording.sealing import Sound, SpoolKeys, damage_of, write_sound
 from recording.spool import EventRecord
 
 _CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
 _BLOCK: Final = 1 << 20
+_Made: TypeAlias = tuple[Sound, ObjectFacts, RawFacts | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ class Archive:
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Where an object lies: `suffix` is payload, header or manifest."""
+        """Where an object lies: `suffix` is payload, raw, header or manifest."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> Following:
@@ -88,7 +99,7 @@ class Archive:
         make_folder(payload.parent, self._root)
         part = Part(payload)
         try:
-            return Following(part, spool, keys, call_id)
+            return Following(part, RawPayload(self.path(call_id, "raw")), spool, keys, call_id)
         except BaseException:
             part.discard()
             raise
@@ -122,11 +133,11 @@ class Archive:
                 raise ArchiveError("another spool of this call came after it was archived")
         self.path(call_id, "rewrap").unlink(missing_ok=True)  # it named the payload before this one
         made = None if following is None else _completed(following, spools)
-        sound, payload = made or self._payload(call_id, spools, keys)
+        sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
         write_whole(self.path(call_id, "header"), header)
         described = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
-        manifest = self._manifest(call_id, sound, recipients, payload, described)
+        manifest = self._manifest(call_id, sound, recipients, (payload, described, raw))
         write_whole(self.path(call_id, "manifest"), sign_manifest(manifest, self._node.key))
         return self._described(manifest, sound.facts.personal)
 
@@ -136,19 +147,19 @@ class Archive:
             data = self.path(call_id, "manifest").read_bytes()
             manifest = read_manifest(data, public_text(self._node.key.public_key()))
             size = self.path(call_id, "payload").stat().st_size
+            raw_size = self.path(call_id, "raw").stat().st_size if manifest.raw else 0
         except (FileNotFoundError, ManifestError):
             return None
         there = self.path(call_id, "header").exists() and size == manifest.payload.size
+        there = there and raw_size == (manifest.raw.size if manifest.raw else 0)
         return manifest if there and manifest.call_id == call_id else None
 
-    def _payload(
-        self, call_id: str, spools: Sequence[Path], keys: SpoolKeys
-    ) -> tuple[Sound, ObjectFacts]:
+    def _payload(self, call_id: str, spools: Sequence[Path], keys: SpoolKeys) -> _Made:
         path = self.path(call_id, "payload")
         make_folder(path.parent, self._root)
-        with committed(path) as fd:
-            sound = write_sound(fd, spools, keys, call_id)
-            return sound, _digest(fd)
+        with committed(path) as fd, RawPayload(self.path(call_id, "raw")) as raw:
+            sound = write_sound(fd, raw, spools, keys, call_id)
+            return sound, _digest(fd), _raw_facts(raw)
 
     def _described(self, manifest: Manifest, personal: Personal | None) -> SealedRecording:
         data = self.path(manifest.call_id, "manifest").read_bytes()
@@ -160,10 +171,10 @@ class Archive:
         call_id: str,
         sound: Sound,
         recipients: RecipientSet,
-        payload: ObjectFacts,
-        header: ObjectFacts,
+        objects: tuple[ObjectFacts, ObjectFacts, RawFacts | None],
     ) -> Manifest:
         facts: CallFacts = sound.facts
+        payload, header, raw = objects
         return Manifest(
             format=FORMAT,
             call_id=call_id,
@@ -188,11 +199,12 @@ class Archive:
             recipients_serial=recipients.serial,
             payload=payload,
             header=header,
+            raw=raw,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
 
-def _completed(following: Following, spools: Sequence[Path]) -> tuple[Sound, ObjectFacts] | None:
+def _completed(following: Following, spools: Sequence[Path]) -> _Made | None:
     """What was followed, completed and committed; None, all of it discarded, if it cannot be.
 
     What it met then, the disk or damage, is met again by who does it in the straight way.
@@ -202,11 +214,12 @@ def _completed(following: Following, spools: Sequence[Path]) -> tuple[Sound, Obj
         if sound is None:
             return None
         payload = _digest(following.part.fd)
+        raw = _raw_facts(following.raw)
         following.part.commit()
     except (RecordingError, OSError):
         return None
     else:
-        return sound, payload
+        return sound, payload, raw
     finally:
         following.discard()
 
@@ -223,6 +236,14 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal | None:
     except SpoolKeyError:
         return None
     return facts.personal
+
+
+def _raw_facts(raw: RawPayload) -> RawFacts | None:
+    """Complete and commit what could not be decoded. Raises `OSError`."""
+    fd = raw.close()
+    facts = _digest(fd) if fd >= 0 else None
+    raw.commit()
+    return None if facts is None else RawFacts(facts.size, facts.sha256, raw.packets)
 
 
 def _digest(fd: int) -> ObjectFacts:

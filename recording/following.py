@@ -14,7 +14,8 @@ from recording.burst import unpack_burst
 from recording.codecs import NARROW, WIDE
 from recording.commit import Part
 from recording.flac_payload import FlacPayload
-from recording.sealing import Reading, Sound, SpoolKeys
+from recording.raw_packets import RawPayload
+from recording.sealing import CHANNELS, Reading, Sound, SpoolKeys
 from recording.timeline import WidebandError
 
 
@@ -24,9 +25,12 @@ class Following:
     Every method raises as `write_sound` does; then only `discard` makes sense.
     """
 
-    def __init__(self, part: Part, spool: Path, keys: SpoolKeys, call_id: str) -> None:
-        """Open the spool; `part` is discarded with the rest, unless somebody committed it."""
+    def __init__(
+        self, part: Part, raw: RawPayload, spool: Path, keys: SpoolKeys, call_id: str
+    ) -> None:
+        """Open the spool; `part` and `raw` are discarded with the rest, unless committed."""
         self.part = part
+        self.raw = raw
         self.spool = spool
         self._keys = keys
         self._call_id = call_id
@@ -38,6 +42,7 @@ class Following:
             stack.callback(self._reader.close)
             self._reading = Reading(rate, self._reader.header.started_wall_us)
             self._flac = FlacPayload(self.part.fd, rate, self._call_id)
+            self.raw.begin(self._flac.file_key, self._call_id, CHANNELS)
             stack.pop_all()
         self._reading.begin(self._reader)
 
@@ -50,7 +55,7 @@ class Following:
                     return False
                 for record in records:
                     for _ in self._reading.take(record):
-                        self._flac.write_all(self._reading.timeline.blocks())
+                        self._reading.write(self._flac, self.raw)
         except WidebandError:
             self._let_go()
             os.ftruncate(self.part.fd, 0)
@@ -64,12 +69,13 @@ class Following:
         if not self._reader.complete:
             return None
         self._reading.end(self._reader)
-        return self._reading.finish(self._flac)
+        return self._reading.finish(self._flac, self.raw)
 
     def discard(self) -> None:
         """Let go of the spool, and of what was not committed."""
         self._let_go()
         self.part.discard()
+        self.raw.discard()
 
     def _let_go(self) -> None:
         self._flac.discard()

@@ -51,6 +51,8 @@ class Recording:
     payload_sha256: str
     manifest_sha256: str
     unexplained_us: int = 0
+    raw_size: int = 0
+    """Bytes of the object with what could not be decoded."""
     gaps: tuple[GapRow, ...] = ()
 
 

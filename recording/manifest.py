@@ -90,6 +90,12 @@ class ObjectFacts(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class RawFacts(ObjectFacts, frozen=True):
+    """The object with the packets that could not be decoded, and their number."""
+
+    packets: int
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """Everything that is known of one recording without opening it."""
 
@@ -121,6 +127,8 @@ class Manifest(msgspec.Struct, frozen=True):
     sealed: str
     header: ObjectFacts | None = None
     """As it was written first; None in manifests from before it was signed, too."""
+    raw: RawFacts | None = None
+    """What could not be decoded, as it came; None where there is no such thing."""
 
     @property
     def unexplained_us(self) -> int:

@@ -15,8 +15,8 @@ from typing import Final
 YOUNG_S: Final = 600.0
 """Whatever is younger than ten minutes may still be on its way."""
 _STALE_PART_S: Final = 86_400.0
-_OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|header|manifest|disposal)")
-_PART: Final = re.compile(r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest)\.part")
+_OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
+_PART: Final = re.compile(r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest)\.part")
 _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 

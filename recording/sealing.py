@@ -20,6 +20,7 @@ from recording.codecs import NARROW, WIDE
 from recording.errors import SpoolError
 from recording.flac_payload import FlacPayload
 from recording.manifest import Fault, Life, TrackFacts
+from recording.raw_packets import RawPayload
 from recording.spool import EventRecord, LostRecord, PacketRecord, SpoolReader, read_spool
 from recording.spool_follow import SpoolFollower
 from recording.timeline import Timeline, TrackCount, WidebandError
@@ -105,11 +106,16 @@ class Reading:
         life = spool.header.life
         self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
 
-    def finish(self, flac: FlacPayload) -> Sound:
+    def write(self, flac: FlacPayload, raw: RawPayload) -> None:
+        """Seal what is final. Raises `ArchiveError`, `OSError`."""
+        flac.write_all(self.timeline.blocks())
+        raw.write_all(self.facts.started_us, self.timeline.refused())
+
+    def finish(self, flac: FlacPayload, raw: RawPayload) -> Sound:
         """Every spool was taken: complete the audio and the facts."""
         talk_us = self.facts.finish()
         self.timeline.finish(talk_us)
-        flac.write_all(self.timeline.blocks())
+        self.write(flac, raw)
         flac.close()
         tracks = list(_track_facts(self.timeline.counts))
         return Sound(flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives)
@@ -156,8 +162,12 @@ class Reading:
             self.timeline.unmute(at_us)
 
 
-def write_sound(fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) -> Sound:
+def write_sound(
+    fd: int, raw: RawPayload, spools: Sequence[Path], keys: SpoolKeys, call_id: str
+) -> Sound:
     """Seal the audio of a call into the empty file `fd`, at 8 kHz, or 16 where it was wideband.
+
+    What cannot be decoded goes into `raw`.
 
     Raises:
         SpoolError: a spool cannot be opened (`SpoolKeyError`: with these keys).
@@ -165,29 +175,31 @@ def write_sound(fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) 
         OSError: the disk refuses.
     """
     try:
-        return _write_at(NARROW, fd, spools, keys, call_id)
+        return _write_at(NARROW, fd, raw, _in_order(spools, keys), call_id)
     except WidebandError:
         os.ftruncate(fd, 0)
-        return _write_at(WIDE, fd, spools, keys, call_id)
+        return _write_at(WIDE, fd, raw, _in_order(spools, keys), call_id)
 
 
-def _write_at(rate: int, fd: int, spools: Sequence[Path], keys: SpoolKeys, call_id: str) -> Sound:
-    if not spools:
+def _write_at(
+    rate: int, fd: int, raw: RawPayload, readers: Sequence[SpoolReader], call_id: str
+) -> Sound:
+    if not readers:
         raise SpoolError(f"{call_id} has no spool")
-    readers = _in_order(spools, keys)
     with contextlib.ExitStack() as stack:
         for reader in readers:
             stack.callback(reader.close)
         reading = Reading(rate, readers[0].header.started_wall_us)
         flac = FlacPayload(fd, rate, call_id)
         stack.callback(flac.discard)
+        raw.begin(flac.file_key, call_id, CHANNELS)
         for reader in readers:
             reading.begin(reader)
             for record in reader.gathered(unpack_burst):
                 for _ in reading.take(record):
-                    flac.write_all(reading.timeline.blocks())
+                    reading.write(flac, raw)
             reading.end(reader)
-        return reading.finish(flac)
+        return reading.finish(flac, raw)
 
 
 def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:

@@ -33,6 +33,7 @@ recordings = Table(
     Column("payload_sha256", String(64), nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
+    Column("raw_size", BigInteger, nullable=False, server_default="0"),
     # Each index lies in the order of the list, so a page is read as it lies; and each has the
     # length, so that looking for a rare one passes over a million others without reading them.
     Index("recordings_by_start", "started", "call_id", "talk_us"),

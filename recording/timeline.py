@@ -14,12 +14,14 @@ import numpy as np
 
 from recording.burst import BurstRecord, TrackBurst
 from recording.codecs import PayloadCodec, Samples
+from recording.raw_packets import Refused
 from recording.timeline_track import Track, TrackCount, WidebandError
 
 __all__ = ["Timeline", "TrackCount", "WidebandError"]
 
 TRACKS = 2
 WINDOW_S = 2
+_HEADER = 12
 _US = 1_000_000
 
 
@@ -41,6 +43,8 @@ class Timeline:
         self._ready: deque[Samples] = deque()
         self._emitted = 0
         self._now_us = 0
+        self._held: list[Refused] = []
+        self._refused: list[Refused] = []
 
     @property
     def counts(self) -> list[TrackCount]:
@@ -104,12 +108,33 @@ class Timeline:
         for track in self._tracks:
             track.interrupt(position)
 
-    def refused(self) -> Iterator[tuple[int, int, bytes]]:
-        """What could not be decoded and was not given yet: track, arrival, datagram."""
+    def refused(self) -> list[Refused]:
+        """What could not be decoded, is final and was not given yet, as it arrived.
+
+        What arrived in a gap, or holds any of its sound, is not among it.
+        """
+        given, self._refused = self._refused, []
+        return given
+
+    def _release(self, end: int | None) -> None:
+        """Let go of what was refused and arrived before a position that is final now."""
         for number, track in enumerate(self._tracks):
-            given, track.refused = track.refused, []
-            for at_us, data in given:
-                yield number, at_us, data
+            for each in track.refused:
+                self._held.append(Refused(number, each.at_us, each.codec, each.data))
+            track.refused.clear()
+        due = [r for r in self._held if end is None or self._sample(r.at_us) < end]
+        if due:
+            self._held = [r for r in self._held if r not in due]
+            due.sort(key=lambda each: each.at_us)
+            self._refused += [r for r in due if not self._is_muted(r)]
+
+    def _is_muted(self, packet: Refused) -> bool:
+        arrived = self._sample(packet.at_us)
+        begun = self._sample(packet.at_us - packet.codec.duration_us(packet.data[_HEADER:]))
+        return any(
+            arrived >= mute_from and (mute_to is None or begun < mute_to)
+            for mute_from, mute_to in self._mutes
+        )
 
     def advance(self, now_us: int) -> None:
         """Time has come this far: what lies before the window is final."""
@@ -131,6 +156,7 @@ class Timeline:
         end = self._sample(length_us)
         while self._emitted < end:
             self._emit(min(self.rate, end - self._emitted))
+        self._release(None)
 
     def _sample(self, at_us: int) -> int:
         return at_us * self.rate // _US
@@ -141,6 +167,7 @@ class Timeline:
         for mute_from, mute_to in self._mutes:
             to = end if mute_to is None else mute_to
             block[max(0, mute_from - start) : max(0, to - start)] = 0
+        self._release(end)
         while self._mutes and self._mutes[0][1] is not None and self._mutes[0][1] <= start:
             self._mutes.popleft()
         self._emitted = end

@@ -35,8 +35,8 @@ class Track:
         self._noise: Noise | None = None
         self._noise_at = 0
         """Where the noise begins of which nothing was laid yet."""
-        self.refused: list[tuple[int, bytes]] = []
-        """Arrival and datagram of what nobody here can decode, until somebody takes it."""
+        self.refused: list[Packet] = []
+        """What nobody here can decode, until somebody takes it."""
 
     def count(self) -> TrackCount:
         """With what is still missing counted as lost."""
@@ -111,7 +111,7 @@ class Track:
 
     def refuse(self, packet: Packet) -> None:
         """Keep as it came what cannot be decoded."""
-        self.refused.append((packet.at_us, packet.data))
+        self.refused.append(packet)
 
     def comfort(self, position: int, packet: Packet) -> None:
         """Let the silence from here on be a noise, until anything else is laid after it."""

@@ -40,7 +40,9 @@ _OBJECTS: Final = ("payload", "header")
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _DAY_S: Final = 86_400
 """A call rings, and is answered: its name and its manifest are never a day apart."""
-_RECORDING: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|header|manifest|disposal)")
+_RECORDING: Final = re.compile(
+    r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)"
+)
 _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})")
 
 
@@ -104,6 +106,7 @@ def verify_recording(
         return Verdict(call_id, (problem, *_absent(folder, call_id)))
     problems = [*_claims(manifest, call_id), *_place(folder, call_id)]
     problems += _payload(folder / f"{call_id}.payload", manifest.payload)
+    problems += _raw(folder / f"{call_id}.raw", manifest)
     notes = list(_notes(manifest, public_key))
     judged = _header(folder / f"{call_id}.header", manifest, officer_keys)
     problems += [judged.problem] if judged.problem else []
@@ -212,16 +215,24 @@ def _place(folder: Path, call_id: str) -> Iterator[str]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
 
 
-def _payload(path: Path, expected: ObjectFacts) -> Iterator[str]:
+def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
+    """Where the packets kept raw are not what the manifest says."""
+    if manifest.raw is not None:
+        yield from _payload(path, manifest.raw, "raw object")
+    elif path.exists():
+        yield "there is a raw object that the manifest does not know"
+
+
+def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterator[str]:
     """Where the payload is not what the manifest says."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             same = size == expected.size
             if not same or hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
-                yield difference("payload", expected, size)
+                yield difference(name, expected, size)
     except OSError as error:
-        yield _unreadable("payload", error)
+        yield _unreadable(name, error)
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> Judgement:
@@ -260,6 +271,8 @@ def rewrapped(record: Rewrap) -> str:
 def _notes(manifest: Manifest, public_key: str | None) -> Iterator[str]:
     if manifest.interrupted:
         yield "interrupted"
+    if manifest.raw is not None:
+        yield f"{manifest.raw.packets} packets that could not be decoded are kept raw"
     if public_key is not None:
         yield f"signed by {manifest.node}"
 
@@ -276,6 +289,11 @@ def _inside(
             reader.seek(0)
             with soundfile.SoundFile(reader) as audio:
                 yield from _audio(audio, manifest)
+        if manifest.raw is not None:
+            with (folder / f"{call_id}.raw").open("rb") as raw:
+                reader = io.BufferedReader(open_parts(header, raw, identities), _BLOCK)
+                while reader.read(_BLOCK):
+                    continue
     except AgeError as error:
         mine = ", ".join(fingerprint(identity.recipient) for identity in identities)
         yield f"it does not open with {mine}: {error}"

@@ -48,6 +48,7 @@ class Wish:
     to_s: float | None
     sealed: bool
     force: bool
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Result:
     octets: int
     sha256: str
     seconds: float | None
+    sealed: bool = False
 
     def as_json(self) -> dict[str, object]:
         """For machines."""
@@ -70,7 +72,8 @@ class Result:
 
     def sentence(self) -> str:
         """For people."""
-        length = f", {clock(self.seconds)}" if self.seconds is not None else ", still sealed"
+        length = f", {clock(self.seconds)}" if self.seconds is not None else ""
+        length += ", still sealed" if self.sealed else ""
         return f"{self.file} ({size(self.octets)}{length}) sha256 {self.sha256}"
 
 
@@ -106,7 +109,7 @@ def fetch(wish: Wish, server: str) -> Result:
     with (
         told_as_ours(),
         open_client(server) as client,
-        received(wish.call_id, wish.purpose, wish.reference, client) as stream,
+        received(wish.call_id, wish.purpose, wish.reference, client, raw=wish.raw) as stream,
     ):
         header, payload = stream
         with whole_file(output, replace=wish.force) as file:
@@ -116,11 +119,15 @@ def fetch(wish: Wish, server: str) -> Result:
                 length = None
             else:
                 with sealed.opened(header, payload, identity) as plain:
-                    length = audio.export(plain, file, kind.value, wish.from_s, wish.to_s)
+                    if wish.raw:
+                        _copy(plain, file)
+                        length = None
+                    else:
+                        length = audio.export(plain, file, kind.value, wish.from_s, wish.to_s)
             octets = file.tell()
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Result(output, octets, digest, length)
+    return Result(output, octets, digest, length, wish.sealed)
 
 
 def _coherent(wish: Wish) -> None:
@@ -135,6 +142,8 @@ def _coherent(wish: Wish) -> None:
             "leave out --sealed, or the others",
             status=2,
         )
+    if wish.raw and (wish.format or wish.from_s is not None or wish.to_s is not None):
+        raise CliError("--raw is no audio: no --format, --from or --to", "leave them out", status=2)
     if not wish.sealed and wish.identity is None:
         raise CliError(
             "no identity to open it with", "give --identity FILE, or take it --sealed", status=2
@@ -146,6 +155,9 @@ def _coherent(wish: Wish) -> None:
 
 def _output(wish: Wish) -> tuple[Path, Format]:
     """Where it goes and as what, checked before anything is fetched."""
+    if wish.raw:
+        ending = "pcapng.age" if wish.sealed else "pcapng"
+        return _free(wish.output or Path(f"{wish.call_id}.{ending}"), wish), Format.FLAC
     if wish.sealed:
         return _free(wish.output or Path(f"{wish.call_id}.flac.age"), wish), Format.FLAC
     kind = wish.format
@@ -176,10 +188,10 @@ def _free(output: Path, wish: Wish) -> Path:
 
 @contextmanager
 def received(
-    call_id: str, purpose: str, reference: str, client: httpx.Client
+    call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
     """Header and payload as the server sent them, the payload's digest checked."""
-    body = {"purpose": purpose, "reference": reference}
+    body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
     path = f"/recordings/{call_id}/fetch"
     with tempfile.TemporaryFile() as payload:
         header = b""

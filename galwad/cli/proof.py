@@ -29,7 +29,7 @@ from recording.verify import (
 )
 
 _PAGE: Final = 500
-_SUFFIXES: Final = frozenset({".header", ".payload", ".manifest", ".disposal"})
+_SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
 def as_json(verdict: Verdict) -> dict[str, object]:

@@ -122,6 +122,8 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     notes = [timeline.reasons(spans)]
     if row["interrupted"]:
         notes.append("interrupted")
+    if row.get("raw_size"):
+        notes.append("kept raw")
     notes.append(row.get("custody", ""))
     return (
         row["call_id"],
@@ -159,6 +161,14 @@ def _segments(manifest: str | None) -> list[int]:
         return [int(segment["from_us"]) for segment in segments]
     except (ValueError, KeyError, TypeError):
         return []
+
+
+def _raw(manifest: str | None) -> str:
+    """How many packets are kept raw, as far as the manifest tells."""
+    try:
+        return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
+    except (ValueError, KeyError, TypeError):
+        return "some packets"
 
 
 def _why(trigger: str, actor: str) -> str:
@@ -207,6 +217,8 @@ def _warn(row: dict[str, Any], manifest: str | None) -> None:
     out = console()
     if row["unexplained_s"]:
         out.print(f"! {row['unexplained_s']:.1f} s are explained by nothing", style="bold red")
+    if row.get("raw_size"):
+        out.print(f"! {_raw(manifest)} could not be decoded: `fetch --raw` has them as they came")
     if row["interrupted"]:
         out.print("! interrupted: the recorder died during this call", style="bold red")
     if manifest is None:
@@ -236,6 +248,10 @@ def fetch(
     sealed: Annotated[
         bool, typer.Option("--sealed", help="Leave it sealed: a standard age file.")
     ] = False,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Not the audio: what could not be decoded, as pcapng."),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the output if it exists.")
     ] = False,
@@ -258,6 +274,7 @@ def fetch(
         to_s=fetching.seconds(to, "--to"),
         sealed=sealed,
         force=force,
+        raw=raw,
     )
     result = fetching.fetch(wish, server)
     if json:

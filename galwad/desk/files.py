@@ -66,8 +66,8 @@ class ArchiveFolder:
             raise ApiError(409, "the index names no folder of the archive", "run a verification")
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
-    def open(self, recording: Recording) -> SealedFiles:
-        """Open both objects.
+    def open(self, recording: Recording, kind: str, wanted: int) -> SealedFiles:
+        """Open the header, and a payload (`kind`: payload or raw) of so many bytes.
 
         Raises:
             ApiError: 409, one is missing or has not the size that the index knows.
@@ -75,13 +75,13 @@ class ArchiveFolder:
         with contextlib.ExitStack() as opened:
             try:
                 header = opened.enter_context(self._path(recording, "header").open("rb"))
-                payload = opened.enter_context(self._path(recording, "payload").open("rb"))
+                payload = opened.enter_context(self._path(recording, kind).open("rb"))
             except OSError:
                 raise ApiError(
                     409, "the archive does not hold this recording", "restore it from a backup"
                 ) from None
             files = SealedFiles(header, payload, _size(header), _size(payload))
-            if files.payload_length != recording.payload_size:
+            if files.payload_length != wanted:
                 raise ApiError(
                     409, "the recording has not the size that it was sealed with", "verify it"
                 )

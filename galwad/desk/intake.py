@@ -146,6 +146,7 @@ def recording_of(sealed: Sealed) -> Recording:
         payload_sha256=sealed.payload_sha256,
         manifest_sha256=sealed.manifest_sha256,
         unexplained_us=sealed.unexplained_us,
+        raw_size=sealed.raw_size,
         gaps=tuple(
             GapRow(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us)
             for gap in sealed.gaps

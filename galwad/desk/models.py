@@ -288,6 +288,8 @@ class RecordingRow(BaseModel):
     extension: str
     interrupted: bool
     unexplained_s: float
+    raw_size: int = 0
+    """Bytes of what could not be decoded, sealed as it came; 0: there is none."""
     payload_size: int
     payload_sha256: str
     manifest_sha256: str
@@ -316,10 +318,14 @@ class RecordingDetail(BaseModel):
 
 
 class Fetch(Asked):
-    """Why a recording leaves the archive; both fields go into the audit first."""
+    """Why a recording leaves the archive; all fields go into the audit first.
+
+    `raw`: not the audio, but the packets that could not be decoded.
+    """
 
     purpose: Purpose
     reference: Needed
+    raw: bool = False
 
 
 class Health(BaseModel):

@@ -234,6 +234,7 @@ def sealed_message(recording: SealedRecording) -> Sealed:
         manifest_sha256=recording.manifest_sha256,
         unexplained_us=manifest.unexplained_us,
         personal=recording.personal is not None,
+        raw_size=0 if manifest.raw is None else manifest.raw.size,
     )
 
 

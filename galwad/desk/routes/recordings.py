@@ -6,6 +6,7 @@ first byte. Disclosures (law, crime, vital interests) are the recording administ
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 from fastapi import APIRouter
@@ -27,12 +28,15 @@ from galwad.desk.models import (
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from recording.custody import FREE, Custody
+from recording.errors import ManifestError
 from recording.index import Filters, Place, Recording
+from recording.manifest import ObjectFacts, read_manifest
 
 router = APIRouter()
 
 ADMIN_PURPOSES = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
 _US = 1_000_000
+_ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 
 
 @router.get("/recordings")
@@ -70,15 +74,12 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     recording = await recording_of(desk, call_id)
     if (await desk.custodian.one(call_id)).disposed is not None:
         raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
-    files = desk.archive.open(recording)
+    kind, facts = _wanted(desk, recording, raw=body.raw)
+    files = desk.archive.open(recording, kind, facts.size)
     try:
         await desk.audit.append(
             "recording.fetched",
-            {
-                "call_id": call_id,
-                "purpose": body.purpose,
-                "payload_sha256": recording.payload_sha256,
-            },
+            {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
             {"actor": session.actor, "reference": body.reference},
         )
         await desk.catalogue.refer(call_id, body.reference)
@@ -91,11 +92,31 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
         media_type="application/octet-stream",
         headers={
             "Content-Length": str(files.length),
-            "Content-Disposition": f'attachment; filename="{call_id}.flac.age"',
+            "Content-Disposition": f'attachment; filename="{call_id}.{_ENDINGS[kind]}"',
             "X-Galwad-Header-Length": str(files.header_length),
-            "X-Galwad-Payload-SHA256": recording.payload_sha256,
+            "X-Galwad-Payload-SHA256": facts.sha256,
         },
     )
+
+
+def _wanted(desk: Desk, recording: Recording, *, raw: bool) -> tuple[str, ObjectFacts]:
+    """Which object is asked for, and what it must be.
+
+    Raises:
+        ApiError: 404, nothing of this recording is kept raw; 409, its manifest is not at hand.
+    """
+    if not raw:
+        return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
+    if not recording.raw_size:
+        raise ApiError(404, "all of this recording could be decoded", "fetch it without --raw")
+    data = desk.archive.content(recording, "manifest") or b""
+    try:
+        facts = read_manifest(data).raw
+    except ManifestError:
+        facts = None
+    if facts is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
+        raise ApiError(409, "the manifest is not the one that was indexed", "verify it")
+    return "raw", facts
 
 
 async def recording_of(desk: Desk, call_id: str) -> Recording:
@@ -176,6 +197,7 @@ def _row(recording: Recording, custody: Custody = FREE) -> RecordingRow:
         extension=recording.extension,
         interrupted=recording.interrupted,
         unexplained_s=recording.unexplained_us / _US,
+        raw_size=recording.raw_size,
         payload_size=recording.payload_size,
         payload_sha256=recording.payload_sha256,
         manifest_sha256=recording.manifest_sha256,

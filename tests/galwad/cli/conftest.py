@@ -99,12 +99,17 @@ def speech():
 def seal(plain: bytes, recipient: Recipient) -> tuple[bytes, bytes]:
     """Header and payload of a sealed recording."""
     file_key = new_file_key()
+    return make_header(file_key, [recipient]), payload_of(plain, file_key)
+
+
+def payload_of(plain: bytes, file_key: bytes) -> bytes:
+    """A payload under this key."""
     with tempfile.TemporaryFile() as file:
         with PayloadWriter(file.fileno(), file_key) as writer:
             for start in range(0, len(plain), 50_000):
                 writer.write(plain[start : start + 50_000])
         file.seek(0)
-        return make_header(file_key, [recipient]), file.read()
+        return file.read()
 
 
 class Archive:
@@ -121,6 +126,8 @@ class Archive:
         self.listed = 1
         self.coverage: dict = {}
         self.chain: list[Link] = []
+        self.raw = b""
+        """Another payload under the same header."""
 
     def signed(self, digest: str, **changes) -> bytes:
         """A manifest that the node signs."""
@@ -173,6 +180,7 @@ class Archive:
             "extension": "201",
             "interrupted": False,
             "unexplained_s": 0,
+            "raw_size": len(self.raw),
             "payload_size": len(self.payload),
             "payload_sha256": self.digest,
             "manifest_sha256": hashlib.sha256(self.manifest).hexdigest(),
@@ -225,7 +233,8 @@ class Handler(BaseHTTPRequestHandler):
         elif path == f"/recordings/{CALL}":
             self.send_json(200, {"recording": self.archive.row, "manifest": self.archive.shown})
         elif path == f"/recordings/{CALL}/fetch":
-            self.send_sealed()
+            archive = self.archive
+            self.send_sealed(archive.raw if body.get("raw") else archive.payload)
         elif path.startswith("/audit"):
             self.send_audit(path)
         elif path.startswith("/coverage?"):
@@ -248,15 +257,17 @@ class Handler(BaseHTTPRequestHandler):
             links = [link for link in chain if link.seq > int(asked["after"])]
             self.send_json(200, {"lines": [str(link) for link in links], "last": chain[-1].seq})
 
-    def send_sealed(self) -> None:
+    def send_sealed(self, payload: bytes) -> None:
         """Header, then payload."""
         archive = self.archive
+        usual = payload is archive.payload
+        digest = archive.digest if usual else hashlib.sha256(payload).hexdigest()
         self.send_response(200)
         self.send_header("X-Galwad-Header-Length", str(len(archive.header)))
-        self.send_header("X-Galwad-Payload-SHA256", archive.digest)
-        self.send_header("Content-Length", str(len(archive.header) + len(archive.payload)))
+        self.send_header("X-Galwad-Payload-SHA256", digest)
+        self.send_header("Content-Length", str(len(archive.header) + len(payload)))
         self.end_headers()
-        self.wfile.write(archive.header + archive.payload)
+        self.wfile.write(archive.header + payload)
 
     def send_json(self, status: int, value: object) -> None:
         """JSON."""

@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from recording.age import open_header
+from recording.keys import OfficerKeys
+
+from .conftest import payload_of
+
 CALL = "20261125-093000-abcdefgh"
 RATE = 8000
 WHY = ("--purpose", "complaint", "--reference", "C-1024")
@@ -151,3 +156,54 @@ def test_what_is_no_file_is_never_replaced(run, server, officer, tmp_path):
     os.mkfifo(pipe)
     done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", pipe, "--force")
     assert (done.status, pipe.is_fifo()) == (1, True)
+
+
+PACKETS = b"\x0a\x0d\x0d\x0a what could not be decoded" * 9000
+
+
+@pytest.fixture
+def kept_raw(archive, officer):
+    """Some of the recording could not be decoded."""
+    keys = OfficerKeys.load(officer)
+    archive.raw = payload_of(PACKETS, open_header(archive.header, [keys.identity]))
+    facts = {"size": len(archive.raw), "sha256": "0" * 64, "packets": 123}
+    archive.shown = archive.signed(archive.digest, raw=facts).decode()
+
+
+@pytest.mark.usefixtures("server", "kept_raw")
+def test_what_could_not_be_decoded_is_shown_and_fetched_as_it_came(run, archive, officer, tmp_path):
+    assert "kept raw" in run("recordings", "list").out
+    shown = run("recordings", "show", CALL).out
+    assert "123 packets could not be decoded: `fetch --raw` has them" in shown
+    out = tmp_path / "call.pcapng"
+    done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, "-o", out)
+    assert done.status == 0, done.err
+    assert out.read_bytes() == PACKETS
+    assert archive.asked[-1][2] == {"purpose": "complaint", "reference": "C-1024", "raw": True}
+    assert "sealed" not in done.out
+
+
+@pytest.mark.usefixtures("server", "kept_raw")
+def test_what_could_not_be_decoded_is_left_sealed_if_so_wished(run, archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("recordings", "fetch", CALL, *WHY, "--raw", "--sealed")
+    assert done.status == 0, done.err
+    assert (tmp_path / f"{CALL}.pcapng.age").read_bytes() == archive.header + archive.raw
+
+
+@pytest.mark.usefixtures("server", "kept_raw")
+def test_a_changed_byte_of_what_was_kept_raw_leaves_nothing(run, archive, officer, tmp_path):
+    archive.raw = archive.raw[:-1] + bytes([archive.raw[-1] ^ 1])
+    out = tmp_path / "call.pcapng"
+    done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, "-o", out)
+    assert done.status == 1
+    assert not out.exists()
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("more", [("--from", "0:10"), ("--format", "wav")])
+@pytest.mark.usefixtures("server")
+def test_packets_are_no_audio(run, archive, officer, more):
+    done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, *more)
+    assert done.status == 2
+    assert archive.asked == []

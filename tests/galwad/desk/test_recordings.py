@@ -1,13 +1,36 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.messages import GapFacts
 from recording.audit import verify
+from recording.manifest import FORMAT, Manifest, sign_manifest
+
+
+def manifest_of(sealed, **more):
+    """A signed manifest of a recording of which little is known."""
+    lists = ("tracks", "segments", "gaps", "unexplained", "faults", "lives", "clock", "recipients")
+    facts = {
+        **{key: [] for key in lists},
+        **dict.fromkeys(("node", "software", "started", "sealed"), ""),
+        **dict.fromkeys(("interrupted", "damaged"), False),
+        "format": FORMAT,
+        "call_id": sealed.call_id,
+        "started_us": 0,
+        "talk_us": sealed.talk_us,
+        "rate": 8000,
+        "recipients_serial": 1,
+        "payload": {"size": sealed.payload_size, "sha256": sealed.payload_sha256},
+        **more,
+    }
+    return sign_manifest(msgspec.convert(facts, Manifest), Ed25519PrivateKey.generate())
+
 
 SEARCH = "/api/v1/recordings/search"
 WHY = {"purpose": "complaint", "reference": "CMP-12"}
@@ -75,6 +98,36 @@ async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, s
     by_reference = await gwen.http.post(SEARCH, json={"reference": "CMP-12"})
     assert len(by_reference.json()["rows"]) == 1
     assert (await verify(running.desk.engine, "galwad")).sound
+
+
+async def test_what_could_not_be_decoded_is_marked_and_fetched_by_its_own_digest(running, sealed):
+    folder = running.archive / sealed.folder
+    raw = bytes(range(256)) * 7
+    (folder / f"{sealed.call_id}.raw").write_bytes(raw)
+    facts = {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest(), "packets": 3}
+    manifest = manifest_of(sealed, raw=facts)
+    (folder / f"{sealed.call_id}.manifest").write_bytes(manifest)
+    digest = hashlib.sha256(manifest).hexdigest()
+    await running.seal(msgspec.structs.replace(sealed, raw_size=len(raw), manifest_sha256=digest))
+    gwen = await running.page("gwen")
+    assert [row["raw_size"] for row in await rows(gwen)] == [len(raw)]
+    url = f"/api/v1/recordings/{sealed.call_id}/fetch"
+    reply = await gwen.http.post(url, json={**WHY, "raw": True})
+    assert reply.status_code == 200
+    assert reply.content[int(reply.headers["x-galwad-header-length"]) :] == raw
+    assert reply.headers["x-galwad-payload-sha256"] == facts["sha256"]
+    assert f"{sealed.call_id}.pcapng.age" in reply.headers["content-disposition"]
+    entry = (await running.desk.audit.entries())[-1]
+    assert entry.facts["raw_sha256"] == facts["sha256"]
+    (folder / f"{sealed.call_id}.manifest").write_bytes(manifest + b" ")
+    assert (await gwen.http.post(url, json={**WHY, "raw": True})).status_code == 409
+
+
+async def test_nothing_raw_is_fetched_of_what_was_decoded_whole(running, sealed):
+    await running.seal(sealed)
+    gwen = await running.page("gwen")
+    url = f"/api/v1/recordings/{sealed.call_id}/fetch"
+    assert (await gwen.http.post(url, json={**WHY, "raw": True})).status_code == 404
 
 
 async def test_without_an_audit_nothing_leaves(running, sealed):

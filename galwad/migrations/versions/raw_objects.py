@@ -1,0 +1,23 @@
+"""The size of the object with what could not be decoded."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the change."""
+    column = sa.Column("raw_size", sa.BigInteger(), server_default="0", nullable=False)
+    op.add_column("recordings", column)
+
+
+def downgrade() -> None:
+    """Take it back."""
+    with op.batch_alter_table("recordings", schema=None) as batch_op:
+        batch_op.drop_column("raw_size")

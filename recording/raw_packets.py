@@ -1,0 +1,153 @@
+"""RTP that nobody here can decode, kept as it came: pcapng inside a payload of its own.
+
+`ID.raw` is a second payload under the recording's one header: `cat ID.header ID.raw` is an age
+file, too, and to destroy the header destroys both. Any program that reads pcapng reads what is
+inside (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from recording.age import PayloadWriter
+from recording.codecs import PayloadCodec
+from recording.commit import Part, sync_folder
+
+_SECTION: Final = 0x0A0D0D0A
+_INTERFACE: Final = 1
+_PACKET: Final = 6
+_COMMENT: Final = 1
+_NAME: Final = 2
+_RAW_IP: Final = 101
+"""LINKTYPE_RAW: an IP packet and nothing before it."""
+_ADDRESSES: Final = (b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02")
+_NOBODY: Final = b"\xc0\x00\x02\x09"
+"""Of RFC 5737: the parties' own addresses are nobody's business."""
+_PORT: Final = 5004
+_MOST: Final = 65_507
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A packet as it came; `at_us` since the recording's start."""
+
+    track: int
+    at_us: int
+    codec: PayloadCodec
+    data: bytes
+
+
+class RawPayload:
+    """The packets of one recording, in a file that appears when there is a first one."""
+
+    def __init__(self, path: Path) -> None:
+        """`path`: where it will lie, in a folder that exists."""
+        self.packets = 0
+        self._path = path
+        self._part: Part | None = None
+        self._writer: PayloadWriter | None = None
+        self._said: dict[tuple[int, int], PayloadCodec] = {}
+        self._file_key = b""
+        self._title = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
+        """Begin anew, under the key of the recording's other payload."""
+        self.discard()
+        self.packets = 0
+        self._said.clear()
+        self._file_key = file_key
+        self._title = f"{call_id}: RTP that could not be decoded"
+        self._channels = channels
+
+    def write_all(self, started_us: int, packets: Iterable[Refused]) -> None:
+        """Take packets; `started_us`: Unix microseconds of their offset 0. Raises `OSError`."""
+        for packet in packets:
+            if self._writer is None:
+                self._writer = self._open()
+            self._writer.write(self._block(started_us, packet))
+            self.packets += 1
+
+    def _open(self) -> PayloadWriter:
+        self._part = Part(self._path)
+        writer = PayloadWriter(self._part.fd, self._file_key)
+        head = struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1) + _option(_COMMENT, self._title)
+        writer.write(_whole(_SECTION, head + bytes(4)))
+        for name in self._channels:
+            body = struct.pack(">HHI", _RAW_IP, 0, 0) + _option(_NAME, name)
+            writer.write(_whole(_INTERFACE, body + bytes(4)))
+        return writer
+
+    def _block(self, started_us: int, packet: Refused) -> bytes:
+        """An enhanced packet block; where a payload type is first met, what it means."""
+        data = _in_ip(packet.track, packet.data[:_MOST])
+        high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
+        head = struct.pack(">IIIII", packet.track, high, low, len(data), len(data))
+        kind = packet.data[1] & 0x7F
+        options = b""
+        if self._said.get((packet.track, kind)) != packet.codec:
+            self._said[packet.track, kind] = packet.codec
+            told = f"a=rtpmap:{kind} {packet.codec}"
+            told += f"\na=fmtp:{kind} {packet.codec.fmtp}" if packet.codec.fmtp else ""
+            options = _option(_COMMENT, told) + bytes(4)
+        return _whole(_PACKET, head + _padded(data) + options)
+
+    def close(self) -> int:
+        """Complete the payload; its descriptor, or -1 when there was no packet.
+
+        Raises `OSError`.
+        """
+        if self._part is None or self._writer is None:
+            return -1
+        self._writer.close()
+        return self._part.fd
+
+    def commit(self) -> None:
+        """Bring it to the disk, under its name; of an earlier sealing nothing stays there."""
+        if self._part is not None:
+            self._part.commit()
+        elif self._path.exists():
+            self._path.unlink()
+            sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """Remove what is not committed."""
+        if self._writer is not None:
+            self._writer.discard()
+        if self._part is not None:
+            self._part.discard()
+        self._writer = self._part = None
+
+
+def _whole(kind: int, body: bytes) -> bytes:
+    size = struct.pack(">I", 12 + len(body))
+    return struct.pack(">I", kind) + size + body + size
+
+
+def _option(code: int, text: str) -> bytes:
+    data = text.encode("utf-8", "replace")[:4096]
+    return struct.pack(">HH", code, len(data)) + _padded(data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+def _in_ip(track: int, data: bytes) -> bytes:
+    """As an IPv4 and UDP packet (RFC 791, RFC 768), so that programs know what to do with it."""
+    size = 28 + len(data)
+    source = _ADDRESSES[track]
+    head = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 17, 0) + source + _NOBODY
+    total = sum(struct.unpack(">10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:]
+    return head + struct.pack(">HHHH", _PORT, _PORT, 8 + len(data), 0) + data
