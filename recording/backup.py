@@ -116,7 +116,8 @@ def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
     done = Copied()
     for folder, call_id in recordings_below(backup):
         to = archive / folder.relative_to(backup)
-        make_folder(to, archive)
+        if not to.is_dir():
+            make_folder(to, archive)
         for suffix in _missing(to, call_id, call_id in disposed):
             data = _read(folder / f"{call_id}.{suffix}")
             if data is not None:

@@ -58,6 +58,7 @@ def options_of(settings: Settings) -> DeskOptions:
         switch_socket=settings.switch_socket,
         desk_socket=settings.desk_socket,
         recipients=settings.recipients,
+        officer_key=settings.recording.officer_key,
         node=settings.node.name,
         host=desk.listen.host,
         port=desk.listen.port,

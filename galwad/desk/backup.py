@@ -177,6 +177,7 @@ def _copy_database(source: Path, target: Path) -> None:
         closing(sqlite3.connect(target)) as here,
     ):
         there.backup(here)
+        here.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
         (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
         raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")

@@ -29,6 +29,7 @@ from galwad.desk.forgotten import ForgottenPauses
 from galwad.desk.intake import Intake
 from galwad.desk.metrics import Metrics
 from galwad.desk.nightly import Nightly
+from galwad.desk.recipients import RecipientsWatch
 from galwad.desk.sessions import Sessions
 from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
@@ -57,6 +58,7 @@ class DeskOptions:
     desk_socket: Path
     recipients: Path | None = None
     """The signed set; public, and the finaliser's to believe."""
+    officer_key: str = ""
     node: str = "galwad"
     host: str = "127.0.0.1"
     port: int = 0
@@ -143,6 +145,7 @@ class Desk:
             on_spools=self.books.spools_left,
         )
         self._forgotten = ForgottenPauses(self.calls, self.hub)
+        self._recipients = RecipientsWatch(options.recipients, options.officer_key, self.audit)
         self._tasks: set[asyncio.Task[None]] = set()
         self._endless: list[asyncio.Task[None]] = []
 
@@ -154,6 +157,7 @@ class Desk:
         self._endless = [
             asyncio.create_task(self.switch.run()),
             asyncio.create_task(self._forgotten.run()),
+            asyncio.create_task(self._recipients.run()),
             asyncio.create_task(self.books.run()),
             asyncio.create_task(self.nightly.run()),
         ]

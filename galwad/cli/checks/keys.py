@@ -27,7 +27,8 @@ def _recipients(settings: Settings) -> Finding:
         found = RecipientSet.load(path, settings.recording.officer_key)
     except KeySetError as error:
         return fault("recipients", str(error), error.hint)
-    names = ", ".join(entry.name for entry in found.named)
+    pairs = zip(found.named, found.fingerprints, strict=True)
+    names = ", ".join(f"{entry.name} {mark}" for entry, mark in pairs)
     if len(found.named) == 1:
         return warning(
             "recipients",

@@ -137,7 +137,13 @@ def test_a_backup_names_settings_and_tells_none(run, site, signed_in, tmp_path):
     assert backup.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.stat().st_mode & 0o777 for path in backup.iterdir()}
     assert (modes["manifest.key"], modes["galwad.db"]) == (0o600, 0o600)
-    assert "audit.key" not in modes
+    assert sorted(modes) == [
+        "archive",
+        "backup.json",
+        "galwad.db",
+        "manifest.key",
+        "recipients.json",
+    ]
     with contextlib.closing(sqlite3.connect(backup / "galwad.db")) as connection:
         assert connection.execute("SELECT count(*) FROM recordings").fetchone() == (1,)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 from house import House
@@ -81,6 +83,18 @@ def test_each_step_stands_in_the_audit(run, house, keys, deputy):
     assert {facts["actor"] for _, facts in entries} == {"user:gwen"}
     assert {facts["reference"] for _, facts in entries} == {"KEYS-1"}
     assert before != header(house, CALLS[0])
+
+
+def test_the_set_that_came_into_force_stands_in_the_audit(house, deputy):
+    async def noted(serial):
+        while (await house.desk.audit.last("recipients.changed")).facts["serial"] != serial:
+            await asyncio.sleep(0.01)
+
+    house.restart()
+    house.do(noted(2))
+    facts = [facts for kind, facts in house.audit() if kind == "recipients.changed"]
+    assert [each["serial"] for each in facts] == [1, 2]
+    assert fingerprint(deputy.recipient) in facts[1]["recipients"]
 
 
 def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deputy, monkeypatch):

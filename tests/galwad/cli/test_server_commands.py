@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from recording.keys import OfficerKeys, RecipientSet
+from recording.keys import OfficerKeys, RecipientSet, fingerprint
 
 PEOPLE = """\
 reference,name,numbers,language,shared
@@ -131,7 +131,8 @@ def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path
     done = run("check", "--config", settings_file)
     assert done.status == 0, done.out + done.err
     assert "2 people" in done.out
-    assert "officer, deputy can open recordings" in done.out
+    marks = [f"{name} {fingerprint(key)}" for name, key in named]
+    assert f"{', '.join(marks)} can open recordings" in done.out
 
 
 def findings(done):

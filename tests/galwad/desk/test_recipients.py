@@ -1,0 +1,66 @@
+"""Who can open recordings does not change without a trace in the audit."""
+
+from __future__ import annotations
+
+import pytest
+
+from galwad.desk.recipients import CHANGED, RecipientsWatch
+from recording.age import Identity
+from recording.audit import AuditLog
+from recording.keys import OfficerKeys, RecipientSet
+
+
+class Room:
+    """An officer, the server's file, and the audit."""
+
+    def __init__(self, engine, folder):
+        self.officer = OfficerKeys.generate()
+        self.file = folder / "recipients.json"
+        self.audit = AuditLog(engine, "galwad", folder / "audit.key")
+
+    def sign(self, serial, *keys, by=None):
+        named = [(f"number {index}", key.recipient) for index, key in enumerate(keys)]
+        self.set = RecipientSet.of(named, serial)
+        self.file.write_bytes(self.set.sign((by or self.officer).signing))
+
+    async def look(self):
+        await RecipientsWatch(self.file, self.officer.public_key, self.audit).look()
+
+    async def noted(self):
+        return [entry.facts for entry in await self.audit.entries() if entry.kind == CHANGED]
+
+
+@pytest.fixture
+def room(engine, tmp_path):
+    return Room(engine, tmp_path)
+
+
+async def test_each_set_that_comes_into_force_is_noted_once(room):
+    first, second = Identity.generate(), Identity.generate()
+    room.sign(1, first)
+    await room.look()
+    await room.look()
+    before = room.set
+    room.sign(2, first, second)
+    await room.look()
+    noted = await room.noted()
+    assert [facts["serial"] for facts in noted] == [1, 2]
+    assert noted[0]["recipients"] == before.fingerprints[0]
+    assert noted[1]["recipients"].split(",") == list(room.set.fingerprints)
+    assert "number 0" not in str(noted)
+
+
+async def test_a_set_that_is_refused_or_gone_is_noted_too(room):
+    room.sign(1, Identity.generate(), by=OfficerKeys.generate())
+    await room.look()
+    room.file.unlink()
+    await room.look()
+    room.sign(1, Identity.generate())
+    await room.look()
+    states = [facts["state"] for facts in await room.noted()]
+    assert states == ["refused", "refused", "in force"]
+
+
+async def test_without_a_set_to_watch_nothing_is_noted(room):
+    await RecipientsWatch(None, "", room.audit).look()
+    assert await room.noted() == []
