@@ -72,8 +72,13 @@ async def hears(harness, call, said):
             return
 
 
-async def test_the_program_on_the_first_screen_answers_and_echoes(harness, switch, desk_phones):
+async def test_the_program_on_the_first_screen_answers_and_echoes(
+    harness, switch, desk_phones, ports
+):
     text = PROGRAM.replace("192.0.2.10", "127.0.0.1").replace("5060", str(switch.sip[1]))
+    text = text.replace(
+        "call_callback", f"rtp_ports=({ports.last - 3}, {ports.last}), call_callback"
+    )
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", text.replace('"301", "secret"', '"301", "secret-301"'))
     )

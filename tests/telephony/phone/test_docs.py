@@ -25,6 +25,11 @@ from telephony.sip.timers import Timings
 PEERS = ROOT / "tests/peers/test_phone_docs.py"
 
 
+@pytest.fixture(autouse=True)
+def _ports_of_this_test(monkeypatch, ports):
+    monkeypatch.setitem(VoIPPhone.__init__.__kwdefaults__, "rtp_ports", ports.pair)
+
+
 async def within(awaitable, seconds=10):
     return await asyncio.wait_for(awaitable, seconds)
 
