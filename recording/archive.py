@@ -131,10 +131,10 @@ class Archive:
                 return self._described(done, _personal_of(spools, keys))
             if not sealed <= lives:
                 raise ArchiveError("another spool of this call came after it was archived")
-        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it named the payload before this one
         made = None if following is None else _completed(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
+        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it names the payload before this one
         write_whole(self.path(call_id, "header"), header)
         described = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
         manifest = self._manifest(call_id, sound, recipients, (payload, described, raw))

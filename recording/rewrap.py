@@ -25,6 +25,7 @@ from recording.manifest import Manifest, ObjectFacts
 from recording.signed import Kind
 
 FORMAT: Final = "galwad-rewrap-1"
+UNPROVEN: Final = "the header was replaced: who by, only the officer's key proves (--officer-key)"
 
 
 class Rewrap(msgspec.Struct, frozen=True):
@@ -164,8 +165,7 @@ def judge_header(
     if record is None:
         return Judgement(otherwise, "" if first else _difference(manifest.header, found))
     if not officer_keys:
-        unread = "the header was replaced: who by, only the officer's key proves (--officer-key)"
-        return Judgement(otherwise, "" if manifest.header == found else unread)
+        return Judgement(otherwise, "" if manifest.header == found else UNPROVEN)
     try:
         return _by_record(manifest, found, read_rewrap(manifest, record, officer_keys))
     except ManifestError as error:

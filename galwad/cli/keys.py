@@ -117,8 +117,9 @@ def sign(
         Path | None, typer.Option(help="The set that this one replaces: its number goes up by one.")
     ] = None,
     serial: Annotated[
-        int, typer.Option(min=1, help="The set's number, where what it replaces cannot be read.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, help="The set's number, where what it replaces cannot be read."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the output if it exists.")
     ] = False,
@@ -133,9 +134,13 @@ def sign(
         officer = OfficerKeys.load(_file(folder))
         named = [] if without_me else [(name, officer.identity.recipient)]
         named += [_named(text) for text in recipient or ()]
+        if replaces and serial:
+            raise CliError(
+                "--replaces and --serial say the same", "give one of them alone", status=2
+            )
         if replaces:
             serial = RecipientSet.load(replaces, officer.public_key).serial + 1
-        made = RecipientSet.of(named, serial)
+        made = RecipientSet.of(named, serial or 1)
         made.check()
         content = made.sign(officer.signing)
     with whole_file(output, replace=force, mode=0o644) as file:

@@ -17,6 +17,7 @@ from galwad.cli.console import CliError, clock, console, local_time, print_json,
 from galwad.cli.options import CallId, Json, Server
 from galwad.cli.timeline import Span
 from galwad.when import HINT, period
+from recording.rewrap import UNPROVEN
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -335,9 +336,9 @@ def verify(
             "there is no recording to verify", "name a folder that holds .manifest files"
         )
     if bad:
-        raise CliError(
-            f"{bad} of {len(verdicts)} not whole", "restore them from the other custodian"
-        )
+        unknown = all(UNPROVEN in "".join(each.problems) for each in verdicts if each.lost)
+        hint = "give the officer's key" if unknown else "restore them from the other custodian"
+        raise CliError(f"{bad} of {len(verdicts)} not whole", hint)
 
 
 @app.command(

@@ -124,8 +124,13 @@ class Workshop:
     def seal(self, call_id: str) -> Sealed | Alarm | None:
         """The recording of a call, or why there is none; None when it has no closed spool."""
         spools = self.spools(call_id)
-        if not spools or self._disposed_of(call_id, spools):
+        if not spools:
             return None
+        if self._disposals.path(call_id).exists():
+            return self._disposed_of(call_id, spools)
+        return self._seal(call_id, spools)
+
+    def _seal(self, call_id: str, spools: list[Path]) -> Sealed | Alarm:
         following = self._apprentice.hand_over(call_id)
         try:
             recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
@@ -148,13 +153,14 @@ class Workshop:
             if following is not None:
                 following.discard()
 
-    def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> bool:
-        """Whether this call was; then what came to light of it goes, too."""
+    def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> Alarm | None:
+        """What came to light of a call that was disposed of goes, too, if we certified that."""
         if self._disposals.find(call_id) is None:
-            return False
+            why = "a certificate of its disposal lies there that this node did not sign"
+            return Alarm("recording.not_sealed", call_id, why)
         self._remove(spools)
         log.info("spool.disposed", call_id=call_id)
-        return True
+        return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal what is final of the calls that go on, until `enough` or nothing more is there."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.age import Identity, make_header, new_file_key, open_header
-from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError
+from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
 from recording.headers import Headers
 from recording.keys import OfficerKeys, RecipientSet
 from recording.manifest import read_manifest
@@ -275,6 +275,17 @@ def test_a_call_that_is_sealed_anew_has_no_record_of_its_old_payload(room):
     room.office.seal(first, call.end(1_000_000))
     assert room.read("rewrap") is None
     assert not room.office.verdict(identities=[room.officer.identity]).problems
+
+
+def test_a_second_spool_that_nobody_opens_leaves_the_record_where_it_is(room, monkeypatch):
+    room.replace()
+    call = room.office.call(2, wall=WALL + 5)
+    call.answer()
+    spools = [room.office.spools / f"{CALL_ID}.1.spool", call.end(1_000_000)]
+    monkeypatch.setattr(room.office, "boot_key", bytes(32))
+    with pytest.raises(SpoolKeyError):
+        room.office.seal(*spools)
+    assert room.opens(room.deputy)
 
 
 @settings(max_examples=60)

@@ -56,9 +56,13 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     }
     personal = {"actor": session.actor, "reference": body.reference}
     ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
-    content = await desk.intake.orders.ask(
-        lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
-    )
+    try:
+        content = await desk.intake.orders.ask(
+            lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
+        )
+    except ApiError as error:
+        await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
+        raise
     await desk.custodian.disposed(call_id, body.reason, time.time())
     await desk.audit.append("recording.purged", facts, personal)
     return Purged(certificate=content.decode())

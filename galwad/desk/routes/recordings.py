@@ -72,7 +72,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(403, "this purpose is the recording administrator's", "ask them")
     recording = await recording_of(desk, call_id)
-    if (await desk.custodian.one(call_id)).disposed is not None:
+    if desk.archive.content(recording, "disposal") is not None:
         raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
     kind, facts = _wanted(desk, recording, raw=body.raw)
     files = desk.archive.open(recording, kind, facts.size)

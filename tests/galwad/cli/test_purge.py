@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from house import House
 from node import Site
@@ -138,6 +140,7 @@ def test_a_finaliser_that_is_away_destroys_nothing_and_is_asked_again(run, house
     house.do(house.desk.intake.stop())
     done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
+    assert [kind for kind, _ in house.audit()][-1] == "recording.not-purged"
     house.restart()
     again = run("recordings", "purge", FIRST, *WHY, "--server", house.url)
     assert again.status == 0, again.err
@@ -149,3 +152,20 @@ def test_a_spool_that_comes_to_light_is_removed_and_brings_nothing_back(run, hou
     house.do(house.site.gone(spool))
     assert not house.path(FIRST, "header").exists()
     assert run("recordings", "verify", house.site.settings.archive).status == 0
+
+
+def test_a_strangers_certificate_lets_no_spool_go_and_brings_nothing_back(run, house):
+    """Sealing would bring back what somebody says is gone; removing would obey a stranger."""
+    house.path(FIRST, "header").unlink()
+    house.path(FIRST, "disposal").write_bytes(b"{}")
+    spool = house.site.call(FIRST)
+    house.do(alarmed(house))
+    assert spool.exists()
+    assert not house.path(FIRST, "header").exists()
+
+
+async def alarmed(house):
+    """Until the finaliser has told the desk."""
+    metric = house.desk.metrics.alarms.labels("recording.not_sealed")
+    while not metric._value.get():  # noqa: ASYNC110 - a counter tells nobody that it changed
+        await asyncio.sleep(0.01)
