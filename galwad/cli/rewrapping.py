@@ -133,7 +133,8 @@ def _one(client: httpx.Client, wish: Wish, outcome: Outcome, call_id: str) -> No
         outcome.failed[call_id] = str(error)
     except CliError as error:
         done = f"{outcome.rewrapped} of {outcome.waiting} are rewrapped"
-        hint = f"{error.hint}; run it again then: it goes on where it ended"
+        more = "" if error.hint in {"", "try again"} else f"; {error.hint}"
+        hint = f"run it again, it goes on where it ended{more}"
         raise CliError(f"{error.message}: {done}", hint) from None
 
 

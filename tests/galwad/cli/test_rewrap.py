@@ -122,7 +122,7 @@ def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, ke
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 1
     assert "the finaliser cannot be reached: 0 of 4 are rewrapped" in done.err
-    assert "goes on where it ended" in done.err
+    assert "hint: run it again, it goes on where it ended; ask again" in done.err
     assert [header(house, call_id) for call_id in CALLS] == before
 
 
