@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
+from pathlib import Path
 
 import msgspec
 import pyrage
@@ -12,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.age import Identity, make_header, new_file_key, open_header
+from recording.disposal import AuditPlace, Disposals, Order
 from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
 from recording.headers import Headers
 from recording.keys import OfficerKeys, RecipientSet
-from recording.manifest import read_manifest
+from recording.manifest import Manifest, read_manifest
 from recording.rewrap import (
     REWRAP,
     HeaderIs,
@@ -130,6 +133,50 @@ def test_stock_tools_open_what_was_rewrapped(room, tmp_path):
     ).stdout
     assert opened[:4] == b"fLaC"
     assert pyrage.decrypt(joined, [pyrage.x25519.Identity.from_str(str(room.deputy))]) == opened
+
+
+DOCUMENT = Path(__file__).parents[2].joinpath("docs/file-formats.md").read_text(encoding="utf-8")
+(BY_HAND,) = [part for part in DOCUMENT.split("\n```\n") if part.startswith("KIND=rewrap")]
+
+
+def by_hand(room, folder, kind, signer):
+    """The document's commands in a folder with the record; their exit statuses and words."""
+    for path in room.office.folder.iterdir():
+        shutil.copy(path, folder)
+    (folder / "officer.pub").write_text(room.officer.public_key)
+    (folder / "NODE.pub").write_text(room.office.public_key)
+    first, rest = BY_HAND.replace("ID.", f"{CALL_ID}.").split("\n", 1)
+    assert "KIND=disposal SIGNER=NODE.pub" in first
+    script = f"exec 2>&1; KIND={kind} SIGNER={signer}\n{rest}"
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    ).stdout
+
+
+@pytest.mark.peer
+def test_openssl_proves_record_and_certificate_by_the_documents_commands(room, tmp_path):
+    room.replace()
+    folder = tmp_path / "by-hand"
+    folder.mkdir()
+    said = by_hand(room, folder, "rewrap", "officer.pub")
+    assert "Signature Verified Successfully" in said
+    assert f"{CALL_ID}.header: OK" in said
+    assert "Signature Verified Successfully" not in by_hand(room, folder, "rewrap", "NODE.pub")
+    place = AuditPlace("galwad-1", 1, "ab" * 32)
+    order = Order(CALL_ID, room.payload_sha256, "retention", "user:gwen", place)
+    Disposals(room.office.root / "archive", room.office.node).dispose(order)
+    said = by_hand(room, folder, "disposal", "NODE.pub")
+    assert "Signature Verified Successfully" in said
+
+
+@given(record=st.binary(max_size=400), key=st.sampled_from(["", "A" * 44]))
+def test_no_garbage_is_a_record(record, key):
+    facts = facts_of(b"header")
+    known = {"call_id": CALL_ID, "header": facts, "payload": facts}
+    manifest = Manifest(**{name: known.get(name, []) for name in Manifest.__struct_fields__})
+    found = judge_header(manifest, facts_of(b"other"), record, [key] if key else [])
+    assert (found.header, found.record) == (HeaderIs.UNKNOWN, None)
+    assert found.problem
 
 
 def test_it_revokes_nothing_of_a_copy(room):
