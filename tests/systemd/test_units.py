@@ -88,6 +88,14 @@ def test_a_switch_that_hangs_or_dies_is_replaced_before_callers_give_up():
     assert settings["RestartKillSignal"] == "SIGUSR1"
 
 
+def test_however_often_a_process_has_died_it_is_started_again_and_soon():
+    """systemd's counter of restarts never falls while a unit is up, so its longest wait counts."""
+    for process in PROCESSES:
+        assert unit(process)["Unit"]["StartLimitIntervalSec"] == "0"
+    assert service("switch")["RestartMaxDelaySec"] == "500ms"
+    assert service("desk")["RestartMaxDelaySec"] == "2s"
+
+
 def test_they_stop_in_the_order_that_loses_nothing():
     """systemd stops units in the reverse of After=: the switch first, the desk last."""
     after = {process: unit(process)["Unit"]["After"].split() for process in PROCESSES}
