@@ -1,0 +1,96 @@
+"""A real call's recording: for another officer, disposed of, and not brought back by a backup."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+class Desktop:
+    """The officer's machine: commands of ours and stock `age`, signed in as the administrator."""
+
+    def __init__(self, harness, service, folder):
+        self.harness, self.service, self.folder = harness, service, folder
+        with service.sign_in("ceri") as client:
+            body = {"user": "ceri", "password": harness.service.PASSWORD, "client": "cli"}
+            token = client.post("/api/v1/login", json=body).json()["token"]
+        self.env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
+
+    def run(self, *arguments, status=0):
+        """Run a command of ours; what it said."""
+        done = subprocess.run(
+            [*self.harness.service.GALWAD, *map(str, arguments)],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @staticmethod
+    def opens(identity, header, payload):
+        """What stock `age` makes of a header and a payload; None if it does not open."""
+        joined = header + payload.read_bytes()
+        command = ["age", "-d", "-i", identity]
+        done = subprocess.run(command, input=joined, capture_output=True, check=False)
+        return done.stdout if done.returncode == 0 else None
+
+
+@pytest.fixture
+def desktop(harness, service, tmp_path):
+    """With the set that is in force put back afterwards: other tests seal to it."""
+    before = service.keys.recipients.read_bytes()
+    yield Desktop(harness, service, tmp_path)
+    service.keys.recipients.write_bytes(before)
+
+
+def test_a_recording_changes_hands_is_disposed_of_and_stays_so(
+    harness, service, place_call, desktop, tmp_path
+):
+    call = place_call()
+    call.caller.say(harness.sound.speech(1, 91), call.from_caller)
+    call.hang_up()
+    folder = harness.evidence.Recording(service, call.call_id).folder
+    header, payload = (folder / f"{call.call_id}.{kind}" for kind in ("header", "payload"))
+    mine, theirs = service.keys.identity, tmp_path / "theirs" / "identity.txt"
+    old = header.read_bytes()
+
+    desktop.run("keys", "init", tmp_path / "theirs")
+    shown = desktop.run("keys", "show", tmp_path / "theirs")
+    recipient = shown.partition("recipient")[2].split()[0]
+    signed = ("--recipient", f"successor={recipient}", "--without-me", "-o", tmp_path / "set.json")
+    replaces = ("--replaces", service.keys.recipients)
+    desktop.run("keys", "sign", service.keys.folder, *signed, *replaces)
+    shutil.copy(tmp_path / "set.json", service.keys.recipients)
+    rewrapped = desktop.run("keys", "rewrap", service.keys.folder, "--reference", "K-1")
+    assert "1 recordings: 1 rewrapped, 0 already" in rewrapped
+    sound = desktop.opens(theirs, header.read_bytes(), payload)
+    assert sound[:4] == b"fLaC"
+    assert desktop.opens(mine, header.read_bytes(), payload) is None
+    assert desktop.opens(mine, old, payload) == sound, "rewrapping revokes nothing"
+    identity = ("--identity", theirs, "--officer-key", service.keys.officer_key)
+    assert "whole (rewrapped" in desktop.run("recordings", "verify", folder, *identity)
+
+    service.galwad("backup", "make", str(tmp_path / "backup"))
+    service.galwad("users", "rights", "ceri", "--right", "purge")
+    why = ("--reason", "retention", "--reference", "R-1", "--yes")
+    desktop.run("recordings", "purge", call.call_id, *why, "-o", tmp_path / "certificate.json")
+    assert not header.exists()
+    assert "disposed of" in desktop.run("recordings", "verify", folder)
+
+    service.stop()
+    shutil.rmtree(service.state / "desk")
+    shutil.rmtree(service.state / "archive")
+    kept = ("--certificates", str(tmp_path / "certificate.json"))
+    said = service.galwad("backup", "restore", str(tmp_path / "backup"), *kept)
+    assert "0 headers put back" in said
+    assert not header.exists()
+    verdict = desktop.run("recordings", "verify", folder)
+    assert f"{call.call_id}  disposed of" in verdict
