@@ -39,7 +39,10 @@ class StreamOwner(Protocol):
         """A stream has lost its framing."""
 
     def unreachable(self, destination: Address) -> None:
-        """No connection stands any more, or comes about, by which it could be reached."""
+        """No connection stands, or comes about, by which it could be reached."""
+
+    def cut_off(self, destination: Address) -> None:
+        """The connection by which it was reached is gone, and what it had not read."""
 
 
 class Streams:
@@ -145,14 +148,15 @@ class Streams:
         self._watch()
 
     def ended(self, link: Link, why: Ending) -> None:
-        """Forget a connection; what was sent by it and not answered has failed."""
+        """Forget a connection; what was sent by it and not answered may never have arrived."""
         self.endings[why] += 1
         for address in [key for key, held in self._links.items() if held is link]:
             del self._links[address]
         if link.accepted:
             self._release(link.peer.host)
+        gone = self._owner.unreachable if why is Ending.REFUSED else self._owner.cut_off
         for destination in link.served:
-            self._owner.unreachable(destination)
+            gone(destination)
 
     # Inside.
 

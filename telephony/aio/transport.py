@@ -134,6 +134,12 @@ class SipTransport:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
+    def cut_off(self, destination: Address) -> None:
+        """Let what may never have arrived there be said again."""
+        if not self._closed:
+            self.endpoint.cut_off(destination, self.now)
+            self.flush()
+
     def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
         """Have the kernel drop the datagrams of some, where it can; see packet_filter.py."""
         for made in self._sockets.values():

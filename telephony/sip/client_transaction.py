@@ -71,6 +71,7 @@ class ClientTransaction:
         self._timers = timers
         self._timings = timings
         self._reliable = reliable
+        self._repeated = False
         self._interval = timings.t1
         self._retransmission: Timer | None = None
         self._deadline: Timer | None = None
@@ -95,6 +96,18 @@ class ClientTransaction:
         """The transport has failed: end with 503, if nothing was heard yet."""
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
+
+    def cut_off(self, now: float) -> None:
+        """The connection is gone by which the request went, and it may never have arrived.
+
+        If nothing was heard yet, it goes once more by another connection: the peer knows a copy by
+        its branch (RFC 3261 17.2.3). The second time is the last.
+        """
+        if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
+            self.unreachable(now)
+        else:
+            self._repeated = True
+            self._send(self._data)
 
     def _timed_out(self, now: float) -> None:
         self.fail(408, now)

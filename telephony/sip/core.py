@@ -211,6 +211,10 @@ class Core:
         transaction.start(now)
         return transaction
 
+    def asked(self, destination: Address) -> list[ClientTransaction]:
+        """The client transactions whose request goes there."""
+        return [transaction for transaction, where in self.clients.values() if where == destination]
+
     def end_client(self, request: Request) -> None:
         """Forget a terminated client transaction."""
         if self.clients.pop(client_key(request), None) is not None:

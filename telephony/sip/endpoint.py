@@ -289,14 +289,23 @@ class Endpoint:
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """The transport cannot reach `destination`, or has lost the connection to it.
+        """The transport cannot reach `destination`.
 
         What we asked there and had no word about fails with 503. Where a provisional response
         came, the final one may yet come by another connection (RFC 3261 18.2.2).
         """
-        for transaction, where in list(self._core.clients.values()):
-            if where == destination:
-                transaction.unreachable(now)
+        for transaction in self._core.asked(destination):
+            transaction.unreachable(now)
+        self._core.emit(PeerLost(destination))
+
+    def cut_off(self, destination: Address, now: float) -> None:
+        """The transport has lost the connection to `destination`: what may be lost goes again.
+
+        Whoever asked there and had no word asks once more, by another connection if there can be
+        one; if not, `unreachable` follows.
+        """
+        for transaction in self._core.asked(destination):
+            transaction.cut_off(now)
         self._core.emit(PeerLost(destination))
 
     def moved(self, old: Address, new: Address) -> None:

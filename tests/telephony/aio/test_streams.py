@@ -21,7 +21,7 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message import parse_message
+from telephony.sip.message import parse_message, respond
 
 TCP = Address("127.0.0.1", 0, "TCP")
 TCP6 = Address("::1", 0, "TCP")
@@ -217,6 +217,24 @@ async def test_a_peer_that_does_not_accept_fails_the_request_in_time(agents):
         assert (await alice.wait(StandaloneResponse)).status == 503
         for filler in fillers:
             filler.close()
+
+
+async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
+    heard = []
+
+    async def hang_up_once(reader, writer):
+        heard.append(parse_message(await reader.readuntil(b"\r\n\r\n")))
+        if len(heard) == 2:
+            writer.write(bytes(respond(heard[1], 200, to_tag="bob")))
+            await writer.drain()
+        writer.close()
+
+    alice = await agents(TCP)
+    async with await asyncio.start_server(hang_up_once, "127.0.0.1", 0) as server:
+        alice.options(Address(*server.sockets[0].getsockname(), "TCP"))
+        assert (await alice.wait(StandaloneResponse)).status == 200
+    first, second = heard
+    assert first.via == second.via
 
 
 async def test_a_connection_that_is_gone_is_not_opened_from_our_side(agents, connect):

@@ -10,6 +10,7 @@ from telephony.sip.events import (
     IncomingInvite,
     InviteAnswered,
     InviteFailed,
+    StandaloneResponse,
 )
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import parse_message
@@ -41,6 +42,13 @@ def invite(alice, destination, *, uri=None, body=b""):
         headers=[SDP] if body else (),
         body=body,
         now=alice.network.now,
+    )
+
+
+def options(alice, destination):
+    bob = NameAddr.parse("<sip:bob@example.com>")
+    alice.endpoint.request(
+        *("OPTIONS", bob.uri), from_=bob, to=bob, destination=destination, now=alice.network.now
     )
 
 
@@ -183,12 +191,26 @@ def test_a_long_request_to_a_translated_address_stays_with_udp(alice):
     assert sent(alice).destination == by_udp
 
 
-def test_a_lost_connection_fails_only_what_had_no_answer(alice):
+def test_what_had_no_answer_fails_where_nobody_is_reached(alice):
     invite(alice, THERE)
     alice.network.flush()
     alice.endpoint.unreachable(THERE, alice.network.now)
     alice.network.flush()
     assert alice.last(InviteFailed).status == 503
+
+
+@pytest.mark.parametrize("ask", [invite, options])
+def test_what_a_lost_connection_may_have_swallowed_is_said_once_more(alice, ask):
+    ask(alice, THERE)
+    first = sent(alice)
+    alice.endpoint.cut_off(THERE, alice.network.now)
+    assert sent(alice) == first
+    assert not alice.seen(InviteFailed)
+    assert not alice.seen(StandaloneResponse)
+    alice.endpoint.cut_off(THERE, alice.network.now)
+    alice.network.flush()
+    failed = alice.last(InviteFailed if ask is invite else StandaloneResponse)
+    assert failed.status == 503
 
 
 def test_a_lost_connection_leaves_what_rings(network, alice):
@@ -198,7 +220,9 @@ def test_a_lost_connection_leaves_what_rings(network, alice):
     network.flush()
     bob.last(IncomingInvite).invite.respond(180, now=network.now)
     network.flush()
-    alice.endpoint.unreachable(THERE, network.now)
+    alice.endpoint.cut_off(THERE, network.now)
+    network.flush()
+    assert len(bob.seen(IncomingInvite)) == 1
     bob.last(IncomingInvite).invite.respond(200, now=network.now)
     network.flush()
     assert alice.last(InviteAnswered)
