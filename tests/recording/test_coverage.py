@@ -34,7 +34,7 @@ def indexed(office, manifest):
         manifest.payload.sha256,
         hashlib.sha256(data).hexdigest(),
         manifest.unexplained_us,
-        gaps,
+        gaps=gaps,
     )
     return row, data
 
