@@ -1,30 +1,41 @@
 """The log of a process: one event a line on stderr, an event name with fields.
 
-Coloured text on a terminal, JSON for the journal. An exception is logged as its type and the
-places it passed, never its text or variables, which may hold what a caller or an advisor
+Coloured text on a terminal, JSON for the journal, which is told each entry's priority as well
+(sd-daemon(3)), so that `journalctl -p warning` finds it. An exception is logged as its type and
+the places it passed, never its text or variables, which may hold what a caller or an advisor
 sent; of another library's record only the origin is kept, for the same reason.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor
 
 _DEEPEST = 20
+_PRIORITIES: Final[Mapping[str, int]] = {
+    "critical": 2,
+    "error": 3,
+    "warning": 4,
+    "info": 6,
+    "debug": 7,
+}
+"""Of syslog, by the names of our levels."""
 
 
 def configure(process: str, *, as_json: bool) -> None:
     """Set up structlog and the standard library's logging for this process."""
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    renderer: Processor
+    if as_json:
+        renderer = _ForTheJournal() if _journal_listens() else structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -41,6 +52,15 @@ def configure(process: str, *, as_json: bool) -> None:
     logging.basicConfig(handlers=[LibraryHandler()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _on_uncaught
+
+
+def _journal_listens() -> bool:
+    """Whether stderr leads to the journal: $JOURNAL_STREAM names it (systemd.exec(5))."""
+    stream = os.environ.get("JOURNAL_STREAM")
+    if not stream:
+        return False
+    status = os.fstat(sys.stderr.fileno())
+    return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -86,3 +106,15 @@ class _Named:
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
         event.setdefault("process", self._process)
         return event
+
+
+class _ForTheJournal:
+    """One JSON object a line, behind its priority, which the journal takes off again."""
+
+    def __init__(self) -> None:
+        self._json = structlog.processors.JSONRenderer()
+
+    def __call__(self, logger: Any, method: str, event: EventDict) -> str:
+        priority = _PRIORITIES[event["level"]]
+        text = self._json(logger, method, event)
+        return f"<{priority}>{text if isinstance(text, str) else text.decode()}"

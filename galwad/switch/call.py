@@ -129,7 +129,7 @@ class LiveCall:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
 
     def _go_on(self, memo: Memo, talk: Talk, now: float) -> None:
-        self.log.warning("call.resumed")
+        self.log.info("call.resumed")
         self._started, self._since = memo.started, talk.since
         self._state, self._answered_at = talk.state, talk.answered
         self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away

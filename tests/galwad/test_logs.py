@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 SECRET = "01970 000001"
 BEGIN = """\
@@ -35,6 +38,39 @@ def test_an_event_carries_its_fields_and_its_process():
     assert entry["event"] == "call.answered"
     assert entry["process"] == "switch"
     assert entry["call_id"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [("info", 6), ("warning", 4), ("error", 3), ("critical", 2)]
+)
+def test_the_journal_is_told_the_priority_before_the_entry(level, priority):
+    line = written(f"structlog.get_logger().{level}('alarm')", "{0.st_dev}:{0.st_ino}")
+    assert line.startswith(f"<{priority}>{{")
+    assert json.loads(line[3:])["event"] == "alarm"
+
+
+def test_what_is_not_the_journal_is_told_no_priority():
+    line = written("structlog.get_logger().error('alarm')", "{0.st_dev}:1{0.st_ino}")
+    assert json.loads(line)["level"] == "error"
+
+
+def written(script: str, stream: str) -> str:
+    """What a process writes to a stderr that `stream` describes as systemd would."""
+    reader, writer = os.pipe()
+    environment = {**os.environ, "JOURNAL_STREAM": stream.format(os.fstat(writer))}
+    with os.fdopen(reader, encoding="utf-8") as log:
+        try:
+            subprocess.run(
+                [sys.executable, "-c", BEGIN + script],
+                stderr=writer,
+                env=environment,
+                timeout=60,
+                check=True,
+            )
+        finally:
+            os.close(writer)
+        (line,) = log.read().splitlines()
+    return line
 
 
 def test_an_exception_is_told_without_its_text():
