@@ -73,6 +73,8 @@ def test_verification_tells_what_was_disposed_of_from_what_is_lost(room):
     verdict = room.office.verdict()
     assert (verdict.whole, verdict.lost) == (False, False)
     assert verdict.disposal.reason == "retention"
+    room.path("raw").write_bytes(b"packets that nobody could decode, under the same header")
+    assert not room.office.verdict().lost
     room.path("payload").unlink()  # noise by now: whoever needs the room may have it
     assert not room.office.verdict().lost
     room.path("manifest").unlink()
