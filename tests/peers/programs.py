@@ -121,8 +121,21 @@ class Sipp:
 class Caller(Sipp):
     """SIPp as the trunk that brings a call: `uac.xml` or another scenario like it."""
 
-    def __init__(self, service, called, *, scenario="uac", host="127.0.0.2", through=None, **keys):
-        """`through` is where its datagrams go, when not straight to the switch."""
+    def __init__(
+        self,
+        service,
+        called,
+        *,
+        scenario="uac",
+        host="127.0.0.2",
+        through=None,
+        options=(),
+        **keys,
+    ):
+        """`through` is where its datagrams go, when not straight to the switch.
+
+        `options` are SIPp's own.
+        """
         where = through or service.sip
         self.sip_call_id = f"caller-{time.monotonic_ns()}@peers"
         super().__init__(
@@ -130,6 +143,7 @@ class Caller(Sipp):
             scenario,
             host,
             *("-s", called, "-cid_str", self.sip_call_id),
+            *options,
             f"{where[0]}:{where[1]}",
             **{"caller": CALLER, **keys},
         )

@@ -83,7 +83,7 @@ def find(heard, said):
     part = heard[start : start + len(said)]
     whole = _alike(part, said)
     pieces = _alike_in_pieces(heard, said, start) if whole <= SURE else 0.0
-    return start, pieces if pieces > SURE else whole
+    return start, max(pieces, whole)
 
 
 def _alike(part, said):
@@ -197,13 +197,17 @@ class Talker:
         self._fell_silent = time.monotonic()
         return start
 
-    def say_payloads(self, payloads, to, payload_type, ticks):
-        """Send payloads of 20 ms in real time; `ticks` is what each adds to the timestamp."""
+    def say_payloads(self, payloads, to, payload_type, ticks, frame_s=FRAME_S):
+        """Send payloads in real time; answers when (monotonic) the first left.
+
+        `ticks` is what each adds to the timestamp.
+        """
         start = time.monotonic()
         for index, payload in enumerate(payloads):
-            _until(start + index * FRAME_S)
+            _until(start + index * frame_s)
             self._socket.sendto(self.packet(payload, payload_type), to)
             self._timestamp += ticks
+        return start
 
     def dial(self, digits, to, payload_type=101):
         """Press keys: RFC 4733 events of 100 ms, each ended three times."""
