@@ -59,10 +59,10 @@ def payloads(voice, said):
     return [whole[at * step : (at + 1) * step] for at in range(count)], said
 
 
-def at_rate(said, rate):
+def at_rate(said, rate, given=RATE):
     """By its spectrum, to which nothing is added."""
-    count = len(said) * rate // RATE
-    sound = np.fft.irfft(np.fft.rfft(said), count) * (count / len(said))
+    count = len(said) * rate // given
+    sound = np.fft.irfft(np.fft.rfft(said)[: count // 2 + 1], count) * (count / len(said))
     return np.clip(np.rint(sound), -32_768, 32_767).astype(np.int16)
 
 

@@ -204,6 +204,9 @@ jitter_buffer_delay 1-3
 net_interface 127.0.0.1
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
+module opus.so
+module l16.so
 module aufile.so
 module aubridge.so
 module uuid.so
