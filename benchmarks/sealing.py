@@ -4,9 +4,11 @@
 
 Calls of G.711 noise (the worst case for FLAC) of 3 minutes and an hour, best of three (`--quick`:
 once; `--long`: ten hours as well), each sealed from its closed spool and, beside that, followed
-while it goes on. Then many calls that end together. The floor is the same spool merely read, and
-as many samples of noise merely encoded by libsndfile. Every row is measured in a process of its
-own, whose greatest memory is told. The last line is one JSON object.
+while it goes on. Then many calls that end together; and an hour (`--quick`: ten minutes) in each
+codec whose parties' clocks part by 400 ppm, with by how much the channels are out of step at its
+end. The floor is the same spool merely read, and as many samples of noise merely encoded by
+libsndfile. Every row is measured in a process of its own, whose greatest memory is told. The last
+line is one JSON object.
 """
 
 import argparse
@@ -23,10 +25,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import _drifting
 import numpy as np
 import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.age import open_parts
 from recording.archive import Archive, Node
 from recording.burst import unpack_burst
 from recording.codecs import PayloadCodec, decoder_for
@@ -72,6 +76,11 @@ class Talk:
                 self._writer.tick((index + 1) * 20_000)
         self._seconds += seconds
 
+    def drift(self, name: str, seconds: int) -> float:
+        """They talk in this codec, their clocks apart; what `_drifting.talk` says."""
+        self._seconds = seconds
+        return _drifting.talk(self._writer, _drifting.CODECS[name], seconds)
+
     def hang_up(self) -> None:
         """The spool is closed."""
         self._writer.event("ended", {"cause": "bye"}, self._seconds * 1_000_000)
@@ -83,8 +92,15 @@ class Room:
 
     def __init__(self, folder: Path) -> None:
         officer = OfficerKeys.generate()
+        self.identity = officer.identity
         self.recipients = RecipientSet.of([("Officer", officer.identity.recipient)], 1)
         self.archive = Archive(folder, Node("bench", "bench", Ed25519PrivateKey.generate()))
+
+    def audio(self, call_id: str) -> bytes:
+        """The FLAC inside."""
+        header = self.archive.path(call_id, "header").read_bytes()
+        with self.archive.path(call_id, "payload").open("rb") as payload:
+            return open_parts(header, payload, [self.identity]).readall()
 
     def seal(self, talk: Talk, following: Following | None = None) -> int:
         """The recording's size in bytes."""
@@ -210,7 +226,26 @@ def together(calls: int, seconds: int) -> Row:
     }
 
 
-def apart(work: Callable[..., Row], *arguments: int) -> Row:
+def drifting(name: str, seconds: int) -> Row:
+    """Clocks that part, in one codec: what it costs, and how far out of step it ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        talk, room = Talk(Path(folder)), Room(Path(folder) / "archive")
+        apart_ms = talk.drift(name, seconds)
+        talk.hang_up()
+        straight_s = timed(lambda: room.seal(talk))
+        peak = peak_mb()
+        step_ms, length_ms = _drifting.out_of_step_ms(room.audio(talk.call_id), seconds, apart_ms)
+    return {
+        "call_s": seconds,
+        "straight_s": straight_s,
+        "times_real_time": seconds / straight_s,
+        "peak_mb": peak,
+        "step_error_ms": step_ms,
+        "length_error_ms": length_ms,
+    }
+
+
+def apart(work: Callable[..., Row], *arguments: int | str) -> Row:
     """In a process of its own."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
@@ -240,6 +275,12 @@ def main() -> None:
         print(
             f"{name:10} {row['followed_s']:6.2f} s after the hang-up if followed, "
             f"{row['straight_s']:6.2f} s if not"
+        )
+    for name in _drifting.CODECS:
+        row = figures[f"drifting_{name}"] = apart(drifting, name, 600 if options.quick else 3600)
+        print(
+            f"{name:10} {row['straight_s']:6.2f} s for {row['call_s']:.0f} s at 400 ppm: channels "
+            f"{row['step_error_ms']:.1f} ms out of step, length {row['length_error_ms']:.1f} ms off"
         )
     rounded = {
         name: {key: round(value, 3) for key, value in row.items()} for name, row in figures.items()

@@ -37,7 +37,8 @@ class Resampler:
     def __call__(self, samples: NDArray[np.int16] | Floats) -> Floats:
         """The next samples; in the long run exactly as many more or fewer as the rates say."""
         joined = np.concatenate([self._tail, samples.astype(np.float32)])
-        ticks = np.arange(self._at, len(samples) * self._up, self._down)
+        begin = self._at
+        ticks = np.arange(begin, len(samples) * self._up, self._down)
         self._at += len(ticks) * self._down - len(samples) * self._up
         self._tail = joined[len(samples) :]
         if not len(ticks):
@@ -45,10 +46,9 @@ class Resampler:
         if self._down == 1:
             rows = [np.correlate(joined, kernel, "valid") for kernel in self._bank]
             return np.stack(rows, axis=1).reshape(-1)
-        windows = np.lib.stride_tricks.sliding_window_view(joined, self._bank.shape[1])
         if self._up == 1:
-            made: Floats = windows[ticks] @ self._bank[0]
-            return made
+            return np.correlate(joined, self._bank[0], "valid")[begin :: self._down]
+        windows = np.lib.stride_tricks.sliding_window_view(joined, self._bank.shape[1])
         base, phase = np.divmod(ticks, self._up)
         mixed: Floats = np.einsum("ij,ij->i", windows[base], self._bank[phase])
         return mixed

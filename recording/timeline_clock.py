@@ -49,11 +49,8 @@ class Packet:
     payload: bytes = field(compare=False)
     data: bytes = field(compare=False)
     """The datagram as it came."""
-
-    @property
-    def lead_us(self) -> int:
-        """By how much earlier its sound began than that of a usual packet sent with it."""
-        return self.codec.duration_us(self.payload) - USUAL_US
+    lead_us: int = field(compare=False)
+    """By how much earlier its sound began than that of a usual packet sent with it."""
 
     @property
     def noise(self) -> bool:

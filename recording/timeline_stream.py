@@ -14,6 +14,7 @@ from typing import Protocol
 
 from recording.burst import RTP_HEADER, TrackBurst
 from recording.codecs import NARROW, PayloadCodec, Samples
+from recording.packet_time import USUAL_US
 from recording.timeline_clock import QUIET_US, Packet, StreamClock
 from recording.voice import Voice
 
@@ -168,7 +169,8 @@ class Stream:
                     return
                 self._restart()
                 number = sequence
-        packet = Packet(number, at_us, head[3], codec, payload, data)
+        lead_us = codec.duration_us(payload) - USUAL_US
+        packet = Packet(number, at_us, head[3], codec, payload, data, lead_us)
         self._doubt(packet)
         if self._numbered and self._next is not None and number < self._next:
             self._straggler(packet)
