@@ -1,7 +1,7 @@
 """From the spools of one call to one FLAC file, written straight into an age payload.
 
-The lives of a call are joined by their wall clocks. Plaintext exists in memory only, and no
-more of it than the timeline's window; nothing is remembered of what was sealed.
+The lives of a call are joined by the monotonic clock that they share. Plaintext exists in memory
+only, and no more of it than the timeline's window; nothing is remembered of what was sealed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from recording.errors import SpoolError
 from recording.flac_payload import FlacPayload
 from recording.manifest import Fault, Life, TrackFacts
 from recording.raw_packets import RawPayload
-from recording.spool import EventRecord, LostRecord, PacketRecord, SpoolReader, read_spool
+from recording.spool import (
+    EventRecord,
+    LostRecord,
+    PacketRecord,
+    SpoolHeader,
+    SpoolReader,
+    read_spool,
+)
 from recording.spool_follow import SpoolFollower
 from recording.timeline import Timeline, TrackCount, WidebandError
 
@@ -73,6 +80,7 @@ class Reading:
         self.facts = CallFacts(started_wall_us)
         self.lives: list[Life] = []
         self._first_us = started_wall_us
+        self._first: SpoolHeader | None = None
         self._shift = 0
         self._origin = 0
         self._told = 0
@@ -80,7 +88,8 @@ class Reading:
 
     def begin(self, spool: SpoolReader) -> None:
         """Go on with this spool, of which no record was taken yet."""
-        self._shift = spool.header.started_wall_us - self._first_us
+        self._first = self._first or spool.header
+        self._shift = spool.header.later_us(self._first)
         self._joining = bool(self.lives) and self.lives[-1].interrupted
         self.timeline.interrupt()
 

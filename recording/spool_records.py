@@ -38,6 +38,17 @@ class SpoolHeader:
     """The spool key, sealed to the archive's recipients (an age file); empty without any."""
     key_check: bytes
     """Tells a wrong spool key from a damaged file."""
+    started_mono_us: int = 0
+    """Offset 0 by the monotonic clock of its boot; 0 in spools that were written before it was."""
+
+    def later_us(self, first: "SpoolHeader") -> int:
+        """How long after another life of its call this one began, whatever the wall clock did.
+
+        The lives of a call are of one boot: what a life leaves to the next lies in memory.
+        """
+        if self.started_mono_us >= first.started_mono_us > 0:
+            return self.started_mono_us - first.started_mono_us
+        return self.started_wall_us - first.started_wall_us
 
 
 class LossReason(StrEnum):

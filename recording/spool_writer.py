@@ -86,6 +86,7 @@ class SpoolWriter:
             boot_wrapped=wrap_spool_key(spool_key, boot_key, spool_id),
             recipients_wrapped=b"" if recipients_wrap is None else recipients_wrap(spool_key),
             key_check=key_check(spool_key),
+            started_mono_us=int(started.mono * 1_000_000),
         )
         block, identity = pack_header(header)
         path = folder / f"{call_id}.{life}.spool"

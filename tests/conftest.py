@@ -17,6 +17,12 @@ from hypothesis import settings
 settings.register_profile("galwad", deadline=None)
 settings.load_profile("galwad")
 
+
+def pytest_addoption(parser):
+    parser.addoption("--crashes", type=int, default=5, help="of the crash matrix (200 for proof)")
+    parser.addoption("--crash-seed", type=int, default=1, help="when, and of which process")
+
+
 _SIGNS = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,

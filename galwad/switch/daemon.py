@@ -154,6 +154,8 @@ class Switch:
         for helper in helpers:
             helper.cancel()
         self._relay.shut()
+        for call in self.calls.values():  # those that another life goes on with
+            call.recording.tick()
         self._transport.close()
         self._phones.save(time.monotonic())
         self._spools.sync.stop()
@@ -239,8 +241,6 @@ class Switch:
         """Leave the calls to the next life of the process; what they recorded goes down first."""
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
-        for call in self.calls.values():
-            call.recording.tick()
         self._handing_over = True
         self._stopping.set()
         self._hurry.set()

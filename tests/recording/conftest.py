@@ -155,8 +155,10 @@ def rtp(track: int, index: int, *, kind: int = 8) -> bytes:
 class Call:
     """A call whose packets come every 20 ms, at offsets told by the test."""
 
-    def __init__(self, office: "Office", life: int = 1, wall: float = WALL) -> None:
-        clock = Clock(wall=wall, mono=0.0)
+    def __init__(
+        self, office: "Office", life: int = 1, wall: float = WALL, mono: float = 0.0
+    ) -> None:
+        clock = Clock(wall=wall, mono=mono)
         office.spools.mkdir(exist_ok=True)
         self.writer = SpoolWriter.create(
             office.spools, office.runtime, CALL_ID, life, office.boot_key, None, clock, 5.0
@@ -226,8 +228,8 @@ class Office:
 
     tone = staticmethod(tone)
 
-    def call(self, life: int = 1, wall: float = WALL) -> Call:
-        return Call(self, life, wall)
+    def call(self, life: int = 1, wall: float = WALL, mono: float = 0.0) -> Call:
+        return Call(self, life, wall, mono)
 
     def simple(self) -> Path:
         """Four seconds of talk, properly ended."""

@@ -176,6 +176,24 @@ def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office)
     assert samples[40_400:47_800].any(axis=0).all()
 
 
+@pytest.mark.parametrize("jump_s", [-3600, 3600, -2])
+def test_lives_are_joined_by_the_clock_that_nobody_puts_right(office, jump_s):
+    first = office.call(mono=100.0)
+    first.answer()
+    first.talk(0, 2 * US)
+    first.writer.flush_frame()
+    first.writer.abandon()
+    second = office.call(life=2, wall=WALL + 5 + jump_s, mono=105.0)
+    second.event("segment", 0, **{"class": "centre", "to": ""})
+    second.event("clock", 0, wall=WALL + 5 + jump_s)
+    second.talk(0, US)
+    manifest = office.seal(first.writer.path, second.end(US)).manifest
+    assert manifest.talk_us == 6 * US
+    assert [(gap.reason, gap.to_us) for gap in manifest.gaps] == [("fault", 5 * US)]
+    assert manifest.unexplained == []
+    assert [check.offset_us for check in manifest.clock] == [jump_s * US]
+
+
 def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
     path = office.simple()
     data = bytearray(path.read_bytes())

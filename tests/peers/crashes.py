@@ -1,0 +1,196 @@
+"""Many calls that talk while processes are killed, and what must then be in their spools.
+
+Each party's packets carry a number of their own; a switch has relayed what the other side heard.
+So after a crash it is known, packet by packet, what must be in the spool and what must not.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import socket
+import struct
+import threading
+import time
+
+import httpx
+
+from recording.keys import load_boot_key
+from recording.spool import PacketRecord, read_spool
+
+FRAME_S = 0.02
+SAMPLES = 160
+NEVER = float("inf")
+
+
+class Crowd:
+    """Speaks and hears for every party of every call, from one port a side."""
+
+    def __init__(self):
+        self._sockets = [_bound(host) for host in ("127.0.0.2", "127.0.0.3")]
+        self.media = [each.getsockname()[1] for each in self._sockets]
+        self.times = []
+        """When each tick's packets began to leave (monotonic)."""
+        self.late_s = 0.0
+        """How late a tick was at worst since the last look: how busy the machine is."""
+        self.heard = []
+        """(when, stream, tick) of what was relayed since the last look."""
+        self._targets = []
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._listen, args=(s,)) for s in self._sockets]
+
+    def begin(self, callers, advisors):
+        """Start to speak to these ports of the switch."""
+        for side, ports in ((0, callers), (1, advisors)):
+            self._targets += [(side, ("127.0.0.1", port)) for port in ports]
+        self._threads.append(threading.Thread(target=self._speak))
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def streams(self):
+        return len(self._targets)
+
+    def end(self):
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(5)
+        for each in self._sockets:
+            each.close()
+
+    def _speak(self):
+        words = random.Random(1).randbytes(SAMPLES)
+        begin = time.monotonic()
+        while not self._stopping.is_set():
+            tick = len(self.times)
+            wait = begin + tick * FRAME_S - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            else:
+                self.late_s = max(self.late_s, -wait)
+            self.times.append(time.monotonic())
+            for stream, (side, target) in enumerate(self._targets):
+                head = struct.pack("!BBHII", 0x80, 0, tick & 0xFFFF, tick * SAMPLES, stream + 1)
+                self._sockets[side].sendto(head + words, target)
+
+    def _listen(self, ear):
+        ear.settimeout(0.2)
+        while not self._stopping.is_set():
+            try:
+                data = ear.recv(2048)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            named = named_in(data)
+            if named is not None:
+                self.heard.append((time.monotonic(), *named))
+
+    def wait_all_heard(self, seconds=20):
+        """Every stream is relayed, from now on."""
+        self.heard.clear()
+        limit = time.monotonic() + seconds
+        while len({stream for _, stream, _ in list(self.heard)}) < self.streams:
+            assert time.monotonic() < limit, self.streams
+            time.sleep(0.02)
+
+
+def named_in(data):
+    """Stream and tick of one of the crowd's packets; None for others, such as RTCP."""
+    if len(data) != 12 + SAMPLES:
+        return None
+    stamp, source = struct.unpack_from("!II", data, 4)
+    return source - 1, stamp // SAMPLES
+
+
+def _bound(host):
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    one.bind((host, 0))
+    return one
+
+
+class Cashier:
+    """Pauses and resumes calls at random, and knows when each was surely or perhaps paused."""
+
+    def __init__(self, service, call_ids, seed):
+        self._service, self._call_ids = service, call_ids
+        self._random = random.Random(seed)
+        self.surely = {call_id: [] for call_id in call_ids}
+        """[from, to] between a pause that was confirmed and the asking for its end."""
+        self.perhaps = {call_id: [] for call_id in call_ids}
+        """[from, to] between the asking for a pause and the confirmation of its end."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def end(self):
+        """Stop, and let all calls go on."""
+        self._stopping.set()
+        self._thread.join(30)
+
+    def _work(self):
+        with self._service.sign_in("ceri") as client:
+            while not self._stopping.wait(0.05):
+                call_id = self._random.choice(self._call_ids)
+                paused = bool(self.perhaps[call_id]) and self.perhaps[call_id][-1][1] == NEVER
+                if not paused:
+                    if self._random.random() < 0.2:  # so that a sixth of them is paused
+                        self._pause(client, call_id)
+                else:
+                    self._resume(client, call_id)
+
+    def _pause(self, client, call_id):
+        self.perhaps[call_id].append([time.monotonic(), NEVER])
+        if self._ask(client, "PUT", call_id) == "paused":
+            self.surely[call_id].append([time.monotonic(), NEVER])
+
+    def _resume(self, client, call_id):
+        if self.surely[call_id] and self.surely[call_id][-1][1] == NEVER:
+            self.surely[call_id][-1][1] = time.monotonic()
+        if self._ask(client, "DELETE", call_id) == "recording":
+            self.perhaps[call_id][-1][1] = time.monotonic()
+
+    @staticmethod
+    def _ask(client, method, call_id):
+        """What the state is now; empty if nobody could say."""
+        try:
+            reply = client.request(method, f"/api/v1/calls/{call_id}/payment")
+        except httpx.HTTPError:
+            return ""
+        return reply.json()["state"] if reply.status_code == 200 else ""
+
+
+def within(moment, intervals, before=0.0, after=0.0):
+    return any(begin - before <= moment <= end + after for begin, end in intervals)
+
+
+class Spools:
+    """What the spools of the calls hold, read as the finaliser reads them."""
+
+    def __init__(self, service):
+        self.folder = service.state / "spool"
+        self._runtime = service.runtime
+        self._boot_key = load_boot_key(service.runtime / "boot.key")
+
+    def newest(self):
+        """The last spool of each call."""
+        found = {}
+        for path in self.folder.glob("*.spool"):
+            call_id, life, _ = path.name.split(".")
+            found[call_id] = max(found.get(call_id, (0, path)), (int(life), path))
+        return {call_id: path for call_id, (_, path) in found.items()}
+
+    def packets(self, path):
+        """Stream and tick of each packet in a spool; whether anything in it is damaged."""
+        with read_spool(
+            path, boot_key=self._boot_key, runtime_keys_folder=self._runtime / "spool-keys"
+        ) as reader:
+            kept = {named_in(r.data) for r in reader if isinstance(r, PacketRecord)}
+            return kept - {None}, reader.damaged
+
+
+def ports_in(sipp):
+    """Every port of the switch that a SIPp was told."""
+    found = re.findall(r"media (\d+)", (sipp.folder / "log").read_text())
+    return [int(port) for port in found]
