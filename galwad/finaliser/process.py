@@ -1,8 +1,9 @@
 """The finaliser's loop: told by the switch, or by looking, what to seal; telling the desk.
 
 Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
-delays that and nothing else. What fails is tried again at the next look round. The smallest
-goes first, so that a short call waits for one long call at most. Calls that go on are followed in
+delays that and nothing else. What fails is tried again at the next look round. What has
+just ended goes before what an outage left, and the smallest first, so that a short call waits for
+one long call at most. Calls that go on are followed in
 between, so that their end leaves a moment's work. Whoever stops it has it seal all that has ended
 first: after a reboot nothing on this machine opens a spool.
 """
@@ -13,8 +14,9 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Collection
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
 import structlog
@@ -45,6 +47,8 @@ LAST_WORD_S: Final = 2.0
 """How long the desk may take to index the last recordings when the finaliser stops."""
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
+_Rank: TypeAlias = tuple[bool, int]
+"""Whether it was left from before, and the bytes of its spools."""
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
 
@@ -65,9 +69,8 @@ class Finaliser:
         self._follow_s = follow_s
         self._last_word_s = last_word_s
         self._followed_at = 0.0
-        self._queue: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
-        """By the size of the spools."""
-        self._queued: set[str] = set()
+        self._queue: asyncio.PriorityQueue[tuple[_Rank, str]] = asyncio.PriorityQueue()
+        self._queued: dict[str, _Rank] = {}
         self._in_hand: str | None = None
         self._once_more = False
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -136,11 +139,11 @@ class Finaliser:
     async def _finish(self) -> None:
         """Seal all that has ended, and give the desk time to index it."""
         supervise.stopping()
-        for call_id in await asyncio.to_thread(self._workshop.closed):
-            self._enqueue(call_id)
+        for call_id, size in (await asyncio.to_thread(self._workshop.closed)).items():
+            self._enqueue(call_id, size)
         log.info("finaliser.stopping", waiting=len(self._queued))
         while self._queued and not self._hurry.is_set():
-            await self._take(min(self._queued, key=self._workshop.size))
+            await self._take(min(self._queued, key=self._queued.__getitem__))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._last_word_s):
                 while self._sealed and not self._hurry.is_set():
@@ -164,14 +167,14 @@ class Finaliser:
         self._followed_at = time.monotonic()
 
     async def _take(self, call_id: str) -> None:
-        self._queued.discard(call_id)
+        self._queued.pop(call_id, None)
         self._in_hand = call_id
         async with self._alone_with(call_id):
             await self._seal(call_id)
         self._in_hand = None
         if self._once_more:
             self._once_more = False
-            self._enqueue(call_id)
+            self._enqueue(call_id, self._workshop.size(call_id))
 
     def _alone_with(self, call_id: str) -> asyncio.Lock:
         """Held by whoever writes to this recording; gone when nobody does."""
@@ -205,8 +208,8 @@ class Finaliser:
             self._unsent.append(alarm)
             del self._unsent[:-_MOST_ALARMS]
 
-    def _enqueue(self, call_id: str) -> None:
-        """Queue a call that has a closed spool.
+    def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
+        """Queue a call that has closed spools, of `size` bytes.
 
         One that is being sealed waits until its outcome is known: sealed it is not wanted again,
         refused it may be, for a spool that was closed meanwhile.
@@ -214,25 +217,27 @@ class Finaliser:
         if call_id == self._in_hand:
             self._once_more = True
         elif call_id not in self._queued and call_id not in self._sealed:
-            self._queued.add(call_id)
-            self._queue.put_nowait((self._workshop.size(call_id), call_id))
+            rank = not just_ended, size
+            self._queued[call_id] = rank
+            self._queue.put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
         """Find closed spools at the start, when the switch goes away, and now and then."""
         while True:
-            for call_id in await asyncio.to_thread(self._workshop.closed):
-                self._enqueue(call_id)
-            await self._tell_what_is_left()
+            closed = await asyncio.to_thread(self._workshop.closed)
+            for call_id, size in closed.items():
+                self._enqueue(call_id, size)
+            await self._tell_what_is_left(closed)
             self._look.clear()
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
             except TimeoutError:
                 self._remind()
 
-    async def _tell_what_is_left(self) -> None:
+    async def _tell_what_is_left(self, closed: Collection[str]) -> None:
         """So that the desk can hold its calls against the spools, which it does not see."""
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
-        left = SpoolsLeft(await asyncio.to_thread(self._workshop.left, why))
+        left = SpoolsLeft(await asyncio.to_thread(self._workshop.left, closed, why))
         if left != self._left:
             self._left = left
             self._desk.send(left)
@@ -259,7 +264,8 @@ class Finaliser:
 
     async def _from_switch(self, _link: Link, message: AnyMessage) -> None:
         if isinstance(message, SpoolClosed):
-            self._enqueue(message.call_id)
+            size = self._workshop.size(message.call_id)
+            self._enqueue(message.call_id, size, just_ended=True)
 
     async def _from_desk(self, link: Link, message: AnyMessage) -> None:
         match message:

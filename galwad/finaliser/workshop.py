@@ -7,8 +7,9 @@ but by `forget`, which the desk's word allows.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -80,46 +81,61 @@ class Workshop:
         if not public.exists() or public.read_text(encoding="ascii") != text:
             public.write_text(text, encoding="ascii")
 
-    def closed(self) -> list[str]:
-        """Calls whose spools nobody writes to any more, oldest first."""
-        return sorted(call_id for call_id in self._calls() if self.spools(call_id))
+    def closed(self) -> dict[str, int]:
+        """Calls whose spools nobody writes to any more, oldest first, and their bytes.
+
+        The folder is read once, however many calls an outage left in it.
+        """
+        found: dict[str, list[Path]] = {}
+        for path in self._folders.spool.iterdir():
+            if match := SPOOL.fullmatch(path.name):
+                found.setdefault(match[1], []).append(path)
+        return {
+            call_id: _bytes(paths)
+            for call_id, paths in sorted(found.items())
+            if self._finished(call_id, paths)
+        }
 
     def spools(self, call_id: str) -> list[Path]:
         """The spools of a call, by life; none while one is written, or another may follow."""
-        if (self._folders.checkpoints / f"{call_id}.call").exists():
-            return []
-        found = sorted(self._folders.spool.glob(f"{call_id}.*.spool"), key=_life)
-        found = [path for path in found if SPOOL.fullmatch(path.name)]
-        try:
-            return [] if any(is_live(path) for path in found) else found
-        except (OSError, SpoolError):
-            return []
+        found = self._spools_of(call_id)
+        return found if self._finished(call_id, found) else []
 
-    def left(self, why: Mapping[str, str]) -> tuple[LeftSpool, ...]:
-        """Spools untouched for minutes; `why`: what was said when a call's were tried."""
-        waiting = set(self.closed())
+    def left(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[LeftSpool, ...]:
+        """Spools untouched for minutes: of these calls, or nobody's.
+
+        `why`: what was said when a call's were tried.
+        """
         before = time.time() - _LEFT_S
         found = []
         for path in sorted(self._folders.spool.glob("*.spool")):
             match = SPOOL.fullmatch(path.name)
             call_id = match[1] if match else ""
+            if call_id and call_id not in closed:
+                continue
             with contextlib.suppress(OSError):  # it was indexed meanwhile
                 since = path.stat().st_mtime
-                if since <= before and (call_id in waiting or not call_id):
+                if since <= before:
                     found.append(LeftSpool(path.name, call_id, since, why.get(call_id, "")))
         return tuple(found)
 
     def size(self, call_id: str) -> int:
         """Bytes of the spools of a call."""
-        total = 0
-        for path in self._folders.spool.glob(f"{call_id}.*.spool"):
-            with contextlib.suppress(FileNotFoundError):  # it was indexed meanwhile
-                total += path.stat().st_size
-        return total
+        return _bytes(self._spools_of(call_id))
 
-    def _calls(self) -> set[str]:
-        names = (SPOOL.fullmatch(path.name) for path in self._folders.spool.glob("*.spool"))
-        return {match[1] for match in names if match}
+    def _spools_of(self, call_id: str) -> list[Path]:
+        with os.scandir(self._folders.spool) as entries:  # glob takes ten times as long
+            names = [entry.name for entry in entries if entry.name.startswith(f"{call_id}.")]
+        return sorted((self._folders.spool / n for n in names if SPOOL.fullmatch(n)), key=_life)
+
+    def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
+        """Whether nobody writes to these, and no other will follow."""
+        if (self._folders.checkpoints / f"{call_id}.call").exists():
+            return False
+        try:
+            return not any(is_live(path) for path in spools)
+        except (OSError, SpoolError):
+            return False
 
     def seal(self, call_id: str) -> Sealed | Alarm | None:
         """The recording of a call, or why there is none; None when it has no closed spool."""
@@ -211,6 +227,14 @@ class Workshop:
                 known = order.call_id, order.payload_sha256
                 return self._disposals.dispose(Order(*known, order.reason, order.actor, place))
         return b""
+
+
+def _bytes(paths: Iterable[Path]) -> int:
+    total = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # it was indexed meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def _life(path: Path) -> int:

@@ -10,7 +10,6 @@ import structlog
 from galwad.messages import Account, CallState, Hold, HoldReply, Release, Take
 from galwad.switch.call import LiveCall
 from galwad.switch.phones import Phones
-from galwad.switch.spools import SpoolRoom
 from recording.policy import RecordingState, Trigger
 
 log = structlog.get_logger()
@@ -19,10 +18,9 @@ log = structlog.get_logger()
 class DeskCommands:
     """Carries out the desk's messages on the live calls; `calls` is the switch's own dict."""
 
-    def __init__(self, calls: dict[str, LiveCall], phones: Phones, spools: SpoolRoom) -> None:
+    def __init__(self, calls: dict[str, LiveCall], phones: Phones) -> None:
         self._calls = calls
         self._phones = phones
-        self._spools = spools
 
     async def hold(self, command: Hold) -> HoldReply:
         """Shut every gate that the command means before waiting for any disk."""
@@ -57,10 +55,6 @@ class DeskCommands:
     def live_calls(self) -> Iterable[CallState]:
         """Every live call's state."""
         return [call.state() for call in self._calls.values()]
-
-    def closed_spools(self) -> Iterable[str]:
-        """Spools that wait for the finaliser."""
-        return (call_id for call_id in self._spools.closed() if call_id not in self._calls)
 
     def _meant(self, command: Hold | Release) -> list[LiveCall]:
         if command.call_id:

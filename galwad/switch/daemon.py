@@ -72,7 +72,7 @@ class Switch:
         self._phones = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
         self._spools = SpoolRoom(settings)
         self._checkpoints = Checkpoints(settings.node.runtime / "calls")
-        self._hub = Hub(DeskCommands(self.calls, self._phones, self._spools))
+        self._hub = Hub(DeskCommands(self.calls, self._phones))
         self._relay = Relay(
             *_pools(settings.media),
             source=SourceRule(settings.media.source),

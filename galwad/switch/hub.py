@@ -1,8 +1,8 @@
 """The switch's end of `switch.sock`: tells the desk and the finaliser, waits for neither.
 
-A desk that connects gets a snapshot of the live calls; a finaliser gets a notice for every
-spool that nobody writes to. Commands (pause, resume, phones) are handed to the `Commands`
-given by the daemon, and the answer goes back on the same connection.
+A desk that connects gets a snapshot of the live calls; a finaliser, which looks at the folder by
+itself, a notice for each spool that is closed from then on. Commands (pause, resume, phones) are
+handed to the `Commands` given by the daemon, and the answer goes back on the same connection.
 """
 
 from __future__ import annotations
@@ -54,9 +54,6 @@ class Commands(Protocol):
     def live_calls(self) -> Iterable[CallState]:
         """Every call that has not ended."""
 
-    def closed_spools(self) -> Iterable[str]:
-        """Call ids of the spools that nobody writes to."""
-
 
 class Hub:
     """Keeps the desks' and finalisers' connections and speaks to all of them."""
@@ -104,8 +101,6 @@ class Hub:
                 self._greet_desk(peer)
             case Hello(role="finaliser"):
                 self._finalisers.add(peer)
-                for call_id in self._commands.closed_spools():
-                    peer.send(SpoolClosed(call_id=call_id))
             case Hello(role="command"):
                 if self._figures is not None:
                     peer.send(self._figures)

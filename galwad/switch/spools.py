@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import structlog
 
@@ -19,7 +18,7 @@ from recording.age import Recipient, encrypt_small
 from recording.errors import RecordingError
 from recording.keys import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
-from recording.spool import Clock, SpoolSync, SpoolWriter, is_live
+from recording.spool import Clock, SpoolSync, SpoolWriter
 
 log = structlog.get_logger()
 
@@ -106,12 +105,3 @@ class SpoolRoom:
             started,
             self._recording.lookback,
         )
-
-    def closed(self) -> Iterator[str]:
-        """Call ids of the spools that nobody writes to."""
-        paths: dict[str, list[Path]] = {}
-        for path in sorted(self.folder.glob("*.spool")):
-            paths.setdefault(path.name.partition(".")[0], []).append(path)
-        for call_id, lives in paths.items():
-            if not any(is_live(path) for path in lives):
-                yield call_id

@@ -38,6 +38,21 @@ async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site):
         assert [(await peer.next(Sealed)).call_id for _ in range(2)] == [SECOND, FIRST]
 
 
+async def test_what_has_just_ended_goes_before_what_was_left(site):
+    left = [f"20260301-08{number:02}00-abcdefgh" for number in range(20)]
+    for call_id in left:
+        site.call(call_id)
+    async with site.switch() as switch, site.desk() as peer, site.running():
+        await switch.next(Hello)
+        await peer.next(Sealed)
+        site.call(FIRST, seconds=8)
+        switch.links[0].send(SpoolClosed(FIRST))
+        told = []
+        while FIRST not in told:
+            told.append((await peer.next(Sealed)).call_id)
+    assert len(told) < len(left) - 1
+
+
 async def test_the_switch_says_that_a_spool_is_closed(site):
     async with site.switch() as switch, site.desk() as peer, site.running():
         assert (await switch.next(Hello)).role == "finaliser"

@@ -1,0 +1,72 @@
+"""Ten thousand spools that an outage left behind: calls come first, and each of them is sealed."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from recording.keys import load_boot_key
+from recording.spool import Clock, SpoolWriter
+
+pytestmark = pytest.mark.peer
+
+LEFT = 10_000
+
+
+@pytest.fixture
+def leftovers(harness, officer, tmp_path):
+    """A service that has not begun, and what the one before it left."""
+    service = harness.service.Service(tmp_path, officer)
+    service.add_users()
+    service.start("switch")  # which makes folders and key
+    service.processes.pop("switch").end()
+    spool, keys = service.state / "spool", service.runtime / "spool-keys"
+    boot_key = load_boot_key(service.runtime / "boot.key")
+    for number in range(LEFT):
+        call_id = f"20260301-{number // 3600:02}{number // 60 % 60:02}{number % 60:02}-abcdefgh"
+        started = Clock(1_772_323_200.0 + number, 1000.0)
+        writer = SpoolWriter.create(spool, keys, call_id, 1, boot_key, None, started)
+        writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+        writer.close(1_000_000)
+    yield service
+    service.stop()
+    service.judge()
+
+
+def sealed(service):
+    return len(list(service.state.joinpath("archive").rglob("*.manifest")))
+
+
+def test_calls_do_not_wait_for_what_an_outage_left(harness, leftovers, ended, talker, capsys):
+    service, programs = leftovers, harness.programs
+    began = time.monotonic()
+    service.start("switch", "desk", "finaliser")
+    up = time.monotonic() - began
+    harness.service.wait_until(lambda: sealed(service), what="the first of them")
+    advisor, caller = talker("127.0.0.3"), talker("127.0.0.2")
+    began = time.monotonic()
+    callee_sip = ended(
+        programs.Callee(
+            service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port
+        )
+    )
+    caller_sip = ended(programs.Caller(service, "01970000200", media=caller.port))
+    call_id = service.log.wait("call.answered")["call_id"]
+    answered = time.monotonic() - began
+    said = harness.sound.speech(2, 95)
+    caller.say(said, caller_sip.media_target)
+    caller_sip.hang_up()
+    callee_sip.wait()
+    waiting = len(list(service.state.joinpath("spool").glob("*.spool")))
+    recording = harness.evidence.Recording(service, call_id)
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert recording.adds_up()
+    assert waiting > LEFT / 2
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n  {LEFT} spools left: all up after {up:.1f} s, a call answered {answered:.2f} s"
+            f" after its start and fetchable {recording.took:.1f} s after its end,"
+            f" with {waiting} spools still waiting\n"
+        )
