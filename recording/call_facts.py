@@ -16,6 +16,8 @@ from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
 
 _MOST_NOTES = 100
+_SPACING_US = 60_000
+"""No two packets of a stream that goes on are further apart; a frame holds far more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,11 @@ class CallFacts:
             (Span(start, end if to is None else to), why)
             for start, to, why in sorted(self._lost, key=lambda each: each[0])
         ]
+        told = [Span(gap.from_us, gap.to_us) for gap in self.gaps]
         for span, why in lost:
             for hole in _without(span, (Span(g.from_us, g.to_us) for g in self.gaps)):
+                if hole.length_us < _SPACING_US and any(hole.to_us == gap.from_us for gap in told):
+                    continue  # what the disk refused has a gap already, from its first packet on
                 trigger = Trigger.STORAGE if why is LossReason.DAMAGED else Trigger.CRASH
                 reason = GapReason.FAULT.value
                 self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))

@@ -142,7 +142,9 @@ class Recorder:
             # No packet shows how long the call was, should the process die in a gap.
             self._append("pulse", {}, now)
         try:
-            self._drain().tick(now)
+            writer = self._drain()
+            writer.check_place()
+            writer.tick(now)
         except FAILURES as error:
             self._disk_failed(error)
 
@@ -360,6 +362,7 @@ class Recorder:
             writer = self._drain()
             if self._policy.storage_good:
                 return
+            writer.check_place()
             if not self._synced:
                 self._try_sync()
                 return

@@ -39,6 +39,10 @@ _libc.syncfs.argtypes = [ctypes.c_int]
 _libc.syncfs.restype = ctypes.c_int
 
 
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 class SpoolSync:
     """The thread that calls `syncfs`, and whom it tells.
 
@@ -55,7 +59,8 @@ class SpoolSync:
         self.rounds = 0
         self.last_round_s = 0.0
         self.error: SpoolSyncError | None = None
-        self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder = folder
+        self._fd = _open_folder(folder)
         self._interval_s = interval_s
         self._call = call
         self._listeners: dict[SyncListener, None] = {}
@@ -103,6 +108,7 @@ class SpoolSync:
     def _round(self) -> SpoolSyncError | None:
         began = time.monotonic()
         try:
+            self._go_where_the_folder_is()
             self._call(self._fd)
         except OSError as error:
             return SpoolSyncError(f"syncfs: {error.strerror}")
@@ -110,6 +116,16 @@ class SpoolSync:
             self.rounds += 1
             self.last_round_s = time.monotonic() - began
         return None
+
+    def _go_where_the_folder_is(self) -> None:
+        """A disk was mounted there, or taken away: new spools lie on another one.
+
+        Those on the old one find out by themselves (`SpoolWriter.check_place`).
+        """
+        there, ours = self._folder.stat(), os.fstat(self._fd)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            old, self._fd = self._fd, _open_folder(self._folder)
+            os.close(old)
 
     def _tell(self, error: SpoolSyncError | None) -> None:
         for listener in list(self._listeners):

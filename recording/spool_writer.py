@@ -183,6 +183,19 @@ class SpoolWriter:
             blocks.append(self._frame(FrameKind.TOMBSTONE, (max(0, at_us),) * 2, stone))
         self._write(blocks, media=sealed, lost_from=lost_from)
 
+    def check_place(self) -> None:
+        """Whether the file still lies under its name, where it will be looked for.
+
+        A disk that is unmounted under it takes writes as if nothing were, until the last file on it
+        is closed. Raises `SpoolWriteError`.
+        """
+        try:
+            there, ours = self.path.stat(), os.fstat(self._fd)
+        except OSError as error:
+            raise SpoolWriteError(f"{self.path.name} is gone: {error.strerror}") from error
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise SpoolWriteError(f"{self.path.name}: another file lies in its place")
+
     @property
     def room(self) -> int:
         """Bytes that the disk says it can still take."""

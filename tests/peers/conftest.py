@@ -18,7 +18,7 @@ from telephony.phone import VoIPPhone
 
 PARTS = (
     *("agent", "service", "programs", "sound", "evidence", "scripted"),
-    *("kamailio", "rtpengine", "linphone", "decoding", "stage", "pcaps", "crashes"),
+    *("kamailio", "rtpengine", "linphone", "decoding", "stage", "pcaps", "crashes", "disks"),
 )
 
 
@@ -150,11 +150,17 @@ class Call:
 
 
 @pytest.fixture
-def place_call(harness, service, talker, ended):
-    """Places a call from the trunk to the PBX; whoever answers there sits at 201."""
-    return lambda callee="uas", caller="uac": Call(
+def place_call_on(harness, talker, ended):
+    """Places a call from the trunk to the PBX of a service; whoever answers there sits at 201."""
+    return lambda service, callee="uas", caller="uac": Call(
         harness, service, talker, ended, callee=callee, caller=caller
     )
+
+
+@pytest.fixture
+def place_call(service, place_call_on):
+    """The same on the service of the test."""
+    return lambda *scenarios, **named: place_call_on(service, *scenarios, **named)
 
 
 @pytest.fixture

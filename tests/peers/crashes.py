@@ -31,6 +31,8 @@ class Crowd:
         self.media = [each.getsockname()[1] for each in self._sockets]
         self.times = []
         """When each tick's packets began to leave (monotonic)."""
+        self.gone = []
+        """When the last of a tick's packets had left."""
         self.late_s = 0.0
         """How late a tick was at worst since the last look: how busy the machine is."""
         self.heard = []
@@ -72,6 +74,7 @@ class Crowd:
             for stream, (side, target) in enumerate(self._targets):
                 head = struct.pack("!BBHII", 0x80, 0, tick & 0xFFFF, tick * SAMPLES, stream + 1)
                 self._sockets[side].sendto(head + words, target)
+            self.gone.append(time.monotonic())
 
     def _listen(self, ear):
         ear.settimeout(0.2)

@@ -79,7 +79,7 @@ class Stadium:
 
     def judge(self, died):
         """What was relayed a second before must be there; what was paused must not."""
-        crashes, cashier, times = self.harness.crashes, self.cashier, self.crowd.times
+        crashes, cashier = self.harness.crashes, self.cashier
         kept = {}
         for call_id, path in self.spools.newest().items():
             kept[call_id], damaged = self.spools.packets(path)
@@ -97,7 +97,8 @@ class Stadium:
             (call_id, stream, tick)
             for call_id, packets in kept.items()
             for stream, tick in packets
-            if crashes.within(times[tick], cashier.surely[call_id], 0.0, -0.001)
+            for begin, end in cashier.surely[call_id]
+            if begin <= self.crowd.times[tick] and self.crowd.gone[tick] <= end
         ]
         assert held == []
         return sum(len(packets) for packets in kept.values())

@@ -1,6 +1,7 @@
 """The archive: from spools to three objects that stock tools open, whatever crashed."""
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording import spool_file
 from recording.age import make_header, new_file_key
 from recording.codecs import STATIC, decoder_for
-from recording.errors import ArchiveError, SpoolKeyError
+from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
 from recording.keys import public_text
 from recording.manifest import sign_manifest, verify_manifest
 from recording.signed import canonical
@@ -209,6 +211,35 @@ def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
     assert verdict.problems == ()
     assert verdict.faults == ("it was sealed from a damaged spool",)
     assert not verdict.whole
+
+
+def test_what_a_full_disk_refused_is_one_gap_from_its_first_packet_on(office, monkeypatch):
+    call = office.call()
+    call.answer()
+    call.talk(0, 2 * US)
+    call.writer.flush_frame()
+    call.talk(2 * US, int(2.9 * US))
+    with monkeypatch.context() as patch:
+        patch.setattr(spool_file.os, "write", full)
+        with pytest.raises(SpoolWriteError) as refused:
+            call.writer.flush_frame()
+    lost_from = refused.value.lost_from_us
+    assert lost_from == 2 * US + 20_000
+    call.event("gap-start", lost_from, reason="fault", trigger="storage", actor="system")
+    call.event("gap-end", 4 * US)
+    call.event("segment", 4 * US, **{"class": "centre", "to": ""})
+    call.talk(4 * US, 5 * US)
+    manifest = office.seal(call.end(5 * US)).manifest
+    (gap,) = manifest.gaps
+    assert (gap.from_us, gap.to_us, gap.trigger) == (lost_from, 4 * US, "storage")
+    assert manifest.unexplained == []
+    samples, _ = office.audio()
+    assert not samples[16_160:32_000].any()
+    assert samples[15_900:16_160].any(axis=0).all()
+
+
+def full(_fd, _data):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_time_that_nothing_explains_is_flagged(office):

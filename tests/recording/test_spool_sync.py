@@ -75,3 +75,18 @@ async def test_the_real_syncfs_brings_a_real_folder_to_the_disk(tmp_path):
 def test_the_real_syncfs_says_when_it_fails():
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         syncfs(-1)
+
+
+async def test_it_goes_where_the_folder_is(tmp_path):
+    folder, synced = tmp_path / "spool", []
+    folder.mkdir()
+    sync = SpoolSync(folder, interval_s=60, call=lambda fd: synced.append(os.fstat(fd).st_ino))
+    listener = Listener()
+    sync.attach(listener)
+    assert sync._round() is None
+    folder.rename(tmp_path / "old")
+    assert "No such file" in str(sync._round())
+    folder.mkdir()
+    assert sync._round() is None
+    assert synced == [(tmp_path / "old").stat().st_ino, folder.stat().st_ino]
+    sync.stop()

@@ -233,3 +233,17 @@ def test_a_full_disk_does_not_keep_keys_from_being_destroyed(spools, small_disk,
     small_disk.free()
     reader = spools.read(writer.path, crashed=True)
     assert all(p.at_us < 1_500_000 for p in packets(reader))
+
+
+def test_a_file_that_lies_no_longer_under_its_name_is_noticed(spools):
+    writer = spools.writer()
+    writer.check_place()
+    away = writer.path.with_suffix(".away")
+    writer.path.rename(away)
+    with pytest.raises(SpoolWriteError, match="is gone"):
+        writer.check_place()
+    writer.path.write_bytes(b"another")
+    with pytest.raises(SpoolWriteError, match="another file lies in its place"):
+        writer.check_place()
+    away.replace(writer.path)
+    writer.check_place()

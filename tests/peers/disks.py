@@ -1,0 +1,58 @@
+"""Small real disks that tests fill up and take away: an ext4 of some megabytes on a loop device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+
+
+def run(*command):
+    """A command of the system, as root; its standard output."""
+    assert shutil.which(command[0]), f"{command[0]} is missing: apt-get install e2fsprogs mount"
+    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    done = subprocess.run([*root, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr} (mounting a disk needs root)"
+    return done.stdout.strip()
+
+
+class Disk:
+    """A file system of its own at a folder."""
+
+    def __init__(self, image, folder, megabytes=8):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        with image.open("wb") as file:
+            file.truncate(megabytes << 20)
+        run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+        self._device = run("losetup", "--find", "--show", str(image))
+        self.mount()
+        run("chown", f"{os.getuid()}:{os.getgid()}", str(folder))
+
+    @property
+    def _filler(self):
+        return self.folder / "filler"
+
+    def mount(self):
+        run("mount", self._device, str(self.folder))
+
+    def vanish(self):
+        """Take it away under whoever has files open there."""
+        run("umount", "--lazy", str(self.folder))
+
+    def fill(self):
+        """Until not a byte is left."""
+        with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as file:
+            for block in (1 << 16, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(block)):
+                        pass
+
+    def free(self):
+        self._filler.unlink()
+
+    def end(self):
+        if os.path.ismount(self.folder):
+            run("umount", "--lazy", str(self.folder))
+        run("losetup", "--detach", self._device)

@@ -1,0 +1,181 @@
+"""A disk that gets full or goes away, and a clock that jumps, in the middle of real calls."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture
+def disk(harness, tmp_path, ended):
+    """The spools lie on a disk of eight megabytes."""
+    return ended(harness.disks.Disk(tmp_path / "disk.img", tmp_path / "state" / "spool"))
+
+
+@pytest.fixture
+def service(disk, start):
+    return start("switch", "desk", "finaliser", users=True)
+
+
+def shown(harness, service, call, state):
+    """Wait until the page shows this of the call's recording."""
+
+    def is_so():
+        with service.sign_in() as page:
+            pops = page.get("/api/v1/calls").json()
+        return state in {pop["recording"] for pop in pops if pop["call_id"] == call.call_id}
+
+    harness.service.wait_until(is_so, what=state)
+
+
+def talk(harness, call, seconds, seed):
+    """The caller says something, and the advisor hears all of it."""
+    said, heard = harness.sound.speech(seconds, seed), len(call.advisor.heard)
+    call.caller.say(said, call.from_caller)
+    call.advisor.wait_heard(heard + len(said) // harness.sound.FRAME)
+    return said
+
+
+def fails(harness, service, call):
+    """Somebody has to talk, for a disk to refuse it."""
+    chorus = harness.sound.Chorus()
+    chorus.say("advisor", call.advisor, harness.sound.speech(4, 20), call.from_advisor)
+    shown(harness, service, call, "fault")
+    chorus.wait()
+
+
+def explained(recording):
+    """The one gap, a fault of the storage; all else is recorded."""
+    assert recording.adds_up()
+    assert len(recording.gaps()) == 1, recording.gaps()
+    (gap,) = recording.gaps()
+    assert (gap["reason"], gap["trigger"]) == ("fault", "storage")
+    assert recording.silent_in(gap)
+    assert recording.manifest["unexplained"] == []
+    assert not recording.manifest["damaged"]
+    return gap
+
+
+def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(
+    harness, service, disk, place_call
+):
+    find = harness.sound.find
+    call = place_call()
+    before = talk(harness, call, 2, 21)
+    disk.fill()
+    fails(harness, service, call)
+    assert service.log.events("alarm", kind="recording.fault", call_id=call.call_id)
+    during = talk(harness, call, 2, 22)
+    disk.free()
+    shown(harness, service, call, "recording")
+    after = talk(harness, call, 2, 23)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    explained(recording)
+    older_than_a_second = before[: -harness.sound.RATE]
+    assert find(recording.caller, older_than_a_second)[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, during)[1] < 0.5
+
+
+def test_a_pause_on_a_full_disk_shuts_the_gate_and_says_that_it_is_not_durable(
+    harness, service, disk, place_call
+):
+    call = place_call()
+    talk(harness, call, 1, 24)
+    disk.fill()
+    fails(harness, service, call)
+    path = f"/api/v1/calls/{call.call_id}/payment"
+    with service.sign_in() as page:
+        answer = page.put(path).json()
+        assert (answer["state"], answer["durable"]) == ("paused", False)
+        disk.free()
+        secret = talk(harness, call, 2, 25)
+        assert page.request("DELETE", path).json()["state"] == "recording"
+    after = talk(harness, call, 1, 26)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert {gap["reason"] for gap in recording.gaps()} == {"fault", "payment"}
+    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    assert harness.sound.find(recording.caller, after)[1] > 0.95
+
+
+def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_back(
+    harness, service, disk, place_call
+):
+    find = harness.sound.find
+    call = place_call()
+    before = talk(harness, call, 2, 27)
+    disk.vanish()
+    shown(harness, service, call, "fault")
+    during = talk(harness, call, 2, 28)
+    disk.mount()
+    shown(harness, service, call, "recording")
+    after = talk(harness, call, 2, 29)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    explained(recording)
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, during)[1] < 0.5
+
+
+CLOCK = """\
+import os, time
+_real, _file = time.time, os.environ["GALWAD_TEST_CLOCK"]
+def jumped():
+    with open(_file) as file:
+        return _real() + float(file.read() or 0)
+time.time = jumped
+"""
+
+
+@pytest.fixture
+def wall(tmp_path, monkeypatch):
+    """Sets the wall clock of every process that begins from now on, so many seconds ahead."""
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK)
+    now = tmp_path / "clock" / "ahead"
+    now.write_text("0")
+    monkeypatch.setenv("GALWAD_TEST_CLOCK", str(now))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "clock"), prepend=":")
+    return lambda seconds: now.write_text(str(seconds))
+
+
+def test_a_wall_clock_that_jumps_moves_no_sound_and_loses_no_second(
+    harness, wall, start, place_call_on
+):
+    service = start("switch", "desk", "finaliser", users=True)
+    call = place_call_on(service)
+    path = f"/api/v1/calls/{call.call_id}/payment"
+    said = [talk(harness, call, 1.5, 31)]
+    wall(3600)
+    said.append(talk(harness, call, 1.5, 32))
+    with service.sign_in() as page:
+        page.put(path)
+        secret = talk(harness, call, 1, 33)
+        wall(-7200)
+        page.request("DELETE", path)
+    said.append(talk(harness, call, 1.5, 34))
+    service.kill("switch")
+    wall(60)
+    service.start("switch")
+    service.log.wait("call.resumed", call_id=call.call_id)
+    shown(harness, service, call, "recording")
+    said.append(talk(harness, call, 1.5, 35))
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert [gap["reason"] for gap in recording.gaps()] == ["payment", "fault"]
+    places = [harness.sound.find(recording.caller, words) for words in said]
+    lost_with_the_crash = places.pop(2)  # its last second
+    assert min(alike for _, alike in places) > 0.95
+    assert lost_with_the_crash[1] > 0.5
+    assert [at for at, _ in places] == sorted(at for at, _ in places)
+    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    assert recording.manifest["talk_us"] < 60_000_000
+    with service.sign_in("ceri") as client:
+        found = client.get("/api/v1/coverage", params={"when": "last 3 days"}).json()
+    assert (found["calls"], found["unexplained_us"], found["amiss"]) == (1, 0, [])
