@@ -16,6 +16,8 @@ package_of() {
     systemd-analyze) echo systemd ;;
     kamailio) echo kamailio-tls-modules ;; # and what that depends on
     linphone-daemon) echo linphone-cli ;;
+    losetup) echo mount ;;
+    mkfs.ext4) echo e2fsprogs ;;
     rtpengine) echo rtpengine-daemon ;;
     *) echo "$1" ;;
   esac

@@ -224,15 +224,21 @@ class Finaliser:
     async def _look_round(self) -> None:
         """Find closed spools at the start, when the switch goes away, and now and then."""
         while True:
-            closed = await asyncio.to_thread(self._workshop.closed)
-            for call_id, size in closed.items():
-                self._enqueue(call_id, size)
-            await self._tell_what_is_left(closed)
-            self._look.clear()
+            self._look.clear()  # before looking: who asks meanwhile has seen something newer
+            try:
+                await self._look_at_the_folder()
+            except OSError as error:  # it is not there yet, or its disk is away: the next time
+                log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
             except TimeoutError:
                 self._remind()
+
+    async def _look_at_the_folder(self) -> None:
+        closed = await asyncio.to_thread(self._workshop.closed)
+        for call_id, size in closed.items():
+            self._enqueue(call_id, size)
+        await self._tell_what_is_left(closed)
 
     async def _tell_what_is_left(self, closed: Collection[str]) -> None:
         """So that the desk can hold its calls against the spools, which it does not see."""

@@ -38,6 +38,17 @@ async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site):
         assert [(await peer.next(Sealed)).call_id for _ in range(2)] == [SECOND, FIRST]
 
 
+async def test_a_folder_that_comes_later_is_looked_at_then(site):
+    away = site.spool.with_name("away")
+    site.call(FIRST)
+    site.spool.rename(away)
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        await peer.next(Hello)
+        await asyncio.sleep(0.1)
+        away.rename(site.spool)
+        assert (await peer.next(Sealed)).call_id == FIRST
+
+
 async def test_what_has_just_ended_goes_before_what_was_left(site):
     left = [f"20260301-08{number:02}00-abcdefgh" for number in range(20)]
     for call_id in left:
