@@ -81,6 +81,7 @@ class Recorder:
         self._synced = True
         self._probe: asyncio.Future[None] | None = None
         self._clock_due_us = 0
+        self._kept_before = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._teller = Teller(self._policy, on_change)
@@ -138,15 +139,21 @@ class Recorder:
         if now >= self._clock_due_us and self.state is not RecordingState.ENDED:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._append("clock", {"wall": self._wall()}, now)
-        elif not self._policy.gate_open and self.state is not RecordingState.ENDED:
-            # No packet shows how long the call was, should the process die in a gap.
+        elif self._nothing_kept() and self.state is not RecordingState.ENDED:
+            # No packet shows how long the call was, should the process die in a gap, or while
+            # neither party sends.
             self._append("pulse", {}, now)
+        self._kept_before = self.gate.kept
         try:
             writer = self._drain()
             writer.check_place()
             writer.tick(now)
         except FAILURES as error:
             self._disk_failed(error)
+
+    def _nothing_kept(self) -> bool:
+        """Whether the gate is shut, or nothing came through since the last tick."""
+        return not self._policy.gate_open or self.gate.kept == self._kept_before
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
         """Append an event of the caller's own. Kept in memory while the disk refuses."""

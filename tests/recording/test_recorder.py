@@ -302,6 +302,19 @@ async def test_it_ticks_by_itself_once_started(call, monkeypatch):
     call.recorder.close()
 
 
+def test_a_spool_whose_process_dies_shows_how_long_parties_sent_nothing(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(3)
+    for second in (4, 5, 6):
+        call.now = float(second)
+        call.recorder.tick()
+    call.talk(8)
+    call.recorder.writer.abandon()
+    records = list(spools.read(call.recorder.writer.path))
+    assert [at for at, _ in events(records, "pulse")] == [4_000_000, 5_000_000, 6_000_000]
+    assert not events(records, "gap-start")
+
+
 def test_closing_ends_the_call_and_the_spool(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(1)
