@@ -1,7 +1,8 @@
-"""Comfort noise (RFC 3389): what a sender says its silence sounds like, made audible.
+"""Comfort noise: what a sender says its silence sounds like, made audible.
 
-A payload gives the noise's level and, if the sender likes, the shape of its spectrum. The noise
-is a function of the place on the track alone, so that it is the same however it is cut.
+RFC 3389 has a payload for it, with the noise's level and, if the sender likes, the shape of its
+spectrum; G.729 has a frame for it (Annex B), of which the level alone is used. The noise is a
+function of the place on the track alone, so that it is the same however it is cut.
 """
 
 from __future__ import annotations
@@ -12,12 +13,44 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recording.codecs import Samples, clipped
+from recording.codecs import PayloadCodec, Samples, clipped
 
 _FULL: Final = 32767.0
 """0 dBov: the level of the loudest square wave (RFC 3389 section 3)."""
 _PERIOD_S: Final = 4
 _MOST_ORDER: Final = 16
+
+
+_SID_BYTES: Final = 2
+_FRAME_BYTES: Final = 10
+_FULL_DB: Final = 90.3
+
+
+def told(codec: PayloadCodec, payload: bytes) -> bytes:
+    """What a packet says of the silence after it, as RFC 3389 would; empty: nothing."""
+    if codec.is_noise:
+        return payload
+    if len(payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
+        return _of_sid(payload[-_SID_BYTES:])
+    return b""
+
+
+def is_silence(codec: PayloadCodec, payload: bytes) -> bool:
+    """Whether a packet holds nothing that could be decoded."""
+    if not payload or codec.silent:
+        return True
+    return len(payload) == _SID_BYTES and codec.name.upper() == "G729"
+
+
+def _of_sid(frame: bytes) -> bytes:
+    """The level in a silence descriptor: its last five bits but one (RFC 3551 section 4.5.6).
+
+    They count steps of 4 dB, from the seventh on of 2 dB, of an excitation that comes out at twice
+    its level (ITU-T G.729 Annex B.4.2.1).
+    """
+    index = int.from_bytes(frame, "big") >> 1 & 0x1F
+    level_db = min(4 * index - 8, 2 * index + 4) + 6
+    return bytes([round(_FULL_DB - level_db)])
 
 
 class Noise:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recording.codecs import NARROW, PayloadCodec
+from recording.comfort import is_silence, told
 from recording.packet_time import USUAL_US
 
 _US = 1_000_000
@@ -53,14 +54,14 @@ class Packet:
     """By how much earlier its sound began than that of a usual packet sent with it."""
 
     @property
-    def noise(self) -> bool:
-        """Whether it says what the silence after it sounds like."""
-        return bool(self.payload) and self.codec.is_noise
+    def noise(self) -> bytes:
+        """What it says of the silence after it, as RFC 3389 would; empty: nothing."""
+        return told(self.codec, self.payload)
 
     @property
     def silent(self) -> bool:
         """Whether there is nothing in it to be laid."""
-        return not self.payload or self.codec.silent
+        return is_silence(self.codec, self.payload)
 
 
 class StreamClock:

@@ -56,8 +56,8 @@ class Layer(Protocol):
     def put(self, position: int, samples: Samples) -> bool:
         """False when the position is final already."""
 
-    def comfort(self, position: int, packet: Packet) -> None:
-        """From here on the silence is this noise."""
+    def comfort(self, position: int, noise: bytes, clock: int) -> None:
+        """From here on the silence is this noise, told as RFC 3389 would."""
 
     def refuse(self, packet: Packet) -> None:
         """Nobody here can decode this one."""
@@ -290,9 +290,10 @@ class Stream:
         clock = self._clock
         if clock is None:
             return False
-        if packet.noise:
+        noise = packet.noise
+        if noise and packet.silent:
             self._lay_run()
-            self._track.comfort(clock.roughly(packet), packet)
+            self._track.comfort(clock.roughly(packet), noise, packet.codec.clock)
         if packet.silent:
             return False
         self._heard_us = max(self._heard_us, packet.at_us)
@@ -303,6 +304,8 @@ class Stream:
             return True
         self._lay_run()
         self._decode(packet, position)
+        if noise:
+            self._track.comfort(self._end, noise, packet.codec.clock)
         return False
 
     def _note(self, packet: Packet) -> None:

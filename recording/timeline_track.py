@@ -113,10 +113,10 @@ class Track:
         """Keep as it came what cannot be decoded."""
         self.refused.append(packet)
 
-    def comfort(self, position: int, packet: Packet) -> None:
+    def comfort(self, position: int, noise: bytes, clock: int) -> None:
         """Let the silence from here on be a noise, until anything else is laid after it."""
         self._hush(position)
-        self._noise = Noise(packet.payload, packet.codec.clock, self.rate)
+        self._noise = Noise(noise, clock, self.rate)
         self._noise_at = position
 
     def _hush(self, position: int) -> None:

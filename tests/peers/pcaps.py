@@ -6,13 +6,13 @@ ours, nor is any decoder of ours asked what was said.
 
 from __future__ import annotations
 
-import ctypes
 import random
 import struct
 from dataclasses import dataclass
 
 import av
 import numpy as np
+from bcg729 import Decoder, Encoder
 
 RATE = 8000
 
@@ -80,23 +80,10 @@ def _encoded(voice, sound, size):
 
 
 def _bcg729(sound, ms):
-    library = ctypes.CDLL("libbcg729.so.0")
-    for name in ("initBcg729EncoderChannel", "initBcg729DecoderChannel"):
-        getattr(library, name).restype = ctypes.c_void_p
-    encoder = ctypes.c_void_p(library.initBcg729EncoderChannel(0))
-    decoder = ctypes.c_void_p(library.initBcg729DecoderChannel())
-    frames, heard = [], []
-    for at in range(0, len(sound) - 79, 80):
-        frame = (ctypes.c_int16 * 80)(*sound[at : at + 80])
-        bits, length = (ctypes.c_uint8 * 10)(), ctypes.c_uint8()
-        library.bcg729Encoder(encoder, frame, bits, ctypes.byref(length))
-        frames.append(bytes(bits)[: length.value])
-        out = (ctypes.c_int16 * 80)()
-        library.bcg729Decoder(decoder, bits, length, 0, 0, 0, out)
-        heard.append(np.array(out, np.int16))
+    frames = Encoder().frames(sound)
     each = ms // 10
     joined = [b"".join(frames[at : at + each]) for at in range(0, len(frames) - each + 1, each)]
-    return joined, np.concatenate(heard)
+    return joined, Decoder().samples(frames)
 
 
 @dataclass

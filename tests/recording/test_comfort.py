@@ -5,6 +5,7 @@ import random
 import av
 import numpy as np
 import pytest
+from bcg729 import Decoder, Encoder
 
 from recording.codecs import PayloadCodec
 from recording.comfort import Noise
@@ -163,3 +164,37 @@ def test_noise_beside_a_wideband_codec_has_a_telephones_band():
     assert samples[:16_000].any()
     assert loudness(samples[16_000:]) == pytest.approx(-30, abs=0.5)
     assert part_between(samples[16_000:], 16_000, 4100, 8000) < 0.01
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("level", [45, 55, 65])
+def test_the_silence_that_bcg729_describes_is_as_loud_as_it_was(level):
+    """Speech, then a background noise, told now and then; each packet of two frames."""
+    quiet = hum(200, 3600, level)
+    sound = np.concatenate([hum(300, 3000, 15), quiet, quiet])
+    frames = Encoder(annex_b=True).frames(sound)
+    packets, sequence = [], 0
+    for at in range(0, len(frames) - 1, 2):
+        payload = frames[at] + frames[at + 1]
+        if payload:
+            data = rtp(sequence, at * 80, payload, kind=18)
+            packets.append((at * 10_000, 0, data))
+            sequence += 1
+    assert sequence < len(frames) / 3
+    timeline = Timeline(8000)
+    samples = played(packets, 6 * US, timeline)[:, 0]
+    theirs = Decoder().samples(frames)
+    assert loudness(samples[32_000:]) == pytest.approx(-level, abs=4)
+    assert loudness(samples[:15_000]) == pytest.approx(loudness(theirs[:15_000]), abs=1)
+    assert timeline.counts[0].undecoded == timeline.counts[0].lost == 0
+    assert timeline.refused() == []
+
+
+def test_a_silence_told_behind_a_frame_of_g729_begins_behind_it():
+    packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(20), kind=18)) for i in range(50)]
+    packets.append((US, 0, rtp(50, 8000, bytes(10) + b"\x00\x1e", kind=18)))
+    timeline = Timeline(8000)
+    samples = played(packets, 3 * US, timeline)[:, 0]
+    assert not samples[8000:8080].any()
+    assert np.count_nonzero(samples[8080:]) > 15_000
+    assert timeline.counts[0].undecoded == 0
