@@ -1,4 +1,4 @@
-"""SIPp replays captures of a bad network in each codec; the recording has both parties in step."""
+"""Captures of a bad network, replayed by SIPp in each codec, and frames that no decoder takes."""
 
 from __future__ import annotations
 
@@ -54,3 +54,39 @@ def test_loss_reordering_and_duplicates_leave_both_parties_in_step(stage, name):
     assert (track["lost"], track["duplicate"], track["late"]) == (passage.lost, passage.doubled, 0)
     assert track["undecoded"] == 0
     assert recording.adds_up()
+
+
+def test_frames_that_no_decoder_takes_are_kept_and_stock_tools_read_them(stage, tmp_path):
+    harness = stage.harness
+    voice = harness.pcaps.VOICES["G729"]
+    service = stage.open_all()
+    mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
+    keys = {"pt": voice.pt, "codec": voice.codec}
+    stage.callee("uas_codec", media=ear.port, **keys)
+    caller = stage.caller(scenario="uac_codec", media=mouth.port, **keys)
+    spoken, _ = harness.pcaps.payloads(voice, harness.sound.speech(2, 64))
+    spoilt = {place: b"odd" + bytes([place]) for place in (20, 40, 41, 70, 99)}
+    spoken = [spoilt.get(place, payload) for place, payload in enumerate(spoken)]
+    mouth.say_payloads(spoken, caller.media_target, voice.pt, voice.ticks)
+    ear.wait_heard(len(spoken))
+    caller.hang_up()
+    recording = stage.recording()
+    assert [track["undecoded"] for track in recording.manifest["tracks"]] == [5, 0]
+    assert recording.manifest["raw"]["packets"] == 5
+    with service.sign_in("ceri") as client:
+        assert client.get("/api/v1/recordings").json()["rows"][0]["raw_size"] > 0
+        why = {"purpose": "quality-training", "reference": "T-1", "raw": True}
+        sealed = client.post(f"/api/v1/recordings/{recording.call_id}/fetch", json=why).content
+    run, file = harness.evidence.run, tmp_path / "raw.pcapng"
+    identity = str(service.keys.identity)
+    file.write_bytes(run("age", "age", "-d", "-i", identity, data=sealed))
+    fields = ("frame.interface_name", "frame.comment", "rtp.payload")
+    command = ["-r", str(file), "-d", "udp.port==5004,rtp", "-T", "fields"]
+    command += [word for field in fields for word in ("-e", field)]
+    rows = [
+        line.split("\t")
+        for line in run("tshark", "tshark", *command, data=b"").decode().splitlines()
+    ]
+    assert [row[0] for row in rows] == ["caller"] * 5
+    assert rows[0][1] == "a=rtpmap:18 G729/8000"
+    assert [row[2] for row in rows] == [payload.hex() for payload in spoilt.values()]
