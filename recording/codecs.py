@@ -24,7 +24,10 @@ Samples: TypeAlias = NDArray[np.int16]
 
 NARROW: Final = 8000
 WIDE: Final = 16000
-_FASTEST: Final = 192_000
+_LINEAR_RATES: Final = frozenset(
+    {NARROW, 11_025, 12_000, WIDE, 22_050, 24_000, 32_000, 44_100, 48_000}
+)
+"""Of L16; a filter for any other could be made as large as a peer likes."""
 _NOISE: Final = "CN"
 _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
@@ -188,5 +191,5 @@ def decoder_for(codec: PayloadCodec) -> Decoder | None:
     if name in {"PCMU", "PCMA"} and codec.clock == NARROW:
         return G711(name)
     if name == "L16":
-        return Linear(codec) if NARROW <= codec.clock <= _FASTEST else None
+        return Linear(codec) if codec.clock in _LINEAR_RATES else None
     return Av(*_BY_AV[name]) if name in _BY_AV else None

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recording.codecs import PayloadCodec, Samples, clipped
+from recording.codecs import NARROW, WIDE, PayloadCodec, Samples, clipped
 
 _FULL: Final = 32767.0
 """0 dBov: the level of the loudest square wave (RFC 3389 section 3)."""
@@ -58,7 +58,8 @@ class Noise:
 
     def __init__(self, payload: bytes, clock: int, rate: int) -> None:
         """`clock`: the rate at which the sender heard it; above half of that there is none."""
-        self._table = _table(bytes(payload[: 1 + _MOST_ORDER]), clock, rate)
+        heard_at = min(max(clock, NARROW), 3 * WIDE)
+        self._table = _table(bytes(payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
         """From a place on the track on."""

@@ -11,7 +11,8 @@ from typing import Final
 US: Final = 1_000_000
 USUAL_US: Final = 20_000
 """What is taken for granted where nothing tells."""
-_LONGEST_US: Final = 120_000
+_LONGEST_US: Final = US
+_LONGEST_OPUS_US: Final = 120_000
 _OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)
 _OPUS_HYBRID_US: Final = (10_000, 20_000)
 _OPUS_CELT_US: Final = (2_500, 5_000, 10_000, 20_000)
@@ -22,8 +23,11 @@ _BYTE_A_TICK: Final = frozenset({"PCMU", "PCMA", "G722"})
 
 
 def duration_us(name: str, clock: int, channels: int, payload: bytes) -> int:
-    """Microseconds of sound in one payload of a codec as SDP names it."""
-    codec = name.upper()
+    """Microseconds of sound in one payload of a codec as SDP names it; a second at most."""
+    return min(_told_us(name.upper(), clock, channels, payload), _LONGEST_US)
+
+
+def _told_us(codec: str, clock: int, channels: int, payload: bytes) -> int:
     if not payload:
         return USUAL_US
     if codec in _BYTE_A_TICK:
@@ -51,4 +55,4 @@ def opus_us(payload: bytes) -> int:
     frames = 1 if code == 0 else 2
     if code == 3:
         frames = payload[1] & 0x3F if len(payload) > 1 else 1
-    return min(max(1, frames) * frame_us, _LONGEST_US)
+    return min(max(1, frames) * frame_us, _LONGEST_OPUS_US)

@@ -76,7 +76,7 @@ def test_l16_is_big_endian_and_mixed_to_one_channel():
     assert len(wide.decode(bytes(2 * 441 + 1))) == 441
 
 
-@pytest.mark.parametrize("clock", [0, 50, 4000, 200_000, 2**31])
+@pytest.mark.parametrize("clock", [0, 50, 4000, 8001, 191_999, 200_000, 2**31])
 def test_l16_at_a_rate_that_is_none_has_no_decoder(clock):
     assert decoder_for(PayloadCodec("L16", clock)) is None
 

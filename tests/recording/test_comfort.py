@@ -79,6 +79,11 @@ def test_whatever_is_told_some_noise_is_made(payload):
     assert len(Noise(payload, 8000, 16_000).samples(3, 100)) == 100
 
 
+@pytest.mark.parametrize("clock", [0, 1, 90_000, 2**31])
+def test_a_clock_that_no_codec_has_makes_noise_all_the_same(clock):
+    assert loudness(Noise(b"\x28", clock, 16_000).samples(0, 16_000)) == pytest.approx(-40, abs=0.5)
+
+
 def quiet_call(level=30, *, clock=1.0, cn_at=100, back_at=800):
     """Talk, a noise told once at `cn_at` packets, nothing, talk again; samples and the voice."""
     voice = speech(20)

@@ -38,7 +38,7 @@ def test_an_opus_packet_says_in_two_bytes_how_long_it_is(payload, us):
 @pytest.mark.parametrize("size", [0, 1, 2, 500])
 def test_whatever_it_is_it_has_some_length(name, size):
     for clock in (0, 1, 8000):
-        assert 0 <= duration_us(name, clock, 0, bytes(size)) < 10_000_000_000
+        assert 0 <= duration_us(name, clock, 0, bytes(size)) <= 1_000_000
 
 
 def test_a_silence_description_counts_as_a_frame_of_g729():

@@ -291,3 +291,30 @@ def test_garbage_never_raises(data):
     packets += [(i * 20_000, i % 2, bytes([0xB7, 9]) + item) for i, item in enumerate(data)]
     packets += [(i * 20_000, i % 3, item) for i, item in enumerate(data)]
     assert len(played(packets, US, timeline)) == 16_000
+
+
+names = st.sampled_from(
+    ["PCMA", "G722", "opus", "G729", "GSM", "L16", "CN", "EVS", "telephone-event"]
+)
+clocks = st.sampled_from([0, 1, 8000, 16_000, 44_100, 48_000, 2**31])
+strange_codecs = st.builds(PayloadCodec, names, clocks, st.integers(0, 300))
+
+
+@given(
+    codecs=st.lists(strange_codecs, min_size=3, max_size=3),
+    packets=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(-50_000, 2_500_000), st.binary(max_size=90)),
+        max_size=40,
+    ),
+)
+@FEW
+def test_whatever_was_agreed_on_and_came_the_call_keeps_its_length(codecs, packets):
+    timeline = Timeline(16_000)
+    timeline.media(0, {96 + index: codec for index, codec in enumerate(codecs)})
+    sent = [
+        (max(0, number * 20_000 + late), 0, rtp(number, number * 160, body, kind=96 + which))
+        for number, (which, late, body) in enumerate(packets)
+    ]
+    assert len(played(sent, 2 * US, timeline)) == 32_000
+    count = timeline.counts[0]
+    assert len(timeline.refused()) == count.undecoded
