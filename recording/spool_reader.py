@@ -27,7 +27,14 @@ from recording.spool_format import (
     unpack_packets,
 )
 from recording.spool_keys import key_check, keys_path, load_keys, shred_keys, unwrap_spool_key
-from recording.spool_records import EndRecord, LossReason, LostRecord, Record, SpoolHeader
+from recording.spool_records import (
+    EndRecord,
+    EventRecord,
+    LossReason,
+    LostRecord,
+    Record,
+    SpoolHeader,
+)
 from recording.spool_scan import Scanner, find_header, frame_at
 
 RECENT = 16
@@ -129,6 +136,7 @@ class SpoolReader(Iterator[Record]):
         self._next_index = 1
         self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
         self._gather: Gather | None = None
+        self._last_event: EventRecord | None = None
         self._records = self._read()
 
     def __iter__(self) -> Self:
@@ -231,7 +239,11 @@ class SpoolReader(Iterator[Record]):
             return None
         if frame.kind is FrameKind.EVENT:
             event = unpack_event(frame.from_us, plaintext)
-            return None if event is None else self._counted(frame, [event])
+            if event is None:
+                return None
+            again = event == self._last_event
+            self._last_event = event
+            return self._counted(frame, [] if again else [event])
         if frame.kind is FrameKind.END:
             self.interrupted = False
             return self._counted(frame, [EndRecord(frame.from_us)])

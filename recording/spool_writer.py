@@ -35,6 +35,10 @@ from recording.spool_frame import OpenFrame
 from recording.spool_keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool_records import Clock, Field, SpoolHeader
 
+TOLD_TWICE = frozenset(
+    {"call", "answered", "media", "segment", "gap-start", "gap-end", "advisor", "ended"}
+)
+"""Without one of these, what follows would be explained by nothing: no single frame holds it."""
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
 
@@ -279,7 +283,9 @@ class SpoolWriter:
             sealed.append(frame)
         if event is not None:
             kind, fields, at_us = event
-            blocks.append(self._frame(FrameKind.EVENT, (at_us, at_us), pack_event(kind, fields)))
+            told = pack_event(kind, fields)
+            times = 2 if kind in TOLD_TWICE else 1
+            blocks += [self._frame(FrameKind.EVENT, (at_us, at_us), told) for _ in range(times)]
         due = [] if release_at is None else self._due(release_at)
         if release_at is not None and due:
             blocks += self._release(due, release_at)

@@ -286,9 +286,12 @@ def _inside(
             reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
             while reader.read(_BLOCK):  # all of it authenticates before any of it is decoded
                 continue
-            reader.seek(0)
-            with soundfile.SoundFile(reader) as audio:
-                yield from _audio(audio, manifest)
+            if (
+                manifest.talk_us
+            ):  # else its process died before the first packet: no sample is there
+                reader.seek(0)
+                with soundfile.SoundFile(reader) as audio:
+                    yield from _audio(audio, manifest)
         if manifest.raw is not None:
             with (folder / f"{call_id}.raw").open("rb") as raw:
                 reader = io.BufferedReader(open_parts(header, raw, identities), _BLOCK)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 
 import pytest
 
@@ -17,6 +18,8 @@ from recording.spool import (
     read_spool,
     remove_spool,
 )
+from recording.spool_format import FRAME_MAGIC, FRAME_OVERHEAD
+from recording.spool_writer import TOLD_TWICE
 
 
 def packets(records):
@@ -247,3 +250,24 @@ def test_a_file_that_lies_no_longer_under_its_name_is_noticed(spools):
         writer.check_place()
     away.replace(writer.path)
     writer.check_place()
+
+
+def test_what_explains_the_rest_is_written_twice_and_read_once(spools):
+    writer = spools.writer()
+    kinds = sorted(TOLD_TWICE)
+    for kind in kinds:
+        writer.event(kind, {"why": kind}, 1_000_000)
+    writer.close(2_000_000)
+
+    def read():
+        return [r.kind for r in spools.read(writer.path) if isinstance(r, EventRecord)]
+
+    assert read() == kinds
+    whole = writer.path.read_bytes()
+    places = [found.start() for found in re.finditer(re.escape(FRAME_MAGIC), whole)]
+    assert len(places) == 2 * len(kinds) + 1
+    for place in places:
+        hurt = bytearray(whole)
+        hurt[place + FRAME_OVERHEAD] ^= 1
+        writer.path.write_bytes(hurt)
+        assert read() == kinds

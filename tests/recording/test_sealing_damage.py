@@ -1,0 +1,113 @@
+"""A spool that was hurt anywhere is sealed all the same, and what is missing is a marked gap."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recording.accounting import Span, account
+from recording.errors import SpoolHeaderError
+from recording.spool_format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
+
+US = 1_000_000
+TALK_US = 4 * US
+FRAME_US = 1_100_000
+"""The longest that one frame of the test's calls is."""
+ENOUGH = settings(deadline=None, max_examples=60)
+
+
+@cache
+def whole(office_class):
+    """An office, and the spool of a call of four seconds with a pause in it."""
+    office = office_class(Path(mkdtemp()))
+    call = office.call()
+    call.answer()
+    call.talk(0, int(1.5 * US))
+    call.event("gap-start", int(1.5 * US), reason="payment", trigger="page", actor="user:sian")
+    call.event("gap-end", 2 * US)
+    call.event("segment", 2 * US, **{"class": "centre", "to": ""})
+    call.talk(2 * US, TALK_US)
+    path = call.end(TALK_US)
+    return office, path, path.read_bytes()
+
+
+def sealed(office_class, tmp_path_factory, data):
+    """The manifest of a spool with this content."""
+    origin, path, _ = whole(office_class)
+    office = office_class(tmp_path_factory.mktemp("office"), origin.officer, origin.boot_key)
+    office.spools.mkdir()
+    hurt = office.spools / path.name
+    hurt.write_bytes(data)
+    manifest = office.seal(hurt).manifest
+    assert office.verdict(identities=[office.officer.identity]).problems == ()
+    return manifest
+
+
+def judge(manifest):
+    """Segments and gaps add up, each instant once."""
+    spans = [
+        [Span(part.from_us, part.to_us) for part in parts]
+        for parts in (manifest.segments, manifest.gaps)
+    ]
+    found = account(manifest.talk_us, *spans)
+    assert found.balanced, manifest
+    assert manifest.unexplained == []
+    return found.recorded_us
+
+
+@given(data=st.data())
+@ENOUGH
+def test_a_flipped_bit_costs_at_most_one_frame_as_a_marked_gap(
+    office_class, tmp_path_factory, data
+):
+    spool = bytearray(whole(office_class)[2])
+    bit = data.draw(st.integers(0, 8 * len(spool) - 1))
+    spool[bit // 8] ^= 1 << bit % 8
+    manifest = sealed(office_class, tmp_path_factory, bytes(spool))
+    assert manifest.damaged or manifest.lives[0].interrupted
+    assert judge(manifest) >= 3.5 * US - 2 * FRAME_US
+    assert manifest.talk_us <= TALK_US
+
+
+def frames(data):
+    """Offset and kind of each frame."""
+    position = data.index(FRAME_MAGIC)
+    while position < len(data):
+        _, kind, _, _, _, length = FRAME_HEADER.unpack_from(data, position)
+        yield position, FrameKind(kind)
+        position += FRAME_OVERHEAD + length
+
+
+@pytest.mark.parametrize("byte", range(FRAME_OVERHEAD))
+def test_a_flipped_bit_in_a_frames_header_its_length_too_hides_nothing_behind_it(
+    office_class, tmp_path_factory, byte
+):
+    spool = bytearray(whole(office_class)[2])
+    first = next(at for at, kind in frames(spool) if kind is FrameKind.MEDIA)
+    spool[first + byte] ^= 0x80
+    manifest = sealed(office_class, tmp_path_factory, bytes(spool))
+    recorded = judge(manifest)
+    assert manifest.damaged
+    assert not manifest.interrupted
+    assert manifest.talk_us == TALK_US
+    assert recorded >= 3.5 * US - FRAME_US
+
+
+@given(data=st.data())
+@ENOUGH
+def test_a_cut_tail_or_a_torn_frame_is_sealed_to_its_last_whole_frame(
+    office_class, tmp_path_factory, data
+):
+    spool = whole(office_class)[2]
+    cut = data.draw(st.integers(0, len(spool) - 1))
+    try:
+        manifest = sealed(office_class, tmp_path_factory, spool[:cut])
+    except SpoolHeaderError:
+        assert cut < spool.index(FRAME_MAGIC)
+        return
+    judge(manifest)
+    assert manifest.lives[0].interrupted
+    assert manifest.talk_us <= TALK_US
