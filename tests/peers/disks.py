@@ -20,15 +20,20 @@ def run(*command):
 class Disk:
     """A file system of its own at a folder."""
 
-    def __init__(self, image, folder, megabytes=8):
-        self.folder = folder
+    def __init__(self, image, folder):
+        self.folder, self._image = folder, image
         folder.mkdir(parents=True)
-        with image.open("wb") as file:
-            file.truncate(megabytes << 20)
-        run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
         self._device = run("losetup", "--find", "--show", str(image))
         self.mount()
         run("chown", f"{os.getuid()}:{os.getgid()}", str(folder))
+
+    @classmethod
+    def made(cls, image, folder, megabytes=8):
+        """An empty one."""
+        with image.open("wb") as file:
+            file.truncate(megabytes << 20)
+        run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+        return cls(image, folder)
 
     @property
     def _filler(self):
@@ -51,6 +56,10 @@ class Disk:
 
     def free(self):
         self._filler.unlink()
+
+    def copy(self, image):
+        """What the device holds at this instant, as after a power cut."""
+        shutil.copyfile(self._image, image)
 
     def end(self):
         if os.path.ismount(self.folder):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
+from recording.keys import load_boot_key
+from recording.spool import LossReason, LostRecord, PacketRecord, read_spool
+
 pytestmark = pytest.mark.peer
+
+LOOKBACK_AND_MORE_S = 5 + 3
+"""A frame of a second, its lookback, the tick that publishes its key, the syncfs after that."""
 
 
 @pytest.fixture
 def disk(harness, tmp_path, ended):
     """The spools lie on a disk of eight megabytes."""
-    return ended(harness.disks.Disk(tmp_path / "disk.img", tmp_path / "state" / "spool"))
+    return ended(harness.disks.Disk.made(tmp_path / "disk.img", tmp_path / "state" / "spool"))
 
 
 @pytest.fixture
@@ -120,6 +128,36 @@ def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_b
     assert find(recording.caller, before)[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, during)[1] < 0.5
+
+
+def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(
+    harness, service, disk, place_call, ended
+):
+    """What the device holds in the midst of the call, mounted anew; the memory is gone."""
+    call, image = place_call(), service.folder / "cut.img"
+    frames, at = 600, 550
+
+    def cut(frame):
+        if frame == at:
+            disk.copy(image)
+
+    said = harness.sound.speech(frames * harness.sound.FRAME_S, 30)
+    call.caller.say(said, call.from_caller, before_frame=cut)
+    call.hang_up()
+    boot_key = load_boot_key(service.runtime / "boot.key")
+    after = ended(harness.disks.Disk(image, service.folder / "after"))
+    with read_spool(after.folder / f"{call.call_id}.1.spool", boot_key=boot_key) as spool:
+        records = list(spool)
+    kept = [
+        struct.unpack_from("!H", record.data, 2)[0]
+        for record in records
+        if isinstance(record, PacketRecord)
+    ]
+    assert kept == list(range(kept[0], kept[0] + len(kept)))
+    assert len(kept) >= at - LOOKBACK_AND_MORE_S / harness.sound.FRAME_S
+    assert len(kept) < at
+    lost = {record.why for record in records if isinstance(record, LostRecord)}
+    assert lost <= {LossReason.UNRELEASED, LossReason.TRUNCATED}
 
 
 CLOCK = """\

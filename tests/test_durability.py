@@ -1,0 +1,58 @@
+"""docs/durability.md: each promise names a test that exists, and each such test a promise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parent.joinpath("docs/durability.md").read_text(encoding="utf-8")
+ABOUT_IT_ALONE = (
+    *("peers/test_crash_matrix.py", "peers/test_storage.py", "peers/test_leftovers.py"),
+    *("recording/test_spool_crash.py", "recording/test_sealing_damage.py"),
+)
+"""Files of which every test is a promise, or the want of one."""
+
+
+def rows(document):
+    """Each row of the tables: what is said, and the test that shows it."""
+    found = re.findall(r"^\| (?!promise |not promised)(\S.*?) \| `(.*?)` \|$", document, re.MULTILINE)
+    lines = re.findall(r"^\| (?!promise |not promised)\S.*\|$", document, re.MULTILINE)
+    assert len(found) == len(lines), set(lines)
+    return found
+
+
+def exists(test):
+    """Whether there is such a test, by file and function."""
+    file, _, name = test.partition("::")
+    path = HERE / file
+    return path.is_file() and name in names_in(path)
+
+
+def names_in(path):
+    text = path.read_text(encoding="utf-8")
+    return re.findall(r"^(?:async )?def (test_\w+)\(", text, re.MULTILINE)
+
+
+def test_every_promise_and_every_want_of_one_is_shown_by_a_test():
+    assert len(rows(DOCUMENT)) >= 25
+    assert [test for _, test in rows(DOCUMENT) if not exists(test)] == []
+
+
+def test_every_test_that_is_about_nothing_else_stands_there():
+    every = {f"{file}::{name}" for file in ABOUT_IT_ALONE for name in names_in(HERE / file)}
+    assert every - {test for _, test in rows(DOCUMENT)} == set()
+
+
+@pytest.mark.parametrize(
+    "test", ["peers/test_storage.py::test_nothing", "peers/test_gone.py::test_it", "test_docs.py"]
+)
+def test_a_test_that_does_not_exist_is_found_out(test):
+    assert not exists(test)
+
+
+def test_a_row_without_a_test_is_found_out():
+    with pytest.raises(AssertionError):
+        rows(DOCUMENT + "\n| it never fails | |\n")
