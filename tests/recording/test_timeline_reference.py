@@ -158,6 +158,25 @@ def test_a_hold_ends_where_it_ended_whatever_the_sender_did_meanwhile(
     assert_in_step(compare(parties, length_us, [hold, resume]))
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_network_that_stalls_and_one_packet_that_strays_move_nothing(kind):
+    """1.5 s in which nothing arrives and then all of it, and a packet that is 0.9 s late.
+
+    That one is decoded by itself, so a codec that remembers makes something else of it.
+    """
+    parties = pair(3, kind, kind, {"jitter_us": 2000})
+    for party in parties:
+        party.speak(8)
+    stalled, stray = parties[0], parties[1].packets
+    stalled.packets = [
+        (max(at, 4_500_000) if at >= 3 * US else at, track, data)
+        for at, track, data in stalled.packets
+    ]
+    at, track, data = stray[len(stray) // 2]
+    stray[len(stray) // 2] = at + 900_000, track, data
+    assert_in_step(compare(parties, 9 * US, put_right=1))
+
+
 HOUR = [kind for kind in KINDS if str(kind) in {"PCMA-60ms", "PCMU-20ms", "G722-20ms", "opus-60ms"}]
 HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16-stereo-10ms"}]
 
