@@ -86,6 +86,12 @@ def _bcg729(sound, ms):
     return joined, Decoder().samples(frames)
 
 
+def heard_g729(spoken):
+    """What payloads of G.729 sound like to bcg729."""
+    whole = (payload[at : at + 10] for payload in spoken for at in range(0, len(payload), 10))
+    return Decoder().samples(whole)
+
+
 @dataclass
 class Passage:
     """What a network did."""

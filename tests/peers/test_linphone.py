@@ -49,6 +49,30 @@ def test_linphone_registers_is_called_holds_and_is_recorded(stage):
     assert stage.alike(recording.advisor, heard) > 0.95
 
 
+def test_linphone_talks_in_g729_and_is_recorded(stage):
+    pcaps = stage.harness.pcaps
+    voice = pcaps.VOICES["G729"]
+    service = stage.open_all()
+    stage.listen()
+    phone = stage.linphone()
+    phone.do("audio-codec-enable G729/8000/1")
+    mouth = stage.talker("127.0.0.2")
+    keys = {"pt": voice.pt, "codec": voice.codec}
+    caller = stage.caller(LINE, scenario="uac_codec", media=mouth.port, **keys)
+    take(phone)
+    speak(stage, phone)
+    spoken, words = pcaps.payloads(voice, stage.harness.sound.speech(2, 63))
+    mouth.say_payloads(spoken, caller.media_target, voice.pt, voice.ticks)
+    mouth.wait_heard(100)
+    phone.do("terminate 1")
+    caller.wait()
+    heard = pcaps.heard_g729(payload for _, kind, _, payload in mouth.heard if kind == voice.pt)
+    recording = stage.harness.evidence.Recording(service, service.call_id())
+    assert stage.alike(recording.caller, words[4000:]) > 0.95
+    assert stage.alike(recording.advisor, heard[2400:12_000]) > 0.95
+    assert {track["undecoded"] for track in recording.manifest["tracks"]} == {0}
+
+
 def test_linphone_calls_presses_keys_and_is_hung_up_on(stage):
     stage.open("switch", "desk", users=True)
     stage.listen()
