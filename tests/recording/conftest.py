@@ -250,6 +250,15 @@ class Office:
             reader = open_parts(header, payload, [self.officer.identity])
             return soundfile.read(io.BytesIO(reader.readall()), dtype="int16")
 
+    def raw(self) -> bytes | None:
+        """What could not be decoded, opened; None where there is no such thing."""
+        path = self.folder / f"{CALL_ID}.raw"
+        if not path.exists():
+            return None
+        header = (self.folder / f"{CALL_ID}.header").read_bytes()
+        with path.open("rb") as raw:
+            return open_parts(header, raw, [self.officer.identity]).readall()
+
     def verdict(self, **more):
         return verify_recording(self.folder, CALL_ID, public_key=self.public_key, **more)
 

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from recording.age import make_header, open_header, open_parts
+from recording.age import make_header, open_header
 from recording.commit import write_whole
 
 from .conftest import CALL_ID, US, WALL, rtp
@@ -73,18 +73,12 @@ def packets(data):
     return found
 
 
-def opened(office):
-    header = (office.folder / f"{CALL_ID}.header").read_bytes()
-    with (office.folder / f"{CALL_ID}.raw").open("rb") as raw:
-        return open_parts(header, raw, [office.officer.identity]).readall()
-
-
 def test_every_packet_is_kept_as_it_came_and_when(office):
     strange_call = StrangeCall(office)
     manifest = office.seal(strange_call.path).manifest
     started_us = round(WALL * US)
     expected = [(track, started_us + at, data) for track, at, data in strange_call.kept]
-    assert packets(opened(office)) == expected
+    assert packets(office.raw()) == expected
     assert manifest.raw.packets == len(strange_call.kept) == 500
     assert [track.undecoded for track in manifest.tracks] == [200, 300]
     assert manifest.tracks[0].codecs == {"EVS/16000": 200, "PCMA/8000": 100}
@@ -132,20 +126,20 @@ def test_stock_tools_read_them(office, tmp_path):
 def test_a_call_that_was_followed_keeps_the_same(office, office_class, tmp_path):
     strange_call = StrangeCall(office)
     office.seal(strange_call.path)
-    straight = opened(office)
+    straight = office.raw()
     (tmp_path / "other").mkdir()
     other = office_class(tmp_path / "other", officer=office.officer, boot_key=office.boot_key)
     following = other.follow(strange_call.path)
     while following.step(1):
         pass
     other.seal(strange_call.path, following=following)
-    assert opened(other) == straight
+    assert other.raw() == straight
 
 
 def test_what_came_in_a_gap_is_not_among_them(office):
     strange_call = StrangeCall(office, gap=(2, 4))
     office.seal(strange_call.path)
-    kept = packets(opened(office))
+    kept = packets(office.raw())
     started_us = round(WALL * US)
     edge = started_us + 4 * US + 20_000  # what arrives at the gap's end was spoken in it
     expected = [(track, started_us + at, data) for track, at, data in strange_call.kept]
@@ -162,7 +156,7 @@ def test_a_gap_that_is_told_late_takes_back_what_lies_after_its_begin(office):
     call.event("gap-start", US, reason="payment", trigger="api", actor="machine:pay")
     call.event("gap-end", 3 * US)
     office.seal(call.end(4 * US))
-    arrivals = [at - round(WALL * US) for _, at, _ in packets(opened(office))]
+    arrivals = [at - round(WALL * US) for _, at, _ in packets(office.raw())]
     assert arrivals == [index * 20_000 for index in range(50)]
 
 
@@ -185,7 +179,7 @@ def test_a_call_whose_rate_turns_out_later_keeps_each_once(office):
     manifest = office.seal(call.end(2 * US)).manifest
     assert manifest.rate == 16_000
     assert manifest.raw.packets == 70
-    assert len(packets(opened(office))) == 70
+    assert len(packets(office.raw())) == 70
 
 
 @pytest.mark.parametrize(
@@ -231,13 +225,13 @@ def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name
 
 def test_a_new_header_opens_it_and_without_any_it_is_noise(office, office_class, tmp_path):
     office.seal(StrangeCall(office).path)
-    before = opened(office)
+    before = office.raw()
     path = office.folder / f"{CALL_ID}.header"
     file_key = open_header(path.read_bytes(), [office.officer.identity])
     other = office_class(tmp_path)
     write_whole(path, make_header(file_key, [other.officer.identity.recipient]))
     office.officer = other.officer
-    assert opened(office) == before
+    assert office.raw() == before
     sealed = (office.folder / f"{CALL_ID}.raw").read_bytes()
     assert b"evs 7 of track" not in sealed
 
@@ -256,7 +250,7 @@ def test_a_datagram_larger_than_an_ip_packet_is_cut_and_not_dropped(office):
     for index in range(50):
         call.writer.packet(0, index * 20_000, strange(0, index, bytes(65_520 if index == 9 else 9)))
     office.seal(call.end(US))
-    kept = packets(opened(office))
+    kept = packets(office.raw())
     assert len(kept) == 50
     assert len(kept[9][2]) == 65_507
     assert np.count_nonzero([len(data) == 21 for _, _, data in kept]) == 49
