@@ -79,6 +79,18 @@ class Workshop:
         text = f"{public_text(key.public_key())}\n"
         if not public.exists() or public.read_text(encoding="ascii") != text:
             public.write_text(text, encoding="ascii")
+        self._began_at = self._place()
+
+    def _place(self) -> tuple[int, int] | None:
+        """Which folder the archive is; None while there is none.
+
+        What is sealed below an empty mount point would be hidden once its disk is back.
+        """
+        try:
+            there = self._folders.archive.stat()
+        except OSError:
+            return None
+        return there.st_dev, there.st_ino
 
     def closed(self) -> dict[str, int]:
         """Calls whose spools nobody writes to any more, oldest first, and their bytes.
@@ -140,6 +152,9 @@ class Workshop:
         spools = self.spools(call_id)
         if not spools:
             return None
+        if self._place() != self._began_at:
+            text = "the archive's disk is another than at the start: mount it again, or restart us"
+            return Alarm("recording.not_sealed", call_id, text)
         if self._disposals.path(call_id).exists():
             return self._disposed_of(call_id, spools)
         return self._seal(call_id, spools)
