@@ -102,9 +102,12 @@ class StreamClock:
         if fits < min(_FEW, len(errors)) or min(errors) < -same:
             return False
         now_us = min(packet.at_us for packet in packets)
-        parted = max(0, now_us - self.judged_us) * _PPM * self._rate // _US // _US
-        self._base += max(-parted, min(parted, *errors))
+        parted = max(0, now_us - self._proven_us) * _PPM * self._rate // _US // _US
+        move = max(-parted, min(parted, *errors))
         self.judged_us = max(packet.at_us for packet in packets)
+        if self._is_much(move):
+            self._base += move
+            self._proven_us = self.judged_us
         self._second.clear()
         self._proof.clear()
         self._owed = self.stretch = 0
@@ -117,7 +120,7 @@ class StreamClock:
     def _rebase(self, packet: Packet, position: int) -> None:
         self._base = position
         self._enough = _a_second(packet)
-        self.judged_us = packet.at_us
+        self.judged_us = self._proven_us = packet.at_us
         self._timestamp = packet.timestamp
         self.hertz: int = packet.codec.clock or NARROW
         self._second: list[int] = []
@@ -213,9 +216,14 @@ class StreamClock:
             if len(self._proof) >= _PROOF_S:
                 proven = min(self._proof)
                 self._proof.clear()
-                if abs(proven) > 3 * self._step:
+                self._proven_us = self.judged_us
+                if self._is_much(proven):
                     self._owed = proven
         return 0
+
+    def _is_much(self, samples: int) -> bool:
+        """Whether an error is more than jitter makes: for less, no sample is moved."""
+        return abs(samples) > 3 * self._step
 
     def _pay(self) -> int:
         """Move by what nobody hears, and stretch this packet to fit."""

@@ -264,6 +264,30 @@ def test_a_gap_is_exact_silence_and_what_it_swallowed_is_no_loss():
     assert timeline.counts[0].lost == 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_gaps_move_nothing_by_so_much_as_a_sample(seed):
+    """What is said after each of four gaps goes on where it went on before, jitter or not."""
+    voice, jitter = speech(24), random.Random(seed)
+    timeline = Timeline(8000)
+    gaps = [(us * US, (us + 2) * US) for us in (3, 8, 13, 18)]
+    packets = []
+    for at, _, data in sent(voice):
+        arrival = at + jitter.randrange(0, 1500)
+        if not any(start <= arrival < end for start, end in gaps):
+            packets.append((arrival, data))
+    blocks, marks = [], sorted(edge for gap in gaps for edge in gap)
+    for arrival, data in packets:
+        while marks and marks[0] <= arrival:
+            edge = timeline.mute if len(marks) % 2 == 0 else timeline.unmute
+            edge(marks.pop(0))
+        timeline.packet(0, arrival, data)
+        timeline.advance(arrival)
+        blocks += timeline.blocks()
+    timeline.finish(24 * US)
+    samples = np.concatenate([*blocks, *timeline.blocks()])[:, 0]
+    assert {offset_ms(samples, voice, at_s=at) for at in (1, 6, 11, 16, 21)} == {0}
+
+
 def test_wideband_at_eight_kilohertz_asks_to_begin_again():
     timeline = Timeline(8000)
     with pytest.raises(WidebandError):
