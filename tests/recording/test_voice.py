@@ -1,0 +1,54 @@
+"""A codec at the track's rate: what follows is joined, what does not begins anew."""
+
+import numpy as np
+import pytest
+
+from recording.codecs import PayloadCodec
+from recording.voice import Voice
+
+LINEAR = PayloadCodec("L16", 44_100)
+LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
+
+
+def test_what_follows_begins_with_what_the_filter_still_holds():
+    voice = Voice.of(LINEAR, 16_000)
+    voice.samples(LOUD, follows=False)
+    joined = voice.samples(LOUD, follows=True)
+    assert np.abs(joined - 12_000).max() < 100
+
+
+def test_nothing_of_what_was_before_a_break_is_heard_after_it():
+    voice = Voice.of(LINEAR, 16_000)
+    voice.samples(LOUD, follows=False)
+    assert voice.samples(bytes(882), follows=True).any()
+    voice.samples(LOUD, follows=True)
+    assert not voice.samples(bytes(882), follows=False).any()
+
+
+@pytest.mark.parametrize("stretch", [-8, 0, 8])
+@pytest.mark.parametrize("codec", [LINEAR, PayloadCodec("L16", 16_000)], ids=str)
+def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
+    voice = Voice.of(codec, 16_000)
+    ramp = np.linspace(-8000, 8000, codec.clock // 50).astype(">i2").tobytes()
+    plain = Voice.of(codec, 16_000).samples(ramp, follows=False)
+    made = voice.samples(ramp, follows=False, stretch=stretch)
+    assert len(made) == len(plain) + stretch
+    middle = slice(len(made) // 3, 2 * len(made) // 3)
+    assert (
+        np.abs(
+            made[middle]
+            - np.interp(
+                np.arange(len(made)) * len(plain) / len(made), np.arange(len(plain)), plain
+            )[middle]
+        ).max()
+        < 2
+    )
+
+
+def test_only_what_joins_without_a_seam_is_decoded_in_runs():
+    pcma, g722 = PayloadCodec("PCMA", 8000), PayloadCodec("G722", 8000)
+    assert (Voice.of(pcma, 8000).stateless, Voice.of(pcma, 8000).scale) == (True, 1)
+    assert (Voice.of(pcma, 16_000).stateless, Voice.of(pcma, 16_000).scale) == (True, 2)
+    assert not Voice.of(g722, 16_000).stateless
+    assert not Voice.of(LINEAR, 16_000).stateless
+    assert Voice.of(PayloadCodec("EVS", 16_000), 16_000) is None
