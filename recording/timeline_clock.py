@@ -76,6 +76,8 @@ class StreamClock:
         self._step = rate // 2000
         self.judged_us = packet.at_us
         """When arrivals were last compared with the anchor."""
+        self._proven_us = packet.at_us
+        """When enough of them last agreed with it, or it was moved."""
         self._rebase(packet, position)
 
     @classmethod
