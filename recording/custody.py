@@ -5,6 +5,7 @@ Both stand beside the index. A hold is a flag with a reason; only its release en
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -59,6 +60,8 @@ class Custodian:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.deciding = asyncio.Lock()
+        """Held by whoever looks and then acts: no hold comes between a purge and its order."""
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 

@@ -13,6 +13,8 @@ from galwad.desk.access import Administrator, TheDesk
 from galwad.desk.archive_models import HoldReason, Purge, Purged
 from galwad.desk.errors import ApiError
 from galwad.desk.routes.recordings import recording_of
+from galwad.desk.service import Desk
+from galwad.desk.sessions import Session
 from galwad.desk.users import PURGE
 from galwad.messages import Dispose
 from recording.chain import Head
@@ -24,11 +26,12 @@ router = APIRouter()
 async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
     """Hold a recording back from disposal, until it is released."""
     await recording_of(desk, call_id)
-    if (await desk.custodian.one(call_id)).disposed is not None:
-        raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
-    personal = {"actor": session.actor, "reason": body.reason}
-    await desk.audit.append("recording.held", {"call_id": call_id}, personal)
-    await desk.custodian.hold(call_id, body.reason, time.time())
+    async with desk.custodian.deciding:
+        if (await desk.custodian.one(call_id)).disposed is not None:
+            raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
+        personal = {"actor": session.actor, "reason": body.reason}
+        await desk.audit.append("recording.held", {"call_id": call_id}, personal)
+        await desk.custodian.hold(call_id, body.reason, time.time())
 
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
@@ -46,14 +49,19 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     if PURGE not in session.user.rights:
         raise ApiError(403, "disposing of recordings needs the right purge", "ask for it by name")
     recording = await recording_of(desk, call_id)
-    custody = await desk.custodian.one(call_id)
-    if custody.hold is not None:
-        raise ApiError(409, "the recording is held", f"{custody.hold}: release it first")
     facts = {
         "call_id": call_id,
         "payload_sha256": recording.payload_sha256,
         "reason": body.reason,
     }
+    async with desk.custodian.deciding:
+        custody = await desk.custodian.one(call_id)
+        if custody.hold is not None:
+            raise ApiError(409, "the recording is held", f"{custody.hold}: release it first")
+        return await _dispose(desk, session, body, facts)
+
+
+async def _dispose(desk: Desk, session: Session, body: Purge, facts: dict[str, str]) -> Purged:
     personal = {"actor": session.actor, "reference": body.reference}
     ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
     try:
@@ -63,7 +71,7 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     except ApiError as error:
         await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise
-    await desk.custodian.disposed(call_id, body.reason, time.time())
+    await desk.custodian.disposed(facts["call_id"], body.reason, time.time())
     await desk.audit.append("recording.purged", facts, personal)
     return Purged(certificate=content.decode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from house import House
 from node import Site
@@ -107,6 +108,22 @@ def test_a_recording_that_is_held_is_refused(run, house):
     assert run("recordings", "hold", FIRST, "--reason", "late").status == 1
     kinds = [kind for kind, _ in house.audit()]
     assert kinds.count("recording.held") == kinds.count("recording.released") == 1
+
+
+def test_of_a_hold_and_a_purge_at_once_one_is_refused(house):
+    async def both():
+        headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
+        body = {"reason": "order", "reference": "R-2026"}
+        async with httpx.AsyncClient(base_url=house.url, headers=headers) as client:
+            at = f"/api/v1/recordings/{FIRST}"
+            return await asyncio.gather(
+                client.post(f"{at}/purge", json=body, timeout=30),
+                client.put(f"{at}/hold", json={"reason": "claim 17"}, timeout=30),
+            )
+
+    purged, held = asyncio.run(both())
+    assert (purged.status_code, held.status_code) in {(200, 409), (409, 204)}
+    assert house.path(FIRST, "header").exists() is (held.status_code == 204)
 
 
 def test_it_needs_a_right_of_its_own(run, house, monkeypatch):
