@@ -125,7 +125,7 @@ class Call:
     """An answered call between two SIPps, with the RTP of both parties in our hands."""
 
     def __init__(self, harness, service, talker, ended, *, callee, caller):
-        programs = harness.programs
+        programs, before = harness.programs, len(service.log.events("call.answered"))
         self.caller, self.advisor = talker("127.0.0.2"), talker("127.0.0.3")
         self.callee_sip = ended(
             programs.Callee(
@@ -141,7 +141,7 @@ class Call:
         )
         self.from_caller = self.caller_sip.media_target
         self.from_advisor = self.callee_sip.media_target
-        self.call_id = service.log.wait("call.answered")["call_id"]
+        self.call_id = service.log.wait("call.answered", before + 1)["call_id"]
 
     def hang_up(self):
         """The caller hangs up; both SIPps are content."""

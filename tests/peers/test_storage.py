@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 
 import pytest
@@ -128,6 +129,25 @@ def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_b
     assert find(recording.caller, before)[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, during)[1] < 0.5
+
+
+def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
+    harness, service, disk, place_call
+):
+    before = place_call()
+    talk(harness, before, 1, 36)
+    disk.vanish()
+    shown(harness, service, before, "fault")
+    before.hang_up()
+    for sipp in (before.caller_sip, before.callee_sip):
+        shutil.rmtree(sipp.folder, ignore_errors=True)
+    call = place_call()
+    said = talk(harness, call, 2, 37)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert recording.gaps() == []
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
 
 
 def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(
