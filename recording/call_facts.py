@@ -96,8 +96,6 @@ class CallFacts:
         start = self.last_us if record.from_us is None else record.from_us + shift_us
         end = None if record.to_us is None else record.to_us + shift_us
         self._lost.append((start, end, record.why))
-        if len(self.faults) < _MOST_NOTES:
-            self.faults.append(Fault(start, f"part of the spool cannot be read: {record.why}"))
 
     def crashed(self, resumed_us: int) -> None:
         """The process died, and another went on at this offset; until then it is a fault."""
@@ -112,19 +110,11 @@ class CallFacts:
         """The call's length. Segments, gaps and losses are brought to add up."""
         end = self.last_us if self.ended_us is None else self.ended_us
         self._close(end)
-        lost = [
-            (Span(start, end if to is None else to), why)
-            for start, to, why in sorted(self._lost, key=lambda each: each[0])
-        ]
-        told = [Span(gap.from_us, gap.to_us) for gap in self.gaps]
-        for span, why in lost:
-            for hole in _without(span, (Span(g.from_us, g.to_us) for g in self.gaps)):
-                if hole.length_us < _SPACING_US and any(hole.to_us == gap.from_us for gap in told):
-                    continue  # what the disk refused has a gap already, from its first packet on
-                trigger = Trigger.STORAGE if why is LossReason.DAMAGED else Trigger.CRASH
-                reason = GapReason.FAULT.value
-                self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
+        refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
+        for start, to, why in sorted(self._lost, key=lambda each: each[0]):
+            self._explain(Span(start, end if to is None else to), why, refused)
         self.gaps.sort(key=lambda gap: gap.from_us)
+        self.faults.sort(key=lambda fault: fault.at_us)
         holes = [Span(gap.from_us, gap.to_us) for gap in self.gaps]
         self.segments = [
             Segment(part.from_us, part.to_us, segment.destination)
@@ -132,6 +122,23 @@ class CallFacts:
             for part in _without(Span(segment.from_us, segment.to_us), holes)
         ]
         return end
+
+    def _explain(self, lost: Span, why: LossReason, refused: Iterable[Gap]) -> None:
+        """A gap for what was lost and has none; `refused`: those in which the disk took nothing.
+
+        The numbers of frames that it refused are missing, too: that is no damage.
+        """
+        told = any(
+            gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
+        )
+        if told and why is LossReason.DAMAGED:
+            return
+        if len(self.faults) < _MOST_NOTES:
+            self.faults.append(Fault(lost.from_us, f"part of the spool cannot be read: {why}"))
+        for hole in _without(lost, [Span(gap.from_us, gap.to_us) for gap in self.gaps]):
+            trigger = Trigger.STORAGE if why is LossReason.DAMAGED else Trigger.CRASH
+            reason = GapReason.FAULT.value
+            self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
 
     def unexplained(self, talk_us: int) -> list[Interval]:
         """What does not add up."""

@@ -232,6 +232,7 @@ def test_what_a_full_disk_refused_is_one_gap_from_its_first_packet_on(office, mo
     manifest = office.seal(call.end(5 * US)).manifest
     (gap,) = manifest.gaps
     assert (gap.from_us, gap.to_us, gap.trigger) == (lost_from, 4 * US, "storage")
+    assert manifest.faults == []
     assert manifest.unexplained == []
     samples, _ = office.audio()
     assert not samples[16_160:32_000].any()
