@@ -39,8 +39,10 @@ def fill(path: Path, count: int) -> None:
         while chunk := list(itertools.islice(made, _CHUNK)):
             for table in _TABLES:
                 rows = [row for each in chunk for row in each.get(table.name, ())]
-                text = str(insert(table).compile(dialect=sqlite.dialect(paramstyle="named")))
-                database.executemany(text, rows)
+                if rows:
+                    named = sqlite.dialect(paramstyle="named")
+                    text = insert(table).compile(dialect=named, column_keys=list(rows[0]))
+                    database.executemany(str(text), rows)
         database.execute("COMMIT")
     database.close()
 
