@@ -79,7 +79,7 @@ class Stream:
         """The sequence number that would confirm that the sender began anew."""
         self._clock: StreamClock | None = None
         self._heard_us = 0
-        """Arrival of the last packet of sound."""
+        """Arrival of the last packet of sound, whether it is laid yet or waits."""
         self._voices: dict[PayloadCodec, Voice | None] = {}
         self._end = 0
         """Where what was laid last ends."""
@@ -172,6 +172,8 @@ class Stream:
         lead_us = codec.duration_us(payload) - USUAL_US
         packet = Packet(number, at_us, head[3], codec, payload, data, lead_us)
         self._doubt(packet)
+        if not packet.silent:
+            self._heard_us = max(self._heard_us, at_us)
         if self._numbered and self._next is not None and number < self._next:
             self._straggler(packet)
         elif number == self._next and not self._waiting and self._clock and self._settled:
@@ -296,7 +298,6 @@ class Stream:
             self._track.comfort(clock.roughly(packet), noise, packet.codec.clock)
         if packet.silent:
             return False
-        self._heard_us = max(self._heard_us, packet.at_us)
         position = clock.follow(packet)
         if self._joins(packet, position):
             self._run.append(packet.payload)

@@ -111,7 +111,9 @@ def test_silence_suppression_lasts_as_long_as_it_lasted(seed, one, other, networ
         for seconds in pauses[:4]:
             party.wait(seconds)
             party.speak(1.5)
-    assert_in_step(compare(parties, round(max(party.at for party in parties)) + US))
+    length_us = round(max(party.at for party in parties)) + US
+    # After each silence a clock that has drifted may be put right, within a piece.
+    assert_in_step(compare(parties, length_us, put_right=len(pauses[:4])))
 
 
 @given(seed=seeds, one=kinds, then=kinds, network=networks, pause=st.sampled_from([0.0, 0.3, 4.0]))
