@@ -172,8 +172,6 @@ class Stream:
         lead_us = codec.duration_us(payload) - USUAL_US
         packet = Packet(number, at_us, head[3], codec, payload, data, lead_us)
         self._doubt(packet)
-        if not packet.silent:
-            self._heard_us = max(self._heard_us, at_us)
         if self._numbered and self._next is not None and number < self._next:
             self._straggler(packet)
         elif number == self._next and not self._waiting and self._clock and self._settled:
@@ -198,15 +196,17 @@ class Stream:
 
     def _doubt(self, packet: Packet) -> None:
         """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
-        if not self._settled or self._clock is None or packet.silent:
+        if packet.silent:
+            return
+        quiet = packet.at_us - self._heard_us >= QUIET_US
+        self._heard_us = max(self._heard_us, packet.at_us)
+        if not self._settled or self._clock is None:
             return
         if self._next is None or packet.sequence < self._next:
             return
-        quiet = packet.at_us - self._heard_us >= QUIET_US
-        if not quiet and not self._clock.doubts(packet):
-            return
-        self.flush()
-        self._settled = False
+        if quiet or self._clock.doubts(packet):
+            self.flush()
+            self._settled = False
 
     def interrupt(self) -> None:
         """What does not come now was not lost, and timestamps go on as they like."""
