@@ -36,7 +36,12 @@ def test_pyvoip_places_a_call_and_is_told_when_it_ends(harness, service, phone, 
     advisor = talker("127.0.0.3")
     callee = ended(
         harness.programs.Callee(
-            service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port
+            service.folder,
+            "uas",
+            "127.0.0.3",
+            port=service.pbx_port,
+            media=advisor.port,
+            delay=300,  # an answer that comes while it notes the call is lost on it
         )
     )
     phone.tell("call 01970000200")
