@@ -154,7 +154,8 @@ class Streams:
             del self._links[address]
         if link.accepted:
             self._release(link.peer.host)
-        gone = self._owner.unreachable if why is Ending.REFUSED else self._owner.cut_off
+        hopeless = why in {Ending.REFUSED, Ending.BARRED}
+        gone = self._owner.unreachable if hopeless else self._owner.cut_off
         for destination in link.served:
             gone(destination)
 

@@ -237,6 +237,24 @@ async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
     assert first.via == second.via
 
 
+async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
+    came = []
+
+    async def say_nothing(reader, writer):
+        came.append(await reader.readuntil(b"\r\n\r\n"))
+        await reader.read()
+        writer.close()
+
+    alice = await agents(TCP)
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        there = Address(*server.sockets[0].getsockname(), "TCP")
+        alice.options(there)
+        await until(lambda: came)
+        alice.transport.streams.hang_up(there)
+        assert (await alice.wait(StandaloneResponse)).status == 503
+    assert len(came) == 1
+
+
 async def test_a_connection_that_is_gone_is_not_opened_from_our_side(agents, connect):
     bob = await agents(TCP)
     raw = await connect(bob.address)
