@@ -41,7 +41,7 @@ def test_pyvoip_places_a_call_and_is_told_when_it_ends(harness, service, phone, 
             "127.0.0.3",
             port=service.pbx_port,
             media=advisor.port,
-            delay=300,  # an answer that comes while it notes the call is lost on it
+            delay=300,  # it knows a call only once its INVITE is sent; an answer before is none
         )
     )
     phone.tell("call 01970000200")
