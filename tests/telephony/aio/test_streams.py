@@ -242,7 +242,8 @@ async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
 
     async def say_nothing(reader, writer):
         came.append(await reader.readuntil(b"\r\n\r\n"))
-        await reader.read()
+        if len(came) == 1:
+            await reader.read()
         writer.close()
 
     alice = await agents(TCP)
