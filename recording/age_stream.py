@@ -174,6 +174,7 @@ class PayloadReader(io.RawIOBase):
         self._cached = -1
         self._chunk = b""
         self._size: int | None = None
+        self._end: tuple[int, PayloadError] | None = None
 
     def readable(self) -> bool:
         """True."""
@@ -198,18 +199,23 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """Length of the plaintext, the last chunk authenticated."""
+        """Length of the plaintext, the last chunk authenticated. Raises as `readinto`."""
         if self._size is None:
             last = self._load(self._chunks - 1)
+            self._check((self._chunks - 1) * CHUNK + len(last))
             self._size = (self._chunks - 1) * CHUNK + len(last)
         return self._size
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Fill the buffer from one chunk.
 
+        A whole chunk that authenticates is handed out even where the payload may not end, or go
+        on, after it; the error comes with the next read.
+
         Raises:
             PayloadError: as its subclasses say; no byte of a bad chunk is handed out.
         """
+        self._check(self._position)
         index, within = divmod(self._position, CHUNK)
         if index >= self._chunks:
             _ = self.size
@@ -218,6 +224,11 @@ class PayloadReader(io.RawIOBase):
         buffer[: len(part)] = part
         self._position += len(part)
         return len(part)
+
+    def _check(self, position: int) -> None:
+        """Raise what was found wrong with the payload's end, for what lies behind that."""
+        if self._end is not None and position >= self._end[0]:
+            raise self._end[1]
 
     def _load(self, index: int) -> bytes:
         if index != self._cached:
@@ -234,17 +245,24 @@ class PayloadReader(io.RawIOBase):
         sealed = self._source.read(length)
         plaintext = self._try(index, sealed, last=last)
         if plaintext is None:
-            raise self._fault(index, sealed, last=last)
+            return self._open_misplaced(index, sealed, last=last)
         if last and index and not plaintext:
             raise EmptyLastChunkError("the last chunk is empty")
         return plaintext
 
-    def _fault(self, index: int, sealed: bytes, *, last: bool) -> PayloadError:
-        if self._try(index, sealed, last=not last) is None:
-            return BadTagError(f"chunk {index} was changed")
+    def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
+        """A chunk whose mark says that it is the last, and is not; or the reverse."""
+        plaintext = self._try(index, sealed, last=not last)
+        if plaintext is None:
+            raise BadTagError(f"chunk {index} was changed")
         if last:
-            return TruncatedError(f"the payload stops after chunk {index}")
-        return TrailingDataError(f"data follows the last chunk, {index}")
+            fault: PayloadError = TruncatedError(f"the payload stops after chunk {index}")
+        else:
+            fault = TrailingDataError(f"data follows the last chunk, {index}")
+        if len(plaintext) < CHUNK:
+            raise fault
+        self._end = ((index + 1) * CHUNK, fault)
+        return plaintext
 
     def _try(self, index: int, sealed: bytes, *, last: bool) -> bytes | None:
         try:
