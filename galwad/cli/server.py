@@ -14,6 +14,7 @@ from callerid.errors import CallerIdError
 from config.settings import Settings
 from galwad.cli.console import CliError
 from galwad.desk.admin import Administration
+from galwad.desk.database import SchemaError
 from galwad.desk.users import UserError
 from recording.errors import RecordingError
 
@@ -60,6 +61,8 @@ def on_the_server(settings: Settings) -> Iterator[None]:
         raise CliError(str(error), "nothing was changed") from None
     except RecordingError as error:
         raise CliError(str(error), "nothing was changed") from None
+    except SchemaError as error:
+        raise CliError(str(error), error.hint) from None
     except PermissionError:
         raise CliError(
             f"no permission to use {settings.database}",

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 from config.settings import Settings
 from galwad import supervise
 from galwad.desk import errors
+from galwad.desk.database import SchemaError
 from galwad.desk.routes import (
     accounts,
     audit,
@@ -222,7 +223,11 @@ async def _main(options: DeskOptions) -> int:
     on_signal: Callable[[], None] = stopping.set
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    server = DeskServer(await asyncio.to_thread(Desk, options))
+    try:
+        server = DeskServer(await asyncio.to_thread(Desk, options))
+    except SchemaError as error:
+        log.critical("desk.cannot_start", reason=str(error), hint=error.hint)
+        return 1
     try:
         await server.start()
     except (UnsafeListenerError, OSError) as error:

@@ -4,6 +4,9 @@ SQLite in WAL mode, fully synchronous. SQLAlchemy's own transactions are used, n
 driver's: an engine with the execution option `immediate` takes the write lock at the start of
 each transaction, which is what a transaction that reads before it writes needs; PostgreSQL
 ignores the option. Parameters never reach a log or an exception's text.
+
+All revisions that are missing are one transaction: whatever ends an upgrade, the schema is the old
+one or the new one, and the next start goes on from there.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _PRAGMAS = (
@@ -25,6 +31,14 @@ _PRAGMAS = (
 )
 
 
+class SchemaError(Exception):
+    """The database cannot be brought up to date, and was not changed; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def open_engine(path: Path) -> AsyncEngine:
     """Open the database file; `upgrade` has made it."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
@@ -33,8 +47,8 @@ def open_engine(path: Path) -> AsyncEngine:
     return engine
 
 
-def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
+def _prepare(connection: Any, record: object) -> None:
+    _leave_transactions_to_sqlalchemy(connection, record)
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
@@ -46,16 +60,63 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+def scripts() -> ScriptDirectory:
+    """The revisions that this program has."""
+    return ScriptDirectory.from_config(_config())
+
+
 def upgrade(path: Path) -> None:
-    """Bring the schema up to date, making the file (0600) where there is none. Blocking."""
+    """Bring the schema up to date, making the file (0600) where there is none. Blocking.
+
+    Raises:
+        SchemaError: the database is a later version's, or cannot be used.
+        OSError: the file cannot be made.
+    """
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    if not path.exists():
+        path.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
+    event.listen(engine, "connect", _leave_transactions_to_sqlalchemy)
+    event.listen(engine, "begin", _begin)
     try:
-        with engine.connect() as connection:
-            config = Config()
-            config.set_main_option("script_location", "galwad:migrations")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        if not _is_newest(engine, path):
+            _run_revisions(engine)
+    except SQLAlchemyError as error:
+        # The cause is SQLite's own word, such as "database is locked": it quotes no value.
+        cause = getattr(error, "orig", None) or type(error).__name__
+        raise SchemaError(
+            f"{path} cannot be brought up to date: {cause}", "`galwad check` names the fault"
+        ) from None
     finally:
         engine.dispose()
+
+
+def _is_newest(engine: Engine, path: Path) -> bool:
+    """Whether nothing is to be done, as a reader sees it: nobody is kept from writing."""
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    known = scripts()
+    if found is not None and found not in {each.revision for each in known.walk_revisions()}:
+        raise SchemaError(
+            f"{path} is of a later version of Galwad", "install that version again: it is unchanged"
+        )
+    return found == known.get_current_head()
+
+
+def _run_revisions(engine: Engine) -> None:
+    """Who comes second waits at the first BEGIN, and finds nothing to do."""
+    with engine.execution_options(immediate=True).connect() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "galwad:migrations")
+    return config
+
+
+def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
+    """Python's driver would commit before each change of the schema."""
+    connection.isolation_level = None

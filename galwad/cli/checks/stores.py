@@ -6,11 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
 from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.desk.database import scripts
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -35,19 +33,13 @@ def look(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", "galwad:migrations")
-    return ScriptDirectory.from_config(config)
-
-
 def _version(connection: sqlite3.Connection) -> Finding:
-    scripts = _scripts()
+    known = scripts()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    found, newest = (row[0] if row else ""), scripts.get_current_head()
+    found, newest = (row[0] if row else ""), known.get_current_head()
     if found == newest:
         return fine("database", f"its schema is the newest ({newest})")
-    if found in {script.revision for script in scripts.walk_revisions()}:
+    if found in {script.revision for script in known.walk_revisions()}:
         return warning(
             "database", f"its schema is {found}", "the desk brings it up to date at its start"
         )

@@ -1,0 +1,260 @@
+"""Databases as earlier releases left them, and the desk that starts on each, its data in place.
+
+`databases/REVISION.sql` is what was written while that revision was the newest; beside it is the
+audit's key of that day. They are as they were written then, and are never made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+
+from galwad.desk.admin import Administration
+from galwad.desk.database import SchemaError, scripts, upgrade
+
+PATIENCE_S = 30.0
+LEFT = Path(__file__).with_name("databases")
+REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
+FIRST, SECOND, THIRD, LAST = (
+    ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
+    ["20261102-080100-dddddddd"],
+    ["20261103-080100-eeeeeeee", "20261103-080200-ffffffff"],
+    ["20261104-080100-gggggggg"],
+)
+RECORDINGS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": LAST}
+
+
+def left_by(revision, folder):
+    """The database of a site that took each revision up to this one when it came."""
+    path = folder / "state" / "desk" / "galwad.db"
+    path.parent.mkdir(parents=True)
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", "galwad:migrations")
+    for each in REVISIONS[: REVISIONS.index(revision) + 1]:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, each)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.executescript((LEFT / f"{each}.sql").read_text())
+    engine.dispose()
+    shutil.copy(LEFT / f"{revision}.key", path.with_name("audit.key"))
+    return path
+
+
+def recordings_of(revision):
+    return {call for each, calls in RECORDINGS.items() if each <= revision for call in calls}
+
+
+@pytest.fixture(params=REVISIONS)
+def revision(request):
+    return request.param
+
+
+@pytest.fixture
+def settings(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "galwad.toml"
+    file.write_text(
+        f'[node]\nname = "old"\nstate = "{tmp_path}/state"\nruntime = "{tmp_path}/run"\n'
+        '[sip]\nlisten = ["udp:127.0.0.1:0"]\n[recording]\nofficer_key = "'
+        f'AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="\n[desk]\nlisten = "127.0.0.1:{port}"\n'
+    )
+    return file, f"http://127.0.0.1:{port}/api/v1"
+
+
+@contextlib.asynccontextmanager
+async def desk_at_work(settings, tmp_path):
+    """The process that systemd starts, until it is ready; a client that is signed in as gwen."""
+    file, url = settings
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "galwad", "serve", "--only", "desk", "--config", str(file)),
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                ready = await asyncio.get_running_loop().sock_recv(notify, 4096)
+                assert b"READY=1" in ready
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+                login = {"user": "gwen", "password": "correct horse battery", "client": "cli"}
+                token = (await client.post("/login", json=login)).json()["token"]
+                client.headers["Authorization"] = f"Bearer {token}"
+                yield client
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+async def search(client, **query):
+    found, after = [], None
+    while True:
+        body = {**query, "limit": 2, **({"after": after} if after else {})}
+        page = (await client.post("/recordings/search", json=body)).json()
+        found += page["rows"]
+        after = page["after"]
+        if after is None:
+            return {row["call_id"]: row for row in found}
+
+
+def test_whoever_adds_a_revision_leaves_a_database_for_those_who_come_after():
+    assert [path.stem for path in sorted(LEFT.glob("*.sql"))] == REVISIONS
+    assert [path.stem for path in sorted(LEFT.glob("*.key"))] == REVISIONS
+    assert sorted(RECORDINGS) == REVISIONS
+
+
+async def test_the_desk_starts_on_what_an_earlier_release_left(settings, tmp_path, revision):
+    path = left_by(revision, tmp_path)
+    known = recordings_of(revision)
+    async with desk_at_work(settings, tmp_path) as client:
+        rows = await search(client)
+        assert set(rows) == known
+        assert list(rows) == sorted(known, reverse=True)
+        assert set(await search(client, number="01632 960001", advisor="sian")) == known - {
+            FIRST[1]
+        }
+        assert set(await search(client, gap_reason="payment")) == {FIRST[1]}
+        assert set(await search(client, reference="C-1024")) == {FIRST[1]}
+        assert set(await search(client, min_length_s=600)) == {FIRST[1]}
+        assert [gap["reason"] for gap in rows[FIRST[2]]["gaps"]] == ["fault"]
+        assert all(row["raw_size"] == (1234 if id_ in LAST else 0) for id_, row in rows.items())
+        await custody_works(client, rows)
+        coverage = (await client.get("/coverage", params={"when": "2026-11"})).json()
+        assert coverage["calls"] == len(known)
+    verified = await Administration(path, "old").verify_audit()
+    assert verified.findings == ()
+    assert verified.entries > len(known)
+
+
+async def custody_works(client, rows):
+    """What was held and disposed of still is, and what is neither can be held."""
+    states = {call_id: row["custody"] for call_id, row in rows.items() if row["custody"]}
+    assert states == ({THIRD[0]: "held", THIRD[1]: "disposed"} if THIRD[0] in rows else {})
+    for call_id in states:
+        detail = (await client.get(f"/recordings/{call_id}")).json()
+        assert detail["hold"] == ("claim 17" if call_id == THIRD[0] else None)
+    held = await client.put(f"/recordings/{FIRST[0]}/hold", json={"reason": "claim 18"})
+    assert held.status_code == 204
+    assert (await search(client, reference=FIRST[0]))[FIRST[0]]["custody"] == "held"
+
+
+KILLED = """\
+import os, shutil, sys
+from pathlib import Path
+from sqlalchemy import Engine, event
+from galwad.desk.database import upgrade
+
+path, count, deadly = Path(sys.argv[1]), 0, 0
+
+@event.listens_for(Engine, "after_cursor_execute")
+def executed(*_):
+    global count
+    count += 1
+    if count == deadly:
+        os.kill(os.getpid(), 9)
+
+while True:
+    deadly += 1
+    victim = path.with_name(f"killed-{deadly}.db")
+    shutil.copy(path, victim)
+    child = os.fork()
+    if child == 0:
+        upgrade(victim)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+
+
+def tables(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        made = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        version = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        calls = connection.execute("SELECT call_id FROM recordings").fetchall()
+    return made, version, sorted(calls)
+
+
+def test_an_upgrade_that_is_killed_after_any_statement_is_run_again(tmp_path, revision):
+    path = left_by(revision, tmp_path)
+    before = tables(path)
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True, timeout=120)
+    upgrade(path)
+    after = tables(path)
+    victims = sorted(path.parent.glob("killed-*.db"))
+    assert len(victims) > 3
+    for victim in victims:
+        assert tables(victim) in (before, after), "half of an upgrade was left"
+        upgrade(victim)
+        assert tables(victim) == after
+
+
+def test_a_first_start_that_is_killed_is_begun_again(tmp_path):
+    path = tmp_path / "galwad.db"
+    path.touch()
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True, timeout=120)
+    victims = sorted(tmp_path.glob("killed-*.db"))
+    assert len(victims) > 30
+    upgrade(path)
+    for victim in victims:
+        upgrade(victim)
+        assert tables(victim) == tables(path)
+
+
+def test_a_database_of_a_later_version_is_told_in_one_line_and_left_alone(settings, tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    with pytest.raises(SchemaError, match="of a later version of Galwad"):
+        upgrade(path)
+    galwad = [sys.executable, "-m", "galwad"]
+    config = ["--config", str(settings[0])]
+    desk = subprocess.run(
+        [*galwad, "serve", "--only", "desk", *config],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert desk.returncode == 1
+    [line] = [line for line in desk.stderr.splitlines() if "desk.cannot_start" in line]
+    assert "of a later version of Galwad" in line
+    assert "install that version again" in line
+    assert "Traceback" not in desk.stderr
+    users = subprocess.run(
+        [*galwad, "users", "list", *config], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (users.returncode, users.stdout) == (1, "")
+    assert users.stderr == (
+        f"error: {path} is of a later version of Galwad\n"
+        "hint: install that version again: it is unchanged\n"
+    )
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_what_is_no_database_is_told_in_one_line(settings, tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    path.write_bytes(b"this is no database, but long enough to be taken for one" * 99)
+    before = path.read_bytes()
+    with pytest.raises(SchemaError, match="file is not a database"):
+        upgrade(path)
+    assert path.read_bytes() == before
