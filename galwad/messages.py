@@ -310,6 +310,32 @@ class Dispose(Message, frozen=True):
     audit_hash: str
 
 
+class Prove(Message, frozen=True):
+    """Desk to finaliser: is this recording whole, and ours? The reply's content is a `Proven`.
+
+    Believed are the node's own signing key and `node_keys`; of officers, who may have given it a
+    new header, the one of the settings and `officer_keys`. All are public keys in base64.
+    """
+
+    ref: int
+    call_id: str
+    node_keys: tuple[str, ...] = ()
+    officer_keys: tuple[str, ...] = ()
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """What a recording's row is made from, when only its files are left.
+
+    `sealed.personal` is false. `node_key` signed the manifest. `disposed` (Unix seconds, 0: it was
+    not) and `disposal` (why) are its certificate's.
+    """
+
+    sealed: Sealed
+    node_key: str
+    disposed: float = 0.0
+    disposal: str = ""
+
+
 class ArchiveReply(Message, frozen=True):
     """Finaliser to desk: what came of the request with the same `ref`.
 
@@ -344,6 +370,7 @@ AnyMessage: TypeAlias = (
     | StageHeader
     | CommitHeader
     | Dispose
+    | Prove
     | ArchiveReply
     | UsersChanged
 )

@@ -163,8 +163,7 @@ class Archive:
 
     def _described(self, manifest: Manifest, personal: Personal | None) -> SealedRecording:
         data = self.path(manifest.call_id, "manifest").read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
+        return described(manifest, data, personal)
 
     def _manifest(
         self,
@@ -202,6 +201,12 @@ class Archive:
             raw=raw,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
+
+
+def described(manifest: Manifest, data: bytes, personal: Personal | None) -> SealedRecording:
+    """The recording of a manifest that was read from these bytes."""
+    digest = hashlib.sha256(data).hexdigest()
+    return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
 
 
 def _completed(following: Following, spools: Sequence[Path]) -> _Made | None:

@@ -55,6 +55,11 @@ class Recording:
     """Bytes of the object with what could not be decoded."""
     gaps: tuple[GapRow, ...] = ()
 
+    @property
+    def named(self) -> bool:
+        """Whether it is known who it was. A row made from a manifest alone does not know."""
+        return bool(self.number or self.line or self.advisor or self.extension)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -74,8 +79,11 @@ class Catalogue:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def add(self, recording: Recording) -> bool:
-        """Write the row and its gaps, replacing an earlier writing; False when it was there."""
+    async def add(self, recording: Recording, *, replace: bool = True) -> bool:
+        """Write the row and its gaps; False when it was there.
+
+        `replace`: one that was there is written anew, else it stays.
+        """
         fields = {name: getattr(recording, name) for name in _FIELDS}
         try:
             async with self._writer.begin() as connection:
@@ -84,6 +92,8 @@ class Catalogue:
                 )
                 if known is None:
                     await connection.execute(insert(recordings).values(**fields))
+                elif not replace:
+                    return False
                 else:
                     await connection.execute(
                         recordings.update()

@@ -6,7 +6,7 @@ Found and explained, never deleted: each says in one line what it is, and what t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,15 @@ def orphans(
     yield from _stale_parts(root, now)
 
 
+def unindexed(root: Path, known: Collection[str]) -> list[str]:
+    """Recordings that have a manifest, and are not among these: what `reindex` may bring back."""
+    return sorted(
+        call_id
+        for call_id, found in _objects(root).items()
+        if "manifest" in found.kinds and call_id not in known
+    )
+
+
 def spool_orphans(
     spools: Mapping[str, LeftSpool], known: AbstractSet[str], now: float
 ) -> Iterator[Orphan]:
@@ -129,12 +138,13 @@ def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Or
     gone = {"header", "payload"} if "disposal" in objects.kinds else set()
     absent = _ALL - objects.kinds - gone
     if row is None and not absent:
+        what = "a recording that was disposed of, and" if gone else "a whole recording"
         yield Orphan(
             "files without row",
             name,
             call_id,
-            "a whole recording that the index does not have",
-            "`galwad recordings verify` proves it; restore the database's copy that has it",
+            f"{what} that the index does not have",
+            "`galwad recordings reindex` proves it, and makes its row from its manifest",
         )
     elif row is None and "manifest" in absent:
         yield Orphan(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli import custody, fetching, proof, recovery, timeline
+from galwad.cli import custody, fetching, proof, recovery, reindexing, timeline
 from galwad.cli.client import ask
 from galwad.cli.console import CliError, clock, console, local_time, print_json, print_table, size
 from galwad.cli.options import CallId, Json, Server
@@ -126,13 +126,14 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     if row.get("raw_size"):
         notes.append("kept raw")
     notes.append(row.get("custody", ""))
+    named = row.get("named", True)
     return (
         row["call_id"],
         local_time(row["started"]),
         clock(row["talk_s"]),
-        row["line"],
-        row["advisor"] or row["extension"],
-        row["number"] or "no number",
+        row["line"] if named else "unknown",
+        (row["advisor"] or row["extension"]) if named else "unknown",
+        (row["number"] or "no number") if named else "unknown",
         ", ".join(note for note in notes if note),
     )
 
@@ -189,10 +190,7 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _WIDEST) - 2
     out.print(f"{row['call_id']}   {row['line']}", style="bold")
-    who = row["advisor"] or "nobody"
-    at = f" at {row['extension']}" if row["extension"] else ""
-    caller = row["number"] or "no number"
-    out.print(f"{local_time(row['started'])}   caller {caller}   advisor {who}{at}\n")
+    out.print(f"{local_time(row['started'])}   {_who(row)}\n")
     out.print(timeline.draw(spans, width, plain=plain))
     out.print(timeline.scale(spans, width), style="dim")
     out.print()
@@ -204,6 +202,13 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     )
     _warn(row, detail["manifest"])
     _custody(detail)
+
+
+def _who(row: dict[str, Any]) -> str:
+    if not row.get("named", True):
+        return "caller, line and advisor unknown: its row was made from its manifest"
+    at = f" at {row['extension']}" if row["extension"] else ""
+    return f"caller {row['number'] or 'no number'}   advisor {row['advisor'] or 'nobody'}{at}"
 
 
 def _custody(detail: dict[str, Any]) -> None:
@@ -382,3 +387,6 @@ app.command(
     epilog="Example: galwad recordings purge 20261125-093000-abcdefgh --reason retention "
     "--reference R-2026-11"
 )(custody.purge)
+app.command(epilog="Example: galwad recordings reindex --reference RESTORE-2026-11")(
+    reindexing.reindex
+)

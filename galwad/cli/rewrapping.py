@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from galwad.cli.bar import bar
 from galwad.cli.client import check, refusal, told_as_ours
 from galwad.cli.console import CliError
 from recording.age import Identity
@@ -85,10 +84,8 @@ def run(client: httpx.Client, wish: Wish, *, quiet: bool) -> Outcome:
         waiting = _waiting(client, outcome)
     outcome.waiting = len(waiting)
     if not wish.only_count:
-        columns = TextColumn("rewrapping"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        out = Console(stderr=True)
-        with Progress(*columns, console=out, disable=quiet or not out.is_terminal) as bar:
-            for call_id in bar.track(waiting):
+        with bar("rewrapping", quiet=quiet) as shown:
+            for call_id in shown.track(waiting):
                 _one(client, wish, outcome, call_id)
     return outcome
 

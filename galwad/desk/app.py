@@ -37,6 +37,7 @@ from galwad.desk.routes import (
     headers,
     payments,
     recordings,
+    reindex,
     stream,
     system,
 )
@@ -87,7 +88,7 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     errors.install(app)
-    archive = recordings, headers, custody, coverage, audit
+    archive = recordings, headers, custody, reindex, coverage, audit
     for module in (accounts, stream, calls, payments, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.desk.models import Asked, Needed
+from galwad.desk.models import Asked, Needed, RecordingRow
 
 DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 
@@ -97,6 +97,34 @@ class Purged(BaseModel):
     certificate: str
 
 
+class Unindexed(BaseModel):
+    """Recordings that lie in the archive and have no row, by call id, in order."""
+
+    call_ids: list[str]
+
+
+PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+
+
+class Reindex(Asked):
+    """Why a recording gets its row again, and which former keys are believed (base64).
+
+    `dry_run`: it is proven, and nothing is written.
+    """
+
+    reference: Needed
+    node_keys: list[PublicKey] = Field(default=[], max_length=10)
+    officer_keys: list[PublicKey] = Field(default=[], max_length=10)
+    dry_run: bool = False
+
+
+class Reindexed(BaseModel):
+    """The row; `state` says whether it is new, was there, or would be made."""
+
+    state: Literal["indexed", "known", "provable"]
+    row: RecordingRow
+
+
 ASKED: tuple[type[Asked], ...] = (
     HeaderQuery,
     HeaderReason,
@@ -104,4 +132,5 @@ ASKED: tuple[type[Asked], ...] = (
     HeaderCommit,
     HoldReason,
     Purge,
+    Reindex,
 )

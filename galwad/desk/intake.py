@@ -117,6 +117,19 @@ class Intake:
         link.send(Indexed(sealed.call_id))
         log.info("recording.indexed", call_id=sealed.call_id, again=not new)
 
+    async def reindex(self, sealed: Sealed) -> bool:
+        """Index what lies proven in the archive; False when it was there already.
+
+        Raises:
+            AuditError, CatalogueError: it is not done.
+        """
+        await self._before_indexed(sealed)
+        new = await self._catalogue.add(recording_of(sealed), replace=False)
+        if new:
+            await self._on_indexed(sealed)
+            log.info("recording.reindexed", call_id=sealed.call_id)
+        return new
+
     def _nameless_alarm(self, call_id: str) -> None:
         if call_id not in self._nameless:
             self._nameless.add(call_id)
@@ -126,8 +139,7 @@ class Intake:
 
 def _is_of(row: Recording, sealed: Sealed) -> bool:
     """Whether the row is that of this recording, and says who it was."""
-    named = row.number or row.line or row.advisor or row.extension
-    return bool(named) and row.manifest_sha256 == sealed.manifest_sha256
+    return row.named and row.manifest_sha256 == sealed.manifest_sha256
 
 
 def recording_of(sealed: Sealed) -> Recording:

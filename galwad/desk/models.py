@@ -22,6 +22,8 @@
 | POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
 | PUT, DELETE recordings/{id}/hold | `HoldReason` | 204; audited | admin |
 | POST recordings/{id}/purge | `Purge` | `Purged`; audited | admin with the right `purge` |
+| GET unindexed | | `Unindexed` | admin |
+| POST recordings/{id}/reindex | `Reindex` | `Reindexed`; audited | admin |
 | GET recipients | | `SignedSet` in force | admin |
 | POST headers/search | `HeaderQuery` | `HeaderPage` | admin |
 | POST recordings/{id}/header | `HeaderReason` | `SealedHeader`, audited | admin |
@@ -295,6 +297,8 @@ class RecordingRow(BaseModel):
     manifest_sha256: str
     gaps: list[Gap]
     custody: Literal["", "held", "disposed"] = ""
+    named: bool = True
+    """False: number, line and advisor are not known; its manifest alone is."""
 
 
 class RecordingPage(BaseModel):

@@ -34,6 +34,7 @@ from galwad.messages import (
     Dispose,
     Hello,
     Indexed,
+    Prove,
     Sealed,
     SpoolClosed,
     SpoolsLeft,
@@ -277,7 +278,7 @@ class Finaliser:
         match message:
             case Indexed() if message.call_id in self._sealed:
                 await self._forget(message.call_id)
-            case StageHeader() | CommitHeader() | Dispose():
+            case StageHeader() | CommitHeader() | Dispose() | Prove():
                 async with self._alone_with(message.call_id):
                     link.send(await self._amend(message))
 

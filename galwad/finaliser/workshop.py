@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
 import structlog
 
 from galwad.finaliser.apprentice import SPOOL, Apprentice
@@ -23,22 +24,25 @@ from galwad.messages import (
     Dispose,
     GapFacts,
     LeftSpool,
+    Prove,
+    Proven,
     Sealed,
     StageHeader,
 )
 from recording.archive import Archive, Node, SealedRecording
 from recording.call_facts import Personal
 from recording.disposal import AuditPlace, Disposals, Order
-from recording.errors import KeySetError, RecordingError, SpoolError, SpoolKeyError
+from recording.errors import ArchiveError, KeySetError, RecordingError, SpoolError, SpoolKeyError
 from recording.headers import Headers
 from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
 from recording.recovery import recovered_keys, shred_recovered
+from recording.reindex import disposed_at, prove
 from recording.sealing import SpoolKeys
 from recording.spool import is_live, remove_spool
 
 _LEFT_S: Final = 300.0
 """A spool that waits as long as this is told to the desk: sealing takes moments."""
-ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose
+ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | Prove
 log = structlog.get_logger()
 
 
@@ -69,6 +73,7 @@ class Workshop:
         self._folders = folders
         self._officer_key = officer_key
         key = load_or_create_node_key(folders.node_key)
+        self._public_key = public_text(key.public_key())
         ours = Node(node, software, key)
         self._archive = Archive(folders.archive, ours)
         self._disposals = Disposals(folders.archive, ours)
@@ -76,7 +81,7 @@ class Workshop:
         self._headers = Headers(folders.archive, folders.recipients, officer_key)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
-        text = f"{public_text(key.public_key())}\n"
+        text = f"{self._public_key}\n"
         if not public.exists() or public.read_text(encoding="ascii") != text:
             public.write_text(text, encoding="ascii")
         self._began_at = self._place()
@@ -239,7 +244,23 @@ class Workshop:
                 place = AuditPlace(order.audit_node, order.audit_seq, order.audit_hash)
                 known = order.call_id, order.payload_sha256
                 return self._disposals.dispose(Order(*known, order.reason, order.actor, place))
+            case Prove():
+                return msgspec.msgpack.encode(self._proven(order))
         return b""
+
+    def _proven(self, order: Prove) -> Proven:
+        if self._spools_of(order.call_id):
+            raise ArchiveError("its spool is still there: it is indexed when that is sealed")
+        found = prove(
+            self._folders.archive,
+            order.call_id,
+            (self._public_key, *order.node_keys),
+            (self._officer_key, *order.officer_keys),
+        )
+        sealed = sealed_message(found.recording)
+        if found.disposal is None:
+            return Proven(sealed, found.node_key)
+        return Proven(sealed, found.node_key, disposed_at(found.disposal), found.disposal.reason)
 
 
 def _bytes(paths: Iterable[Path]) -> int:

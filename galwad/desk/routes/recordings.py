@@ -58,7 +58,7 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.custodian.one(call_id)
     return RecordingDetail(
-        recording=_row(recording, custody),
+        recording=row_of(recording, custody),
         manifest=desk.archive.text(recording, "manifest"),
         rewrap=desk.archive.text(recording, "rewrap"),
         hold=custody.hold,
@@ -136,7 +136,7 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
     page = await desk.catalogue.search(filters, query.limit, after)
     known = await desk.custodian.of([row.call_id for row in page.rows])
     return RecordingPage(
-        rows=[_row(row, known.get(row.call_id, FREE)) for row in page.rows],
+        rows=[row_of(row, known.get(row.call_id, FREE)) for row in page.rows],
         after=None if page.after is None else str(page.after),
     )
 
@@ -186,7 +186,8 @@ def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
 
 
-def _row(recording: Recording, custody: Custody = FREE) -> RecordingRow:
+def row_of(recording: Recording, custody: Custody = FREE) -> RecordingRow:
+    """A row of the index as the API shows it."""
     return RecordingRow(
         call_id=recording.call_id,
         started=recording.started,
@@ -202,6 +203,7 @@ def _row(recording: Recording, custody: Custody = FREE) -> RecordingRow:
         payload_sha256=recording.payload_sha256,
         manifest_sha256=recording.manifest_sha256,
         custody=custody.word,
+        named=recording.named,
         gaps=[
             Gap(
                 reason=gap.reason,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 
@@ -39,13 +40,13 @@ def signed_in(run, monkeypatch):
     return signed_in
 
 
-def lose(site, tmp_path):
+def lose(site, tmp_path, *also):
     """The server is gone; payloads, and certificates with them, had been copied by file."""
     archive = site.settings.archive
     copy = tmp_path / "rsync"
     copy.mkdir()
     for path in archive.rglob("*"):
-        if path.suffix in {".payload", ".disposal"}:
+        if path.suffix in {".payload", ".disposal", *also}:
             to = copy / path.relative_to(archive)
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, to)
@@ -101,6 +102,40 @@ def test_the_drill_of_a_lost_server(run, site, signed_in, tmp_path):
         assert kinds[-4:].count("disposal.replayed") == 1
         assert "backup.restored" in kinds
         assert house.do(house.desk.sessions.find(machine)) is not None
+
+
+def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
+    run, site, signed_in, tmp_path
+):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    with House(site) as house:
+        signed_in(house)
+        house.record(*CALLS[:2])
+        assert run("backup", "make", backup, *config).status == 0
+        house.record(*CALLS[2:])
+        assert run("recordings", "purge", CALLS[3], *WHY).status == 0
+    lose(site, tmp_path, ".manifest", ".header")
+    assert run("backup", "restore", backup, *config).status == 0
+    with House(site) as house:
+        signed_in(house, "huw")
+        for path in site.settings.archive.rglob("*.*"):
+            os.utime(path, (1_772_355_600, 1_772_355_600))  # rsync -a keeps the times of old
+        told = run("calls", "coverage", "--json").json()["orphans"]
+        assert [(each["kind"], each["call_id"]) for each in told] == [
+            ("files without row", CALLS[2]),
+            ("files without row", CALLS[3]),
+        ]
+        assert all("`galwad recordings reindex`" in each["fix"] for each in told)
+        done = run("recordings", "reindex", "--reference", "RESTORE-1")
+        assert done.status == 0, done.out
+        assert run("calls", "coverage", "--json").json()["orphans"] == []
+        rows = run("recordings", "list", "--json").json()["rows"]
+        assert {row["call_id"]: (row["named"], row["custody"]) for row in rows} == {
+            CALLS[0]: (True, ""),
+            CALLS[1]: (True, ""),
+            CALLS[2]: (False, ""),
+            CALLS[3]: (False, "disposed"),
+        }
 
 
 def test_people_sign_in_anew_after_a_restore(run, site, signed_in, tmp_path):

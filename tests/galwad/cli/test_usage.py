@@ -49,6 +49,7 @@ def test_the_commands_are_those_that_the_design_lists():
         "recordings list",
         "recordings purge",
         "recordings recover",
+        "recordings reindex",
         "recordings release",
         "recordings show",
         "recordings verify",

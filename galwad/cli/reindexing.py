@@ -1,0 +1,117 @@
+"""`galwad recordings reindex`: rows for what lies in the archive, and the index has lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import typer
+
+from galwad.cli.bar import bar
+from galwad.cli.client import ask, check, open_client, refusal, told_as_ours
+from galwad.cli.console import CliError, clock, local_time, print_json
+from galwad.cli.fetching import checked_id
+from galwad.cli.options import Json, Server
+from galwad.cli.proof import public_key
+
+_THIS_ONE_ALONE: Final = frozenset({404, 409})
+_WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whole"}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was found and done, by call id: the server's answers, and its refusals."""
+
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """For machines."""
+        return {
+            "recordings": [{"state": each["state"], **each["row"]} for each in self.rows.values()],
+            "failed": [{"call_id": key, "error": why} for key, why in self.failed.items()],
+        }
+
+
+def reindex(
+    call_ids: Annotated[
+        list[str] | None, typer.Argument(help="Recordings. Absent: all that have no row.")
+    ] = None,
+    *,
+    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    node_key: Annotated[
+        list[str] | None,
+        typer.Option(help="A public key that the node had before, or a file with it."),
+    ] = None,
+    officer_key: Annotated[
+        list[str] | None,
+        typer.Option(help="The public signing key of a former officer, who rewrapped too."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prove them, and make no row.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Bring recordings that the index has lost back into it, from their signed manifests.
+
+    After a restore these are what was recorded since the backup. The server proves each, by its
+    own signing key and to the last byte, and makes its row; no file is touched. A manifest does
+    not know who called, on which line, and who answered: that stays unknown. Run it again after
+    whatever stopped it.
+    """
+    if not reference.strip():
+        raise CliError("--reference is empty", "such as --reference RESTORE-2026-11", status=2)
+    body = {
+        "reference": reference.strip(),
+        "node_keys": [public_key(text, "--node-key") for text in node_key or ()],
+        "officer_keys": [public_key(text, "--officer-key") for text in officer_key or ()],
+        "dry_run": dry_run,
+    }
+    wanted = [checked_id(each) for each in call_ids or ()]
+    outcome = _each(server, wanted or ask(server, "GET", "/unindexed")["call_ids"], body, json)
+    if json:
+        print_json(outcome.as_json())
+    else:
+        _print(outcome)
+    if outcome.failed:
+        every = len(outcome.rows) + len(outcome.failed)
+        raise CliError(
+            f"{len(outcome.failed)} of {every} got no row",
+            "each says above why; `galwad recordings verify` says more. They stay as they are",
+        )
+
+
+def _each(
+    server: str,
+    call_ids: Sequence[str],
+    body: dict[str, Any],
+    quiet: bool,
+) -> Outcome:
+    outcome = Outcome()
+    with open_client(server) as client, bar("reindexing", quiet=quiet) as shown:
+        for call_id in shown.track(call_ids):
+            with told_as_ours():
+                # Its payload is read to the end: hours of talk take their time on a slow disk.
+                response = client.post(f"/recordings/{call_id}/reindex", json=body, timeout=40)
+            if response.status_code in _THIS_ONE_ALONE:
+                outcome.failed[call_id] = refusal(response)[0]
+                continue
+            check(response)
+            outcome.rows[call_id] = response.json()
+    return outcome
+
+
+def _print(outcome: Outcome) -> None:
+    for call_id, found in outcome.rows.items():
+        row = found["row"]
+        text = f"{call_id}  {_WORDS[found['state']]}: {local_time(row['started'])}"
+        text += f", {clock(row['talk_s'])} of talk"
+        if row["custody"] == "disposed":
+            text += ", disposed of"
+        print(text if row["named"] else f"{text}, who called is not known")
+    for call_id, why in outcome.failed.items():
+        print(f"{call_id}  NOT INDEXED: {why}")
+    if not outcome.rows and not outcome.failed:
+        print("Every recording in the archive has its row.")

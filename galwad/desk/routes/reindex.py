@@ -1,0 +1,79 @@
+"""Reindexing: rows for recordings that lie in the archive, and that the index has lost.
+
+After a restore these are what was recorded since the backup. The finaliser proves each by the
+keys that are believed; here is noted who asked, and the row is made. No file is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from fastapi import APIRouter
+
+from galwad.desk.access import Administrator, TheDesk
+from galwad.desk.archive_models import Reindex, Reindexed, Unindexed
+from galwad.desk.errors import ApiError
+from galwad.desk.files import checked_id
+from galwad.desk.intake import recording_of
+from galwad.desk.models import RecordingRow
+from galwad.desk.routes.recordings import row_of
+from galwad.desk.service import Desk
+from galwad.desk.sessions import Session
+from galwad.messages import Prove, Proven
+from recording.audit import Facts
+from recording.custody import Custody
+from recording.index import Recording
+from recording.orphans import unindexed
+
+router = APIRouter()
+
+
+@router.get("/unindexed")
+async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
+    """Recordings without a row. Some may be on their way to one."""
+    known = await desk.catalogue.folders()
+    found = await asyncio.to_thread(unindexed, desk.archive.folder, known)
+    return Unindexed(call_ids=found)
+
+
+@router.post("/recordings/{call_id}/reindex")
+async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
+    """Prove a recording, and make its row. Again: the row that it has."""
+    row = await desk.catalogue.get(checked_id(call_id))
+    if row is not None:
+        custody = await desk.custodian.one(call_id)
+        if custody.disposed is not None or desk.archive.content(row, "disposal") is None:
+            return Reindexed(state="known", row=row_of(row, custody))
+    order = body.node_keys, body.officer_keys
+    content = await desk.intake.orders.ask(
+        lambda ref: Prove(ref, call_id, *(tuple(keys) for keys in order))
+    )
+    proven = msgspec.msgpack.decode(content, type=Proven)
+    if not body.dry_run:
+        return await _write(desk, session, body, proven)
+    return Reindexed(state="provable", row=_shown(recording_of(proven.sealed), proven))
+
+
+async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) -> Reindexed:
+    sealed = proven.sealed
+    facts: Facts = {
+        "call_id": sealed.call_id,
+        "manifest_sha256": sealed.manifest_sha256,
+        "node_key": proven.node_key,
+        "disposed": bool(proven.disposed),
+    }
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("recording.reindexed", facts, personal)
+    new = await desk.intake.reindex(sealed)
+    if proven.disposed:
+        await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
+    row = await desk.catalogue.get(sealed.call_id)
+    if row is None:
+        raise ApiError(409, "the row has gone again", "ask again")
+    return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
+
+
+def _shown(row: Recording, proven: Proven) -> RecordingRow:
+    custody = Custody(disposed=proven.disposed or None, reason=proven.disposal)
+    return row_of(row, custody)

@@ -1,0 +1,83 @@
+"""Reindexing: a recording that the index has lost, proven before it gets a row again.
+
+The manifest says all that a row needs but who called, on which line, and who answered: those were
+in the spool, which is gone. A row that is made so leaves them empty.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from recording.archive import SealedRecording, described, folder_of
+from recording.disposal import CERTIFICATE, Certificate
+from recording.errors import ArchiveError, ManifestError
+from recording.manifest import MANIFEST
+from recording.signed import signer_of
+from recording.verify import verify_recording
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A recording that is what its manifest says, by a key that is believed."""
+
+    recording: SealedRecording
+    node_key: str
+    """The public key that signed the manifest."""
+    disposal: Certificate | None
+    """It was disposed of: there is nothing to hear, and a row must say so."""
+
+
+def prove(
+    archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
+) -> Proven:
+    """Read a recording to its end, and hold it against its manifest.
+
+    Args:
+        archive: the archive's folder.
+        call_id: the recording.
+        node_keys: public keys of nodes (base64), one of which must have signed it.
+        officer_keys: those whose rewraps are believed.
+
+    Raises:
+        ArchiveError: it is not whole, or it is nobody's who is believed; says what is wrong.
+        OSError: the disk refuses.
+    """
+    folder = archive / folder_of(call_id)
+    try:
+        data = (folder / f"{call_id}.manifest").read_bytes()
+        manifest = MANIFEST.read(data, node_keys)
+        disposal = _disposal(folder / f"{call_id}.disposal", node_keys)
+    except FileNotFoundError:
+        raise ArchiveError("its manifest is missing") from None
+    except ManifestError as error:
+        raise ArchiveError(str(error)) from None
+    key = signer_of(data)
+    if manifest.call_id != call_id:
+        raise ArchiveError(f"the manifest is that of {manifest.call_id}")
+    if disposal is None:
+        verdict = verify_recording(folder, call_id, public_key=key, officer_keys=officer_keys)
+        if verdict.problems:
+            raise ArchiveError("; ".join(verdict.problems))
+    elif (disposal.call_id, disposal.payload) != (call_id, manifest.payload):
+        raise ArchiveError("the disposal is that of another recording")
+    return Proven(described(manifest, data, None), key, disposal)
+
+
+def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:
+    try:
+        return CERTIFICATE.read(path.read_bytes(), node_keys)
+    except FileNotFoundError:
+        return None
+
+
+def disposed_at(certificate: Certificate) -> float:
+    """When, in Unix seconds. Raises `ArchiveError` for what is no time."""
+    try:
+        moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        raise ArchiveError("the certificate of its disposal names no time") from None
+    return float(calendar.timegm(moment))

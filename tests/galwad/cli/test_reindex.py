@@ -1,0 +1,196 @@
+"""`galwad recordings reindex`: what the index has lost comes back from signed manifests."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+import pytest
+from house import House
+from node import Site
+
+from galwad.messages import Sealed
+from recording.keys import OfficerKeys, RecipientSet
+
+CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]
+WHY = ("--reference", "RESTORE-1")
+
+
+@pytest.fixture
+def house(tmp_path, run, monkeypatch):
+    """Three recordings whose rows are lost, and gwen, an administrator, signed in."""
+    del run  # it clears the environment first
+    with House(Site(tmp_path / "node")) as house:
+        house.record(*CALLS)
+        forget(house, *CALLS)
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
+        yield house
+
+
+def forget(house, *call_ids):
+    """As a database that was restored from before these calls."""
+    with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
+        for table in ("recording_gap_reasons", "gaps", "recording_disposals", "recordings"):
+            for call_id in call_ids:
+                connection.execute(f"DELETE FROM {table} WHERE call_id = ?", (call_id,))
+        connection.commit()
+
+
+def files(house):
+    archive = house.site.settings.archive
+    return {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
+
+
+def listed(run):
+    return {row["call_id"]: row for row in run("recordings", "list", "--json").json()["rows"]}
+
+
+def test_what_the_index_has_lost_comes_back_and_says_what_it_does_not_know(run, house):
+    before = files(house)
+    assert listed(run) == {}
+    done = run("recordings", "reindex", *WHY)
+    assert done.status == 0, done.err
+    assert [line[:24] for line in done.out.splitlines() if "indexed: " in line] == CALLS
+    assert f"{CALLS[0]}  indexed: " in done.out
+    assert "0:02 of talk, who called is not known" in done.out
+    rows = listed(run)
+    assert sorted(rows) == CALLS
+    row = rows[CALLS[0]]
+    assert (row["named"], row["number"], row["line"], row["talk_s"]) == (False, None, "", 2.0)
+    assert files(house) == before
+    shown = run("recordings", "list").out
+    assert shown.count("unknown") == 9
+    assert "caller, line and advisor unknown" in run("recordings", "show", CALLS[0]).out
+    for call_id in CALLS:
+        assert run("recordings", "verify", call_id).out == f"{call_id}  whole\n"
+
+
+def test_it_is_noted_who_asked_and_the_chain_has_each_digest_again(run, house):
+    run("recordings", "reindex", CALLS[1], *WHY)
+    (asked, facts), (chained, digest) = house.audit()[-2:]
+    assert (asked, chained) == ("recording.reindexed", "recording.indexed")
+    assert (facts["actor"], facts["reference"]) == ("user:gwen", "RESTORE-1")
+    assert facts["call_id"] == digest["call_id"] == CALLS[1]
+    assert facts["manifest_sha256"] == digest["manifest_sha256"]
+    public = (house.site.settings.archive / "galwad.pub").read_text().strip()
+    assert facts["node_key"] == public
+
+
+def test_again_it_does_nothing(run, house):
+    run("recordings", "reindex", *WHY)
+    count = len(house.audit())
+    assert run("recordings", "reindex", *WHY).out == (
+        "Every recording in the archive has its row.\n"
+    )
+    again = run("recordings", "reindex", CALLS[0], *WHY, "--json").json()
+    assert [row["state"] for row in again["recordings"]] == ["known"]
+    assert len(house.audit()) == count
+
+
+def test_a_row_that_is_there_is_never_written_over(run, house):
+    """One that knows who called must not be replaced by one that does not."""
+    run("recordings", "reindex", CALLS[0], *WHY)
+    row = house.do(house.desk.catalogue.get(CALLS[0]))
+    fields = {name: getattr(row, name) for name in Sealed.__struct_fields__ if hasattr(row, name)}
+    assert house.do(house.desk.intake.reindex(Sealed(**{**fields, "line": "Other"}))) is False
+    assert house.do(house.desk.catalogue.get(CALLS[0])) == row
+
+
+def test_a_dry_run_proves_and_writes_nothing(run, house):
+    count = len(house.audit())
+    done = run("recordings", "reindex", *WHY, "--dry-run", "--json").json()
+    assert [row["state"] for row in done["recordings"]] == ["provable"] * 3
+    assert len(house.audit()) == count
+    assert listed(run) == {}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "why"),
+    [
+        ("payload", "the payload was changed"),
+        ("header", "the header is damaged"),
+        ("manifest", "the manifest is malformed"),
+    ],
+)
+def test_what_is_not_whole_gets_no_row_and_the_others_do(run, house, suffix, why):
+    path = house.path(CALLS[1], suffix)
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    done = run("recordings", "reindex", *WHY)
+    assert done.status == 1
+    assert f"{CALLS[1]}  NOT INDEXED: {why}" in done.out
+    assert done.err.startswith("error: 1 of 3 got no row\n")
+    assert sorted(listed(run)) == [CALLS[0], CALLS[2]]
+
+
+def test_a_node_of_another_key_is_believed_only_when_it_is_named(run, house):
+    former = (house.site.settings.archive / "galwad.pub").read_text().strip()
+    (house.site.root / "state" / "finaliser" / "manifest.key").unlink()
+    house.restart()
+    server = ("--server", house.url)
+    done = run("recordings", "reindex", CALLS[0], *WHY, *server)
+    assert "NOT INDEXED: the manifest is signed by another node's key" in done.out
+    done = run("recordings", "reindex", CALLS[0], *WHY, "--node-key", former, *server)
+    assert done.status == 0, done.out
+    assert house.audit()[-2][1]["node_key"] == former
+
+
+def test_a_header_that_a_former_officer_made_wants_their_key(run, house, tmp_path):
+    run("recordings", "reindex", CALLS[0], *WHY)
+    keys = tmp_path / "identity.txt"
+    house.site.officer.save(keys)
+    named = [("Officer", house.site.officer.identity.recipient)] * 2
+    house.site.recipients.write_bytes(RecipientSet.of(named, 2).sign(house.site.officer.signing))
+    assert run("keys", "rewrap", keys, "--reference", "K").status == 0
+    forget(house, CALLS[0])
+    assert run("recordings", "reindex", CALLS[0], *WHY, "--dry-run").status == 0
+    former = house.site.officer.public_key
+    house.site.config.write_text(
+        house.site.config.read_text().replace(former, OfficerKeys.generate().public_key)
+    )
+    house.restart()
+    server = ("--server", house.url)
+    done = run("recordings", "reindex", CALLS[0], *WHY, *server)
+    assert done.status == 1
+    done = run("recordings", "reindex", CALLS[0], *WHY, "--officer-key", former, *server)
+    assert done.status == 0, done.out
+
+
+def test_a_recording_that_was_disposed_of_comes_back_as_that(run, house):
+    why = ("--reason", "retention", "--reference", "R-2026", "--yes")
+    run("recordings", "reindex", CALLS[0], *WHY)
+    assert run("recordings", "purge", CALLS[0], *why).status == 0
+    house.path(CALLS[0], "payload").unlink()
+    forget(house, CALLS[0])
+    done = run("recordings", "reindex", CALLS[0], *WHY)
+    assert done.status == 0, done.out
+    assert ", disposed of" in done.out
+    assert listed(run)[CALLS[0]]["custody"] == "disposed"
+    custody = house.do(house.desk.custodian.one(CALLS[0]))
+    assert custody.reason == "retention"
+
+
+def test_what_a_spool_still_says_in_full_is_left_to_it(run, house):
+    """Sealed and not indexed yet: its own way into the index knows who called."""
+    spool = house.site.spool / f"{CALLS[0]}.1.spool"
+    spool.write_bytes(b"whatever")
+    done = run("recordings", "reindex", CALLS[0], *WHY)
+    assert "NOT INDEXED: its spool is still there" in done.out
+
+
+def test_it_is_the_administrators(run, house, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
+    for arguments in ((), (CALLS[0],)):
+        done = run("recordings", "reindex", *arguments, *WHY)
+        assert done.err.startswith("error: this is for the recording administrator\n")
+    assert run("recordings", "reindex", "--reference", " ").status == 2
+    assert run("recordings", "reindex", "../../etc", *WHY).status == 2
+
+
+def test_a_finaliser_that_is_away_changes_nothing(run, house):
+    house.do(house.desk.intake.stop())
+    done = run("recordings", "reindex", *WHY)
+    assert done.err.startswith("error: the finaliser cannot be reached\n")
+    assert listed(run) == {}

@@ -1,0 +1,76 @@
+"""A recording is proven from its files alone before the index has it again."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.errors import ArchiveError
+from recording.keys import public_text
+from recording.manifest import read_manifest
+from recording.orphans import unindexed
+from recording.reindex import prove
+
+CALL_ID = "20260301-090000-abcdefgh"
+
+
+@pytest.fixture
+def archive(office):
+    """A real archive with one recording."""
+    office.seal(office.simple())
+    return office.root / "archive"
+
+
+@pytest.fixture
+def key(office):
+    return office.public_key
+
+
+def test_what_is_whole_is_described_as_when_it_was_sealed(archive, office, key):
+    found = prove(archive, CALL_ID, (key,))
+    data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
+    assert found.recording.manifest == read_manifest(data)
+    assert found.recording.manifest_sha256 == hashlib.sha256(data).hexdigest()
+    assert found.recording.folder == "2026/03/01"
+    assert found.recording.personal is None
+    assert (found.node_key, found.disposal) == (key, None)
+
+
+def test_only_keys_that_are_believed_count(archive, key):
+    stranger = public_text(Ed25519PrivateKey.generate().public_key())
+    with pytest.raises(ArchiveError, match="another node's key"):
+        prove(archive, CALL_ID, (stranger,))
+    assert prove(archive, CALL_ID, (stranger, key)).node_key == key
+
+
+@pytest.mark.parametrize("suffix", ["payload", "header", "manifest"])
+def test_each_byte_of_each_object_counts(archive, office, key, suffix):
+    path = office.folder / f"{CALL_ID}.{suffix}"
+    whole = path.read_bytes()
+    for at in {0, len(whole) // 2, len(whole) - 2}:
+        changed = bytearray(whole)
+        changed[at] ^= 0x20
+        path.write_bytes(changed)
+        with pytest.raises(ArchiveError):
+            prove(archive, CALL_ID, (key,))
+    path.unlink()
+    with pytest.raises(ArchiveError, match="missing"):
+        prove(archive, CALL_ID, (key,))
+
+
+def test_the_files_of_another_call_are_not_taken_for_its_own(archive, office, key):
+    other = "20260301-091000-bcdefghi"
+    for suffix in ("payload", "header", "manifest"):
+        path = office.folder / f"{CALL_ID}.{suffix}"
+        path.rename(path.with_name(f"{other}.{suffix}"))
+    with pytest.raises(ArchiveError, match=f"that of {CALL_ID}"):
+        prove(archive, other, (key,))
+
+
+def test_what_has_a_manifest_and_no_row_is_found(archive, office):
+    assert unindexed(archive, {CALL_ID}) == []
+    assert unindexed(archive, set()) == [CALL_ID]
+    (office.folder / f"{CALL_ID}.manifest").unlink()
+    assert unindexed(archive, set()) == []
