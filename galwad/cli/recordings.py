@@ -346,37 +346,10 @@ def verify(
         raise CliError(f"{bad} of {len(verdicts)} not whole", hint)
 
 
-@app.command(
+app.command(
     epilog="Example: galwad recordings recover 20261125-093000-abcdefgh.1.spool "
-    "--identity identity.txt"
-)
-def recover(
-    spools: Annotated[
-        list[Path], typer.Argument(help="Copies of spools; the first 130 KB of each are enough.")
-    ],
-    *,
-    identity: Annotated[
-        Path, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to write the keys into.")
-    ] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Replace a key that is there.")] = False,
-    json: Json = False,
-) -> None:
-    """Recover spools that a reboot locked: write the key of each, for the server.
-
-    Run it on your own machine. Each key opens one spool and nothing else; put it on the server
-    as the operations guide says, and the finaliser makes a recording of the spool.
-    """
-    done = recovery.recover(spools, identity, output, replace=force)
-    if json:
-        print_json([key.as_json() for key in done])
-    else:
-        for key in done:
-            print(key.sentence())
-
-
+    "--identity identity.txt --reference POWER-2026-11"
+)(recovery.recover)
 app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')(
     custody.hold
 )

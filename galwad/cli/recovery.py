@@ -1,47 +1,114 @@
-"""`galwad recordings recover`: the key of a spool of another boot, taken with an identity."""
+"""`galwad recordings recover`: the key of a spool of another boot, taken with an identity.
+
+Whoever takes it can open that call, so the server notes it first. What it cannot be told, it learns
+when the key is used there: the finaliser says so, and the desk notes that too.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from galwad.cli import sealed
-from galwad.cli.console import CliError
+from galwad.cli.client import ask
+from galwad.cli.console import CliError, print_json
+from galwad.cli.options import Json, Server
 from galwad.cli.whole import whole_file
 from recording.errors import SpoolError
-from recording.recovery import recover_key
+from recording.recovery import RecoveredKey, recover_key
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """One key that was written."""
+    """One key that was written; `audited`: the server has noted who took it."""
 
     call_id: str
     life: int
     path: Path
+    audited: bool
 
     def as_json(self) -> dict[str, object]:
         """For machines."""
-        return {"call_id": self.call_id, "life": self.life, "output": str(self.path)}
+        return {
+            "call_id": self.call_id,
+            "life": self.life,
+            "output": str(self.path),
+            "audited": self.audited,
+        }
 
     def sentence(self) -> str:
         """For people."""
         return f"{self.path}  opens spool {self.life} of {self.call_id}"
 
 
-def recover(spools: list[Path], identity: Path, output: Path, *, replace: bool) -> list[Recovered]:
-    """Write the key of each spool into the folder `output`: all of them, or none."""
+def recover(
+    spools: Annotated[
+        list[Path], typer.Argument(help="Copies of spools; the first 130 KB of each are enough.")
+    ],
+    *,
+    identity: Annotated[
+        Path, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
+    ],
+    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write the keys into.")
+    ] = Path(),
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Tell no server, for it is down. Note it yourself."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a key that is there.")] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Recover spools that a reboot locked: write the key of each, for the server.
+
+    Run it on your own machine, signed in as an administrator: the server notes in the audit who
+    takes each key, and why, before it is written. Each opens one spool and nothing else; put it
+    on the server as the operations guide says, and the finaliser makes a recording of the spool.
+    """
+    if not reference.strip():
+        raise CliError("--reference is empty", "such as --reference POWER-2026-11", status=2)
+    keys = _taken(spools, identity)
+    for key in () if offline else keys:
+        _note(key, reference.strip(), server)
+    done = [_written(key, output, replace=force, audited=not offline) for key in keys]
+    if json:
+        print_json([written.as_json() for written in done])
+    else:
+        for written in done:
+            print(written.sentence())
+    if offline:
+        print("not in the audit until the server uses it: note who, when and why", file=sys.stderr)
+
+
+def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
+    """The keys of all spools, or none."""
     identities = sealed.read_identity(identity)
     try:
-        keys = [recover_key(spool, identities) for spool in spools]
+        return [recover_key(spool, identities) for spool in spools]
     except SpoolError as error:
         raise CliError(
             str(error), "`galwad keys show` prints your fingerprint; the spool may be another's"
         ) from None
-    done = []
-    for key in keys:
-        path = output / key.name
-        with whole_file(path, replace=replace) as file:
-            file.write(bytes(key))
-        done.append(Recovered(key.call_id, key.life, path))
-    return done
+
+
+def _note(key: RecoveredKey, reference: str, server: str) -> None:
+    """Have it noted. Whatever keeps the server from that keeps the key from being written."""
+    body = {"life": key.life, "reference": reference}
+    try:
+        ask(server, "POST", f"/recordings/{key.call_id}/recover", body)
+    except CliError as error:
+        hint = f"{error.hint}; no key was written (a desk that is down for good: --offline)"
+        raise CliError(error.message, hint, status=error.status) from None
+
+
+def _written(key: RecoveredKey, folder: Path, *, replace: bool, audited: bool) -> Recovered:
+    path = folder / key.name
+    with whole_file(path, replace=replace) as file:
+        file.write(bytes(key))
+    return Recovered(key.call_id, key.life, path, audited)

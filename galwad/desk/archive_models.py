@@ -84,6 +84,13 @@ class HoldReason(Asked):
     reason: Needed
 
 
+class Recover(Asked):
+    """Which spool's key is taken, by life, and why; it goes into the audit."""
+
+    life: int = Field(ge=1, le=1_000_000)
+    reference: Needed
+
+
 class Purge(Asked):
     """Why a recording is disposed of; it goes into the audit first."""
 
@@ -131,6 +138,7 @@ ASKED: tuple[type[Asked], ...] = (
     NewHeader,
     HeaderCommit,
     HoldReason,
+    Recover,
     Purge,
     Reindex,
 )

@@ -42,6 +42,7 @@ class Intake:
         path: Path,
         catalogue: Catalogue,
         *,
+        on_recovered: Callable[[Sealed], Awaitable[None]],
         before_indexed: Callable[[Sealed], Awaitable[None]],
         on_indexed: Callable[[Sealed], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
@@ -50,6 +51,7 @@ class Intake:
     ) -> None:
         self._path = path
         self._catalogue = catalogue
+        self._on_recovered = on_recovered
         self._before_indexed = before_indexed
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
@@ -102,6 +104,8 @@ class Intake:
     async def _sealed(self, link: Link, sealed: Sealed) -> None:
         try:
             known = await self._catalogue.get(sealed.call_id)
+            if sealed.recovered and not (known is not None and _is_of(known, sealed)):
+                await self._on_recovered(sealed)
             if known is None or known.manifest_sha256 != sealed.manifest_sha256:
                 await self._before_indexed(sealed)
             row = None if sealed.personal else known

@@ -22,6 +22,7 @@
 | POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
 | PUT, DELETE recordings/{id}/hold | `HoldReason` | 204; audited | admin |
 | POST recordings/{id}/purge | `Purge` | `Purged`; audited | admin with the right `purge` |
+| POST recordings/{id}/recover | `Recover` | 204; audited | admin |
 | GET unindexed | | `Unindexed` | admin |
 | POST recordings/{id}/reindex | `Reindex` | `Reindexed`; audited | admin |
 | GET recipients | | `SignedSet` in force | admin |

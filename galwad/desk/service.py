@@ -138,6 +138,7 @@ class Desk:
         self.intake = Intake(
             options.desk_socket,
             self.catalogue,
+            on_recovered=self._recovered,
             before_indexed=self._chained,
             on_indexed=self._indexed,
             on_alarm=self._alarm,
@@ -289,6 +290,11 @@ class Desk:
         current = self.calls.get(call.call_id)
         if note is not None and current is not None and current.note is None:
             self.calls.noted(call.call_id, note)
+
+    async def _recovered(self, sealed: Sealed) -> None:
+        """A spool was opened with a key that an officer brought."""
+        lives = ",".join(str(life) for life in sealed.recovered)
+        await self.audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
 
     async def _chained(self, sealed: Sealed) -> None:
         """The audit's chain has every recording's digest, so that none can go or change unseen."""

@@ -170,7 +170,7 @@ class Workshop:
             recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
             keys = self._keys(spools)
             recording = self._archive.seal(call_id, spools, keys, recipients, following)
-            return sealed_message(recording)
+            return sealed_message(recording, tuple(sorted(keys.spool_keys)))
         except KeySetError as error:
             return Alarm("recording.no_recipients", call_id, f"{error}; {error.hint}")
         except SpoolKeyError:
@@ -276,8 +276,8 @@ def _life(path: Path) -> int:
     return int(match[2]) if match else 0
 
 
-def sealed_message(recording: SealedRecording) -> Sealed:
-    """What the desk is told of a recording."""
+def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
+    """What the desk is told of a recording; `recovered`: spools whose keys officers brought."""
     manifest, personal = recording.manifest, recording.personal or Personal()
     return Sealed(
         call_id=manifest.call_id,
@@ -299,6 +299,7 @@ def sealed_message(recording: SealedRecording) -> Sealed:
         unexplained_us=manifest.unexplained_us,
         personal=recording.personal is not None,
         raw_size=0 if manifest.raw is None else manifest.raw.size,
+        recovered=recovered,
     )
 
 

@@ -1,4 +1,4 @@
-"""Holding recordings back, and disposing of them: an administrator's acts, each in the audit.
+"""Holding recordings back, disposing of them, recovering them: an administrator's acts, audited.
 
 The finaliser certifies and destroys; here is decided who may ask, and what stands against it.
 """
@@ -10,13 +10,15 @@ import time
 from fastapi import APIRouter
 
 from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import HoldReason, Purge, Purged
+from galwad.desk.archive_models import HoldReason, Purge, Purged, Recover
 from galwad.desk.errors import ApiError
+from galwad.desk.files import checked_id
 from galwad.desk.routes.recordings import recording_of
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.desk.users import PURGE
 from galwad.messages import Dispose
+from recording.audit import Facts
 from recording.chain import Head
 
 router = APIRouter()
@@ -41,6 +43,14 @@ async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Admini
     personal = {"actor": session.actor, "reason": body.reason}
     await desk.audit.append("recording.released", {"call_id": call_id}, personal)
     await desk.custodian.release(call_id)
+
+
+@router.post("/recordings/{call_id}/recover", status_code=204)
+async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
+    """Note that an officer takes the key of a spool, which their identity opens."""
+    facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("spool.key-taken", facts, personal)
 
 
 @router.post("/recordings/{call_id}/purge")

@@ -5,51 +5,112 @@ from __future__ import annotations
 import os
 
 import pytest
+from house import House
+from node import NUMBER, Site
 
-from recording.age import Identity, encrypt_small
-from recording.keys import OfficerKeys
+from recording.age import Identity
 from recording.recovery import recovered_keys
-from recording.spool import Clock, SpoolWriter, read_spool
+from recording.spool import read_spool
 
-CALL = "20261125-093000-abcdefgh"
+CALL = "20260301-090000-abcdefgh"
+WHY = ("--reference", "POWER-1")
 
 
 @pytest.fixture
-def spool(officer, tmp_path):
-    """A spool whose boot key is gone."""
-    recipient = OfficerKeys.load(officer).identity.recipient
-    (tmp_path / "spool").mkdir()
-    writer = SpoolWriter.create(
-        tmp_path / "spool",
-        tmp_path / "slots",
-        CALL,
-        1,
-        os.urandom(32),
-        lambda key: encrypt_small(key, [recipient]),
-        Clock(1_795_599_000.0, 0.0),
-    )
-    writer.close(0)
-    return writer.path
+def site(tmp_path):
+    """A node with a spool whose boot key is gone."""
+    site = Site(tmp_path / "node")
+    site.call(CALL)
+    (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
+    return site
 
 
-def test_the_key_is_written_where_it_is_wanted_and_for_nobody_else(run, spool, officer, tmp_path):
-    done = run("recordings", "recover", spool, "--identity", officer, "-o", tmp_path, "--json")
+@pytest.fixture
+def spool(site):
+    return site.spool / f"{CALL}.1.spool"
+
+
+@pytest.fixture
+def identity(site, tmp_path):
+    """The officer's file; `--identity` before it."""
+    site.officer.save(tmp_path / "identity.txt")
+    return ("--identity", tmp_path / "identity.txt")
+
+
+@pytest.fixture
+def house(site, run, monkeypatch):
+    """The node at work, and gwen, an administrator, signed in."""
+    del run  # it clears the environment first
+    with House(site) as house:
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen"))
+        yield house
+
+
+def noted(house, *kinds):
+    return [(kind, facts) for kind, facts in house.audit() if kind in kinds]
+
+
+def test_the_key_is_written_where_it_is_wanted_and_for_nobody_else(
+    run, house, spool, identity, tmp_path
+):
+    done = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path, "--json")
     path = tmp_path / f"{CALL}.1.recovered"
-    assert done.json() == [{"call_id": CALL, "life": 1, "output": str(path)}]
+    assert done.json() == [{"call_id": CALL, "life": 1, "output": str(path), "audited": True}]
     assert path.stat().st_mode & 0o777 == 0o600
     key = recovered_keys(tmp_path, [spool])[1]
     read_spool(spool, spool_key=key).close()
-    again = run("recordings", "recover", spool, "--identity", officer, "-o", tmp_path)
+    again = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path)
     assert again.status == 1
     assert "exists" in again.err
 
 
-def test_a_stranger_gets_one_line_and_a_hint(run, spool, tmp_path):
+def test_who_took_the_key_is_noted_and_so_is_its_use(run, house, spool, identity, tmp_path):
+    assert run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path).status == 0
+    facts = {"call_id": CALL, "life": 1, "actor": "user:gwen", "reference": "POWER-1"}
+    assert noted(house, "spool.key-taken") == [("spool.key-taken", facts)]
+    bring(house, tmp_path / f"{CALL}.1.recovered", spool)
+    assert noted(house, "spool.recovered") == [("spool.recovered", {"call_id": CALL, "lives": "1"})]
+    assert house.do(house.desk.catalogue.get(CALL)).number == NUMBER
+
+
+def bring(house, key, spool):
+    """Put a key on the server, and wait until the finaliser has used it."""
+    place = house.site.root / "run" / "spool-keys" / key.name
+    place.write_bytes(key.read_bytes())
+    house.do(house.site.gone(spool))
+
+
+def test_the_use_of_a_key_that_nobody_noted_is_noted(run, house, spool, identity, tmp_path):
+    """Such as one that was taken while the desk was down."""
+    nowhere = ("--server", "http://127.0.0.1:9")
+    done = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path, *nowhere)
+    assert done.err.startswith("error: the server cannot be reached\n")
+    assert "--offline" in done.err
+    assert list(tmp_path.glob("*.recovered")) == []
+    done = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path, "--offline")
+    assert done.status == 0
+    assert "not in the audit" in done.err
+    bring(house, tmp_path / f"{CALL}.1.recovered", spool)
+    assert noted(house, "spool.key-taken") == []
+    assert len(noted(house, "spool.recovered")) == 1
+
+
+def test_only_an_administrator_takes_a_key(run, house, spool, identity, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
+    done = run("recordings", "recover", spool, *identity, *WHY, "-o", spool.parent)
+    assert done.err.startswith("error: this is for the recording administrator\n")
+    assert list(spool.parent.glob("*.recovered")) == []
+    assert run("recordings", "recover", spool, *identity, "--reference", " ").status == 2
+
+
+def test_a_stranger_gets_one_line_and_a_hint(run, house, spool, tmp_path):
     stranger = tmp_path / "stranger.txt"
     stranger.write_text(f"{Identity.generate()}\n")
     stranger.chmod(0o600)
-    done = run("recordings", "recover", spool, "--identity", stranger, "-o", tmp_path)
+    done = run("recordings", "recover", spool, "--identity", stranger, *WHY, "-o", tmp_path)
     assert done.status == 1
     assert done.err.startswith("error: the spool's key is not for these identities")
     assert "hint: " in done.err
     assert list(tmp_path.glob("*.recovered")) == []
+    assert noted(house, "spool.key-taken") == []

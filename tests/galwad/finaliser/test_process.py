@@ -172,6 +172,7 @@ async def test_a_spool_of_another_boot_is_archived_when_an_officer_has_recovered
         sealed = await peer.next(Sealed)
         await site.gone(place)
     assert (sealed.number, sealed.advisor, sealed.personal) == (NUMBER, "sian", True)
+    assert sealed.recovered == (1,)
     assert not path.exists()
     assert site.whole(FIRST)
 
