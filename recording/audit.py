@@ -72,6 +72,8 @@ audit_values = Table(
 
 _US = 1_000_000
 _DAY_US = 86_400 * _US
+_AHEAD_DAYS = 7
+"""A key from further in the future is of a clock that was wrong: it must not stay until then."""
 
 Facts = Mapping[str, str | int | bool]
 
@@ -152,7 +154,8 @@ class AuditLog:
         ).first()
         announced = "" if day is None else str(json.loads(day.body)["facts"]["public_key"])
         old = self._keys.current(announced)
-        if old is not None and day is not None and day.at_us // _DAY_US >= at_us // _DAY_US:
+        ahead = -1 if day is None else day.at_us // _DAY_US - at_us // _DAY_US
+        if old is not None and 0 <= ahead < _AHEAD_DAYS:
             return head, False
         new = public_hex(self._keys.successor())
         facts = {"public_key": new, "previous": announced}
@@ -223,12 +226,16 @@ class AuditLog:
             row = (await connection.execute(statement)).first()
         return None if row is None else Head(row.seq, row.hash)
 
-    async def last(self, kind: str) -> Entry | None:
-        """The newest entry of this kind, without its personal values."""
+    async def last(self, kind: str, by: float | None = None) -> Entry | None:
+        """The newest entry of this kind, without its personal values.
+
+        `by`: of none later than this (Unix seconds), for a clock that was ahead wrote the future.
+        """
         table = audit_entries.c
+        in_time = () if by is None else (table.at_us <= int(by * _US),)
         statement = (
             select(audit_entries)
-            .where(table.node == self._node, table.kind == kind)
+            .where(table.node == self._node, table.kind == kind, *in_time)
             .order_by(table.seq.desc())
             .limit(1)
         )

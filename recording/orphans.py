@@ -74,7 +74,7 @@ def orphans(
                 f"{folder}/{call_id}",
                 call_id,
                 "the index has it, the archive has none of its three files",
-                "restore them from a copy of the archive",
+                fix_of("row without files"),
             )
     yield from _stale_parts(root, now)
 
@@ -102,10 +102,24 @@ def spool_orphans(
             spool.call_id,
             ("nobody knows of its call" if stranger else "its call has ended")
             + (f"; it was tried: {spool.why}" if spool.why else "; it was not tried yet"),
-            _SPOOL_FIXES.get(spool.why, "the journal of galwad-finaliser says why; keep it"),
+            _SPOOL_FIXES.get(spool.why, fix_of("")),
         )
 
 
+def fix_of(kind: str) -> str:
+    """What to do about an orphan of this kind, as far as its kind alone tells."""
+    if kind.startswith(("no ", "manifest without ")):
+        return "restore it from a copy of the archive"
+    return _FIXES.get(kind, "the journal of galwad-finaliser says why; keep it")
+
+
+_FIXES: Final = {
+    "files without row": "`galwad recordings reindex` proves it, and makes its row",
+    "files without manifest": "restore that from a copy; else keep it, `age -d` may open it",
+    "row without files": "restore them from a copy of the archive",
+    "files of another day": "move all its files there; `galwad recordings verify` proves them",
+    "unfinished file": "if its call has a recording, remove it",
+}
 _SPOOL_FIXES: Final = {
     "recording.locked": "`galwad recordings recover` with an officer's identity",
     "recording.no_recipients": "put the signed set of recipients right; it is sealed then",
@@ -144,15 +158,15 @@ def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Or
             name,
             call_id,
             f"{what} that the index does not have",
-            "`galwad recordings reindex` proves it, and makes its row from its manifest",
+            fix_of("files without row"),
         )
     elif row is None and "manifest" in absent:
         yield Orphan(
-            "files without row",
+            "files without manifest",
             f"{name}.{min(objects.kinds)}",
             call_id,
             "without a manifest it is no recording, and no spool is left to make it from",
-            "restore its manifest from a copy; else keep it, `age -d` may open it",
+            fix_of("files without manifest"),
         )
     elif row is not None and row != objects.folder:
         yield Orphan(
@@ -160,7 +174,7 @@ def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Or
             name,
             call_id,
             f"the index says that they lie in {row}",
-            "move all three files there; `galwad recordings verify` proves them",
+            fix_of("files of another day"),
         )
     elif absent:
         what = "manifest without payload" if "payload" in absent else f"no {min(absent)}"
@@ -169,7 +183,7 @@ def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Or
             name,
             call_id,
             f"the {' and the '.join(sorted(absent))} of this recording is missing",
-            "restore it from a copy of the archive",
+            fix_of(what),
         )
 
 
@@ -182,5 +196,5 @@ def _stale_parts(root: Path, now: float) -> Iterator[Orphan]:
                 path.relative_to(root).as_posix(),
                 match[1],
                 "a crash left it half written a day ago or longer",
-                "if its call has a recording, remove it",
+                fix_of("unfinished file"),
             )

@@ -21,7 +21,7 @@ _MARKS: Final = {
 
 @app.command(epilog="Example: galwad check --config /etc/galwad/galwad.toml")
 def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Check settings, folders, ports, keys, database, clock and limits.
+    """Check settings, folders, ports, keys, database, books, clock and limits.
 
     Run it on the server, as the service's user or as root. Warnings leave the exit status 0;
     faults make it 1. Nothing is changed, and a running service is not disturbed.

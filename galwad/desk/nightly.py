@@ -1,7 +1,8 @@
 """The nightly check: the books are balanced once a day, and each new finding raises an alarm.
 
 When it ran last stands in the audit, so that a night on which the desk was down is made up for as
-soon as it is up again, and nobody can say that it was not done.
+soon as it is up again, and nobody can say that it was not done. A check of a time that is still to
+come was made while the clock was ahead: it counts for nothing, or none would follow until then.
 """
 
 from __future__ import annotations
@@ -65,14 +66,15 @@ class Nightly:
 
     async def is_due(self) -> bool:
         """Whether the time of day has passed since the last check, or since the desk began."""
-        last = await self._last()
-        return self._clock() >= next_time(
-            self._at, self._begun if last is None else last, self._zone
-        )
+        now = self._clock()
+        last = await self._last(now)
+        self._begun = min(self._begun, now)
+        return now >= next_time(self._at, self._begun if last is None else last, self._zone)
 
     async def check(self) -> Books:
         """Balance the calls since the day before the last check; alarm for what is new."""
-        now, last = self._clock(), await self._last()
+        now = self._clock()
+        last = await self._last(now)
         since = (now if last is None else last) - _DAY_S
         books = await self._books.balance(since, now, self._live())
         for kind, call_id in await self._books.news(books):
@@ -91,8 +93,8 @@ class Nightly:
         await self._afterwards()
         return books
 
-    async def _last(self) -> float | None:
-        entry = await self._audit.last(KIND)
+    async def _last(self, now: float) -> float | None:
+        entry = await self._audit.last(KIND, by=now)
         return None if entry is None else entry.at_us / 1_000_000
 
 

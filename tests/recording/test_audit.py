@@ -125,6 +125,19 @@ async def test_a_clock_that_goes_back_changes_no_key(audit, clock):
     assert [entry.kind for entry in await audit.entries()].count("day-key") == 1
 
 
+async def test_a_key_of_a_clock_that_was_years_ahead_is_replaced_and_signs_the_next(
+    audit, engine, clock
+):
+    clock.now += 1000 * DAY_S
+    await three(audit)
+    clock.now -= 1000 * DAY_S
+    await three(audit)
+    clock.now += DAY_S
+    await three(audit)
+    assert [entry.kind for entry in await audit.entries()].count("day-key") == 3
+    assert await findings(engine) == []
+
+
 async def test_a_day_key_that_its_predecessor_did_not_sign_is_named(audit, engine, tmp_path):
     await three(audit)
     (tmp_path / "audit.key").unlink()

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from galwad.cli.checks import certificates, folders, host, keys, peers, ports, protection, stores
+from galwad.cli.checks import (
+    books,
+    certificates,
+    folders,
+    host,
+    keys,
+    peers,
+    ports,
+    protection,
+    stores,
+)
 from galwad.cli.checks.finding import Finding, Grade
 
 __all__ = ["Finding", "Grade", "run"]
@@ -21,6 +31,7 @@ _LOOKS: Final[tuple[Look, ...]] = (
     certificates.look,
     protection.look,
     stores.look,
+    books.look,
     host.look,
 )
 

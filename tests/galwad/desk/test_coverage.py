@@ -258,6 +258,51 @@ async def test_a_night_is_checked_once_and_made_up_for(running):
     assert await nightly.is_due()
 
 
+async def test_a_desk_that_was_off_for_nights_looks_at_all_of_them(running):
+    turn(running, at(10, 4))
+    await running.desk.nightly.check()
+    await running.stop()
+    await running.start()
+    turn(running, at(17, 9))
+    assert await running.desk.nightly.is_due()
+    await running.desk.nightly.check()
+    entry = await running.desk.audit.last("coverage.checked")
+    assert (entry.facts["since"], entry.facts["until"]) == (at(9, 4), at(17, 9))
+    assert not await running.desk.nightly.is_due()
+
+
+async def test_a_check_by_a_clock_that_was_years_ahead_keeps_none_from_following(running):
+    turn(running, at(10, 4))
+    await running.desk.nightly.check()
+    turn(running, at(10, 12) + 4 * 365 * 86_400)
+    assert await running.desk.nightly.is_due()
+    await running.desk.nightly.check()
+    turn(running, at(10, 13))
+    assert not await running.desk.nightly.is_due()
+    turn(running, at(11, 4))
+    assert await running.desk.nightly.is_due()
+    await running.desk.nightly.check()
+    entry = await running.desk.audit.last("coverage.checked")
+    assert entry.facts["since"] == at(9, 4)
+    assert not await running.desk.nightly.is_due()
+    turn(running, at(12, 4))
+    assert await running.desk.nightly.is_due()
+
+
+async def test_a_desk_that_began_while_the_clock_was_ahead_checks_the_next_night(running):
+    running.desk.nightly._begun = at(10, 12) + 4 * 365 * 86_400
+    turn(running, at(10, 12))
+    assert not await running.desk.nightly.is_due()
+    turn(running, at(11, 4))
+    assert await running.desk.nightly.is_due()
+
+
+def turn(running, now):
+    """Every clock of the desk is turned to this time."""
+    desk = running.desk
+    desk.nightly._clock = desk.books._clock = desk.audit._clock = lambda: now
+
+
 def at(day, hour):
     return datetime(2026, 6, day, hour).astimezone().timestamp()
 

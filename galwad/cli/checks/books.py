@@ -1,0 +1,89 @@
+"""The books, as the last nightly check left them: what is not explained, and what is an orphan.
+
+Looking anew would read the whole archive; `galwad calls coverage` does that.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+
+from config.settings import Settings
+from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.cli.console import local_time
+from galwad.desk.nightly import KIND, next_time
+from recording.orphans import fix_of
+
+_MOST: Final = 10
+_LATE_S: Final = 3600.0
+"""A check of a large archive takes minutes."""
+_CALLS: Final = {
+    "recording.missing": (
+        "was answered and left no recording",
+        "`galwad calls coverage` says whether a spool waits; else look for its `recording.fault`",
+    ),
+    "recording.unexplained": (
+        "has seconds that nothing explains",
+        "`galwad calls coverage` draws them; keep the journal, report it",
+    ),
+}
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Read what was found, changing nothing; a database that has no books yet is another's."""
+    if not settings.database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
+            yield from _age(connection, settings)
+            yield from _amiss(connection)
+    except sqlite3.Error:
+        return  # the database's own check has said why
+
+
+def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
+    now = time.time()
+    query = (
+        "SELECT at_us, body FROM audit_entries WHERE node = ? AND kind = ? AND at_us <= ? "
+        "ORDER BY seq DESC LIMIT 1"
+    )
+    row = connection.execute(query, (settings.node.name, KIND, int(now * 1e6))).fetchone()
+    desk = settings.desk
+    if row is None:
+        if connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
+            yield warning(
+                "books", "they were never checked", f"the desk does it at {desk.nightly}: is it up?"
+            )
+        return
+    checked, facts = row[0] / 1e6, json.loads(row[1])["facts"]
+    due = next_time(desk.nightly, checked, desk.time_zone)
+    if now > due + _LATE_S:
+        yield warning(
+            "books",
+            f"they were last checked {local_time(checked)}",
+            "galwad-desk makes up for it when it is up: its journal has `coverage.checked`, or why",
+        )
+    elif not facts["amiss"] and not facts["orphans"]:
+        yield fine("books", f"each second was explained {local_time(checked)}")
+
+
+def _amiss(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """What was found and is not gone, the first few by name."""
+    found = connection.execute(
+        "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MOST,)
+    ).fetchall()
+    for (key,) in found:
+        kind, _, name = key.partition(" ")
+        if kind in _CALLS:
+            text, fix = _CALLS[kind]
+            yield fault("books", f"{name} {text}", fix)
+        else:
+            orphan, _, where = name.rpartition(" ")
+            yield fault("orphans", f"{orphan}: {where}", fix_of(orphan))
+    (count,) = connection.execute("SELECT count(*) FROM coverage_findings").fetchone()
+    if count > len(found):
+        yield fault("books", f"and {count - len(found)} more", "`galwad calls coverage` names all")

@@ -1,0 +1,104 @@
+"""`galwad check` says what the nightly check of the books found, and when that was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+
+import pytest
+from house import House
+from node import Site
+
+CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A node with a recording of long ago."""
+    with House(Site(tmp_path / "node")) as house:
+        house.record(CALL)
+        for path in house.site.settings.archive.rglob("*.*"):
+            os.utime(path, (1_772_355_600, 1_772_355_600))
+        yield house
+
+
+def checked(run, house):
+    """What `check` finds of the books, without what it finds of the rest."""
+    done = run("check", "--json", "--config", house.site.config)
+    return [
+        (each["grade"], each["name"], each["text"], each["fix"])
+        for each in done.json()
+        if each["name"] in {"books", "orphans"}
+    ]
+
+
+def of_the_night(house, now=None):
+    if now is not None:
+        house.desk.nightly._clock = house.desk.books._clock = lambda: now
+        house.desk.audit._clock = lambda: now
+    house.do(house.desk.nightly.check())
+
+
+def test_books_that_were_never_checked_are_told(run, house):
+    [(grade, name, text, fix)] = checked(run, house)
+    assert (grade, name, text) == ("warning", "books", "they were never checked")
+    assert fix == "the desk does it at 03:00: is it up?"
+
+
+def test_a_night_without_a_finding_is_fine(run, house):
+    of_the_night(house)
+    [(grade, name, text, fix)] = checked(run, house)
+    assert (grade, name, fix) == ("fine", "books", "")
+    assert text.startswith("each second was explained ")
+
+
+def test_each_orphan_of_the_night_is_named_with_its_fix(run, house):
+    house.path(CALL, "payload").unlink()
+    with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
+        connection.execute("INSERT INTO answered_calls VALUES (?, ?, ?, ?)", late_call())
+        connection.commit()
+    of_the_night(house)
+    found = checked(run, house)
+    assert {each[0] for each in found} == {"fault"}
+    assert ("orphans", f"manifest without payload: 2026/03/01/{CALL}") in [e[1:3] for e in found]
+    assert ("books", f"{OTHER} was answered and left no recording") in [e[1:3] for e in found]
+    fixes = [fix for *_, fix in found]
+    assert "restore it from a copy of the archive" in fixes
+    assert all(fixes)
+
+
+def late_call():
+    now = time.time()
+    return OTHER, now - 7200, now - 7100, 100_000_000
+
+
+def test_what_is_mended_is_gone_after_the_next_night(run, house):
+    data = house.path(CALL, "payload").read_bytes()
+    house.path(CALL, "payload").unlink()
+    of_the_night(house)
+    house.path(CALL, "payload").write_bytes(data)
+    assert checked(run, house)[0][0] == "fault"
+    of_the_night(house)
+    assert [each[0] for each in checked(run, house)] == ["fine"]
+
+
+def test_many_findings_are_a_few_lines(run, house):
+    with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
+        connection.executemany(
+            "INSERT INTO coverage_findings VALUES (?, 0)",
+            [(f"recording.missing {index:03}",) for index in range(300)],
+        )
+        connection.commit()
+    found = checked(run, house)
+    assert len(found) == 12
+    assert found[-1][2:] == ("and 290 more", "`galwad calls coverage` names all")
+
+
+def test_a_night_that_was_missed_is_told(run, house):
+    of_the_night(house, time.time() - 3 * 86_400)
+    [(grade, _, text, fix)] = checked(run, house)
+    assert grade == "warning"
+    assert text.startswith("they were last checked ")
+    assert "galwad-desk makes up for it" in fix
