@@ -8,6 +8,7 @@ _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKSUM = 6
+_PRINTABLE = frozenset(map(chr, range(33, 127)))
 
 
 def encode(prefix: str, data: bytes) -> str:
@@ -29,7 +30,7 @@ def decode(text: str) -> tuple[str, bytes]:
     if text not in {text.lower(), text.upper()}:
         raise KeyTextError("upper and lower case are mixed")
     prefix, separator, rest = text.rpartition("1")
-    if not separator or not prefix or len(rest) < _CHECKSUM or not text.isascii():
+    if not separator or not prefix or len(rest) < _CHECKSUM or not _PRINTABLE.issuperset(text):
         raise KeyTextError("this is no key")
     try:
         values = [_VALUES[character] for character in rest.lower()]

@@ -12,8 +12,14 @@ RecordingError
 │   ├── DisposalError          a recording is not what was to be disposed of
 │   └── AgeError               age v1
 │       ├── KeyTextError       this is no recipient or identity
+│       ├── ArmorError         the ASCII armor does not follow the format
 │       ├── HeaderError        the header does not follow the format
 │       │   ├── HeaderTruncatedError   it stops before the payload begins
+│       │   ├── VersionError           this is no age file of version 1
+│       │   ├── Base64Error            another spelling of base64 than the canonical one
+│       │   ├── StanzaError            a recipient's stanza is malformed, missing or misplaced
+│       │   │   ├── LowOrderError      its share is a point of low order
+│       │   │   └── WorkFactorError    its passphrase takes more work than is accepted
 │       │   └── HeaderMacError         it was changed
 │       ├── NoMatchError       none of the identities is a recipient of the file
 │       └── PayloadError
@@ -119,12 +125,36 @@ class KeyTextError(AgeError):
     """The text is no age recipient or identity."""
 
 
+class ArmorError(AgeError):
+    """The ASCII armor around the file is not the one spelling that is taken."""
+
+
 class HeaderError(AgeError):
     """The header does not follow the age v1 format."""
 
 
 class HeaderTruncatedError(HeaderError):
     """The file ends before its payload begins."""
+
+
+class VersionError(HeaderError):
+    """The file does not begin as one of age v1 does."""
+
+
+class Base64Error(HeaderError):
+    """Base64 in the header that is not canonical, or none."""
+
+
+class StanzaError(HeaderError):
+    """A recipient's stanza is malformed, none is there, or a passphrase has others beside it."""
+
+
+class LowOrderError(StanzaError):
+    """An X25519 share is a point of low order: it would give everybody the same key."""
+
+
+class WorkFactorError(StanzaError):
+    """A passphrase's work factor is above what is accepted, or above this machine's memory."""
 
 
 class HeaderMacError(HeaderError):

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age import Header, Identity, make_header, x25519_share
+from recording.age_stanza import X25519
 from recording.errors import HeaderError, ManifestError, RewrapError
 from recording.keys import RecipientSet
 from recording.manifest import Manifest, ObjectFacts
@@ -117,7 +118,7 @@ def check_shape(header: bytes, recipients: int) -> None:
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
         raise HeaderError(f"the header has {len(parsed.stanzas)} stanzas, the set {recipients}")
-    if any(stanza.arguments[0] != "X25519" for stanza in parsed.stanzas):
+    if any(stanza.kind != X25519 for stanza in parsed.stanzas):
         raise HeaderError("the header has a stanza of another type than X25519")
     if len({x25519_share(stanza) for stanza in parsed.stanzas}) != recipients:
         raise HeaderError("two stanzas of the header are the same")

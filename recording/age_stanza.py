@@ -1,0 +1,95 @@
+"""One stanza of an age header, and what the two native kinds of it must look like.
+
+https://c2sp.org/age: "Recipient stanza", "The X25519 recipient type", "The scrypt recipient
+type". What wraps and unwraps file keys is elsewhere; here is only whether a stanza is well made.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from recording.errors import Base64Error, StanzaError, WorkFactorError
+
+FILE_KEY: Final = 16
+COLUMNS: Final = 64
+X25519: Final = "X25519"
+SCRYPT: Final = "scrypt"
+SALT: Final = 16
+_WRAPPED: Final = FILE_KEY + 16
+_MOST_DIGITS: Final = 3
+_DECIMAL = re.compile(r"[1-9][0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Stanza:
+    """One wrapped file key: its type and arguments, and its body."""
+
+    arguments: tuple[str, ...]
+    body: bytes
+
+    @property
+    def kind(self) -> str:
+        """Its type: `X25519`, `scrypt`, or another's."""
+        return self.arguments[0]
+
+    def __bytes__(self) -> bytes:
+        text = encode(self.body)
+        lines = [text[at : at + COLUMNS] for at in range(0, len(text) + 1, COLUMNS)]
+        return "\n".join(["-> " + " ".join(self.arguments), *lines, ""]).encode()
+
+
+def check_native(stanza: Stanza) -> None:
+    """Refuse a stanza of a native kind that is malformed, whoever it is for.
+
+    Raises:
+        StanzaError: as its subclasses say.
+        Base64Error: its argument has another spelling than the canonical one.
+    """
+    if stanza.kind == X25519:
+        x25519_share(stanza)
+    elif stanza.kind == SCRYPT:
+        scrypt_parameters(stanza)
+
+
+def x25519_share(stanza: Stanza) -> bytes:
+    """The ephemeral share, 32 bytes, of an X25519 stanza. Raises as `check_native`."""
+    if len(stanza.arguments) != 2:
+        raise StanzaError("an X25519 stanza has one argument")
+    share = decode(stanza.arguments[1].encode())
+    if len(share) != 32 or len(stanza.body) != _WRAPPED:
+        raise StanzaError("an X25519 stanza of the wrong length")
+    return share
+
+
+def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
+    """Salt (16 bytes) and work factor (log2 of N) of a scrypt stanza. Raises as `check_native`."""
+    if len(stanza.arguments) != 3:
+        raise StanzaError("a scrypt stanza has two arguments")
+    salt, factor = decode(stanza.arguments[1].encode()), stanza.arguments[2]
+    if len(salt) != SALT or len(stanza.body) != _WRAPPED:
+        raise StanzaError("a scrypt stanza of the wrong length")
+    if _DECIMAL.fullmatch(factor) is None:
+        raise StanzaError("a work factor is a decimal number without leading zeros")
+    if len(factor) > _MOST_DIGITS:
+        raise WorkFactorError("the work factor is beyond all measure")
+    return salt, int(factor)
+
+
+def encode(data: bytes) -> str:
+    """Unpadded base64, as headers have it."""
+    return base64.b64encode(data).rstrip(b"=").decode()
+
+
+def decode(text: bytes) -> bytes:
+    """Undo `encode`; each value has one spelling, and only that is taken. Raises `Base64Error`."""
+    try:
+        data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if encode(data).encode() != text:
+        raise Base64Error("base64 that is not canonical")
+    return data

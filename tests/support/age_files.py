@@ -1,0 +1,83 @@
+"""Files of the kinds that C2SP's testkit for age names, made here, and readers by others."""
+
+import base64
+import hashlib
+import hmac
+import subprocess
+
+import pyrage
+
+from recording.age import Identity, Passphrase, Stanza
+from recording.age_stream import payload_cipher
+
+FILE_KEY = b"YELLOW SUBMARINE"
+NONCE = bytes(range(16))
+ME, OTHER = Identity(hashlib.sha256(b"me").digest()), Identity(hashlib.sha256(b"other").digest())
+SECRET = "pässword"
+VERSION = b"age-encryption.org/v1\n"
+SUCCESS = None
+"""What a vector says of a file that opens; otherwise the error that names its fault."""
+
+
+def b64(data):
+    return base64.b64encode(data).rstrip(b"=")
+
+
+def sloppy(text):
+    """The same octets in another spelling of base64: a spare bit set."""
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return text[:-1] + bytes([alphabet[alphabet.index(text[-1:]) | 1]])
+
+
+def mine(file_key=FILE_KEY, identity=ME):
+    """A stanza for an X25519 identity."""
+    return bytes(identity.recipient.wrap(file_key))
+
+
+def with_share(share, body=bytes(32)):
+    """An X25519 stanza with this share, whatever is in it."""
+    return bytes(Stanza(("X25519", b64(share).decode()), body))
+
+
+def closed(file_key=FILE_KEY, passphrase=SECRET, factor=10):
+    """A stanza for a passphrase."""
+    return bytes(Passphrase(passphrase, work_factor=factor).wrap(file_key))
+
+
+def mac_of(signed, file_key=FILE_KEY):
+    key = hmac.digest(hmac.digest(bytes(32), file_key, "sha256"), b"header\x01", "sha256")
+    return b64(hmac.digest(key, signed, "sha256"))
+
+
+def header(*stanzas, end=b" %b\n", version=VERSION, file_key=FILE_KEY):
+    """A header whose MAC is right, whatever is in it."""
+    signed = version + b"".join(stanzas) + b"---"
+    return signed + end % mac_of(signed, file_key)
+
+
+def chunks(*parts, last=True):
+    """A payload of these plaintexts, each a chunk, however long."""
+    cipher = payload_cipher(FILE_KEY, NONCE)
+    sealed = [
+        cipher.encrypt(
+            index.to_bytes(11, "big") + bytes([last and index == len(parts) - 1]), part, None
+        )
+        for index, part in enumerate(parts)
+    ]
+    return NONCE + b"".join(sealed)
+
+
+def by_pyrage(data, identity=ME):
+    """What pyrage finds inside; None if it refuses."""
+    try:
+        return pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(str(identity))])
+    except pyrage.DecryptError:
+        return None
+
+
+def by_stock_age(data, folder):
+    """What the `age` program finds inside; None if it refuses."""
+    (folder / "me.txt").write_text(f"{ME}\n")
+    command = ["age", "-d", "-i", folder / "me.txt"]
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
