@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import os
 import statistics
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from _site import PASSWORD, Site
+from _site import PASSWORD, WHY, Site, fetch
 
 SEARCHES: tuple[dict[str, Any], ...] = (
     {},
@@ -23,7 +22,6 @@ SEARCHES: tuple[dict[str, Any], ...] = (
     {"gap_reason": "payment"},
     {"advisor": "advisor7", "max_length_s": 10},
 )
-WHY = {"purpose": "complaint", "reference": "C-1024"}
 _PAUSE_S = 0.1
 
 
@@ -98,11 +96,7 @@ class Beside:
         return page
 
     async def _fetch(self, client: httpx.AsyncClient, number: int) -> None:
-        url = f"/api/v1/recordings/{self.sealed[number % len(self.sealed)]}/fetch"
-        reply = (await client.post(url, json=WHY)).raise_for_status()
-        payload = reply.content[int(reply.headers["X-Galwad-Header-Length"]) :]
-        if hashlib.sha256(payload).hexdigest() != reply.headers["X-Galwad-Payload-SHA256"]:
-            raise SystemExit("a fetched recording is not what was sealed")
+        await fetch(client, self.sealed[number % len(self.sealed)])
 
     async def _export(self, _: httpx.AsyncClient, number: int) -> None:
         output = Path(self.site.folder) / f"export-{number}.wav"

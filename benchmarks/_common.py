@@ -9,6 +9,7 @@ import contextlib
 import os
 import platform
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -19,7 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from recording.age import Identity
+import _aside  # noqa: F401 - before the package `recording`
+
 from recording.keys import OfficerKeys, RecipientSet
 
 SWITCH, CALLER, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -29,27 +31,32 @@ MEMORY = Path("/dev/shm")
 PATIENCE_S = 20.0
 _TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
+FIRST_PORT = 20_000
+"""Of the media, where nothing else is said."""
+
 SETTINGS = """
 [node]
 state = "{folder}/state"
 runtime = "{runtime}"
 [sip]
-listen = ["udp:127.0.0.1:{port}"]
+listen = ["udp:{host}:{sip}"]
 max_calls = {calls}
 max_lag = 10.0
 trunk_rate = 10000
-[[trunks]]
-name = "trunk"
-peers = ["127.0.0.2"]
-[[routes]]
-called = "*"
-target = "sip:600@127.0.0.3:{callee}"
 [media]
-listen = "127.0.0.1"
+listen = "{host}"
 ports = "{first}-{last}"
 [recording]
 officer_key = "{officer}"
-recipients = "{recipients}"
+recipients = "{folder}/recipients.json"
+"""
+TO_THE_CALLEE = """
+[[trunks]]
+name = "trunk"
+peers = ["{caller}"]
+[[routes]]
+called = "*"
+target = "sip:600@{callee}:{port}"
 """
 PROFILED = """
 import cProfile, time
@@ -170,6 +177,34 @@ def answers(host: str, port: int, question: bytes, answer: bytes = b"") -> Calla
     return asked
 
 
+def all_files() -> None:
+    """Let this process have as many files open as the machine allows."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def settle(
+    folder: Path, runtime: Path, more: str, *, sip: int, calls: int, first_port: int = FIRST_PORT
+) -> tuple[Path, OfficerKeys]:
+    """Write settings, and `more` of them, with a signed set of recipients; where, and whose."""
+    officer = OfficerKeys.generate()
+    people = RecipientSet.of([("officer", officer.identity.recipient)], 1)
+    (folder / "recipients.json").write_bytes(people.sign(officer.signing))
+    text = SETTINGS.format(
+        folder=folder,
+        runtime=runtime,
+        host=SWITCH,
+        sip=sip,
+        calls=calls,
+        first=first_port,
+        last=first_port + 4 * calls + 399,
+        officer=officer.public_key,
+    )
+    settings = folder / "galwad.toml"
+    settings.write_text(text + more, encoding="utf-8")
+    return settings, officer
+
+
 @contextlib.contextmanager
 def switch(
     folder: Path, port: int, callee: int, calls: int, profile: Path | None = None
@@ -179,26 +214,12 @@ def switch(
     Its runtime folder is in memory, as /run is.
     `profile` is where cProfile writes when the switch has been told to end.
     """
-    officer = OfficerKeys.generate()
-    people = RecipientSet.of([("officer", Identity.generate().recipient)], 1)
-    (folder / "recipients.json").write_bytes(people.sign(officer.signing))
-    settings, first = folder / "galwad.toml", 20_000
     run = ["-m", "galwad"] if profile is None else ["-c", PROFILED.format(profile=str(profile))]
-    command = [sys.executable, *run, "serve", "--only", "switch", "--config", str(settings)]
     log = folder / "switch.log"
     with tempfile.TemporaryDirectory(dir=MEMORY) as runtime:
-        text = SETTINGS.format(
-            folder=folder,
-            runtime=runtime,
-            port=port,
-            callee=callee,
-            calls=calls,
-            first=first,
-            last=first + 4 * calls + 399,
-            officer=officer.public_key,
-            recipients=folder / "recipients.json",
-        )
-        settings.write_text(text, encoding="utf-8")
+        routed = TO_THE_CALLEE.format(caller=CALLER, callee=CALLEE, port=callee)
+        settings, _ = settle(folder, Path(runtime), routed, sip=port, calls=calls)
+        command = [sys.executable, *run, "serve", "--only", "switch", "--config", str(settings)]
         with daemon(command, log, said(log, b"switch.ready")) as process:
             yield process
             if profile is not None:

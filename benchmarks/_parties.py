@@ -1,4 +1,4 @@
-"""The parties of flood.py and load.py: trunks that call, a PBX that answers, and what they say.
+"""What flood.py, load.py and recording.py have in common: trunks that call, a PBX that answers.
 
 Each end of a call numbers its RTP packets and keeps what numbers it heard, so that losses can be
 counted.
@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from _common import CALLEE, CALLER, SWITCH
@@ -33,17 +33,23 @@ from telephony.sip.uri import Uri
 FRAME_S = 0.02
 SETTLE_S = 1.0
 """How long what is on its way may take."""
+DIALLING = 10
+"""Calls that ring at once while many are being placed."""
 HEADERS = (("Content-Type", "application/sdp"),)
+
+
+def numbered(number: int) -> tuple[str, str]:
+    """A caller's number as it is sent, and as the index has it."""
+    return f"01632960{number:03}", f"+441632960{number:03}"
 
 
 class Voice:
     """One party's end of a call's media: numbers what it sends and keeps what numbers it heard."""
 
-    def __init__(self, host: str) -> None:
-        self.made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.made.bind((host, 0))
-        self.made.setblocking(False)
+    def __init__(self, host: str, shared: socket.socket | None = None) -> None:
+        """`shared` is a socket that many have, for which somebody else speaks and listens."""
+        self._own = shared is None
+        self.made = shared or _bound(host)
         self.port = self.made.getsockname()[1]
         self.host = host
         self.to: tuple[str, int] | None = None
@@ -79,7 +85,16 @@ class Voice:
 
     def close(self) -> None:
         """Be gone."""
-        self.made.close()
+        if self._own:
+            self.made.close()
+
+
+def _bound(host: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    made.bind((host, 0))
+    made.setblocking(False)
+    return made
 
 
 @dataclass
@@ -168,6 +183,18 @@ class Stage:
         trunk.flush()
         await self._change(call, seconds)
         return call
+
+    async def place(self, calls: Mapping[str, Call]) -> None:
+        """Dial all, by their callers' names, some at a time; each must be answered."""
+        few = asyncio.Semaphore(DIALLING)
+
+        async def one(name: str, call: Call) -> None:
+            async with few:
+                await self.dial(call, name)
+                if call.outcome:
+                    raise SystemExit(f"a call was not answered: {call.outcome}")
+
+        await asyncio.gather(*(one(*each) for each in calls.items()))
 
     async def hang_up(self, call: Call) -> None:
         """End it from the caller's side."""

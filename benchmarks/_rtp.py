@@ -6,12 +6,14 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Sequence
 
 from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair
 
 HOST = "127.0.0.1"
 PACKET_BYTES = 172
+SOUND_BYTES = 160
 TAG_BYTES = 10
 SLICES = 200
 """Parts of the 20 ms in which streams send: calls begin when they like, so their packets come
@@ -42,11 +44,19 @@ class Batch:
     """Datagrams for `sendmmsg` and `recvmmsg`: many for one system call."""
 
     def __init__(
-        self, count: int, ports: list[int] | None = None, end: Protection | None = None
+        self,
+        count: int,
+        ports: list[int] | None = None,
+        end: Protection | None = None,
+        sounds: Sequence[bytes] = (),
     ) -> None:
-        """Room for `count` packets; those to send have one of `ports` each, sealed by `end`."""
+        """Room for `count` packets; those to send have one of `ports` each, sealed by `end`.
+
+        Or each says one of `sounds`, over and over.
+        """
         self.count = count
         self._end = end
+        self._sounds = sounds
         self._size = PACKET_BYTES if end is None else PACKET_BYTES + TAG_BYTES
         self.data = ctypes.create_string_buffer(count * self._size)
         self._spans = (_Span * count)()
@@ -67,20 +77,38 @@ class Batch:
                 header.name_size = 16
 
     def number(self, sequence: int) -> None:
-        """Give every packet the header of the `sequence`-th."""
+        """Give every packet the header of the `sequence`-th, and what is to be said in it."""
         head = struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, 7)
         if self._end is not None:
             head = self._end.protect(head + bytes(PACKET_BYTES - len(head)))
-        for offset in range(0, self.count * self._size, self._size):
-            ctypes.memmove(ctypes.addressof(self.data) + offset, head, len(head))
+        for index in range(self.count):
+            packet = head
+            if self._sounds:
+                sound = self._sounds[index]
+                at = sequence * SOUND_BYTES % len(sound)
+                packet = head + sound[at : at + SOUND_BYTES]
+            ctypes.memmove(ctypes.addressof(self.data) + index * self._size, packet, len(packet))
+
+
+def listening(host: str = HOST) -> socket.socket:
+    """Where all parties are."""
+    sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sink.bind((host, 0))
+    return sink
 
 
 def exchange(
-    sink: socket.socket, ports: list[int], seconds: float, keys: KeyPair | None = None
+    sink: socket.socket,
+    ports: list[int],
+    seconds: float,
+    keys: KeyPair | None = None,
+    sounds: Sequence[bytes] = (),
 ) -> tuple[int, int, int]:
     """Send to each port every 20 ms, sealed by `keys`, for so long and no longer.
 
-    As phones do (RFC 4961), it sends from the port at which it receives.
+    What is said are zeros; or, without keys, `sounds`, one for each port, of whole packets. As
+    phones do (RFC 4961), it sends from the port at which it receives.
 
     Returns:
         How many packets were sent, how many came back, and for how many there was no time.
@@ -88,8 +116,13 @@ def exchange(
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     size = -(-len(ports) // SLICES)
     batches = [
-        Batch(len(part), part, Protection(keys) if keys else None)
-        for part in (ports[start : start + size] for start in range(0, len(ports), size))
+        Batch(
+            len(ports[start : start + size]),
+            ports[start : start + size],
+            Protection(keys) if keys else None,
+            sounds[start : start + size],
+        )
+        for start in range(0, len(ports), size)
     ]
     room = Batch(256)
     sent = back = 0

@@ -2,13 +2,15 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from _common import answers, daemon, free_port
+from _common import PATIENCE_S, answers, daemon, free_port
 from _rtp import HOST
 
 FIRST_PORT, LAST_PORT = 30_000, 44_999
+_META = "rtpengine-meta-"
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
     "m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
@@ -51,8 +53,9 @@ def bdecode(data: bytes, at: int = 0) -> tuple[object, int]:
 class Engine:
     """A running rtpengine."""
 
-    def __init__(self, pid: int, port: int) -> None:
+    def __init__(self, pid: int, port: int, folder: Path) -> None:
         self.pid = pid
+        self._folder = folder
         self._calls = self._asked = 0
         self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._link.settimeout(5.0)
@@ -69,6 +72,31 @@ class Engine:
             self._ask({"command": "start recording", "call-id": call["call-id"]})
         return [_port_in(offer), _port_in(answer)]
 
+    def hang_up(self) -> list[float]:
+        """End every call; for each, seconds until its recording is complete.
+
+        That is when its metadata lie in their folder, which comes last.
+        """
+        asked: dict[str, float] = {}
+        for number in range(1, self._calls + 1):
+            asked[f"call{number}"] = time.perf_counter()
+            self._ask({"command": "delete", "call-id": f"call{number}", "delete-delay": 0})
+        took: dict[str, float] = {}
+        until = time.perf_counter() + PATIENCE_S
+        while len(took) < len(asked):
+            if time.perf_counter() > until:
+                raise SystemExit("rtpengine: not every recording was completed")
+            for file in (self._folder / "metadata").iterdir():
+                name = file.name.removeprefix(_META).partition("-")[0]
+                took.setdefault(name, time.perf_counter() - asked[name])
+            time.sleep(0.005)
+        return list(took.values())
+
+    @property
+    def recorded(self) -> int:
+        """Bytes of all packets that were recorded."""
+        return sum(file.stat().st_size for file in (self._folder / "pcaps").iterdir())
+
     def _ask(self, command: dict[str, object]) -> dict[str, object]:
         self._asked += 1
         self._link.send(b"galwad%d " % self._asked + bencode(command))
@@ -83,16 +111,18 @@ def _port_in(answer: dict[str, object]) -> int:
 
 
 @contextlib.contextmanager
-def rtpengine(program: str, folder: Path) -> Iterator[Engine]:
-    """Start it without its kernel module; recordings are pcap files in `folder`."""
+def rtpengine(
+    program: str, folder: Path, first: int = FIRST_PORT, last: int = LAST_PORT
+) -> Iterator[Engine]:
+    """Start it without its kernel module, on these ports; it records to pcap in `folder`."""
     port = free_port(HOST)
     (folder / "recorded").mkdir()
     command = [
         *(program, "--foreground", "--log-stderr", "--log-level=3", "--config-file=none"),
         *("--table=-1", f"--interface={HOST}", f"--listen-ng={HOST}:{port}", "--num-threads=1"),
-        *(f"--port-min={FIRST_PORT}", f"--port-max={LAST_PORT}", f"--pidfile={folder / 'pid'}"),
+        *(f"--port-min={first}", f"--port-max={last}", f"--pidfile={folder / 'pid'}"),
         *(f"--recording-dir={folder / 'recorded'}", "--recording-method=pcap"),
     ]
     ping = answers(HOST, port, b"1 d7:command4:pinge", b"4:pong")
     with daemon(command, folder / "log", ping) as process:
-        yield Engine(process.pid, port)
+        yield Engine(process.pid, port, folder / "recorded")

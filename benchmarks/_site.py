@@ -6,33 +6,41 @@ host that its SDP names, what comes to or from the `LATCHING` ones from wherever
 
 import asyncio
 import contextlib
+import hashlib
+import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from _common import CALLEE, CALLER, MEMORY, SWITCH, daemon, free_port, said
+from _common import (
+    CALLEE,
+    CALLER,
+    FIRST_PORT,
+    MEMORY,
+    SWITCH,
+    daemon,
+    free_port,
+    said,
+    settle,
+)
 
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.users import User, Users
-from recording.keys import OfficerKeys, RecipientSet
+from recording.age import Identity
+from recording.keys import RecipientSet
 
 LATCHING_CALLER, ECHO = "127.0.0.5", "127.0.0.6"
 LINE, LATCHING_LINE, ECHO_LINE = "01970000100", "01970000200", "01970000300"
 PASSWORD = "correct horse battery"
 ADMIN = "ceri"
-FIRST_PORT = 20_000
-"""Of the media, where nothing else is said."""
-SETTINGS = """
-[node]
-state = "{folder}/state"
-runtime = "{runtime}"
-[sip]
-listen = ["udp:127.0.0.1:{sip}"]
-max_calls = {calls}
-max_lag = 10.0
-trunk_rate = 10000
+WHY = {"purpose": "complaint", "reference": "C-1024"}
+"""What a recording is fetched for."""
+PARTIES = """
+[desk]
+listen = "{switch}:{desk}"
 [[trunks]]
 name = "trunk"
 peers = ["{caller}"]
@@ -53,15 +61,18 @@ line = "Housing"
 called = "{echo_line}"
 target = "sip:600@{echo}:{echo_port}"
 line = "Waste"
-[media]
-listen = "127.0.0.1"
-ports = "{first}-{last}"
-[recording]
-officer_key = "{officer}"
-recipients = "{recipients}"
-[desk]
-listen = "127.0.0.1:{desk}"
 """
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the index says of a recording."""
+
+    call_id: str
+    folder: Path
+    talk_us: int
+    size: int
+    """Of the payload, in bytes."""
 
 
 class Site:
@@ -73,34 +84,26 @@ class Site:
         self.echo, self.desk = free_port(ECHO), free_port(SWITCH)
         self.database = folder / "state" / "desk" / "galwad.db"
         self.archive = folder / "state" / "archive"
-        self._settings = folder / "galwad.toml"
-        officer = OfficerKeys.generate()
-        self.identity = officer.identity
-        self.identity_file = folder / "identity.txt"
-        officer.save(self.identity_file)
-        recipients = RecipientSet.of([("officer", self.identity.recipient)], 1)
-        (folder / "recipients.json").write_bytes(recipients.sign(officer.signing))
-        text = SETTINGS.format(
-            folder=folder,
-            runtime=runtime,
-            sip=self.sip,
-            pbx=self.pbx,
-            echo_port=self.echo,
+        self.spool = folder / "state" / "spool"
+        parties = PARTIES.format(
+            switch=SWITCH,
             desk=self.desk,
-            calls=calls,
-            first=first_port,
-            last=first_port + 4 * calls + 399,
-            officer=officer.public_key,
-            recipients=folder / "recipients.json",
             caller=CALLER,
             callee=CALLEE,
+            pbx=self.pbx,
             echo=ECHO,
+            echo_port=self.echo,
             latching_caller=LATCHING_CALLER,
             line=LINE,
             latching_line=LATCHING_LINE,
             echo_line=ECHO_LINE,
         )
-        self._settings.write_text(text, encoding="utf-8")
+        self._settings, self.officer = settle(
+            folder, runtime, parties, sip=self.sip, calls=calls, first_port=first_port
+        )
+        self.identity = self.officer.identity
+        self.identity_file = folder / "identity.txt"
+        self.officer.save(self.identity_file)
 
     @property
     def url(self) -> str:
@@ -143,6 +146,29 @@ class Site:
         body = {"user": user, "password": PASSWORD, "client": "cli"}
         reply = httpx.post(f"{self.url}/api/v1/login", json=body, timeout=60)
         return str(reply.raise_for_status().json()["token"])
+
+    def listed(self, numbers: Sequence[str]) -> dict[str, Listed]:
+        """The recordings of these callers that the index has by now."""
+        marks = ",".join("?" * len(numbers))
+        columns = "number, call_id, folder, talk_us, payload_size"
+        text = f"SELECT {columns} FROM recordings WHERE number IN ({marks})"
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            rows = database.execute(text, numbers).fetchall()
+        return {row[0]: Listed(row[1], self.archive / row[2], *row[3:]) for row in rows}
+
+    def change_recipients(self) -> None:
+        """From now on the signed set has one more, so that every header there is is an old one."""
+        another = Identity.generate().recipient
+        people = RecipientSet.of([("officer", self.identity.recipient), ("second", another)], 2)
+        (self.folder / "recipients.json").write_bytes(people.sign(self.officer.signing))
+
+
+async def fetch(client: httpx.AsyncClient, call_id: str) -> None:
+    """Fetch a recording whole; it must be what was sealed."""
+    reply = await client.post(f"/api/v1/recordings/{call_id}/fetch", json=WHY)
+    payload = reply.raise_for_status().content[int(reply.headers["X-Galwad-Header-Length"]) :]
+    if hashlib.sha256(payload).hexdigest() != reply.headers["X-Galwad-Payload-SHA256"]:
+        raise SystemExit("a fetched recording is not what was sealed")
 
 
 @contextlib.contextmanager

@@ -25,9 +25,7 @@ import contextlib
 import json
 import math
 import os
-import resource
 import signal
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
@@ -35,10 +33,21 @@ from pathlib import Path
 
 import uvloop
 from _beside import Beside
-from _common import CALLEE, CALLER, SWITCH, cpu_us, daemon, found, free_port, machine
-from _parties import SETTLE_S, Call, Stage
+from _common import (
+    CALLEE,
+    CALLER,
+    FIRST_PORT,
+    SWITCH,
+    all_files,
+    cpu_us,
+    daemon,
+    found,
+    free_port,
+    machine,
+)
+from _parties import SETTLE_S, Call, Stage, numbered
 from _rows import fill
-from _site import ECHO, ECHO_LINE, FIRST_PORT, LATCHING_CALLER, LATCHING_LINE, LINE, Site, site
+from _site import ECHO, ECHO_LINE, LATCHING_CALLER, LATCHING_LINE, LINE, Site, site
 from _speakers import Press, Speaker, converse
 
 from recording.accounting import Span, account
@@ -49,8 +58,6 @@ USERS = tuple(f"supervisor{number}" for number in range(8))
 ECHOING = Path(__file__).parent / "sipp" / "uas_echo.xml"
 WARMING, WARMING_S = 4, 3.0
 """Calls before the others, so that there is something to fetch."""
-DIALLING = 10
-"""Calls that ring at once while all are being placed."""
 SEALED_WITHIN_S = 120.0
 
 
@@ -72,24 +79,11 @@ def planned(number: int, seconds: float) -> Call:
     return Call(Speaker(CALLER, presses=keys), ECHO_LINE if number % 10 == 1 else LINE, voice)
 
 
-def numbered(number: int) -> str:
-    """The caller's number, by which the recording is found again."""
-    return f"01632960{number:03}"
-
-
 async def place(stage: Stage, numbers: range, seconds: float) -> dict[str, Call]:
-    """Place these calls; all must be answered."""
-    few = asyncio.Semaphore(DIALLING)
-
-    async def one(number: int) -> tuple[str, Call]:
-        async with few:
-            name = numbered(number)
-            call = await stage.dial(planned(number, seconds), name)
-            if call.outcome:
-                raise SystemExit(f"a call was not answered: {call.outcome}")
-            return "+44" + name[1:], call
-
-    return dict(await asyncio.gather(*map(one, numbers)))
+    """Place these calls; by their callers' numbers, as the index has them."""
+    calls = {numbered(number): planned(number, seconds) for number in numbers}
+    await stage.place({name: call for (name, _), call in calls.items()})
+    return {number: call for (_, number), call in calls.items()}
 
 
 def speakers_of(calls: Sequence[Call]) -> list[Speaker]:
@@ -178,19 +172,11 @@ async def busy(beside: Beside) -> AsyncIterator[None]:
 async def indexed(at: Site, numbers: Sequence[str]) -> dict[str, tuple[str, Path]]:
     """Wait until the recordings of these callers are listed; id and folder of each."""
     until = time.monotonic() + SEALED_WITHIN_S
-    with contextlib.closing(sqlite3.connect(at.database)) as database:
-        while time.monotonic() < until:
-            rows = {}
-            for number in numbers:
-                row = database.execute(
-                    "SELECT call_id, folder FROM recordings WHERE number = ?", (number,)
-                ).fetchone()
-                if row is None:
-                    break
-                rows[number] = (str(row[0]), at.archive / row[1])
-            if len(rows) == len(numbers):
-                return rows
-            await asyncio.sleep(0.2)
+    while time.monotonic() < until:
+        rows = at.listed(numbers)
+        if len(rows) == len(numbers):
+            return {number: (row.call_id, row.folder) for number, row in rows.items()}
+        await asyncio.sleep(0.2)
     raise SystemExit("not every call was sealed and listed")
 
 
@@ -291,8 +277,7 @@ def main() -> None:
     options.rows = options.rows or (100_000 if options.quick else 1_000_000)
     if not 0 < options.calls <= 900 or not math.isfinite(options.seconds):
         parser.error("from 1 to 900 calls")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    all_files()
     signal.alarm(600)
     told = {"calls": options.calls, "seconds": options.seconds, "rows": options.rows}
     print(json.dumps({"benchmark": "load", "machine": machine(), **told, **run(options)}))

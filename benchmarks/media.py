@@ -38,9 +38,9 @@ from functools import partial
 from pathlib import Path
 
 import uvloop
-from _common import cpu_us, found, machine
+from _common import all_files, cpu_us, found, machine
 from _floor import STOP, compiled, loop
-from _rtp import HOST, exchange
+from _rtp import HOST, exchange, listening
 from _rtpengine import rtpengine
 
 from recording.recorder import Recorder
@@ -147,14 +147,6 @@ def burn() -> None:
 # The runs
 
 
-def listening() -> socket.socket:
-    """Where all parties are."""
-    sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    sink.bind((HOST, 0))
-    return sink
-
-
 @contextlib.contextmanager
 def child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """A program that tells ports, then figures; ended with the block."""
@@ -242,8 +234,7 @@ def _tell(process: subprocess.Popen[str]) -> None:
 def serve_role(role: str, rest: list[str]) -> None:
     """Be one of the child processes."""
     signal.alarm(600)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    all_files()
     if role == "burn":
         burn()
     if role == "floor":
@@ -258,7 +249,8 @@ def serve_role(role: str, rest: list[str]) -> None:
 
 def runners(folder: Path, calls: int, seconds: float) -> dict[str, Callable[[], Row]]:
     """All that is compared, by name; what the machine lacks is left out."""
-    many, found_runners = 2 * calls, {}
+    many = 2 * calls
+    found_runners: dict[str, Callable[[], Row]] = {}
     floors = {"Python": myself("floor")}
     program = compiled(folder)
     if program is None:

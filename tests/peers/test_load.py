@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from loopback import claim
 
 pytestmark = pytest.mark.peer
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 CALLS, SECONDS = 50, 8
 PACKETS = CALLS * SECONDS * 50
 """Least that the callers send; as many come from the callees, SIPp's echoes among them."""
 
 
-def test_beside_sign_ins_lists_and_fetches_no_packet_is_lost_and_no_recording_is_faulty(harness):
+def test_beside_sign_ins_lists_and_fetches_no_packet_is_lost_and_no_recording_is_faulty(
+    harness, tmp_path
+):
     harness.programs.program("sipp", "sip-tester")
     ports = claim(1000)
-    command = [sys.executable, str(BENCHMARKS / "load.py"), "--rows", "20000"]
-    command += ["--calls", str(CALLS), "--seconds", str(SECONDS), "--first-port", str(ports.first)]
-    found_beside = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}  # under PYTHONSAFEPATH, too
-    done = subprocess.run(
-        command, env=found_beside, capture_output=True, text=True, check=False, timeout=240
-    )
+    size = ("--rows", 20_000, "--calls", CALLS, "--seconds", SECONDS)
+    told = harness.benchmarks.run(tmp_path, "load.py", *size, "--first-port", ports.first)
     ports.close()
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
     for run in (told["control"], told):
         assert (run["lost"], run["dropped"]) == (0, 0)
     assert told["sent"] >= 2 * PACKETS
