@@ -1,0 +1,183 @@
+"""Calls that the real processes record and that all end at once, for recording.py.
+
+Half of them are noise, the other half speech. As soon as the index has a recording, one client
+fetches it: what is timed ends with the first bytes that it is handed. Afterwards each is fetched
+whole, and must be what was sealed.
+"""
+
+import asyncio
+import math
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+from _common import CALLER, SWITCH, cpu_us
+from _parties import Call, Stage, Voice, numbered
+from _rtp import exchange, listening
+from _site import LINE, WHY, Listed, Site, fetch
+from _sound import noise, speech
+
+from telephony.sip.events import Address
+
+POLL_S = 0.01
+PATIENCE_S = 120.0
+HOUR_S = 3600.0
+Row = dict[str, float]
+
+
+def said_by(calls: int) -> tuple[list[bytes], int]:
+    """What each party of these calls says, call by call; and in how many of them it is noise."""
+    random, spoken = [noise(0), noise(1)], speech()
+    noisy = calls if spoken is None else calls // 2
+    return noisy * random + (calls - noisy) * list(spoken or ()), noisy
+
+
+def shares(seconds: Sequence[float]) -> Row:
+    """The middle one, and the one that a hundredth are longer than."""
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float:
+        return round(ordered[math.ceil(share * len(ordered)) - 1], 3)
+
+    return {"p50": at(0.5), "p99": at(0.99)}
+
+
+@dataclass
+class Talk:
+    """What is known of calls that talked and ended; times in seconds of one clock."""
+
+    seconds: float
+    sounds: list[bytes]
+    noisy: int
+    """So many calls, the first, are noise."""
+    sent: int = 0
+    passed_on: int = 0
+    unsent: int = 0
+    spool: int = 0
+    """Bytes, when all had talked and none had hung up."""
+    cpu: dict[str, Row] = field(default_factory=dict)
+    """Of each process, in seconds: while they talked, and from then until all were fetched."""
+    hung_up: dict[str, float] = field(default_factory=dict)
+    listed: dict[str, float] = field(default_factory=dict)
+    fetched: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, Listed] = field(default_factory=dict)
+
+    @property
+    def hours(self) -> float:
+        """Of all calls together."""
+        return len(self.rows) * self.seconds / HOUR_S
+
+    def waited(self) -> dict[str, Row]:
+        """From its own BYE until a call's recording was listed, and until it could be fetched."""
+        return {
+            what: shares([when[number] - begun for number, begun in self.hung_up.items()])
+            for what, when in (("listed", self.listed), ("fetchable", self.fetched))
+        }
+
+    def archived(self) -> dict[str, int]:
+        """Bytes that a call-hour has in the archive, by what was said."""
+        sizes = [self.rows[number].size for number in self.hung_up]
+        kinds = {"noise": sizes[: self.noisy], "speech": sizes[self.noisy :]}
+        return {
+            kind: round(sum(found) * HOUR_S / (len(found) * self.seconds))
+            for kind, found in kinds.items()
+            if found
+        }
+
+
+class Crowd:
+    """Calls through a site's switch, whose packets one socket sends."""
+
+    def __init__(self, at: Site, pids: Mapping[str, int], token: str) -> None:
+        """These processes run; for what is fetched, an administrator's token."""
+        self._at, self._pids = at, pids
+        self._stage = Stage(Address(SWITCH, at.sip))
+        headers = {"Authorization": f"Bearer {token}"}
+        self._client = httpx.AsyncClient(base_url=at.url, headers=headers, timeout=60)
+
+    async def talk(self, numbers: range, seconds: float, *, followed: bool) -> Talk:
+        """Place the calls, let them talk, hang up, and wait until each can be fetched.
+
+        If they are not to be `followed`, the finaliser stands still until they hang up.
+        """
+        talk = Talk(seconds, *said_by(len(numbers)))
+        finaliser = self._pids["finaliser"]
+        await self._stage.open(self._at.pbx)
+        with listening(CALLER) as sink:
+            calls = await self._place(numbers, sink)
+            if not followed:
+                os.kill(finaliser, signal.SIGSTOP)
+            before = self._spent()
+            await self._speak(talk, sink, calls)
+            talked = self._spent()
+            os.kill(finaliser, signal.SIGCONT)
+            await self._hang_up(talk, calls)
+            ended = self._spent()
+        for name in self._pids:
+            talk.cpu[name] = {
+                "talking": talked[name] - before[name],
+                "ending": ended[name] - talked[name],
+            }
+        for row in talk.rows.values():
+            await fetch(self._client, row.call_id)
+        await self._client.aclose()
+        return talk
+
+    async def _place(self, numbers: range, sink: socket.socket) -> dict[str, Call]:
+        def party(_host: str) -> Voice:
+            return Voice(CALLER, sink)
+
+        calls = {numbered(number): Call(party(CALLER), LINE, party) for number in numbers}
+        await self._stage.place({name: call for (name, _), call in calls.items()})
+        return {number: call for (_, number), call in calls.items()}
+
+    async def _speak(self, talk: Talk, sink: socket.socket, calls: Mapping[str, Call]) -> None:
+        parties = [party for call in calls.values() for party in (call.caller, call.callee)]
+        ports = [party.to[1] for party in parties if party is not None and party.to is not None]
+        told = await asyncio.to_thread(exchange, sink, ports, talk.seconds, sounds=talk.sounds)
+        talk.sent, talk.passed_on, talk.unsent = told
+        talk.spool = sum(file.stat().st_size for file in self._at.spool.glob("*.spool"))
+
+    def _spent(self) -> Row:
+        return {name: cpu_us(pid) / 1e6 for name, pid in self._pids.items()}
+
+    async def _hang_up(self, talk: Talk, calls: Mapping[str, Call]) -> None:
+        """All at once, and watch what becomes of them."""
+
+        async def one(number: str, call: Call) -> None:
+            talk.hung_up[number] = time.perf_counter()
+            await self._stage.hang_up(call)
+
+        watching = asyncio.create_task(self._watch(talk, [*calls]))
+        await asyncio.gather(*(one(*each) for each in calls.items()))
+        await watching
+
+    async def _watch(self, talk: Talk, numbers: Sequence[str]) -> None:
+        """Ask the index again and again, and fetch what is new there."""
+        until = time.monotonic() + PATIENCE_S
+        new: asyncio.Queue[str] = asyncio.Queue()
+        taking = asyncio.create_task(self._take(talk, new, len(numbers)))
+        while waiting := [number for number in numbers if number not in talk.rows]:
+            if time.monotonic() > until:
+                raise SystemExit("not every call was sealed and listed")
+            for number, row in self._at.listed(waiting).items():
+                talk.rows[number] = row
+                talk.listed[number] = time.perf_counter()
+                new.put_nowait(number)
+            await asyncio.sleep(POLL_S)
+        await taking
+
+    async def _take(self, talk: Talk, new: asyncio.Queue[str], count: int) -> None:
+        """Ask for one after the other, and look at the first bytes."""
+        for _ in range(count):
+            number = await new.get()
+            url = f"/api/v1/recordings/{talk.rows[number].call_id}/fetch"
+            async with self._client.stream("POST", url, json=WHY) as reply:
+                first = await anext(reply.raise_for_status().aiter_raw())
+            if not first.startswith(b"age-encryption.org/v1"):
+                raise SystemExit("what was fetched is no recording")
+            talk.fetched[number] = time.perf_counter()

@@ -1,0 +1,247 @@
+"""What recording costs, from a call's first packet to the list a year later; beside rtpengine.
+
+    python benchmarks/recording.py [--quick] [--calls 100] [--seconds 60] [--rows 1000000]
+
+A whole site: switch, desk and finaliser. Calls of G.711, half of them noise (the worst case for
+FLAC), half speech by turns (if espeak-ng is there), talk for `seconds` and then all hang up in one
+instant. What is told of them:
+
+- CPU that a call costs each process: of the switch the share of a core while they talk; of
+  finaliser and desk seconds for an hour of call, all that comes after the hang-up included;
+- `times_real_time`: seconds of talk for a second of the finaliser's CPU;
+- from each call's BYE until the index has its recording (`listed`) and until it hands out its
+  first bytes to one client that fetches each as soon as it is listed (`fetchable`): p50 and p99;
+- bytes of an hour of call, in the spool and in the archive.
+
+That is done twice: `straight`, where the finaliser stands still while they talk, as if it had
+crashed, and then finds closed spools; and `followed`, as it should be, with as many recordings more
+in the index as `rows`. Before these are there, `galwad keys rewrap` gives the recordings of the
+first time to other recipients (its start is not counted); at the end every search of listing.py is
+made. `alone` is one call of an hour (`--quick`: ten minutes), by sealing.py.
+
+What the same calls say goes through rtpengine, too, in userspace, which relays it and records to
+pcap, in the clear; a recording is complete there when its metadata are. It has no row where it is
+not installed. It and `straight` talk a third of the time.
+
+Times of CPU are the kernel's. What waits (`fetchable`, lists) is the wall clock's, and says little
+on a machine that others load: `load` tells. The last line is one JSON object.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from _common import FIRST_PORT, all_files, cpu_us, found, machine
+from _recorded import HOUR_S, Crowd, Row, Talk, said_by, shares
+from _rows import fill
+from _rtp import exchange, listening
+from _rtpengine import rtpengine
+from _site import Site, site
+from listing import measure as searched
+from sealing import apart, followed, straight
+
+JsonRow = dict[str, Any]
+PROCESSES = ("desk", "finaliser", "switch")
+SECOND_ROUND = 500
+"""Where the numbers of the callers begin that talk the second time."""
+
+
+def talk(
+    at: Site, pids: dict[str, int], token: str, options: argparse.Namespace, *, follow: bool
+) -> Talk:
+    """One round of calls."""
+
+    async def all_of_it() -> Talk:
+        crowd = Crowd(at, pids, token)
+        return await crowd.talk(range(first, first + options.calls), seconds, followed=follow)
+
+    first, seconds = (SECOND_ROUND, options.seconds) if follow else (0, options.seconds / 3)
+    done = uvloop.run(all_of_it())
+    print("followed" if follow else "straight", done.waited(), done.cpu, flush=True)
+    return done
+
+
+def in_service(options: argparse.Namespace) -> JsonRow:
+    """All that the real processes do; the figures."""
+    with site(options.calls + 50, options.first_port) as at:
+        at.add_users()
+        with at.running(*PROCESSES) as pids:
+            token = at.sign_in()
+            plain = talk(at, pids, token, options, follow=False)
+            rewraps = rewrapped(at, pids, token)
+        print("rewraps ", rewraps, flush=True)
+        fill(at.database, options.rows)
+        with at.running(*PROCESSES) as pids:
+            token = at.sign_in()
+            best = talk(at, pids, token, options, follow=True)
+            found_in = asyncio.run(searched(at, token, options.rounds))
+    return {
+        "rounds": {"followed": figures(best), "straight": figures(plain)},
+        "bytes_per_call_hour": {"spool": round(best.spool / best.hours), **best.archived()},
+        "rewraps": rewraps,
+        "lists": listed({name: search.figures() for name, search in found_in.items()}),
+    }
+
+
+def figures(done: Talk) -> JsonRow:
+    """What is told of a round."""
+    switch = done.cpu["switch"]["talking"]
+    sealing = sum(done.cpu["finaliser"].values())
+    return {
+        "call_s": done.seconds,
+        "packets": {"sent": done.sent, "passed_on": done.passed_on, "unsent": done.unsent},
+        "switch_percent_of_a_core_per_call": percent(switch, len(done.rows), done.seconds),
+        "switch_us_per_packet": round(switch * 1e6 / max(done.passed_on, 1), 2),
+        "cpu_s_per_call_hour": {
+            name: round(sum(spent.values()) / done.hours, 2) for name, spent in done.cpu.items()
+        },
+        "finaliser_times_real_time": round(done.hours * HOUR_S / sealing),
+        "seconds_from_hang_up": done.waited(),
+    }
+
+
+def percent(cpu_s: float, calls: int, seconds: float) -> float:
+    """Of a core, for each call."""
+    return round(100 * cpu_s / (calls * seconds), 3)
+
+
+def listed(searches: dict[str, dict[str, float]]) -> JsonRow:
+    """Searches of the list in ms: a first page, and the slowest of all."""
+    ways = ("index", "index_median", "http", "http_median")
+    return {
+        "first_page_ms": {way: searches["first page"][way] for way in ways},
+        "slowest_ms": {way: max(row[way] for row in searches.values()) for way in ways},
+    }
+
+
+def rewrapped(at: Site, pids: dict[str, int], token: str) -> Row:
+    """Headers for other recipients, by the command that an officer gives."""
+    at.change_recipients()
+    words = ["keys", "rewrap", str(at.folder), "--reference", "KEYS-1", "--json"]
+    counted_s, _ = command(at, token, [*words, "--dry-run"])
+    before = sum(map(cpu_us, pids.values()))
+    took_s, answer = command(at, token, words)
+    count = answer["rewrapped"]
+    if count != answer["recordings"] or answer["failed"]:
+        raise SystemExit(f"not all was rewrapped: {answer}")
+    return {
+        "headers": count,
+        "per_second": round(count / (took_s - counted_s), 1),
+        "server_cpu_ms_each": round((sum(map(cpu_us, pids.values())) - before) / 1e3 / count, 2),
+    }
+
+
+def command(at: Site, token: str, words: list[str]) -> tuple[float, dict[str, int]]:
+    """Seconds that `galwad` takes, and its answer."""
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "galwad", *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        cwd=at.folder,
+        env={**os.environ, "GALWAD_SERVER": at.url, "GALWAD_TOKEN": token},
+    )
+    return time.perf_counter() - begun, json.loads(done.stdout)
+
+
+def beside(program: str, options: argparse.Namespace) -> JsonRow:
+    """The same packets through rtpengine, recorded to pcap."""
+    sounds, _ = said_by(options.calls)
+    seconds = options.seconds / 3
+    media_ports = options.first_port, options.first_port + 4 * options.calls + 399
+    with (
+        listening() as sink,
+        tempfile.TemporaryDirectory() as folder,
+        rtpengine(program, Path(folder), *media_ports) as engine,
+    ):
+        port = sink.getsockname()[1]
+        ports = [each for _ in range(options.calls) for each in engine.call(port, record=True)]
+        before = cpu_us(engine.pid)
+        sent, back, unsent = exchange(sink, ports, seconds, sounds=sounds)
+        spent = (cpu_us(engine.pid) - before) / 1e6
+        complete = shares(engine.hang_up())
+        size = engine.recorded
+    hours = options.calls * seconds / HOUR_S
+    return {
+        "call_s": seconds,
+        "packets": {"sent": sent, "passed_on": back, "unsent": unsent},
+        "percent_of_a_core_per_call": percent(spent, options.calls, seconds),
+        "us_per_packet": round(spent * 1e6 / max(back, 1), 2),
+        "cpu_s_per_call_hour": round(spent / hours, 2),
+        "seconds_from_hang_up": complete,
+        "bytes_per_call_hour": round(size / hours),
+    }
+
+
+def alone(seconds: int, runs: int) -> Row:
+    """One call of noise and nothing else, by sealing.py; times real time, and seconds."""
+    row = apart(straight, seconds, runs) | apart(followed, seconds, runs)
+    following_s = row["following_s_per_call_hour"] * seconds / HOUR_S + row["followed_s"]
+    return {
+        "call_s": seconds,
+        "straight_s": round(row["straight_s"], 3),
+        "straight_times_real_time": round(seconds / row["straight_s"]),
+        "followed_s": round(row["followed_s"], 3),
+        "followed_times_real_time": round(seconds / following_s),
+    }
+
+
+def to_rtpengine(ours: JsonRow, theirs: JsonRow) -> Row:
+    """What is ours, divided by what is theirs."""
+    done, spent = ours["rounds"]["followed"], ours["rounds"]["followed"]["cpu_s_per_call_hour"]
+    sizes, waits = ours["bytes_per_call_hour"], done["seconds_from_hang_up"]["fetchable"]
+    all_theirs = theirs["cpu_s_per_call_hour"]
+    return {
+        "switch_us_per_packet": round(done["switch_us_per_packet"] / theirs["us_per_packet"], 2),
+        "cpu_of_all_three": round(sum(spent.values()) / all_theirs, 2),
+        "bytes_in_the_archive": {
+            kind: round(size / theirs["bytes_per_call_hour"], 2) for kind, size in sizes.items()
+        },
+        "hang_up_p99_later_s": round(waits["p99"] - theirs["seconds_from_hang_up"]["p99"], 3),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="24 s of talk, 50,000 rows")
+    parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=None, help="of talk")
+    parser.add_argument("--rows", type=int, default=None, help="in the index")
+    parser.add_argument("--first-port", type=int, default=FIRST_PORT, help="of the media")
+    options = parser.parse_args()
+    options.seconds = options.seconds or (24.0 if options.quick else 60.0)
+    options.rows = options.rows or (50_000 if options.quick else 1_000_000)
+    options.rounds = 3 if options.quick else 20
+    if not 0 < options.calls <= SECOND_ROUND or not math.isfinite(options.seconds):
+        parser.error(f"from 1 to {SECOND_ROUND} calls")
+    all_files()
+    signal.alarm(120 if options.quick else 400)
+    told = {"calls": options.calls, "rows": options.rows, "quick": options.quick}
+    on = machine()
+    result = in_service(options)
+    result["alone"] = alone(600 if options.quick else 3600, 1 if options.quick else 2)
+    program = found("rtpengine")
+    if program is None:
+        print("no rtpengine here: no row of it")
+    else:
+        result["rtpengine"] = beside(program, options)
+        result["to_rtpengine"] = to_rtpengine(result, result["rtpengine"])
+    on["load_at_the_end"] = os.getloadavg()[0]
+    for name, row in result.items():
+        print(f"{name:20} {row}")
+    print(json.dumps({"benchmark": "recording", "machine": on, **told, **result}))
+
+
+if __name__ == "__main__":
+    main()

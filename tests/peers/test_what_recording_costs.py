@@ -1,0 +1,31 @@
+"""What recording costs: the benchmark of that name, small enough for a test."""
+
+from __future__ import annotations
+
+import pytest
+from loopback import claim
+
+pytestmark = pytest.mark.peer
+
+CALLS, SECONDS = 10, 18
+WAITS = ("listed", "fetchable")
+
+
+def test_each_recording_is_fetched_whole_and_gets_a_new_header(harness, tmp_path):
+    for program, package in (("rtpengine", "rtpengine-daemon"), ("espeak-ng", "espeak-ng")):
+        harness.programs.program(program, package)
+    ports = claim(1000)
+    size = ("--rows", 5000, "--calls", CALLS, "--seconds", SECONDS)
+    told = harness.benchmarks.run(
+        tmp_path, "recording.py", "--quick", *size, "--first-port", ports.first
+    )
+    ports.close()
+    assert (told["calls"], told["rows"]) == (CALLS, 5000)
+    for row in (*told["rounds"].values(), told["rtpengine"]):
+        assert row["packets"]["passed_on"] == row["packets"]["sent"] > 0
+    for row in told["rounds"].values():
+        assert all(row["seconds_from_hang_up"][what]["p50"] > 0 for what in WAITS)
+    assert told["rewraps"]["headers"] == CALLS
+    assert told["lists"]["slowest_ms"]["http"] > 0
+    sizes = told["bytes_per_call_hour"]
+    assert sizes["speech"] < sizes["spool"] < sizes["noise"]
