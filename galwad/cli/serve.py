@@ -12,6 +12,7 @@ import typer
 from galwad import supervise
 from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
+from galwad.memory import keep_out_of_files
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -49,6 +50,7 @@ def serve(
     it is anyway where stderr is no terminal.
     """
     supervise.die_with_parent()
+    keep_out_of_files()
     settings = load_settings(config)
     configure(only or "galwad", as_json=json or not sys.stderr.isatty())
     if only is None:

@@ -23,7 +23,6 @@ import structlog
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.finaliser.memory import keep_out_of_files
 from galwad.finaliser.workshop import ArchiveOrder, Folders, Workshop, alarms_of
 from galwad.link import Connector, Link
 from galwad.messages import (
@@ -321,7 +320,6 @@ def workshop_of(settings: Settings) -> Workshop:
 def run(settings: Settings) -> int:
     """Run the process until SIGTERM; the exit status."""
     try:
-        keep_out_of_files()
         workshop = workshop_of(settings)
     except (RecordingError, OSError) as error:
         log.critical("finaliser.cannot_start", why=str(error))

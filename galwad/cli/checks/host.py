@@ -17,15 +17,9 @@ _FILES_BESIDES = 200
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Clock, open files, core dumps, swap."""
+    """Clock, open files, swap."""
     yield _clock()
     yield _files(settings)
-    if resource.getrlimit(resource.RLIMIT_CORE)[0] != 0:
-        yield warning(
-            "limits",
-            "a crash would write memory, and calls in it, to a core file",
-            "the units set LimitCORE=0; by hand: ulimit -c 0",
-        )
     swaps = Path("/proc/swaps").read_text(encoding="utf-8").splitlines()[1:]
     if any(not line.startswith("/dev/zram") for line in swaps):
         yield warning(

@@ -1,0 +1,53 @@
+"""Memory that no file gets: the processes of the service dump no core, whatever ends them."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PR_GET_DUMPABLE = 3
+ASKED = f"""
+import ctypes, resource
+from galwad.memory import keep_out_of_files
+print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))
+keep_out_of_files()
+print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+def dumps_allowed():
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+
+def test_the_kernel_is_told_to_dump_nothing():
+    command = [sys.executable, "-c", ASKED]
+    before, after = subprocess.check_output(command, text=True).splitlines()
+    assert before.startswith("1 ")
+    assert after == "0 (0, 0)"
+
+
+@pytest.mark.parametrize("only", [["--only", name] for name in ("switch", "desk", "finaliser")])
+def test_each_process_forbids_it_before_it_does_anything_else(tmp_path, only):
+    config = tmp_path / "galwad.toml"
+    os.mkfifo(config)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galwad", "serve", *only, "--config", str(config)],
+        preexec_fn=dumps_allowed,  # noqa: PLW1509 - no thread of the tests holds a lock now
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with config.open("wb"):  # it is reading its settings, and gets none
+            limits = Path(f"/proc/{process.pid}/limits").read_text()
+            process.send_signal(signal.SIGABRT)
+            assert process.wait(10) == -signal.SIGABRT
+    finally:
+        process.kill()
+        process.wait()
+    assert "Max core file size        0                    0 " in limits
+    assert [path.name for path in tmp_path.iterdir()] == ["galwad.toml"]
