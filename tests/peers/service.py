@@ -353,24 +353,13 @@ class Service:
             time.sleep(0.02)
 
     def media_ports_in_use(self):
-        """How many ports the switch holds in its media range, by however many sockets."""
-        held = set(_udp_ports(self.processes["switch"].pid))
-        return len(held.intersection(self.media_ports))
+        """How many ports of the media range, which is nobody else's, are held by any socket."""
+        return len(set(_udp_ports()).intersection(self.media_ports))
 
 
-def _udp_ports(pid):
-    inodes = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = str(entry.readlink())
-        except FileNotFoundError:
-            continue
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
-    for line in Path(f"/proc/{pid}/net/udp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        if fields[9] in inodes:
-            yield int(fields[1].rpartition(":")[2], 16)
+def _udp_ports():
+    for line in Path("/proc/net/udp").read_text(encoding="ascii").splitlines()[1:]:
+        yield int(line.split()[1].rpartition(":")[2], 16)
 
 
 class OfficerKeys:
