@@ -2,16 +2,18 @@
 #
 #   choose_python            sets `python` (from $PYTHON, or the newest python3 that will do)
 #   make_venv FOLDER NAME... makes a virtual environment, and sets `venv`; has Debian's packages
-#                            installed, all at once, that it and the commands named come from
+#                            installed, all at once, that it and the commands (or folders) named
+#                            come from
 #   install_locked FILE      installs a lock file into it, hashes checked, when it has changed
 #   install_wheel            builds the wheel and installs it, when the sources have changed
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
 
-# A command, and the Debian package that has it.
+# A command or folder, and the Debian package that has it.
 package_of() {
   case "$1" in
+    */c2sp.org/CCTV/age) echo golang-github-c2sp-cctv-dev ;;
     sipp) echo sip-tester ;;
     systemd-analyze) echo systemd ;;
     kamailio) echo kamailio-tls-modules ;; # and what that depends on
@@ -60,7 +62,7 @@ make_venv() {
   venv=$1
   shift
   for name in "$@"; do
-    command -v "$name" >/dev/null || missing+=("$(package_of "$name")")
+    command -v "$name" >/dev/null || [ -d "$name" ] || missing+=("$(package_of "$name")")
   done
   if [ ! -x "$venv/bin/pip" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     missing+=("python$version-venv")

@@ -1,0 +1,80 @@
+"""The age files that the specification's authors publish (C2SP, CCTV), each taken or refused.
+
+Debian has them as golang-github-c2sp-cctv-dev. A file begins with lines that say what becomes of
+it, with what it opens, and the digest of what comes out before anything is found wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from pathlib import Path
+
+import pytest
+
+from recording.age import Identity, Passphrase, open_file
+from recording.errors import (
+    AgeError,
+    ArmorError,
+    HeaderError,
+    HeaderMacError,
+    NoMatchError,
+    PayloadError,
+)
+
+pytestmark = pytest.mark.peer
+
+FOLDER = Path("/usr/share/gocode/src/c2sp.org/CCTV/age/testdata")
+NAMES = sorted(path.name for path in FOLDER.glob("*"))
+OUTCOMES = {
+    "success": None,
+    "armor failure": ArmorError,
+    "header failure": HeaderError,
+    "HMAC failure": HeaderMacError,
+    "no match": NoMatchError,
+    "payload failure": PayloadError,
+}
+UNDIGESTED = hashlib.sha256(b"").hexdigest()
+
+
+class Vector:
+    """One file of the kit."""
+
+    def __init__(self, name):
+        said, _, body = (FOLDER / name).read_bytes().partition(b"\n\n")
+        pairs = [line.split(": ", 1) for line in said.decode().splitlines()]
+        facts = dict(pairs)
+        self.outcome = OUTCOMES[facts["expect"]]
+        self.digest = facts.get("payload", UNDIGESTED)
+        self.keys = [Identity.parse(text) for key, text in pairs if key == "identity"]
+        self.keys += [Passphrase(text) for key, text in pairs if key == "passphrase"]
+        self.file = zlib.decompress(body) if facts.get("compressed") == "zlib" else body
+
+
+def read(vector):
+    """What comes out, and the error that ends it."""
+    found = io.BytesIO()
+    try:
+        payload = open_file(io.BytesIO(vector.file), vector.keys)
+        while part := payload.read(10_000):
+            found.write(part)
+    except AgeError as error:
+        return found.getvalue(), error
+    return found.getvalue(), None
+
+
+def test_the_kit_is_there():
+    assert len(NAMES) >= 120, "it is missing: apt-get install golang-github-c2sp-cctv-dev"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_file_is_taken_or_refused_as_it_says(name):
+    vector = Vector(name)
+    found, error = read(vector)
+    if vector.outcome is None:
+        assert error is None
+    else:
+        assert isinstance(error, vector.outcome)
+        assert isinstance(error, HeaderMacError) == (vector.outcome is HeaderMacError)
+    assert hashlib.sha256(found).hexdigest() == vector.digest
