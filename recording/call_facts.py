@@ -37,6 +37,8 @@ class CallFacts:
         """`started_wall_us`: Unix time of offset 0, in microseconds."""
         self.started_us = started_wall_us
         self.answered = False
+        self.headless = False
+        """Whether the spool with the call's beginning is missing."""
         self.ended_us: int | None = None
         self.last_us = 0
         self.personal = Personal()
@@ -61,7 +63,7 @@ class CallFacts:
             case "call":
                 self._called(fields)
             case "answered" | "advisor":
-                self.answered = True
+                self._answered(at_us)
                 who = _text(fields, "advisor") or _text(fields, "user")
                 self._advised(who, _text(fields, "extension"))
             case "segment":
@@ -97,14 +99,26 @@ class CallFacts:
         end = None if record.to_us is None else record.to_us + shift_us
         self._lost.append((start, end, record.why))
 
-    def crashed(self, resumed_us: int) -> None:
-        """The process died, and another went on at this offset; until then it is a fault."""
-        died = self.last_us
-        if self._gap is None:
-            self._close(died)
-            self._gap = died, GapReason.FAULT.value, Trigger.CRASH.value, "system"
-        self.faults.append(Fault(died, "the recording process stopped and began again"))
+    def interrupted(self, resumed_us: int, *, moved: bool) -> None:
+        """A spool has no end, and another goes on at this offset; until then it is a fault.
+
+        `moved`: the process that wrote it did not die but found its disk gone. What it had not
+        sealed yet then stands in the next one.
+        """
+        since = self.last_us
+        why = "its disk went away" if moved else "the recording process stopped and began again"
+        if self._gap is None and not (moved and resumed_us - since < _SPACING_US):
+            trigger = Trigger.STORAGE if moved else Trigger.CRASH
+            self._close(since)
+            self._gap = since, GapReason.FAULT.value, trigger.value, "system"
+        self.faults.append(Fault(since, why))
         self.seen(resumed_us)
+
+    def _answered(self, at_us: int) -> None:
+        if self.headless and not self.answered:
+            self._gap = at_us, GapReason.FAULT.value, Trigger.STORAGE.value, "system"
+            self.faults.append(Fault(at_us, "the spool of its beginning is missing"))
+        self.answered = True
 
     def finish(self) -> int:
         """The call's length. Segments, gaps and losses are brought to add up."""

@@ -57,6 +57,10 @@ class SpoolWriteError(SpoolError):
         self.lost_from_us = lost_from_us
 
 
+class SpoolGoneError(SpoolWriteError):
+    """The spool no longer lies where it will be looked for: its disk went away, or its name."""
+
+
 class SpoolSyncError(SpoolError):
     """`fdatasync` or `syncfs` failed: what was written before may not be on the disk."""
 

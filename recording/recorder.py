@@ -29,10 +29,10 @@ from recording.policy import (
     Trigger,
 )
 from recording.snapshot import Snapshot, Teller
-from recording.spool_outbox import SpoolOutbox
 from recording.spool_records import Clock, Field
 from recording.spool_sync import SpoolSync
 from recording.spool_writer import SpoolWriter
+from recording.storage import Storage
 
 __all__ = ["TICK_S", "Recorder", "Snapshot"]
 
@@ -40,8 +40,6 @@ TICK_S = 0.9
 """A crash of the process costs what arrived since the last tick, so less than a second."""
 RELEASE_TIMEOUT_S = 5.0
 """A disk that takes longer than this to bring down a few kilobytes is a fault."""
-ROOM_TO_RESUME = 64 * 1024
-"""Bytes that must be free after a fault: enough for seconds, so that it does not come and go."""
 CLOCK_EVENT_US = 60_000_000
 """How often the wall clock is noted, so that its jumps can be told."""
 
@@ -62,24 +60,23 @@ class Recorder:
     ) -> None:
         """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
 
+        `open_spool` makes the next spool of the call, from offset 0 at `started`. It is asked for
+        a further one when the disk of the last stays away.
         `erase_back_s`: a payment hold also makes unreadable what was recorded that many seconds
         before it, as far as the lookback allows.
         """
         self.gate = Gate(started.mono, self._disk_failed)
-        self.last_error: RecordingError | OSError | None = None
         self._started = started
         self._clock = clock
         self._wall = wall
         self._erase_back_us = int(erase_back_s * 1_000_000)
         self._sync = sync
         self._policy = Policy()
-        self._outbox = SpoolOutbox(open_spool)
+        self._storage = Storage(open_spool, self._now, self._disk_failed)
         self._to_do: deque[Output] = deque()
         self._doing = False
         self._segment_fields = _CENTRE
         self._hold_count: dict[str, int] = {}
-        self._synced = True
-        self._probe: asyncio.Future[None] | None = None
         self._clock_due_us = 0
         self._kept_before = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +84,10 @@ class Recorder:
         self._teller = Teller(self._policy, on_change)
         if sync is not None:
             sync.attach(self)
-        self._try_disk()
+        try:
+            self._drain()
+        except FAILURES as error:
+            self._disk_failed(error)
 
     @property
     def state(self) -> RecordingState:
@@ -107,7 +107,7 @@ class Recorder:
     @property
     def writer(self) -> SpoolWriter | None:
         """The spool behind the gate; None while none could be opened."""
-        return self._outbox.writer
+        return self._storage.writer
 
     def snapshot(self) -> Snapshot:
         """What `on_change` was told last."""
@@ -198,13 +198,12 @@ class Recorder:
         Whatever comes back, a gate that is shut stays shut.
         """
         try:
-            job = self._outbox.sync_soon()
+            job = self._storage.sync_soon()
         except FAILURES as error:
             self._disk_failed(error)
             return False
         if job is None:
             return False
-        job.add_done_callback(self._sync_done)
         try:
             await asyncio.wait_for(asyncio.shield(job), timeout_s)
         except (*FAILURES, TimeoutError):
@@ -272,7 +271,7 @@ class Recorder:
 
     def sync_succeeded(self) -> None:
         """It does again."""
-        self._synced = True
+        self._storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
         """The call is over: the open gap ends, nothing is stored any more."""
@@ -295,9 +294,9 @@ class Recorder:
             self._sync.detach(self)
         self._closed = True
         try:
-            self._outbox.close(self._now())
+            self._storage.outbox.close(self._now())
         except FAILURES as error:
-            self.last_error = error
+            self._storage.note(error)
 
     def _tell_holder(self, holder: str, trigger: Trigger, actor: str, at: int) -> None:
         told = {"holder": holder, "trigger": trigger.value, "actor": actor}
@@ -338,7 +337,7 @@ class Recorder:
                 self.gate.is_open = False
             case EraseBackTo(at):
                 try:
-                    self._outbox.erase_back_to(at)
+                    self._storage.outbox.erase_back_to(at)
                 except FAILURES as error:
                     self._disk_failed(error)
             case NewSegment(at):
@@ -351,7 +350,7 @@ class Recorder:
 
     def _append(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Write an event after those that wait; if the disk refuses, it waits too."""
-        self._outbox.put(kind, fields, at_us)
+        self._storage.outbox.put(kind, fields, at_us)
         if self._policy.storage_good:
             try:
                 self._drain()
@@ -360,55 +359,30 @@ class Recorder:
 
     def _drain(self) -> SpoolWriter:
         """Open the spool if need be and write what waits."""
-        writer = self.gate.writer = self._outbox.drain()
+        writer = self.gate.writer = self._storage.outbox.drain()
         return writer
 
     def _try_disk(self) -> None:
-        """Open what is not open and write what waits; the fault is over if that works."""
+        """After a fault: it is over if the disk takes what waits."""
         try:
-            writer = self._drain()
-            if self._policy.storage_good:
-                return
-            writer.check_place()
-            if not self._synced:
-                self._try_sync()
-                return
-            if writer.room < ROOM_TO_RESUME:
-                return
-            writer.event("fault", {"why": "over"}, self._now())
+            works = self._storage.works_again()
         except FAILURES as error:
             self._disk_failed(error)
             return
-        self._do(self._policy.storage_ok(self._now()))
-
-    def _try_sync(self) -> None:
-        """After a failed sync, only one that succeeds ends the fault."""
-        if self._probe is None or self._probe.done():
-            self._probe = self._outbox.sync_soon()
-            if self._probe is not None:
-                self._probe.add_done_callback(self._sync_done)
-
-    def _sync_done(self, job: "asyncio.Future[None]") -> None:
-        if job.cancelled():
-            return
-        error = job.exception()
-        if error is None:
-            self._synced = True
-        elif isinstance(error, FAILURES):
-            self._disk_failed(error)
+        self.gate.writer = self.writer
+        if works:
+            self._do(self._policy.storage_ok(self._now()))
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
         """The gate shuts from where media was lost; told as a gap of its own kind."""
-        self.last_error = error
+        self._storage.note(error)
         self.gate.is_open = False
-        if isinstance(error, SpoolSyncError):
-            self._synced = False
         if not self._policy.storage_good:
             return
         at = self._now()
         lost_from = error.lost_from_us if isinstance(error, SpoolWriteError) else None
         outputs = self._policy.storage_fault(at if lost_from is None else lost_from)
-        self._outbox.put("fault", {"why": str(error)}, at)
+        self._storage.outbox.put("fault", {"why": str(error)}, at)
         self._do(outputs)
 
 

@@ -81,6 +81,8 @@ class Reading:
         self.lives: list[Life] = []
         self._first_us = started_wall_us
         self._first: SpoolHeader | None = None
+        self._last: SpoolHeader | None = None
+        self._moved = False
         self._shift = 0
         self._origin = 0
         self._told = 0
@@ -88,9 +90,13 @@ class Reading:
 
     def begin(self, spool: SpoolReader) -> None:
         """Go on with this spool, of which no record was taken yet."""
-        self._first = self._first or spool.header
-        self._shift = spool.header.later_us(self._first)
+        header, last = spool.header, self._last
+        self._first, self._last = self._first or header, header
+        self._shift = header.later_us(self._first)
         self._joining = bool(self.lives) and self.lives[-1].interrupted
+        self._moved = last is not None and header.goes_on_from(last)
+        if last is None and header.life > 1:
+            self.facts.headless = True
         self.timeline.interrupt()
 
     def take(self, record: object) -> Iterator[None]:
@@ -130,10 +136,17 @@ class Reading:
         return Sound(flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives)
 
     def _join(self, at_us: int) -> None:
-        """The first thing told by a life after one that was interrupted."""
-        if self._joining:
-            self.facts.crashed(max(0, at_us))
+        """The first new thing told by a life after one that was interrupted.
+
+        One that moved to another disk first says again what the last one had said.
+        """
+        since = self.facts.last_us
+        if self._joining and not (self._moved and at_us <= since):
+            was_in_gap = self.facts.in_gap
+            self.facts.interrupted(max(0, at_us), moved=self._moved)
             self._joining = False
+            if self._moved and self.facts.in_gap and not was_in_gap:
+                self.timeline.mute(since)
 
     def _packet(self, record: PacketRecord, at_us: int) -> Iterator[None]:
         self._join(at_us)

@@ -11,6 +11,19 @@ from recording.spool_format import MAX_MEDIA, PACKET, unpack_packets
 _MAX_SPAN_US = 0xFFFFFFFF
 
 
+@dataclass(slots=True)
+class Unreleased:
+    """A sealed media frame whose key is still ours to publish or to destroy."""
+
+    index: int
+    key: bytearray
+    span: tuple[int, int]
+    offset: int
+    size: int
+    published: int = 0
+    """How many release records hold the key; after the first nothing can be erased."""
+
+
 @dataclass(slots=True, eq=False)
 class OpenFrame:
     """The plaintext of a MEDIA frame that grows packet by packet."""

@@ -4,7 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from recording.gate import FAILURES
+from recording.spool_preamble import Preamble
 from recording.spool_records import Field
+from recording.spool_rescue import Behind
 from recording.spool_writer import SpoolWriter
 
 _MAX_WAITING = 10_000
@@ -21,6 +24,8 @@ class SpoolOutbox:
     def __init__(self, open_spool: Callable[[], SpoolWriter]) -> None:
         self.writer: SpoolWriter | None = None
         self._open_spool = open_spool
+        self._preamble = Preamble()
+        self._behind = Behind()
         self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque(maxlen=_MAX_WAITING)
 
     @property
@@ -38,8 +43,28 @@ class SpoolOutbox:
             self.writer = self._open_spool()
         while self._waiting:
             self.writer.event(*self._waiting[0])
-            self._waiting.popleft()
+            self._preamble.note(*self._waiting.popleft())
         return self.writer
+
+    def move(self) -> None:
+        """Go on in a new spool, wherever `open_spool` makes it; the old one stays as it is.
+
+        The new one first tells what the old one knows and still holds, so that it can be read
+        alone; copies of those before it follow. Raises as `SpoolWriter` does; the old one is then
+        still ours.
+        """
+        old, new = self.writer, self._open_spool()
+        try:
+            for fact in self._preamble:
+                new.event(*fact)
+            if old is not None and not old.closed:
+                self._behind.add(old.duplicate(), old.path.name)
+                self._behind.bring(new.duplicate(), new.path.parent)
+                new.take_on(old.hand_on())
+        except FAILURES:
+            new.withdraw()
+            raise
+        self.writer = new
 
     def erase_back_to(self, at_us: int) -> None:
         """Make what arrived at or after `at_us` unreadable."""
@@ -54,6 +79,7 @@ class SpoolOutbox:
 
     def close(self, at_us: int) -> None:
         """Close the spool properly, unless facts are missing from it: then it is interrupted."""
+        self._behind.close()
         if self.writer is None:
             return
         try:

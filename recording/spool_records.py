@@ -26,7 +26,7 @@ class SpoolHeader:
 
     call_id: str
     life: int
-    """Process life, from 1: a restart opens a new file."""
+    """From 1: a restart opens a new file, and so does a disk that is gone under the last one."""
     spool_id: bytes
     """16 random bytes."""
     started_wall_us: int
@@ -49,6 +49,11 @@ class SpoolHeader:
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
+
+    def goes_on_from(self, last: "SpoolHeader") -> bool:
+        """Whether the process that wrote the `last` one wrote this, too, on another disk."""
+        same = self.started_mono_us, self.started_wall_us
+        return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
 
 
 class LossReason(StrEnum):

@@ -9,13 +9,12 @@ more than itself. What the disk refuses is dropped and never retried: the caller
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from recording.errors import SpoolClosedError, SpoolSyncError, SpoolWriteError
+from recording.errors import SpoolClosedError, SpoolGoneError, SpoolSyncError, SpoolWriteError
 from recording.spool_file import create_locked, sync_folder, write_all
 from recording.spool_format import (
     CRC,
@@ -31,7 +30,7 @@ from recording.spool_format import (
     parse_frame,
     unpack_packets,
 )
-from recording.spool_frame import OpenFrame
+from recording.spool_frame import OpenFrame, Unreleased
 from recording.spool_keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool_records import Clock, Field, SpoolHeader
 
@@ -41,19 +40,6 @@ TOLD_TWICE = frozenset(
 """Without one of these, what follows would be explained by nothing: no single frame holds it."""
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
-
-
-@dataclass(slots=True)
-class _Unreleased:
-    """A sealed media frame whose key is still ours to publish or to destroy."""
-
-    index: int
-    key: bytearray
-    span: tuple[int, int]
-    offset: int
-    size: int
-    published: int = 0
-    """How many release records hold the key; after the first nothing can be erased."""
 
 
 class SpoolWriter:
@@ -118,7 +104,7 @@ class SpoolWriter:
         self._size = os.fstat(fd).st_size
         self._index = 0
         self._open = OpenFrame()
-        self._unreleased: list[_Unreleased] = []
+        self._unreleased: list[Unreleased] = []
         self._released_to_us = -1
         self._folder_synced = False
 
@@ -174,7 +160,7 @@ class SpoolWriter:
         if stuck:
             raise SpoolWriteError(f"{self.path.name}: keys of frames {stuck} stay behind")
 
-    def _bury(self, doomed: list[_Unreleased], at_us: int) -> None:
+    def _bury(self, doomed: list[Unreleased], at_us: int) -> None:
         """Write what is kept of these frames, and that they are erased."""
         saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
@@ -191,14 +177,14 @@ class SpoolWriter:
         """Whether the file still lies under its name, where it will be looked for.
 
         A disk that is unmounted under it takes writes as if nothing were, until the last file on it
-        is closed. Raises `SpoolWriteError`.
+        is closed. Raises `SpoolGoneError`.
         """
         try:
             there, ours = self.path.stat(), os.fstat(self._fd)
         except OSError as error:
-            raise SpoolWriteError(f"{self.path.name} is gone: {error.strerror}") from error
+            raise SpoolGoneError(f"{self.path.name} is gone: {error.strerror}") from error
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
-            raise SpoolWriteError(f"{self.path.name}: another file lies in its place")
+            raise SpoolGoneError(f"{self.path.name}: another file lies in its place")
 
     @property
     def room(self) -> int:
@@ -256,6 +242,27 @@ class SpoolWriter:
         if not self.closed:
             self._let_go(unlink_keys=False)
 
+    def duplicate(self) -> int:
+        """Another descriptor of the file; its lock holds until that is closed, too."""
+        return os.dup(self._fd)
+
+    def hand_on(self) -> OpenFrame:
+        """Let go of the file as it is; what was not sealed yet is for the call's next spool."""
+        frame, self._open = self._open, OpenFrame()
+        self.abandon()
+        return frame
+
+    def take_on(self, frame: OpenFrame) -> None:
+        """Seal next what another spool of this call had not sealed yet."""
+        self.flush_frame()
+        self._open = frame
+
+    def withdraw(self) -> None:
+        """Let go of the file and remove it: nobody was told of it yet."""
+        if not self.closed:
+            self._let_go(unlink_keys=True)
+        self.path.unlink(missing_ok=True)
+
     def _let_go(self, *, unlink_keys: bool) -> None:
         self.closed = True
         self._open.clear()
@@ -270,7 +277,7 @@ class SpoolWriter:
     ) -> None:
         """Write the open frame, an event and what is due to be published, all or nothing."""
         blocks: list[bytes] = []
-        sealed: list[_Unreleased] = []
+        sealed: list[Unreleased] = []
         lost_from = self._open.first_us if self._open.packed else None
         if self._open.packed:
             span, plaintext = self._open.span, self._open.packed
@@ -298,20 +305,20 @@ class SpoolWriter:
 
     def _seal_media(
         self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
-    ) -> tuple[bytes, _Unreleased]:
+    ) -> tuple[bytes, Unreleased]:
         """A media frame under a key of its own, which the runtime folder has before the disk."""
         self._index += 1
         key = bytearray(os.urandom(32))
         self._slots.put(self._index, key)
         block = self._seal.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
-        return block, _Unreleased(self._index, key, span, offset, len(block))
+        return block, Unreleased(self._index, key, span, offset, len(block))
 
     def _reseal(
         self, saved: dict[int, _Packets]
-    ) -> tuple[list[bytes], list[_Unreleased], list[tuple[int, int]]]:
+    ) -> tuple[list[bytes], list[Unreleased], list[tuple[int, int]]]:
         """New frames for what is kept of erased ones, and which stands for which."""
         blocks: list[bytes] = []
-        sealed: list[_Unreleased] = []
+        sealed: list[Unreleased] = []
         replaced: list[tuple[int, int]] = []
         offset = self._size
         for old, packets in saved.items():
@@ -323,7 +330,7 @@ class SpoolWriter:
                 replaced.append((old, frame.index))
         return blocks, sealed, replaced
 
-    def _packets_before(self, frame: _Unreleased, at_us: int) -> _Packets:
+    def _packets_before(self, frame: Unreleased, at_us: int) -> _Packets:
         """What a sealed frame holds from before `at_us`; nothing if it cannot be read back."""
         try:
             data = os.pread(self._fd, frame.size, frame.offset)
@@ -335,10 +342,10 @@ class SpoolWriter:
         packets = None if plaintext is None else unpack_packets(frame.span[0], plaintext)
         return [(p.at_us, p.track, p.data) for p in packets or () if p.at_us < at_us]
 
-    def _due(self, now_us: int) -> list[_Unreleased]:
+    def _due(self, now_us: int) -> list[Unreleased]:
         return [f for f in self._unreleased if f.span[1] + self.header.lookback_us <= now_us]
 
-    def _release(self, due: list[_Unreleased], at_us: int) -> list[bytes]:
+    def _release(self, due: list[Unreleased], at_us: int) -> list[bytes]:
         payload = _encode(Release([(f.index, bytes(f.key)) for f in due]))
         return [self._frame(FrameKind.RELEASE, (max(0, at_us),) * 2, payload)]
 
@@ -346,8 +353,8 @@ class SpoolWriter:
         self,
         blocks: list[bytes],
         *,
-        media: list[_Unreleased] | None = None,
-        published: list[_Unreleased] | None = None,
+        media: list[Unreleased] | None = None,
+        published: list[Unreleased] | None = None,
         lost_from: int | None = None,
     ) -> None:
         """Hand `blocks` to the kernel; then, and only then, what they say is so."""
@@ -367,7 +374,7 @@ class SpoolWriter:
                 self._forget(frame)
         self._unreleased = [f for f in self._unreleased if f.published < 2]
 
-    def _forget(self, frame: _Unreleased) -> bool:
+    def _forget(self, frame: Unreleased) -> bool:
         """Destroy a key wherever it is; False if the runtime folder would not have it."""
         frame.key[:] = bytes(len(frame.key))
         try:

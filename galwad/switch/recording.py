@@ -14,7 +14,7 @@ from galwad.switch.memo import EarlyHold
 from galwad.switch.spools import SpoolRoom
 from recording.policy import DestinationClass, RecordingState, Standing, Trigger
 from recording.recorder import Recorder, Snapshot
-from recording.spool import Clock, Field
+from recording.spool import Clock, Field, SpoolWriter
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
 
@@ -48,7 +48,7 @@ class CallRecording:
         self._started = Clock(time.time(), time.monotonic())
         self.durable = True
         self.lives = 0
-        """Spools of this call, those of earlier lives of the process included."""
+        """Spools of this call so far: a new one with each life of the process, or on each disk."""
 
     @property
     def state(self) -> RecordingState:
@@ -115,12 +115,16 @@ class CallRecording:
         if self._facts is None:
             return None
         self._started = Clock(time.time(), time.monotonic())
-        self.lives = self._room.next_life(self._call_id, self.lives)
-        self._recorder = self._room.recorder(
-            self._call_id, self.lives, self._started, self._changed
-        )
+        self._recorder = self._room.recorder(self._open_next, self._started, self._changed)
         self._recorder.event("call", self._facts)
         return self._recorder
+
+    def _open_next(self) -> SpoolWriter:
+        """The call's next spool: its first, or another where the last one's disk is gone."""
+        life = self._room.next_life(self._call_id, self.lives)
+        writer = self._room.open(self._call_id, life, self._started)
+        self.lives = life
+        return writer
 
     def _tap(self, caller_leg: str, advisor_leg: str | None) -> None:
         self._legs = {caller_leg: TRACKS[Side.CALLER]}

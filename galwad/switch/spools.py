@@ -74,18 +74,22 @@ class SpoolRoom:
         return life
 
     def recorder(
-        self, call_id: str, life: int, started: Clock, on_change: Callable[[Snapshot], None]
+        self,
+        open_spool: Callable[[], SpoolWriter],
+        started: Clock,
+        on_change: Callable[[Snapshot], None],
     ) -> Recorder:
-        """A recorder on a fresh spool of this call: its `life`-th, from 1."""
+        """A recorder of one call; `open_spool` makes its next spool (by `open`)."""
         return Recorder(
-            lambda: self._open(call_id, life, started),
+            open_spool,
             started,
             erase_back_s=self._recording.erase_back,
             on_change=on_change,
             sync=self.sync,
         )
 
-    def _open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
+    def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
+        """Make a call's `life`-th spool, from 1. Raises as `SpoolWriter.create` does."""
         try:
             recipients = self._load_recipients()
         except (RecordingError, OSError):

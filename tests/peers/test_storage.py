@@ -136,6 +136,59 @@ def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_b
     assert find(recording.caller, during)[1] < 0.5
 
 
+def moved(harness, disk, call, life=2):
+    """Wait until the call's spool goes on as another, in the place of the disk that is away."""
+    path = disk.folder / f"{call.call_id}.{life}.spool"
+    harness.service.wait_until(path.exists, what=path.name)
+
+
+def test_a_disk_that_stays_away_costs_seconds_and_the_recording_goes_on_elsewhere(
+    harness, service, disk, place_call
+):
+    find = harness.sound.find
+    call = place_call()
+    before = talk(harness, call, 2, 38)
+    disk.vanish()
+    shown(harness, service, call, "fault")
+    during = talk(harness, call, 2, 39)
+    moved(harness, disk, call)
+    shown(harness, service, call, "recording")
+    after = talk(harness, call, 2, 40)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    gap = explained(recording)
+    assert gap["to_us"] - gap["from_us"] < 15_000_000
+    assert [life["life"] for life in recording.manifest["lives"]] == [1, 2]
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, during)[1] < 0.5
+
+
+def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(
+    harness, service, disk, place_call
+):
+    call = place_call()
+    before = talk(harness, call, 1, 41)
+    path = f"/api/v1/calls/{call.call_id}/payment"
+    with service.sign_in() as page:
+        assert page.put(path).json()["durable"]
+        disk.vanish()
+        moved(harness, disk, call)
+        secret = talk(harness, call, 2, 42)
+        answer = page.request("DELETE", path).json()
+    assert (answer["state"], answer["durable"]) == ("recording", True)
+    after = talk(harness, call, 1, 43)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    (gap,) = recording.gaps()
+    assert gap["reason"] == "payment"
+    assert recording.silent_in(gap)
+    assert harness.sound.find(recording.caller, before)[1] > 0.95
+    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+
+
 def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
     harness, service, disk, place_call
 ):

@@ -152,6 +152,11 @@ def rtp(track: int, index: int, *, kind: int = 8) -> bytes:
     return head + tone(track, index)
 
 
+@pytest.fixture(name="rtp", scope="session")
+def _rtp():
+    return rtp
+
+
 class Call:
     """A call whose packets come every 20 ms, at offsets told by the test."""
 

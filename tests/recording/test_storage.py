@@ -1,0 +1,396 @@
+"""A spool whose disk goes away: the call goes on in another, and both are one recording."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recording.accounting import Span, account
+from recording.errors import ArchiveError
+from recording.policy import DestinationClass, RecordingState, Trigger
+from recording.recorder import TICK_S, Recorder
+from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter, is_live
+from recording.storage import AWAY_US
+
+US = 1_000_000
+AWAY_S = AWAY_US / US
+CALL_ID = "20260301-090000-abcdefgh"
+SIAN = "user:sian"
+WALL = 1_772_355_600.25
+MONO = 500.0
+PATIENCE_S = 30
+
+
+@dataclass
+class Live:
+    """A call in an office whose spool folder is a disk that tests take away; they turn its clock.
+
+    What each party says is told by `rtp`; its packets' places in the call are remembered.
+    """
+
+    office: object
+    rtp: object
+    now: float = MONO
+    life: int = 0
+    opened: list[SpoolWriter] = field(default_factory=list)
+    kept: set[int] = field(default_factory=set)
+    dropped: set[int] = field(default_factory=set)
+
+    def __post_init__(self):
+        self.office.spools.mkdir(exist_ok=True)
+        self.recorder = Recorder(
+            self._open,
+            Clock(WALL, MONO),
+            clock=lambda: self.now,
+            wall=lambda: WALL + self.now - MONO,
+        )
+        self.tick_at = self.now + TICK_S
+        self.recorder.event("call", {"number": "+442079460123", "line": "main"})
+        for track in (0, 1):
+            self.recorder.event("media", {"track": track, "payloads": {"8": ["PCMA", 8000, 1, ""]}})
+        self.recorder.answered("sian", "201")
+
+    def _open(self):
+        self.life += 1
+        office = self.office
+        writer = SpoolWriter.create(
+            *(office.spools, office.runtime, CALL_ID, self.life, office.boot_key, None),
+            Clock(WALL, MONO),
+        )
+        self.opened.append(writer)
+        return writer
+
+    @property
+    def at_us(self):
+        return round((self.now - MONO) * US)
+
+    def talk(self, seconds):
+        for _ in range(round(seconds * 50)):
+            index = round(self.at_us / 20_000)
+            for track in (0, 1):
+                self.recorder.tap(track, self.rtp(track, index), self.now, False)
+            (self.kept if self.recorder.gate_open else self.dropped).add(index)
+            self.now = round(self.now + 0.02, 3)
+            if self.now >= self.tick_at:
+                self.recorder.tick()
+                self.tick_at += TICK_S
+
+    def away(self):
+        """The disk goes, and what lies below its mount point is seen."""
+        gone = Path(mkdtemp(dir=self.office.root))
+        self.office.spools.rename(gone / "spool")
+        self.office.spools.mkdir()
+        return gone / "spool"
+
+    def back(self, disk):
+        """It is mounted again, over what was written meanwhile."""
+        below = Path(mkdtemp(dir=self.office.root))
+        self.office.spools.rename(below / "spool")
+        disk.rename(self.office.spools)
+        return below / "spool"
+
+    def end(self):
+        """Hang up; the spools that are there when nobody holds one any more."""
+        self.recorder.ended("bye")
+        self.recorder.close()
+        return self.spools()
+
+    def spools(self):
+        limit = time.monotonic() + PATIENCE_S
+        while True:
+            found = sorted(self.office.spools.glob("*.spool"))
+            if not any(is_live(path) for path in found):
+                return found
+            assert time.monotonic() < limit, "somebody holds a spool"
+            time.sleep(0.01)
+
+    def heard(self, index, track=0):
+        """Whether this packet's sound is in the recording, at its place."""
+        samples, _ = self.office.audio()
+        return bool(np.any(samples[index * 160 + 16 : index * 160 + 144, track]))
+
+
+@pytest.fixture
+def live(office, rtp):
+    return Live(office, rtp)
+
+
+def told(path, office, kind):
+    with office.keys.open(path) as reader:
+        return [
+            (record.at_us, dict(record.fields))
+            for record in reader
+            if isinstance(record, EventRecord) and record.kind == kind
+        ]
+
+
+def balanced(manifest):
+    parts = [
+        [Span(part.from_us, part.to_us) for part in parts]
+        for parts in (manifest.segments, manifest.gaps)
+    ]
+    return account(manifest.talk_us, *parts).balanced and not manifest.unexplained
+
+
+def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recording(live, office):
+    live.talk(5)
+    live.away()
+    live.talk(AWAY_S + 3)
+    assert live.recorder.state is RecordingState.RECORDING
+    live.talk(3)
+    first, second = live.end()
+    assert (first.name, second.name) == (f"{CALL_ID}.1.spool", f"{CALL_ID}.2.spool")
+    manifest = office.seal(first, second).manifest
+    assert balanced(manifest)
+    assert [(life.life, life.interrupted) for life in manifest.lives] == [(1, True), (2, False)]
+    (gap,) = manifest.gaps
+    assert (gap.reason, gap.trigger, gap.actor) == ("fault", "storage", "system")
+    assert 5 * US <= gap.from_us <= 6 * US
+    assert AWAY_US <= gap.to_us - gap.from_us <= AWAY_US + 2 * US
+    assert manifest.talk_us == live.at_us
+    lost = sorted(live.dropped)
+    assert lost == list(range(gap.from_us // 20_000, gap.to_us // 20_000))
+    for index in (10, lost[0] - 2, lost[-1] + 2, live.at_us // 20_000 - 2):
+        assert live.heard(index), index
+    assert not live.heard(lost[0] + 1)
+    assert not live.heard(lost[-1] - 1)
+
+
+def test_a_disk_that_is_back_in_time_is_written_to_as_before(live, office):
+    live.talk(2)
+    disk = live.away()
+    live.talk(AWAY_S - 2)
+    assert live.recorder.state is RecordingState.FAULT
+    live.back(disk)
+    live.talk(3)
+    (path,) = live.end()
+    assert len(live.opened) == 1
+    manifest = office.seal(path).manifest
+    assert balanced(manifest)
+    assert [gap.reason for gap in manifest.gaps] == ["fault"]
+    assert not manifest.interrupted
+
+
+async def test_a_pause_stays_a_pause_and_ends_in_the_new_spool_alone(live, office):
+    live.talk(2)
+    live.recorder.hold("page", Trigger.PAGE, SIAN)
+    live.talk(1)
+    live.away()
+    live.talk(AWAY_S + 3)
+    assert live.recorder.state is RecordingState.PAUSED
+    assert live.recorder.holders == ("page",)
+    assert not live.recorder.gate_open
+    assert await live.recorder.release("page", SIAN)
+    live.talk(2)
+    paths = live.end()
+    holder = {"holder": "page", "trigger": "page", "actor": SIAN}
+    assert told(paths[1], office, "holder") == [(2 * US, holder)]
+    manifest = office.seal(*paths).manifest
+    assert balanced(manifest)
+    assert [(gap.reason, gap.from_us) for gap in manifest.gaps] == [("payment", 2 * US)]
+    assert not any(live.heard(index) for index in sorted(live.dropped)[1:-1:50])
+
+
+async def test_a_pause_that_comes_while_the_disk_is_away_and_its_end_are_told_in_the_new_one(
+    live, office
+):
+    live.talk(2)
+    live.away()
+    live.talk(2)
+    live.recorder.hold("page", Trigger.PAGE, SIAN)
+    assert not await live.recorder.make_durable()
+    live.talk(AWAY_S)
+    assert live.recorder.state is RecordingState.PAUSED
+    assert live.recorder.snapshot().storage_good
+    await live.recorder.release("page", SIAN)
+    live.talk(1)
+    manifest = office.seal(*live.end()).manifest
+    assert balanced(manifest)
+    assert [gap.reason for gap in manifest.gaps] == ["fault", "payment"]
+
+
+def test_a_transfer_that_was_under_way_is_still_one_in_the_new_spool(live, office):
+    live.talk(1)
+    live.recorder.referred(DestinationClass.CENTRE, "phone:201", "welsh-line")
+    live.talk(1)
+    live.away()
+    live.talk(AWAY_S + 3)
+    paths = live.end()
+    assert [fields["to"] for _, fields in told(paths[1], office, "segment")] == ["welsh-line"]
+
+
+def test_the_new_spool_is_a_recording_of_the_whole_call_if_the_first_is_never_seen_again(
+    live, office
+):
+    live.talk(4)
+    live.away()
+    live.talk(AWAY_S + 3)
+    live.talk(2)
+    first, second = live.end()
+    first.unlink()
+    sealed = office.seal(second)
+    manifest = sealed.manifest
+    assert balanced(manifest)
+    assert manifest.talk_us == live.at_us
+    assert manifest.started_us == round(WALL * US)
+    assert {(gap.reason, gap.trigger) for gap in manifest.gaps} == {("fault", "storage")}
+    assert manifest.gaps[0].from_us == 0
+    assert "the spool of its beginning is missing" in [fault.why for fault in manifest.faults]
+    assert (sealed.personal.number, sealed.personal.advisor) == ("+442079460123", "sian")
+    assert not live.heard(10)
+    assert live.heard(live.at_us // 20_000 - 2)
+
+
+def test_when_its_first_disk_comes_back_in_mid_call_what_lay_below_it_is_not_lost(live, office):
+    live.talk(3)
+    disk = live.away()
+    live.talk(AWAY_S + 3)
+    live.back(disk)
+    live.talk(AWAY_S + 3)
+    live.talk(1)
+    paths = live.end()
+    assert [path.name.split(".")[1] for path in paths] == ["1", "2", "3"]
+    manifest = office.seal(*paths).manifest
+    assert balanced(manifest)
+    assert len(manifest.gaps) == 2
+    assert all(live.heard(index) for index in sorted(live.kept)[1:-1:25])
+
+
+def test_a_spool_that_lies_below_the_disk_unseen_is_a_gap_between_the_others(live, office):
+    live.talk(3)
+    disk = live.away()
+    live.talk(AWAY_S + 3)
+    live.back(disk)
+    live.talk(AWAY_S + 3)
+    first, second, third = live.end()
+    second.unlink()
+    manifest = office.seal(first, third).manifest
+    assert balanced(manifest)
+    assert {gap.trigger for gap in manifest.gaps} == {"storage"}
+
+
+def test_a_first_spool_that_comes_back_when_all_is_sealed_changes_nothing(live, office):
+    live.talk(3)
+    disk = live.away()
+    live.talk(AWAY_S + 3)
+    paths = live.end()
+    sealed = office.seal(*paths)
+    again = office.seal(disk / paths[0].name)
+    assert again.manifest == sealed.manifest
+
+
+def test_a_disk_that_is_full_is_no_other_disk(spools, small_disk):
+    now, lives = [0.0], []
+
+    def open_spool():
+        lives.append(len(lives) + 1)
+        return spools.writer(life=lives[-1], folder=small_disk.folder)
+
+    recorder = Recorder(open_spool, Clock(WALL, 0.0), clock=lambda: now[0])
+    recorder.answered("sian", "201")
+
+    def talk(seconds):
+        for _ in range(round(seconds * 10)):
+            recorder.tap(0, bytes(172), now[0], False)
+            now[0] = round(now[0] + 0.1, 3)
+            if round(now[0] * 10) % 9 == 0:
+                recorder.tick()
+
+    talk(3)
+    small_disk.fill()
+    talk(AWAY_S * 3)
+    assert recorder.state is RecordingState.FAULT
+    small_disk.free()
+    talk(3)
+    assert recorder.state is RecordingState.RECORDING
+    recorder.close()
+    assert lives == [1]
+
+
+def test_where_no_spool_can_be_opened_it_is_tried_again_and_the_old_one_stays_ours(live, office):
+    live.talk(2)
+    disk = live.away()
+    office.spools.rmdir()
+    live.talk(AWAY_S * 2)
+    assert live.recorder.state is RecordingState.FAULT
+    disk.rename(office.spools)
+    live.talk(3)
+    (path,) = live.end()
+    assert balanced(office.seal(path).manifest)
+
+
+def test_a_spool_that_cannot_follow_and_is_found_late_is_kept_and_told(live, office, monkeypatch):
+    live.talk(2)
+    disk = live.away()
+    monkeypatch.setattr("recording.spool_rescue._LEAVE", 1 << 50)
+    live.talk(AWAY_S + 3)
+    paths = live.end()
+    assert [path.name for path in paths] == [f"{CALL_ID}.2.spool"]
+    manifest = office.seal(*paths).manifest
+    assert balanced(manifest)
+    paths[0].unlink()
+    with pytest.raises(ArchiveError, match="came after it was archived"):
+        office.seal(disk / f"{CALL_ID}.1.spool")
+    assert (disk / f"{CALL_ID}.1.spool").exists()
+    assert office.archive.find(CALL_ID) == manifest
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("talk"), st.integers(1, 40)),
+    st.tuples(st.just("hold"), st.sampled_from(["page", "api"])),
+    st.tuples(st.just("release"), st.sampled_from(["page", "api"])),
+    st.tuples(st.just("refer"), st.sampled_from(list(DestinationClass))),
+    st.tuples(st.just("back"), st.none()),
+    st.tuples(st.just("away"), st.sampled_from([20, 130])),
+)
+
+
+async def take(live, what, detail):
+    match what:
+        case "talk":
+            live.talk(detail / 10)
+        case "hold":
+            live.recorder.hold(detail, Trigger.PAGE, SIAN)
+        case "release":
+            await live.recorder.release(detail, SIAN)
+        case "refer":
+            live.recorder.referred(detail, "phone:201", "somewhere")
+        case "back":
+            live.recorder.transfer_failed()
+        case "away":
+            live.away()
+            live.talk(detail / 10)
+
+
+async def take_all(live, steps):
+    for what, detail in steps:
+        await take(live, what, detail)
+    live.talk(AWAY_S + 3)
+
+
+@given(st.lists(STEPS, max_size=8))
+@settings(deadline=None, max_examples=25)
+def test_whatever_happens_a_shut_gate_stored_nothing_and_every_second_is_explained(
+    tmp_path_factory, office_class, rtp, steps
+):
+    live = Live(office_class(tmp_path_factory.mktemp("office")), rtp)
+    asyncio.run(take_all(live, steps))
+    paths = live.end()
+    stored = set()
+    for path in paths:
+        with live.office.keys.open(path) as reader:
+            stored |= {
+                round(record.at_us / 20_000)
+                for record in reader
+                if isinstance(record, PacketRecord)
+            }
+    assert stored == live.kept
+    manifest = live.office.seal(*paths).manifest
+    assert balanced(manifest)
+    assert manifest.talk_us == live.at_us
