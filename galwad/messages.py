@@ -94,13 +94,22 @@ class CallEnded(Message, frozen=True):
     """Switch to desk: the call is over; `answered` says whether a recording will follow.
 
     `talk_us` is how long they talked by the monotonic clock, in microseconds; None where that is
-    not known.
+    not known. `since` is when it was answered, in Unix seconds; 0: take it from these. `owed`: it
+    was to be recorded, whatever became of that; it is said again until the desk says `Entered`.
     """
 
     call_id: str
     ended: float
     answered: bool
     talk_us: int | None = None
+    since: float = 0.0
+    owed: bool = False
+
+
+class Entered(Message, frozen=True):
+    """Desk to switch: the ledger has these calls' ends."""
+
+    call_ids: tuple[str, ...]
 
 
 class Alarm(Message, frozen=True):
@@ -358,6 +367,7 @@ AnyMessage: TypeAlias = (
     | Snapshot
     | CallChanged
     | CallEnded
+    | Entered
     | Alarm
     | Figures
     | SetPhones

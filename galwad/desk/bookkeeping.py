@@ -55,11 +55,15 @@ class Bookkeeper:
         catalogue: Catalogue,
         archive: ArchiveFolder,
         clock: Callable[[], float] = time.time,
+        on_entered: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
+        """`on_entered`: the database has the ends of these calls, for which a switch waits."""
         self._ledger = ledger
         self._catalogue = catalogue
         self._archive = archive
         self._clock = clock
+        self._on_entered = on_entered
+        self._owed: set[str] = set()
         self._spools: dict[str, orphans.LeftSpool] = {}
         self._entered: set[str] = set()
         self._entries: deque[Entry] = deque()
@@ -84,6 +88,10 @@ class Bookkeeper:
             return
         for _ in batch:
             self._entries.popleft()
+        ended = {entry.call.call_id for entry in batch if isinstance(entry, Ended)}
+        if entered := ended & self._owed:
+            self._owed -= entered
+            self._on_entered(entered)
 
     def call(self, state: CallState) -> None:
         """A call changed: once it is answered and to be recorded, it stands in the ledger."""
@@ -95,9 +103,11 @@ class Bookkeeper:
     def ended(self, message: CallEnded) -> None:
         """A call is over."""
         self._entered.discard(message.call_id)
-        began = message.ended - (message.talk_us or 0) / 1_000_000
+        if message.owed:
+            self._owed.add(message.call_id)
+        began = message.since or message.ended - (message.talk_us or 0) / 1_000_000
         call = AnsweredCall(message.call_id, began, message.ended, message.talk_us)
-        self._enter(Ended(call, new=message.answered))
+        self._enter(Ended(call, new=message.answered or message.owed))
 
     def snapshot(self, going_on: Collection[str]) -> None:
         """The switch has these calls alone; others have ended, and nobody heard how."""

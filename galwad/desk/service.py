@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -118,7 +118,12 @@ class Desk:
         self.custodian = Custodian(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key)
         self.archive = ArchiveFolder(options.archive)
-        self.books = Bookkeeper(Ledger(self.engine), self.catalogue, self.archive)
+        self.books = Bookkeeper(
+            Ledger(self.engine),
+            self.catalogue,
+            self.archive,
+            on_entered=self._entered,
+        )
         self.nightly = Nightly(
             options.nightly,
             self.books,
@@ -217,6 +222,10 @@ class Desk:
                 self.peers_down = sum(not peer.up for peer in message.peers)
             case Alarm():
                 self._alarm(message)
+
+    def _entered(self, call_ids: Collection[str]) -> None:
+        """The ledger has the ends of these calls."""
+        self.switch.entered(call_ids)
 
     def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - a callback's one fact
         self.metrics.switch_connected.set(connected)

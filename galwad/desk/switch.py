@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from galwad.messages import (
     AnyMessage,
     CallChanged,
     CallEnded,
+    Entered,
     Figures,
     Hello,
     Hold,
@@ -87,6 +88,10 @@ class SwitchClient:
     def take(self, call_id: str, advisor: Party) -> None:
         """Tell the switch who has a call; nothing when it is away."""
         self._connector.send(Take(call_id, advisor))
+
+    def entered(self, call_ids: Collection[str]) -> None:
+        """Tell the switch which ends it need not say again; when it is away, it will."""
+        self._connector.send(Entered(tuple(call_ids)))
 
     async def payment(
         self,

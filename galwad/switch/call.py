@@ -389,8 +389,9 @@ class LiveCall:
         recorded = self.recording.end(cause)
         self._tell()
         self._board.checkpoints.remove(self.call_id)
+        owed = answered and self.admission.recorded
         self._board.hub.call_ended(
-            CallEnded(self.call_id, time.time(), answered and recorded, lasted)
+            CallEnded(self.call_id, time.time(), answered and recorded, lasted, owed=owed)
         )
         if recorded:
             self._board.hub.spool_closed(self.call_id)

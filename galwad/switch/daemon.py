@@ -72,7 +72,8 @@ class Switch:
         self._phones = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
         self._spools = SpoolRoom(settings)
         self._checkpoints = Checkpoints(settings.node.runtime / "calls")
-        self._hub = Hub(DeskCommands(self.calls, self._phones))
+        outbox = settings.node.state / "switch" / "ended.jsonl"
+        self._hub = Hub(DeskCommands(self.calls, self._phones), outbox)
         self._relay = Relay(
             *_pools(settings.media),
             source=SourceRule(settings.media.source),
@@ -140,6 +141,7 @@ class Switch:
                 self._router.locations.run(),
                 self._sweep(),
                 self._watch_loop(),
+                self._hub.outbox.run(),
                 supervise.watchdog(),
             )
         ]
@@ -158,6 +160,7 @@ class Switch:
             call.recording.tick()
         self._transport.close()
         self._phones.save(time.monotonic())
+        self._hub.outbox.close()
         self._spools.sync.stop()
         return 0
 

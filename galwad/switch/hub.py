@@ -1,12 +1,14 @@
 """The switch's end of `switch.sock`: tells the desk and the finaliser, waits for neither.
 
-A desk that connects gets a snapshot of the live calls; a finaliser, which looks at the folder by
-itself, a notice for each spool that is closed from then on. Commands (pause, resume, phones) are
-handed to the `Commands` given by the daemon, and the answer goes back on the same connection.
+A desk that connects gets a snapshot of the live calls, and the ends of those that its ledger may
+lack (`outbox.py`); a finaliser, which looks at the folder by itself, a notice for each spool that
+is closed from then on. Commands (pause, resume, phones) are handed to the `Commands` given by the
+daemon, and the answer goes back on the same connection.
 """
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Server
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +24,7 @@ from galwad.messages import (
     CallChanged,
     CallEnded,
     CallState,
+    Entered,
     Figures,
     Hello,
     Hold,
@@ -32,6 +35,7 @@ from galwad.messages import (
     SpoolClosed,
     Take,
 )
+from galwad.switch.outbox import Outbox
 
 log = structlog.get_logger()
 
@@ -58,8 +62,11 @@ class Commands(Protocol):
 class Hub:
     """Keeps the desks' and finalisers' connections and speaks to all of them."""
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, outbox: Path) -> None:
+        """`outbox`: the file of calls that ended and that no desk has entered."""
         self._commands = commands
+        self.outbox = Outbox(outbox, lambda: self.alarm("ledger.full"))
+        self._telling: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
         self._finalisers: set[link.Link] = set()
         self._alarms: list[Alarm] = []
@@ -74,7 +81,9 @@ class Hub:
         self._tell(self._desks, CallChanged(call=call))
 
     def call_ended(self, ended: CallEnded) -> None:
-        """Tell every desk that a call is over."""
+        """Tell every desk that a call is over, and keep what its ledger must have."""
+        if ended.owed:
+            self.outbox.keep(ended)
         self._tell(self._desks, ended)
 
     def spool_closed(self, call_id: str) -> None:
@@ -108,6 +117,8 @@ class Hub:
                 peer.send(await self._commands.hold(message))
             case Release():
                 peer.send(await self._commands.release(message))
+            case Entered():
+                self.outbox.entered(message.call_ids)
             case Take():
                 self._commands.take(message)
             case SetPhones():
@@ -121,6 +132,17 @@ class Hub:
         for message in self._alarms:
             peer.send(message)
         self._alarms.clear()
+        task = asyncio.create_task(self._tell_what_ended(peer))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_what_ended(self, peer: link.Link) -> None:
+        """A few at a time: an outage may have left thousands, and calls go on."""
+        waiting = self.outbox.waiting
+        for start in range(0, len(waiting), _AT_ONCE):
+            for ended in waiting[start : start + _AT_ONCE]:
+                peer.send(ended)
+            await asyncio.sleep(_BREATH_S)
 
     def _forget(self, peer: link.Link) -> None:
         self._desks.discard(peer)
@@ -133,3 +155,5 @@ class Hub:
 
 
 _KEPT_ALARMS = 1000
+_AT_ONCE = 50
+_BREATH_S = 0.01

@@ -13,10 +13,11 @@ from typing import Any
 
 import structlog
 
+from galwad.messages import CallEnded
 from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
 from galwad.switch.checkpoints import Unreadable
-from galwad.switch.memo import Heir, Memo
+from galwad.switch.memo import Heir, Memo, Talk
 from galwad.switch.reception import Reception
 from telephony.b2bua import bye_from_checkpoint, give_up_branches, ring_anew
 from telephony.errors import TelephonyError
@@ -70,7 +71,17 @@ def _try(
         call = None
     if call is None:
         _hang_up(board, call_id, memo.legs)
+        if memo.talk is not None:
+            _tell_its_end(board, call_id, memo, memo.talk)
     return call
+
+
+def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk) -> None:
+    """It ended when the switch died, as far as anybody knows; a spool of it is on the disk."""
+    now = time.time()
+    since = now - (time.monotonic() - talk.answered) if talk.answered else talk.since
+    recorded = memo.admission.recorded
+    board.hub.call_ended(CallEnded(call_id, now, recorded, None, since, owed=recorded))
 
 
 def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo) -> LiveCall | None:

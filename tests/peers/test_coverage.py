@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -53,3 +55,36 @@ def test_calls_with_a_pause_and_a_crash_are_explained_to_the_last_second(
     assert status == 1
     assert f"!  its manifest is missing from the archive: restore {call.call_id}.manifest" in out
     assert "s unexplained" in out.splitlines()[-1]
+
+
+def test_a_call_during_which_the_desk_was_dead_is_known_though_nothing_is_left_of_it(
+    harness, service, place_call
+):
+    """Desk and switch die, and so does the call's spool: the switch's outbox alone has its end."""
+    service.kill("desk")
+    call = place_call()
+    call.caller.say(harness.sound.speech(1, 31), call.from_caller)
+    service.kill("finaliser")
+    call.hang_up()
+    outbox = service.state / "switch" / "ended.jsonl"
+    harness.service.wait_until(lambda: outbox.exists() and call.call_id in outbox.read_text())
+    service.kill("switch")
+    for spool in (service.state / "spool").glob(f"{call.call_id}.*"):
+        spool.unlink()
+    service.start("switch", "desk", "finaliser")
+    harness.service.wait_until(lambda: outbox.stat().st_size == 0, what="the outbox")
+    status, out = coverage(harness, service, "--json")
+    found = json.loads(out)
+    assert (status, found["calls"], found["in_progress"]) == (0, 0, 1)
+    with contextlib.closing(sqlite3.connect(service.state / "desk" / "galwad.db")) as connection:
+        # As if an hour had gone by: until then its recording may be on its way.
+        shift = "answered = answered - 3600, ended = ended - 3600"
+        connection.execute(f"UPDATE answered_calls SET {shift}")
+        connection.commit()
+    status, out = coverage(harness, service, "--json")
+    found = json.loads(out)
+    assert (status, found["calls"]) == (1, 1)
+    (amiss,) = found["amiss"]
+    assert amiss["call_id"] == call.call_id
+    assert found["unexplained_us"] == amiss["talk_us"] > 900_000
+    assert "neither recording nor spool" in amiss["problems"][0]

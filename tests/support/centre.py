@@ -92,7 +92,7 @@ class FakeRelay:
 class FakeHub:
     def __init__(self):
         self.alarms, self.ended, self.closed = [], [], []
-        self.shown, self.lasted = {}, {}
+        self.shown, self.lasted, self.owed = {}, {}, {}
 
     def alarm(self, kind, call_id=None, detail=""):
         self.alarms.append(kind)
@@ -103,6 +103,8 @@ class FakeHub:
     def call_ended(self, ended):
         self.ended.append(ended.call_id)
         self.lasted[ended.call_id] = ended.talk_us
+        if ended.owed:
+            self.owed[ended.call_id] = ended
 
     def spool_closed(self, call_id):
         self.closed.append(call_id)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.desk.nightly import next_time
 from galwad.link import Link
-from galwad.messages import Hello, LeftSpool, Sealed, SpoolsLeft
+from galwad.messages import CallEnded, Entered, Hello, LeftSpool, Sealed, SpoolsLeft
 from recording.audit import verify
 from recording.manifest import Manifest, ObjectFacts, Segment, sign_manifest
 
@@ -176,6 +176,29 @@ async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
     await running.stop()
     await running.start()
     await has_entered(running, FIRST)
+
+
+async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(running, mair):
+    """A call during which the desk was away, and of which nothing was ever recorded."""
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
+    owed = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, owed=True)
+    running.switch.link.send(owed)
+
+    async def waits():
+        return bool(running.desk.books._entries)
+
+    await until(waits)
+    await running.desk.books.flush()
+    assert running.switch.of(Entered) == []
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
+    assert await running.switch.until(Entered) == [Entered((FIRST,))]
+    running.switch.link.send(owed)  # said again, it changes nothing
+    assert len(await running.switch.until(Entered, 2)) == 2
+    found = (await mair.http.get(EVER)).json()
+    assert (found["calls"], found["unexplained_us"]) == (1, 55 * US)
+    assert "neither recording nor spool" in found["amiss"][0]["problems"][0]
 
 
 async def test_only_the_days_that_were_asked_for_are_balanced(running, mair):

@@ -93,6 +93,33 @@ async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre,
     assert list((centre.settings.node.runtime / "calls").iterdir()) == []
 
 
+async def test_the_end_of_a_call_that_cannot_be_taken_up_is_told_to_the_ledger(centre, talk):
+    began = time.time()
+    spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].pop("uri"))
+    centre.revive()
+    told = centre.hub.owed[talk.call_id]
+    assert (told.answered, told.talk_us) == (True, None)
+    assert began - 5 < told.since <= told.ended
+
+
+async def test_only_a_call_that_was_to_be_recorded_is_owed(centre, register, talk):
+    """Such as one whose spool the disk refuses, but no consultation between phones."""
+    folder = centre.settings.spool
+    folder.rename(folder.with_name("away"))
+    folder.write_bytes(b"")
+    centre.trunk.call("01970000000")
+    refused = next(call for call in centre.calls.values() if call is not talk)
+    centre.phone("192.0.2.202", "202", register)
+    centre.sian.call("202")
+    consultation = list(centre.calls.values())[-1]
+    assert consultation not in {talk, refused}
+    centre.end()
+    assert refused.recording._recorder.writer is None
+    assert set(centre.hub.lasted) == {talk.call_id, refused.call_id, consultation.call_id}
+    assert set(centre.hub.owed) == {talk.call_id, refused.call_id}
+    assert centre.hub.owed[refused.call_id].answered is False
+
+
 async def test_whoever_cannot_be_taken_up_half_way_is_hung_up(centre, talk):
     spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].pop("uri"))
     centre.revive()

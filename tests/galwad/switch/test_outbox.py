@@ -1,0 +1,231 @@
+"""What a desk that is away must learn later outlives the switch, and never holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galwad import link
+from galwad.messages import CallEnded, Entered, Hello, Snapshot
+from galwad.switch import outbox
+from galwad.switch.hub import Hub
+from galwad.switch.outbox import Outbox
+
+PATIENCE_S = 10
+
+
+def ended(index):
+    return CallEnded(f"20261125-101500-{index:08}", 1e9 + index, True, 60_000_000, owed=True)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(outbox, "PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ended.jsonl"
+
+
+@pytest.fixture
+def forgotten():
+    return []
+
+
+@pytest.fixture
+def begin(path, forgotten):
+    """A life of the switch's outbox."""
+    return lambda: Outbox(path, lambda: forgotten.append("told"))
+
+
+@contextlib.asynccontextmanager
+async def at_work(box):
+    task = asyncio.create_task(box.run())
+    yield
+    task.cancel()
+
+
+async def until(true):
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - a file tells nobody that it changed
+            await asyncio.sleep(0.001)
+
+
+async def test_what_waits_is_there_in_the_next_life(begin, path):
+    first = begin()
+    async with at_work(first):
+        for index in range(3):
+            first.keep(ended(index))
+            await until(lambda: not first._unwritten)
+    second = begin()
+    assert second.waiting == tuple(ended(index) for index in range(3))
+    assert path.stat().st_mode & 0o007 == 0
+
+
+async def test_what_is_entered_is_forgotten_and_the_file_is_emptied(begin, path):
+    first = begin()
+    async with at_work(first):
+        first.keep(ended(0))
+        first.keep(ended(1))
+        await until(lambda: path.exists() and not first._unwritten)
+        first.entered([ended(0).call_id])
+        assert first.waiting == (ended(1),)
+        first.entered([ended(1).call_id, "20261125-101500-strangerr"])
+        await until(lambda: path.stat().st_size == 0)
+    assert begin().waiting == ()
+
+
+async def test_a_desk_that_is_there_costs_no_write(begin, path):
+    box = begin()
+    async with at_work(box):
+        box.keep(ended(0))
+        box.entered([ended(0).call_id])
+        await asyncio.sleep(0.05)
+    assert not path.exists()
+
+
+async def test_what_an_earlier_life_left_and_was_entered_empties_the_file(begin, path):
+    first = begin()
+    first.keep(ended(0))
+    first.close()
+    second = begin()
+    async with at_work(second):
+        second.entered([ended(0).call_id])
+        await until(lambda: path.stat().st_size == 0)
+
+
+@given(st.integers(0, 400), st.integers(1, 4))
+async def test_what_a_crash_cut_short_spoils_no_other_line(tmp_path_factory, cut, count):
+    path = tmp_path_factory.mktemp("outbox") / "ended.jsonl"
+    for index in range(count):
+        box = Outbox(path, lambda: None)
+        box.keep(ended(index))
+        box.close()
+    data = path.read_bytes()
+    left = max(0, len(data) - cut)
+    path.write_bytes(data[:left])
+    again = Outbox(path, lambda: None)
+    whole = left * count // len(data)
+    assert {call.call_id for call in again.waiting} >= {
+        ended(index).call_id for index in range(whole)
+    }
+    again.keep(ended(9))
+    again.close()
+    assert Outbox(path, lambda: None).waiting[-1] == ended(9)
+
+
+async def test_it_is_bounded_and_says_once_that_the_oldest_are_forgotten(
+    begin, forgotten, monkeypatch
+):
+    monkeypatch.setattr(outbox, "MOST", 10)
+    box = begin()
+    for index in range(25):
+        box.keep(ended(index))
+    assert box.waiting == tuple(ended(index) for index in range(15, 25))
+    assert forgotten == ["told"]
+    box.close()
+    assert len(begin().waiting) == 10
+
+
+async def test_a_file_that_grew_is_written_anew(begin, path, monkeypatch):
+    monkeypatch.setattr(outbox, "_MOST_BYTES", 1000)
+    box = begin()
+    async with at_work(box):
+        for index in range(200):
+            box.keep(ended(index))
+            await until(lambda: not box._unwritten)
+            box.entered([ended(index - 1).call_id])
+    assert path.stat().st_size < 1500
+    assert begin().waiting[-1] == ended(199)
+
+
+@contextlib.contextmanager
+def full_disk(most):
+    """No file grows beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+async def test_a_full_disk_is_waited_out_and_leaves_no_part_of_a_line(begin, path):
+    box = begin()
+    async with at_work(box):
+        box.keep(ended(0))
+        await until(lambda: not box._unwritten)
+        size = path.stat().st_size
+        with full_disk(size + 20):
+            box.keep(ended(1))
+            await until(lambda: box._silent)
+            assert path.stat().st_size == size
+            assert box.waiting == (ended(0), ended(1))
+        await until(lambda: not box._unwritten)
+    assert begin().waiting == (ended(0), ended(1))
+
+
+async def test_a_folder_that_is_away_is_no_reason_to_fail(tmp_path):
+    box = Outbox(tmp_path / "nowhere" / "ended.jsonl", lambda: None)
+    async with at_work(box):
+        box.keep(ended(0))
+        await until(lambda: box._silent)
+        assert box.waiting == (ended(0),)
+    box.close()
+
+
+class NoCalls:
+    """A switch without any."""
+
+    @staticmethod
+    def live_calls():
+        return ()
+
+
+class Desk:
+    """One end of the switch's socket."""
+
+    def __init__(self, path):
+        self.path = path
+
+    async def __aenter__(self):
+        reader, writer = await asyncio.open_unix_connection(self.path)
+        self.link = link.Link(reader, writer)
+        self.link.send(Hello("desk", "0"))
+        return self
+
+    async def __aexit__(self, *_):
+        await self.link.close()
+
+    async def hear(self, count):
+        async with asyncio.timeout(PATIENCE_S):
+            return [await self.link.receive() for _ in range(count)]
+
+
+async def test_a_desk_that_comes_back_is_told_until_it_has_entered_each(tmp_path):
+    hub = Hub(NoCalls(), tmp_path / "ended.jsonl")
+    server = await hub.listen(tmp_path / "switch.sock")
+    for index in range(120):
+        hub.call_ended(ended(index))
+    hub.call_ended(CallEnded("20261125-101500-unanswrd", 1e9, False))
+    for _ in range(2):
+        async with Desk(tmp_path / "switch.sock") as desk:
+            first, *rest = await desk.hear(121)
+            assert first == Snapshot(())
+            assert rest == [ended(index) for index in range(120)]
+    async with Desk(tmp_path / "switch.sock") as desk:
+        await desk.hear(121)
+        desk.link.send(Entered(tuple(ended(index).call_id for index in range(119))))
+        await until(lambda: hub.outbox.waiting == (ended(119),))
+    async with Desk(tmp_path / "switch.sock") as desk:
+        assert await desk.hear(2) == [Snapshot(()), ended(119)]
+    server.close()
