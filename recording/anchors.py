@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from recording.chain import Head
+from recording.chain import RESTORED, Head, Link
 from recording.errors import ChainError
 
 FORMAT: Final = "galwad-anchor-1"
@@ -53,6 +54,51 @@ class Anchor:
             "seq": self.head.seq,
         }
         return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore from a backup that whoever verifies a chain knows of.
+
+    Two things follow from it that would otherwise tell of tampering: the day key before its entry
+    is not signed, since the one that could have done that was lost; and the entries are gone that
+    came after the backup, so that anchors of theirs match nothing.
+    """
+
+    seq: int
+    made: str
+    """When the backup was made, as it says."""
+    last: int
+    """The last entry that was in it."""
+    at_us: int
+
+    @classmethod
+    def of(cls, link: Link) -> Restore | None:
+        """What an entry says of a restore; None when it is no such entry."""
+        made, last = link.facts.get("made"), link.facts.get("seq")
+        if link.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
+            return None
+        return cls(link.seq, made, last, link.at_us)
+
+    @property
+    def day_key(self) -> int | None:
+        """The number of the day key that is not signed; None: the old one was still there."""
+        return self.seq - 1 if self.seq - 1 > self.last else None
+
+    def lost(self, anchor: Anchor) -> bool:
+        """Whether an anchor is of an entry that was lost: written after the backup, until then."""
+        try:
+            at = datetime.fromisoformat(anchor.at)
+        except ValueError:
+            return False
+        noted_s = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
+        return anchor.head.seq > self.last and noted_s < self.at_us // 1_000_000
+
+    def __str__(self) -> str:
+        return (
+            f"entry {self.seq}: restored from the backup of {self.made}; "
+            f"what was written after entry {self.last} until then is lost"
+        )
 
 
 def parse_anchors(lines: Iterable[str]) -> list[Anchor]:

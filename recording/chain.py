@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
+RESTORED: Final = "backup.restored"
+"""The entry after the day key with which a chain goes on that was put back from a backup."""
 GENESIS: Final = "0" * 64
 
 
@@ -118,9 +120,15 @@ class Checker:
         last: the number of the last one.
     """
 
-    def __init__(self, node: str, anchors: Sequence[Head] = ()) -> None:
-        """`node` may be empty: then the first link says whose chain it is."""
+    def __init__(
+        self, node: str, anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
+    ) -> None:
+        """`node` may be empty: then the first link says whose chain it is.
+
+        `unsigned`: numbers of day keys that no day key before them signed, and why is known.
+        """
         self._node = node
+        self._unsigned = frozenset(unsigned)
         self._anchors: dict[int, set[str]] = {}
         for anchor in anchors:
             self._anchors.setdefault(anchor.seq, set()).add(anchor.hash)
@@ -160,14 +168,14 @@ class Checker:
 
     def _day_key(self, seq: int, facts: dict[str, str]) -> None:
         new = str(facts.get("public_key", ""))
-        if self._public:
+        if self._public and seq not in self._unsigned:
             try:
                 key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
                 signature = bytes.fromhex(facts.get("signature", ""))
                 key.verify(signature, to_sign(self._hash, new))
             except (InvalidSignature, ValueError):
                 self._find(seq, "the day key before it did not sign it")
-        elif seq != 1:
+        elif not self._public and seq != 1:
             self._find(seq, "the first day key is missing")
         self._public = new
 
@@ -179,9 +187,11 @@ class Checker:
         return Verification(self._count, head, tuple(self._findings))
 
 
-def verify_links(links: Iterable[Link], anchors: Sequence[Head] = ()) -> Verification:
-    """Check a whole chain that lies in an export."""
-    checker = Checker("", anchors)
+def verify_links(
+    links: Iterable[Link], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
+) -> Verification:
+    """Check a whole chain that lies in an export; arguments as `Checker` has them."""
+    checker = Checker("", anchors, unsigned)
     for link in links:
         checker.take(link)
     return checker.result()

@@ -88,6 +88,10 @@ def verify(
     since: Annotated[
         str, typer.Option(help="With --recordings: of calls from this day on alone.")
     ] = "",
+    restored: Annotated[
+        list[str] | None,
+        typer.Option(help="The hash that `backup restore` printed, of a restore that you know of."),
+    ] = None,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -95,18 +99,24 @@ def verify(
 
     With --recordings: that every recording which was ever indexed is there, with the manifest
     that it had then. Names each entry and each recording that is not as it was.
+
+    After a restore the chain goes on with a day key that none signed, and what came after the
+    backup is gone. That is named, too, unless --restored says that you know of it.
     """
     links = list(chain.read(file) if file is not None else chain.fetch(server))
-    result = chain.verify(links, chain.read_anchors(anchors) if anchors is not None else [])
+    known = chain.restores(links, restored or ())
+    noted = chain.read_anchors(anchors) if anchors is not None else []
+    result = chain.verify(links, noted, known)
     problems = [f"entry {finding.seq}: {finding.problem}" for finding in result.findings]
     if recordings is not None:
         problems += chain.against_archive(links, recordings, since)
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     if json:
-        print_json({"entries": result.entries, "head": head, "problems": problems})
+        notes = [str(each) for each in known]
+        print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
     else:
-        for problem in problems:
-            print(problem)
+        for line in (*known, *problems):
+            print(line)
         if result.head is not None:
             print(f"{result.entries} entries, the last {result.head.hash}")
     if not result.entries:

@@ -91,10 +91,14 @@ def restore(
         done = node_backup.restore(settings, folder, certificates or (), keys)
     if json:
         facts = msgspec.to_builtins(done.description)
-        print_json({"backup": facts, **_counts(done), "problems": list(done.problems)})
+        audit = msgspec.to_builtins(done.audit)
+        told = {"backup": facts, **_counts(done), "problems": list(done.problems), "audit": audit}
+        print_json(told)
     else:
         print(f"restored the backup of {done.description.made}: {done.headers} headers put back")
         print(f"{done.disposals} disposals, {len(done.destroyed)} of them destroyed again")
+        print(f"audit: entry {done.audit.seq}, {done.audit.hash}")
+        print(f"whoever verifies it: galwad audit verify --restored {done.audit.hash}")
         for problem in done.problems:
             print(f"NOT BELIEVED: {problem}")
     if done.problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from galwad.cli.client import ask
 from galwad.cli.console import CliError
 from galwad.when import HINT, Period, period
-from recording.anchors import Anchor, append_anchor, parse_anchors
+from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
 from recording.chain import Link, Verification, read_export, verify_links
 from recording.errors import ChainError
 from recording.verify import recordings_below
@@ -56,11 +56,31 @@ def _told(path: Path) -> Iterator[None]:
         raise CliError(f"{path} cannot be read: {reason}", "name another") from None
 
 
-def verify(links: Iterable[Link], anchors: Iterable[Anchor]) -> Verification:
-    """Check a chain; anchors of other nodes are passed over."""
+def restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
+    """The restores whose entries have these hashes, as `backup restore` printed them."""
+    there = {link.hash: found for link in links if (found := Restore.of(link)) is not None}
+    strangers = [each for each in hashes if each not in there]
+    if strangers:
+        raise CliError(
+            f"no entry of a restore has the hash {strangers[0]}",
+            "give it as `galwad backup restore` printed it; if the chain has another, ask why",
+        )
+    return [there[each] for each in hashes]
+
+
+def verify(
+    links: Iterable[Link], anchors: Iterable[Anchor], known: Collection[Restore] = ()
+) -> Verification:
+    """Check a chain; anchors of other nodes are passed over, and what `known` restores explain."""
     chain = list(links)
     node = chain[0].node if chain else ""
-    return verify_links(chain, [anchor.head for anchor in anchors if anchor.node == node])
+    heads = [
+        anchor.head
+        for anchor in anchors
+        if anchor.node == node and not any(restore.lost(anchor) for restore in known)
+    ]
+    unsigned = [restore.day_key for restore in known if restore.day_key is not None]
+    return verify_links(chain, heads, unsigned)
 
 
 def chosen(links: Iterable[Link], kind: str, when: str) -> list[Link]:

@@ -33,6 +33,7 @@ from galwad.desk.database import open_engine, upgrade
 from galwad.desk.tables import sessions
 from recording import backup as archive_backup
 from recording.audit import AuditLog, Facts
+from recording.chain import RESTORED
 from recording.commit import sync_folder, write_whole
 from recording.custody import Custodian
 from recording.disposal import Certificate
@@ -84,6 +85,8 @@ class Restored:
     destroyed: tuple[str, ...]
     """Of these, the calls of which a header was there."""
     problems: tuple[str, ...]
+    audit: AuditHead
+    """The entry that tells of it."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
@@ -151,7 +154,7 @@ def restore(
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
         _made(settings.recipients.parent)
         _put(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
-    _restore_database(settings, folder, description, found.proven)
+    head = _restore_database(settings, folder, description, found.proven)
     for place in (archive, settings.database.parent, settings.node.state / "finaliser"):
         _give_to_owner(place)
     return Restored(
@@ -160,6 +163,7 @@ def restore(
         len(found.proven),
         tuple(destroyed),
         tuple(found.problems),
+        head,
     )
 
 
@@ -244,7 +248,7 @@ def _restore_database(
     folder: Path,
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
-) -> None:
+) -> AuditHead:
     """Make the database whole beside its place: its name says that the restoring is done."""
     _made(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
@@ -253,13 +257,14 @@ def _restore_database(
     part.touch(mode=0o600)
     shutil.copyfile(folder / "galwad.db", part)
     upgrade(part)
-    asyncio.run(_bring_up_to_date(part, settings, description, proven))
+    head = asyncio.run(_bring_up_to_date(part, settings, description, proven))
     with closing(sqlite3.connect(part)) as connection:  # all of it into the one file
         connection.execute("PRAGMA journal_mode = DELETE")
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.rename(settings.database)
     sync_folder(settings.database.parent)
+    return head
 
 
 async def _bring_up_to_date(
@@ -267,7 +272,7 @@ async def _bring_up_to_date(
     settings: Settings,
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
-) -> None:
+) -> AuditHead:
     """Disposals of since are known, sessions of people are over, the audit says what happened."""
     engine = open_engine(part)
     custodian = Custodian(engine)
@@ -278,7 +283,7 @@ async def _bring_up_to_date(
         "disposals": len(proven),
     }
     try:
-        await audit.append("backup.restored", restored)
+        head = await audit.append(RESTORED, restored)
         async with engine.execution_options(immediate=True).begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.kind != "machine"))
             known = set((await connection.scalars(select(recordings.c.call_id))).all())
@@ -289,6 +294,7 @@ async def _bring_up_to_date(
                 await audit.append(
                     "disposal.replayed", {"call_id": call_id, "disposed": certificate.disposed}
                 )
+        return AuditHead(head.seq, head.hash)
     finally:
         await engine.dispose()
 

@@ -138,6 +138,60 @@ def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
         }
 
 
+def test_who_keeps_the_anchors_is_told_of_the_break_and_says_that_it_is_known(
+    run, site, signed_in, tmp_path
+):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    anchors = ("--anchors", tmp_path / "anchors.jsonl")
+    with House(site) as house:
+        signed_in(house)
+        assert run("backup", "make", backup, *config).status == 0
+        house.record(CALLS[0])
+        assert run("audit", "anchor", "-o", anchors[1]).status == 0
+    noted = json.loads(anchors[1].read_text())
+    earlier = json.dumps({**noted, "at": "2026-01-01T00:00:00Z"})
+    lose(site, tmp_path)
+    done = run("backup", "restore", backup, *config)
+    seq, restored = done.out.partition("audit: entry ")[2].splitlines()[0].split(", ")
+    assert f"galwad audit verify --restored {restored}" in done.out
+    with House(site) as house:
+        signed_in(house, "huw")
+        house.record(*CALLS[1:])
+        assert run("audit", "anchor", "-o", tmp_path / "new.jsonl").status == 0
+        anchors[1].write_text(f"{earlier}\n" + (tmp_path / "new.jsonl").read_text())
+        found = run("audit", "verify", *anchors, "--json").json()["problems"]
+        assert f"entry {int(seq) - 1}: the day key before it did not sign it" in found
+        assert any("an anchor kept elsewhere" in each for each in found)
+        done = run("audit", "verify", *anchors, "--restored", restored)
+        assert done.status == 0, done.out
+        assert done.out.startswith(f"entry {seq}: restored from the backup of 20")
+        assert run("audit", "verify", "--restored", "0" * 64).err.startswith(
+            f"error: no entry of a restore has the hash {'0' * 64}\n"
+        )
+
+
+def test_a_known_restore_explains_nothing_else(run, site, signed_in, tmp_path):
+    """Neither a later day key without a signature, nor what an anchor of afterwards says."""
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    with House(site) as house:
+        signed_in(house)
+        assert run("backup", "make", backup, *config).status == 0
+    lose(site, tmp_path)
+    done = run("backup", "restore", backup, *config, "--json").json()["audit"]
+    (site.settings.database.parent / "audit.key").unlink()
+    with House(site) as house:
+        signed_in(house, "huw")
+        house.record(CALLS[0])
+        assert run("audit", "anchor", "-o", tmp_path / "anchors.jsonl").status == 0
+        anchor = json.loads((tmp_path / "anchors.jsonl").read_text())
+        (tmp_path / "anchors.jsonl").write_text(json.dumps({**anchor, "hash": "a" * 64}))
+        asked = ("--restored", done["hash"], "--anchors", tmp_path / "anchors.jsonl", "--json")
+        assert run("audit", "verify", *asked).json()["problems"] == [
+            f"entry {done['seq'] + 1}: the day key before it did not sign it",
+            f"entry {anchor['seq']}: an anchor kept elsewhere has another hash",
+        ]
+
+
 def test_people_sign_in_anew_after_a_restore(run, site, signed_in, tmp_path):
     backup, config = tmp_path / "backup", ("--config", site.config)
     with House(site) as house:
