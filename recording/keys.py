@@ -2,7 +2,8 @@
 
 The server knows public recipients only, and only those in a set signed by the officer whose
 public key stands in the settings. The officer's file is an ordinary age identity file, which
-`age -d -i` takes as it is; the signing key lies in it as a comment.
+`age -d -i` takes as it is, protected by a passphrase or not; the signing key lies in it as a
+comment.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from recording import bech32
-from recording.age import Identity, Recipient
+from recording.age import Identity, Passphrase, Recipient
 from recording.errors import AgeError, KeyFileError, KeySetError
+from recording.identity_file import Ask, IdentityFile, protected
 
 FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"
 _SIGNING: Final = "GALWAD-SIGNING-KEY-"
+_SIGNING_COMMENT: Final = "signing key"
 _SIGN_HINT: Final = "sign it on the officer's machine: galwad keys sign"
 
 
@@ -68,23 +71,18 @@ class OfficerKeys:
         """The public signing key, for the server's `recording.officer_key`."""
         return public_text(self.signing.public_key())
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
         """Write a new file that its owner alone can read; an existing one is never replaced.
+
+        With a passphrase it is protected, as `age -p -a` would.
 
         Raises:
             KeyFileError: there is one already, or it cannot be written.
         """
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        signing = bech32.encode(_SIGNING, self.signing.private_bytes_raw())
-        text = (
-            f"# Galwad officer's keys, created {created}. Never copy this file to the server.\n"
-            f"# public key: {self.identity.recipient}\n"
-            f"# public signing key: {self.public_key}\n"
-            f"# signing key: {signing}\n"
-            f"{self.identity}\n"
-        )
+        text = self._text()
+        content = text.encode() if passphrase is None else protected(text, passphrase)
         try:
-            _create(path, text.encode(), 0o600)
+            _create(path, content, 0o600)
         except FileExistsError:
             raise KeyFileError(
                 f"{path} exists", "choose another name: keys are never overwritten"
@@ -92,43 +90,29 @@ class OfficerKeys:
         except OSError as error:
             raise KeyFileError(f"{path}: {error.strerror}") from None
 
+    def _text(self) -> str:
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        signing = bech32.encode(_SIGNING, self.signing.private_bytes_raw())
+        return (
+            f"# Galwad officer's keys, created {created}. Never copy this file to the server.\n"
+            f"# public key: {self.identity.recipient}\n"
+            f"# public signing key: {self.public_key}\n"
+            f"# {_SIGNING_COMMENT}: {signing}\n"
+            f"{self.identity}\n"
+        )
+
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read the file that `save` wrote. Raises `KeyFileError`."""
-        text = _read_private(path)
-        identities = _identities(text, path)
-        for line in text.splitlines():
-            name, _, value = line.partition(": ")
-            if name == "# signing key":
-                return cls(identities[0], _signing_key(value.strip(), path))
-        raise KeyFileError(f"{path} holds no signing key", "made by: galwad keys init")
+    def of(cls, file: IdentityFile) -> Self:
+        """The keys in an identity file that `save` wrote. Raises `KeyFileError`."""
+        text = file.comments.get(_SIGNING_COMMENT)
+        if text is None:
+            raise KeyFileError(f"{file.path} holds no signing key", "made by: galwad keys init")
+        return cls(file.identities[0], _signing_key(text, file.path))
 
-
-def load_identities(path: Path) -> list[Identity]:
-    """The identities of any age identity file. Raises `KeyFileError`."""
-    return _identities(_read_private(path), path)
-
-
-def _read_private(path: Path) -> str:
-    try:
-        if path.stat().st_mode & 0o077:
-            raise KeyFileError(f"{path} is open to others", f"chmod 600 {path}")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise KeyFileError(f"{path}: {(error.strerror or '').lower()}") from None
-    except UnicodeDecodeError:
-        raise KeyFileError(f"{path} is no identity file") from None
-
-
-def _identities(text: str, path: Path) -> list[Identity]:
-    lines = [line.strip() for line in text.splitlines()]
-    try:
-        found = [Identity.parse(line) for line in lines if line and not line.startswith("#")]
-    except AgeError as error:
-        raise KeyFileError(f"{path}: {error}", "an age identity file is wanted") from None
-    if not found:
-        raise KeyFileError(f"{path} holds no identity", "an age identity file is wanted")
-    return found
+    @classmethod
+    def load(cls, path: Path, ask: Ask | None = None) -> Self:
+        """Read such a file; `ask` gives its passphrase, if it has one. Raises `KeyFileError`."""
+        return cls.of(IdentityFile.read(path, ask))
 
 
 def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:

@@ -105,7 +105,7 @@ def fetch(wish: Wish, server: str) -> Result:
     """
     _coherent(wish)
     output, kind = _output(wish)
-    identity = sealed.read_identity(wish.identity) if wish.identity is not None else None
+    identities = sealed.read_identity(wish.identity).identities if wish.identity else ()
     with (
         told_as_ours(),
         open_client(server) as client,
@@ -113,12 +113,12 @@ def fetch(wish: Wish, server: str) -> Result:
     ):
         header, payload = stream
         with whole_file(output, replace=wish.force) as file:
-            if identity is None:
+            if not identities:
                 file.write(header)
                 _copy(payload, file)
                 length = None
             else:
-                with sealed.opened(header, payload, identity) as plain:
+                with sealed.opened(header, payload, identities) as plain:
                     if wish.raw:
                         _copy(plain, file)
                         length = None

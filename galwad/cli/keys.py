@@ -17,16 +17,18 @@ from galwad.cli import rewrapping
 from galwad.cli.client import open_client
 from galwad.cli.console import CliError, print_json
 from galwad.cli.options import Json, Server
+from galwad.cli.passphrases import VARIABLE, new_passphrase, passphrase_of
 from galwad.cli.proof import public_key
 from galwad.cli.sealed import hinted, read_identity
 from galwad.cli.whole import whole_file
-from recording.age import Recipient
+from recording.age import Passphrase, Recipient
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.keys import OfficerKeys, RecipientSet, fingerprint
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 FILE: Final = "identity.txt"
+PROTECTED: Final = "identity.age"
 
 Folder = Annotated[Path, typer.Argument(help="The folder that `keys init` made.")]
 
@@ -45,36 +47,62 @@ def _told() -> Iterator[None]:
 
 
 def _file(folder: Path) -> Path:
-    return folder / FILE if folder.is_dir() else folder
+    """A folder's key file, protected only if there is no other; or the file that was named."""
+    if not folder.is_dir():
+        return folder
+    return folder / (PROTECTED if _there(folder) == [PROTECTED] else FILE)
+
+
+def _there(folder: Path) -> list[str]:
+    return [name for name in (FILE, PROTECTED) if (folder / name).exists()]
+
+
+def _officer(folder: Path) -> OfficerKeys:
+    return OfficerKeys.load(_file(folder), passphrase_of)
 
 
 @app.command(epilog="Example: galwad keys init ~/galwad-keys")
 def init(
     folder: Annotated[Path, typer.Argument(help="A folder, made if it is not there.")],
     *,
+    passphrase: Annotated[
+        bool,
+        typer.Option(
+            "--passphrase", help=f"Protect it: asks for a passphrase, or takes ${VARIABLE}."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
 
     Only you can read the file. Keep a copy somewhere safe: without an identity nobody opens
     a recording, ever. It never goes to the server.
+
+    With --passphrase the file is FOLDER/identity.age, a text that opens with the passphrase and
+    no other way: every command asks for it, and so does `age -d`.
     """
+    name = PROTECTED if passphrase else FILE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or "cannot be made").lower()
         raise CliError(f"{folder}: {reason}", "name another folder") from None
+    if there := _there(folder):
+        raise CliError(
+            f"{folder / there[0]} exists", "choose another folder: keys are never overwritten"
+        )
+    secret = Passphrase(new_passphrase()) if passphrase else None
     with _told():
         made = OfficerKeys.generate()
-        made.save(folder / FILE)
-    _show(made, folder / FILE, as_json=json)
+        made.save(folder / name, secret)
+    _show(made, folder / name, as_json=json)
 
 
 @app.command(epilog="Example: galwad keys show ~/galwad-keys")
 def show(folder: Folder, *, json: Json = False) -> None:
     """Print the public halves: the recipient, and the key for the server's settings."""
     with _told():
-        found = OfficerKeys.load(_file(folder))
+        found = _officer(folder)
     _show(found, _file(folder), as_json=json)
 
 
@@ -131,7 +159,7 @@ def sign(
     `recipients` points (by default keys/recipients.json in its state folder).
     """
     with _told():
-        officer = OfficerKeys.load(_file(folder))
+        officer = _officer(folder)
         named = [] if without_me else [(name, officer.identity.recipient)]
         named += [_named(text) for text in recipient or ()]
         if replaces and serial:
@@ -199,15 +227,16 @@ def rewrap(
 
     This revokes nothing: whoever could open a recording before can open a copy they took then.
     """
-    with _told():
-        officer = OfficerKeys.load(_file(folder))
-        recipients = RecipientSet.load(set_, officer.public_key) if set_ else None
     if not reference.strip():
         raise CliError("--reference is empty", "such as --reference KEYS-2026", status=2)
+    with _told():
+        own = read_identity(_file(folder))
+        officer = OfficerKeys.of(own)
+        recipients = RecipientSet.load(set_, officer.public_key) if set_ else None
     wish = rewrapping.Wish(
         officer=officer,
         identities=[
-            key for file in (_file(folder), *(identity or ())) for key in read_identity(file)
+            key for file in (own, *map(read_identity, identity or ())) for key in file.identities
         ],
         reference=reference.strip(),
         recipients=recipients,

@@ -17,6 +17,7 @@ from galwad.cli.client import ask
 from galwad.cli.console import CliError
 from galwad.cli.fetching import CALL_ID
 from galwad.when import HINT, period
+from recording.age import Identity
 from recording.disposal import Certificate
 from recording.errors import KeySetError
 from recording.keys import parse_public
@@ -79,9 +80,11 @@ def verify(
     """
     key = public_key(node_key, "--node-key") if node_key else None
     officers = [public_key(text, "--officer-key") for text in officer_keys]
-    identities = sealed.read_identity(identity) if identity is not None else []
+    identities: Sequence[Identity] = ()
     if identity is not None:
-        officers += sealed.signer_of(identity)
+        file = sealed.read_identity(identity)
+        identities = file.identities
+        officers += sealed.signer_of(file)
     if CALL_ID.fullmatch(what):
         return [_by_server(what, key, officers, server)]
     begin = _begin(since)

@@ -88,7 +88,7 @@ def recover(
 
 def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
     """The keys of all spools, or none."""
-    identities = sealed.read_identity(identity)
+    identities = sealed.read_identity(identity).identities
     try:
         return [recover_key(spool, identities) for spool in spools]
     except SpoolError as error:

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from galwad.cli.console import CliError
+from galwad.cli.passphrases import passphrase_of
 from recording.age import Identity, open_parts
 from recording.errors import AgeError, ArchiveError, KeyFileError, NoMatchError, RecordingError
-from recording.keys import OfficerKeys, load_identities
+from recording.identity_file import IdentityFile
+from recording.keys import OfficerKeys
 
 
-def read_identity(path: Path) -> list[Identity]:
-    """The identities in a file, or why there are none."""
+def read_identity(path: Path) -> IdentityFile:
+    """An identity file, opened; asks for its passphrase if it has one."""
     try:
-        return load_identities(path)
+        return IdentityFile.read(path, passphrase_of)
     except (KeyFileError, AgeError) as error:
         raise hinted(error, "an identity file is what `galwad keys init` made") from None
 
 
-def signer_of(path: Path) -> list[str]:
+def signer_of(file: IdentityFile) -> list[str]:
     """The public signing key of an officer's file; none of a plain identity file."""
     try:
-        return [OfficerKeys.load(path).public_key]
+        return [OfficerKeys.of(file).public_key]
     except KeyFileError:
         return []
 
 
 @contextmanager
-def opened(header: bytes, payload: BinaryIO, identities: list[Identity]) -> Iterator[BinaryIO]:
+def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> Iterator[BinaryIO]:
     """The recording inside; a fault found while it is read is ours to tell, too."""
     try:
         yield io.BufferedReader(open_parts(header, payload, identities))

@@ -227,9 +227,8 @@ def _desk(plan: Plan) -> Desk | None:
         return None
     settings = client_settings()
     base_url(plan.api or settings.server)
-    if plan.identity is not None:
-        read_identity(plan.identity)
-    return Desk(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""))
+    identities = read_identity(plan.identity).identities if plan.identity else ()
+    return Desk(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""), identities)
 
 
 def _afterwards(plan: Plan, report: Report, desk: Desk, call: Call | None) -> None:
@@ -240,7 +239,7 @@ def _afterwards(plan: Plan, report: Report, desk: Desk, call: Call | None) -> No
             report.skip("recording", "there is no whole call to look for")
         return
     try:
-        there = desk.recording(call.call_id, plan.identity, plan.reference)
+        there = desk.recording(call.call_id, plan.reference)
     except CliError as error:
         report.fault("recording", error.message, error.hint)
         return

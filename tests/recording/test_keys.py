@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age import Identity, encrypt_small
 from recording.errors import KeyFileError, KeySetError
+from recording.identity_file import IdentityFile
 from recording.keys import (
     OfficerKeys,
     RecipientSet,
     fingerprint,
     load_boot_key,
-    load_identities,
     load_or_create_boot_key,
     load_or_create_node_key,
     public_text,
@@ -39,7 +39,7 @@ def test_an_officers_file_comes_back_as_it_was_and_is_private(tmp_path, officer)
     loaded = OfficerKeys.load(path)
     assert loaded.identity == officer.identity
     assert loaded.public_key == officer.public_key
-    assert load_identities(path) == [officer.identity]
+    assert IdentityFile.read(path).identities == (officer.identity,)
     with pytest.raises(KeyFileError, match="exists"):
         officer.save(path)
 
@@ -70,7 +70,7 @@ def test_a_file_without_an_identity_is_refused(tmp_path, text):
     path.touch(0o600)
     path.write_text(text)
     with pytest.raises(KeyFileError):
-        load_identities(path)
+        IdentityFile.read(path)
 
 
 def test_a_signed_set_is_believed(officer, signed):

@@ -6,8 +6,8 @@ import asyncio
 import io
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from galwad.cli.fetching import received
 from galwad.cli.simulation.plan import Plan
 from galwad.cli.simulation.sound import RATE, Samples
 from galwad.cli.simulation.steps import StepError
+from recording.age import Identity
 
 _PATIENCE: Final = 30.0
 """Seconds until a recording must be there."""
@@ -38,11 +39,17 @@ class Kept:
 
 
 class Desk:
-    """The API, by a person's login; a pause, by a machine's token where one is given."""
+    """The API, by a person's login; a pause, by a machine's token where one is given.
 
-    def __init__(self, server: str, pause_token: str = "") -> None:
+    What was recorded is opened with `identities`.
+    """
+
+    def __init__(
+        self, server: str, pause_token: str = "", identities: Sequence[Identity] = ()
+    ) -> None:
         self._server = server
         self._pause_token = pause_token
+        self._identities = identities
 
     async def _ask(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
         try:
@@ -84,20 +91,19 @@ class Desk:
             durable = "" if outcome["durable"] else ", and the disk has not confirmed it"
             raise StepError(f"the recording is {outcome['state']}{durable}", "its alarms say more")
 
-    def recording(self, call_id: str, identity: Path, reference: str) -> Kept:
+    def recording(self, call_id: str, reference: str) -> Kept:
         """Wait until a recording is sealed, and open it.
 
         Raises:
-            CliError: it does not come, cannot be fetched, or is not for this identity.
+            CliError: it does not come, cannot be fetched, or is not for these identities.
         """
-        identities = sealed.read_identity(identity)
         detail = self._detail(call_id)
         why = ("quality-training", reference)
         with (
             told_as_ours(),
             open_client(self._server) as client,
             received(call_id, *why, client) as (header, payload),
-            sealed.opened(header, payload, identities) as plain,
+            sealed.opened(header, payload, self._identities) as plain,
         ):
             flac = plain.read()
         samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)

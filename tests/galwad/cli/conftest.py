@@ -49,7 +49,7 @@ class Outcome:
 def run(capsys, tmp_path, monkeypatch):
     """Run `galwad …`; its status, output and errors."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN"):
+    for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN", "GALWAD_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
 

@@ -1,0 +1,41 @@
+"""Passphrases of officers' key files: asked for without echo, or taken from the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from galwad.cli.console import CliError
+
+VARIABLE: Final = "GALWAD_PASSPHRASE"
+MIN_LENGTH: Final = 12
+"""Characters of a new one: whoever copies the file can guess for as long as they like."""
+
+
+def passphrase_of(path: Path) -> str:
+    """The passphrase of a protected file."""
+    return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
+
+
+def new_passphrase() -> str:
+    """The passphrase of a file that is to be made; asked for twice."""
+    given = os.environ.get(VARIABLE, "")
+    text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
+    if len(text) < MIN_LENGTH:
+        raise CliError(
+            f"a passphrase has at least {MIN_LENGTH} characters", "five words or more are good"
+        )
+    return text
+
+
+def _asked(what: str, *, twice: bool) -> str:
+    if not sys.stdin.isatty():
+        raise CliError(
+            "a passphrase is missing, and nobody to ask", f"set ${VARIABLE} to it", status=2
+        )
+    again = "The same passphrase again" if twice else False
+    return str(typer.prompt(what, hide_input=True, confirmation_prompt=again, err=True))

@@ -1,0 +1,161 @@
+"""Identity files: plain ones, and those that a passphrase protects, in either form."""
+
+import subprocess
+from pathlib import Path
+
+import pyrage
+import pytest
+from age_files import chunks, closed, header, mine
+from terminal import on_terminal
+
+from recording.age import Identity, Passphrase, encrypt_small
+from recording.age_armor import armored
+from recording.errors import KeyFileError
+from recording.identity_file import IdentityFile, protected
+from recording.keys import OfficerKeys
+
+SECRET = "Ŵyth o'r gloch bob bore"
+QUICK = Passphrase(SECRET, work_factor=5)
+FIRST, SECOND = Identity.generate(), Identity.generate()
+TEXT = f"# created: today\n# public key: {FIRST.recipient}\n{FIRST}\n\n  {SECOND}\r\n"
+
+
+def tell(path: Path) -> str:
+    """What a person would answer who was asked for the passphrase of this file."""
+    assert path.name.startswith("key")
+    return SECRET
+
+
+def never(path: Path) -> str:
+    raise AssertionError(f"asked for the passphrase of {path}")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file with this content, by default one's own."""
+
+    def write(content, mode=0o600):
+        path = tmp_path / "key"
+        path.write_bytes(content)
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        protected(TEXT, QUICK),
+        protected(TEXT, QUICK).replace(b"\n", b"\r\n"),
+        b"\n\n" + protected(TEXT, QUICK) + b"\n",
+        encrypt_small(TEXT.encode(), [QUICK]),
+        TEXT.encode(),
+    ],
+    ids=["armored", "with crlf", "among empty lines", "binary", "plain"],
+)
+def test_each_form_of_a_file_is_read(file, content):
+    read = IdentityFile.read(file(content), tell)
+    assert read.identities == (FIRST, SECOND)
+    assert read.comments == {"created": "today", "public key": str(FIRST.recipient)}
+    assert str(FIRST) not in repr(read)
+    assert "public key" not in repr(read)
+
+
+def test_nobody_is_asked_for_the_passphrase_of_what_has_none(file):
+    assert IdentityFile.read(file(TEXT.encode()), never).identities == (FIRST, SECOND)
+
+
+def test_a_plain_file_that_others_can_read_is_refused_a_protected_one_is_not(file):
+    with pytest.raises(KeyFileError, match="open to others"):
+        IdentityFile.read(file(TEXT.encode(), 0o644), never)
+    assert IdentityFile.read(file(protected(TEXT, QUICK), 0o644), tell).identities[0] == FIRST
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (protected(TEXT, Passphrase("another", work_factor=5)), "the passphrase is wrong"),
+        (header(closed(passphrase=SECRET))[:-44] + b"A" * 43 + b"\n" + chunks(b""), "changed"),
+        (protected(TEXT, QUICK)[:-60], "the armor's last line"),
+        (protected(TEXT, QUICK).replace(b"\n", b" \n", 1), "the armor's first line"),
+        (header(closed(passphrase=SECRET, factor=5)) + chunks(b"", last=False), "stops"),
+        (protected("no key at all", QUICK), "not an age identity"),
+        (protected("# a comment\n", QUICK), "holds no identity"),
+        (encrypt_small(b"\xff\xfe", [QUICK]), "no identity file"),
+        (b"\xff\xfe", "no identity file"),
+        (b"", "holds no identity"),
+    ],
+)
+def test_whatever_else_lies_there_is_named(file, content, told):
+    with pytest.raises(KeyFileError, match=told) as caught:
+        IdentityFile.read(file(content), tell)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header(mine()) + chunks(TEXT.encode()),
+        armored(header(mine()) + chunks(TEXT.encode())),
+        header(closed().replace(b" 10\n", b" ten\n")) + chunks(b""),
+        b"age-encryption.org/v9\n",
+    ],
+    ids=["sealed to a key", "armored, to a key", "malformed in the stanza", "another version"],
+)
+def test_nobody_is_asked_for_the_passphrase_of_what_none_would_open(file, content):
+    with pytest.raises(KeyFileError):
+        IdentityFile.read(file(content), never)
+
+
+def test_a_program_with_nobody_to_ask_says_that_it_is_protected(file):
+    with pytest.raises(KeyFileError, match="protected by a passphrase"):
+        IdentityFile.read(file(protected(TEXT, QUICK)))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(KeyFileError, match="no such file"):
+        IdentityFile.read(tmp_path / "none", never)
+
+
+def test_an_officers_keys_come_back_from_behind_a_passphrase(tmp_path):
+    made = OfficerKeys.generate()
+    made.save(tmp_path / "key", QUICK)
+    content = (tmp_path / "key").read_bytes()
+    assert content.isascii()
+    assert b"GALWAD" not in content
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    loaded = OfficerKeys.load(tmp_path / "key", tell)
+    assert (loaded.identity, loaded.public_key) == (made.identity, made.public_key)
+
+
+@pytest.mark.peer
+def test_stock_age_and_pyrage_open_what_we_protect(tmp_path):
+    made = OfficerKeys.generate()
+    made.save(tmp_path / "plain")
+    made.save(tmp_path / "key.age", Passphrase(SECRET))
+    said = on_terminal(["age", "-d", tmp_path / "key.age"], SECRET)
+    assert said.status == 0, said.shown
+    assert said.out.splitlines()[1:] == (tmp_path / "plain").read_bytes().splitlines()[1:]
+    assert pyrage.passphrase.decrypt((tmp_path / "key.age").read_bytes(), SECRET) == said.out
+    (tmp_path / "sealed").write_bytes(encrypt_small(b"speech", [made.identity.recipient]))
+    opened = on_terminal(["age", "-d", "-i", tmp_path / "key.age", tmp_path / "sealed"], SECRET)
+    assert (opened.status, opened.out) == (0, b"speech")
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("options", [(), ("-a",)], ids=["binary", "armored"])
+def test_we_read_what_stock_age_protects(tmp_path, options):
+    made = OfficerKeys.generate()
+    made.save(tmp_path / "plain")
+    words = ["age", "-p", *options, "-o", tmp_path / "key.age", tmp_path / "plain"]
+    assert on_terminal(words, SECRET, SECRET).status == 0
+    loaded = OfficerKeys.load(tmp_path / "key.age", tell)
+    assert (loaded.identity, loaded.public_key) == (made.identity, made.public_key)
+
+
+@pytest.mark.peer
+def test_what_age_keygen_made_is_read(tmp_path):
+    subprocess.run(["age-keygen", "-o", tmp_path / "key"], capture_output=True, check=True)
+    read = IdentityFile.read(tmp_path / "key", never)
+    assert read.comments["public key"] == str(read.identities[0].recipient)
