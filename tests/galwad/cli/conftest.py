@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad import cli
@@ -46,8 +48,18 @@ class Outcome:
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def log_apart():
+    """What a server in this process logs is no part of what a command prints."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def run(log_apart, capsys, tmp_path, monkeypatch):
     """Run `galwad …`; its status, output and errors."""
+    del log_apart
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN", "GALWAD_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)

@@ -14,7 +14,7 @@ from galwad.switch.hub import Hub
 async def found(tmp_path):
     """The findings beside a switch that knows these peers; None: it knows nothing yet."""
     path = tmp_path / "switch.sock"
-    hub = Hub(SimpleNamespace())
+    hub = Hub(SimpleNamespace(), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
 
     async def found(known):
