@@ -1,11 +1,14 @@
 """Identity files: plain ones, and those that a passphrase protects, in either form."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
 import pyrage
 import pytest
 from age_files import chunks, closed, header, mine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from terminal import on_terminal
 
 from recording.age import Identity, Passphrase, encrypt_small
@@ -159,3 +162,13 @@ def test_what_age_keygen_made_is_read(tmp_path):
     subprocess.run(["age-keygen", "-o", tmp_path / "key"], capture_output=True, check=True)
     read = IdentityFile.read(tmp_path / "key", never)
     assert read.comments["public key"] == str(read.identities[0].recipient)
+
+
+@given(form=st.sampled_from([0, 1, 2]), place=st.floats(0, 1), octets=st.binary(max_size=1))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_is_changed_in_a_file_the_error_is_ours(file, form, place, octets):
+    whole = (TEXT.encode(), protected(TEXT, QUICK), encrypt_small(TEXT.encode(), [QUICK]))[form]
+    at = int(place * len(whole))
+    for content in (whole[:at] + octets + whole[at + 1 :], whole[:at]):
+        with contextlib.suppress(KeyFileError):
+            assert IdentityFile.read(file(content), tell).identities[0] == FIRST
