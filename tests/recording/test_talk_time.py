@@ -1,0 +1,173 @@
+"""Segments and gaps are the talk time, to the microsecond, whatever a call and its recorder met.
+
+Random calls: payments, transfers, identities, disks that refuse, and a process that is killed and
+begins again, any number of times. Each is sealed as it lies there, and its manifest is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recording.coverage import cover
+from recording.index import GapRow, Recording
+from recording.ledger import AnsweredCall
+from recording.policy import DestinationClass, Standing, Trigger
+from recording.recorder import Recorder
+from recording.spool import Clock, SpoolWriter
+
+US = 1_000_000
+CALL_ID = "20260301-090000-abcdefgh"
+SIAN = "user:sian"
+WALL, MONO = 1_772_355_600.25, 500.0
+
+STEPS = st.one_of(
+    st.tuples(st.just("talk"), st.integers(1, 150)),
+    st.tuples(st.just("hold"), st.sampled_from(["page", "api"])),
+    st.tuples(st.just("release"), st.sampled_from(["page", "api"])),
+    st.tuples(st.just("refer"), st.sampled_from(list(DestinationClass))),
+    st.tuples(st.just("back"), st.none()),
+    st.tuples(st.just("returned"), st.none()),
+    st.tuples(st.just("named"), st.sampled_from(list(DestinationClass))),
+    st.tuples(st.just("refused"), st.none()),
+    st.tuples(st.just("killed"), st.integers(0, 300)),
+)
+
+
+@dataclass
+class Lives:
+    """One call, and the lives of the process that records it; `now` is turned by the test."""
+
+    office: object
+    office_class: type
+    rtp: object
+    erase_back_s: float
+    now: float = MONO
+    life: int = 0
+
+    def begin(self, standing: Standing | None = None) -> None:
+        """A life of the process: the call's first, or one that takes it up."""
+        self.life += 1
+        office, life = self.office, self.life
+        office.spools.mkdir(exist_ok=True)
+        started = Clock(WALL + self.now - MONO, self.now)
+        self.recorder = Recorder(
+            lambda: SpoolWriter.create(
+                *(office.spools, office.runtime, CALL_ID, life, office.boot_key, None, started)
+            ),
+            started,
+            clock=lambda: self.now,
+            wall=lambda: WALL + self.now - MONO,
+            erase_back_s=self.erase_back_s,
+        )
+        self.recorder.event("call", {"number": "+442079460123", "line": "main"})
+        for track in (0, 1):
+            self.recorder.event("media", {"track": track, "payloads": {"8": ["PCMA", 8000, 1, ""]}})
+        if standing is None:
+            self.recorder.answered("sian", "201")
+        else:
+            self.recorder.resumed(standing, "sian", "201")
+
+    def kill(self, hundredths: int) -> None:
+        """What lies on the disk is what the next life finds, after so long."""
+        standing = self.recorder.standing
+        root = self.office.root.with_name(f"life-{self.life}")
+        shutil.copytree(self.office.root, root)
+        self.recorder.close()
+        self.office = self.office_class(
+            root, self.office.officer, self.office.boot_key, self.office.node
+        )
+        self.now = round(self.now + hundredths / 100, 2)
+        self.begin(standing)
+
+    def talk(self, packets: int) -> None:
+        """So many packets of 20 ms from each, and a tick a second."""
+        for _ in range(packets):
+            index = round((self.now - MONO) * 50)
+            for track in (0, 1):
+                self.recorder.tap(track, self.rtp(track, index), self.now, False)
+            self.now = round(self.now + 0.02, 2)
+            if index % 50 == 49:
+                self.recorder.tick()
+
+    async def take(self, what: str, detail) -> None:
+        """One step."""
+        match what:
+            case "talk":
+                self.talk(detail)
+            case "killed":
+                self.kill(detail)
+            case "hold":
+                self.recorder.hold(detail, Trigger.PAGE, SIAN)
+            case "release":
+                await self.recorder.release(detail, SIAN)
+            case "refer":
+                self.recorder.referred(detail, "phone:201", "somewhere")
+            case "back":
+                self.recorder.transfer_failed()
+            case "returned":
+                self.recorder.returned()
+            case "named":
+                self.recorder.identity_changed("system")
+                self.recorder.identity_classed(detail)
+            case "refused":
+                self.recorder.storage_fault("tried")
+
+    async def run(self, steps) -> None:
+        """The whole call."""
+        self.begin()
+        self.talk(10)
+        for step in steps:
+            await self.take(*step)
+        self.talk(10)
+        self.recorder.ended("bye")
+        self.recorder.close()
+
+
+def row_of(recording) -> Recording:
+    """The index's row."""
+    manifest = recording.manifest
+    gaps = tuple(
+        GapRow(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us) for gap in manifest.gaps
+    )
+    return Recording(
+        CALL_ID,
+        recording.folder,
+        manifest.started_us / US,
+        manifest.talk_us,
+        manifest.interrupted,
+        *(None, "main", "sian", "201"),
+        *(manifest.payload.size, manifest.payload.sha256, recording.manifest_sha256),
+        gaps=gaps,
+    )
+
+
+@given(st.lists(STEPS, max_size=14), st.sampled_from([0.0, 2.0]))
+@settings(deadline=None, max_examples=40)
+def test_segments_and_gaps_are_the_talk_time_however_often_the_process_dies(
+    tmp_path_factory, office_class, rtp, steps, erase_back_s
+):
+    root = tmp_path_factory.mktemp("talk") / "life-0"
+    root.mkdir()
+    lives = Lives(office_class(root), office_class, rtp, erase_back_s)
+    asyncio.run(lives.run(steps))
+    office = lives.office
+    spools = sorted(office.spools.glob("*.spool"), key=lambda path: int(path.name.split(".")[1]))
+    recording = office.seal(*spools)
+    manifest = recording.manifest
+    # Each life measures from a beginning of its own, which is rounded.
+    assert abs(manifest.talk_us - (lives.now - MONO) * US) <= lives.life
+    assert manifest.unexplained == []
+    parts = sorted((p.from_us, p.to_us) for p in (*manifest.segments, *manifest.gaps))
+    assert (parts[0][0], parts[-1][1]) == (0, manifest.talk_us)
+    assert all(end == start for (_, end), (start, _) in pairwise(parts))
+    told = AnsweredCall(CALL_ID, WALL, WALL + manifest.talk_us / US, manifest.talk_us)
+    data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
+    covered = cover(row_of(recording), data, told)
+    assert covered.sound, covered.problems
+    assert covered.recorded_us + covered.gap_us == covered.talk_us
