@@ -28,16 +28,15 @@ from recording.policy import (
     Standing,
     Trigger,
 )
+from recording.rhythm import TICK_S
 from recording.snapshot import Snapshot, Teller
 from recording.spool_records import Clock, Field
 from recording.spool_sync import SpoolSync
 from recording.spool_writer import SpoolWriter
 from recording.storage import Storage
 
-__all__ = ["TICK_S", "Recorder", "Snapshot"]
+__all__ = ["Recorder", "Snapshot"]
 
-TICK_S = 0.9
-"""A crash of the process costs what arrived since the last tick, so less than a second."""
 RELEASE_TIMEOUT_S = 5.0
 """A disk that takes longer than this to bring down a few kilobytes is a fault."""
 CLOCK_EVENT_US = 60_000_000
@@ -54,6 +53,7 @@ class Recorder:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        tick_s: float = TICK_S,
         erase_back_s: float = 0.0,
         on_change: Callable[[Snapshot], None] | None = None,
         sync: SpoolSync | None = None,
@@ -61,15 +61,17 @@ class Recorder:
         """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
 
         `open_spool` makes the next spool of the call, from offset 0 at `started`. It is asked for
-        a further one when the disk of the last stays away.
-        `erase_back_s`: a payment hold also makes unreadable what was recorded that many seconds
-        before it, as far as the lookback allows.
+        a further one when the disk of the last stays away. `tick_s`: `rhythm.tick_for` the
+        lookback. `erase_back_s`: a payment hold also makes unreadable what was recorded that many
+        seconds before it, as far as the lookback allows.
         """
         self.gate = Gate(started.mono, self._disk_failed)
         self._started = started
         self._clock = clock
         self._wall = wall
         self._erase_back_us = int(erase_back_s * 1_000_000)
+        self._tick_s = tick_s
+        self._tick_at = 0.0
         self._sync = sync
         self._policy = Policy()
         self._storage = Storage(open_spool, self._now, self._disk_failed)
@@ -125,8 +127,9 @@ class Recorder:
     def start(self) -> None:
         """Tick on the running loop until `close`, at a random phase."""
         loop = asyncio.get_running_loop()
-        phase = random.uniform(0.0, TICK_S)  # noqa: S311 - spreads work, hides nothing
-        self._timer = loop.call_later(phase, self._on_timer, loop)
+        phase = random.uniform(0.0, self._tick_s)  # noqa: S311 - spreads work, hides nothing
+        self._tick_at = loop.time() + phase
+        self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
         """Hand the last second to the kernel; after a fault, try the disk again."""
@@ -308,7 +311,8 @@ class Recorder:
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tick()
         if not self._closed:
-            self._timer = loop.call_later(TICK_S, self._on_timer, loop)
+            self._tick_at = max(self._tick_at + self._tick_s, loop.time())
+            self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def _do(self, outputs: Iterable[Output]) -> None:
         """Carry out what the policy says, in its order, and tell the page.

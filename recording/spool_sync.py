@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recording.errors import SpoolSyncError
+from recording.rhythm import FLUSH_S
 
 
 class SyncListener(Protocol):
@@ -53,7 +54,7 @@ class SpoolSync:
     """
 
     def __init__(
-        self, folder: Path, *, interval_s: float = 1.0, call: Callable[[int], None] = syncfs
+        self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
         """`folder` is opened at once: errors of writes made before are not reported."""
         self.rounds = 0
@@ -95,7 +96,7 @@ class SpoolSync:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         stopping = False
         while not stopping:
-            stopping = self._stopping.wait(self._interval_s)
+            stopping = self._stopping.wait(self._rest_s())
             error = self._round()
             if error is None and self.error is None:
                 continue
@@ -104,6 +105,10 @@ class SpoolSync:
                 loop.call_soon_threadsafe(self._tell, error)
             except RuntimeError:  # the loop is closed: nobody is left to be told
                 return
+
+    def _rest_s(self) -> float:
+        """From start to start it is the interval, but a slow disk has some rest as well."""
+        return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
     def _round(self) -> SpoolSyncError | None:
         began = time.monotonic()

@@ -18,6 +18,7 @@ from recording.age import Recipient, encrypt_small
 from recording.errors import RecordingError
 from recording.keys import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
+from recording.rhythm import tick_for
 from recording.spool import Clock, SpoolSync, SpoolWriter
 
 log = structlog.get_logger()
@@ -83,6 +84,7 @@ class SpoolRoom:
         return Recorder(
             open_spool,
             started,
+            tick_s=tick_for(self._recording.lookback),
             erase_back_s=self._recording.erase_back,
             on_change=on_change,
             sync=self.sync,

@@ -13,8 +13,8 @@ from recording.spool import LossReason, LostRecord, PacketRecord, read_spool
 
 pytestmark = pytest.mark.peer
 
-LOOKBACK_AND_MORE_S = 5 + 3
-"""A frame of a second, its lookback, the tick that publishes its key, the syncfs after that."""
+LOOKBACK_AND_MORE_S = 5 + 2
+"""A frame fills, its lookback passes, the next flush is done: see `recording/rhythm.py`."""
 
 
 @pytest.fixture

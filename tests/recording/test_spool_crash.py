@@ -20,7 +20,8 @@ VICTIM = """
 import asyncio, os, sys
 from pathlib import Path
 from recording.policy import Trigger
-from recording.recorder import TICK_S, Recorder
+from recording.recorder import Recorder
+from recording.rhythm import TICK_S
 from recording.spool import Clock, SpoolWriter
 
 root, boot_key = Path(sys.argv[1]), bytes.fromhex(sys.argv[2])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from recording.accounting import Span, account
 from recording.errors import ArchiveError
 from recording.policy import DestinationClass, RecordingState, Trigger
-from recording.recorder import TICK_S, Recorder
+from recording.recorder import Recorder
+from recording.rhythm import TICK_S
 from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter, is_live
 from recording.storage import AWAY_US
 
