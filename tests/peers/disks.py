@@ -5,16 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 
-
-def run(*command):
-    """A command of the system, as root; its standard output."""
-    assert shutil.which(command[0]), f"{command[0]} is missing: apt-get install e2fsprogs mount"
-    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    done = subprocess.run([*root, *command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stderr} (mounting a disk needs root)"
-    return done.stdout.strip()
+from rooted import as_root
 
 
 class Disk:
@@ -23,16 +15,16 @@ class Disk:
     def __init__(self, image, folder):
         self.folder, self._image = folder, image
         folder.mkdir(parents=True)
-        self._device = run("losetup", "--find", "--show", str(image))
+        self._device = as_root("losetup", "--find", "--show", str(image))
         self.mount()
-        run("chown", f"{os.getuid()}:{os.getgid()}", str(folder))
+        as_root("chown", f"{os.getuid()}:{os.getgid()}", str(folder))
 
     @classmethod
     def made(cls, image, folder, megabytes=8):
         """An empty one."""
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
-        run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+        as_root("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
         return cls(image, folder)
 
     @property
@@ -40,11 +32,11 @@ class Disk:
         return self.folder / "filler"
 
     def mount(self):
-        run("mount", self._device, str(self.folder))
+        as_root("mount", self._device, str(self.folder))
 
     def vanish(self):
         """Take it away under whoever has files open there."""
-        run("umount", "--lazy", str(self.folder))
+        as_root("umount", "--lazy", str(self.folder))
 
     def fill(self):
         """Until not a byte is left."""
@@ -63,5 +55,5 @@ class Disk:
 
     def end(self):
         if os.path.ismount(self.folder):
-            run("umount", "--lazy", str(self.folder))
-        run("losetup", "--detach", self._device)
+            as_root("umount", "--lazy", str(self.folder))
+        as_root("losetup", "--detach", self._device)

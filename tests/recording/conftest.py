@@ -6,7 +6,6 @@ import itertools
 import os
 import resource
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from database import engine
+from rooted import as_root
 
 from recording import commit
 from recording.age import open_parts
@@ -111,7 +111,7 @@ class SmallTmpfs:
 
 
 class SmallFiles:
-    """Where nothing may be mounted: no file of this process grows while the disk is 'full'."""
+    """No file of this process grows while the disk is 'full': another error than a full disk's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -127,7 +127,7 @@ class SmallFiles:
 
 @pytest.fixture(params=["tmpfs", "rlimit"])
 def small_disk(request, tmp_path: Path) -> Iterator[SmallTmpfs | SmallFiles]:
-    """A disk that gets full: a real one where we may mount it, and a limit in any case."""
+    """A disk that gets full: a real one, and a limit on the length of files."""
     folder = tmp_path / "small"
     folder.mkdir()
     if request.param == "rlimit":
@@ -135,11 +135,10 @@ def small_disk(request, tmp_path: Path) -> Iterator[SmallTmpfs | SmallFiles]:
         yield limited
         limited.free()
         return
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small tmpfs needs root; the limit stands in for it")
+    owner = f"uid={os.getuid()},gid={os.getgid()}"
+    as_root("mount", "-t", "tmpfs", "-o", f"size=512k,{owner}", "tmpfs", str(folder))
     yield SmallTmpfs(folder)
-    subprocess.run(["umount", str(folder)], check=True)
+    as_root("umount", str(folder))
 
 
 def tone(track: int, index: int) -> bytes:
