@@ -5,7 +5,10 @@ What each is refused for is an error of its own. That it is refused is held agai
 """
 
 import io
+import os
+import shutil
 
+import pyrage
 import pytest
 from age_files import (
     FILE_KEY,
@@ -19,6 +22,7 @@ from age_files import (
     chunks,
     header,
     mine,
+    run_stock_age,
     sloppy,
     with_share,
 )
@@ -197,6 +201,30 @@ def test_pyrage_refuses_what_we_refuse(name):
 def test_stock_age_says_the_same(tmp_path, name):
     data, fault = VECTORS[name]
     assert by_stock_age(data, tmp_path) == (opened(data) if fault is SUCCESS else None)
+
+
+STREAMS = sorted(name for name in REFUSED if name.startswith("stream"))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", STREAMS)
+def test_before_a_fault_all_three_hand_out_the_same_chunks(tmp_path, name):
+    data = VECTORS[name][0]
+    ours, theirs = io.BytesIO(), io.BytesIO()
+    with pytest.raises(AgeError):
+        shutil.copyfileobj(open_file(io.BytesIO(data), [ME]), ours)
+    with pytest.raises((pyrage.DecryptError, OSError)):
+        pyrage.decrypt_io(io.BytesIO(data), theirs, [pyrage.x25519.Identity.from_str(str(ME))])
+    stock = run_stock_age(data, tmp_path)
+    assert stock.returncode == 1
+    assert ours.getvalue() == theirs.getvalue() == stock.stdout
+
+
+@pytest.mark.parametrize("name", sorted(set(STREAMS) - {"stream_two_final_chunks"}))
+def test_no_length_is_told_of_a_payload_that_ends_wrongly(name):
+    """The last chunk decides; that an earlier one says that it is the last, reading shows."""
+    with pytest.raises(AgeError):
+        open_file(io.BytesIO(VECTORS[name][0]), [ME]).seek(0, os.SEEK_END)
 
 
 @given(

@@ -77,7 +77,12 @@ def by_pyrage(data, identity=ME):
 
 def by_stock_age(data, folder):
     """What the `age` program finds inside; None if it refuses."""
+    done = run_stock_age(data, folder)
+    return done.stdout if done.returncode == 0 else None
+
+
+def run_stock_age(data, folder):
+    """What the `age` program does: its status, and what it hands out, be it before a fault."""
     (folder / "me.txt").write_text(f"{ME}\n")
     command = ["age", "-d", "-i", folder / "me.txt"]
-    done = subprocess.run(command, input=data, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
+    return subprocess.run(command, input=data, capture_output=True, check=False)
