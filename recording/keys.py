@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from recording import bech32
-from recording.age import Identity, Passphrase, Recipient
+from recording.age import Identity, Passphrase, Recipient, make_header
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.identity_file import Ask, IdentityFile, protected
 
@@ -200,11 +200,11 @@ class RecipientSet:
         return found
 
     def check(self) -> None:
-        """Raise `KeySetError` when nobody, or no real recipient, is named."""
+        """Raise `KeySetError` when nobody is named, or one to whom nothing can be sealed."""
         if not self.named:
             raise KeySetError("the set of recipients is empty", _SIGN_HINT)
         try:
-            _ = self.recipients
+            make_header(bytes(16), self.recipients)
         except AgeError as error:
             raise KeySetError(f"the set of recipients: {error}", _SIGN_HINT) from None
 

@@ -89,6 +89,7 @@ def test_a_plain_file_that_others_can_read_is_refused_a_protected_one_is_not(fil
         (b"\xff\xfe", "no identity file"),
         (b"", "holds no identity"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_whatever_else_lies_there_is_named(file, content, told):
     with pytest.raises(KeyFileError, match=told) as caught:

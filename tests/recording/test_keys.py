@@ -7,16 +7,19 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age import Identity, encrypt_small
+from recording import bech32
+from recording.age import Identity, Recipient, encrypt_small
 from recording.errors import KeyFileError, KeySetError
 from recording.identity_file import IdentityFile
 from recording.keys import (
+    NamedRecipient,
     OfficerKeys,
     RecipientSet,
     fingerprint,
     load_boot_key,
     load_or_create_boot_key,
     load_or_create_node_key,
+    parse_public,
     public_text,
 )
 
@@ -110,6 +113,59 @@ def test_a_set_signed_by_somebody_else_is_refused(signed):
 def test_an_empty_set_and_a_set_of_no_keys_are_refused(officer):
     with pytest.raises(KeySetError, match="empty"):
         RecipientSet.parse(RecipientSet.of([], 1).sign(officer.signing), officer.public_key)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (str(Recipient(bytes(32))), "low order"),
+        (str(Identity.generate()), "not an age recipient"),
+        ("age1mistyped", "not an age recipient"),
+    ],
+    ids=["a point of low order", "an identity", "mistyped"],
+)
+def test_a_set_to_which_nothing_could_be_sealed_is_refused(officer, text, told):
+    named = (NamedRecipient("Officer", text),)
+    signed = RecipientSet(named, 1, "2026-03-01T09:00:00Z").sign(officer.signing)
+    with pytest.raises(KeySetError, match=told):
+        RecipientSet.parse(signed, officer.public_key)
+
+
+def test_an_identity_file_of_somebody_else_has_no_signing_key(tmp_path):
+    path = tmp_path / "plain"
+    path.touch(0o600)
+    path.write_text(f"{Identity.generate()}\n")
+    with pytest.raises(KeyFileError, match="holds no signing key") as caught:
+        OfficerKeys.load(path)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("GALWAD-SIGNING-KEY-1XXX", "the signing key: this is no key"),
+        (str(Identity.generate()), "this is no signing key"),
+        (bech32.encode("GALWAD-SIGNING-KEY-", bytes(31)), "this is no signing key"),
+    ],
+    ids=["mistyped", "another key", "too short"],
+)
+def test_a_damaged_signing_key_is_named(tmp_path, key, told):
+    path = tmp_path / "damaged"
+    path.touch(0o600)
+    path.write_text(f"# signing key: {key}\n{Identity.generate()}\n")
+    with pytest.raises(KeyFileError, match=told):
+        OfficerKeys.load(path)
+
+
+def test_keys_that_cannot_be_written_are_an_error_of_ours(tmp_path, officer):
+    with pytest.raises(KeyFileError, match="No such file"):
+        officer.save(tmp_path / "none" / "identity.txt")
+
+
+def test_what_is_no_public_key_is_refused():
+    for text in ("", "AAAA", "not base64!"):
+        with pytest.raises(KeySetError, match="no public signing key"):
+            parse_public(text)
 
 
 def test_a_missing_set_is_refused(tmp_path, officer):
