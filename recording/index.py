@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, select
+from sqlalchemy import Row, Select, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -138,6 +138,28 @@ class Catalogue:
         rare = await self._is_of_rare_length(filters)
         rows = await self._read(searching(filters, after, rare=rare).limit(limit + 1))
         return _page(rows, limit)
+
+    async def line_named(self, text: str) -> str:
+        """The line of this name; where there is none, the one that differs in case alone."""
+        line = recordings.c.line
+        exact = select(line).where(line == text).limit(1)
+        try:
+            async with self._engine.connect() as connection:
+                if await connection.scalar(exact) is not None:
+                    return text
+                # From one name to the next by the index: a million rows have a handful of lines.
+                found: list[str] = []
+                after = ""
+                while len(found) < _PART:
+                    step = await connection.scalar(select(func.min(line)).where(line > after))
+                    if step is None:
+                        break
+                    found.append(step)
+                    after = step
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        alike = [each for each in found if each.casefold() == text.casefold()]
+        return alike[0] if len(alike) == 1 else text
 
     async def in_order(self, after: str, limit: int = 500) -> Page:
         """Recordings in rising order of call id, those whose id is greater than `after`."""

@@ -64,6 +64,11 @@ def orphans(
     """
     waiting = {spool.call_id for spool in spools.values()}
     found = _objects(root)
+    if rows and not found:
+        kind = "archive is empty"
+        text = f"the index has {len(rows)} recordings, and the archive nothing of them"
+        yield Orphan(kind, ".", "", text, fix_of(kind))
+        rows = {}
     for call_id, objects in sorted(found.items()):
         if now - objects.newest >= YOUNG_S and call_id not in waiting:
             yield from _file_orphans(call_id, objects, rows.get(call_id))
@@ -114,6 +119,7 @@ def fix_of(kind: str) -> str:
 
 
 _FIXES: Final = {
+    "archive is empty": "mount its disk again; if it is lost, restore it from a copy",
     "files without row": "`galwad recordings reindex` proves it, and makes its row",
     "files without manifest": "restore that from a copy; else keep it, `age -d` may open it",
     "row without files": "restore them from a copy of the archive",

@@ -171,7 +171,8 @@ def check(response: httpx.Response) -> None:
         not hint or "Authorization" in response.request.headers
     ):
         hint = "run `galwad login`"  # the server's own hint is for the page
-    raise CliError(message, hint)
+    wrong_usage = response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    raise CliError(message, hint, status=2 if wrong_usage else 1)
 
 
 def ask(

@@ -39,6 +39,8 @@ def show(found: dict[str, Any]) -> None:
         out.print(f"{orphan['kind']}: {orphan['name']}", style="bold", markup=False)
         out.print(f"    {orphan['text']}", markup=False)
         out.print(f"    to do: {orphan['fix']}", markup=False)
+    if found.get("more_orphans"):
+        out.print(f"and {found['more_orphans']} more", style="bold")
     if found["orphans"]:
         out.print()
     out.print(sentence(found))
@@ -88,7 +90,7 @@ def sentence(found: dict[str, Any]) -> str:
 
 def verdict(found: dict[str, Any]) -> CliError | None:
     """The failure, if anything is amiss."""
-    amiss, orphans = len(found["amiss"]), len(found["orphans"])
+    amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:
         return None
     parts = [

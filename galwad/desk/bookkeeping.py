@@ -27,6 +27,8 @@ from recording.orphans import YOUNG_S, Orphan
 _MARGIN_S: Final = 60.0
 """A call's answer and its recording's start are two readings of a clock."""
 _PAGE: Final = 500
+MOST_ORPHANS: Final = 1000
+"""So many are told one by one: where a disk is half away, more would say nothing else."""
 _PATIENCE_S: Final = 0.25
 """What gathers meanwhile is one transaction."""
 log = structlog.get_logger()
@@ -158,7 +160,7 @@ class Bookkeeper:
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
             for call in books.amiss
         }
-        for orphan in books.orphans:
+        for orphan in books.orphans[:MOST_ORPHANS]:
             key = f"archive.orphan {orphan.kind} {orphan.name}"
             alarms[key] = ("archive.orphan", orphan.call_id)
         fresh = await self._ledger.news(alarms.keys(), self._clock())

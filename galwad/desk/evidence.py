@@ -35,9 +35,10 @@ class OrphanFile(BaseModel):
 
 
 class Coverage(BaseModel):
-    """The answered calls of a time, added up; those amiss, and every orphan, one by one.
+    """The answered calls of a time, added up; those amiss, and orphans, one by one.
 
-    `in_progress`: calls that go on, or ended so lately that their recording may be on its way.
+    `more_orphans`: so many others there are. `in_progress`: calls that go on, or ended so lately
+    that their recording may be on its way.
     """
 
     calls: int
@@ -48,6 +49,7 @@ class Coverage(BaseModel):
     unexplained_us: int
     amiss: list[CallAmiss]
     orphans: list[OrphanFile]
+    more_orphans: int = 0
 
 
 class AuditPage(BaseModel):

@@ -57,6 +57,30 @@ async def test_writing_a_row_again_replaces_it(catalogue):
     assert await catalogue.get(again.call_id) == again
 
 
+async def test_a_row_that_is_there_stays_where_it_is_not_to_be_replaced(catalogue):
+    await catalogue.add(row(gaps=(PAYMENT,)))
+    again = row(line="", number=None, advisor="", extension="")
+    assert not await catalogue.add(again, replace=False)
+    assert await catalogue.get(again.call_id) == row(gaps=(PAYMENT,))
+    assert await catalogue.add(row("b", line="", number=None, advisor="", extension=""))
+    unnamed = await catalogue.get("20261125-101500-bbbbbbbb")
+    assert (unnamed.named, row().named) == (False, True)
+
+
+async def test_a_line_is_found_however_its_name_is_typed(catalogue):
+    for letter, line in zip("abcd", ("Council Tax", "Housing", "Tai", "TAI"), strict=True):
+        await catalogue.add(row(letter, line=line))
+    for text, line in (
+        ("Housing", "Housing"),
+        ("hOUSING", "Housing"),
+        ("council tax", "Council Tax"),
+        ("TAI", "TAI"),
+        ("tai", "tai"),  # which of the two?
+        ("Waste", "Waste"),
+    ):
+        assert await catalogue.line_named(text) == line
+
+
 async def test_each_filter_finds_what_it_names_and_all_must_fit(catalogue):
     await catalogue.add(row("a", started=1000.0, gaps=(PAYMENT,)))
     await catalogue.add(row("b", started=2000.0, advisor="huw", talk_us=5_000_000))

@@ -89,6 +89,16 @@ def test_a_file_that_a_crash_left_half_written_is_named_after_a_day(archive, off
     assert kinds(archive, ROWS, after=DAY_S + 1) == ["unfinished file"]
 
 
+def test_an_archive_that_is_away_is_told_in_one_line_and_not_once_for_each_row(archive, office):
+    rows = {f"20260301-09{n // 60:02}{n % 60:02}-abcdefgh": "2026/03/01" for n in range(3000)}
+    for path in office.folder.iterdir():
+        path.unlink()
+    (orphan,) = found(archive, rows)
+    assert (orphan.kind, orphan.call_id) == ("archive is empty", "")
+    assert "3000 recordings" in orphan.text
+    assert orphan.fix.startswith("mount its disk again")
+
+
 def test_what_is_nobodys_is_passed_over(archive, office):
     (office.folder / "notes.txt").write_text("x")
     (archive / "galwad-1.pub").write_text("x")

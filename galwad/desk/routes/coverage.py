@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from galwad.desk.access import Supervisor, TheDesk
+from galwad.desk.bookkeeping import MOST_ORPHANS
 from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
@@ -42,8 +43,9 @@ async def coverage(
                 text=orphan.text,
                 fix=orphan.fix,
             )
-            for orphan in books.orphans
+            for orphan in books.orphans[:MOST_ORPHANS]
         ],
+        more_orphans=max(0, len(books.orphans) - MOST_ORPHANS),
     )
 
 

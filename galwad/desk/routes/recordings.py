@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -128,7 +129,7 @@ async def recording_of(desk: Desk, call_id: str) -> Recording:
 
 
 async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
-    filters, after = _filters(query, desk), _place(query.after)
+    filters, after = await _of_line(desk, _filters(query, desk)), _place(query.after)
     given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
     await desk.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
@@ -145,9 +146,9 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
     span = span_of(query.when, desk)
     begins = [_begin(query.since, desk), None if span is None else span.since]
     ends = [_begin(query.until, desk), None if span is None else span.until]
-    return Filters(
+    filters = Filters(
         number=normal(query.number),
-        advisor=query.advisor,
+        advisor=query.advisor.lower() if query.advisor else None,
         line=query.line,
         since=max((t for t in begins if t is not None), default=None),
         until=min((t for t in ends if t is not None), default=None),
@@ -156,6 +157,28 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
         gap_reason=query.gap_reason,
         reference=query.reference,
     )
+    _refuse_what_nothing_fits(filters)
+    return filters
+
+
+def _refuse_what_nothing_fits(filters: Filters) -> None:
+    """That nothing is found must mean that there is nothing. Raises `ApiError`."""
+    since, until, at_least, at_most = filters.since, filters.until, filters.min_us, filters.max_us
+    if since is not None and until is not None and since >= until:
+        raise ApiError(
+            422,
+            "no time is left: it would begin after its end",
+            "since comes before until, which is no longer in the span; both lie within when",
+        )
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise ApiError(422, "no call is both that long and that short", "exchange the two lengths")
+
+
+async def _of_line(desk: Desk, filters: Filters) -> Filters:
+    """The line as the settings write it, however it was typed."""
+    if filters.line is None:
+        return filters
+    return replace(filters, line=await desk.catalogue.line_named(filters.line))
 
 
 def _begin(moment: float | str | None, desk: Desk) -> float | None:

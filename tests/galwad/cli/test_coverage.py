@@ -76,6 +76,14 @@ def test_each_second_unexplained_is_drawn_in_its_place(run, archive):
 
 
 @pytest.mark.usefixtures("server")
+def test_orphans_beyond_those_that_are_named_are_counted(run, archive):
+    archive.coverage = {**AMISS, "more_orphans": 500}
+    done = run("calls", "coverage")
+    assert "and 500 more" in done.out.splitlines()
+    assert done.err.startswith("error: 1 call and 501 orphans not explained\n")
+
+
+@pytest.mark.usefixtures("server")
 def test_for_machines_it_is_the_servers_answer_and_the_same_status(run, archive):
     archive.coverage = AMISS
     done = run("calls", "coverage", "--json")

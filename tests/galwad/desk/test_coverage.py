@@ -261,6 +261,26 @@ async def test_every_new_finding_of_the_night_alarms_once_and_the_audit_has_the_
     assert "galwad_desk_calls_amiss 1.0" in running.desk.metrics.text().decode()
 
 
+async def test_of_thousands_of_orphans_so_many_are_told_and_the_rest_is_counted(running, mair):
+    """As when a disk with half of the archive is away."""
+    await running.seal(record(running, FIRST, 60 * US, 60 * US))
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) "
+            "INSERT INTO recordings SELECT '20261124-101500-' || char(97 + i / 676, "
+            "97 + i / 26 % 26, 97 + i % 26, 97, 97, 97, 97, 97), '2026/11/24', started, talk_us, "
+            "interrupted, number, line, advisor, extension, payload_size, payload_sha256, "
+            "manifest_sha256, unexplained_us, raw_size FROM recordings, n"
+        )
+    found = (await mair.http.get("/api/v1/coverage?when=2026-11")).json()
+    assert (len(found["orphans"]), found["more_orphans"]) == (1000, 500)
+    await running.desk.nightly.check()
+    entry = await running.desk.audit.last("coverage.checked")
+    assert entry.facts["orphans"] == 1500
+    kind = running.desk.metrics.alarms.labels("archive.orphan")
+    assert kind._value.get() == 1000
+
+
 async def test_what_was_said_when_it_was_sealed_is_not_said_again_at_night(running, mair):
     await talk(running, FIRST, 60 * US)
     sealed = record(running, FIRST, 60 * US, 59 * US)

@@ -259,6 +259,8 @@ async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
         ({"number": "01632 960001"}, "a"),
         ({"advisor": "huw"}, "b"),
         ({"line": "Waste"}, "b"),
+        ({"line": "wASTE"}, "b"),
+        ({"advisor": "Huw"}, "b"),
         ({"since": sealed.started + 1}, "b"),
         ({"until": "2027-01-15T09:00"}, "a"),
         ({"when": "2027-01-15T09:00"}, "b"),
@@ -272,6 +274,29 @@ async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
         assert await found(mair, **query) == [expected], query
     entry = (await running.desk.audit.entries())[-1]
     assert (entry.kind, entry.facts) == ("recordings.searched", {"by": "reference"})
+
+
+async def test_filters_that_exclude_each_other_are_told(running, sealed):
+    """So that "no recording fits" means that there is none."""
+    await running.seal(sealed)
+    mair = await running.page("mair")
+    for query in (
+        {"since": "2027-02-01", "until": "2027-01-01"},
+        {"since": "2027-01-15", "until": "2027-01-15"},
+        {"when": "2027-01", "since": "2027-02-01"},
+        {"when": "2027-01", "until": 0},
+        {"min_length_s": 61, "max_length_s": 60},
+    ):
+        reply = await mair.http.post(SEARCH, json=query)
+        assert reply.status_code == 422, query
+        assert reply.json()["error"].startswith("no "), query
+        assert reply.json()["hint"]
+    for query in (
+        {"since": "2027-01-15", "until": "2027-01-16"},
+        {"when": "2027-01", "since": "2027-01-15"},
+        {"min_length_s": 60, "max_length_s": 60},
+    ):
+        assert len(await found(mair, **query)) == 1, query
 
 
 async def test_days_are_those_of_the_centre(running, sealed):
