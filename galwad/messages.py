@@ -238,8 +238,8 @@ class Sealed(Message, frozen=True):
     `folder` is relative to the archive. The personal fields come from the sealed spool, so
     the index is complete even where the desk was down during the call. Where that cannot be
     opened any more, they are empty and `personal` is false: an index that has them keeps them.
-    `raw_size`: bytes of the object with what could not be decoded. `recovered`: the spools, by
-    life, for which an officer had brought a key.
+    `raw_size`: bytes of the object with what could not be decoded; `undecoded`: its packets.
+    `recovered`: the spools, by life, for which an officer had brought a key.
     `gaps` as in the manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
     """
 
@@ -259,6 +259,7 @@ class Sealed(Message, frozen=True):
     unexplained_us: int = 0
     personal: bool = True
     raw_size: int = 0
+    undecoded: int = 0
     recovered: tuple[int, ...] = ()
 
 

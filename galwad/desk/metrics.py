@@ -55,6 +55,11 @@ class Metrics:
             "Talk time that neither segments nor gaps cover",
             registry=self.registry,
         )
+        self.undecoded = Counter(
+            "galwad_desk_undecoded_packets",
+            "Packets of recordings that no decoder took; they are kept as they came",
+            registry=self.registry,
+        )
         self.amiss = Gauge(
             "galwad_desk_calls_amiss",
             "Calls that the last nightly check could not explain",

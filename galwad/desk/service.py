@@ -313,6 +313,7 @@ class Desk:
     async def _indexed(self, sealed: Sealed) -> None:
         """A recording is in the index; a desk that slept through the call learns of it here."""
         self.metrics.indexed.inc()
+        self.metrics.undecoded.inc(sealed.undecoded)
         if sealed.unexplained_us:
             self.metrics.unexplained.inc(sealed.unexplained_us / 1_000_000)
             await self.books.unexplained(sealed.call_id)

@@ -299,6 +299,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
         unexplained_us=manifest.unexplained_us,
         personal=recording.personal is not None,
         raw_size=0 if manifest.raw is None else manifest.raw.size,
+        undecoded=0 if manifest.raw is None else manifest.raw.packets,
         recovered=recovered,
     )
 
@@ -308,5 +309,8 @@ def alarms_of(sealed: Sealed) -> Iterable[Alarm]:
     if sealed.unexplained_us:
         seconds = f"{sealed.unexplained_us / 1e6:.1f} s"
         yield Alarm("recording.unexplained", sealed.call_id, f"{seconds} of talk are unexplained")
+    if sealed.undecoded:
+        packets = f"{sealed.undecoded} packet" + "s" * (sealed.undecoded > 1)
+        yield Alarm("recording.undecoded", sealed.call_id, f"{packets} kept as they came")
     if sealed.interrupted:
         yield Alarm("recording.interrupted", sealed.call_id, "it ends where the switch stopped")

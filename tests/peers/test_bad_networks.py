@@ -73,6 +73,7 @@ def test_frames_that_no_decoder_takes_are_kept_and_stock_tools_read_them(stage, 
     recording = stage.recording()
     assert [track["undecoded"] for track in recording.manifest["tracks"]] == [5, 0]
     assert recording.manifest["raw"]["packets"] == 5
+    assert service.log.wait("alarm", kind="recording.undecoded", call_id=recording.call_id)
     with service.sign_in("ceri") as client:
         assert client.get("/api/v1/recordings").json()["rows"][0]["raw_size"] > 0
         why = {"purpose": "quality-training", "reference": "T-1", "raw": True}

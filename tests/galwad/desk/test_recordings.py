@@ -200,6 +200,13 @@ async def test_unexplained_talk_time_alarms(running, sealed):
     assert (alarm["kind"], alarm["call_id"]) == ("recording.unexplained", sealed.call_id)
 
 
+async def test_packets_that_no_decoder_took_are_counted(running, sealed):
+    undecoded = msgspec.structs.replace(sealed, raw_size=400, undecoded=3)
+    await running.seal(undecoded)
+    await running.seal(msgspec.structs.replace(undecoded, call_id="20260301-100000-abcdefgh"))
+    assert "galwad_desk_undecoded_packets_total 6.0" in running.desk.metrics.text().decode()
+
+
 async def test_a_call_that_the_desk_slept_through_still_wants_its_note(running, sealed):
     sian = await running.page("sian")
     await sian.open()
