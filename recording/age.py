@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from recording import bech32
 from recording.age_armor import dearmored, looks_armored
 from recording.age_header import AnyIdentity, AnyRecipient, Header, make_header
-from recording.age_passphrase import Passphrase
 from recording.age_stanza import FILE_KEY, X25519, Stanza, encode, x25519_share
 from recording.age_stream import (
     CHUNK,
@@ -39,7 +38,6 @@ __all__ = [
     "AnyRecipient",
     "Header",
     "Identity",
-    "Passphrase",
     "PayloadReader",
     "PayloadWriter",
     "Recipient",

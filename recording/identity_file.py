@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from recording.age import Header, Identity, Passphrase, decrypt_small, encrypt_small
+from recording.age import Header, Identity, decrypt_small, encrypt_small
 from recording.age_armor import BEGIN, armored, dearmored
 from recording.age_header import MAGIC
+from recording.age_passphrase import Passphrase
 from recording.age_stanza import SCRYPT, check_native
 from recording.errors import AgeError, KeyFileError, NoMatchError
 

@@ -23,7 +23,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from recording import bech32
-from recording.age import Identity, Passphrase, Recipient, make_header
+from recording.age import Identity, Recipient, make_header
+from recording.age_passphrase import Passphrase
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.identity_file import Ask, IdentityFile, protected
 

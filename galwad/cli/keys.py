@@ -21,7 +21,8 @@ from galwad.cli.passphrases import VARIABLE, new_passphrase, passphrase_of
 from galwad.cli.proof import public_key
 from galwad.cli.sealed import hinted, read_identity
 from galwad.cli.whole import whole_file
-from recording.age import Passphrase, Recipient
+from recording.age import Recipient
+from recording.age_passphrase import Passphrase
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.keys import OfficerKeys, RecipientSet, fingerprint
 

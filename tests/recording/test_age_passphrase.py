@@ -22,14 +22,13 @@ from terminal import on_terminal
 
 from recording.age import (
     Identity,
-    Passphrase,
     Stanza,
     decrypt_small,
     encrypt_small,
     make_header,
     open_file,
 )
-from recording.age_passphrase import MAX_WORK_FACTOR, WORK_FACTOR
+from recording.age_passphrase import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
 from recording.errors import (
     AgeError,
     Base64Error,

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from terminal import on_terminal
 
-from recording.age import Identity, Passphrase, encrypt_small
+from recording.age import Identity, encrypt_small
 from recording.age_armor import armored
+from recording.age_passphrase import Passphrase
 from recording.errors import KeyFileError
 from recording.identity_file import IdentityFile, protected
 from recording.keys import OfficerKeys

@@ -7,7 +7,8 @@ import subprocess
 
 import pyrage
 
-from recording.age import Identity, Passphrase, Stanza
+from recording.age import Identity, Stanza
+from recording.age_passphrase import Passphrase
 from recording.age_stream import payload_cipher
 
 FILE_KEY = b"YELLOW SUBMARINE"

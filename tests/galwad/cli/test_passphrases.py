@@ -13,8 +13,9 @@ from house import House
 from node import Site
 from terminal import CTRL_D, on_terminal
 
-from recording.age import Identity, Passphrase, encrypt_small
+from recording.age import Identity, encrypt_small
 from recording.age_armor import dearmored
+from recording.age_passphrase import Passphrase
 from recording.keys import OfficerKeys, RecipientSet
 
 CALL = "20261125-093000-abcdefgh"
