@@ -5,10 +5,11 @@ Found and explained, never deleted: each says in one line what it is, and what t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -45,10 +46,13 @@ class Orphan:
 
 
 @dataclass(slots=True)
-class _Found:
-    folder: str
-    kinds: set[str]
-    newest: float
+class _Folder:
+    """What lies in one folder of the archive: kinds of objects by call id, and unfinished ones."""
+
+    path: Path
+    name: str
+    objects: dict[str, set[str]] = field(default_factory=dict)
+    parts: list[tuple[str, str]] = field(default_factory=list)
 
 
 def orphans(
@@ -61,35 +65,48 @@ def orphans(
         rows: the folder that the index names, by call id.
         spools: spools that wait, by their name: a call of theirs may be incomplete.
         now: Unix seconds.
+
+    Raises:
+        OSError: a folder cannot be read; what is in it would seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
-    found = _objects(root)
-    if rows and not found:
+    missing = set(rows)
+    is_empty = True
+    for folder in _folders(root):
+        is_empty = is_empty and not folder.objects
+        missing.difference_update(folder.objects)
+        for call_id, kinds in sorted(folder.objects.items()):
+            row = rows.get(call_id)
+            if row == folder.name and not _absent(kinds):
+                continue
+            young = now - max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
+            if young >= YOUNG_S and call_id not in waiting:
+                yield from _file_orphans(call_id, folder.name, kinds, row)
+        yield from _stale_parts(folder, now)
+    if rows and is_empty:
         kind = "archive is empty"
         text = f"the index has {len(rows)} recordings, and the archive nothing of them"
         yield Orphan(kind, ".", "", text, fix_of(kind))
-        rows = {}
-    for call_id, objects in sorted(found.items()):
-        if now - objects.newest >= YOUNG_S and call_id not in waiting:
-            yield from _file_orphans(call_id, objects, rows.get(call_id))
-    for call_id, folder in sorted(rows.items()):
-        if call_id not in found:
-            yield Orphan(
-                "row without files",
-                f"{folder}/{call_id}",
-                call_id,
-                "the index has it, the archive has none of its three files",
-                fix_of("row without files"),
-            )
-    yield from _stale_parts(root, now)
+        return
+    for call_id in sorted(missing):
+        yield Orphan(
+            "row without files",
+            f"{rows[call_id]}/{call_id}",
+            call_id,
+            "the index has it, the archive has none of its three files",
+            fix_of("row without files"),
+        )
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
     """Recordings that have a manifest, and are not among these: what `reindex` may bring back."""
     return sorted(
-        call_id
-        for call_id, found in _objects(root).items()
-        if "manifest" in found.kinds and call_id not in known
+        {
+            call_id
+            for folder in _folders(root)
+            for call_id, kinds in folder.objects.items()
+            if "manifest" in kinds and call_id not in known
+        }
     )
 
 
@@ -132,17 +149,33 @@ _SPOOL_FIXES: Final = {
 }
 
 
-def _objects(root: Path) -> dict[str, _Found]:
-    found: dict[str, _Found] = {}
-    for path in root.rglob("*-*.*"):
-        match = _OBJECT.fullmatch(path.name)
-        if match is None:
+def _folders(root: Path) -> Iterator[_Folder]:
+    """One folder after another, in order: all names of a large archive would fill the memory."""
+    pending = ["."]
+    while pending:
+        name = pending.pop()
+        folder = _Folder(root / name, name)
+        try:
+            inside = _list(folder)
+        except FileNotFoundError:  # it went meanwhile; or there is no archive yet
             continue
-        folder = path.parent.relative_to(root).as_posix()
-        objects = found.setdefault(match[1], _Found(folder, set(), 0.0))
-        objects.kinds.add(match[2])
-        objects.newest = max(objects.newest, _changed(path))
-    return found
+        before = "" if name == "." else f"{name}/"
+        pending += [f"{before}{each}" for each in sorted(inside, reverse=True)]
+        yield folder
+
+
+def _list(folder: _Folder) -> list[str]:
+    """Read a folder; the names of those in it."""
+    inside = []
+    with os.scandir(folder.path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                inside.append(entry.name)
+            elif match := _OBJECT.fullmatch(entry.name):
+                folder.objects.setdefault(match[1], set()).add(match[2])
+            elif match := _PART.fullmatch(entry.name):
+                folder.parts.append((entry.name, match[1]))
+    return inside
 
 
 def _changed(path: Path) -> float:
@@ -152,12 +185,18 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Orphan]:
-    name = f"{objects.folder}/{call_id}"
-    # A certificate stands for the header; the payload is noise then. `verify` proves it.
-    gone = {"header", "payload"} if "disposal" in objects.kinds else set()
-    absent = _ALL - objects.kinds - gone
+def _absent(kinds: AbstractSet[str]) -> AbstractSet[str]:
+    """A certificate stands for the header; the payload is noise then. `verify` proves it."""
+    absent = _ALL - kinds
+    return absent - {"header", "payload"} if "disposal" in kinds else absent
+
+
+def _file_orphans(
+    call_id: str, folder: str, kinds: AbstractSet[str], row: str | None
+) -> Iterator[Orphan]:
+    name, absent = f"{folder}/{call_id}", _absent(kinds)
     if row is None and not absent:
+        gone = "disposal" in kinds
         what = "a recording that was disposed of, and" if gone else "a whole recording"
         yield Orphan(
             "files without row",
@@ -169,12 +208,12 @@ def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Or
     elif row is None and "manifest" in absent:
         yield Orphan(
             "files without manifest",
-            f"{name}.{min(objects.kinds)}",
+            f"{name}.{min(kinds)}",
             call_id,
             "without a manifest it is no recording, and no spool is left to make it from",
             fix_of("files without manifest"),
         )
-    elif row is not None and row != objects.folder:
+    elif row is not None and row != folder:
         yield Orphan(
             "files of another day",
             name,
@@ -193,14 +232,13 @@ def _file_orphans(call_id: str, objects: _Found, row: str | None) -> Iterator[Or
         )
 
 
-def _stale_parts(root: Path, now: float) -> Iterator[Orphan]:
-    for path in sorted(root.rglob(".*.part")):
-        match = _PART.fullmatch(path.name)
-        if match and now - _changed(path) >= _STALE_PART_S:
+def _stale_parts(folder: _Folder, now: float) -> Iterator[Orphan]:
+    for name, call_id in sorted(folder.parts):
+        if now - _changed(folder.path / name) >= _STALE_PART_S:
             yield Orphan(
                 "unfinished file",
-                path.relative_to(root).as_posix(),
-                match[1],
+                f"{folder.name}/{name}",
+                call_id,
                 "a crash left it half written a day ago or longer",
                 fix_of("unfinished file"),
             )

@@ -28,6 +28,8 @@ from config.explain import faults_of, syntax_fault
 from galwad.cli.console import CliError
 
 API = "/api/v1"
+_PATIENCE_S = 30.0
+_CONNECT_S = 5.0
 _MEND = "mend it, or remove it and run `galwad login`"
 
 
@@ -131,7 +133,10 @@ def open_client(server: str, *, anonymous: bool = False, token: str = "") -> htt
                 f"put the right path after `certificate =` in {client_file()}",
             ) from None
     return httpx.Client(
-        base_url=url + API, headers=headers, verify=verify, timeout=httpx.Timeout(30.0, connect=5.0)
+        base_url=url + API,
+        headers=headers,
+        verify=verify,
+        timeout=httpx.Timeout(_PATIENCE_S, connect=_CONNECT_S),
     )
 
 
@@ -183,10 +188,12 @@ def ask(
     *,
     anonymous: bool = False,
     token: str = "",
+    patience_s: float = _PATIENCE_S,
 ) -> Any:
-    """One request; its JSON answer."""
+    """One request; its JSON answer. `patience_s`: how long the server may think about it."""
     with told_as_ours(), open_client(server, anonymous=anonymous, token=token) as client:
-        response = client.request(method, path, json=body)
+        timeout = httpx.Timeout(patience_s, connect=_CONNECT_S)
+        response = client.request(method, path, json=body, timeout=timeout)
         check(response)
         if response.status_code == httpx.codes.NO_CONTENT:
             return None

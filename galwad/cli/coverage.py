@@ -14,6 +14,8 @@ from galwad.when import HINT, period
 
 _US: Final = 1_000_000
 _WIDEST: Final = 100
+_PATIENCE_S: Final = 900.0
+"""A manifest is read for each call: a year of a busy centre takes minutes."""
 
 
 def fetch(words: str, server: str) -> dict[str, Any]:
@@ -26,7 +28,8 @@ def fetch(words: str, server: str) -> dict[str, Any]:
         period(words, time.time())
     except ValueError:
         raise CliError("--date is no time", HINT, status=2) from None
-    answer: dict[str, Any] = ask(server, "GET", f"/coverage?{urlencode({'when': words})}")
+    path = f"/coverage?{urlencode({'when': words})}"
+    answer: dict[str, Any] = ask(server, "GET", path, patience_s=_PATIENCE_S)
     return answer
 
 

@@ -16,6 +16,7 @@ from galwad.cli.options import Json, Server
 from galwad.cli.proof import public_key
 
 _THIS_ONE_ALONE: Final = frozenset({404, 409})
+_PATIENCE_S: Final = 900.0
 _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whole"}
 
 
@@ -70,7 +71,7 @@ def reindex(
         "dry_run": dry_run,
     }
     wanted = [checked_id(each) for each in call_ids or ()]
-    outcome = _each(server, wanted or ask(server, "GET", "/unindexed")["call_ids"], body, json)
+    outcome = _each(server, wanted or _without_a_row(server), body, json)
     if json:
         print_json(outcome.as_json())
     else:
@@ -81,6 +82,12 @@ def reindex(
             f"{len(outcome.failed)} of {every} got no row",
             "each says above why; `galwad recordings verify` says more. They stay as they are",
         )
+
+
+def _without_a_row(server: str) -> list[str]:
+    """What the server finds; it looks through its whole archive for that."""
+    found: list[str] = ask(server, "GET", "/unindexed", patience_s=_PATIENCE_S)["call_ids"]
+    return found
 
 
 def _each(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +66,8 @@ class Bookkeeper:
         self._clock = clock
         self._on_entered = on_entered
         self._owed: set[str] = set()
+        self._looking = asyncio.Lock()
+        """One at a time looks through the archive, however many ask."""
         self._spools: dict[str, orphans.LeftSpool] = {}
         self._entered: set[str] = set()
         self._entries: deque[Entry] = deque()
@@ -137,10 +139,11 @@ class Bookkeeper:
             call.call_id: call
             for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
         }
-        covered = [
-            await asyncio.to_thread(self._cover, row, calls.get(row.call_id))
-            for row in rows.values()
-        ]
+        covered: list[Covered] = []
+        indexed = list(rows.values())
+        for start in range(0, len(indexed), _PAGE):
+            part = indexed[start : start + _PAGE]
+            covered += await asyncio.to_thread(self._cover_all, part, calls)
         in_progress = 0
         for call in calls.values():
             if call.call_id in rows:
@@ -169,6 +172,11 @@ class Bookkeeper:
     async def unexplained(self, call_id: str) -> None:
         """It was said when the call was sealed that part of it is unexplained."""
         await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
+
+    def _cover_all(
+        self, rows: Iterable[Recording], calls: Mapping[str, AnsweredCall]
+    ) -> list[Covered]:
+        return [self._cover(row, calls.get(row.call_id)) for row in rows]
 
     def _cover(self, row: Recording, call: AnsweredCall | None) -> Covered:
         return cover(row, self._archive.content(row, "manifest"), call)
@@ -204,10 +212,11 @@ class Bookkeeper:
 
     async def _orphans(self) -> list[Orphan]:
         now = self._clock()
-        folders = await self._catalogue.folders()
-        found = await asyncio.to_thread(
-            lambda: list(orphans.orphans(self._archive.folder, folders, self._spools, now))
-        )
+        async with self._looking:
+            folders = await self._catalogue.folders()
+            found = await asyncio.to_thread(
+                lambda: list(orphans.orphans(self._archive.folder, folders, self._spools, now))
+            )
         answered = await self._ledger.knows(s.call_id for s in self._spools.values())
         known = answered | folders.keys()
         return [*found, *orphans.spool_orphans(self._spools, known, now)]

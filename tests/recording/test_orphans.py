@@ -99,6 +99,25 @@ def test_an_archive_that_is_away_is_told_in_one_line_and_not_once_for_each_row(a
     assert orphan.fix.startswith("mount its disk again")
 
 
+def test_each_folder_of_the_archive_is_looked_into_on_its_own(archive, office):
+    """Days and years stand in order, and one call may have files in two of them."""
+    later = archive / "2026" / "12" / "31"
+    later.mkdir(parents=True)
+    for suffix in ("payload", "header", "manifest"):
+        (later / f"20261231-090000-abcdefgh.{suffix}").touch()
+    (office.folder / f"{CALL_ID}.header").rename(later / f"{CALL_ID}.header")
+    rows = {**ROWS, "20261231-090000-abcdefgh": "2026/12/31"}
+    assert [(each.kind, each.name) for each in found(archive, rows)] == [
+        ("no header", f"2026/03/01/{CALL_ID}"),
+        ("files of another day", f"2026/12/31/{CALL_ID}"),
+    ]
+
+
+def test_there_may_be_no_archive_yet(tmp_path):
+    assert found(tmp_path / "archive", {}) == []
+    assert kinds(tmp_path / "archive", ROWS) == ["archive is empty"]
+
+
 def test_what_is_nobodys_is_passed_over(archive, office):
     (office.folder / "notes.txt").write_text("x")
     (archive / "galwad-1.pub").write_text("x")
