@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -123,7 +124,8 @@ def test_fifty_calls_go_on(harness, start, ended):
         harness.programs.Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50)
     )
     caller = ended(_many(harness, service, 50))
-    service.log.wait("call.answered", 50)
+    # What the log says of an answer comes before it is kept, and what is sent, the ACK, after.
+    harness.service.wait_until(lambda: len(_acknowledged(callee)) == 50, what="50 ACKs")
     ports = service.media_ports_in_use()
     restart(service)
     service.log.wait("call.resumed", 50)
@@ -133,6 +135,11 @@ def test_fifty_calls_go_on(harness, start, ended):
     caller.wait(30)
     callee.wait(30)
     service.wait_media_ports(0)
+
+
+def _acknowledged(callee):
+    """The calls of which the callee has the ACK."""
+    return set(re.findall(r"\nACK (?:.+\r?\n)*?Call-ID: (\S+)", callee.messages()))
 
 
 def _many(harness, service, count):
