@@ -7,13 +7,18 @@ import sys
 from enum import StrEnum
 from typing import Annotated, Final
 
+import structlog
 import typer
 
+from config.settings import Settings
 from galwad import supervise
+from galwad.alone import AtWorkError, alone
+from galwad.cli.console import CliError
 from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
 from galwad.memory import keep_out_of_files
 
+log = structlog.get_logger()
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -55,4 +60,17 @@ def serve(
     configure(only or "galwad", as_json=json or not sys.stderr.isatty())
     if only is None:
         raise typer.Exit(supervise.serve(config))
-    raise typer.Exit(importlib.import_module(_MODULES[only]).run(settings))
+    raise typer.Exit(_run(only, settings))
+
+
+def _run(only: Process, settings: Settings) -> int:
+    folder = settings.node.state / only
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("folder.missing", folder=str(folder), reason=error.strerror)
+    try:
+        with alone(folder):
+            return int(importlib.import_module(_MODULES[only]).run(settings))
+    except AtWorkError as error:
+        raise CliError(str(error), f"one {only} is enough: stop that, or leave it at it") from None

@@ -11,12 +11,11 @@ import asyncio
 import hashlib
 import os
 import shutil
-import socket
 import sqlite3
 import time
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,9 +27,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select
 
 from config.settings import Settings
+from galwad.alone import AtWorkError, alone
 from galwad.desk.admin import Administration
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.tables import sessions
+from galwad.supervise import START_ORDER
 from recording import backup as archive_backup
 from recording.audit import AuditLog, Facts
 from recording.chain import RESTORED
@@ -140,7 +141,17 @@ def restore(
         BackupError: nothing was changed.
     """
     description = _readable(folder, settings)
-    _refuse_if_at_work(settings)
+    with _nobody_at_work(settings):
+        return _restore(settings, folder, description, certificates, node_keys)
+
+
+def _restore(
+    settings: Settings,
+    folder: Path,
+    description: Description,
+    certificates: Sequence[Path],
+    node_keys: Collection[str],
+) -> Restored:
     if settings.database.exists():
         raise BackupError(
             f"{settings.database} is there already", "move the desk's folder away, if it is lost"
@@ -222,11 +233,16 @@ def _readable(folder: Path, settings: Settings) -> Description:
     return description
 
 
-def _refuse_if_at_work(settings: Settings) -> None:
-    for path in (settings.desk_socket, settings.switch_socket):
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                raise BackupError("Galwad is at work here", "systemctl stop 'galwad*' first")
+@contextmanager
+def _nobody_at_work(settings: Settings) -> Iterator[None]:
+    """Keep the node's processes from starting meanwhile."""
+    try:
+        with ExitStack() as held:
+            for name in START_ORDER:
+                held.enter_context(alone(settings.node.state / name))
+            yield
+    except AtWorkError as error:
+        raise BackupError(str(error), "systemctl stop 'galwad*' first") from None
 
 
 def _node_key(settings: Settings, folder: Path) -> str:

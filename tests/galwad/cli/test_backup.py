@@ -12,6 +12,7 @@ import pytest
 from house import House
 from node import Site
 
+from galwad.alone import alone
 from recording.age import Identity, open_header
 from recording.keys import RecipientSet
 
@@ -309,10 +310,12 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
     assert nowhere.status == 2
 
 
-def test_nothing_is_restored_under_a_running_desk(run, site, backup):
-    with House(site):
-        done = run("backup", "restore", backup, "--config", site.config)
-        assert done.err.startswith("error: Galwad is at work here\n")
+@pytest.mark.parametrize("name", ["switch", "desk", "finaliser"])
+def test_nothing_is_restored_under_a_process_at_work(run, site, backup, name):
+    folder = site.root / "state" / name
+    folder.mkdir(exist_ok=True)
+    with alone(folder):
+        refused(run, site, backup, f"error: another process is at work in {folder}\n")
 
 
 def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatch):

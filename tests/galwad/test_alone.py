@@ -1,0 +1,96 @@
+"""Two of everything: the second process of a kind leaves the first one's work alone."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from loopback import free_port
+
+from galwad.alone import AtWorkError, alone
+from recording.keys import OfficerKeys
+
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "galwad.toml"
+    file.write_text(
+        f"""
+        [node]
+        state = "{tmp_path}/state"
+        runtime = "{tmp_path}/run"
+        [sip]
+        listen = ["udp:127.0.0.1:{free_port()}"]
+        [recording]
+        officer_key = "{OfficerKeys.generate().public_key}"
+        [desk]
+        listen = "127.0.0.1:{free_port()}"
+        """
+    )
+    return file
+
+
+@contextlib.contextmanager
+def process(config, name):
+    """A real one, once it is ready."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(f"\0galwad-test-{free_port()}")
+        notify.settimeout(PATIENCE_S)
+        address = "@" + notify.getsockname()[1:].decode()
+        started = subprocess.Popen(
+            [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", config],
+            env={"NOTIFY_SOCKET": address, "PATH": ""},
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while b"READY=1" not in notify.recv(4096):
+                continue
+            yield started
+        finally:
+            started.kill()
+            started.wait()
+
+
+def second(config, name):
+    """What another one says, and how it ends."""
+    command = [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", config]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("name", ["switch", "desk", "finaliser"])
+def test_a_second_one_ends_at_once_and_touches_nothing(tmp_path, config, name):
+    with process(config, name) as first:
+        sockets = {path: path.stat().st_ino for path in (tmp_path / "run").glob("*.sock")}
+        status, said = second(config, name)
+        assert status == 1
+        assert said == (
+            f"error: another process is at work in {tmp_path}/state/{name}\n"
+            f"hint: one {name} is enough: stop that, or leave it at it\n"
+        )
+        assert {path: path.stat().st_ino for path in sockets} == sockets
+        assert first.poll() is None
+
+
+def test_one_that_was_killed_leaves_the_place_to_the_next(config):
+    with process(config, "finaliser") as first:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        with process(config, "finaliser"):
+            assert second(config, "finaliser")[0] == 1
+
+
+def test_a_folder_that_is_not_there_keeps_nobody_from_working(tmp_path):
+    with alone(tmp_path / "none"), alone(tmp_path / "none"):
+        (tmp_path / "none").mkdir()
+    with alone(tmp_path / "none"), pytest.raises(AtWorkError), alone(tmp_path / "none"):
+        raise RuntimeError
+    with alone(tmp_path / "none"):
+        assert (tmp_path / "none").is_dir()
