@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -74,11 +75,15 @@ def folder_of(call_id: str) -> str:
 
 
 class Archive:
-    """Seals calls into a folder; a call that is sealed already is not sealed again."""
+    """Seals calls into a folder; a call that is sealed already is not sealed again.
+
+    Threads may share it, each with another call.
+    """
 
     def __init__(self, root: Path, node: Node) -> None:
         self._root = root
         self._node = node
+        self._making = Lock()
 
     @property
     def room(self) -> int:
@@ -96,7 +101,7 @@ class Archive:
         Raises as `seal` does.
         """
         payload = self.path(call_id, "payload")
-        make_folder(payload.parent, self._root)
+        self._make_folder(payload.parent)
         part = Part(payload)
         try:
             return Following(part, RawPayload(self.path(call_id, "raw")), spool, keys, call_id)
@@ -154,9 +159,14 @@ class Archive:
         there = there and raw_size == (manifest.raw.size if manifest.raw else 0)
         return manifest if there and manifest.call_id == call_id else None
 
+    def _make_folder(self, folder: Path) -> None:
+        """No other thread finds the folder of a day there before its name is on the disk."""
+        with self._making:
+            make_folder(folder, self._root)
+
     def _payload(self, call_id: str, spools: Sequence[Path], keys: SpoolKeys) -> _Made:
         path = self.path(call_id, "payload")
-        make_folder(path.parent, self._root)
+        self._make_folder(path.parent)
         with committed(path) as fd, RawPayload(self.path(call_id, "raw")) as raw:
             sound = write_sound(fd, raw, spools, keys, call_id)
             return sound, _digest(fd), _raw_facts(raw)

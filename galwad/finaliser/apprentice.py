@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import structlog
@@ -33,7 +34,11 @@ log = structlog.get_logger()
 
 
 class Apprentice:
-    """Follows what is in the spool folder. Its methods block; one thread at a time."""
+    """Follows what is in the spool folder. Its methods block; one thread follows.
+
+    A call is handed over, to whatever thread, between two slices. Its spool is closed by then, so
+    that nobody begins to follow it again.
+    """
 
     def __init__(self, folder: Path, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
         """`keys` may raise; nothing is followed then."""
@@ -42,6 +47,7 @@ class Apprentice:
         self._keys = keys
         self._followed: dict[str, Following] = {}
         self._given_up: set[str] = set()
+        self._alone = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal what is final of every call, the one that waited longest first.
@@ -52,29 +58,35 @@ class Apprentice:
             self.let_go()
             return
         spools = self._spools()
-        self._forget_all_but(spools)
-        for call_id, path in self._new(spools):
-            self._begin(call_id, path)
-            if enough():
+        with self._alone:
+            self._forget_all_but(spools)
+        for call_id, path in spools.items():
+            with self._alone:
+                begun = self._is_new(call_id, path) and self._begin(call_id, path)
+            if begun and enough():
                 return
         behind = deque(self._followed)
         while behind:
             call_id = behind.popleft()
-            if self._step(call_id):
+            with self._alone:
+                more = call_id in self._followed and self._step(call_id)
+            if more:
                 behind.append(call_id)
             if enough():
                 return
 
     def hand_over(self, call_id: str) -> Following | None:
         """What was made of a call that has ended; from now on the taker's to discard."""
-        self._given_up.discard(call_id)
-        return self._followed.pop(call_id, None)
+        with self._alone:
+            self._given_up.discard(call_id)
+            return self._followed.pop(call_id, None)
 
     def let_go(self) -> None:
         """Discard everything."""
-        for following in self._followed.values():
-            following.discard()
-        self._followed.clear()
+        with self._alone:
+            for following in self._followed.values():
+                following.discard()
+            self._followed.clear()
 
     def _spools(self) -> Mapping[str, Path]:
         """Calls of one life, and their spool."""
@@ -90,25 +102,24 @@ class Apprentice:
         for call_id in self._followed.keys() - spools.keys():
             self._followed.pop(call_id).discard()
 
-    def _new(self, spools: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
-        """Calls worth following that are not followed yet."""
-        for call_id, path in spools.items():
-            if len(self._followed) >= _MOST:
-                return
-            if call_id in self._followed or call_id in self._given_up:
-                continue
-            try:
-                wanted = path.stat().st_size >= _WORTH and is_live(path)
-            except (OSError, RecordingError):
-                continue
-            if wanted and self._archive.find(call_id) is None:
-                yield call_id, path
+    def _is_new(self, call_id: str, path: Path) -> bool:
+        """Whether a call is worth following that is not followed yet."""
+        if len(self._followed) >= _MOST or call_id in self._followed or call_id in self._given_up:
+            return False
+        try:
+            wanted = path.stat().st_size >= _WORTH and is_live(path)
+        except (OSError, RecordingError):
+            return False
+        return wanted and self._archive.find(call_id) is None
 
-    def _begin(self, call_id: str, path: Path) -> None:
+    def _begin(self, call_id: str, path: Path) -> bool:
+        """Whether it is followed from now on."""
         try:
             self._followed[call_id] = self._archive.follow(call_id, path, self._keys())
         except (OSError, RecordingError) as error:
             self._give_up(call_id, error)
+            return False
+        return True
 
     def _step(self, call_id: str) -> bool:
         """One slice, then it is the last in the row; False when there is no more for now."""

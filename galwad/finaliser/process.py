@@ -2,10 +2,10 @@
 
 Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
 delays that and nothing else. What fails is tried again at the next look round. What has
-just ended goes before what an outage left, and the smallest first, so that a short call waits for
-one long call at most. Calls that go on are followed in
-between, so that their end leaves a moment's work. Whoever stops it has it seal all that has ended
-first: after a reboot nothing on this machine opens a spool.
+just ended goes before what an outage left, and the smallest first; some are sealed at a time, so
+that a short call seldom waits for a long one, and the disk for none. Calls that go on are followed
+beside that, so that their end leaves a moment's work. Whoever stops it has it seal all that has
+ended first: after a reboot nothing on this machine opens a spool.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 LAST_WORD_S: Final = 2.0
 """How long the desk may take to index the last recordings when the finaliser stops."""
+HANDS: Final = 3
+"""Calls that are sealed at a time: while one waits for the disk, another is computed."""
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _Rank: TypeAlias = tuple[bool, int]
@@ -54,7 +56,7 @@ log = structlog.get_logger()
 
 
 class Finaliser:
-    """One queue, one worker, two connections."""
+    """One queue, some hands, two connections."""
 
     def __init__(
         self,
@@ -68,11 +70,11 @@ class Finaliser:
         self._look_round_s = look_round_s
         self._follow_s = follow_s
         self._last_word_s = last_word_s
-        self._followed_at = 0.0
         self._queue: asyncio.PriorityQueue[tuple[_Rank, str]] = asyncio.PriorityQueue()
         self._queued: dict[str, _Rank] = {}
-        self._in_hand: str | None = None
-        self._once_more = False
+        self._in_hand: dict[str, bool] = {}
+        """Calls that are being sealed, and whether they were wanted again meanwhile."""
+        self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
@@ -88,10 +90,11 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Seal what has ended, then end `run`. The second time: finish the call in hand alone."""
+        """Seal what has ended, then end `run`. The second time: finish the calls in hand alone."""
         if self._stopping.is_set():
             self._hurry.set()
             self._indexed.set()
+            self._free.set()
         self._stopping.set()
 
     async def run(self) -> None:
@@ -115,26 +118,28 @@ class Finaliser:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Seal what has ended; follow what goes on, in between."""
+        """Seal what has ended; beside that, follow what goes on."""
         stopping = asyncio.create_task(self._stopping.wait())
-        waiting = asyncio.create_task(self._queue.get())
+        hands = [asyncio.create_task(self._hand()) for _ in range(HANDS)]
         try:
             while not self._stopping.is_set():
-                await asyncio.wait(
-                    [waiting, stopping],
-                    timeout=self._follow_s,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if waiting.done():
-                    await self._take(waiting.result()[1])
-                    waiting = asyncio.create_task(self._queue.get())
+                await asyncio.wait([stopping], timeout=self._follow_s)
                 if not self._stopping.is_set():
                     await self._follow()
             await self._finish()
         finally:
-            stopping.cancel()
-            waiting.cancel()
+            for task in (stopping, *hands):
+                task.cancel()
+            await asyncio.gather(*hands, return_exceptions=True)
             await asyncio.to_thread(self._workshop.let_go)
+
+    async def _hand(self) -> None:
+        """Seal one call after the other."""
+        while True:
+            _, call_id = await self._queue.get()
+            if self._hurry.is_set():
+                return
+            await self._take(call_id)
 
     async def _finish(self) -> None:
         """Seal all that has ended, and give the desk time to index it."""
@@ -142,8 +147,9 @@ class Finaliser:
         for call_id, size in (await asyncio.to_thread(self._workshop.closed)).items():
             self._enqueue(call_id, size)
         log.info("finaliser.stopping", waiting=len(self._queued))
-        while self._queued and not self._hurry.is_set():
-            await self._take(min(self._queued, key=self._queued.__getitem__))
+        while self._in_hand or (self._queued and not self._hurry.is_set()):
+            self._free.clear()
+            await self._free.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._last_word_s):
                 while self._sealed and not self._hurry.is_set():
@@ -153,28 +159,25 @@ class Finaliser:
     async def _follow(self) -> None:
         """A slice of following, however much is waiting, but a small one then."""
         began = time.monotonic()
-        if began - self._followed_at < self._follow_s / 2:
-            return
 
         def enough() -> bool:
-            most_s = _SLICE_WHILE_OTHERS_WAIT_S if self._queued else _SLICE_S
+            others = self._queued or self._in_hand
+            most_s = _SLICE_WHILE_OTHERS_WAIT_S if others else _SLICE_S
             return self._stopping.is_set() or time.monotonic() - began > most_s
 
         try:
             await asyncio.to_thread(self._workshop.follow, enough)
         except Exception:  # following is a convenience; sealing must go on
             log.exception("calls.not_followed")
-        self._followed_at = time.monotonic()
 
     async def _take(self, call_id: str) -> None:
         self._queued.pop(call_id, None)
-        self._in_hand = call_id
+        self._in_hand[call_id] = False
         async with self._alone_with(call_id):
             await self._seal(call_id)
-        self._in_hand = None
-        if self._once_more:
-            self._once_more = False
+        if self._in_hand.pop(call_id):
             self._enqueue(call_id, self._workshop.size(call_id))
+        self._free.set()
 
     def _alone_with(self, call_id: str) -> asyncio.Lock:
         """Held by whoever writes to this recording; gone when nobody does."""
@@ -214,8 +217,8 @@ class Finaliser:
         One that is being sealed waits until its outcome is known: sealed it is not wanted again,
         refused it may be, for a spool that was closed meanwhile.
         """
-        if call_id == self._in_hand:
-            self._once_more = True
+        if call_id in self._in_hand:
+            self._in_hand[call_id] = True
         elif call_id not in self._queued and call_id not in self._sealed:
             rank = not just_ended, size
             self._queued[call_id] = rank

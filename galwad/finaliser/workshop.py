@@ -1,4 +1,4 @@
-"""One call at a time, from its spools to a sealed recording. No sockets, no loop.
+"""Calls, from their spools to sealed recordings. No sockets, no loop.
 
 Every outcome that is not a recording leaves the spools where they are: nothing is deleted
 but by `forget`, which the desk's word allows.
@@ -61,7 +61,7 @@ class Folders:
 
 
 class Workshop:
-    """Seals calls. Its methods block; one thread at a time may be inside."""
+    """Seals calls. Its methods block; each thread inside has another call, and one follows."""
 
     def __init__(self, folders: Folders, node: str, software: str, officer_key: str) -> None:
         """Load or make the node's signing key, and lay its public half beside the recordings.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from galwad.finaliser import apprentice
-from galwad.finaliser.process import workshop_of
+from galwad.finaliser.process import HANDS, workshop_of
 from galwad.messages import Sealed
 from recording import archive as archive_module
 from recording.following import Following
@@ -68,6 +68,31 @@ async def test_a_call_is_sealed_while_it_goes_on(site, straight):
         await site.gone(writer.path)
     assert site.whole(FIRST)
     assert not straight
+
+
+async def test_calls_that_are_followed_and_end_together_are_all_sealed_from_what_was_followed(
+    site, straight
+):
+    calls = [f"20260301-09{number:02}00-abcdefgh" for number in range(3 * HANDS)]
+    writers = [site.writer(call_id) for call_id in calls]
+    for writer in writers:
+        writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
+        writer.event("segment", {"class": "centre", "to": ""}, 0)
+        talk(writer, 0, 60)
+    async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.02):
+        for call_id in calls:
+            await followed(site, call_id)
+        for writer in writers:
+            writer.event("ended", {"cause": "bye"}, 60_000_000)
+            writer.close(60_000_000)
+        told = set()
+        while told != set(calls):  # some may be said again before the desk's word has come
+            told.add((await peer.next(Sealed)).call_id)
+        for writer in writers:
+            await site.gone(writer.path)
+    assert not straight
+    assert all(site.whole(call_id) for call_id in calls)
+    assert not list(part(site, FIRST).parent.glob(".*"))
 
 
 async def test_what_was_followed_goes_when_the_finaliser_stops(site):
