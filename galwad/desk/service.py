@@ -28,6 +28,7 @@ from galwad.desk.files import ArchiveFolder
 from galwad.desk.forgotten import ForgottenPauses
 from galwad.desk.intake import Intake
 from galwad.desk.metrics import Metrics
+from galwad.desk.nightly import KIND as CHECKED
 from galwad.desk.nightly import Nightly
 from galwad.desk.recipients import RecipientsWatch
 from galwad.desk.sessions import Sessions
@@ -156,9 +157,13 @@ class Desk:
         self._endless: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Bring back calls in wrap-up, listen, and connect to the switch."""
+        """Bring back calls in wrap-up and the last night's figures, listen, reach the switch."""
         for contact in await self.contacts.unwritten():
             self.calls.unwritten(contact)
+        checked = await self.audit.last(CHECKED)
+        if checked is not None:
+            self.metrics.amiss.set(int(checked.facts["amiss"]))
+            self.metrics.orphans.set(int(checked.facts["orphans"]))
         await self.intake.start()
         self._endless = [
             asyncio.create_task(self.switch.run()),
