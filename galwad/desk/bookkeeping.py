@@ -69,6 +69,8 @@ class Bookkeeper:
         self._looking = asyncio.Lock()
         """One at a time looks through the archive, however many ask."""
         self._spools: dict[str, orphans.LeftSpool] = {}
+        self._knows_spools = False
+        """Whether a finaliser has said which spools wait."""
         self._entered: set[str] = set()
         self._entries: deque[Entry] = deque()
         self._news = asyncio.Event()
@@ -124,6 +126,7 @@ class Bookkeeper:
 
     def spools_left(self, spools: Iterable[LeftSpool]) -> None:
         """What the finaliser says of the spools that wait."""
+        self._knows_spools = True
         self._spools = {
             each.name: orphans.LeftSpool(each.name, each.call_id, each.since, each.why)
             for each in spools
@@ -194,7 +197,9 @@ class Bookkeeper:
         if row is not None:  # the clock was put right in mid-call
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
-        if waiting is None:
+        if waiting is None and not self._knows_spools:
+            text = "it is not indexed, and no finaliser has said whether its spool waits: start it"
+        elif waiting is None:
             text = "it has neither recording nor spool: look for a `recording.fault` in the journal"
         else:
             text = f"not sealed yet: {waiting.name} waits ({waiting.why or 'not tried'})"

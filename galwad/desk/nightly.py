@@ -23,6 +23,8 @@ from recording.errors import RecordingError
 KIND: Final = "coverage.checked"
 _DAY_S: Final = 86_400.0
 _STEP_S: Final = 30.0
+_SETTLE_S: Final = 300.0
+"""After the desk's start: by then it has heard which calls go on and which spools wait."""
 log = structlog.get_logger()
 
 
@@ -55,7 +57,8 @@ class Nightly:
         self._begun = clock()
 
     async def run(self) -> None:
-        """Check when it is due, until cancelled."""
+        """Check when it is due, until cancelled; a night that was missed, once all are there."""
+        await asyncio.sleep(_SETTLE_S)
         while True:
             try:
                 if await self.is_due():

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 from datetime import datetime
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -122,6 +123,9 @@ async def test_an_answered_call_without_a_recording_is_missed(running, mair):
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert call["call_id"] == FIRST
     assert call["unexplained"] == [{"from_us": 0, "to_us": 40 * US, "reason": ""}]
+    assert "no finaliser has said whether its spool waits" in call["problems"][0]
+    await spools_left(running)
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert "neither recording nor spool" in call["problems"][0]
 
 
@@ -196,6 +200,7 @@ async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(ru
     assert await running.switch.until(Entered) == [Entered((FIRST,))]
     running.switch.link.send(owed)  # said again, it changes nothing
     assert len(await running.switch.until(Entered, 2)) == 2
+    await spools_left(running)
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["unexplained_us"]) == (1, 55 * US)
     assert "neither recording nor spool" in found["amiss"][0]["problems"][0]
@@ -221,7 +226,8 @@ async def spools_left(running, *spools):
     link.send(SpoolsLeft(spools))
 
     async def told():
-        return len(running.desk.books._spools) == len(spools)
+        books = running.desk.books
+        return books._knows_spools and len(books._spools) == len(spools)
 
     await until(told)
     await link.close()
@@ -304,6 +310,29 @@ async def test_a_night_is_checked_once_and_made_up_for(running):
     assert not await nightly.is_due()
     nightly._clock = lambda: at(11, 4)
     assert await nightly.is_due()
+
+
+async def test_a_missed_night_is_made_up_for_when_all_have_said_what_they_have(
+    running, monkeypatch
+):
+    """At once after a start the spools that wait would seem to be calls that are lost."""
+    nightly = running.desk.nightly
+    turn(running, at(11, 4))
+    nightly._begun = at(10, 12)
+    waited = []
+
+    async def sleep(seconds):
+        waited.append((seconds, await running.desk.audit.last("coverage.checked")))
+        if len(waited) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("galwad.desk.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await nightly.run()
+    (first, before), (_, after) = waited
+    assert first >= 60
+    assert before is None
+    assert after is not None
 
 
 async def test_a_desk_that_was_off_for_nights_looks_at_all_of_them(running):
