@@ -34,6 +34,12 @@ class Resampler:
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
+    def rest(self) -> Floats:
+        """What comes out yet if silence follows; the filter holds the last half of itself back."""
+        made = self(np.zeros(self._bank.shape[1] // 2, dtype=np.float32))
+        self.reset()
+        return made
+
     def __call__(self, samples: NDArray[np.int16] | Floats) -> Floats:
         """The next samples; in the long run exactly as many more or fewer as the rates say."""
         joined = np.concatenate([self._tail, samples.astype(np.float32)])

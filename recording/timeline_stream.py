@@ -8,14 +8,12 @@ simply follow each other gather in a run of up to a second, which is decoded at 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from recording.burst import RTP_HEADER, TrackBurst
-from recording.codecs import NARROW, PayloadCodec, Samples
+from recording.codecs import NARROW, PayloadCodec
 from recording.packet_time import USUAL_US
 from recording.timeline_clock import QUIET_US, Packet, StreamClock
+from recording.timeline_layer import Layer
 from recording.voice import Voice
 
 _HOLD_US = 400_000
@@ -29,38 +27,6 @@ _PLAIN = 0x80
 
 class WidebandError(Exception):
     """A wideband packet came while 8000 samples a second are made."""
-
-
-@dataclass(slots=True)
-class TrackCount:
-    """What became of a track's packets."""
-
-    received: int = 0
-    lost: int = 0
-    late: int = 0
-    duplicate: int = 0
-    malformed: int = 0
-    undecoded: int = 0
-    withheld: int = 0
-    """Without a payload: of a key press its number in the stream is kept, and no more."""
-    codecs: Counter[str] = field(default_factory=Counter)
-    """Packets by codec, such as `PCMA/8000`."""
-
-
-class Layer(Protocol):
-    """The track on which a stream lays its samples."""
-
-    rate: int
-    counted: TrackCount
-
-    def put(self, position: int, samples: Samples) -> bool:
-        """False when the position is final already."""
-
-    def comfort(self, position: int, noise: bytes, clock: int) -> None:
-        """From here on the silence is this noise, told as RFC 3389 would."""
-
-    def refuse(self, packet: Packet) -> None:
-        """Nobody here can decode this one."""
 
 
 class Stream:
@@ -83,6 +49,8 @@ class Stream:
         self._voices: dict[PayloadCodec, Voice | None] = {}
         self._end = 0
         """Where what was laid last ends."""
+        self._last: Voice | None = None
+        """Which made that, and may still hold its last millisecond."""
         self._run: list[bytes] = []
         self._run_count = 0
         """Packets in the run, whose parts may be of several."""
@@ -204,7 +172,10 @@ class Stream:
             return
         if self._next is None or packet.sequence < self._next:
             return
-        if quiet or self._clock.doubts(packet):
+        if quiet:
+            self.end()
+            self._settled = False
+        elif self._clock.doubts(packet):
             self.flush()
             self._settled = False
 
@@ -222,6 +193,23 @@ class Stream:
         """Leave nothing in hand that could be laid."""
         self.drain(now_us)
         self._lay_run()
+        if now_us - self._heard_us >= QUIET_US:
+            self._break_off()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self.flush()
+        self._break_off()
+
+    def _break_off(self, before: int | None = None) -> None:
+        """What was laid last ends there: lay the rest of it, up to `before`."""
+        voice, self._last = self._last, None
+        if voice is not None:
+            rest = voice.rest()
+            if before is not None:
+                rest = rest[: max(0, before - self._end)]
+            if len(rest):
+                self._track.put(self._end, rest)
 
     def drain(self, now_us: int) -> None:
         """Lay what is next in order, or has waited long enough."""
@@ -253,7 +241,7 @@ class Stream:
 
     def _restart(self) -> None:
         """Number and place what follows without regard to what was."""
-        self.flush()
+        self.end()
         self._expected = None
         self._track.counted.lost += len(self.missing)
         self.missing.clear()
@@ -295,6 +283,7 @@ class Stream:
         noise = packet.noise
         if noise and packet.silent:
             self._lay_run()
+            self._break_off()
             self._track.comfort(clock.roughly(packet), noise, packet.codec.clock)
         if packet.silent:
             return False
@@ -306,6 +295,7 @@ class Stream:
         self._lay_run()
         self._decode(packet, position)
         if noise:
+            self._break_off()
             self._track.comfort(self._end, noise, packet.codec.clock)
         return False
 
@@ -339,11 +329,20 @@ class Stream:
         if self._run and self._run_voice is not None:
             payload = b"".join(self._run)
             start = self._run_at - len(payload) * self._scale
-            samples = self._run_voice.samples(payload, follows=start == self._end)
+            follows = self._continues(self._run_voice, start, joins=start == self._end)
+            samples = self._run_voice.samples(payload, follows=follows)
             self._track.put(start, samples)
             self._end = self._run_at
             self._run.clear()
             self._run_count = 0
+
+    def _continues(self, voice: Voice, start: int, *, joins: bool) -> bool:
+        """Whether what this voice says next follows; if not, what was laid last is finished."""
+        follows = joins and voice is self._last
+        if not follows:
+            self._break_off(start)
+        self._last = voice
+        return follows
 
     def _decode(self, packet: Packet, position: int) -> None:
         voice, clock = self._voice(packet.codec), self._clock
@@ -352,7 +351,7 @@ class Stream:
             return
         stretch = clock.stretch
         start = position - stretch
-        follows = abs(start - self._end) <= 1
+        follows = self._continues(voice, start, joins=abs(start - self._end) <= 1)
         if follows and voice.resamples:
             start = self._end
         samples = voice.samples(packet.payload, follows=follows, stretch=stretch)

@@ -14,7 +14,8 @@ from recording.burst import TrackBurst
 from recording.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.comfort import Noise
 from recording.timeline_clock import Packet
-from recording.timeline_stream import Stream, TrackCount, WidebandError
+from recording.timeline_layer import TrackCount
+from recording.timeline_stream import Stream, WidebandError
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
 
@@ -107,7 +108,7 @@ class Track:
     def flush(self) -> None:
         """Lay down everything."""
         for stream in self._streams.values():
-            stream.flush()
+            stream.end()
 
     def refuse(self, packet: Packet) -> None:
         """Keep as it came what cannot be decoded."""

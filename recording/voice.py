@@ -48,6 +48,12 @@ class Voice:
             decoded = clipped(_stretched(decoded, len(decoded) + stretch))
         return decoded
 
+    def rest(self) -> Samples:
+        """The last millisecond or so of what was decoded, once it is known that a break follows."""
+        if self._resampler is None:
+            return np.zeros(0, dtype=np.int16)
+        return clipped(self._resampler.rest())
+
 
 def _stretched(samples: Samples, count: int) -> Floats:
     """So many samples in the same time, by straight lines between those that were."""

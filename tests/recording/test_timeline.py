@@ -108,6 +108,30 @@ def test_loss_is_silence_of_true_length_and_order_does_not_matter(seed, loss, ji
     assert count.late == 0
 
 
+@pytest.mark.parametrize("silence", ["a loss", "a pause", "a hold", "the end", "another codec"])
+def test_the_last_millisecond_before_a_silence_is_heard_though_the_rate_is_another(silence):
+    """A filter that makes 16,000 samples of 8000 holds it back until it knows what follows."""
+    loud = bytes([0x80]) * 160
+    packets = [(20_000 * n, 0, rtp(n, 160 * n, loud)) for n in range(50)]
+    after = {
+        "a loss": [(US + 20_000 * n, 0, rtp(51 + n, 160 * (51 + n), loud)) for n in range(1, 50)],
+        "a pause": [
+            (5 * US + 20_000 * n, 0, rtp(50 + n, 40_000 + 160 * n, loud)) for n in range(50)
+        ],
+        "another codec": [(US + 40_000, 0, rtp(50, 8320, bytes(640), kind=97))],
+    }.get(silence, [])
+    timeline = Timeline(16_000)
+    timeline.media(0, {8: PayloadCodec("PCMA", 8000), 97: PayloadCodec("L16", 16_000)})
+    if silence == "a hold":
+        for at_us, track, data in packets:
+            timeline.packet(track, at_us, data)
+        timeline.interrupt(US)
+        packets = []
+    heard = np.abs(played(packets + after, 7 * US, timeline)[:, 0]) > 2000
+    ends = np.flatnonzero(heard[:-1] & ~heard[1:])
+    assert abs(ends[0] - np.argmax(heard) - 50 * 320) <= 4
+
+
 def test_a_late_packet_is_counted_and_changes_nothing():
     voice = speech(8)
     packets = [(at + (4 * US if index == 50 else 0), 0, data) for at, index, data in sent(voice)]

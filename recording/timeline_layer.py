@@ -1,0 +1,42 @@
+"""What a stream sees of the track on which it is laid, and what both count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from recording.codecs import Samples
+from recording.timeline_clock import Packet
+
+
+@dataclass(slots=True)
+class TrackCount:
+    """What became of a track's packets."""
+
+    received: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicate: int = 0
+    malformed: int = 0
+    undecoded: int = 0
+    withheld: int = 0
+    """Without a payload: of a key press its number in the stream is kept, and no more."""
+    codecs: Counter[str] = field(default_factory=Counter)
+    """Packets by codec, such as `PCMA/8000`."""
+
+
+class Layer(Protocol):
+    """The track on which a stream lays its samples."""
+
+    rate: int
+    counted: TrackCount
+
+    def put(self, position: int, samples: Samples) -> bool:
+        """False when the position is final already."""
+
+    def comfort(self, position: int, noise: bytes, clock: int) -> None:
+        """From here on the silence is this noise, told as RFC 3389 would."""
+
+    def refuse(self, packet: Packet) -> None:
+        """Nobody here can decode this one."""
