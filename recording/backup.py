@@ -15,12 +15,13 @@ from typing import Final
 
 from recording.archive import folder_of
 from recording.commit import make_folder, write_loose, write_whole
-from recording.disposal import CERTIFICATE, Certificate, destroy_header
+from recording.disposal import CERTIFICATE, FORMAT, Certificate, destroy_header
 from recording.errors import ManifestError
 from recording.spool_sync import syncfs
 from recording.verify import recordings_below
 
 _BESIDE: Final = ("manifest", "disposal")
+_LARGEST_CERTIFICATE: Final = 65_536
 
 
 @dataclass(slots=True)
@@ -101,6 +102,20 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
         else:
             found.proven.setdefault(read.call_id, (read, data))
     return found
+
+
+def certificates_in(place: Path) -> list[Path]:
+    """The files of a place that somebody keeps certificates in, whatever they called them."""
+    if not place.is_dir():
+        return [place]
+    return [path for path in sorted(place.rglob("*")) if path.is_file() and _says_so(path)]
+
+
+def _says_so(path: Path) -> bool:
+    if path.suffix == ".disposal":
+        return True
+    small = path.stat().st_size <= _LARGEST_CERTIFICATE
+    return small and FORMAT.encode() in path.read_bytes()
 
 
 def _files(places: Iterable[Path]) -> Iterator[Path]:

@@ -67,7 +67,7 @@ def restore(
     *,
     certificates: Annotated[
         list[Path] | None,
-        typer.Option(help="More certificates of disposals: a file, or a folder of .disposal."),
+        typer.Option(help="More certificates of disposals: a file, or a folder with some."),
     ] = None,
     node_key: Annotated[
         list[str] | None,
@@ -96,7 +96,7 @@ def restore(
         print_json(told)
     else:
         print(f"restored the backup of {done.description.made}: {done.headers} headers put back")
-        print(f"{done.disposals} disposals, {len(done.destroyed)} of them destroyed again")
+        print(f"disposed of: {done.disposals}, of which destroyed again: {len(done.destroyed)}")
         print(f"audit: entry {done.audit.seq}, {done.audit.hash}")
         print(f"whoever verifies it: galwad audit verify --restored {done.audit.hash}")
         for problem in done.problems:

@@ -156,18 +156,17 @@ def _restore(
         raise BackupError(
             f"{settings.database} is there already", "move the desk's folder away, if it is lost"
         )
+    kept = [path for place in certificates for path in _certificates_in(place)]
     keys = {_node_key(settings, folder), *node_keys}
     archive = _made(settings.archive)
-    places = [folder / "archive", archive, *certificates]
-    found = archive_backup.certificates(places, keys)
+    found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
     copied = archive_backup.put_back(folder / "archive", archive, found.proven.keys())
     destroyed = archive_backup.replay(archive, found.proven)
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
         _made(settings.recipients.parent)
         _put(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
     head = _restore_database(settings, folder, description, found.proven)
-    for place in (archive, settings.database.parent, settings.node.state / "finaliser"):
-        _give_to_owner(place)
+    _give_to_the_service(settings)
     return Restored(
         description,
         copied.headers,
@@ -319,8 +318,19 @@ def _administration(settings: Settings) -> Administration:
     return Administration(settings.database, settings.node.name, settings.sip.realm)
 
 
+def _certificates_in(place: Path) -> list[Path]:
+    found = archive_backup.certificates_in(place)
+    if not found:
+        raise BackupError(
+            f"{place} holds no certificate of a disposal",
+            "name the files that `recordings purge -o` made, or their folder",
+        )
+    return found
+
+
 def _made(folder: Path) -> Path:
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    """The folder, made where it is missing: below systemd's link to it, too."""
+    folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder
 
 
@@ -337,11 +347,21 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _give_to_owner(folder: Path) -> None:
-    """Hand what root has made in a folder to whoever owns the folder."""
-    if os.geteuid() != 0 or not folder.exists():
+def _give_to_the_service(settings: Settings) -> None:
+    """Hand what root has made or copied here to the services' user: the owner of their folders.
+
+    The archive's owner says least: a copy by rsync has given it the one it had on the other host.
+    """
+    if os.geteuid() != 0:
         return
-    owner = folder.stat()
-    for path in folder.rglob("*"):
-        if path.lstat().st_uid != owner.st_uid:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    state, archive = settings.node.state, settings.archive
+    ours = (state / "finaliser", settings.database.parent)
+    places = (*ours, settings.spool, state / "switch", archive)
+    owners = [place.stat() for place in places if place.exists()]
+    owner = next((each for each in owners if each.st_uid != 0), None)
+    if owner is None:
+        return
+    for folder in (*ours, archive):
+        for path in (folder.resolve(), *folder.rglob("*")):
+            if path.lstat().st_uid != owner.st_uid:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.archive import Node
-from recording.backup import certificates, copy_out, put_back, replay
+from recording.backup import certificates, certificates_in, copy_out, put_back, replay
 from recording.disposal import AuditPlace, Disposals, Order
 from recording.keys import public_text
 from recording.verify import verify_recording
@@ -86,6 +86,20 @@ def test_a_certificate_that_the_officer_kept_is_enough(room, tmp_path):
     assert (back.headers, problems) == (0, [])
     assert room.path("disposal").read_bytes() == kept.read_bytes()
     assert not room.office.verdict().lost
+
+
+def test_certificates_in_a_folder_are_found_by_what_they_say(room, tmp_path):
+    """Their names are the officer's: `purge -o` writes to any."""
+    kept = tmp_path / "kept"
+    (kept / "2026").mkdir(parents=True)
+    certificate = room.dispose()
+    for name in ("certificate.json", "2026/R-17", "damaged.disposal"):
+        (kept / name).write_bytes(certificate if name[0] != "d" else b"")
+    for other in ("notes.txt", "recording.payload", "recipients.json"):
+        (kept / other).write_bytes(other.encode() * 10_000)
+    named = {str(path.relative_to(kept)) for path in certificates_in(kept)}
+    assert named == {"certificate.json", "2026/R-17", "damaged.disposal"}
+    assert certificates_in(kept / "notes.txt") == [kept / "notes.txt"]  # it was named: it is told
 
 
 def test_a_whole_archive_put_back_by_file_is_destroyed_again(room, tmp_path):

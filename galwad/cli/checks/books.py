@@ -54,10 +54,7 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding
     row = connection.execute(query, (settings.node.name, KIND, int(now * 1e6))).fetchone()
     desk = settings.desk
     if row is None:
-        if connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
-            yield warning(
-                "books", "they were never checked", f"the desk does it at {desk.nightly}: is it up?"
-            )
+        yield from _first(connection, settings, now)
         return
     checked, facts = row[0] / 1e6, json.loads(row[1])["facts"]
     due = next_time(desk.nightly, checked, desk.time_zone)
@@ -69,6 +66,21 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding
         )
     elif not facts["amiss"] and not facts["orphans"]:
         yield fine("books", f"each second was explained {local_time(checked)}")
+
+
+def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Finding]:
+    """Of a node whose books were never checked: is the first night, since it was made, over?"""
+    if not connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
+        return
+    query = "SELECT min(at_us) FROM audit_entries WHERE node = ?"
+    (made,) = connection.execute(query, (settings.node.name,)).fetchone()
+    desk = settings.desk
+    due = next_time(desk.nightly, (made or 0) / 1e6, desk.time_zone)
+    if now > due + _LATE_S:
+        fix = f"the desk does it at {desk.nightly}: is it up?"
+        yield warning("books", "they were never checked", fix)
+    else:
+        yield fine("books", f"they are checked for the first time {local_time(due)}")
 
 
 def _amiss(connection: sqlite3.Connection) -> Iterator[Finding]:

@@ -273,8 +273,8 @@ def backup(run, site, tmp_path):
     return tmp_path / "backup"
 
 
-def refused(run, site, backup, text):
-    done = run("backup", "restore", backup, "--config", site.config)
+def refused(run, site, backup, text, *options):
+    done = run("backup", "restore", backup, "--config", site.config, *options)
     assert done.status == 1
     assert text in done.err
     assert not site.settings.database.exists()
@@ -316,6 +316,56 @@ def test_nothing_is_restored_under_a_process_at_work(run, site, backup, name):
     folder.mkdir(exist_ok=True)
     with alone(folder):
         refused(run, site, backup, f"error: another process is at work in {folder}\n")
+
+
+def test_a_folder_of_the_officers_certificates_keeps_what_was_disposed_of_away(
+    run, site, signed_in, tmp_path
+):
+    """They were made by `purge -o`, under any name, and rsync had not copied the archive's own."""
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    kept = tmp_path / "certificates"
+    kept.mkdir()
+    with House(site) as house:
+        signed_in(house)
+        house.record(CALLS[0])
+        assert run("backup", "make", backup, *config).status == 0
+        out = ("-o", kept / "certificate.json")
+        assert run("recordings", "purge", CALLS[0], *WHY, *out).status == 0
+    lose(site, tmp_path)
+    shutil.rmtree(next(site.settings.archive.glob("2*")))
+    done = run("backup", "restore", backup, *config, "--certificates", kept)
+    assert done.out.startswith("restored the backup of 20"), done.err
+    assert "disposed of: 1, of which destroyed again: 0" in done.out
+    assert not list(site.settings.archive.rglob("*.header"))
+
+
+def test_a_place_of_certificates_without_one_is_refused(run, site, backup, tmp_path):
+    empty = tmp_path / "certificates"
+    empty.mkdir()
+    (empty / "anchors.jsonl").write_text("{}")
+    text = f"error: {empty} holds no certificate of a disposal\n"
+    refused(run, site, backup, text, "--certificates", empty)
+
+
+def test_all_belongs_to_the_services_user_whoever_owned_the_copy(run, site, backup):
+    """Beneath systemd's links, whose folders somebody may have deleted as a whole."""
+    state, private = site.root / "state", site.root / "private"
+    other, service = (1234, 4321) if os.geteuid() == 0 else (os.getuid(), os.getuid())
+    for name in ("archive", "desk", "finaliser", "spool"):
+        (private / name).mkdir(parents=True)
+        if name != "archive":
+            shutil.rmtree(state / name, ignore_errors=True)
+            (state / name).symlink_to(private / name)
+    for path in (site.settings.archive, *site.settings.archive.rglob("*")):
+        os.chown(path, other, -1)
+    (private / "desk").rmdir()
+    for name in ("finaliser", "spool"):
+        os.chown(private / name, service, -1)
+    assert run("backup", "restore", backup, "--config", site.config).status == 0
+    places = (state / "archive", private / "desk", private / "finaliser")
+    files = [path for place in places for path in (place, *place.rglob("*"))]
+    assert len(files) > 10
+    assert {path.stat().st_uid for path in files} == {service}
 
 
 def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatch):

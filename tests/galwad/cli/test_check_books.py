@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import time
 
@@ -41,7 +42,16 @@ def of_the_night(house, now=None):
     house.do(house.desk.nightly.check())
 
 
+def test_before_its_first_night_a_new_node_is_told_when_that_is(run, house):
+    [(grade, name, text, fix)] = checked(run, house)
+    assert (grade, name, fix) == ("fine", "books", "")
+    assert re.fullmatch("they are checked for the first time 20..-..-.. 03:00:00", text)
+
+
 def test_books_that_were_never_checked_are_told(run, house):
+    with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
+        connection.execute("UPDATE audit_entries SET at_us = at_us - 172800000000")
+        connection.commit()
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, text) == ("warning", "books", "they were never checked")
     assert fix == "the desk does it at 03:00: is it up?"
