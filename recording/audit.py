@@ -12,20 +12,24 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
+    Select,
     String,
     Table,
     Text,
     delete,
+    exists,
     insert,
     select,
 )
@@ -87,6 +91,21 @@ class Entry:
     kind: str
     facts: dict[str, str | int | bool]
     personal: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which entries are sought; what is empty or None may be anything.
+
+    `actor` is one that the entry names and that is not erased; `since` ≤ time < `until`, Unix
+    seconds.
+    """
+
+    kind: str = ""
+    call_id: str = ""
+    actor: str = ""
+    since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +219,21 @@ class AuditLog:
         async with self._engine.connect() as connection:
             return await _links(connection, self._node, after, limit)
 
+    async def search(
+        self, sought: Sought, before: int | None = None, limit: int = 50
+    ) -> list[Link]:
+        """The newest that fit, the newest first; `before`: of those with a lower `seq` alone."""
+        table = audit_entries.c
+        older = () if before is None else (table.seq < before,)
+        statement = (
+            select(audit_entries)
+            .where(table.node == self._node, *older, *_fits(sought))
+            .order_by(table.seq.desc())
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return await _with_values(connection, self._node, statement)
+
     async def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
         """Entries in order, `seq` > `after`."""
         return [
@@ -265,6 +299,21 @@ async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -
     return checker.result()
 
 
+def _fits(sought: Sought) -> Iterator[ColumnElement[bool]]:
+    table, value = audit_entries.c, audit_values.c
+    if sought.kind:
+        yield table.kind == sought.kind
+    if sought.since is not None:
+        yield table.at_us >= int(sought.since * _US)
+    if sought.until is not None:
+        yield table.at_us < int(sought.until * _US)
+    if sought.call_id:
+        yield table.body.contains(f'"call_id":"{sought.call_id}"', autoescape=True)
+    if sought.actor:
+        own = value.node == table.node, value.seq == table.seq, value.name == "actor"
+        yield exists().where(*own, value.value == sought.actor)
+
+
 async def _links(connection: AsyncConnection, node: str, after: int, limit: int) -> list[Link]:
     statement = (
         select(audit_entries)
@@ -272,6 +321,12 @@ async def _links(connection: AsyncConnection, node: str, after: int, limit: int)
         .order_by(audit_entries.c.seq)
         .limit(limit)
     )
+    return await _with_values(connection, node, statement)
+
+
+async def _with_values(
+    connection: AsyncConnection, node: str, statement: Select[Any]
+) -> list[Link]:
     rows = (await connection.execute(statement)).all()
     values = await _values(connection, node, [row.seq for row in rows])
     return [

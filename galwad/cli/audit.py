@@ -10,6 +10,7 @@ import typer
 
 from galwad.cli import chain
 from galwad.cli.console import CliError, local_time, print_json, print_table
+from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
 from galwad.cli.whole import whole_file
 
@@ -28,13 +29,24 @@ def list_(
     *,
     kind: Annotated[str, typer.Option(help="Of this kind, such as recording.fetched.")] = "",
     when: Annotated[str, typer.Option(help='Of: today, "last week", 2026-11-24, 2026-11.')] = "",
+    recording: Annotated[str, typer.Option(help="Of this recording: its id.")] = "",
+    by: Annotated[str, typer.Option(help="By this user; or os:root, on the server.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List entries, the newest last, with the names that are not erased. Reading is audited."""
-    found = chain.chosen(chain.fetch(server), kind, when)[-limit:]
-    rows = [chain.as_json(link) for link in found]
+    """List entries, the newest last, with the names that are not erased. Reading is audited.
+
+    Days are those of the centre. `audit list --recording ID` says who had what to do with it.
+    """
+    wanted = {
+        "kind": kind,
+        "when": chain.checked_time(when),
+        "call_id": checked_id(recording) if recording else "",
+        "actor": by,
+    }
+    query = {key: value for key, value in wanted.items() if value}
+    rows = [chain.as_json(link) for link in chain.search(server, query, limit)]
     if json:
         print_json(rows)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -83,15 +83,24 @@ def verify(
     return verify_links(chain, heads, unsigned)
 
 
-def chosen(links: Iterable[Link], kind: str, when: str) -> list[Link]:
-    """Those of this kind and time, if any is given."""
-    span = _span(when)
-    return [
-        link
-        for link in links
-        if (not kind or link.kind == kind)
-        and (span is None or span.since * _US <= link.at_us < span.until * _US)
-    ]
+def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
+    """The newest entries that fit, the newest last; no more than so many."""
+    found: list[Link] = []
+    before: dict[str, int] = {}
+    while len(found) < limit:
+        want = min(limit - len(found), _PAGE)
+        page = ask(server, "POST", "/audit/search", {**query, **before, "limit": want})
+        found += [Link.parse(line) for line in page["lines"]]
+        if len(page["lines"]) < want:
+            break
+        before = {"before": page["last"]}
+    return found[::-1]
+
+
+def checked_time(words: str) -> str:
+    """Words for a time; what they mean, the server says, for the days are the centre's."""
+    _span(words)
+    return words
 
 
 def as_json(link: Link) -> dict[str, Any]:

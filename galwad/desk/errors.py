@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from callerid.errors import ChoiceError, ContactError
-from galwad.desk import archive_models, models
+from galwad.desk import archive_models, evidence, models
 from recording.errors import AuditError, CatalogueError
 
 log = structlog.get_logger()
@@ -85,11 +85,12 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(name for name in names if name in _KNOWN) or "body"
 
 
+_MODELS = (*models.ASKED, *archive_models.ASKED, *evidence.ASKED)
 _KNOWN = frozenset(
     {
         "body",
         "query",
         "path",
-        *(name for model in (*models.ASKED, *archive_models.ASKED) for name in model.model_fields),
+        *(name for model in _MODELS for name in model.model_fields),
     }
 )

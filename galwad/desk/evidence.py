@@ -1,8 +1,10 @@
-"""What the HTTP API answers of coverage and audit, as pydantic models."""
+"""What the HTTP API is asked and answers of coverage and audit, as pydantic models."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from galwad.desk.models import Asked, Short
 
 
 class Stretch(BaseModel):
@@ -52,8 +54,25 @@ class Coverage(BaseModel):
     more_orphans: int = 0
 
 
+class AuditQuery(Asked):
+    """Which entries of the audit to find, the newest first; all that stand must fit.
+
+    `actor` is a user's name, or as an entry has it, such as `os:root`; `before` an entry's number.
+    """
+
+    kind: Short | None = None
+    call_id: Short | None = None
+    actor: Short | None = None
+    when: Short | None = None
+    before: int | None = Field(default=None, ge=1)
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+ASKED: tuple[type[Asked], ...] = (AuditQuery,)
+
+
 class AuditPage(BaseModel):
-    """Entries as lines of an export (`recording.chain.Link`); `last` is for the next `after`."""
+    """Entries as lines of an export (`recording.chain.Link`); `last` is the last one's number."""
 
     lines: list[str]
     last: int

@@ -15,6 +15,7 @@
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | GET coverage | when | `Coverage` | supervisor, admin |
 | GET audit | after, limit | `AuditPage` | admin |
+| POST audit/search | `AuditQuery` | `AuditPage`, the newest first | admin |
 | GET audit/head | seq | `AuditHead` | the right `anchors`, supervisor, admin |
 | POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from recording.audit import AuditLog, verify
+from recording.audit import AuditLog, Sought, verify
 from recording.chain import Head
 from recording.errors import AuditError
 
@@ -71,6 +71,34 @@ async def test_personal_values_can_be_erased_without_breaking_the_chain(audit, e
     await audit.erase(2)
     assert (await audit.entries())[1].personal == {}
     assert await findings(engine) == []
+
+
+async def test_entries_are_found_by_what_they_say_the_newest_first(audit, clock):
+    await three(audit)
+    clock.now += 60
+    await audit.append("recording.held", {"call_id": "call-1"}, {"actor": "user:huw"})
+    await audit.append("backup.made", {"software": "x"}, {"actor": "os:root"})
+    began = clock.now - 60
+
+    async def found(before=None, limit=50, **sought):
+        return [link.seq for link in await audit.search(Sought(**sought), before, limit)]
+
+    assert await found() == [6, 5, 4, 3, 2, 1]
+    assert await found(limit=2) == [6, 5]
+    assert await found(limit=2, before=5) == [4, 3]
+    assert await found(call_id="call-1") == [5, 3]
+    assert await found(call_id="call-") == []
+    assert await found(call_id="%") == []
+    assert await found(kind="recording.fetched") == [4, 3, 2]
+    assert await found(kind="recording.fetched", before=4, limit=1) == [3]
+    assert await found(actor="user:huw") == [5]
+    assert await found(call_id="call-1", actor="user:gwen") == [3]
+    assert await found(since=began + 60) == [6, 5]
+    assert await found(until=began + 60, kind="recording.fetched") == [4, 3, 2]
+    (link,) = await audit.search(Sought(kind="recording.held"))
+    assert link.values["actor"][1] == "user:huw"
+    await audit.erase(5)
+    assert await found(actor="user:huw") == []
 
 
 async def test_a_changed_entry_is_named(audit, engine):

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends, Query
 
 from galwad.desk.access import SignedIn, TheDesk, person
 from galwad.desk.errors import ApiError
-from galwad.desk.evidence import AuditHead, AuditPage
+from galwad.desk.evidence import AuditHead, AuditPage, AuditQuery
+from galwad.desk.routes.recordings import span_of
 from galwad.desk.sessions import Session
+from recording.audit import Facts, Sought
 
 router = APIRouter()
 
@@ -40,6 +42,28 @@ async def entries(
     facts = {"after": after, "entries": len(links)}
     await desk.audit.append("audit.read", facts, {"actor": session.actor})
     return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else after)
+
+
+@router.post("/audit/search")
+async def search(
+    body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_reader)]
+) -> AuditPage:
+    """The newest entries that fit; what was asked for is in the audit, but for whom."""
+    span = span_of(body.when, desk)
+    actor = body.actor or ""
+    sought = Sought(
+        kind=body.kind or "",
+        call_id=body.call_id or "",
+        actor=actor if ":" in actor or not actor else f"user:{actor.lower()}",
+        since=None if span is None else span.since,
+        until=None if span is None else span.until,
+    )
+    links = await desk.audit.search(sought, body.before, body.limit)
+    given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
+    # Not as `call_id`: whoever asks what was done with a recording does nothing with it.
+    facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}
+    await desk.audit.append("audit.searched", facts, {"actor": session.actor})
+    return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else 0)
 
 
 @router.get("/audit/head")

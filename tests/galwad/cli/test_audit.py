@@ -41,15 +41,6 @@ def links(archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_entries_are_listed_by_kind_and_time(run, links):
-    done = run("audit", "list", "--kind", "recording.fetched", "--json")
-    assert [(row["seq"], row["kind"]) for row in done.json()] == [(3, "recording.fetched")]
-    assert "sign-in.accepted" in run("audit", "list", "--when", "2026-11-25").out
-    assert "No entry fits." in run("audit", "list", "--when", "2026-11-24").out
-    assert run("audit", "list", "--when", "sometime").status == 2
-
-
-@pytest.mark.usefixtures("server")
 def test_the_servers_chain_and_an_export_of_it_are_verified_alike(run, links, tmp_path):
     export = tmp_path / "chain.jsonl"
     assert run("audit", "export", "-o", export).out == f"{export}  3 entries\n"

@@ -1,0 +1,78 @@
+"""`galwad audit list` against a desk: what a person asks of the audit, and not all of it."""
+
+from __future__ import annotations
+
+import pytest
+from house import House
+from node import Site
+
+CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
+
+
+@pytest.fixture
+def house(tmp_path, run, monkeypatch):
+    """Two recordings, and gwen, an administrator, who has looked at one and held it."""
+    del run  # it clears the environment first
+    with House(Site(tmp_path / "node")) as house:
+        house.record(CALL, OTHER)
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen"))
+        yield house
+
+
+@pytest.fixture
+def looked(run, house):
+    """What she did."""
+    run("recordings", "show", CALL)
+    run("recordings", "hold", CALL, "--reason", "claim 17")
+    run("recordings", "show", OTHER)
+    return house
+
+
+def listed(run, *options):
+    rows = run("audit", "list", *options, "--json").json()
+    return [(row["kind"], row["personal"].get("actor")) for row in rows]
+
+
+def test_who_did_what_with_a_recording(run, looked):
+    assert listed(run, "--recording", CALL) == [
+        ("recording.indexed", None),
+        ("recording.shown", "user:gwen"),
+        ("recording.held", "user:gwen"),
+    ]
+    assert listed(run, "--recording", CALL, "--limit", "1") == [("recording.held", "user:gwen")]
+    out = run("audit", "list", "--recording", OTHER, "--kind", "recording.shown").out
+    assert f"call_id {OTHER}" in out
+    assert "actor user:gwen" in out
+
+
+def test_what_somebody_did(run, looked):
+    kinds = [kind for kind, _ in listed(run, "--by", "Gwen")]
+    assert kinds == ["recording.shown", "recording.held", "recording.shown"]
+    assert "recording.shown" not in [kind for kind, _ in listed(run, "--by", "os:root")]
+    assert "No entry fits." in run("audit", "list", "--by", "nobody").out
+
+
+def test_kinds_and_days(run, looked):
+    assert [kind for kind, _ in listed(run, "--kind", "recording.held")] == ["recording.held"]
+    assert ("recording.held", "user:gwen") in listed(run, "--when", "last 2 days")
+    assert "No entry fits." in run("audit", "list", "--when", "2020").out
+    assert run("audit", "list", "--when", "sometime").status == 2
+    assert run("audit", "list", "--recording", "../x").status == 2
+
+
+def test_a_long_list_comes_in_parts_and_in_order(run, looked, monkeypatch):
+    monkeypatch.setattr("galwad.cli.chain._PAGE", 2)
+    everything = run("audit", "list", "--limit", "7", "--json").json()
+    seqs = [row["seq"] for row in everything]
+    assert len(seqs) == 7
+    assert seqs == sorted(set(seqs))
+
+
+def test_that_the_audit_was_searched_is_in_it(run, looked, monkeypatch):
+    run("audit", "list", "--recording", CALL)
+    kind, facts = looked.audit()[-1]
+    assert (kind, facts["of"], facts["by"]) == ("audit.searched", CALL, "call_id")
+    assert facts["actor"] == "user:gwen"
+    monkeypatch.setenv("GALWAD_TOKEN", looked.token("mair", "supervisor"))
+    assert run("audit", "list").err.startswith("error: the audit is the recording administrator's")
