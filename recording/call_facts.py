@@ -63,7 +63,7 @@ class CallFacts:
             case "call":
                 self._called(fields)
             case "answered" | "advisor":
-                self._answered(at_us)
+                self._answered()
                 who = _text(fields, "advisor") or _text(fields, "user")
                 self._advised(who, _text(fields, "extension"))
             case "segment":
@@ -114,10 +114,10 @@ class CallFacts:
         self.faults.append(Fault(since, why))
         self.seen(resumed_us)
 
-    def _answered(self, at_us: int) -> None:
+    def _answered(self) -> None:
         if self.headless and not self.answered:
-            self._gap = at_us, GapReason.FAULT.value, Trigger.STORAGE.value, "system"
-            self.faults.append(Fault(at_us, "the spool of its beginning is missing"))
+            self._gap = 0, GapReason.FAULT.value, Trigger.STORAGE.value, "system"
+            self.faults.append(Fault(0, "the spool of its beginning is missing"))
         self.answered = True
 
     def finish(self) -> int:

@@ -173,10 +173,11 @@ class Recorder:
         """What `resumed` wants, should the process die."""
         return self._policy.standing
 
-    def resumed(self, standing: Standing, advisor: str, extension: str) -> None:
-        """Recording goes on after a restart, unless something kept it shut before."""
+    def resumed(self, standing: Standing, advisor: str, extension: str, since_us: int = 0) -> None:
+        """After a restart, `since_us` after the answer: go on, unless something kept it shut."""
         at = self._now()
-        self._append("answered", {"advisor": advisor, "extension": extension}, at)
+        who: dict[str, Field] = {"advisor": advisor, "extension": extension}
+        self._append("answered", {**who, "since_us": since_us}, at)
         for holder, cause in standing.holds:
             self._tell_holder(holder, cause.trigger, cause.actor, at)
         self._do(self._policy.resumed(standing, at))

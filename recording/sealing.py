@@ -33,6 +33,7 @@ from recording.spool_follow import SpoolFollower
 from recording.timeline import Timeline, TrackCount, WidebandError
 
 _STEP_US = 500_000
+_MINUTE_US = 60_000_000
 CHANNELS = ("caller", "advisor")
 
 
@@ -108,7 +109,7 @@ class Reading:
             yield from self._packet(record, record.at_us + shift - self._origin)
         elif isinstance(record, EventRecord):
             if record.kind == "answered" and not self.facts.answered:
-                self._answered(record.at_us + shift)
+                yield from self._answered(record, record.at_us + shift)
             at_us = max(0, record.at_us + shift - self._origin)
             self._join(at_us)
             self._event(at_us, record)
@@ -166,9 +167,16 @@ class Reading:
             yield
         self.facts.seen(int(np.max(record.at_us)) + shift_us)
 
-    def _answered(self, at_us: int) -> None:
-        self._origin = at_us
-        self.facts.started_us = self._first_us + at_us
+    def _answered(self, event: EventRecord, at_us: int) -> Iterator[None]:
+        """The recording begins here, or earlier where the spool of that time is missing."""
+        since_us = event.fields.get("since_us")
+        if not self.facts.headless or not isinstance(since_us, int):
+            since_us = 0
+        self._origin = at_us - since_us
+        self.facts.started_us = self._first_us + self._origin
+        for told in range(_MINUTE_US, since_us, _MINUTE_US):
+            self.timeline.advance(told)
+            yield
 
     def _event(self, at_us: int, event: EventRecord) -> None:
         was_in_gap = self.facts.in_gap

@@ -137,7 +137,9 @@ class LiveCall:
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
         party = self.parties.resumed(talk)
-        self.recording.resumed(caller, advisor, party, talk.standing, talk.lives)
+        self.recording.resumed(
+            *(caller, advisor, party, talk.standing), lives=talk.lives, answered=talk.answered
+        )
         self._inherit(memo.holds)
         if advisor is not None:
             self._listen_for_codes(advisor)

@@ -97,18 +97,22 @@ class CallRecording:
         advisor_leg: str | None,
         party: Party,
         standing: Standing,
+        *,
         lives: int,
+        answered: float,
     ) -> None:
         """Open a further spool of a call that was answered before a restart, and go on.
 
-        `lives`: how many it has had; those that are gone keep their numbers.
+        `lives`: how many it has had; those that are gone keep their numbers. `answered`: when,
+        by the monotonic clock; 0: not known.
         """
         self.lives = lives
         recorder = self._begin()
         if recorder is None:
             return
         self._tap(caller_leg, advisor_leg)
-        recorder.resumed(standing, party.user, party.extension)
+        since_us = round((self._started.mono - answered) * 1e6) if answered else 0
+        recorder.resumed(standing, party.user, party.extension, since_us)
         recorder.start()
 
     def _begin(self) -> Recorder | None:

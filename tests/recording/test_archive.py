@@ -178,6 +178,24 @@ def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office)
     assert samples[40_400:47_800].any(axis=0).all()
 
 
+def test_a_life_whose_predecessor_is_missing_is_a_recording_of_the_whole_call(office):
+    second = office.call(life=2, wall=WALL + 150, mono=250.0)
+    second.event("answered", 0, advisor="sian", extension="201", since_us=150 * US)
+    second.event("segment", 0, **{"class": "centre", "to": ""})
+    second.talk(0, US)
+    manifest = office.seal(second.end(US)).manifest
+    assert manifest.talk_us == 151 * US
+    assert manifest.started_us == round(WALL * US)
+    assert [(gap.from_us, gap.to_us, gap.reason) for gap in manifest.gaps] == [
+        (0, 150 * US, "fault")
+    ]
+    assert not manifest.unexplained
+    samples, _ = office.audio()
+    assert len(samples) == 151 * 8000
+    assert not samples[: 150 * 8000 - 160].any()
+    assert samples[150 * 8000 + 400 : -400].any(axis=0).all()
+
+
 @pytest.mark.parametrize("jump_s", [-3600, 3600, -2])
 def test_lives_are_joined_by_the_clock_that_nobody_puts_right(office, jump_s):
     first = office.call(mono=100.0)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.accounting import Span, account
-from recording.errors import ArchiveError
+from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder
 from recording.rhythm import TICK_S
@@ -284,6 +284,15 @@ def test_a_first_spool_that_comes_back_when_all_is_sealed_changes_nothing(live, 
     sealed = office.seal(*paths)
     again = office.seal(disk / paths[0].name)
     assert again.manifest == sealed.manifest
+
+
+def test_a_disk_that_fails_before_it_is_taken_away_keeps_nothing_from_going_on(live, office):
+    live.talk(2)
+    live.recorder.sync_failed(SpoolSyncError("syncfs: Input/output error"))
+    live.away()
+    live.talk(AWAY_S + 3)
+    assert live.recorder.state is RecordingState.RECORDING
+    assert balanced(office.seal(*live.end()).manifest)
 
 
 def test_a_disk_that_is_full_is_no_other_disk(spools, small_disk):
