@@ -65,6 +65,7 @@ class Switch:
         self._signals = 0
         self._refused = 0
         self._handing_over = False
+        self._told: str | None = None
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
@@ -134,7 +135,7 @@ class Switch:
         self._know()
         self._transport.go_on()
         hub = await self._hub.listen(self._settings.switch_socket)
-        self._report_faults()
+        self._spools.recipients()
         helpers = [
             asyncio.create_task(work)
             for work in (
@@ -173,11 +174,14 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self) -> None:
-        if fault := self._spools.recipients_fault():
+        """Once for each: the set may be another's since this process read its settings."""
+        fault = self._spools.fault
+        if fault and fault != self._told:
             self._hub.alarm("recording.no_recipients", None, fault)
+        self._told = fault
 
     async def _sweep(self) -> None:
-        """Once a second: silent legs, expired bindings, our own, bans that are over."""
+        """Once a second: silent legs, expired bindings, our own, bans that are over, faults."""
         while True:
             now = time.monotonic()
             self._relay.sweep(now)
@@ -185,6 +189,7 @@ class Switch:
             self._upstream.tick(now)
             self._neighbours.tick(now)
             self._transport.flush()
+            self._report_faults()
             self._know()
             self._guard.sweep(now)
             await asyncio.sleep(1.0)

@@ -42,15 +42,19 @@ class SpoolRoom:
         self._recording = settings.recording
         self._recipients_path = settings.recipients
         self._believed: tuple[bytes, list[Recipient]] | None = None
+        self.fault: str | None = None
+        """Why nobody could have opened what was recorded, when last looked; None: all is well."""
         self.sync = SpoolSync(self.folder)
 
-    def recipients_fault(self) -> str | None:
-        """Why nobody could open what is recorded now; None when all is well."""
+    def recipients(self) -> list[Recipient] | None:
+        """Who can open what is recorded now, for the next spool; None, with `fault`: nobody."""
         try:
-            self._load_recipients()
+            found = self._load_recipients()
         except (RecordingError, OSError) as error:
-            return str(error)
-        return None
+            self.fault = str(error)
+            return None
+        self.fault = None
+        return found
 
     def _load_recipients(self) -> list[Recipient]:
         """Who can open a recording; the officer's signature is verified when the file is new."""
@@ -92,15 +96,8 @@ class SpoolRoom:
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
         """Make a call's `life`-th spool, from 1. Raises as `SpoolWriter.create` does."""
-        try:
-            recipients = self._load_recipients()
-        except (RecordingError, OSError):
-            wrap = None
-        else:
-
-            def wrap(key: bytes) -> bytes:
-                return encrypt_small(key, recipients)
-
+        recipients = self.recipients()
+        wrap = None if recipients is None else lambda key: encrypt_small(key, recipients)
         return SpoolWriter.create(
             self.folder,
             self._keys,

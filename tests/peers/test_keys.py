@@ -43,6 +43,16 @@ class Desktop:
         return done.stdout if done.returncode == 0 else None
 
 
+def test_a_set_of_another_officer_alarms_with_the_next_call(service, place_call, tmp_path, desktop):
+    """Where the settings name the new officer already, and the switch has not read them yet."""
+    desktop.run("keys", "init", tmp_path / "theirs")
+    desktop.run("keys", "sign", tmp_path / "theirs", "-o", tmp_path / "set.json")
+    shutil.copy(tmp_path / "set.json", service.keys.recipients)
+    place_call().hang_up()
+    alarm = service.log.wait("alarm", kind="recording.no_recipients", process="switch")
+    assert "not signed by the officer" in alarm["detail"]
+
+
 @pytest.fixture
 def desktop(harness, service, tmp_path):
     """With the set that is in force put back afterwards: other tests seal to it."""

@@ -7,6 +7,7 @@ from config.settings import Settings
 from galwad.switch.spools import SpoolRoom
 from recording.age import Identity
 from recording.keys import OfficerKeys, RecipientSet
+from recording.spool import Clock
 
 
 @pytest.fixture
@@ -37,36 +38,60 @@ def signed(officer, serial):
     return people.sign(officer.signing)
 
 
+def fault(room):
+    """Why nobody could open the next spool."""
+    assert room.recipients() is None
+    return room.fault
+
+
+def faultless(room):
+    return len(room.recipients()) == 1 and room.fault is None
+
+
 def test_a_set_that_the_officer_signed_is_good(room):
-    assert room.recipients_fault() is None
+    assert faultless(room)
 
 
 def test_a_set_that_replaces_another_is_believed_if_the_officer_signed_it(
     room, officer, recipients
 ):
-    assert room.recipients_fault() is None
+    assert faultless(room)
     recipients.write_bytes(signed(officer, 2))
-    assert room.recipients_fault() is None
+    assert faultless(room)
 
 
 def test_a_set_that_replaces_a_good_one_is_not_believed_if_somebody_else_signed_it(
     room, recipients
 ):
-    assert room.recipients_fault() is None
+    assert faultless(room)
     recipients.write_bytes(signed(OfficerKeys.generate(), 2))
-    assert "not signed by the officer" in room.recipients_fault()
-    assert "not signed by the officer" in room.recipients_fault()
+    assert "not signed by the officer" in fault(room)
+    assert "not signed by the officer" in fault(room)
 
 
 def test_a_set_that_was_changed_by_hand_is_not_believed(room, recipients):
-    assert room.recipients_fault() is None
+    assert faultless(room)
     content = msgspec.json.decode(recipients.read_bytes())
     content["recipients"][0]["recipient"] = str(Identity.generate().recipient)
     recipients.write_bytes(msgspec.json.encode(content))
-    assert "not signed by the officer" in room.recipients_fault()
+    assert "not signed by the officer" in fault(room)
 
 
 def test_a_set_that_has_gone_is_not_remembered(room, recipients):
-    assert room.recipients_fault() is None
+    assert faultless(room)
     recipients.unlink()
-    assert str(recipients) in room.recipients_fault()
+    assert str(recipients) in fault(room)
+
+
+def test_a_spool_that_nobody_but_this_machine_can_open_leaves_a_fault(room, recipients):
+    """The set is looked at with each spool: it may be another's since the process began."""
+    started = Clock(1_772_355_600.0, 5.0)
+    room.open("20260301-090000-abcdefgh", 1, started).close(5_000_000)
+    assert room.fault is None
+    good = recipients.read_bytes()
+    recipients.write_bytes(signed(OfficerKeys.generate(), 2))
+    room.open("20260301-090000-abcdefgh", 2, started).close(5_000_000)
+    assert "not signed by the officer" in room.fault
+    recipients.write_bytes(good)
+    room.open("20260301-090000-abcdefgh", 3, started).close(5_000_000)
+    assert room.fault is None
