@@ -39,6 +39,7 @@ class Filters:
 
     number: str | None = None
     advisor: str | None = None
+    extension: str | None = None
     line: str | None = None
     since: float | None = None
     until: float | None = None
@@ -80,7 +81,8 @@ def searching(filters: Filters, after: Place | None = None, *, rare: bool = Fals
     `rare`: few recordings are so long. Then these are sought out and sorted; else the list is
     read in its order until enough of them have come.
     """
-    narrow = rare or any((filters.number, filters.advisor, filters.reference))
+    one = filters.number, filters.advisor, filters.extension, filters.reference
+    narrow = rare or any(one)
     statement = select(recordings)
     source = recordings
     if filters.gap_reason is not None and narrow:
@@ -107,6 +109,7 @@ def searching(filters: Filters, after: Place | None = None, *, rare: bool = Fals
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
         (recordings.c.number.__eq__, filters.number),
         (recordings.c.advisor.__eq__, filters.advisor),
+        (recordings.c.extension.__eq__, filters.extension),
         (_known_as, filters.reference),
         (line.__eq__, filters.line),
         (at.started.__ge__, filters.since),

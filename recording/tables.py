@@ -39,6 +39,7 @@ recordings = Table(
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
+    Index("recordings_by_extension", "extension", "started", "call_id", "talk_us"),
     Index("recordings_by_line", "line", "started", "call_id", "talk_us"),
     Index("recordings_by_length", "talk_us", "call_id"),
 )

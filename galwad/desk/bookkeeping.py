@@ -31,6 +31,7 @@ MOST_ORPHANS: Final = 1000
 """So many are told one by one: where a disk is half away, more would say nothing else."""
 _PATIENCE_S: Final = 0.25
 """What gathers meanwhile is one transaction."""
+_REFUSED_S: Final = 5.0
 log = structlog.get_logger()
 
 
@@ -81,23 +82,25 @@ class Bookkeeper:
             self._news.clear()
             while self._entries:
                 await asyncio.sleep(_PATIENCE_S)
-                await self.flush()
+                if not await self.flush():
+                    await asyncio.sleep(_REFUSED_S)
             await self._news.wait()
 
-    async def flush(self) -> None:
-        """Write what is entered; what the database refuses is kept for the next time."""
+    async def flush(self) -> bool:
+        """Write what is entered; False: the database refuses, and it is kept for the next time."""
         batch = tuple(self._entries)
         try:
             await self._ledger.enter(batch)
         except CatalogueError as error:
             log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
-            return
+            return False
         for _ in batch:
             self._entries.popleft()
         ended = {entry.call.call_id for entry in batch if isinstance(entry, Ended)}
         if entered := ended & self._owed:
             self._owed -= entered
             self._on_entered(entered)
+        return True
 
     def call(self, state: CallState) -> None:
         """A call changed: once it is answered and to be recorded, it stands in the ledger."""

@@ -258,6 +258,7 @@ class RecordingQuery(Asked):
 
     number: Short | None = None
     advisor: Short | None = None
+    extension: Short | None = None
     line: Short | None = None
     reference: Short | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased"] | None = None

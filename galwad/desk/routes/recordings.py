@@ -149,6 +149,7 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
     filters = Filters(
         number=normal(query.number),
         advisor=query.advisor.lower() if query.advisor else None,
+        extension=query.extension,
         line=query.line,
         since=max((t for t in begins if t is not None), default=None),
         until=min((t for t in ends if t is not None), default=None),

@@ -85,6 +85,7 @@ def test_a_list_names_the_gaps(run, server):
     [
         ("--number", "01970 000001", {"number": "01970 000001"}),
         ("--advisor", "sian", {"advisor": "sian"}),
+        ("--extension", "201", {"extension": "201"}),
         ("--line", "Council Tax", {"line": "Council Tax"}),
         ("--when", "last week", {"when": "last week"}),
         ("--since", "2026-11-24", {"since": "2026-11-24"}),

@@ -251,7 +251,8 @@ async def found(mair, **query):
 async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
     """`b` is an hour after `a`: at 09:00 in London on 15 January 2027."""
     gap = GapFacts("payment", "page", "user:sian", 10, 20)
-    changes = {"started": sealed.started + 3600, "number": None, "line": "Waste", "advisor": "huw"}
+    changes = {"started": sealed.started + 3600, "number": None, "line": "Waste"}
+    changes |= {"advisor": "huw", "extension": "202"}
     call_id = sealed.call_id[:-1] + "b"
     other = msgspec.structs.replace(
         sealed, **changes, call_id=call_id, talk_us=90_000_000, gaps=(gap,)
@@ -265,6 +266,7 @@ async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
     for query, expected in (
         ({"number": "01632 960001"}, "a"),
         ({"advisor": "huw"}, "b"),
+        ({"extension": "202"}, "b"),
         ({"line": "Waste"}, "b"),
         ({"line": "wASTE"}, "b"),
         ({"advisor": "Huw"}, "b"),

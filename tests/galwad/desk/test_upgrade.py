@@ -29,13 +29,14 @@ from galwad.desk.database import SchemaError, scripts, upgrade
 PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
-FIRST, SECOND, THIRD, LAST = (
+FIRST, SECOND, THIRD, FOURTH, LAST = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
     ["20261102-080100-dddddddd"],
     ["20261103-080100-eeeeeeee", "20261103-080200-ffffffff"],
     ["20261104-080100-gggggggg"],
+    ["20261105-080100-hhhhhhhh"],
 )
-RECORDINGS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": LAST}
+RECORDINGS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": LAST}
 
 
 def left_by(revision, folder):
@@ -135,7 +136,11 @@ async def test_the_desk_starts_on_what_an_earlier_release_left(settings, tmp_pat
         assert set(await search(client, reference="C-1024")) == {FIRST[1]}
         assert set(await search(client, min_length_s=600)) == {FIRST[1]}
         assert [gap["reason"] for gap in rows[FIRST[2]]["gaps"]] == ["fault"]
-        assert all(row["raw_size"] == (1234 if id_ in LAST else 0) for id_, row in rows.items())
+        raw = {call_id for call_id, row in rows.items() if row["raw_size"] == 1234}
+        assert raw == known & {*FOURTH}
+        at_phone = {*LAST} if LAST[0] in known else {*known}
+        extension = "301" if LAST[0] in known else "201"
+        assert set(await search(client, extension=extension)) == at_phone
         await custody_works(client, rows)
         coverage = (await client.get("/coverage", params={"when": "2026-11"})).json()
         assert coverage["calls"] == len(known)
