@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+import structlog
+
 from galwad.messages import Party
 from galwad.switch.memo import EarlyHold
 from galwad.switch.spools import SpoolRoom
@@ -18,6 +20,7 @@ from recording.spool import Clock, Field, SpoolWriter
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
 
+log = structlog.get_logger()
 TRACKS = {Side.CALLER: 0, Side.ADVISOR: 1}
 
 
@@ -127,6 +130,8 @@ class CallRecording:
         """The call's next spool: its first, or another where the last one's disk is gone."""
         life = self._room.next_life(self._call_id, self.lives)
         writer = self._room.open(self._call_id, life, self._started)
+        if self._recorder is not None and self._recorder.writer is not None:
+            log.warning("recording.moved", call_id=self._call_id, spool=life)
         self.lives = life
         return writer
 

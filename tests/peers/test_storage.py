@@ -157,11 +157,33 @@ def test_a_disk_that_stays_away_costs_seconds_and_the_recording_goes_on_elsewher
     call.hang_up()
     recording = harness.evidence.Recording(service, call.call_id)
     gap = explained(recording)
+    assert service.log.events("recording.moved", call_id=call.call_id, spool=2)
     assert gap["to_us"] - gap["from_us"] < 15_000_000
     assert [life["life"] for life in recording.manifest["lives"]] == [1, 2]
     assert find(recording.caller, before)[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, during)[1] < 0.5
+
+
+def test_a_disk_that_is_back_after_that_takes_up_what_was_recorded_elsewhere(
+    harness, service, disk, place_call
+):
+    """What lies below its mount point is seen by nobody then, but the switch has it open."""
+    call = place_call()
+    said = [talk(harness, call, 1, 44)]
+    disk.vanish()
+    moved(harness, disk, call)
+    said.append(talk(harness, call, 1, 45))
+    disk.mount()
+    moved(harness, disk, call, life=3)
+    shown(harness, service, call, "recording")
+    said.append(talk(harness, call, 1, 46))
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert [life["life"] for life in recording.manifest["lives"]] == [1, 2, 3]
+    assert {gap["trigger"] for gap in recording.gaps()} == {"storage"}
+    assert all(harness.sound.find(recording.caller, words)[1] > 0.95 for words in said)
 
 
 def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(
