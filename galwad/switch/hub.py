@@ -65,12 +65,12 @@ class Hub:
     def __init__(self, commands: Commands, outbox: Path) -> None:
         """`outbox`: the file of calls that ended and that no desk has entered."""
         self._commands = commands
-        self.outbox = Outbox(outbox, lambda: self.alarm("ledger.full"))
         self._telling: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
         self._finalisers: set[link.Link] = set()
         self._alarms: list[Alarm] = []
         self._figures: Figures | None = None
+        self.outbox = Outbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
         """Open the socket; returns the server to close at the end."""

@@ -116,7 +116,8 @@ def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
         house.record(*CALLS[2:])
         assert run("recordings", "purge", CALLS[3], *WHY).status == 0
     lose(site, tmp_path, ".manifest", ".header")
-    assert run("backup", "restore", backup, *config).status == 0
+    restored = run("backup", "restore", backup, *config, "--json").json()["audit"]["hash"]
+    against = ("--restored", restored, "--recordings", site.settings.archive)
     with House(site) as house:
         signed_in(house, "huw")
         for path in site.settings.archive.rglob("*.*"):
@@ -127,8 +128,11 @@ def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
             ("files without row", CALLS[3]),
         ]
         assert all("`galwad recordings reindex`" in each["fix"] for each in told)
+        unknown = run("audit", "verify", *against, "--json").json()["problems"]
+        assert unknown == [f"{call}: it is there, and was never indexed" for call in CALLS[2:]]
         done = run("recordings", "reindex", "--reference", "RESTORE-1")
         assert done.status == 0, done.out
+        assert run("audit", "verify", *against).status == 0
         assert run("calls", "coverage", "--json").json()["orphans"] == []
         rows = run("recordings", "list", "--json").json()["rows"]
         assert {row["call_id"]: (row["named"], row["custody"]) for row in rows} == {

@@ -211,6 +211,21 @@ class Desk:
             return [await self.link.receive() for _ in range(count)]
 
 
+async def test_a_file_with_too_many_is_cut_at_the_start_and_the_desk_is_told(tmp_path, monkeypatch):
+    first = Hub(NoCalls(), tmp_path / "ended.jsonl")
+    for index in range(20):
+        first.call_ended(ended(index))
+    first.outbox.close()
+    monkeypatch.setattr(outbox, "MOST", 10)
+    hub = Hub(NoCalls(), tmp_path / "ended.jsonl")
+    server = await hub.listen(tmp_path / "switch.sock")
+    async with Desk(tmp_path / "switch.sock") as desk:
+        snapshot, alarm, *rest = await desk.hear(12)
+    assert (snapshot, alarm.kind) == (Snapshot(()), "ledger.full")
+    assert rest == [ended(index) for index in range(10, 20)]
+    server.close()
+
+
 async def test_a_desk_that_comes_back_is_told_until_it_has_entered_each(tmp_path):
     hub = Hub(NoCalls(), tmp_path / "ended.jsonl")
     server = await hub.listen(tmp_path / "switch.sock")
