@@ -29,6 +29,8 @@ _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
     "PRAGMA secure_delete = ON",
 )
+_OTHERS_S = 20.0
+"""How long another process may take with an upgrade; the desk's unit may take thirty to start."""
 
 
 class SchemaError(Exception):
@@ -75,7 +77,8 @@ def upgrade(path: Path) -> None:
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     if not path.exists():
         path.touch(mode=0o600)
-    engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
+    patient = {"timeout": _OTHERS_S}
+    engine = create_engine(f"sqlite:///{path}", connect_args=patient, hide_parameters=True)
     event.listen(engine, "connect", _leave_transactions_to_sqlalchemy)
     event.listen(engine, "begin", _begin)
     try:

@@ -223,6 +223,20 @@ def test_a_first_start_that_is_killed_is_begun_again(tmp_path):
         assert tables(victim) == tables(path)
 
 
+def test_of_two_that_upgrade_at_once_the_second_finds_nothing_to_do(tmp_path, revision):
+    path = left_by(revision, tmp_path)
+    script = "import sys; from pathlib import Path; from galwad.desk.database import upgrade; "
+    script += "sys.stdin.read(); upgrade(Path(sys.argv[1]))"
+    both = [
+        subprocess.Popen([sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for each in both:
+        each.stdin.close()
+    assert [each.wait(60) for each in both] == [0, 0]
+    assert tables(path)[1] == [(REVISIONS[-1],)]
+
+
 def test_a_database_of_a_later_version_is_told_in_one_line_and_left_alone(settings, tmp_path):
     path = left_by(REVISIONS[-1], tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
