@@ -90,13 +90,22 @@ class CallFacts:
             self.last_us = at_us
 
     def lost(self, record: LostRecord, shift_us: int) -> None:
-        """Frames cannot be read; what was erased on purpose has a gap of its own already."""
+        """Frames cannot be read; what was erased on purpose has a gap of its own already.
+
+        Frames that died with their keys one after another are one loss.
+        """
+        read_until = self.last_us
         if record.to_us is not None:
             self.seen(record.to_us + shift_us)
         if record.why is LossReason.ERASED:
             return
         start = self.last_us if record.from_us is None else record.from_us + shift_us
         end = None if record.to_us is None else record.to_us + shift_us
+        if self._lost and record.why is LossReason.UNRELEASED:
+            since, until, why = self._lost[-1]
+            if why is record.why and until == read_until and start - until < _SPACING_US:
+                start = since
+                self._lost.pop()
         self._lost.append((start, end, record.why))
 
     def interrupted(self, resumed_us: int, *, moved: bool) -> None:

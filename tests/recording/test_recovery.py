@@ -14,6 +14,7 @@ from recording.spool import EventRecord
 
 FEW = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 OFFICER = Identity.generate()
+CALL_ID = "20260301-090000-abcdefgh"
 
 
 def spool_of(spools, *recipients):
@@ -41,6 +42,25 @@ def test_the_first_130_kilobytes_of_a_spool_give_its_key(spools, tmp_path):
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes()[: 130 * 1024])
     assert recover_key(copy, [OFFICER]) == recover_key(path, [OFFICER])
+
+
+def test_the_seconds_that_a_power_cut_took_are_one_gap(office):
+    """Each of their frames died with a key of its own; between two frames nothing was said."""
+    call = office.call()
+    call.answer()
+    call.talk(0, 8_300_000)
+    call.writer.abandon()
+    keys = SpoolKeys(office.boot_key)  # and none of those that lay in memory
+    sealed = office.archive.seal(CALL_ID, [call.writer.path], keys, office.recipients)
+    (gap,) = sealed.manifest.gaps
+    assert (gap.reason, gap.trigger) == ("fault", "crash")
+    assert [fault.why for fault in sealed.manifest.faults] == [
+        "part of the spool cannot be read: unreleased",
+        "spool 1 has no end",
+    ]
+    assert len(sealed.manifest.segments) == 1
+    assert gap.to_us - gap.from_us > 4_000_000
+    assert sealed.manifest.unexplained == []
 
 
 def test_another_identity_recovers_nothing(spools):
