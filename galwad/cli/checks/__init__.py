@@ -15,6 +15,7 @@ from galwad.cli.checks import (
     peers,
     ports,
     protection,
+    spools,
     stores,
 )
 from galwad.cli.checks.finding import Finding, Grade
@@ -31,6 +32,7 @@ _LOOKS: Final[tuple[Look, ...]] = (
     certificates.look,
     protection.look,
     stores.look,
+    spools.look,
     books.look,
     host.look,
 )

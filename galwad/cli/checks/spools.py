@@ -1,0 +1,61 @@
+"""Spools that this machine cannot open: those that a power cut or a reboot left behind."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from config.settings import Settings
+from galwad.cli.checks.finding import Finding, fault
+from recording.errors import SpoolError
+from recording.recovery import recovered_keys
+from recording.spool import SpoolHeader, read_header
+from recording.spool_keys import unwrap_spool_key
+
+_MOST: Final = 10
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Hold each spool against the machine's key, and against keys that an officer recovered."""
+    keys = settings.node.runtime / "spool-keys"
+    found: list[Finding] = []
+    with contextlib.suppress(PermissionError):  # the folders' own check has said so
+        boot_key = settings.boot_key.read_bytes() if settings.boot_key.exists() else b""
+        found += _misplaced(keys)
+        for path in sorted(settings.spool.glob("*.spool")):
+            with contextlib.suppress(SpoolError, FileNotFoundError):  # sealed meanwhile; an orphan
+                header = read_header(path)
+                if not _opens(header, boot_key) and not recovered_keys(keys, [path]):
+                    found.append(_locked(path, header))
+    yield from found[:_MOST]
+    if len(found) > _MOST:
+        yield fault("spools", f"and {len(found) - _MOST} more", f"they lie in {settings.spool}")
+
+
+def _opens(header: SpoolHeader, boot_key: bytes) -> bool:
+    try:
+        unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
+    except SpoolError:
+        return False
+    return True
+
+
+def _locked(path: Path, header: SpoolHeader) -> Finding:
+    if header.recipients_wrapped:
+        fix = f"on the officer's machine: galwad recordings recover {path.name}"
+        return fault("spools", f"{path.name} is from before a reboot, and locked", fix)
+    return fault(
+        "spools",
+        f"{path.name} is from before a reboot, and there was no signed set: nobody has its key",
+        "nothing opens it; keep it for the record, or delete it",
+    )
+
+
+def _misplaced(keys: Path) -> Iterator[Finding]:
+    """Recovered keys that the finaliser cannot read: root's, as whoever brought them is."""
+    for path in sorted(keys.glob("*.recovered")):
+        if path.stat().st_uid != keys.stat().st_uid:
+            fix = f"chown --reference={keys} {path}"
+            yield fault("spools", f"the service cannot read {path.name}", fix)

@@ -1,0 +1,89 @@
+"""`galwad check` names the spools that this machine cannot open, and what opens them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from node import Site
+
+from recording.recovery import recover_key
+from recording.spool import Clock, SpoolWriter
+
+CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path / "node")
+
+
+@pytest.fixture
+def checked(run, site):
+    def checked():
+        found = run("check", "--json", "--config", site.config).json()
+        return [(e["grade"], e["text"], e["fix"]) for e in found if e["name"] == "spools"]
+
+    return checked
+
+
+def reboot(site):
+    """Memory is gone: the next start makes another key."""
+    (site.root / "run" / "boot.key").unlink()
+
+
+def test_spools_of_calls_that_go_on_are_no_fault(site, checked):
+    site.call(CALL)
+    writer = site.writer(OTHER)
+    assert checked() == []
+    writer.close(0)
+
+
+def test_a_spool_from_before_a_reboot_is_named_with_what_opens_it(site, checked):
+    path = site.call(CALL)
+    reboot(site)
+    told = "fault", f"{path.name} is from before a reboot, and locked"
+    assert checked() == [
+        (*told, f"on the officer's machine: galwad recordings recover {path.name}")
+    ]
+    (site.root / "run" / "boot.key").write_bytes(bytes(32))
+    assert checked()[0][:2] == told
+
+
+def test_it_is_not_named_any_more_once_its_key_is_there_for_the_service(site, checked):
+    path = site.call(CALL)
+    reboot(site)
+    key = recover_key(path, [site.officer.identity])
+    keys = site.root / "run" / "spool-keys"
+    brought = keys / key.name
+    brought.write_bytes(bytes(key))
+    assert checked() == []
+    if os.geteuid() == 0:
+        os.chown(keys, 4321, -1)  # the services' user; the key is root's
+        [(grade, text, fix)] = checked()
+        assert (grade, text) == ("fault", f"the service cannot read {key.name}")
+        assert fix == f"chown --reference={keys} {brought}"
+
+
+def test_a_spool_that_was_sealed_to_nobody_is_told_as_such(site, checked):
+    keys = site.root / "run" / "spool-keys"
+    clock = Clock(1_772_355_600.0, 0.0)
+    SpoolWriter.create(site.spool, keys, CALL, 1, site.boot_key, None, clock).close(0)
+    reboot(site)
+    [(grade, text, _)] = checked()
+    assert grade == "fault"
+    assert text.endswith("there was no signed set: nobody has its key")
+
+
+def test_what_is_no_spool_is_left_to_the_books(site, checked):
+    (site.spool / f"{CALL}.1.spool").write_bytes(b"no spool")
+    assert checked() == []
+
+
+def test_many_are_a_few_lines(site, checked):
+    for index in range(13):
+        site.writer(f"20260301-0900{index:02}-abcdefgh").close(0)
+    reboot(site)
+    found = checked()
+    assert len(found) == 11
+    assert found[-1] == ("fault", "and 3 more", f"they lie in {site.spool}")
