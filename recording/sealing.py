@@ -113,6 +113,7 @@ class Reading:
             at_us = max(0, record.at_us + shift - self._origin)
             self._join(at_us)
             self._event(at_us, record)
+            yield from self._advance(at_us)
         elif isinstance(record, LostRecord):
             self.facts.lost(record, shift - self._origin)
             self.timeline.interrupt()
@@ -153,6 +154,10 @@ class Reading:
         self._join(at_us)
         self.timeline.packet(record.track, at_us, record.data)
         self.facts.seen(at_us)
+        yield from self._advance(at_us)
+
+    def _advance(self, at_us: int) -> Iterator[None]:
+        """Time has come this far, whether or not anybody sends: silence must not pile up."""
         if at_us - self._told >= _STEP_US:
             self._told = at_us
             self.timeline.advance(at_us)
