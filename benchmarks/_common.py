@@ -115,6 +115,13 @@ def resident_kb(pid: int) -> int:
     return int(found[1]) if found else 0
 
 
+def peak_mb(pid: int) -> float:
+    """The greatest resident memory that a process has had, in megabytes."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+)", text)
+    return round(int(found[1]) / 1024, 1) if found else 0.0
+
+
 def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     """A port that was free a moment ago."""
     with socket.socket(socket.AF_INET, kind) as probe:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
-from _common import CALLER, SWITCH, cpu_us
+from _common import CALLER, SWITCH, cpu_us, peak_mb
 from _parties import Call, Stage, Voice, numbered
 from _rtp import exchange, listening
 from _site import LINE, WHY, Listed, Site, fetch
@@ -23,7 +23,7 @@ from _sound import noise, speech
 
 from telephony.sip.events import Address
 
-POLL_S = 0.01
+POLL_S = 0.02
 PATIENCE_S = 120.0
 HOUR_S = 3600.0
 Row = dict[str, float]
@@ -61,6 +61,8 @@ class Talk:
     """Bytes, when all had talked and none had hung up."""
     cpu: dict[str, Row] = field(default_factory=dict)
     """Of each process, in seconds: while they talked, and from then until all were fetched."""
+    peaks_mb: Row = field(default_factory=dict)
+    """The greatest memory of each process so far."""
     hung_up: dict[str, float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
     fetched: dict[str, float] = field(default_factory=dict)
@@ -117,6 +119,7 @@ class Crowd:
             os.kill(finaliser, signal.SIGCONT)
             await self._hang_up(talk, calls)
             ended = self._spent()
+        talk.peaks_mb = {name: peak_mb(pid) for name, pid in self._pids.items()}
         for name in self._pids:
             talk.cpu[name] = {
                 "talking": talked[name] - before[name],

@@ -11,13 +11,13 @@ instant. What is told of them:
 - `times_real_time`: seconds of talk for a second of the finaliser's CPU;
 - from each call's BYE until the index has its recording (`listed`) and until it hands out its
   first bytes to one client that fetches each as soon as it is listed (`fetchable`): p50 and p99;
-- bytes of an hour of call, in the spool and in the archive.
+- bytes of an hour of call, in the spool and in the archive; `peak_mb`: each process's memory.
 
 That is done twice: `straight`, where the finaliser stands still while they talk, as if it had
 crashed, and then finds closed spools; and `followed`, as it should be, with as many recordings more
 in the index as `rows`. Before these are there, `galwad keys rewrap` gives the recordings of the
 first time to other recipients (its start is not counted); at the end every search of listing.py is
-made. `alone` is one call of an hour (`--quick`: ten minutes), by sealing.py.
+made. `alone` is one call of an hour (`--quick`: of five minutes), by sealing.py.
 
 What the same calls say goes through rtpengine, too, in userspace, which relays it and records to
 pcap, in the clear; a recording is complete there when its metadata are. It has no row where it is
@@ -81,16 +81,20 @@ def in_service(options: argparse.Namespace) -> JsonRow:
             rewraps = rewrapped(at, pids, token)
         print("rewraps ", rewraps, flush=True)
         fill(at.database, options.rows)
+        theirs = beside(options)
         with at.running(*PROCESSES) as pids:
             token = at.sign_in()
             best = talk(at, pids, token, options, follow=True)
             found_in = asyncio.run(searched(at, token, options.rounds))
-    return {
+    ours: JsonRow = {
         "rounds": {"followed": figures(best), "straight": figures(plain)},
         "bytes_per_call_hour": {"spool": round(best.spool / best.hours), **best.archived()},
         "rewraps": rewraps,
         "lists": listed({name: search.figures() for name, search in found_in.items()}),
     }
+    if theirs is not None:
+        ours |= {"rtpengine": theirs, "to_rtpengine": to_rtpengine(ours, theirs)}
+    return ours
 
 
 def figures(done: Talk) -> JsonRow:
@@ -107,6 +111,7 @@ def figures(done: Talk) -> JsonRow:
         },
         "finaliser_times_real_time": round(done.hours * HOUR_S / sealing),
         "seconds_from_hang_up": done.waited(),
+        "peak_mb": done.peaks_mb,
     }
 
 
@@ -154,8 +159,12 @@ def command(at: Site, token: str, words: list[str]) -> tuple[float, dict[str, in
     return time.perf_counter() - begun, json.loads(done.stdout)
 
 
-def beside(program: str, options: argparse.Namespace) -> JsonRow:
-    """The same packets through rtpengine, recorded to pcap."""
+def beside(options: argparse.Namespace) -> JsonRow | None:
+    """The same packets through rtpengine, recorded to pcap; None where it is not installed."""
+    program = found("rtpengine")
+    if program is None:
+        print("no rtpengine here: no row of it")
+        return None
     sounds, _ = said_by(options.calls)
     seconds = options.seconds / 3
     media_ports = options.first_port, options.first_port + 4 * options.calls + 399
@@ -204,7 +213,7 @@ def to_rtpengine(ours: JsonRow, theirs: JsonRow) -> Row:
     return {
         "switch_us_per_packet": round(done["switch_us_per_packet"] / theirs["us_per_packet"], 2),
         "cpu_of_all_three": round(sum(spent.values()) / all_theirs, 2),
-        "bytes_in_the_archive": {
+        "bytes_per_call_hour": {
             kind: round(size / theirs["bytes_per_call_hour"], 2) for kind, size in sizes.items()
         },
         "hang_up_p99_later_s": round(waits["p99"] - theirs["seconds_from_hang_up"]["p99"], 3),
@@ -214,13 +223,13 @@ def to_rtpengine(ours: JsonRow, theirs: JsonRow) -> Row:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="24 s of talk, 50,000 rows")
+    parser.add_argument("--quick", action="store_true", help="20 s of talk, 50,000 rows")
     parser.add_argument("--calls", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=None, help="of talk")
     parser.add_argument("--rows", type=int, default=None, help="in the index")
     parser.add_argument("--first-port", type=int, default=FIRST_PORT, help="of the media")
     options = parser.parse_args()
-    options.seconds = options.seconds or (24.0 if options.quick else 60.0)
+    options.seconds = options.seconds or (20.0 if options.quick else 60.0)
     options.rows = options.rows or (50_000 if options.quick else 1_000_000)
     options.rounds = 3 if options.quick else 20
     if not 0 < options.calls <= SECOND_ROUND or not math.isfinite(options.seconds):
@@ -230,13 +239,7 @@ def main() -> None:
     told = {"calls": options.calls, "rows": options.rows, "quick": options.quick}
     on = machine()
     result = in_service(options)
-    result["alone"] = alone(600 if options.quick else 3600, 1 if options.quick else 2)
-    program = found("rtpengine")
-    if program is None:
-        print("no rtpengine here: no row of it")
-    else:
-        result["rtpengine"] = beside(program, options)
-        result["to_rtpengine"] = to_rtpengine(result, result["rtpengine"])
+    result["alone"] = alone(300 if options.quick else 3600, 1 if options.quick else 2)
     on["load_at_the_end"] = os.getloadavg()[0]
     for name, row in result.items():
         print(f"{name:20} {row}")

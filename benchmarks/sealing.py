@@ -4,10 +4,11 @@
 
 Calls of G.711 noise (the worst case for FLAC) of 3 minutes and an hour, best of three (`--quick`:
 once; `--long`: ten hours as well), each sealed from its closed spool and, beside that, followed
-while it goes on. Then many calls that end together; and an hour (`--quick`: ten minutes) in each
-codec whose parties' clocks part by 400 ppm, with by how much the channels are out of step at its
-end. The floor is the same spool merely read, and as many samples of noise merely encoded by
-libsndfile. Every row is measured in a process of its own, whose greatest memory is told. The last
+while it goes on. Then many calls that end together, sealed by as many threads as the finaliser has;
+and an hour (`--quick`: ten minutes) in each codec whose parties' clocks part by 400 ppm, with by
+how much the channels are out of step at its end. The floor is the same spool merely read, and as
+many samples of noise merely encoded by libsndfile. Every row is measured in a process of its own,
+whose greatest memory is told. What the real processes make of it, recording.py measures. The last
 line is one JSON object.
 """
 
@@ -21,7 +22,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -199,6 +200,8 @@ def followed(seconds: int, runs: int) -> Row:
 
 def together(calls: int, seconds: int) -> Row:
     """From many hang-ups at once to the last signed manifest, followed and then not."""
+    from galwad.finaliser.process import HANDS  # noqa: PLC0415 - no other row has it in memory
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         one, other = Room(folder / "archive"), Room(folder / "other")
@@ -213,8 +216,9 @@ def together(calls: int, seconds: int) -> Row:
         for talk in talks:
             talk.hang_up()
         pairs = list(zip(talks, followings, strict=True))
-        followed_s = timed(lambda: [one.seal(talk, following) for talk, following in pairs])
-        straight_s = timed(lambda: [other.seal(talk) for talk in talks])
+        with ThreadPoolExecutor(HANDS) as hands:
+            followed_s = timed(lambda: [*hands.map(lambda pair: one.seal(*pair), pairs)])
+            straight_s = timed(lambda: [*hands.map(other.seal, talks)])
     return {
         "calls": calls,
         "call_s": seconds,
