@@ -203,7 +203,7 @@ class Finaliser:
         key = alarm.kind, alarm.call_id
         if key in self._alarms:
             return
-        log.error("alarm", kind=alarm.kind, call_id=alarm.call_id)
+        log.error("alarm", kind=alarm.kind, call_id=alarm.call_id, detail=alarm.detail)
         while len(self._alarms) >= _MOST_ALARMS:
             del self._alarms[next(iter(self._alarms))]
         self._alarms[key] = alarm

@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+import structlog
+
 from galwad.finaliser.process import HANDS, folders_of
 from galwad.finaliser.workshop import Workshop
 from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
@@ -242,10 +244,14 @@ async def test_rubbish_in_the_spool_folder_is_reported_and_stays(site):
     rubbish.write_bytes(os.urandom(3000))
     (site.spool / "notes.txt").write_text("hello")
     good = site.call(SECOND)
-    async with site.desk() as peer, site.running():
-        assert (await peer.next(Alarm)).kind == "recording.not_sealed"
-        await site.gone(good)
+    with structlog.testing.capture_logs() as logs:
+        async with site.desk() as peer, site.running():
+            told = await peer.next(Alarm)
+            await site.gone(good)
     assert rubbish.exists()
+    assert told.kind == "recording.not_sealed"
+    assert [log["detail"] for log in logs if log["event"] == "alarm"] == [told.detail]
+    assert told.detail
 
 
 async def test_the_desk_is_told_which_spools_wait_for_long_and_why(site):
