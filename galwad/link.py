@@ -163,7 +163,11 @@ class Connector:
                 wait = min(wait * 2, _LONGEST_WAIT_S)
                 continue
             wait = _FIRST_WAIT_S
-            await self._serve(Link(reader, writer))
+            try:
+                await self._serve(Link(reader, writer))
+            except Exception:  # a fault of ours: whoever ends here is never heard of again
+                log.exception("link.failed")
+                wait = _LONGEST_WAIT_S
             await asyncio.sleep(wait)
 
     async def _serve(self, link: Link) -> None:

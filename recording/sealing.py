@@ -17,7 +17,7 @@ import numpy as np
 from recording.burst import BurstRecord, unpack_burst
 from recording.call_facts import CallFacts, payloads_of
 from recording.codecs import NARROW, WIDE
-from recording.errors import SpoolError
+from recording.errors import SpoolError, SpoolHeaderError
 from recording.flac_payload import FlacPayload
 from recording.manifest import Fault, Life, TrackFacts
 from recording.raw_packets import RawPayload
@@ -27,6 +27,7 @@ from recording.spool import (
     PacketRecord,
     SpoolHeader,
     SpoolReader,
+    read_header,
     read_spool,
 )
 from recording.spool_follow import SpoolFollower
@@ -47,8 +48,8 @@ class SpoolKeys:
     """By life, where they were recovered through the archive's recipients."""
 
     def open(self, path: Path) -> SpoolReader:
-        """Open one spool. Raises `SpoolError`."""
-        life = int(path.name.split(".")[1])
+        """Open one spool. Raises `SpoolError`, `OSError`."""
+        life = _named_life(path)
         return read_spool(
             path,
             boot_key=self.boot_key,
@@ -57,8 +58,21 @@ class SpoolKeys:
         )
 
     def follow(self, path: Path) -> SpoolFollower:
-        """Open one spool that is still written. Raises `SpoolError`."""
+        """Open one spool that is still written. Raises `SpoolError`, `OSError`."""
+        _named_life(path)
         return SpoolFollower.open(path, self.boot_key)
+
+
+def _named_life(path: Path) -> int:
+    """The life in a spool's name. A renamed file would be heard as another call, under its name.
+
+    Raises `SpoolHeaderError`: the file does not say the same of itself.
+    """
+    header = read_header(path)
+    its_own = f"{header.call_id}.{header.life}.spool"
+    if path.name != its_own:
+        raise SpoolHeaderError(f"{path.name} is {its_own}, renamed or copied: move it away")
+    return header.life
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ reported as lost.
 
 import fcntl
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Self, cast
 
 import msgspec
 
-from recording.errors import SpoolError, SpoolKeyError
+from recording.errors import SpoolError, SpoolHeaderError, SpoolKeyError
 from recording.spool_format import (
     Frame,
     FrameKind,
@@ -332,4 +333,12 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Open what may be no spool at all, without waiting for whoever writes to a pipe.
+
+    Raises `SpoolHeaderError`, `OSError`.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SpoolHeaderError(f"{path.name} is no file")
+    return fd

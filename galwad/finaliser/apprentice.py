@@ -6,6 +6,7 @@ spool when it has ended.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from recording.following import Following
 from recording.sealing import SpoolKeys
 from recording.spool import is_live
 
-SPOOL: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(\d+)\.spool")
+SPOOL: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re.ASCII)
 _WORTH: Final = 256 * 1024
 """Bytes of a spool, some 15 seconds of a call, under which its end is soon sealed anyway."""
 _MOST: Final = 400
@@ -31,6 +32,12 @@ ROOM: Final = 1 << 30
 _SLICE: Final = 60
 """Frames, of about a second each, before it is another call's turn."""
 log = structlog.get_logger()
+
+
+def spools_in(folder: Path) -> list[Path]:
+    """What is called a spool, whatever it is. Raises `OSError`, where `glob` would find nothing."""
+    with os.scandir(folder) as entries:
+        return [folder / entry.name for entry in entries if entry.name.endswith(".spool")]
 
 
 class Apprentice:
@@ -91,7 +98,7 @@ class Apprentice:
     def _spools(self) -> Mapping[str, Path]:
         """Calls of one life, and their spool."""
         found: dict[str, list[Path]] = {}
-        for path in self._folder.glob("*.spool"):
+        for path in spools_in(self._folder):
             match = SPOOL.fullmatch(path.name)
             if match:
                 found.setdefault(match[1], []).append(path)
@@ -108,9 +115,9 @@ class Apprentice:
             return False
         try:
             wanted = path.stat().st_size >= _WORTH and is_live(path)
+            return wanted and self._archive.find(call_id) is None
         except (OSError, RecordingError):
             return False
-        return wanted and self._archive.find(call_id) is None
 
     def _begin(self, call_id: str, path: Path) -> bool:
         """Whether it is followed from now on."""

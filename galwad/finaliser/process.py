@@ -144,7 +144,12 @@ class Finaliser:
     async def _finish(self) -> None:
         """Seal all that has ended, and give the desk time to index it."""
         supervise.stopping()
-        for call_id, size in (await asyncio.to_thread(self._workshop.closed)).items():
+        try:
+            closed = await asyncio.to_thread(self._workshop.closed)
+        except OSError as error:
+            closed = {}
+            log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
+        for call_id, size in closed.items():
             self._enqueue(call_id, size)
         log.info("finaliser.stopping", waiting=len(self._queued))
         while self._in_hand or (self._queued and not self._hurry.is_set()):
@@ -167,6 +172,8 @@ class Finaliser:
 
         try:
             await asyncio.to_thread(self._workshop.follow, enough)
+        except OSError:  # a folder is away: the look round says so, and sealing
+            return
         except Exception:  # following is a convenience; sealing must go on
             log.exception("calls.not_followed")
 
@@ -232,6 +239,8 @@ class Finaliser:
                 await self._look_at_the_folder()
             except OSError as error:  # it is not there yet, or its disk is away: the next time
                 log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
+            except Exception:  # whatever lies there: what is left must be looked at again
+                log.exception("spools.not_seen")
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
             except TimeoutError:
@@ -241,7 +250,10 @@ class Finaliser:
         closed = await asyncio.to_thread(self._workshop.closed)
         for call_id, size in closed.items():
             self._enqueue(call_id, size)
-        await self._tell_what_is_left(closed)
+        unreadable = await asyncio.to_thread(self._workshop.unreadable, closed)
+        for call_id, why in unreadable.items():
+            self._alarm(Alarm("recording.not_sealed", call_id, why))
+        await self._tell_what_is_left([*closed, *unreadable])
 
     async def _tell_what_is_left(self, closed: Collection[str]) -> None:
         """So that the desk can hold its calls against the spools, which it does not see."""
@@ -292,7 +304,12 @@ class Finaliser:
             return ArchiveReply(order.ref, "the finaliser failed: see its journal")
 
     async def _forget(self, call_id: str) -> None:
-        await asyncio.to_thread(self._workshop.forget, call_id)
+        try:
+            await asyncio.to_thread(self._workshop.forget, call_id)
+        except (OSError, RecordingError) as error:  # it is asked again at the next look round
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            self._alarm(Alarm("spool.not_removed", call_id, why))
+            return
         # last, or a look round meanwhile would find the spool and no reason to leave it
         if self._sealed.pop(call_id, None) is not None:
             log.info("spool.removed", call_id=call_id)

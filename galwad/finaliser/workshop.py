@@ -7,6 +7,7 @@ but by `forget`, which the desk's word allows.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 
-from galwad.finaliser.apprentice import SPOOL, Apprentice
+from galwad.finaliser.apprentice import SPOOL, Apprentice, spools_in
 from galwad.messages import (
     Alarm,
     ArchiveReply,
@@ -102,15 +103,27 @@ class Workshop:
 
         The folder is read once, however many calls an outage left in it.
         """
-        found: dict[str, list[Path]] = {}
-        for path in self._folders.spool.glob("*.spool"):
-            if match := SPOOL.fullmatch(path.name):
-                found.setdefault(match[1], []).append(path)
         return {
             call_id: _bytes(paths)
-            for call_id, paths in sorted(found.items())
+            for call_id, paths in sorted(self._by_call().items())
             if self._finished(call_id, paths)
         }
+
+    def unreadable(self, closed: Collection[str]) -> dict[str, str]:
+        """Of calls that are not among these, what cannot even be asked whether it is written."""
+        found = {}
+        for call_id, paths in sorted(self._by_call().items()):
+            if call_id not in closed:
+                for why in filter(None, map(_unreadable, paths)):
+                    found[call_id] = why
+        return found
+
+    def _by_call(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in spools_in(self._folders.spool):
+            if match := SPOOL.fullmatch(path.name):
+                found.setdefault(match[1], []).append(path)
+        return found
 
     def spools(self, call_id: str) -> list[Path]:
         """The spools of a call, by life; none while one is written, or another may follow."""
@@ -124,15 +137,16 @@ class Workshop:
         """
         before = time.time() - _LEFT_S
         found = []
-        for path in sorted(self._folders.spool.glob("*.spool")):
+        for path in sorted(spools_in(self._folders.spool)):
             match = SPOOL.fullmatch(path.name)
             call_id = match[1] if match else ""
             if call_id and call_id not in closed:
                 continue
             with contextlib.suppress(OSError):  # it was indexed meanwhile
-                since = path.stat().st_mtime
+                since = path.lstat().st_mtime
                 if since <= before:
-                    found.append(LeftSpool(path.name, call_id, since, why.get(call_id, "")))
+                    name = os.fsencode(path.name).decode(errors="backslashreplace")
+                    found.append(LeftSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)
 
     def size(self, call_id: str) -> int:
@@ -263,10 +277,22 @@ class Workshop:
         return Proven(sealed, found.node_key, disposed_at(found.disposal), found.disposal.reason)
 
 
+def _unreadable(path: Path) -> str:
+    """Why nobody can look into it; empty if one can, or if it is gone."""
+    try:
+        is_live(path)
+    except SpoolError as error:
+        return str(error)
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError) and not path.is_symlink()
+        return "" if gone else f"{path.name}: {(error.strerror or '').lower()}"
+    return ""
+
+
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):  # it was indexed meanwhile
+        with contextlib.suppress(OSError):  # it was indexed meanwhile; or sealing says why
             total += path.stat().st_size
     return total
 

@@ -43,6 +43,33 @@ async def test_a_connector_says_hello_and_hears_the_reply(tmp_path: Path) -> Non
     server.close()
 
 
+async def test_a_message_that_its_reader_fails_at_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_LONGEST_WAIT_S", 0.05)
+    server, _ = await _listen(tmp_path / "s")
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_message(_link: link.Link, _message: AnyMessage) -> None:
+        failed.append("once")
+        await heard.put("again" if len(failed) > 1 else "once")
+        if len(failed) == 1:
+            raise RuntimeError("a fault of ours")
+
+    failed: list[str] = []
+
+    def ask(fresh: link.Link) -> None:
+        fresh.send(Hold(ref=7, holder="page", trigger="page", actor="user:a", call_id="c"))
+
+    task = asyncio.create_task(link.Connector(tmp_path / "s", ask, on_message).run())
+    async with asyncio.timeout(10):
+        while (await heard.get()) != "again":
+            continue
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    server.close()
+
+
 async def test_a_connector_comes_back_when_the_listener_does(tmp_path: Path) -> None:
     connector = link.Connector(tmp_path / "s", lambda fresh: fresh.send(Alarm(kind="up")), _ignore)
     assert connector.send(Alarm(kind="lost")) is False

@@ -1,0 +1,100 @@
+"""Whatever lies in the spool folder, or becomes of it: recordings go on, and it is told."""
+
+import os
+import shutil
+
+import pytest
+from rooted import as_root
+
+from galwad.messages import Alarm, Hello, Sealed, SpoolsLeft
+
+FIRST = "20260301-090000-abcdefgh"
+SECOND = "20260301-090500-bcdefghi"
+
+
+def _old(path):
+    os.utime(path, (1, 1), follow_symlinks=False)
+
+
+async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_sealed(site):
+    odd = site.spool / os.fsdecode(b"\xff\xfe.spool")
+    odd.touch()
+    _old(odd)
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        while not (left := (await peer.next(SpoolsLeft)).spools):
+            continue
+        assert [(spool.name, spool.call_id) for spool in left] == [(r"\xff\xfe.spool", "")]
+        site.call(FIRST)
+        assert (await peer.next(Sealed)).call_id == FIRST
+    assert site.whole(FIRST)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, "is no file"),
+        (os.mkdir, "is no file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is no file"),
+        (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
+        (lambda path: path.symlink_to("away"), "no such file or directory"),
+        (lambda path: path.touch(), "does not begin as a spool does"),
+    ],
+)
+async def test_what_is_no_spool_is_told_and_keeps_no_call_waiting(site, make, why):
+    stranger = site.spool / f"{SECOND}.1.spool"
+    make(stranger)
+    _old(stranger)
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        alarm = await peer.next(Alarm)
+        assert (alarm.kind, alarm.call_id) == ("recording.not_sealed", SECOND)
+        assert alarm.detail.endswith(why)
+        path = site.call(FIRST)
+        await peer.next(Sealed)
+        await site.gone(path)
+    assert stranger in set(site.spool.iterdir())
+
+
+@pytest.mark.parametrize("name", [f"{SECOND}.1.spool", f"{FIRST}.2.spool"])
+async def test_a_copy_is_not_heard_as_another_call_nor_as_more_of_its_own(site, name):
+    first = site.call(FIRST)
+    copy = site.spool / name
+    shutil.copy(first, copy)
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        alarm = await peer.next(Alarm)
+        assert alarm.kind == "recording.not_sealed"
+        assert alarm.detail == f"{name} is {first.name}, renamed or copied: move it away"
+        copy.unlink()
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await site.gone(first)
+    assert site.whole(FIRST)
+
+
+async def test_a_spool_that_cannot_be_removed_is_told_and_the_next_call_is_indexed(site):
+    folder = str(site.spool)
+    as_root("mount", "--bind", folder, folder)
+    try:
+        async with site.desk(index=False) as peer, site.running(look_round_s=0.05):
+            await peer.next(Hello)
+            first, second = site.call(FIRST), site.call(SECOND)
+            as_root("mount", "-o", "remount,bind,ro", folder)
+            peer.index = True
+            told = [await peer.next(Alarm) for _ in range(2)]
+            assert {(alarm.kind, alarm.detail) for alarm in told} == {
+                ("spool.not_removed", "Read-only file system")
+            }
+            assert {alarm.call_id for alarm in told} == {FIRST, SECOND}
+            as_root("mount", "-o", "remount,bind,rw", folder)
+            await site.gone(first)
+            await site.gone(second)
+    finally:
+        as_root("umount", "--lazy", folder)
+
+
+async def test_a_spool_folder_that_is_away_is_not_taken_for_an_empty_one(site, capsys):
+    away = site.spool.with_name("away")
+    site.call(FIRST)
+    site.spool.rename(away)
+    async with site.desk() as peer, site.running(look_round_s=0.05):
+        await site.until(lambda: "spools.not_seen" in capsys.readouterr().out)
+        away.rename(site.spool)
+        assert (await peer.next(Sealed)).call_id == FIRST
