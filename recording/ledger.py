@@ -29,6 +29,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from recording.errors import CatalogueError
 from recording.index import metadata
 
+_PART = 1000
+"""So many names fit into one statement."""
+
 answered_calls = Table(
     "answered_calls",
     metadata,
@@ -124,13 +127,16 @@ class Ledger:
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
         """Those of these calls that were answered."""
-        wanted = list(call_ids)
-        statement = select(answered_calls.c.call_id).where(answered_calls.c.call_id.in_(wanted))
+        wanted, call_id = list(call_ids), answered_calls.c.call_id
+        known: set[str] = set()
         try:
             async with self._engine.connect() as connection:
-                return set((await connection.scalars(statement)).all())
+                for start in range(0, len(wanted), _PART):
+                    part = select(call_id).where(call_id.in_(wanted[start : start + _PART]))
+                    known.update((await connection.scalars(part)).all())
         except SQLAlchemyError as error:
             raise _failed(error) from None
+        return known
 
     async def news(self, found: Collection[str], at: float) -> set[str]:
         """Those of these findings that are new; what is no longer found is forgotten."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -27,7 +27,7 @@ from recording.orphans import YOUNG_S, Orphan
 _MARGIN_S: Final = 60.0
 """A call's answer and its recording's start are two readings of a clock."""
 _PAGE: Final = 500
-MOST_ORPHANS: Final = 1000
+MOST_FINDINGS: Final = 1000
 """So many are told one by one: where a disk is half away, more would say nothing else."""
 _PATIENCE_S: Final = 0.25
 """What gathers meanwhile is one transaction."""
@@ -35,18 +35,31 @@ _REFUSED_S: Final = 5.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Books:
-    """What was found: `calls` in order, those without a word to say included."""
+    """What was found: calls added up, those amiss one by one in order, and orphans.
 
-    calls: tuple[Covered, ...]
-    orphans: tuple[Orphan, ...]
+    A year of a busy centre is a quarter of a million calls: only what is amiss is kept.
+    """
+
+    calls: int = 0
     in_progress: int = 0
+    talk_us: int = 0
+    recorded_us: int = 0
+    gap_us: int = 0
+    unexplained_us: int = 0
+    amiss: list[Covered] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
 
-    @property
-    def amiss(self) -> tuple[Covered, ...]:
-        """The calls that have something unexplained."""
-        return tuple(call for call in self.calls if not call.sound)
+    def add(self, call: Covered) -> None:
+        """Take a call into account."""
+        self.calls += 1
+        self.talk_us += call.talk_us
+        self.recorded_us += call.recorded_us
+        self.gap_us += call.gap_us
+        self.unexplained_us += call.unexplained_us
+        if not call.sound:
+            self.amiss.append(call)
 
 
 class Bookkeeper:
@@ -140,36 +153,35 @@ class Bookkeeper:
 
         `live`: the calls that go on; None: the switch is away, and nobody knows.
         """
-        rows = await self._rows(since - _MARGIN_S, until + _MARGIN_S)
+        books = Books()
         calls = {
             call.call_id: call
             for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
         }
-        covered: list[Covered] = []
-        indexed = list(rows.values())
-        for start in range(0, len(indexed), _PAGE):
-            part = indexed[start : start + _PAGE]
-            covered += await asyncio.to_thread(self._cover_all, part, calls)
-        in_progress = 0
+
+        def add(found: Iterable[Covered]) -> None:
+            for each in found:
+                if since <= each.started < until:
+                    books.add(each)
+
+        async for rows in self._rows(since - _MARGIN_S, until + _MARGIN_S):
+            known = [(row, calls.pop(row.call_id, None)) for row in rows]
+            add(await asyncio.to_thread(self._cover_all, known))
         for call in calls.values():
-            if call.call_id in rows:
-                continue
             found = await self._without_row(call, live)
-            covered += [found] if found is not None else []
-            in_progress += found is None
-        inside = sorted(
-            (each for each in covered if since <= each.started < until),
-            key=lambda each: (each.started, each.call_id),
-        )
-        return Books(tuple(inside), tuple(await self._orphans()), in_progress)
+            add([found] if found is not None else [])
+            books.in_progress += found is None
+        books.amiss.sort(key=lambda each: (each.started, each.call_id))
+        books.orphans += await self._orphans()
+        return books
 
     async def news(self, books: Books) -> list[tuple[str, str]]:
         """Alarms for what was not found the last time: each a kind and a call id."""
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
-            for call in books.amiss
+            for call in books.amiss[:MOST_FINDINGS]
         }
-        for orphan in books.orphans[:MOST_ORPHANS]:
+        for orphan in books.orphans[:MOST_FINDINGS]:
             key = f"archive.orphan {orphan.kind} {orphan.name}"
             alarms[key] = ("archive.orphan", orphan.call_id)
         fresh = await self._ledger.news(alarms.keys(), self._clock())
@@ -179,10 +191,8 @@ class Bookkeeper:
         """It was said when the call was sealed that part of it is unexplained."""
         await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
 
-    def _cover_all(
-        self, rows: Iterable[Recording], calls: Mapping[str, AnsweredCall]
-    ) -> list[Covered]:
-        return [self._cover(row, calls.get(row.call_id)) for row in rows]
+    def _cover_all(self, known: Iterable[tuple[Recording, AnsweredCall | None]]) -> list[Covered]:
+        return [self._cover(row, call) for row, call in known]
 
     def _cover(self, row: Recording, call: AnsweredCall | None) -> Covered:
         return cover(row, self._archive.content(row, "manifest"), call)
@@ -208,14 +218,14 @@ class Bookkeeper:
             text = f"not sealed yet: {waiting.name} waits ({waiting.why or 'not tried'})"
         return missing(call, now, text)
 
-    async def _rows(self, since: float, until: float) -> dict[str, Recording]:
-        rows: dict[str, Recording] = {}
+    async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[Recording]]:
+        """The recordings of this time, a page at a time, the newest first."""
         after: Place | None = None
         while True:
             page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)
-            rows.update((row.call_id, row) for row in page.rows)
+            yield page.rows
             if page.after is None:
-                return rows
+                return
             after = page.after
 
     async def _orphans(self) -> list[Orphan]:

@@ -33,6 +33,13 @@ async def test_a_call_whose_answer_nobody_heard_is_entered_at_its_end(ledger):
     assert await all_of(ledger) == [ended]
 
 
+async def test_of_however_many_calls_those_are_known_that_were_answered(ledger):
+    """An outage may leave more spools than a statement takes names."""
+    await ledger.enter([Answered(FIRST, 10.0), Answered(SECOND, 11.0)])
+    strangers = [f"20260301-{index:06}-strangerr" for index in range(50_000)]
+    assert await ledger.knows([FIRST, *strangers, SECOND]) == {FIRST, SECOND}
+
+
 async def test_calls_that_a_new_switch_does_not_have_are_over(ledger):
     await ledger.enter([Answered(FIRST, 10.0)])
     await ledger.enter([Answered(SECOND, 11.0)])

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from galwad.desk.access import Supervisor, TheDesk
-from galwad.desk.bookkeeping import MOST_ORPHANS
+from galwad.desk.bookkeeping import MOST_FINDINGS
 from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
@@ -28,12 +28,12 @@ async def coverage(
     await desk.audit.append("coverage.asked", facts, {"actor": session.actor})
     books = await desk.books.balance(span.since, span.until, desk.going_on())
     return Coverage(
-        calls=len(books.calls),
+        calls=books.calls,
         in_progress=books.in_progress,
-        talk_us=sum(call.talk_us for call in books.calls),
-        recorded_us=sum(call.recorded_us for call in books.calls),
-        gap_us=sum(call.gap_us for call in books.calls),
-        unexplained_us=sum(call.unexplained_us for call in books.calls),
+        talk_us=books.talk_us,
+        recorded_us=books.recorded_us,
+        gap_us=books.gap_us,
+        unexplained_us=books.unexplained_us,
         amiss=[_amiss(call) for call in books.amiss],
         orphans=[
             OrphanFile(
@@ -43,9 +43,9 @@ async def coverage(
                 text=orphan.text,
                 fix=orphan.fix,
             )
-            for orphan in books.orphans[:MOST_ORPHANS]
+            for orphan in books.orphans[:MOST_FINDINGS]
         ],
-        more_orphans=max(0, len(books.orphans) - MOST_ORPHANS),
+        more_orphans=max(0, len(books.orphans) - MOST_FINDINGS),
     )
 
 
