@@ -23,7 +23,6 @@ from galwad.switch.parties import Parties, is_handover
 from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import Transfers
-from recording.policy import RecordingState
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import BackToBackCall, Target, target_to
 from telephony.b2bua import events as sip
@@ -239,10 +238,9 @@ class LiveCall:
         While the call settles, it is told once, at the end: what is told is remembered before.
         """
         self._version += 1
-        faulty = self.recording.state is RecordingState.FAULT
-        if faulty and not self._faulty:
+        if self.recording.faulty and not self._faulty:
             self._board.hub.alarm("recording.fault", self.call_id)
-        self._faulty = faulty
+        self._faulty = self.recording.faulty
         self._untold = True
         if not self._settling:
             self._remember()

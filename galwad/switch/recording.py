@@ -61,6 +61,15 @@ class CallRecording:
         return RecordingState.PAUSED if self._early else RecordingState.NOT_STARTED
 
     @property
+    def faulty(self) -> bool:
+        """Whether the disk keeps the call from being recorded, now or when its pause ends."""
+        if self._recorder is None:
+            return False
+        state = self._recorder.state
+        paused_too = state is RecordingState.PAUSED and not self._recorder.snapshot().storage_good
+        return state is RecordingState.FAULT or paused_too
+
+    @property
     def since(self) -> float:
         """Unix time at which the state began; 0 before the answer."""
         if self._recorder is None:

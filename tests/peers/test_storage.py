@@ -116,6 +116,24 @@ def test_a_pause_on_a_full_disk_shuts_the_gate_and_says_that_it_is_not_durable(
     assert harness.sound.find(recording.caller, after)[1] > 0.95
 
 
+def test_a_disk_that_goes_away_in_a_pause_alarms_before_the_pause_ends(
+    harness, service, disk, place_call
+):
+    call = place_call()
+    path = f"/api/v1/calls/{call.call_id}/payment"
+    with service.sign_in() as page:
+        assert page.put(path).json()["durable"]
+        assert not service.log.events("alarm", kind="recording.fault")
+        disk.vanish()
+        service.log.wait("alarm", kind="recording.fault", call_id=call.call_id)
+        (pop,) = page.get("/api/v1/calls").json()
+        assert pop["recording"] == "paused"
+        disk.mount()
+        page.request("DELETE", path)
+    shown(harness, service, call, "recording")
+    call.hang_up()
+
+
 def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_back(
     harness, service, disk, place_call
 ):
