@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import soundfile
 
@@ -283,20 +283,15 @@ def _inside(
     try:
         header = (folder / f"{call_id}.header").read_bytes()
         with (folder / f"{call_id}.payload").open("rb") as payload:
-            reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
-            while reader.read(_BLOCK):  # all of it authenticates before any of it is decoded
-                continue
-            if (
-                manifest.talk_us
-            ):  # else its process died before the first packet: no sample is there
+            reader = _read_to_its_end(header, payload, identities)
+            # Where its process died before the first packet, no sample is there.
+            if manifest.talk_us:
                 reader.seek(0)
                 with soundfile.SoundFile(reader) as audio:
                     yield from _audio(audio, manifest)
         if manifest.raw is not None:
             with (folder / f"{call_id}.raw").open("rb") as raw:
-                reader = io.BufferedReader(open_parts(header, raw, identities), _BLOCK)
-                while reader.read(_BLOCK):
-                    continue
+                _read_to_its_end(header, raw, identities)
     except AgeError as error:
         mine = ", ".join(fingerprint(identity.recipient) for identity in identities)
         yield f"it does not open with {mine}: {error}"
@@ -304,6 +299,16 @@ def _inside(
         yield "what is inside is no whole FLAC file"
     except OSError as error:
         yield f"it cannot be read: {(error.strerror or '').lower()}"
+
+
+def _read_to_its_end(
+    header: bytes, payload: BinaryIO, identities: list[Identity]
+) -> io.BufferedIOBase:
+    """All of it authenticates before any of it is decoded. Raises `AgeError`, `OSError`."""
+    reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
+    while reader.read(_BLOCK):
+        continue
+    return reader
 
 
 def _audio(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
