@@ -128,8 +128,7 @@ class Linear:
         """Channels mixed."""
         frame = 2 * self._channels
         whole = payload[: len(payload) // frame * frame]
-        raw = np.frombuffer(whole, dtype=">i2").reshape(-1, self._channels)
-        return clipped(raw.astype(np.float32).mean(axis=1))
+        return mixed(np.frombuffer(whole, dtype=">i2").reshape(-1, self._channels).T)
 
 
 class Av:
@@ -152,7 +151,7 @@ class Av:
     def decode(self, payload: bytes) -> Samples:
         """Frame by frame; a damaged one is left out."""
         parts = [part for piece in self._pieces(payload) for part in self._piece(piece)]
-        return clipped(np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32))
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
 
     def _pieces(self, payload: bytes) -> Iterator[bytes]:
         if not self._frame:
@@ -161,15 +160,23 @@ class Av:
         for at in range(0, len(payload) - self._frame + 1, self._frame):
             yield payload[at : at + self._frame]
 
-    def _piece(self, piece: bytes) -> Iterator[NDArray[np.float32]]:
+    def _piece(self, piece: bytes) -> Iterator[Samples]:
         with contextlib.suppress(self._av.FFmpegError):
             for frame in self._context.decode(self._av.Packet(piece)):
-                samples = frame.to_ndarray()
-                scale = 1.0 if samples.dtype == np.int16 else 32767.0
-                channels = frame.layout.nb_channels
+                samples: NDArray[Any] = frame.to_ndarray()
                 if not frame.format.is_planar:
-                    samples = samples.reshape(-1, channels).T
-                yield (samples.astype(np.float32) * scale).mean(axis=0)
+                    samples = samples.reshape(-1, frame.layout.nb_channels).T
+                yield mixed(samples)
+
+
+def mixed(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
+    """Channels (rows) as one, in 16 bits; floating point is full at 1.0."""
+    whole = np.issubdtype(channels.dtype, np.integer)
+    if whole and len(channels) == 1:
+        alone: Samples = channels[0].astype(np.int16)
+        return alone
+    loud = channels.astype(np.float32) * (1.0 if whole else 32767.0)
+    return clipped(loud[0] if len(loud) == 1 else loud.mean(axis=0))
 
 
 def clipped(samples: NDArray[np.float32]) -> Samples:
