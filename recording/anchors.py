@@ -74,9 +74,15 @@ class Restore:
 
     @classmethod
     def of(cls, link: Link) -> Restore | None:
-        """What an entry says of a restore; None when it is no such entry."""
+        """What an entry says of a restore; None when it is no such entry.
+
+        It comes next after the last one of the backup, but for a day key: another would have
+        anchors forgiven of entries that were never lost.
+        """
         made, last = link.facts.get("made"), link.facts.get("seq")
         if link.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
+            return None
+        if link.seq - last not in {1, 2}:
             return None
         return cls(link.seq, made, last, link.at_us)
 

@@ -38,6 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.chain import (
     DAY_KEY,
+    DAY_US,
     GENESIS,
     Checker,
     Head,
@@ -75,7 +76,6 @@ audit_values = Table(
 )
 
 _US = 1_000_000
-_DAY_US = 86_400 * _US
 _AHEAD_DAYS = 7
 """A key from further in the future is of a clock that was wrong: it must not stay until then."""
 
@@ -173,7 +173,7 @@ class AuditLog:
         ).first()
         announced = "" if day is None else str(json.loads(day.body)["facts"]["public_key"])
         old = self._keys.current(announced)
-        ahead = -1 if day is None else day.at_us // _DAY_US - at_us // _DAY_US
+        ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
             return head, False
         new = public_hex(self._keys.successor())

@@ -23,6 +23,8 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The entry after the day key with which a chain goes on that was put back from a backup."""
 GENESIS: Final = "0" * 64
+DAY_US: Final = 86_400_000_000
+"""A day of UTC: no entry is of a later one than the day key before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,12 @@ class Link:
                 str(name): (bytes.fromhex(salt), str(value))
                 for name, (salt, value) in document.get("values", {}).items()
             }
-            return cls.of_body(str(document["body"]), str(document["hash"]), values)
+            link = cls.of_body(str(document["body"]), str(document["hash"]), values)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ChainError("this is no line of an audit's export") from None
+        if str(link) != line.rstrip("\n"):
+            raise ChainError("this line is not as it was exported")
+        return link
 
     def __str__(self) -> str:
         """The line of an export."""
@@ -87,8 +92,7 @@ class Link:
     @property
     def facts(self) -> dict[str, Any]:
         """What is not personal."""
-        facts = parsed(self.body).get("facts")
-        return facts if isinstance(facts, dict) else {}
+        return _table(parsed(self.body), "facts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class Checker:
             self._anchors.setdefault(anchor.seq, set()).add(anchor.hash)
         self._hash = GENESIS
         self._public = ""
+        self._day_us = 0
         self._count = 0
         self._findings: list[Finding] = []
         self.last = 0
@@ -155,23 +160,26 @@ class Checker:
         shown = (self._node, seq, link.at_us, link.kind)
         if tuple(body.get(name) for name in ("node", "seq", "at_us", "kind")) != shown:
             self._find(seq, "its columns contradict its body")
-        commitments = body.get("commitments", {})
+        commitments = _table(body, "commitments")
         for name, (salt, value) in link.values.items():
             if commitments.get(name) != commitment(salt, name, value):
                 self._find(seq, f"its value {name} is not the one committed to")
         if link.kind == DAY_KEY:
-            self._day_key(seq, body.get("facts", {}))
+            self._day_key(seq, _table(body, "facts"))
+            self._day_us = link.at_us // DAY_US * DAY_US
+        elif self._public and link.at_us >= self._day_us + DAY_US:
+            self._find(seq, "no day key of its day stands before it")
         if self._anchors.pop(seq, {link.hash}) != {link.hash}:
             self._find(seq, "an anchor kept elsewhere has another hash")
         self._hash, self.last = link.hash, seq
         self._count += 1
 
-    def _day_key(self, seq: int, facts: dict[str, str]) -> None:
+    def _day_key(self, seq: int, facts: dict[str, Any]) -> None:
         new = str(facts.get("public_key", ""))
         if self._public and seq not in self._unsigned:
             try:
                 key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
-                signature = bytes.fromhex(facts.get("signature", ""))
+                signature = bytes.fromhex(str(facts.get("signature", "")))
                 key.verify(signature, to_sign(self._hash, new))
             except (InvalidSignature, ValueError):
                 self._find(seq, "the day key before it did not sign it")
@@ -218,6 +226,12 @@ def parsed(body: str) -> dict[str, Any]:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _table(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a body has under this name; empty when that is no object."""
+    found = body.get(name)
     return found if isinstance(found, dict) else {}
 
 

@@ -36,6 +36,11 @@ def canonical(value: object) -> bytes:
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
 
 
+def _canonical_base64(*texts: str) -> bool:
+    """Whether the bits that base64 leaves unused are zero, as every encoder writes them."""
+    return all(base64.b64encode(base64.b64decode(each)).decode() == each for each in texts)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
     """A kind of document: its name, its `format`, its fields, and who signs it."""
@@ -68,12 +73,15 @@ class Kind(Generic[T]):
                 file, which shows only that the document is of one piece.
 
         Raises:
-            ManifestError: it is malformed, changed, or signed by another key.
+            ManifestError: it is malformed, changed, or signed by another key; be it in a byte that
+                means nothing, since there is one way alone to write a document.
         """
         try:
             line = msgspec.json.decode(data)
             body, key, signature = (line[part] for part in (self.name, "key", "signature"))
             signed = base64.b64decode(signature, validate=True)
+            as_written = len(line) == 3 and canonical(line) + b"\n" == data
+            as_written = as_written and _canonical_base64(key, signature)
         except (
             msgspec.DecodeError,
             KeyError,
@@ -89,6 +97,8 @@ class Kind(Generic[T]):
             parse_public(cast("str", key)).verify(signed, self._context + canonical(body))
         except (InvalidSignature, KeySetError, TypeError, RecursionError):
             raise ManifestError(f"the {self.name} was changed: its signature is wrong") from None
+        if not as_written:
+            raise ManifestError(f"the {self.name} was changed: it is not as it was written")
         return self._interpreted(body)
 
     def _interpreted(self, body: object) -> T:

@@ -38,12 +38,13 @@ _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
 _OBJECTS: Final = ("payload", "header")
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
-_DAY_S: Final = 86_400
+_US: Final = 1_000_000
+_DAY_US: Final = 86_400 * _US
 """A call rings, and is answered: its name and its manifest are never a day apart."""
 _RECORDING: Final = re.compile(
-    r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)"
+    r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
 )
-_DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})")
+_DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,22 @@ class Verdict:
         return bool(self.problems or self.faults)
 
 
-def recordings_below(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Folder and call id of whatever recording has any object here or below, in order."""
-    matches = ((path.parent, _RECORDING.fullmatch(path.name)) for path in folder.rglob("*.*"))
-    found = {(parent, match[1]) for parent, match in matches if match}
-    yield from sorted(found, key=lambda each: (each[1], each[0]))
+def recordings_below(folder: Path) -> list[tuple[Path, str]]:
+    """Folder and call id of whatever recording has any object here or below, in order.
+
+    Raises:
+        OSError: a folder cannot be read; what is in it would seem not to be there.
+    """
+    found = set()
+    for parent, _, names in os.walk(folder, onerror=_unless_gone):
+        matches = map(_RECORDING.fullmatch, names)
+        found |= {(Path(parent), match[1]) for match in matches if match}
+    return sorted(found, key=lambda each: (each[1], each[0]))
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def verify_recording(
@@ -96,7 +108,7 @@ def verify_recording(
         officer_keys: those whose rewraps are believed (base64); one that lies beside never is.
         identities: with them, the audio is opened, decoded to its end and measured too.
     """
-    if (folder / f"{call_id}.disposal").exists():
+    if os.path.lexists(folder / f"{call_id}.disposal"):
         return _disposed(folder, call_id, public_key)
     try:
         manifest = verify_manifest(folder / f"{call_id}.manifest", public_key)
@@ -123,18 +135,21 @@ def verify_disposal(
 ) -> Verdict:
     """Whether a certificate is that of this recording, and the node's.
 
-    Without `public_key` it must be signed as the manifest beside it is.
+    Without `public_key` it must be signed as the manifest beside it is. One that is not believed
+    is no `disposal` of the verdict.
     """
+    if public_key is None and manifest is None:
+        unproven = "only the node's key proves its disposal (--node-key)"
+        return Verdict(call_id, ("the manifest is missing", unproven))
+    notes = () if manifest is not None else ("the manifest is missing",)
     try:
         beside = None if manifest is None else read_manifest(manifest, public_key)
-        key = public_key or (signer_of(manifest) if manifest is not None else None)
-        read = CERTIFICATE.read(certificate, None if key is None else (key,))
+        read = CERTIFICATE.read(certificate, (public_key or signer_of(manifest or b""),))
     except ManifestError as error:
-        return Verdict(call_id, (str(error),))
-    problems = []
+        return Verdict(call_id, (str(error),), notes)
     if read.call_id != call_id or (beside is not None and beside.payload != read.payload):
-        problems.append("the disposal is that of another recording")
-    return Verdict(call_id, tuple(problems), (), (), beside, read)
+        return Verdict(call_id, ("the disposal is that of another recording",), notes)
+    return Verdict(call_id, (), notes, (), beside, read)
 
 
 def _disposed(folder: Path, call_id: str, public_key: str | None) -> Verdict:
@@ -146,10 +161,11 @@ def _disposed(folder: Path, call_id: str, public_key: str | None) -> Verdict:
     except OSError as error:
         return Verdict(call_id, (_unreadable("disposal", error),))
     problems = [*verdict.problems, *_place(folder, call_id)]
-    if (folder / f"{call_id}.header").exists():
-        problems.append("its header is there again: `galwad recordings purge` destroys it")
-    if verdict.disposal is not None and places["payload"].exists():
-        problems += _payload(places["payload"], verdict.disposal.payload)
+    if verdict.disposal is not None:
+        if (folder / f"{call_id}.header").exists():
+            problems.append("its header is there again: `galwad recordings purge` destroys it")
+        if places["payload"].exists():
+            problems += _payload(places["payload"], verdict.disposal.payload)
     return replace(verdict, problems=tuple(problems))
 
 
@@ -196,14 +212,19 @@ def _absent(folder: Path, call_id: str) -> Iterator[str]:
 def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
     if manifest.call_id != call_id:
         yield f"the manifest is that of {manifest.call_id}"
-    named = calendar.timegm(time.strptime(manifest.call_id[:15], _ID_TIME))
-    if abs(manifest.started_us / 1_000_000 - named) > _DAY_S:
+    try:
+        named = calendar.timegm(time.strptime(manifest.call_id[:15], _ID_TIME))
+    except ValueError:
+        yield "its manifest names a call of no day"
+        return
+    if abs(manifest.started_us - named * _US) > _DAY_US:
         yield f"it was re-dated: it says that it began at {manifest.started}"
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:
     if manifest.unexplained:
-        yield f"{manifest.unexplained_us / 1e6:.1f} s are explained by nothing"
+        seconds, tenths = divmod(manifest.unexplained_us // 100_000, 10)
+        yield f"{seconds}.{tenths} s are explained by nothing"
     if manifest.damaged:
         yield "it was sealed from a damaged spool"
 

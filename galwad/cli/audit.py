@@ -115,19 +115,22 @@ def verify(
     After a restore the chain goes on with a day key that none signed, and what came after the
     backup is gone. That is named, too, unless --restored says that you know of it.
     """
+    noted = chain.read_anchors(anchors) if anchors is not None else None  # before the chain grows
     links = list(chain.read(file) if file is not None else chain.fetch(server))
     known = chain.restores(links, restored or ())
-    noted = chain.read_anchors(anchors) if anchors is not None else []
-    result = chain.verify(links, noted, known)
+    result = chain.verify(links, noted or (), known)
     problems = [f"entry {finding.seq}: {finding.problem}" for finding in result.findings]
+    problems += () if noted is None or not links else chain.unanchored(links, noted)
+    notes = [str(each) for each in known]
     if recordings is not None:
-        problems += chain.against_archive(links, recordings, since)
+        compared = chain.against_archive(links, recordings, since)
+        problems += compared.problems
+        notes += [f"{text} before the chain ended: it may be on its way" for text in compared.late]
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     if json:
-        notes = [str(each) for each in known]
         print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
     else:
-        for line in (*known, *problems):
+        for line in (*notes, *problems):
             print(line)
         if result.head is not None:
             print(f"{result.entries} entries, the last {result.head.hash}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +16,9 @@ from galwad.cli.console import CliError
 from galwad.when import HINT, Period, period
 from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
 from recording.chain import Link, Verification, read_export, verify_links
-from recording.errors import ChainError
+from recording.errors import ChainError, ManifestError
+from recording.manifest import verify_manifest
+from recording.orphans import YOUNG_S
 from recording.verify import recordings_below
 
 _PAGE: Final = 1000
@@ -53,7 +57,8 @@ def _told(path: Path) -> Iterator[None]:
         raise CliError(f"{path}: {error}", "is it the file that you meant?") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = (getattr(error, "strerror", None) or "it is no text").lower()
-        raise CliError(f"{path} cannot be read: {reason}", "name another") from None
+        where = getattr(error, "filename", None) or path
+        raise CliError(f"{where} cannot be read: {reason}", "name another") from None
 
 
 def restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
@@ -114,8 +119,25 @@ def as_json(link: Link) -> dict[str, Any]:
     }
 
 
-def against_archive(links: Iterable[Link], folder: Path, since: str) -> list[str]:
-    """How an archive differs from what the chain says of it."""
+def unanchored(links: Sequence[Link], anchors: Iterable[Anchor]) -> Iterator[str]:
+    """That no anchor is of this chain: one under another node's name would fit any."""
+    node = links[0].node if links else ""
+    others = sorted({anchor.node for anchor in anchors})
+    if node not in others:
+        whose = f": they are of {', '.join(others)}" if others else ""
+        yield f"none of the anchors is of node {node}{whose}"
+
+
+@dataclass(slots=True)
+class Compared:
+    """How an archive differs from what a chain says of it, and what came too late to be in it."""
+
+    problems: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+
+
+def against_archive(links: Sequence[Link], folder: Path, since: str) -> Compared:
+    """Hold every copy of a recording that lies there against the chain."""
     if not folder.is_dir():
         raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
     span = _span(since)
@@ -125,27 +147,46 @@ def against_archive(links: Iterable[Link], folder: Path, since: str) -> list[str
         for link in links
         if link.kind == "recording.indexed"
     }
-    there = {call_id: parent for parent, call_id in recordings_below(folder)}
-    problems: list[str] = []
-    for call_id in sorted(indexed.keys() | there.keys()):
+    there: dict[str, list[Path]] = {call_id: [] for call_id in indexed}
+    with _told(folder):
+        for parent, call_id in recordings_below(folder):
+            there.setdefault(call_id, []).append(parent)
+    compared, end_s = Compared(), links[-1].at_us / _US if links else 0.0
+    for call_id, folders in sorted(there.items()):
         if call_id[:8] >= first:
-            problems += _difference(call_id, indexed.get(call_id), there.get(call_id))
-    return problems
+            for text in _differences(call_id, indexed.get(call_id), folders):
+                late = call_id not in indexed and _sealed_about(end_s, call_id, folders)
+                (compared.late if late else compared.problems).append(text)
+    return compared
 
 
-def _difference(call_id: str, digest: str | None, folder: Path | None) -> Iterator[str]:
-    if folder is None:
+def _differences(call_id: str, digest: str | None, folders: Sequence[Path]) -> Iterator[str]:
+    if not folders:
         yield f"{call_id}: it was indexed, and is gone"
-    elif digest is None:
-        yield f"{call_id}: it is there, and was never indexed"
-    else:
+    if len(folders) > 1:
+        places = " and ".join(map(str, folders))
+        yield f"{call_id}: it is there more than once, in {places}"
+    for folder in folders:
+        if digest is None:
+            yield f"{call_id}: it is there, and was never indexed"
+            continue
         try:
             found = hashlib.sha256((folder / f"{call_id}.manifest").read_bytes()).hexdigest()
         except OSError:
             yield f"{call_id}: its manifest is missing"
-            return
+            continue
         if found != digest:
             yield f"{call_id}: its manifest is not the one that was indexed"
+
+
+def _sealed_about(end_s: float, call_id: str, folders: Iterable[Path]) -> bool:
+    """Whether it was on its way to the index when the chain was read: so its manifest says."""
+    try:
+        told = [verify_manifest(folder / f"{call_id}.manifest").sealed for folder in folders]
+        sealed = [calendar.timegm(time.strptime(each, "%Y-%m-%dT%H:%M:%SZ")) for each in told]
+    except (ManifestError, ValueError):
+        return False
+    return all(abs(each - end_s) < YOUNG_S for each in sealed)
 
 
 def note(path: Path, server: str) -> Anchor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from galwad.when import HINT, period
 from recording.age import Identity
 from recording.disposal import Certificate
 from recording.errors import KeySetError
+from recording.in_motion import at_rest
 from recording.keys import parse_public
 from recording.verify import (
     Verdict,
@@ -46,11 +48,19 @@ def as_json(verdict: Verdict) -> dict[str, object]:
 
 def sentence(verdict: Verdict) -> str:
     """For people."""
-    if verdict.disposal is not None and not verdict.lost:
-        return f"{verdict.call_id}  {disposed(verdict.disposal)}"
-    if not verdict.whole:
-        return f"{verdict.call_id}  NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
-    return f"{verdict.call_id}  whole" + (f" ({'; '.join(verdict.notes)})" if verdict.notes else "")
+    notes = f" ({'; '.join(verdict.notes)})" if verdict.notes else ""
+    if verdict.lost:
+        text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
+    elif verdict.disposal is not None:
+        text = disposed(verdict.disposal) + notes
+    else:
+        text = f"whole{notes}"
+    return f"{verdict.call_id}  {one_line(text)}"
+
+
+def one_line(text: str) -> str:
+    """What a stranger may have written, without what moves a terminal's cursor."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def disposed(certificate: Certificate) -> str:
@@ -90,23 +100,36 @@ def verify(
     begin = _begin(since)
     if not what:
         return [_by_server(each, key, officers, server) for each in _indexed(begin, server)]
+
+    def look(folder: Path, call_id: str) -> Verdict:
+        return verify_recording(
+            folder, call_id, public_key=key, officer_keys=officers, identities=identities
+        )
+
+    return [
+        at_rest(partial(look, folder, call_id), folder, call_id)
+        for folder, call_id in _lying_in(what, begin)
+    ]
+
+
+def _lying_in(what: str, begin: float) -> list[tuple[Path, str]]:
+    """The recordings in a folder, of calls from this time on; or the one that a file is of."""
     path = Path(what)
     if path.is_dir():
         first = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begin))
-        found = [each for each in recordings_below(path) if each[1] >= first]
-    elif path.is_file() and path.suffix in _SUFFIXES:
-        found = [(path.parent, path.stem)]
-    else:
-        raise CliError(
-            f"{what} is neither a folder, a recording's file nor an id",
-            "name the folder that holds ID.header, ID.payload and ID.manifest",
-        )
-    return [
-        verify_recording(
-            folder, call_id, public_key=key, officer_keys=officers, identities=identities
-        )
-        for folder, call_id in found
-    ]
+        try:
+            return [each for each in recordings_below(path) if each[1] >= first]
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise CliError(
+                f"{error.filename} cannot be read: {reason}", "nothing is proven of what is in it"
+            ) from None
+    if path.is_file() and path.suffix in _SUFFIXES:
+        return [(path.parent, path.stem)]
+    raise CliError(
+        f"{what} is neither a folder, a recording's file nor an id",
+        "name the folder that holds ID.header, ID.payload and ID.manifest",
+    )
 
 
 def _begin(words: str) -> float:

@@ -217,3 +217,13 @@ async def test_a_past_that_was_rewritten_does_not_fit_the_days_signature(engine,
     said = await block_with("signed the next", tmp_path)
     assert said.count("Signature Verification Failure") == 2
     assert [f.seq for f in verify_links(forged).findings] == [3, 5]
+    keyless, before = [], GENESIS
+    for link in links[:2] + links[3:4]:
+        body = link.body.replace('"seq":4', '"seq":3')
+        before = chained(before, body)
+        keyless.append(Link.of_body(body, before))
+    export.write_text("".join(f"{link}\n" for link in keyless))
+    assert "3 entries hang together" in await block_with("hang together", tmp_path)
+    said = await block_with("signed the next", tmp_path)
+    assert said.startswith(f"a day-key is missing before {before}\n")
+    assert [f.seq for f in verify_links(keyless).findings] == [3]

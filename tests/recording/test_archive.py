@@ -411,7 +411,7 @@ def test_a_manifest_from_before_headers_were_signed_can_still_be_read(office):
         "manifest": old,
         "signature": base64.b64encode(signature).decode(),
     }
-    (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical(document))
+    (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical(document) + b"\n")
     verdict = office.verdict()
     assert verdict.whole
     assert any("nothing of the header" in note for note in verdict.notes)

@@ -122,6 +122,23 @@ def test_a_changed_manifest_is_an_error_of_ours(sealed, data):
             assert read_manifest(manifest, public_key) == same
 
 
+def test_a_manifest_is_written_in_one_way_alone(sealed):
+    """Each octet is told when it changes, also one that base64 or JSON would read alike."""
+    good = sealed[1]["manifest"]
+    told = b" \t\n\r=" + bytes(range(0x30, 0x7B))
+    for at in range(len(good)):
+        near = at < 100 or at > len(good) - 120
+        for octet in set(told if near else b" x") - {good[at]}:
+            with pytest.raises(ManifestError):
+                read_manifest(good[:at] + bytes([octet]) + good[at + 1 :])
+    for changed in (good[:-1], good + b"\n", good + b" ", b" " + good):
+        with pytest.raises(ManifestError, match="not as it was written"):
+            read_manifest(changed)
+    more = json.loads(good) | {"zeal": "not signed"}
+    with pytest.raises(ManifestError, match="not as it was written"):
+        read_manifest(msgspec.json.encode(more, order="sorted") + b"\n")
+
+
 def signed_by_a_stranger(body: object) -> bytes:
     """A manifest's file whose signature is right, whatever the manifest is."""
     key = Ed25519PrivateKey.generate()
@@ -129,7 +146,8 @@ def signed_by_a_stranger(body: object) -> bytes:
     context = b"galwad manifest v1\n"
     signature = base64.b64encode(key.sign(context + content)).decode()
     public = public_text(key.public_key())
-    return msgspec.json.encode({"key": public, "manifest": body, "signature": signature})
+    line = {"key": public, "manifest": body, "signature": signature}
+    return msgspec.json.encode(line, order="sorted") + b"\n"
 
 
 @given(data=st.data())

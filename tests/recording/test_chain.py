@@ -1,12 +1,24 @@
 """An exported chain, and anchors that others kept."""
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.anchors import Anchor, append_anchor, parse_anchors
+from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
 from recording.audit import AuditLog
-from recording.chain import Head, Link, read_export, verify_links
+from recording.chain import (
+    GENESIS,
+    RESTORED,
+    Head,
+    Link,
+    canonical,
+    chained,
+    read_export,
+    verify_links,
+)
 from recording.errors import ChainError
 
 TEXTS = st.text(max_size=60)
@@ -100,3 +112,67 @@ def test_anchors_are_added_and_never_replaced(tmp_path):
     for anchor in anchors:
         append_anchor(path, anchor)
     assert parse_anchors(path.read_text().splitlines()) == anchors
+
+
+async def test_every_byte_of_an_export_is_named_when_it_changes(links):
+    """Also where it means the same: a space, a letter of hexadecimal, a name that is not read."""
+    line = str(links[1])
+    for at, octet in enumerate(line):
+        for other in {octet.swapcase(), "x", " ", "0"} - {octet}:
+            changed = line[:at] + other + line[at + 1 :]
+            try:
+                told = found([links[0], *read_export([changed]), *links[2:]])
+            except ChainError:
+                continue
+            assert told, changed
+    with pytest.raises(ChainError, match="not as it was exported"):
+        list(read_export([f" {line}"]))
+
+
+def forged(body, before=GENESIS):
+    """A link whose hash is right, whatever its body is."""
+    return Link.of_body(body, chained(before, body))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"facts": ["public_key"]},
+        {"facts": {"public_key": 7, "signature": 7}},
+        {"facts": {"public_key": "00" * 32, "signature": None}},
+        {"commitments": ["actor"]},
+        {"seq": True},
+        {"at_us": "then"},
+        {"node": ["x"]},
+    ],
+)
+async def test_whatever_a_forgers_body_holds_is_a_finding(links, changes):
+    body = canonical({**json.loads(links[0].body), "seq": 2, **changes})
+    link = forged(body, links[0].hash)
+    salted = replace(link, values={"actor": (b"x", "user:huw")})
+    assert found([links[0], salted])
+
+
+async def test_a_past_without_its_day_keys_is_named(links):
+    """Whoever has every hash computed anew cannot have the keys that signed the days."""
+    chain = []
+    for link in links:
+        if link.seq != 4:  # the second day's key
+            seq = len(chain) + 1
+            body = link.body.replace(f'"seq":{link.seq}', f'"seq":{seq}')
+            chain.append(forged(body, chain[-1].hash if chain else GENESIS))
+    assert found(chain) == [(4, "no day key of its day stands before it")]
+
+
+def restored(seq, last):
+    """The entry of a restore from a backup that ended with `last`."""
+    facts = {"made": "2026-11-24T03:00:00Z", "seq": last, "disposals": 0}
+    told = {"node": "n", "seq": seq, "at_us": 2, "kind": RESTORED, "facts": facts}
+    return Restore.of(forged(canonical(told | {"commitments": {}})))
+
+
+def test_a_restore_forgives_no_more_than_was_lost():
+    assert restored(11, 10).day_key is None
+    assert restored(12, 10).day_key == 11
+    assert restored(12, 5) is None, "entries 6 to 10 are said to be lost, and are there"
+    assert restored(12, 12) is None

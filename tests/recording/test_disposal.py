@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -41,6 +42,9 @@ class Room:
 
     def path(self, suffix):
         return self.office.folder / f"{CALL_ID}.{suffix}"
+
+    def certificate(self):
+        return self.disposals._certificate(self.order())
 
     def dispose(self, **changes):
         return self.disposals.dispose(self.order(**changes))
@@ -80,6 +84,11 @@ def test_verification_tells_what_was_disposed_of_from_what_is_lost(room):
     room.path("manifest").unlink()
     assert list(recordings_below(room.office.folder)) == [(room.office.folder, CALL_ID)]
     assert not room.office.verdict().lost
+    assert room.office.verdict().notes == ("the manifest is missing",)
+    without_key = verify_recording(room.office.folder, CALL_ID)
+    assert without_key.lost, "anybody could have signed it"
+    assert without_key.problems[0] == "the manifest is missing"
+    assert "--node-key" in without_key.problems[1]
     room.path("disposal").unlink()
     assert room.office.verdict().lost
 
@@ -94,6 +103,16 @@ def test_a_header_that_comes_back_is_a_fault_until_it_is_destroyed_again(room):
     assert room.dispose(reason="mistake", by="user:huw") == first
     assert not room.path("header").exists()
     assert not room.office.verdict().lost
+
+
+@pytest.mark.parametrize("kind", ["another's", "empty"])
+def test_no_certificate_that_is_not_believed_has_a_good_header_destroyed(room, kind):
+    other = msgspec.structs.replace(room.certificate(), call_id="20260301-090000-zzzzzzzz")
+    data = CERTIFICATE.sign(other, room.office.node.key) if kind == "another's" else b""
+    room.path("disposal").write_bytes(data)
+    (problem,) = room.office.verdict().problems
+    assert "purge" not in problem
+    assert room.office.verdict().disposal is None
 
 
 def test_a_header_that_was_staged_is_destroyed_too(room):

@@ -21,6 +21,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad import cli
+from recording import in_motion
 from recording.age import Recipient, make_header, new_file_key
 from recording.age_stream import PayloadWriter
 from recording.anchors import Anchor
@@ -64,6 +65,7 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
     for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN", "GALWAD_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(in_motion, "REST_S", 0.0)  # what a test has just damaged is not at work
 
     def runner(*arguments: str | Path) -> Outcome:
         capsys.readouterr()

@@ -12,7 +12,11 @@ from recording.chain import GENESIS, Head, Link, canonical, chained
 CALL = "20261125-093000-abcdefgh"
 
 
-def chain(*kinds, facts=None):
+SEALED = 1_795_599_301
+"""When the archive's recording was, Unix seconds."""
+
+
+def chain(*kinds, facts=None, at=1_795_599_000, node="galwad-1"):
     """A chain without day keys' signatures but the first, which wants none."""
     links, before = [], GENESIS
     for seq, kind in enumerate(("day-key", *kinds), 1):
@@ -20,9 +24,9 @@ def chain(*kinds, facts=None):
         told = {"public_key": "00" * 32, "previous": ""} if kind == "day-key" else told
         body = canonical(
             {
-                "node": "galwad-1",
+                "node": node,
                 "seq": seq,
-                "at_us": 1_795_599_000_000_000 + seq,
+                "at_us": at * 1_000_000 + seq,
                 "kind": kind,
                 "facts": told,
                 "commitments": {},
@@ -96,9 +100,9 @@ def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_p
     (folder / f"{CALL}.manifest").write_bytes(archive.manifest)
     digest = archive.row["manifest_sha256"]
 
-    def said(call_id, digest, *more):
+    def said(call_id, digest, *more, at=SEALED + 600):
         facts = {"call_id": call_id, "manifest_sha256": digest}
-        export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts))
+        export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts, at=at))
         done = run("audit", "verify", export, "--recordings", tmp_path, *more)
         return done.status, done.out.splitlines()[:-1]
 
@@ -113,6 +117,40 @@ def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_p
         ],
     )
     assert said(gone, digest, "--since", "2026-11-26") == (0, [])
+    on_its_way = f"{CALL}: it is there, and was never indexed before the chain ended"
+    for at in (SEALED - 599, SEALED + 599):
+        note, lost = said(gone, digest, at=at)[1]
+        assert note == f"{on_its_way}: it may be on its way"
+        assert lost == f"{gone}: it was indexed, and is gone"
+        assert said(gone, digest, "--since", "2026-11-25", at=at)[0] == 0
+
+
+def test_a_second_copy_is_named_whichever_is_found_first(run, archive, tmp_path):
+    """Another's, with a good one beside it that comes later in the order of names."""
+    copies = [tmp_path / "a" / each / "2026" / "11" / "25" for each in "12"]
+    for folder, manifest in zip(copies, (b"another", archive.manifest), strict=True):
+        folder.mkdir(parents=True)
+        (folder / f"{CALL}.manifest").write_bytes(manifest)
+    facts = {"call_id": CALL, "manifest_sha256": archive.row["manifest_sha256"]}
+    export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts))
+    done = run("audit", "verify", export, "--recordings", tmp_path / "a")
+    assert done.status == 1
+    assert done.out.splitlines()[:-1] == [
+        f"{CALL}: it is there more than once, in {copies[0]} and {copies[1]}",
+        f"{CALL}: its manifest is not the one that was indexed",
+    ]
+
+
+def test_a_chain_under_another_nodes_name_is_no_way_round_the_anchors(run, tmp_path):
+    anchors = tmp_path / "anchors.jsonl"
+    anchors.write_text(f"{Anchor('galwad-1', Head(3, '0' * 64), 'then')}\n")
+    forged = write(tmp_path / "c", chain("x", "x", node="galwad-2"))
+    done = run("audit", "verify", forged, "--anchors", anchors)
+    assert done.status == 1
+    text = "none of the anchors is of node galwad-2"
+    assert f"{text}: they are of galwad-1" in done.out.splitlines()
+    anchors.write_text("\n")
+    assert text in run("audit", "verify", forged, "--anchors", anchors).out.splitlines()
 
 
 @pytest.mark.usefixtures("server")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -108,6 +111,57 @@ def test_a_second_that_nothing_explains_is_no_whole_recording(run, archive, fold
     manifest = archive.signed(archive.digest, unexplained=unexplained)
     (folder / f"{CALL}.manifest").write_bytes(manifest)
     assert "1.0 s are explained by nothing" in run("recordings", "verify", folder).out
+
+
+@pytest.mark.parametrize("call_id", ["garbage", "", "20269999-999999-abcdefgh"])
+def test_a_strangers_manifest_hides_no_other_recording(run, archive, folder, call_id):
+    """Its signature is right, by whatever key: nothing in it may end the whole verification."""
+    other = "20261125-100000-bcdefghi"
+    for name in ("header", "payload"):
+        (folder / f"{other}.{name}").write_bytes(getattr(archive, name))
+    (folder / f"{other}.manifest").write_bytes(archive.signed(archive.digest, call_id=call_id))
+    done = run("recordings", "verify", folder)
+    assert done.status == 1
+    whole, strange = done.out.splitlines()
+    assert whole == f"{CALL}  whole"
+    assert strange.startswith(f"{other}  NOT WHOLE: the manifest is that of {call_id}")
+
+
+def test_what_a_stranger_wrote_moves_no_cursor(run, archive, folder):
+    manifest = archive.signed(archive.digest, call_id="x\x1b[1A\nwhole")
+    (folder / f"{CALL}.manifest").write_bytes(manifest)
+    (line,) = run("recordings", "verify", folder).out.splitlines()
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30), 10**400])
+def test_no_number_in_a_manifest_is_too_large_to_be_named(run, archive, folder, number):
+    unexplained = [{"from_us": 0, "to_us": number}]
+    changes = {"started_us": number, "unexplained": unexplained}
+    (folder / f"{CALL}.manifest").write_bytes(archive.signed(archive.digest, **changes))
+    done = run("recordings", "verify", folder)
+    assert "it was re-dated" in done.out
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, tmp_path):
+    """For root, too, once it has no right to read what it has forbidden itself."""
+    closed = tmp_path / "archive" / "2026" / "11" / "24"
+    closed.mkdir(mode=0o000)
+    rights = "-dac_override,-dac_read_search"
+    drop = ["setpriv", "--bounding-set", rights] if os.geteuid() == 0 else []
+    for command in (["recordings", "verify"], ["audit", "verify", "c", "--recordings"]):
+        (tmp_path / "c").touch()
+        done = subprocess.run(
+            [*drop, sys.executable, "-m", "galwad", *command, str(tmp_path / "archive")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 1
+        assert f"error: {closed} cannot be read: permission denied\n" in done.stderr
+    assert folder.exists()
 
 
 @pytest.mark.usefixtures("server")

@@ -1,0 +1,83 @@
+"""Looking at a recording while others work on it: nobody is accused of what they do."""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Timer
+
+import pytest
+
+from recording import in_motion
+from recording.disposal import AuditPlace, Disposals, Order
+from recording.in_motion import at_rest
+
+CALL_ID = "20260301-090000-abcdefgh"
+
+
+@pytest.fixture
+def sealed(office):
+    """An office with one recording."""
+    office.seal(office.simple())
+    return office
+
+
+def path(office, suffix):
+    return office.folder / f"{CALL_ID}.{suffix}"
+
+
+def looked(office):
+    """Each verdict on the way to the last, and that."""
+    seen = []
+
+    def look():
+        seen.append(office.verdict())
+        return seen[-1]
+
+    return at_rest(look, office.folder, CALL_ID), seen
+
+
+def test_one_that_is_being_sealed_is_waited_for(sealed):
+    manifest = path(sealed, "manifest").read_bytes()
+    path(sealed, "manifest").unlink()
+    path(sealed, "manifest.new").write_bytes(manifest)
+    Timer(0.3, lambda: path(sealed, "manifest.new").rename(path(sealed, "manifest"))).start()
+    verdict, seen = looked(sealed)
+    assert seen[0].problems == ("the manifest is missing",)
+    assert verdict.whole
+
+
+def test_one_that_is_being_disposed_of_is_waited_for(sealed, dying):
+    disposals = Disposals(sealed.root / "archive", sealed.node)
+    payload = sealed.verdict().manifest.payload
+    audit = AuditPlace("galwad-1", 1, "0" * 64)
+    order = Order(CALL_ID, payload.sha256, "mistake", "user:gwen", audit)
+    with dying("rename", 1) as died:
+        disposals.dispose(order)
+    assert died
+    assert sealed.verdict().whole
+    with dying("sync_folder", 2) as died:  # the header is gone, or about to go
+        disposals.dispose(order)
+    path(sealed, "header").write_bytes(b"not overwritten yet")
+    Timer(0.3, lambda: disposals.dispose(order)).start()
+    verdict, seen = looked(sealed)
+    assert "is there again" in seen[0].problems[0]
+    assert (verdict.lost, verdict.disposal is not None) == (False, True)
+
+
+def test_what_is_wrong_and_rests_is_told_at_once_and_once(sealed, monkeypatch):
+    path(sealed, "header").unlink()
+    monkeypatch.setattr(in_motion, "REST_S", 0.05)
+    time.sleep(0.1)
+    verdict, seen = looked(sealed)
+    assert verdict.problems == ("the header is missing",)
+    assert len(seen) == 1
+
+
+def test_files_dated_into_the_future_rest_all_the_same(sealed):
+    path(sealed, "header").unlink()
+    for each in sealed.folder.iterdir():
+        os.utime(each, (4e9, 4e9))
+    verdict, seen = looked(sealed)
+    assert verdict.lost
+    assert len(seen) == 2
