@@ -186,7 +186,7 @@ def clipped(samples: NDArray[np.float32]) -> Samples:
 
 _BY_AV: Final = {
     "G722": ("g722", WIDE, 0),
-    "OPUS": ("opus", 48000, 0),
+    "OPUS": ("libopus", 48000, 0),  # FFmpeg's own bangs where speech follows a silence (DTX)
     "G729": ("g729", NARROW, 10),
     "GSM": ("gsm", NARROW, 33),
 }

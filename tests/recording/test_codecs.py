@@ -14,9 +14,12 @@ def tone(rate: int, seconds: float = 2.0, hertz: float = 440.0) -> np.ndarray:
     return (12_000 * np.sin(2 * np.pi * hertz * at)).astype(np.int16)
 
 
-def encoded(encoder: str, samples: np.ndarray, rate: int, frame: int) -> list[bytes]:
+def encoded(
+    encoder: str, samples: np.ndarray, rate: int, frame: int, **options: str
+) -> list[bytes]:
     context = av.CodecContext.create(encoder, "w")
     context.sample_rate, context.layout, context.format = rate, "mono", "s16"
+    context.options = options
     packets = []
     for at in range(0, len(samples) - frame + 1, frame):
         block = av.AudioFrame.from_ndarray(
@@ -60,6 +63,32 @@ def test_opus_gives_forty_eight_kilohertz():
     assert {len(piece) for piece in pieces} == {960}
     assert loudest_hertz(np.concatenate(pieces), 48_000) == pytest.approx(440, abs=2)
     assert np.abs(np.concatenate(pieces)).max() > 8000
+
+
+def words_and_silences(rate: int, seed: int) -> np.ndarray:
+    """Noise in the band of speech, and twice some seconds of nothing."""
+    count = 8 * rate
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
+    hertz = np.fft.rfftfreq(count, 1 / rate)
+    spectrum[(hertz < 300) | (hertz > 3200)] = 0
+    said = np.fft.irfft(spectrum, count)
+    said[2 * rate : 4 * rate] = said[5 * rate : 6 * rate] = 0
+    return (said / np.abs(said).max() * 20_000).astype(np.int16)
+
+
+@pytest.mark.parametrize("ms", [20, 40, 60])
+@pytest.mark.parametrize("bits", ["16000", "24000"])
+def test_opus_is_no_louder_than_it_was_where_speech_follows_a_silence(ms, bits):
+    """In a silence (DTX) a packet is a byte or two; what comes next is as loud as it was said."""
+    said, size = words_and_silences(48_000, ms), 48 * ms
+    told = {"application": "voip", "b": bits, "dtx": "1", "frame_duration": str(ms)}
+    packets = encoded("libopus", said, 48_000, size, **told)
+    assert sum(len(packet) <= 2 for packet in packets) * ms > 1000
+    decoder = decoder_for(PayloadCodec("opus", 48_000, 2))
+    heard = np.concatenate([decoder.decode(packet) for packet in packets])
+    assert len(heard) == size * len(packets)
+    loudest = np.abs(said).max()
+    assert 0.5 * loudest < np.abs(heard).max() < 1.5 * loudest
 
 
 def test_g729_gives_ten_milliseconds_for_ten_bytes():
