@@ -11,25 +11,26 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from recording.verify import Verdict
-
+Found = TypeVar("Found")
 REST_S = 2.0
 """The longest that one step of such work takes, but on a disk that hardly works."""
 _MOST_LOOKS: Final = 10
 
 
-def at_rest(look: Callable[[], Verdict], folder: Path, call_id: str) -> Verdict:
-    """What `look` finds of this recording, when nobody works on it."""
+def at_rest(
+    look: Callable[[], Found], wrong: Callable[[Found], object], folder: Path, call_id: str
+) -> Found:
+    """What `look` finds of this recording, when nobody works on it; `wrong` is looked at again."""
     for _ in range(_MOST_LOOKS):
         began = time.time()
-        verdict = look()
-        changed = _last_changed(folder, call_id) if verdict.lost else 0.0
+        found = look()
+        changed = _last_changed(folder, call_id) if wrong(found) else 0.0
         if not began - REST_S < changed <= time.time():
             break
         time.sleep(max(0.0, changed + REST_S - time.time()))
-    return verdict
+    return found
 
 
 def _last_changed(folder: Path, call_id: str) -> float:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from galwad.when import HINT, Period, period
 from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
 from recording.chain import Link, Verification, read_export, verify_links
 from recording.errors import ChainError, ManifestError
+from recording.in_motion import at_rest
 from recording.manifest import verify_manifest
 from recording.orphans import YOUNG_S
 from recording.verify import recordings_below
@@ -153,40 +155,41 @@ def against_archive(links: Sequence[Link], folder: Path, since: str) -> Compared
             there.setdefault(call_id, []).append(parent)
     compared, end_s = Compared(), links[-1].at_us / _US if links else 0.0
     for call_id, folders in sorted(there.items()):
-        if call_id[:8] >= first:
-            for text in _differences(call_id, indexed.get(call_id), folders):
-                late = call_id not in indexed and _sealed_about(end_s, call_id, folders)
-                (compared.late if late else compared.problems).append(text)
+        if call_id[:8] < first:
+            continue
+        if not folders:
+            compared.problems.append(f"{call_id}: it was indexed, and is gone")
+        if len(folders) > 1:
+            places = " and ".join(map(str, folders))
+            compared.problems.append(f"{call_id}: it is there more than once, in {places}")
+        for place in folders:
+            look = partial(_difference, call_id, indexed.get(call_id), place, end_s)
+            text, late = at_rest(look, lambda found: found[0] and not found[1], place, call_id)
+            (compared.late if late else compared.problems).extend(filter(None, [text]))
     return compared
 
 
-def _differences(call_id: str, digest: str | None, folders: Sequence[Path]) -> Iterator[str]:
-    if not folders:
-        yield f"{call_id}: it was indexed, and is gone"
-    if len(folders) > 1:
-        places = " and ".join(map(str, folders))
-        yield f"{call_id}: it is there more than once, in {places}"
-    for folder in folders:
-        if digest is None:
-            yield f"{call_id}: it is there, and was never indexed"
-            continue
-        try:
-            found = hashlib.sha256((folder / f"{call_id}.manifest").read_bytes()).hexdigest()
-        except OSError:
-            yield f"{call_id}: its manifest is missing"
-            continue
-        if found != digest:
-            yield f"{call_id}: its manifest is not the one that was indexed"
+def _difference(call_id: str, digest: str | None, folder: Path, end_s: float) -> tuple[str, bool]:
+    """How one copy differs, if it does; and whether it came too late for this chain."""
+    path = folder / f"{call_id}.manifest"
+    if digest is None:
+        text = f"{call_id}: it is there, and was never indexed"
+        return text, _sealed_about(end_s, path)
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return f"{call_id}: its manifest is missing", False
+    same = found == digest
+    return "" if same else f"{call_id}: its manifest is not the one that was indexed", False
 
 
-def _sealed_about(end_s: float, call_id: str, folders: Iterable[Path]) -> bool:
+def _sealed_about(end_s: float, path: Path) -> bool:
     """Whether it was on its way to the index when the chain was read: so its manifest says."""
     try:
-        told = [verify_manifest(folder / f"{call_id}.manifest").sealed for folder in folders]
-        sealed = [calendar.timegm(time.strptime(each, "%Y-%m-%dT%H:%M:%SZ")) for each in told]
+        sealed = time.strptime(verify_manifest(path).sealed, "%Y-%m-%dT%H:%M:%SZ")
     except (ManifestError, ValueError):
         return False
-    return all(abs(each - end_s) < YOUNG_S for each in sealed)
+    return abs(calendar.timegm(sealed) - end_s) < YOUNG_S
 
 
 def note(path: Path, server: str) -> Anchor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,7 @@ def verify(
         )
 
     return [
-        at_rest(partial(look, folder, call_id), folder, call_id)
+        at_rest(partial(look, folder, call_id), attrgetter("lost"), folder, call_id)
         for folder, call_id in _lying_in(what, begin)
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from operator import attrgetter
 from threading import Timer
 
 import pytest
@@ -34,7 +35,7 @@ def looked(office):
         seen.append(office.verdict())
         return seen[-1]
 
-    return at_rest(look, office.folder, CALL_ID), seen
+    return at_rest(look, attrgetter("lost"), office.folder, CALL_ID), seen
 
 
 def test_one_that_is_being_sealed_is_waited_for(sealed):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from threading import Timer
 
 import pytest
 
+from recording import in_motion
 from recording.anchors import Anchor
 from recording.chain import GENESIS, Head, Link, canonical, chained
 
@@ -123,6 +125,22 @@ def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_p
         assert note == f"{on_its_way}: it may be on its way"
         assert lost == f"{gone}: it was indexed, and is gone"
         assert said(gone, digest, "--since", "2026-11-25", at=at)[0] == 0
+
+
+def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
+    run, archive, tmp_path, monkeypatch
+):
+    """Its payload comes first: whose it is, and since when, its manifest says."""
+    monkeypatch.setattr(in_motion, "REST_S", 1.0)
+    folder = tmp_path / "2026" / "11" / "25"
+    folder.mkdir(parents=True)
+    (folder / f"{CALL}.payload").write_bytes(archive.payload)
+    manifest = folder / f"{CALL}.manifest"
+    Timer(0.2, lambda: manifest.write_bytes(archive.manifest)).start()
+    export = write(tmp_path / "chain.jsonl", chain("x", at=SEALED))
+    done = run("audit", "verify", export, "--recordings", tmp_path)
+    assert done.status == 0
+    assert "it may be on its way" in done.out
 
 
 def test_a_second_copy_is_named_whichever_is_found_first(run, archive, tmp_path):
