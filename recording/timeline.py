@@ -1,7 +1,7 @@
 """From packets to samples: two tracks, one clock.
 
 Where a stream begins is told by arrival, where each of its packets lies by its RTP timestamp
-(`recording.timeline_track`). Both tracks fill a window of two seconds; what leaves it is
+(`recording.timeline_track`). Both tracks fill a window of ten seconds; what leaves it is
 final. What never came, what was lost and what a gap covers is exact silence of true length.
 """
 
@@ -20,7 +20,8 @@ from recording.timeline_track import Track, TrackCount, WidebandError
 __all__ = ["Timeline", "TrackCount", "WidebandError"]
 
 TRACKS = 2
-WINDOW_S = 2
+WINDOW_S = 10
+"""What a network holds back for longer than this is left out."""
 _HEADER = 12
 _US = 1_000_000
 
@@ -122,11 +123,12 @@ class Timeline:
             for each in track.refused:
                 self._held.append(Refused(number, each.at_us, each.codec, each.data))
             track.refused.clear()
-        due = [r for r in self._held if end is None or self._sample(r.at_us) < end]
-        if due:
-            self._held = [r for r in self._held if r not in due]
-            due.sort(key=lambda each: each.at_us)
-            self._refused += [r for r in due if not self._is_muted(r)]
+        due, self._held = self._held, []
+        if end is not None:
+            self._held = [r for r in due if self._sample(r.at_us) >= end]
+            due = [r for r in due if self._sample(r.at_us) < end]
+        due.sort(key=lambda each: each.at_us)
+        self._refused += [r for r in due if not self._is_muted(r)]
 
     def _is_muted(self, packet: Refused) -> bool:
         arrived = self._sample(packet.at_us)

@@ -31,7 +31,6 @@ LATE_US = 400_000
 """Later than this, the network is slow or the sender's clock stood still: the next packets tell."""
 EARLY_US = 60_000
 """Nothing arrives before it was sent: earlier than this, the anchor is wrong."""
-_JUMP_US = 2_000_000
 _SAME_US = 20_000
 """An anchor that is no further off than this stands."""
 _FEW = 3
@@ -71,7 +70,6 @@ class StreamClock:
         self.stretch = 0
         """Samples by which the next block is to be longer."""
         self._rate = rate
-        self._jump = _JUMP_US * rate // _US
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self.judged_us = packet.at_us
@@ -181,12 +179,18 @@ class StreamClock:
         return len(taken)
 
     def follow(self, packet: Packet) -> int:
-        """By timestamp, the anchor corrected by what the arrival tells."""
+        """By timestamp, the anchor corrected by what the arrival tells.
+
+        However late it came: a network that held it back held back those before it, too, and
+        whoever doubted the anchor has asked others.
+        """
         position, arrival = self.place(packet), self.arrival(packet)
         error = arrival - position
-        if error > self._jump or error < self._early or packet.codec.clock != self.hertz:
+        if packet.codec.clock != self.hertz:
             self._rebase(packet, arrival)
             return arrival
+        if error < self._early:
+            return arrival  # a timestamp that is like no other
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
             self._base, self._timestamp = position, packet.timestamp  # far from half the range
         if error * _US <= LATE_US * self._rate:

@@ -18,7 +18,8 @@ from recording.voice import Voice
 
 _HOLD_US = 400_000
 _RUN = 50
-_MOST_WAITING = 200
+_MOST_WAITING = 2000
+"""What a network held back for ten seconds, of 5 ms each, comes all at once."""
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
 _PLAIN = 0x80
@@ -36,6 +37,9 @@ class Stream:
         self.missing: dict[int, None] = {}
         self._track = track
         self._waiting: list[Packet] = []
+        self._numbers: set[int] = set()
+        """Of those that wait."""
+        self._waiting_since_us = 0
         self._next: int | None = None
         self._numbered = False
         """Whether what precedes `_next` was laid or given up."""
@@ -150,17 +154,22 @@ class Stream:
                 self._step_us = samples * 1_000_000 // NARROW
                 self._due_us = self._clock.due_us(packet, self._run_at)
                 self._expect(head[0], head[1] & 0x7F, sequence + 1, head[3] + samples, head[4])
-        elif any(other.sequence == number for other in self._waiting):
+        elif number in self._numbers:
             count.duplicate += 1
         else:
             count.received += 1
-            heapq.heappush(self._waiting, packet)
-            if self._next is None:
-                self._next = number
-            if len(self._waiting) > _MOST_WAITING:
-                self.drain(self._waiting[0].at_us + _HOLD_US)
-            else:
-                self.drain(at_us)
+            self._wait(packet)
+
+    def _wait(self, packet: Packet) -> None:
+        """Let it wait for those before it, and see who has waited long enough."""
+        if not self._waiting:
+            self._waiting_since_us = packet.at_us
+        heapq.heappush(self._waiting, packet)
+        self._numbers.add(packet.sequence)
+        if self._next is None:
+            self._next = packet.sequence
+        full = len(self._waiting) > _MOST_WAITING
+        self.drain(self._waiting[0].at_us + _HOLD_US if full else packet.at_us)
 
     def _doubt(self, packet: Packet) -> None:
         """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
@@ -217,13 +226,15 @@ class Stream:
         if not waiting:
             return
         if not self._settled:
-            if now_us - min(packet.at_us for packet in waiting) < _HOLD_US:
+            if now_us - self._waiting_since_us < _HOLD_US:
                 return
             self._settle()
         while waiting and (
             waiting[0].sequence == self._next or now_us - waiting[0].at_us >= _HOLD_US
         ):
-            self._lay(heapq.heappop(waiting))
+            packet = heapq.heappop(waiting)
+            self._numbers.discard(packet.sequence)
+            self._lay(packet)
 
     def _settle(self) -> None:
         """Where the stream lies is told by what has gathered, if there is sound among it."""

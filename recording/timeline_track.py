@@ -21,6 +21,8 @@ __all__ = ["Track", "TrackCount", "WidebandError"]
 
 _HEADER = struct.Struct("!BBHII")
 _MOST_STREAMS = 4
+_ROOM_S = 32
+"""What is final is moved out of the way when it fills half of this."""
 
 
 class Track:
@@ -31,8 +33,11 @@ class Track:
         self.counted = TrackCount()
         self._payloads: dict[int, PayloadCodec] = dict(STATIC)
         self._streams: dict[int, Stream] = {}
-        self._samples = np.zeros(4 * rate, dtype=np.int16)
+        self._samples = np.zeros(_ROOM_S * rate, dtype=np.int16)
+        self._origin = 0
+        """Where the first of them lies."""
         self._start = 0
+        """What lies before it is final."""
         self._noise: Noise | None = None
         self._noise_at = 0
         """Where the noise begins of which nothing was laid yet."""
@@ -138,11 +143,11 @@ class Track:
         return self._lay(position, samples)
 
     def _lay(self, position: int, samples: Samples) -> bool:
-        offset = position - self._start
-        if offset < 0:
-            samples, offset = samples[-offset:], 0
+        if position < self._start:
+            samples, position = samples[self._start - position :], self._start
             if not len(samples):
                 return False
+        offset = position - self._origin
         end = offset + len(samples)
         if end > len(self._samples):
             grown = np.zeros(end + self.rate, dtype=np.int16)
@@ -154,16 +159,20 @@ class Track:
     def take(self, count: int) -> Samples:
         """The oldest samples, which become final."""
         self._lay_noise(self._start + count)
-        taken = self._samples[:count].copy()
-        if len(taken) < count:
-            taken = np.concatenate([taken, np.zeros(count - len(taken), dtype=np.int16)])
-        kept = max(4 * self.rate, len(self._samples) - count)
-        shifted = np.zeros(kept, dtype=np.int16)
-        rest = self._samples[count : count + kept]
-        shifted[: len(rest)] = rest
-        self._samples = shifted
+        begin = self._start - self._origin
+        taken = np.zeros(count, dtype=np.int16)
+        there = self._samples[begin : begin + count]
+        taken[: len(there)] = there
         self._start += count
+        if 2 * (self._start - self._origin) >= _ROOM_S * self.rate:
+            self._make_room()
         return taken
+
+    def _make_room(self) -> None:
+        rest = self._samples[self._start - self._origin :]
+        self._samples = np.zeros(max(_ROOM_S * self.rate, len(rest)), dtype=np.int16)
+        self._samples[: len(rest)] = rest
+        self._origin = self._start
 
 
 def _payload(data: bytes, flags: int) -> bytes:

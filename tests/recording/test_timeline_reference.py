@@ -179,6 +179,21 @@ def test_a_network_that_stalls_and_one_packet_that_strays_move_nothing(kind):
     assert_in_step(compare(parties, 9 * US, put_right=1))
 
 
+@given(seed=seeds, kind=kinds, held_s=st.floats(0.5, 9.4))
+@SOME
+def test_what_a_network_held_back_for_seconds_lies_where_it_was_said(seed, kind, held_s):
+    """All of it arrives at once; after that the network is as it was."""
+    parties = pair(seed, kind, kind, {"jitter_us": 3000})
+    for party in parties:
+        party.speak(14)
+    end_us = round((3 + held_s) * US)
+    parties[0].packets = [
+        (max(at, end_us) if at >= 3 * US else at, track, data)
+        for at, track, data in parties[0].packets
+    ]
+    assert_in_step(compare(parties, 15 * US))
+
+
 HOUR = [kind for kind in KINDS if str(kind) in {"PCMA-60ms", "PCMU-20ms", "G722-20ms", "opus-60ms"}]
 HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16-stereo-10ms"}]
 
