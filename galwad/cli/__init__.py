@@ -9,9 +9,12 @@ turns them into the exit status: 0 done, 1 failed, 2 used wrongly.
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -36,6 +39,7 @@ NOUNS: Final = (
 # Typer carries its own copy of click; its public BadParameter is a UsageError.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = 130
+_CUT: Final = "what it was to do may be done all the same: look"
 
 
 class Nouns(TyperGroup):
@@ -101,6 +105,13 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         complain(CliError("interrupted"))
         return _INTERRUPTED
+    except UnicodeEncodeError:  # of an argument's bytes, which are a file's name at most
+        complain(CliError("an argument is no text in UTF-8", "write it anew", status=2))
+        return 2
+    except OSError as error:  # of what it prints to, most likely: a full disk
+        reason = (error.strerror or type(error).__name__).lower()
+        complain(CliError(f"{error.filename or 'the output'}: {reason}", _CUT))
+        return 1
     return status if isinstance(status, int) else 0
 
 
@@ -115,5 +126,29 @@ def _wrong_usage(error: Any) -> CliError:
 
 
 def main() -> None:
-    """The `galwad` command."""
-    sys.exit(run(sys.argv[1:]))
+    """The `galwad` command. What it prints to may be closed, full, or know few letters."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status = run(sys.argv[1:])
+    sys.exit(status or _flushed())
+
+
+def _flushed() -> int:
+    """Bring out what is printed; the exit status."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 1
+    except OSError as error:
+        _drop_output()
+        complain(CliError(f"the output: {(error.strerror or '').lower()}", _CUT))
+        return 1
+    return 0
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ Server and token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from config.explain import faults_of, syntax_fault
 from galwad.cli.console import CliError
 
 API = "/api/v1"
+_TOKEN = re.compile(r"[!-~]+")
 _PATIENCE_S = 30.0
 _CONNECT_S = 5.0
 _MEND = "mend it, or remove it and run `galwad login`"
@@ -121,8 +123,10 @@ def open_client(server: str, *, anonymous: bool = False, token: str = "") -> htt
     if not anonymous:
         if not token and settings.token is None:
             raise CliError("not signed in", "run `galwad login` first")
-        known = settings.token.get_secret_value() if settings.token else ""
-        headers["Authorization"] = f"Bearer {token or known}"
+        known = token or (settings.token.get_secret_value() if settings.token else "")
+        if not _TOKEN.fullmatch(known):
+            raise CliError("the token is none", "mend $GALWAD_TOKEN, or run `galwad login`")
+        headers["Authorization"] = f"Bearer {known}"
     verify: ssl.SSLContext | bool = True
     if settings.certificate is not None:
         try:

@@ -65,6 +65,8 @@ def purge(
     """
     body = {"reason": reason.value, "reference": _needed(reference)}
     path = f"/recordings/{checked_id(call_id)}"
+    if output is not None:
+        _check_free(output)
     if not yes:
         _confirm(ask(server, "GET", path)["recording"])
     text: str = ask(server, "POST", f"{path}/purge", body)["certificate"]
@@ -79,6 +81,14 @@ def purge(
         print_json({"call_id": call_id, "certificate": text, "sentence": disposed(certificate)})
     else:
         print(f"{call_id}  {disposed(certificate)}")
+
+
+def _check_free(output: Path) -> None:
+    """Before anything is destroyed: whether its certificate can be kept there."""
+    if not output.parent.is_dir():
+        raise CliError(f"{output.parent} is no folder", "make it first")
+    if output.exists():
+        raise CliError(f"{output} exists", "name another --output")
 
 
 def _needed(text: str) -> str:

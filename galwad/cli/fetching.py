@@ -21,7 +21,7 @@ import httpx
 from galwad.cli import audio, sealed
 from galwad.cli.client import check, open_client, told_as_ours
 from galwad.cli.console import CliError, clock, size
-from galwad.cli.whole import whole_file
+from galwad.cli.whole import check_place, whole_file
 
 CALL_ID: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
@@ -177,10 +177,7 @@ def _output(wish: Wish) -> tuple[Path, Format]:
 def _free(output: Path, wish: Wish) -> Path:
     if not output.parent.is_dir():
         raise CliError(f"{output.parent} is no folder", "make it first")
-    if output.is_dir():
-        raise CliError(f"{output} is a folder", "name a file in it")
-    if output.exists() and not output.is_file():
-        raise CliError(f"{output} is no file, and is not replaced", "name another --output")
+    check_place(output)
     if output.exists() and not wish.force:
         raise CliError(f"{output} exists", "name another --output, or replace it with --force")
     return output

@@ -95,6 +95,9 @@ def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
         raise CliError(
             str(error), "`galwad keys show` prints your fingerprint; the spool may be another's"
         ) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"{error.filename} cannot be read: {reason}", "name a spool") from None
 
 
 def _note(key: RecoveredKey, reference: str, server: str) -> None:

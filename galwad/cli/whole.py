@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from galwad.cli.console import CliError
+
+_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
+"""Files without a name are Linux's, and not every file system's."""
+_UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 
 @contextmanager
 def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
     """A file to write (and read back), which gets its name only when all went well.
 
-    It is written beside its place, synchronised, and linked there; without `replace`, a file
-    that has appeared there meanwhile is kept and ours is not.
+    Until then it has none, where the file system can do that, so that whatever ends us leaves
+    nothing of it; elsewhere it is written beside its place. Without `replace`, a file that has
+    appeared there meanwhile is kept and ours is not.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        check_place(path)
+        descriptor = _opened(part, mode)
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if not part.exists():
+                _name(descriptor, part if replace else path)
         if replace:
             part.replace(path)
-        else:
+        elif part.exists():
             os.link(part, path)
     except FileExistsError:
         raise CliError(f"{path} exists", "name another, or replace it with --force") from None
@@ -36,3 +46,31 @@ def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.B
         raise CliError(f"{path} cannot be written: {reason}", "nothing was written") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Refuse to replace what is no file: a folder, a device such as /dev/null."""
+    if path.is_dir():
+        raise CliError(f"{path} is a folder", "name a file in it")
+    if path.exists() and not path.is_file():
+        raise CliError(f"{path} is no file, and is not replaced", "name another --output")
+
+
+def _opened(part: Path, mode: int) -> int:
+    """A file without a name in this folder, or else `part`."""
+    part.unlink(missing_ok=True)  # of a process that had our number, and was killed
+    if _NAMELESS:
+        try:
+            return os.open(part.parent, os.O_RDWR | _NAMELESS, mode)
+        except OSError as error:
+            if error.errno not in _UNKNOWN:
+                raise
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+
+
+def _name(descriptor: int, path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:  # given a folder's descriptor, Python has linkat(2) follow the link in /proc
+        os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)

@@ -49,6 +49,18 @@ def test_a_recording_is_disposed_of_and_verification_says_so(run, house, tmp_pat
     assert told["disposal"]["reason"] == "retention"
 
 
+def test_nothing_is_destroyed_whose_certificate_could_not_be_kept(run, house, tmp_path):
+    kept = tmp_path / "certificate.json"
+    kept.touch()
+    for place, why in ((kept, "exists"), (tmp_path / "none" / "x", "is no folder")):
+        done = run("recordings", "purge", FIRST, *WHY, "-o", place)
+        assert done.status == 1
+        assert why in done.err
+        assert "--force" not in done.err
+    assert house.path(FIRST, "header").exists()
+    assert [kind for kind, _ in house.audit() if "purge" in kind] == []
+
+
 def test_the_certificate_names_the_entry_that_ordered_it(run, house):
     run("recordings", "purge", FIRST, *WHY)
     certificate = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())

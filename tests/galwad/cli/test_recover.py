@@ -104,6 +104,12 @@ def test_only_an_administrator_takes_a_key(run, house, spool, identity, monkeypa
     assert run("recordings", "recover", spool, *identity, "--reference", " ").status == 2
 
 
+def test_a_spool_that_is_not_there_is_one_line_and_a_hint(run, identity, tmp_path):
+    done = run("recordings", "recover", tmp_path / "none", *identity, *WHY, "-o", tmp_path)
+    assert done.status == 1
+    assert done.err.startswith(f"error: {tmp_path / 'none'} cannot be read: no such file")
+
+
 def test_a_stranger_gets_one_line_and_a_hint(run, house, spool, tmp_path):
     stranger = tmp_path / "stranger.txt"
     stranger.write_text(f"{Identity.generate()}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -124,3 +125,45 @@ def test_a_switch_loads_neither_http_nor_audio_nor_sql(settings_file):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def started(*arguments, out, **more):
+    """A command of its own process; `out` is where it prints to, None is nowhere at all."""
+    command = [sys.executable, "-m", "galwad", *arguments]
+    if out is None:
+        command = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    return subprocess.run(
+        command, stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60, **more
+    )
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("keys", "--help"), ("keys", "show")])
+def test_a_full_disk_behind_the_output_is_one_line(arguments, officer):
+    with Path("/dev/full").open("w") as full:
+        where = [str(officer.parent)] if arguments[-1] == "show" else []
+        done = started(*arguments, *where, out=full)
+    assert done.returncode == 1
+    error, hint = done.stderr.splitlines()
+    assert error == "error: the output: no space left on device"
+    assert hint.startswith("hint: ")
+
+
+def test_an_output_that_is_closed_is_no_fault(officer):
+    done = started("keys", "show", str(officer.parent), out=None)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("server")
+def test_an_argument_that_is_no_text_is_one_line(run):
+    done = run("recordings", "list", "--reference", "\udcff")
+    assert (done.status, done.err.splitlines()[0]) == (2, "error: an argument is no text in UTF-8")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("token", ["caf\u00e9", "two\nlines", " "])
+def test_what_is_no_token_is_not_sent(run, archive, monkeypatch, token):
+    monkeypatch.setenv("GALWAD_TOKEN", token)
+    done = run("recordings", "list")
+    assert done.status == 1
+    assert done.err.startswith("error: the token is none\nhint: ")
+    assert archive.asked == []

@@ -1,0 +1,74 @@
+"""Files that appear whole or not at all, whatever ends the command that writes them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from galwad.cli import whole
+from galwad.cli.console import CliError
+from galwad.cli.whole import whole_file
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from galwad.cli.whole import whole_file
+with whole_file(Path(sys.argv[1]), replace=False) as file:
+    file.write(b"what was said in the call")
+    file.flush()
+    os.kill(os.getpid(), {signal})
+"""
+
+
+@pytest.fixture(params=["nameless", "named"])
+def _way(request, monkeypatch):
+    """Both ways of writing: that of most file systems, and that of the rest."""
+    if request.param == "named":
+        monkeypatch.setattr(whole, "_NAMELESS", 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_of_a_command_that_is_killed_nothing_stays(tmp_path, number):
+    script = KILLED.format(signal=int(number))
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "call.wav")], check=False, timeout=60
+    )
+    assert done.returncode == -number
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_way")
+def test_it_has_its_name_mode_and_content_at_the_end_alone(tmp_path):
+    path = tmp_path / "x"
+    with whole_file(path, replace=False, mode=0o600) as file:
+        file.write(b"one")
+        assert not path.exists()
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
+    with pytest.raises(CliError, match="exists"), whole_file(path, replace=False) as file:
+        file.write(b"two")
+    with whole_file(path, replace=True) as file:
+        file.write(b"three")
+    assert path.read_bytes() == b"three"
+    with pytest.raises(ValueError, match="us"), whole_file(path, replace=True):
+        raise ValueError("not us")
+    assert path.read_bytes() == b"three"
+    assert [each.name for each in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.usefixtures("_way")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """As root, a file beside /dev/null that is renamed takes its place."""
+    pipe = tmp_path / "null"
+    os.mkfifo(pipe)
+    for place in (pipe, tmp_path):
+        with (
+            pytest.raises(CliError, match="is no file|is a folder"),
+            whole_file(place, replace=True),
+        ):
+            pass
+    assert pipe.is_fifo()
+    assert [each.name for each in tmp_path.iterdir()] == ["null"]
