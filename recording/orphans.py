@@ -79,8 +79,8 @@ def orphans(
             row = rows.get(call_id)
             if row == folder.name and not _absent(kinds):
                 continue
-            young = now - max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
-            if young >= YOUNG_S and call_id not in waiting:
+            newest = max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
+            if not is_young(newest, now) and call_id not in waiting:
                 yield from _file_orphans(call_id, folder.name, kinds, row)
         yield from _stale_parts(folder, now)
     if rows and is_empty:
@@ -115,7 +115,7 @@ def spool_orphans(
 ) -> Iterator[Orphan]:
     """Spools that wait too long; `known`: calls that were answered, or are indexed."""
     for name, spool in sorted(spools.items()):
-        if now - spool.since < YOUNG_S:
+        if is_young(spool.since, now):
             continue
         stranger = spool.call_id not in known
         yield Orphan(
@@ -126,6 +126,11 @@ def spool_orphans(
             + (f"; it was tried: {spool.why}" if spool.why else "; it was not tried yet"),
             _SPOOL_FIXES.get(spool.why, fix_of("")),
         )
+
+
+def is_young(since: float, now: float) -> bool:
+    """Whether it may be on its way. What is of the future, by a clock or a forger, is not."""
+    return abs(now - since) < YOUNG_S
 
 
 def fix_of(kind: str) -> str:
@@ -234,7 +239,7 @@ def _file_orphans(
 
 def _stale_parts(folder: _Folder, now: float) -> Iterator[Orphan]:
     for name, call_id in sorted(folder.parts):
-        if now - _changed(folder.path / name) >= _STALE_PART_S:
+        if abs(now - _changed(folder.path / name)) >= _STALE_PART_S:
             yield Orphan(
                 "unfinished file",
                 f"{folder.name}/{name}",

@@ -22,7 +22,7 @@ from recording.coverage import Covered, cover, missing
 from recording.errors import CatalogueError
 from recording.index import Catalogue, Filters, Place, Recording
 from recording.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
-from recording.orphans import YOUNG_S, Orphan
+from recording.orphans import Orphan, is_young
 
 _MARGIN_S: Final = 60.0
 """A call's answer and its recording's start are two readings of a clock."""
@@ -204,7 +204,7 @@ class Bookkeeper:
         now = self._clock()
         if call.ended is None and (live is None or call.call_id in live):
             return None
-        if now - (call.answered if call.ended is None else call.ended) < YOUNG_S:
+        if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
         if row is not None:  # the clock was put right in mid-call

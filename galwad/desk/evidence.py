@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, Field
 
 from galwad.desk.models import Asked, Short
+
+MOST_ENTRIES: Final = 2**31 - 1
+"""The database knows no larger number of an entry."""
 
 
 class Stretch(BaseModel):
@@ -64,7 +69,7 @@ class AuditQuery(Asked):
     call_id: Short | None = None
     actor: Short | None = None
     when: Short | None = None
-    before: int | None = Field(default=None, ge=1)
+    before: int | None = Field(default=None, ge=1, le=MOST_ENTRIES)
     limit: int = Field(default=50, ge=1, le=1000)
 
 

@@ -135,7 +135,7 @@ class Workshop:
 
         `why`: what was said when a call's were tried.
         """
-        before = time.time() - _LEFT_S
+        now = time.time()
         found = []
         for path in sorted(spools_in(self._folders.spool)):
             match = SPOOL.fullmatch(path.name)
@@ -144,7 +144,7 @@ class Workshop:
                 continue
             with contextlib.suppress(OSError):  # it was indexed meanwhile
                 since = path.lstat().st_mtime
-                if since <= before:
+                if abs(now - since) >= _LEFT_S:  # or of the future: nobody writes to it either
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(LeftSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)

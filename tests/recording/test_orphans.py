@@ -1,5 +1,6 @@
 """What belongs together and is not together is named, with what to do; nothing is touched."""
 
+import os
 import time
 
 import pytest
@@ -149,3 +150,17 @@ def test_spools_that_wait_are_named_with_why(archive):
     assert (locked.kind, stranger.kind) == ("spool not sealed", "spool without call")
     assert "recordings recover" in locked.fix
     assert "recording.not_sealed" in stranger.text
+
+
+def test_nothing_is_on_its_way_from_the_future(archive, office):
+    """A date that a forger set, or a clock that was ahead, hides nothing for years."""
+    (office.folder / f"{CALL_ID}.header").unlink()
+    part = office.folder / f".{OTHER}.payload.part"
+    part.touch()
+    ahead = time.time() + 10 * DAY_S
+    for path in office.folder.iterdir():
+        os.utime(path, (ahead, ahead))
+    assert kinds(archive, ROWS, after=0.0) == ["no header", "unfinished file"]
+    spool = LeftSpool(f"{OTHER}.1.spool", OTHER, ahead)
+    (orphan,) = spool_orphans({spool.name: spool}, set(), time.time())
+    assert orphan.kind == "spool without call"

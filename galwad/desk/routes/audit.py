@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from galwad.desk.access import SignedIn, TheDesk, person
 from galwad.desk.errors import ApiError
-from galwad.desk.evidence import AuditHead, AuditPage, AuditQuery
+from galwad.desk.evidence import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.recordings import span_of
 from galwad.desk.sessions import Session
 from recording.audit import Facts, Sought
@@ -34,7 +34,7 @@ def _keeper(session: SignedIn) -> Session:
 async def entries(
     desk: TheDesk,
     session: Annotated[Session, Depends(_reader)],
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
     """Entries in order, with their personal values; that they were read is one, too."""
@@ -70,7 +70,7 @@ async def search(
 async def head(
     desk: TheDesk,
     _session: Annotated[Session, Depends(_keeper)],
-    seq: Annotated[int, Query(ge=0)] = 0,
+    seq: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
 ) -> AuditHead:
     """An anchor for now, and what the chain has at the place of an earlier one."""
     anchor = await desk.anchor()

@@ -20,6 +20,16 @@ async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):
     assert (links[-1].values["actor"][1], links[-1].facts["after"]) == ("user:gwen", 0)
 
 
+async def test_a_number_that_no_entry_can_have_does_not_fit(running):
+    gwen = await running.page("gwen")
+    for path in ("/api/v1/audit?after=", "/api/v1/audit/head?seq="):
+        answers = [await gwen.http.get(f"{path}{number}") for number in (2**31 - 1, 2**31, 10**30)]
+        assert [each.status_code for each in answers] == [200, 422, 422]
+    for number, status in ((2**31 - 1, 200), (2**63, 422), (10**30, 422)):
+        answer = await gwen.http.post("/api/v1/audit/search", json={"before": number})
+        assert answer.status_code == status
+
+
 async def test_a_supervisor_may_keep_anchors_and_not_read(running):
     mair, sian = await running.page("mair"), await running.page("sian")
     assert (await mair.http.get("/api/v1/audit")).status_code == 403

@@ -137,6 +137,8 @@ async def test_a_call_that_goes_on_or_has_just_ended_is_not_missed(running, mair
     running.desk.books._clock = lambda: 1_800_000_065.0 + 30
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
+    running.desk.books._clock = lambda: 1_800_000_065.0 - 86_400  # its end was told a day ahead
+    assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
 
 
 async def test_a_call_that_is_not_to_be_recorded_is_not_missed(running, mair):

@@ -16,10 +16,11 @@ def _old(path):
     os.utime(path, (1, 1), follow_symlinks=False)
 
 
-async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_sealed(site):
+@pytest.mark.parametrize("dated", [1, 4e9])
+async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_sealed(site, dated):
     odd = site.spool / os.fsdecode(b"\xff\xfe.spool")
     odd.touch()
-    _old(odd)
+    os.utime(odd, (dated, dated))
     async with site.desk() as peer, site.running(look_round_s=0.05):
         while not (left := (await peer.next(SpoolsLeft)).spools):
             continue
