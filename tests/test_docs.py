@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -95,6 +96,33 @@ def test_the_check_of_commands_finds_what_does_not_exist():
 def test_the_readme_shows_every_noun_of_the_command_line():
     for noun in NOUNS:
         assert re.search(rf"galwad {noun}\b", TEXTS["README.md"]), noun
+
+
+def test_the_installation_puts_the_command_where_every_shell_finds_it():
+    lines = blocks(TEXTS["README.md"])
+    assert "ln -sf /opt/galwad/bin/galwad /usr/local/bin/galwad" in lines
+
+
+@pytest.mark.peer
+def test_the_copies_for_a_backup_work_as_they_stand_there_on_a_host_that_has_none_yet(tmp_path):
+    archive, host = tmp_path / "archive", tmp_path / "backup-host"
+    day = archive / "2026/11/25"
+    day.mkdir(parents=True)
+    kept = {"a.payload", "a.raw", "a.manifest", "b.disposal"}
+    for name in [*kept, "a.header", "a.rewrap", ".c.payload.new"]:
+        (day / name).write_text(name)
+    host.mkdir()
+    commands = [line for line in blocks(TEXTS["docs/operations.md"]) if line.startswith("rsync ")]
+    for command in commands:
+        words = command.replace("/var/lib/private/galwad/archive/", f"{archive}/")
+        words = words.replace("backup-host:", f"{host}")
+        subprocess.run(shlex.split(words), check=True)
+    assert names(host / "srv/galwad/archive") == kept
+    assert names(host / "srv/galwad/headers") == {"a.header", "a.rewrap"}
+
+
+def names(folder):
+    return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/operations.md"])
