@@ -53,6 +53,11 @@ class Packet:
     """By how much earlier its sound began than that of a usual packet sent with it."""
 
     @property
+    def length_us(self) -> int:
+        """How long its sound is."""
+        return self.lead_us + USUAL_US
+
+    @property
     def noise(self) -> bytes:
         """What it says of the silence after it, as RFC 3389 would; empty: nothing."""
         return told(self.codec, self.payload)
@@ -243,4 +248,4 @@ class StreamClock:
 
 def _a_second(packet: Packet) -> int:
     """How many packets like this one a second has."""
-    return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.lead_us + USUAL_US))
+    return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.length_us))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from recording.codecs import Samples
 from recording.timeline_clock import Packet
+
+HEADER: Final = struct.Struct("!BBHII")
+"""The fixed header: flags, marker and payload type, sequence, timestamp, SSRC."""
 
 
 @dataclass(slots=True)

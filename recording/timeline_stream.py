@@ -7,21 +7,18 @@ simply follow each other gather in a run of up to a second, which is decoded at 
 
 from __future__ import annotations
 
-import heapq
-
 from recording.burst import RTP_HEADER, TrackBurst
 from recording.codecs import NARROW, PayloadCodec
 from recording.packet_time import USUAL_US
 from recording.timeline_clock import QUIET_US, Packet, StreamClock
-from recording.timeline_layer import Layer
+from recording.timeline_layer import HEADER, Layer
+from recording.timeline_queue import HOLD_US, Queue, Strays
+from recording.timeline_run import Run
 from recording.voice import Voice
 
-_HOLD_US = 400_000
-_RUN = 50
-_MOST_WAITING = 2000
-"""What a network held back for ten seconds, of 5 ms each, comes all at once."""
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
+_NEVER_US = 1 << 62
 _PLAIN = 0x80
 """Version 2, no padding, no extension, no CSRC."""
 
@@ -36,17 +33,13 @@ class Stream:
     def __init__(self, track: Layer) -> None:
         self.missing: dict[int, None] = {}
         self._track = track
-        self._waiting: list[Packet] = []
-        self._numbers: set[int] = set()
-        """Of those that wait."""
-        self._waiting_since_us = 0
+        self._waiting = Queue()
         self._next: int | None = None
         self._numbered = False
         """Whether what precedes `_next` was laid or given up."""
         self._settled = False
         """Whether the clock is believed."""
-        self._suspect = -1
-        """The sequence number that would confirm that the sender began anew."""
+        self._strays = Strays()
         self._clock: StreamClock | None = None
         self._heard_us = 0
         """Arrival of the last packet of sound, whether it is laid yet or waits."""
@@ -55,13 +48,7 @@ class Stream:
         """Where what was laid last ends."""
         self._last: Voice | None = None
         """Which made that, and may still hold its last millisecond."""
-        self._run: list[bytes] = []
-        self._run_count = 0
-        """Packets in the run, whose parts may be of several."""
-        self._run_at = 0
-        self._run_voice: Voice | None = None
-        self._scale = 1
-        self._run_codec = ""
+        self._run = Run()
         self._expected: tuple[int, ...] | None = None
         self._length = 0
         self._due_us = 0
@@ -69,7 +56,7 @@ class Stream:
 
     def continues(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
         """Take the packet if it is what was expected next, which most packets are."""
-        if head != self._expected or len(data) != self._length or self._run_count >= _RUN:
+        if head != self._expected or len(data) != self._length or not self._run.room:
             return False
         if self._clock is None or not self._clock.note(at_us - self._due_us):
             return False
@@ -78,10 +65,8 @@ class Stream:
         self._heard_us = at_us
         counted = self._track.counted
         counted.received += 1
-        counted.codecs[self._run_codec] += 1
-        self._run.append(data[RTP_HEADER:])
-        self._run_count += 1
-        self._run_at += samples * self._scale
+        counted.codecs[self._run.codec] += 1
+        self._run.add(data[RTP_HEADER:])
         self._next = (self._next or 0) + 1
         self._expect(flags, kind, sequence + 1, timestamp + samples, ssrc)
         self._due_us += self._step_us
@@ -92,7 +77,7 @@ class Stream:
         if burst.length != self._length or self._clock is None:
             return 0
         head = burst.head(start)
-        count = min(burst.successors(start), end - start, _RUN - self._run_count)
+        count = min(burst.successors(start), end - start, self._run.room)
         if head != self._expected or count <= 0:
             return 0
         due_us, step_us = self._due_us, self._step_us
@@ -104,10 +89,8 @@ class Stream:
         samples = count * (self._length - RTP_HEADER)
         counted = self._track.counted
         counted.received += count
-        counted.codecs[self._run_codec] += count
-        self._run.append(burst.payload(start, start + count))
-        self._run_count += count
-        self._run_at += samples * self._scale
+        counted.codecs[self._run.codec] += count
+        self._run.add(burst.payload(start, start + count), count)
         self._heard_us = arrivals[count - 1]
         self._next = (self._next or 0) + count
         self._expect(flags, kind, sequence + count, timestamp + samples, ssrc)
@@ -130,19 +113,16 @@ class Stream:
         """
         count = self._track.counted
         self._expected = None
-        sequence = head[2]
-        number = sequence
+        number = sequence = head[2]
         if self._next is not None:
             number = self._next + ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
-            if not -_MOST_BEHIND < number - self._next < _MOST_MISSING:
-                if sequence != self._suspect:
-                    self._suspect = (sequence + 1) & 0xFFFF
-                    count.late += 1
-                    return
-                self._restart()
-                number = sequence
         lead_us = codec.duration_us(payload) - USUAL_US
         packet = Packet(number, at_us, head[3], codec, payload, data, lead_us)
+        if self._is_stray(packet):
+            self._strays.add(packet)
+            self._judge_strays(at_us)
+            return
+        self._disown_strays()
         self._doubt(packet)
         if self._numbered and self._next is not None and number < self._next:
             self._straggler(packet)
@@ -152,24 +132,60 @@ class Stream:
                 self._length = RTP_HEADER + len(payload)
                 samples = len(payload)
                 self._step_us = samples * 1_000_000 // NARROW
-                self._due_us = self._clock.due_us(packet, self._run_at)
+                self._due_us = self._clock.due_us(packet, self._run.end)
                 self._expect(head[0], head[1] & 0x7F, sequence + 1, head[3] + samples, head[4])
-        elif number in self._numbers:
+        elif number in self._waiting:
             count.duplicate += 1
         else:
             count.received += 1
             self._wait(packet)
 
+    def _is_stray(self, packet: Packet) -> bool:
+        """Whether its number, or its timestamp with this number, is none of the stream's."""
+        if self._next is None:
+            return False
+        ahead = packet.sequence - self._next
+        if not -_MOST_BEHIND < ahead < _MOST_MISSING:
+            return True
+        if ahead >= 0 or not self._numbered or packet.silent or packet.sequence in self.missing:
+            return False
+        clock = self._clock  # what was laid before is no older than it
+        return clock is not None and clock.place(packet) >= max(self._end, self._run.end)
+
+    def _judge_strays(self, now_us: int) -> None:
+        """If nothing else came for so long, the sender counts anew from the first of them."""
+        if self._strays.is_a_beginning(now_us):
+            strays = self._strays.take()
+            self._track.counted.lost += self._gone_before(strays[0])
+            self._restart()
+            for each in strays:
+                head = HEADER.unpack_from(each.data)
+                self.packet(each.at_us, head, each.codec, each.payload, each.data)
+
+    def _gone_before(self, packet: Packet) -> int:
+        """How many packets are missing before a distant one, if its sender counted on."""
+        if self._next is None or self._clock is None or self._clock.doubts(packet):
+            return 0
+        missing = packet.sequence - self._next
+        silence_us = packet.at_us - self._heard_us
+        return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
+
+    def _disown_strays(self) -> None:
+        """The stream goes on: they are late, if they were not here before."""
+        for each in self._strays.take():
+            behind = 0 if self._next is None else self._next - each.sequence
+            if self._numbered and 0 < behind < _MOST_MISSING:
+                self._straggler(each)
+            else:
+                self._track.counted.late += 1
+
     def _wait(self, packet: Packet) -> None:
         """Let it wait for those before it, and see who has waited long enough."""
-        if not self._waiting:
-            self._waiting_since_us = packet.at_us
-        heapq.heappush(self._waiting, packet)
-        self._numbers.add(packet.sequence)
+        waiting = self._waiting
+        waiting.push(packet)
         if self._next is None:
             self._next = packet.sequence
-        full = len(self._waiting) > _MOST_WAITING
-        self.drain(self._waiting[0].at_us + _HOLD_US if full else packet.at_us)
+        self.drain(waiting.first.at_us + HOLD_US if waiting.is_full else packet.at_us)
 
     def _doubt(self, packet: Packet) -> None:
         """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
@@ -194,12 +210,16 @@ class Stream:
 
     def flush(self) -> None:
         """Wait no longer."""
+        if len(self._strays) > 1:
+            self._judge_strays(_NEVER_US)
+        self._disown_strays()
         if self._waiting:
-            self.drain(max(packet.at_us for packet in self._waiting) + _HOLD_US)
+            self.drain(max(packet.at_us for packet in self._waiting) + HOLD_US)
         self._lay_run()
 
     def advance(self, now_us: int) -> None:
         """Leave nothing in hand that could be laid."""
+        self._judge_strays(now_us)
         self.drain(now_us)
         self._lay_run()
         if now_us - self._heard_us >= QUIET_US:
@@ -226,20 +246,18 @@ class Stream:
         if not waiting:
             return
         if not self._settled:
-            if now_us - self._waiting_since_us < _HOLD_US:
+            if now_us - waiting.since_us < HOLD_US:
                 return
             self._settle()
         while waiting and (
-            waiting[0].sequence == self._next or now_us - waiting[0].at_us >= _HOLD_US
+            waiting.first.sequence == self._next or now_us - waiting.first.at_us >= HOLD_US
         ):
-            packet = heapq.heappop(waiting)
-            self._numbers.discard(packet.sequence)
-            self._lay(packet)
+            self._lay(waiting.pop())
 
     def _settle(self) -> None:
         """Where the stream lies is told by what has gathered, if there is sound among it."""
         if not self._numbered:
-            self._next = self._waiting[0].sequence
+            self._next = self._waiting.first.sequence
             self._numbered = True
         rate = self._track.rate
         heard = [packet for packet in self._waiting if not packet.silent]
@@ -300,8 +318,7 @@ class Stream:
             return False
         position = clock.follow(packet)
         if self._joins(packet, position):
-            self._run.append(packet.payload)
-            self._run_count += 1
+            self._run.add(packet.payload)
             return True
         self._lay_run()
         self._decode(packet, position)
@@ -324,28 +341,21 @@ class Stream:
             return False
         if self._clock is None or self._clock.stretch:
             return False
-        samples = len(packet.payload) * voice.scale
-        if self._run and voice is self._run_voice and self._run_count < _RUN:
-            if self._run_at != position:
-                return False
-            self._run_at += samples
-            return True
+        run = self._run
+        if run and voice is run.voice and run.room:
+            return run.end == position
         self._lay_run()
-        self._run_voice, self._scale = voice, voice.scale
-        self._run_codec = str(packet.codec)
-        self._run_at = position + samples
+        run.begin(voice, str(packet.codec), position)
         return True
 
     def _lay_run(self) -> None:
-        if self._run and self._run_voice is not None:
-            payload = b"".join(self._run)
-            start = self._run_at - len(payload) * self._scale
-            follows = self._continues(self._run_voice, start, joins=start == self._end)
-            samples = self._run_voice.samples(payload, follows=follows)
-            self._track.put(start, samples)
-            self._end = self._run_at
-            self._run.clear()
-            self._run_count = 0
+        voice = self._run.voice
+        if self._run and voice is not None:
+            payload = self._run.take()
+            start = self._run.end - len(payload) * voice.scale
+            follows = self._continues(voice, start, joins=start == self._end)
+            self._track.put(start, voice.samples(payload, follows=follows))
+            self._end = self._run.end
 
     def _continues(self, voice: Voice, start: int, *, joins: bool) -> bool:
         """Whether what this voice says next follows; if not, what was laid last is finished."""

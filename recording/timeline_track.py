@@ -5,7 +5,6 @@ Nothing here remembers more than the window.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,12 +13,11 @@ from recording.burst import TrackBurst
 from recording.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.comfort import Noise
 from recording.timeline_clock import Packet
-from recording.timeline_layer import TrackCount
+from recording.timeline_layer import HEADER, TrackCount
 from recording.timeline_stream import Stream, WidebandError
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
 
-_HEADER = struct.Struct("!BBHII")
 _MOST_STREAMS = 4
 _ROOM_S = 32
 """What is final is moved out of the way when it fills half of this."""
@@ -66,10 +64,10 @@ class Track:
 
     def packet(self, at_us: int, data: bytes) -> None:
         """Take one datagram."""
-        if len(data) < _HEADER.size or data[0] >> 6 != 2:
+        if len(data) < HEADER.size or data[0] >> 6 != 2:
             self.counted.malformed += 1
             return
-        head = _HEADER.unpack_from(data)
+        head = HEADER.unpack_from(data)
         stream = self._streams.get(head[4])
         if stream is not None and stream.continues(head, at_us, data):
             return

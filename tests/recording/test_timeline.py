@@ -133,10 +133,10 @@ def test_the_last_millisecond_before_a_silence_is_heard_though_the_rate_is_anoth
 
 
 def test_a_late_packet_is_counted_and_changes_nothing():
-    voice = speech(8)
-    packets = [(at + (4 * US if index == 50 else 0), 0, data) for at, index, data in sent(voice)]
+    voice = speech(14)
+    packets = [(at + (12 * US if index == 50 else 0), 0, data) for at, index, data in sent(voice)]
     timeline = Timeline(8000)
-    samples = played(packets, 8 * US, timeline)
+    samples = played(packets, 14 * US, timeline)
     expected = ALAW.decode(voice).copy()
     expected[8000:8160] = 0
     assert np.array_equal(samples[:, 0], expected)
@@ -195,7 +195,7 @@ def test_a_sender_that_begins_anew_under_the_same_name_is_followed():
     ]
     samples = played(packets, 6 * US)[:, 0]
     assert np.array_equal(samples[:32_000], ALAW.decode(first))
-    assert np.array_equal(samples[32_160:], ALAW.decode(second)[160:])
+    assert np.array_equal(samples[32_000:], ALAW.decode(second))
 
 
 def test_silence_suppression_keeps_the_clock():

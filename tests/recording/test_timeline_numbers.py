@@ -1,0 +1,101 @@
+"""Sequence numbers that are far from what was next: of long ago, of a new beginning, or wild."""
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recording.timeline import Timeline
+
+from .test_timeline import ALAW, US, played, rtp, sent, speech
+
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SECONDS = 16
+
+
+def stream(ms=20, *, number=lambda index: index, timestamp=lambda index, ticks: index * ticks):
+    """(arrival, track, datagram) of packets of so many ms, and what was said from second 1 on."""
+    voice, size, begin_us = speech(SECONDS - 2), 8 * ms, US + ms * 1000 - 20_000
+    packets = [
+        (
+            begin_us + index * ms * 1000,
+            0,
+            rtp(number(index), timestamp(index, size), voice[at : at + size]),
+        )
+        for index, at in enumerate(range(0, len(voice) - size + 1, size))
+    ]
+    return packets, ALAW.decode(voice[: len(packets) * size])
+
+
+def heard(packets, seconds=SECONDS):
+    timeline = Timeline(8000)
+    samples = played(packets, seconds * US, timeline)[:, 0]
+    return samples, timeline.counts[0]
+
+
+@given(
+    ms=st.sampled_from([5, 10, 20, 60]),
+    age_s=st.floats(0.1, 9),
+    length_s=st.floats(0.05, 0.9),
+)
+@FEW
+def test_packets_that_come_again_however_old_are_duplicates_and_no_more(ms, age_s, length_s):
+    packets, said = stream(ms)
+    begin_us = round((12 - age_s) * US)
+    again = [p for p in packets if begin_us <= p[0] < begin_us + min(length_s, age_s) * US]
+    again = [(12 * US + 10 * index, track, data) for index, (_, track, data) in enumerate(again)]
+    samples, count = heard(packets + again)
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert (count.received, count.duplicate) == (len(packets), len(again))
+    assert count.lost == count.late == 0
+
+
+@given(ms=st.sampled_from([5, 10, 20, 60]), age_s=st.floats(0.1, 8), length_s=st.floats(0.05, 0.9))
+@FEW
+def test_packets_that_others_overtook_by_seconds_lie_where_they_were_said(ms, age_s, length_s):
+    packets, said = stream(ms)
+    end_us = 4 * US + length_s * US
+    stray = [p for p in packets if 4 * US <= p[0] < end_us]
+    packets = [p for p in packets if p not in stray]
+    arrival = round(end_us + age_s * US)
+    packets += [(arrival + 10 * i, track, data) for i, (_, track, data) in enumerate(stray)]
+    samples, count = heard(packets)
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert (count.received, count.lost, count.late) == (len(packets), 0, 0)
+
+
+@given(ms=st.sampled_from([10, 20, 60]), jump=st.integers(-32_000, 32_000), clock=st.booleans())
+@FEW
+def test_a_sender_that_counts_anew_is_heard_from_its_first_packet_on(ms, jump, clock):
+    """The timestamps go on, or begin anew as well."""
+    turn = 8000 // ms
+    if -1 <= jump < 3000:
+        jump = 3000  # as many may have been lost
+    packets, said = stream(
+        ms,
+        number=lambda index: index + (jump if index >= turn else 0),
+        timestamp=lambda index, ticks: (
+            index * ticks + (77_777_777 if clock and index >= turn else 0)
+        ),
+    )
+    samples, count = heard(packets)
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert count.received == len(packets)
+    assert count.lost == count.late == count.duplicate == 0
+
+
+def test_one_packet_with_a_wild_number_is_late_and_changes_nothing():
+    packets, said = stream()
+    wild = (6 * US + 1000, 0, rtp(40_000, 0, bytes(160)))
+    samples, count = heard([*packets, wild])
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert (count.received, count.late, count.lost) == (len(packets), 1, 0)
+
+
+def test_what_a_network_swallowed_in_more_than_a_minute_is_lost_to_the_packet():
+    voice = speech(100)
+    packets = [(at, 0, d) for at, _, d in sent(voice) if not 10 * US <= at < 85 * US]
+    samples, count = heard(packets, 100)
+    said = ALAW.decode(voice)
+    said[10 * 8000 : 85 * 8000] = 0
+    assert np.array_equal(samples, said)
+    assert (count.received, count.lost) == (len(packets), 75 * 50)
