@@ -70,11 +70,14 @@ class Settings(Section):
         return self.node.state / "spool"
 
     @property
-    def boot_key(self) -> Path:
-        """The key that opens spools without an officer: gone after a reboot, unless on the disk."""
-        if self.recording.unattended_recovery:
-            return self.spool / "host.key"
-        return self.node.runtime / "boot.key"
+    def boot_keys(self) -> tuple[Path, Path]:
+        """The keys that open spools without an officer; new spools are sealed to the first.
+
+        One is gone after a reboot, the other lies on the disk. The second opens what was begun
+        under another setting, or while the disk did not give its key.
+        """
+        memory, disk = self.node.runtime / "boot.key", self.spool / "host.key"
+        return (disk, memory) if self.recording.unattended_recovery else (memory, disk)
 
     @property
     def archive(self) -> Path:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from recording.age import Identity, decrypt_small
-from recording.errors import AgeError, SpoolKeyError
+from recording.errors import AgeError, SpoolError, SpoolKeyError
 from recording.spool import SpoolHeader, read_header
-from recording.spool_keys import key_check, shred_keys
+from recording.spool_keys import key_check, shred_keys, unwrap_spool_key
 
 _NAME: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\.(\d+)\.recovered")
 _BYTES: Final = 32
@@ -64,6 +64,17 @@ def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
 
 def _fits(header: SpoolHeader, key: bytes) -> bool:
     return len(key) == _BYTES and key_check(key) == header.key_check
+
+
+def fitting(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
+    """Which of this machine's keys opens a spool; None: it is of another boot."""
+    for boot_key in boot_keys:
+        try:
+            unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
+        except SpoolError:
+            continue
+        return boot_key
+    return None
 
 
 def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:

@@ -21,6 +21,7 @@ from recording.errors import SpoolError, SpoolHeaderError
 from recording.flac_payload import FlacPayload
 from recording.manifest import Fault, Life, TrackFacts
 from recording.raw_packets import RawPayload
+from recording.recovery import fitting
 from recording.spool import (
     EventRecord,
     LostRecord,
@@ -43,28 +44,33 @@ class SpoolKeys:
     """What opens spools: the boot key, and the folder of keys not published yet."""
 
     boot_key: bytes | None
+    """The one that new spools are sealed to."""
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
     """By life, where they were recovered through the archive's recipients."""
+    further: tuple[bytes, ...] = ()
+    """Other boot keys of this machine, which some spools may be sealed to."""
 
     def open(self, path: Path) -> SpoolReader:
         """Open one spool. Raises `SpoolError`, `OSError`."""
-        life = _named_life(path)
+        header = _named(path)
         return read_spool(
             path,
-            boot_key=self.boot_key,
-            spool_key=self.spool_keys.get(life),
+            boot_key=self._of(header),
+            spool_key=self.spool_keys.get(header.life),
             runtime_keys_folder=self.runtime_keys,
         )
 
     def follow(self, path: Path) -> SpoolFollower:
         """Open one spool that is still written. Raises `SpoolError`, `OSError`."""
-        _named_life(path)
-        return SpoolFollower.open(path, self.boot_key)
+        return SpoolFollower.open(path, self._of(_named(path)))
+
+    def _of(self, header: SpoolHeader) -> bytes | None:
+        return (fitting(header, self.further) if self.further else None) or self.boot_key
 
 
-def _named_life(path: Path) -> int:
-    """The life in a spool's name. A renamed file would be heard as another call, under its name.
+def _named(path: Path) -> SpoolHeader:
+    """What a spool says of itself. A renamed file would be heard as another call, under its name.
 
     Raises `SpoolHeaderError`: the file does not say the same of itself.
     """
@@ -72,7 +78,7 @@ def _named_life(path: Path) -> int:
     its_own = f"{header.call_id}.{header.life}.spool"
     if path.name != its_own:
         raise SpoolHeaderError(f"{path.name} is {its_own}, renamed or copied: move it away")
-    return header.life
+    return header
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from galwad.cli.console import CliError
 from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
 from galwad.memory import keep_out_of_files
+from recording.errors import KeyFileError
 
 log = structlog.get_logger()
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -74,3 +75,5 @@ def _run(only: Process, settings: Settings) -> int:
             return int(importlib.import_module(_MODULES[only]).run(settings))
     except AtWorkError as error:
         raise CliError(str(error), f"one {only} is enough: stop that, or leave it at it") from None
+    except KeyFileError as error:
+        raise CliError(str(error), error.hint) from None

@@ -323,7 +323,7 @@ def folders_of(settings: Settings) -> Folders:
         spool=settings.spool,
         archive=settings.archive,
         recipients=settings.recipients,
-        boot_key=settings.boot_key,
+        boot_keys=settings.boot_keys,
         runtime_keys=node.runtime / "spool-keys",
         checkpoints=node.runtime / "calls",
         node_key=node.state / "finaliser" / "manifest.key",

@@ -33,7 +33,14 @@ from galwad.messages import (
 from recording.archive import Archive, Node, SealedRecording
 from recording.call_facts import Personal
 from recording.disposal import AuditPlace, Disposals, Order
-from recording.errors import ArchiveError, KeySetError, RecordingError, SpoolError, SpoolKeyError
+from recording.errors import (
+    ArchiveError,
+    KeyFileError,
+    KeySetError,
+    RecordingError,
+    SpoolError,
+    SpoolKeyError,
+)
 from recording.headers import Headers
 from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
 from recording.recovery import recovered_keys, shred_recovered
@@ -54,7 +61,7 @@ class Folders:
     spool: Path
     archive: Path
     recipients: Path
-    boot_key: Path
+    boot_keys: tuple[Path, Path]
     runtime_keys: Path
     checkpoints: Path
     """Where the switch keeps what it would go on with after its death."""
@@ -222,7 +229,20 @@ class Workshop:
         """What opens spools; for these, what officers have recovered too."""
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)
-        return SpoolKeys(load_boot_key(self._folders.boot_key), folder, recovered)
+        ours, *further = self._boot_keys() or [None]
+        return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
+
+    def _boot_keys(self) -> list[bytes | None]:
+        """Those that are there, of which a disk may keep one. Raises `KeyFileError`: of none."""
+        found, unread = [], None
+        for path in self._folders.boot_keys:
+            try:
+                found.append(load_boot_key(path))
+            except KeyFileError as error:
+                unread = error
+        if unread is not None and not any(found):
+            raise unread
+        return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
         """Unlink the spools of a call that the index has: those its recording was made of."""

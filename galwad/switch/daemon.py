@@ -65,7 +65,7 @@ class Switch:
         self._signals = 0
         self._refused = 0
         self._handing_over = False
-        self._told: str | None = None
+        self._told: tuple[str | None, str | None] = None, None
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
@@ -175,10 +175,12 @@ class Switch:
 
     def _report_faults(self) -> None:
         """Once for each: the set may be another's since this process read its settings."""
-        fault = self._spools.fault
-        if fault and fault != self._told:
-            self._hub.alarm("recording.no_recipients", None, fault)
-        self._told = fault
+        faults = self._spools.fault, self._spools.key_fault
+        kinds = "recording.no_recipients", "recording.no_host_key"
+        for kind, fault, told in zip(kinds, faults, self._told, strict=True):
+            if fault and fault != told:
+                self._hub.alarm(kind, None, fault)
+        self._told = faults
 
     async def _sweep(self) -> None:
         """Once a second: silent legs, expired bindings, our own, bans that are over, faults."""

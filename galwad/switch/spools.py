@@ -10,12 +10,13 @@ import base64
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from config.settings import Settings
 from recording.age import Recipient, encrypt_small
-from recording.errors import RecordingError
+from recording.errors import KeyFileError, RecordingError
 from recording.keys import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
 from recording.rhythm import tick_for
@@ -38,13 +39,25 @@ class SpoolRoom:
         self._keys = settings.node.runtime / "spool-keys"
         for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-        self._boot_key = load_or_create_boot_key(settings.boot_key)
+        self.key_fault: str | None = None
+        """Why the disk did not give the key that it keeps; None: it did, or keeps none."""
+        self._boot_key = self._load_key(*settings.boot_keys)
         self._recording = settings.recording
         self._recipients_path = settings.recipients
         self._believed: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
         """Why nobody could have opened what was recorded, when last looked; None: all is well."""
         self.sync = SpoolSync(self.folder)
+
+    def _load_key(self, first: Path, second: Path) -> bytes:
+        """The key for new spools; where the disk does not give it, that in memory: calls go on."""
+        try:
+            return load_or_create_boot_key(first)
+        except KeyFileError as error:
+            if first.parent != self.folder:
+                raise
+            self.key_fault = str(error)
+            return load_or_create_boot_key(second)
 
     def recipients(self) -> list[Recipient] | None:
         """Who can open what is recorded now, for the next spool; None, with `fault`: nobody."""

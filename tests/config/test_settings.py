@@ -209,9 +209,9 @@ def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_
     path = tmp_path / "galwad.toml"
     text = f'[node]\nstate = "/state"\nruntime = "/run/g"\n{LEAST}'
     path.write_text(text)
-    assert load(path).boot_key == Path("/run/g/boot.key")
+    assert load(path).boot_keys[0] == Path("/run/g/boot.key")
     path.write_text(f"{text}\nunattended_recovery = true\n")
-    assert load(path).boot_key == Path("/state/spool/host.key")
+    assert load(path).boot_keys[0] == Path("/state/spool/host.key")
 
 
 def test_srtp_is_optional_where_nothing_is_said(write):

@@ -10,9 +10,8 @@ from typing import Final
 from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault
 from recording.errors import SpoolError
-from recording.recovery import recovered_keys
+from recording.recovery import fitting, recovered_keys
 from recording.spool import SpoolHeader, read_header
-from recording.spool_keys import unwrap_spool_key
 
 _MOST: Final = 10
 
@@ -22,24 +21,16 @@ def look(settings: Settings) -> Iterator[Finding]:
     keys = settings.node.runtime / "spool-keys"
     found: list[Finding] = []
     with contextlib.suppress(PermissionError):  # the folders' own check has said so
-        boot_key = settings.boot_key.read_bytes() if settings.boot_key.exists() else b""
+        boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
         for path in sorted(settings.spool.glob("*.spool")):
             with contextlib.suppress(SpoolError, FileNotFoundError):  # sealed meanwhile; an orphan
                 header = read_header(path)
-                if not _opens(header, boot_key) and not recovered_keys(keys, [path]):
+                if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):
                     found.append(_locked(path, header))
     yield from found[:_MOST]
     if len(found) > _MOST:
         yield fault("spools", f"and {len(found) - _MOST} more", f"they lie in {settings.spool}")
-
-
-def _opens(header: SpoolHeader, boot_key: bytes) -> bool:
-    try:
-        unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
-    except SpoolError:
-        return False
-    return True
 
 
 def _locked(path: Path, header: SpoolHeader) -> Finding:

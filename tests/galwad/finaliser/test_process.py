@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 import structlog
 
 from galwad.finaliser.process import HANDS, folders_of
@@ -193,6 +194,22 @@ async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
         await asyncio.sleep(0.1)
         assert peer.heard.empty()
     assert path.exists()
+
+
+@pytest.mark.parametrize("disk", ["another key", "no key", "a disk that does not read"])
+async def test_a_spool_that_was_begun_before_recovery_became_unattended_is_sealed(site, disk):
+    """Or while the disk did not give its key; the key in memory opens it, until a reboot."""
+    path = site.call(FIRST)
+    with site.config.open("a") as config:
+        config.write("unattended_recovery = true\n")
+    if disk == "another key":
+        (site.spool / "host.key").write_bytes(os.urandom(32))
+    elif disk != "no key":
+        (site.spool / "host.key").mkdir()
+    async with site.desk() as peer, site.running():
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await site.gone(path)
+    assert site.whole(FIRST)
 
 
 async def test_a_spool_of_another_boot_is_archived_when_an_officer_has_recovered_its_key(site):

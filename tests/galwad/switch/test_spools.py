@@ -6,6 +6,7 @@ import pytest
 from config.settings import Settings
 from galwad.switch.spools import SpoolRoom
 from recording.age import Identity
+from recording.errors import KeyFileError
 from recording.keys import OfficerKeys, RecipientSet
 from recording.spool import Clock
 
@@ -23,14 +24,19 @@ def recipients(tmp_path, officer):
 
 
 @pytest.fixture
-def room(tmp_path, officer, recipients):
+def room(settings):
+    return SpoolRoom(settings)
+
+
+@pytest.fixture
+def settings(tmp_path, officer, recipients):
     settings = {
         "node": {"state": tmp_path / "state", "runtime": tmp_path / "run"},
         "sip": {"listen": ["udp:127.0.0.1:5060"]},
         "recording": {"officer_key": officer.public_key, "recipients": recipients},
     }
     (tmp_path / "run").mkdir()
-    return SpoolRoom(Settings.model_validate(settings))
+    return Settings.model_validate(settings)
 
 
 def signed(officer, serial):
@@ -95,3 +101,22 @@ def test_a_spool_that_nobody_but_this_machine_can_open_leaves_a_fault(room, reci
     recipients.write_bytes(good)
     room.open("20260301-090000-abcdefgh", 3, started).close(5_000_000)
     assert room.fault is None
+
+
+def test_where_the_disk_does_not_give_the_key_that_it_keeps_calls_are_recorded_all_the_same(
+    settings, tmp_path
+):
+    unattended = settings.recording.model_copy(update={"unattended_recovery": True})
+    settings = settings.model_copy(update={"recording": unattended})
+    (settings.spool / "host.key").mkdir(parents=True)
+    room = SpoolRoom(settings)
+    assert room.key_fault == f"{settings.spool}/host.key: Is a directory"
+    room.open("20260301-090000-abcdefgh", 1, Clock(1_772_355_600.0, 5.0)).close(5_000_000)
+    assert (tmp_path / "run" / "boot.key").exists()
+
+
+def test_a_key_in_memory_that_cannot_be_read_is_never_replaced_by_one_on_the_disk(settings):
+    (settings.node.runtime / "boot.key").mkdir()
+    with pytest.raises(KeyFileError):
+        SpoolRoom(settings)
+    assert not (settings.spool / "host.key").exists()
