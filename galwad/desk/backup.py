@@ -25,6 +25,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config.settings import Settings
 from galwad.alone import AtWorkError, alone
@@ -34,7 +35,7 @@ from galwad.desk.tables import sessions
 from galwad.supervise import START_ORDER
 from recording import backup as archive_backup
 from recording.audit import AuditLog, Facts
-from recording.chain import RESTORED
+from recording.chain import RESTORED, Link
 from recording.commit import sync_folder, write_whole
 from recording.custody import Custodian
 from recording.disposal import Certificate
@@ -43,6 +44,7 @@ from recording.tables import recordings
 
 FORMAT: Final = "galwad-backup-1"
 _INDEX: Final = "backup.json"
+_REPLAYED: Final = "disposal.replayed"
 
 
 class BackupError(Exception):
@@ -98,6 +100,8 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     """
     if folder.exists() and any(folder.iterdir()):
         raise BackupError(f"{folder} is not empty", "name a new folder for each backup")
+    if folder.exists() and folder.stat().st_uid != os.geteuid():
+        raise BackupError(f"{folder} is another user's, who could read it", "name a new folder")
     if not settings.database.exists():
         raise BackupError(f"{settings.database} is not there", "is this the server?")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,7 +156,8 @@ def _restore(
     certificates: Sequence[Path],
     node_keys: Collection[str],
 ) -> Restored:
-    if settings.database.exists():
+    done = _restored_before(settings, description) if settings.database.exists() else None
+    if done is None and settings.database.exists():
         raise BackupError(
             f"{settings.database} is there already", "move the desk's folder away, if it is lost"
         )
@@ -165,7 +170,9 @@ def _restore(
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
         _made(settings.recipients.parent)
         _put(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
-    head = _restore_database(settings, folder, description, found.proven)
+    if done is not None:
+        asyncio.run(_know_disposals(settings.database, settings, found.proven))
+    head = done or _restore_database(settings, folder, description, found.proven)
     _give_to_the_service(settings)
     return Restored(
         description,
@@ -258,6 +265,22 @@ def _node_key(settings: Settings, folder: Path) -> str:
     return public_text(load_or_create_node_key(path).public_key())
 
 
+def _restored_before(settings: Settings, description: Description) -> AuditHead | None:
+    """The entry of this restore, if it was cut short after it, and nobody has worked since."""
+    query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
+    wanted = description.made, description.audit.seq
+    try:
+        with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
+            for seq, hash_, kind, body in connection.execute(query, (settings.node.name,)):
+                if kind != _REPLAYED:
+                    facts = Link.of_body(body, hash_).facts
+                    same = kind == RESTORED and (facts.get("made"), facts.get("seq")) == wanted
+                    return AuditHead(seq, hash_) if same else None
+    except sqlite3.Error:
+        return None
+    return None
+
+
 def _restore_database(
     settings: Settings,
     folder: Path,
@@ -272,7 +295,13 @@ def _restore_database(
     part.touch(mode=0o600)
     shutil.copyfile(folder / "galwad.db", part)
     upgrade(part)
-    head = asyncio.run(_bring_up_to_date(part, settings, description, proven))
+    restored: Facts = {
+        "made": description.made,
+        "seq": description.audit.seq,
+        "disposals": len(proven),
+    }
+    head = asyncio.run(_begin_anew(part, settings, restored))
+    asyncio.run(_know_disposals(part, settings, proven))
     with closing(sqlite3.connect(part)) as connection:  # all of it into the one file
         connection.execute("PRAGMA journal_mode = DELETE")
     with part.open("rb") as file:
@@ -282,34 +311,38 @@ def _restore_database(
     return head
 
 
-async def _bring_up_to_date(
-    part: Path,
-    settings: Settings,
-    description: Description,
-    proven: Mapping[str, tuple[Certificate, bytes]],
-) -> AuditHead:
-    """Disposals of since are known, sessions of people are over, the audit says what happened."""
+def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
+    return AuditLog(engine, settings.node.name, settings.database.with_name("audit.key"))
+
+
+async def _begin_anew(part: Path, settings: Settings, restored: Facts) -> AuditHead:
+    """The audit says what happened, and sessions of people are over."""
     engine = open_engine(part)
-    custodian = Custodian(engine)
-    audit = AuditLog(engine, settings.node.name, settings.database.with_name("audit.key"))
-    restored: Facts = {
-        "made": description.made,
-        "seq": description.audit.seq,
-        "disposals": len(proven),
-    }
     try:
-        head = await audit.append(RESTORED, restored)
+        head = await _audit(engine, settings).append(RESTORED, restored)
         async with engine.execution_options(immediate=True).begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.kind != "machine"))
+        return AuditHead(head.seq, head.hash)
+    finally:
+        await engine.dispose()
+
+
+async def _know_disposals(
+    database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
+) -> None:
+    """Disposals of since are known. Again: those that are not known yet."""
+    engine = open_engine(database)
+    custodian, audit = Custodian(engine), _audit(engine, settings)
+    try:
+        async with engine.connect() as connection:
             known = set((await connection.scalars(select(recordings.c.call_id))).all())
         for call_id, (certificate, _) in sorted(proven.items()):
             if call_id in known and (await custodian.one(call_id)).disposed is None:
                 await custodian.release(call_id)
                 await custodian.disposed(call_id, certificate.reason, time.time())
                 await audit.append(
-                    "disposal.replayed", {"call_id": call_id, "disposed": certificate.disposed}
+                    _REPLAYED, {"call_id": call_id, "disposed": certificate.disposed}
                 )
-        return AuditHead(head.seq, head.hash)
     finally:
         await engine.dispose()
 

@@ -11,9 +11,11 @@ import sqlite3
 import pytest
 from house import House
 from node import Site
+from rooted import as_root
 
 from galwad.alone import alone
 from recording.age import Identity, open_header
+from recording.chain import RESTORED
 from recording.keys import RecipientSet
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
@@ -304,12 +306,20 @@ def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
 def test_it_never_overwrites(run, site, backup, tmp_path):
     again = run("backup", "make", backup, "--config", site.config)
     assert again.err.startswith(f"error: {backup} is not empty\n")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    as_root("chown", "12345", str(theirs))
+    again = run("backup", "make", theirs, "--config", site.config)
+    assert again.err.startswith(f"error: {theirs} is another user's, who could read it\n")
     (site.root / "state" / "finaliser").mkdir()
     (site.root / "state" / "finaliser" / "manifest.key").write_bytes(bytes(range(32)))
     refused(run, site, backup, "the node has another signing key than the backup")
     (site.root / "state" / "finaliser" / "manifest.key").unlink()
     config = ("--config", site.config)
     assert run("backup", "restore", backup, *config).status == 0
+    assert (
+        run("users", "add", "huw", "--role", "machine", "--right", "metrics", *config).status == 0
+    )
     done = run("backup", "restore", backup, *config)
     assert "is there already" in done.err
     nowhere = run("backup", "restore", backup, *config, "--certificates", tmp_path / "none")
@@ -386,6 +396,23 @@ def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatc
     assert run("backup", "restore", backup, "--config", site.config).status == 0
     verified = run("recordings", "verify", site.settings.archive)
     assert (verified.status, verified.out) == (0, f"{CALLS[0]}  whole\n")
+
+
+def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, monkeypatch):
+    """The database has its name, but nobody has read the hash, and root owns it all."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    command = ("backup", "restore", backup, "--config", site.config)
+    with monkeypatch.context() as patch:
+        patch.setattr("galwad.desk.backup._give_to_the_service", killed)
+        assert run(*command).status == 130
+    told = run(*command, "--json").json()["audit"]
+    with contextlib.closing(sqlite3.connect(site.settings.database)) as connection:
+        rows = connection.execute("SELECT seq, hash FROM audit_entries WHERE kind = ?", (RESTORED,))
+        assert rows.fetchall() == [(told["seq"], told["hash"])]
+    assert run(*command, "--json").json()["audit"] == told
 
 
 def test_a_certificate_of_a_stranger_is_told_and_destroys_nothing(run, site, backup):
