@@ -10,6 +10,7 @@ nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from recording.codecs import NARROW, PayloadCodec
 from recording.comfort import is_silence, told
@@ -35,6 +36,8 @@ _SAME_US = 20_000
 """An anchor that is no further off than this stands."""
 _FEW = 3
 _APART_US = 500_000
+_Pace = tuple[int, int]
+"""So many ticks in so many microseconds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,6 +93,7 @@ class StreamClock:
             return former
         first = min(packets)
         clock = cls(rate, first, 0)
+        clock._pace = _counted(packets, former)
         errors = sorted(clock.arrival(packet) - clock.place(packet) for packet in packets)
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
@@ -99,7 +103,7 @@ class StreamClock:
 
     def _holds_for(self, packets: list[Packet]) -> bool:
         """Whether some of them arrived when they should have, by this clock."""
-        if any(packet.codec.clock != self.hertz for packet in packets):
+        if any(packet.codec.clock != self._told for packet in packets):
             return False
         same = _SAME_US * self._rate // _US
         errors = [self.arrival(packet) - self.place(packet) for packet in packets]
@@ -118,6 +122,10 @@ class StreamClock:
         self._owed = self.stretch = 0
         return True
 
+    def counts(self, ticks: int, in_us: int) -> bool:
+        """Whether timestamps go on by so many ticks in so many microseconds."""
+        return self._pace == (ticks, in_us)
+
     def arrival(self, packet: Packet) -> int:
         """Where it would lie if arrival decided."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
@@ -127,7 +135,8 @@ class StreamClock:
         self._enough = _a_second(packet)
         self.judged_us = self._proven_us = packet.at_us
         self._timestamp = packet.timestamp
-        self.hertz: int = packet.codec.clock or NARROW
+        self._told = packet.codec.clock
+        self._pace = self._told or NARROW, _US
         self._second: list[int] = []
         self._proof: list[int] = []
         self._owed = self._steps = 0
@@ -137,7 +146,7 @@ class StreamClock:
         """Whether arrival and anchor disagree, or may have parted: more packets must be asked."""
         error = self.arrival(packet) - self.place(packet)
         late = error * _US > LATE_US * self._rate
-        return late or error < self._early or packet.codec.clock != self.hertz
+        return late or error < self._early or packet.codec.clock != self._told
 
     def due_us(self, packet: Packet, position: int) -> int:
         """When a packet at this position arrives if nothing delays it."""
@@ -148,13 +157,14 @@ class StreamClock:
         ahead = (packet.timestamp - self._timestamp) % _MODULUS
         if ahead >= _MODULUS // 2:
             ahead -= _MODULUS
-        return self._base + ahead * self._rate // self.hertz
+        ticks, in_us = self._pace
+        return self._base + ahead * self._rate * in_us // (ticks * _US)
 
     def roughly(self, packet: Packet) -> int:
         """Where something lies that is no sound: by timestamp if that can be, else by arrival."""
         position, arrival = self.place(packet), self.arrival(packet)
         late = LATE_US * self._rate // _US
-        fits = packet.codec.clock == self.hertz and self._early <= arrival - position <= late
+        fits = packet.codec.clock == self._told and self._early <= arrival - position <= late
         return position if fits else arrival
 
     @property
@@ -191,7 +201,7 @@ class StreamClock:
         """
         position, arrival = self.place(packet), self.arrival(packet)
         error = arrival - position
-        if packet.codec.clock != self.hertz:
+        if packet.codec.clock != self._told:
             self._rebase(packet, arrival)
             return arrival
         if error < self._early:
@@ -244,6 +254,32 @@ class StreamClock:
         self._base += move
         self.stretch = move
         return move
+
+
+def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
+    """How fast their timestamps count: as their codec is told to, or plainly otherwise.
+
+    Some senders of G.722 count 16,000 a second, of Opus what their microphone gives, or packets.
+    Then all steps are alike, and the packets' lengths agree with the arrivals, not the timestamps.
+    `former` is what the stream was told by until now.
+    """
+    first, last = min(packets), max(packets)
+    told, length_us = first.codec.clock or NARROW, first.length_us
+    steps = {
+        (later.timestamp - packet.timestamp) % _MODULUS
+        for packet, later in pairwise(sorted(packets))
+        if later.sequence == packet.sequence + 1
+    }
+    alike = len(steps) == len({(packet.codec, packet.length_us) for packet in packets}) == 1
+    step = steps.pop() if alike and not first.silent else 0
+    if not step or step * _US == told * length_us:
+        return told, _US
+    pace = step, length_us
+    count, took_us = last.sequence - first.sequence, last.at_us - first.at_us
+    by_length = abs(took_us - count * length_us)
+    by_stamps = abs(took_us - count * step * _US // told)
+    as_before = former is not None and former.counts(*pace)
+    return pace if as_before or (count >= _FEW and by_length < by_stamps) else (told, _US)
 
 
 def _a_second(packet: Packet) -> int:

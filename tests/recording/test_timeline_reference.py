@@ -194,6 +194,41 @@ def test_what_a_network_held_back_for_seconds_lies_where_it_was_said(seed, kind,
     assert_in_step(compare(parties, 15 * US))
 
 
+@given(
+    seed=seeds,
+    kind=kinds,
+    network=networks,
+    fold=st.sampled_from([1 / 6, 1 / 2, 2, 3, 6]) | st.none(),
+    pause=st.floats(0, 3),
+)
+@SOME
+def test_timestamps_that_count_something_else_are_read_as_what_they_count(
+    seed, kind, network, fold, pause
+):
+    """G.722 at 16,000 a second, Opus at 8000, or (None) packets; the network may stall once."""
+    parties = pair(seed, kind, kind, network)
+    for party in parties:
+        party.speak(9)
+    parties[0].packets = [
+        (
+            at if at < 4 * US else max(at, round((4 + pause) * US)),
+            track,
+            miscounted(data, kind, fold),
+        )
+        for at, track, data in parties[0].packets
+    ]
+    assert_in_step(compare(parties, 10 * US, put_right=1))
+
+
+def miscounted(data, kind, fold):
+    """The packet with a timestamp that counts so many times as fast."""
+    stamp = int.from_bytes(data[4:8], "big")
+    parted = (stamp - 17 * kind.ticks) // kind.ticks
+    step = 1 if fold is None else round(kind.ticks * fold)
+    stamp = parted * step
+    return data[:4] + (stamp % 2**32).to_bytes(4, "big") + data[8:]
+
+
 HOUR = [kind for kind in KINDS if str(kind) in {"PCMA-60ms", "PCMU-20ms", "G722-20ms", "opus-60ms"}]
 HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16-stereo-10ms"}]
 
