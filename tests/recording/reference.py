@@ -58,7 +58,7 @@ BY_FFMPEG = {
     "PCMA": "pcm_alaw",
     "PCMU": "pcm_mulaw",
     "G722": "g722",
-    "opus": "opus",
+    "opus": "libopus",
     "G729": "g729",
 }
 MEDIA = {kind.pt: kind.codec for kind in KINDS}
