@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from galwad.cli import chain
+from galwad.cli.archived import against_archive
 from galwad.cli.console import CliError, local_time, print_json, print_table
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
@@ -123,7 +124,7 @@ def verify(
     problems += () if noted is None or not links else chain.unanchored(links, noted)
     notes = [str(each) for each in known]
     if recordings is not None:
-        compared = chain.against_archive(links, recordings, since)
+        compared = against_archive(links, recordings, since)
         problems += compared.problems
         notes += [f"{text} before the chain ended: it may be on its way" for text in compared.late]
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import calendar
-import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +13,7 @@ from galwad.cli.console import CliError
 from galwad.when import HINT, Period, period
 from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
 from recording.chain import Link, Verification, read_export, verify_links
-from recording.errors import ChainError, ManifestError
-from recording.in_motion import at_rest
-from recording.manifest import verify_manifest
-from recording.orphans import YOUNG_S
-from recording.verify import recordings_below
+from recording.errors import ChainError
 
 _PAGE: Final = 1000
 _US: Final = 1_000_000
@@ -40,18 +32,18 @@ def fetch(server: str) -> Iterator[Link]:
 
 def read(path: Path) -> Iterator[Link]:
     """An export's chain."""
-    with _told(path), path.open(encoding="utf-8") as lines:
+    with told_as_ours(path), path.open(encoding="utf-8") as lines:
         yield from read_export(lines)
 
 
 def read_anchors(path: Path) -> list[Anchor]:
     """A file of anchors."""
-    with _told(path), path.open(encoding="utf-8") as lines:
+    with told_as_ours(path), path.open(encoding="utf-8") as lines:
         return parse_anchors(lines)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told_as_ours(path: Path) -> Iterator[None]:
     """Turn what is wrong with a file into one line and a hint."""
     try:
         yield
@@ -106,7 +98,7 @@ def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
 
 def checked_time(words: str) -> str:
     """Words for a time; what they mean, the server says, for the days are the centre's."""
-    _span(words)
+    span_of(words)
     return words
 
 
@@ -128,68 +120,6 @@ def unanchored(links: Sequence[Link], anchors: Iterable[Anchor]) -> Iterator[str
     if node not in others:
         whose = f": they are of {', '.join(others)}" if others else ""
         yield f"none of the anchors is of node {node}{whose}"
-
-
-@dataclass(slots=True)
-class Compared:
-    """How an archive differs from what a chain says of it, and what came too late to be in it."""
-
-    problems: list[str] = field(default_factory=list)
-    late: list[str] = field(default_factory=list)
-
-
-def against_archive(links: Sequence[Link], folder: Path, since: str) -> Compared:
-    """Hold every copy of a recording that lies there against the chain."""
-    if not folder.is_dir():
-        raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
-    span = _span(since)
-    first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
-    indexed = {
-        str(link.facts.get("call_id")): str(link.facts.get("manifest_sha256"))
-        for link in links
-        if link.kind == "recording.indexed"
-    }
-    there: dict[str, list[Path]] = {call_id: [] for call_id in indexed}
-    with _told(folder):
-        for parent, call_id in recordings_below(folder):
-            there.setdefault(call_id, []).append(parent)
-    compared, end_s = Compared(), links[-1].at_us / _US if links else 0.0
-    for call_id, folders in sorted(there.items()):
-        if call_id[:8] < first:
-            continue
-        if not folders:
-            compared.problems.append(f"{call_id}: it was indexed, and is gone")
-        if len(folders) > 1:
-            places = " and ".join(map(str, folders))
-            compared.problems.append(f"{call_id}: it is there more than once, in {places}")
-        for place in folders:
-            look = partial(_difference, call_id, indexed.get(call_id), place, end_s)
-            text, late = at_rest(look, lambda found: found[0] and not found[1], place, call_id)
-            (compared.late if late else compared.problems).extend(filter(None, [text]))
-    return compared
-
-
-def _difference(call_id: str, digest: str | None, folder: Path, end_s: float) -> tuple[str, bool]:
-    """How one copy differs, if it does; and whether it came too late for this chain."""
-    path = folder / f"{call_id}.manifest"
-    if digest is None:
-        text = f"{call_id}: it is there, and was never indexed"
-        return text, _sealed_about(end_s, path)
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return f"{call_id}: its manifest is missing", False
-    same = found == digest
-    return "" if same else f"{call_id}: its manifest is not the one that was indexed", False
-
-
-def _sealed_about(end_s: float, path: Path) -> bool:
-    """Whether it was on its way to the index when the chain was read: so its manifest says."""
-    try:
-        sealed = time.strptime(verify_manifest(path).sealed, "%Y-%m-%dT%H:%M:%SZ")
-    except (ManifestError, ValueError):
-        return False
-    return abs(calendar.timegm(sealed) - end_s) < YOUNG_S
 
 
 def note(path: Path, server: str) -> Anchor:
@@ -214,7 +144,8 @@ def note(path: Path, server: str) -> Anchor:
     return anchor
 
 
-def _span(words: str) -> Period | None:
+def span_of(words: str) -> Period | None:
+    """What words for a time mean; None for none."""
     if not words:
         return None
     try:

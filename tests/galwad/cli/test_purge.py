@@ -7,10 +7,12 @@ import asyncio
 import httpx
 import pytest
 from house import House
+from msgspec.structs import replace
 from node import Site
 
 from recording.disposal import CERTIFICATE
-from recording.keys import RecipientSet
+from recording.keys import RecipientSet, load_or_create_node_key
+from recording.manifest import read_manifest
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(2)]
 FIRST, SECOND = CALLS
@@ -71,6 +73,28 @@ def test_the_certificate_names_the_entry_that_ordered_it(run, house):
     assert ordered.personal == {"actor": "user:gwen", "reference": "R-2026"}
     assert [entry.kind for entry in entries][-1] == "recording.purged"
     assert "R-2026" not in house.path(FIRST, "disposal").read_text()
+
+
+def test_a_disposal_that_nobody_ordered_is_named(run, house):
+    """Whoever has the node's key can certify one, and points to what another was ordered by."""
+    archive = house.site.settings.archive
+    run("recordings", "purge", FIRST, *WHY)
+    assert run("audit", "verify", "--recordings", archive).status == 0
+    signed = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
+    payload = read_manifest(house.path(SECOND, "manifest").read_bytes()).payload
+    forged = replace(signed, call_id=SECOND, payload=payload, disposed="2026-03-02T09:00:00Z")
+    key = load_or_create_node_key(house.site.root / "state" / "finaliser" / "manifest.key")
+    house.path(SECOND, "disposal").write_bytes(CERTIFICATE.sign(forged, key))
+    house.path(SECOND, "header").unlink()
+    assert run("recordings", "verify", archive, "--node-key", node_key(house)).status == 0
+    done = run("audit", "verify", "--recordings", archive)
+    assert done.status == 1
+    assert f"{SECOND}: it was disposed of, and no entry orders that" in done.out.splitlines()
+    house.path(SECOND, "disposal").write_bytes(b"")
+    assert (
+        "certificate of disposal cannot be read"
+        in run("audit", "verify", "--recordings", archive).out
+    )
 
 
 def test_what_is_gone_is_not_fetched_and_not_rewrapped(run, house, tmp_path):

@@ -1,0 +1,147 @@
+"""An archive held against the audit's chain: what was taken away, replaced, put there, disposed of.
+
+The chain has the digest of every manifest that was indexed, and the order of every disposal. What
+came about as it ended may be on its way into it, and is told apart.
+"""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from galwad.cli import chain
+from galwad.cli.console import CliError
+from recording.chain import Link
+from recording.disposal import CERTIFICATE, Certificate
+from recording.errors import ManifestError
+from recording.in_motion import at_rest
+from recording.manifest import verify_manifest
+from recording.orphans import YOUNG_S
+from recording.verify import recordings_below
+
+_US: Final = 1_000_000
+_ORDERED: Final = "recording.purge-ordered"
+
+
+@dataclass(slots=True)
+class Compared:
+    """How an archive differs from what a chain says of it, and what came too late to be in it."""
+
+    problems: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+
+
+class _Told:
+    """What a chain tells of recordings."""
+
+    def __init__(self, links: Iterable[Link]) -> None:
+        self.end_s = 0.0
+        self.indexed: dict[str, str] = {}
+        """The digest of the manifest, by call id."""
+        self._ordered: set[tuple[str, str, int, str]] = set()
+        self._known_to_be_gone: set[str] = set()
+        for link in links:
+            self._take(link, link.facts)
+            self.end_s = link.at_us / _US
+
+    def _take(self, link: Link, facts: dict[str, object]) -> None:
+        call_id = str(facts.get("call_id"))
+        if link.kind == "recording.indexed":
+            self.indexed[call_id] = str(facts.get("manifest_sha256"))
+        elif link.kind == _ORDERED:
+            self._ordered.add((call_id, link.node, link.seq, link.hash))
+        elif link.kind == "disposal.replayed" or (
+            link.kind == "recording.reindexed" and facts.get("disposed") is True
+        ):
+            self._known_to_be_gone.add(call_id)  # its order was lost, and whoever restored knew it
+
+    def orders(self, call_id: str, found: Certificate) -> bool:
+        """Whether the disposal that is certified here was ordered."""
+        place = found.audit
+        order = call_id, place.node, place.seq, place.hash
+        return order in self._ordered or call_id in self._known_to_be_gone
+
+    def ended_about(self, time_text: str) -> bool:
+        """Whether something of this time may have come too late."""
+        try:
+            moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
+        except ValueError:
+            return False
+        return abs(moment - self.end_s) < YOUNG_S
+
+
+def against_archive(links: Sequence[Link], folder: Path, since: str) -> Compared:
+    """Hold every copy of a recording that lies there against the chain."""
+    if not folder.is_dir():
+        raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
+    span = chain.span_of(since)
+    first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
+    told = _Told(links)
+    there: dict[str, list[Path]] = {call_id: [] for call_id in told.indexed}
+    with chain.told_as_ours(folder):
+        for parent, call_id in recordings_below(folder):
+            there.setdefault(call_id, []).append(parent)
+    compared = Compared()
+    for call_id, folders in sorted(there.items()):
+        if call_id[:8] < first:
+            continue
+        if not folders:
+            compared.problems.append(f"{call_id}: it was indexed, and is gone")
+        if len(folders) > 1:
+            places = " and ".join(map(str, folders))
+            compared.problems.append(f"{call_id}: it is there more than once, in {places}")
+        for place in folders:
+            look = partial(_differences, told, call_id, place)
+            for text, late in at_rest(look, _wrong, place, call_id):
+                (compared.late if late else compared.problems).append(f"{call_id}: {text}")
+    return compared
+
+
+def _wrong(found: Iterable[tuple[str, bool]]) -> bool:
+    return not all(late for _, late in found)
+
+
+def _differences(told: _Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
+    """How one copy differs; and of each, whether it came too late for this chain."""
+    manifest, disposal = (folder / f"{call_id}.{each}" for each in ("manifest", "disposal"))
+    found = list(_manifest(told, call_id, manifest))
+    return found or list(_disposal(told, call_id, disposal))
+
+
+def _manifest(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+    digest = told.indexed.get(call_id)
+    if digest is None:
+        yield "it is there, and was never indexed", _sealed_about_its_end(told, path)
+        return
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            yield "its manifest is not the one that was indexed", False
+    except OSError:
+        yield "its manifest is missing", False
+
+
+def _sealed_about_its_end(told: _Told, path: Path) -> bool:
+    """Whether it was on its way to the index when the chain was read: so its manifest says."""
+    try:
+        return told.ended_about(verify_manifest(path).sealed)
+    except ManifestError:
+        return False
+
+
+def _disposal(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+    """A certificate names its order; that somebody had the node's key proves none."""
+    try:
+        found = CERTIFICATE.read(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except (ManifestError, OSError):
+        yield "its certificate of disposal cannot be read", False
+        return
+    if not told.orders(call_id, found):
+        yield "it was disposed of, and no entry orders that", told.ended_about(found.disposed)
