@@ -27,7 +27,7 @@ WIDE: Final = 16000
 _LINEAR_RATES: Final = frozenset(
     {NARROW, 11_025, 12_000, WIDE, 22_050, 24_000, 32_000, 44_100, 48_000}
 )
-"""Of L16; a filter for any other could be made as large as a peer likes."""
+"""Of L16 and G.711; a filter for any other could be made as large as a peer likes."""
 _NOISE: Final = "CN"
 _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
@@ -63,11 +63,13 @@ class PayloadCodec:
 STATIC: Final = {
     0: PayloadCodec("PCMU", 8000),
     3: PayloadCodec("GSM", 8000),
+    4: PayloadCodec("G723", 8000),
     8: PayloadCodec("PCMA", 8000),
     9: PayloadCodec("G722", 8000),
     10: PayloadCodec("L16", 44100, 2),
     11: PayloadCodec("L16", 44100),
     13: PayloadCodec("CN", 8000),
+    15: PayloadCodec("G728", 8000),
     18: PayloadCodec("G729", 8000),
 }
 """RFC 3551 section 6: payload types that need no mapping."""
@@ -101,18 +103,20 @@ def _alaw_table() -> Samples:
 
 
 class G711:
-    """PCMU or PCMA (ITU-T G.711)."""
+    """PCMU or PCMA (ITU-T G.711), at any of the rates and with any number of channels."""
 
-    rate = NARROW
-    stateless = True
     _tables: Final = {"PCMU": _ulaw_table(), "PCMA": _alaw_table()}
 
-    def __init__(self, name: str) -> None:
-        self._table = self._tables[name]
+    def __init__(self, codec: PayloadCodec) -> None:
+        self._table = self._tables[codec.name.upper()]
+        self._channels = max(1, codec.channels)
+        self.rate = codec.clock
+        self.stateless = self.rate == NARROW and self._channels == 1
 
     def decode(self, payload: bytes) -> Samples:
-        """One sample a byte."""
-        return self._table[np.frombuffer(payload, dtype=np.uint8)]
+        """One sample a byte; channels mixed."""
+        samples = self._table[np.frombuffer(payload, dtype=np.uint8)]
+        return samples if self._channels == 1 else mixed(_apart(samples, self._channels))
 
 
 class Linear:
@@ -126,9 +130,8 @@ class Linear:
 
     def decode(self, payload: bytes) -> Samples:
         """Channels mixed."""
-        frame = 2 * self._channels
-        whole = payload[: len(payload) // frame * frame]
-        return mixed(np.frombuffer(whole, dtype=">i2").reshape(-1, self._channels).T)
+        whole = payload[: len(payload) // 2 * 2]
+        return mixed(_apart(np.frombuffer(whole, dtype=">i2"), self._channels))
 
 
 class Av:
@@ -169,6 +172,11 @@ class Av:
                 yield mixed(samples)
 
 
+def _apart(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
+    """Samples of channels in turn as a row a channel; half a frame at the end is left out."""
+    return samples[: len(samples) // channels * channels].reshape(-1, channels).T
+
+
 def mixed(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
     """Channels (rows) as one, in 16 bits; floating point is full at 1.0."""
     whole = np.issubdtype(channels.dtype, np.integer)
@@ -195,8 +203,8 @@ _BY_AV: Final = {
 def decoder_for(codec: PayloadCodec) -> Decoder | None:
     """A fresh decoder for one stream; None when nobody here can decode it."""
     name = codec.name.upper()
-    if name in {"PCMU", "PCMA"} and codec.clock == NARROW:
-        return G711(name)
+    if name in {"PCMU", "PCMA"}:
+        return G711(codec) if codec.clock in _LINEAR_RATES else None
     if name == "L16":
         return Linear(codec) if codec.clock in _LINEAR_RATES else None
     return Av(*_BY_AV[name]) if name in _BY_AV else None

@@ -18,8 +18,7 @@ _OPUS_HYBRID_US: Final = (10_000, 20_000)
 _OPUS_CELT_US: Final = (2_500, 5_000, 10_000, 20_000)
 _FRAMES: Final = {"G729": (10, 10_000), "GSM": (33, 20_000)}
 """Bytes and microseconds of a frame (RFC 3551 section 4.5)."""
-_BYTE_A_TICK: Final = frozenset({"PCMU", "PCMA", "G722"})
-"""8000 bytes a second."""
+_SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
 def duration_us(name: str, clock: int, channels: int, payload: bytes) -> int:
@@ -30,10 +29,10 @@ def duration_us(name: str, clock: int, channels: int, payload: bytes) -> int:
 def _told_us(codec: str, clock: int, channels: int, payload: bytes) -> int:
     if not payload:
         return USUAL_US
-    if codec in _BYTE_A_TICK:
-        return len(payload) * US // 8000
-    if codec == "L16":
-        return len(payload) // (2 * max(1, channels)) * US // max(1, clock)
+    if codec == "G722":
+        return len(payload) * US // 8000  # whatever the clock
+    if codec in _SAMPLE_BYTES:
+        return len(payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)
     if codec == "OPUS":
         return opus_us(payload)
     if codec in _FRAMES:

@@ -53,9 +53,13 @@ KINDS = [
     *kinds("L16-16", 98, PayloadCodec("L16", 16_000), 20),
     *kinds("L16-44.1", 11, PayloadCodec("L16", 44_100), 10, 20),
     *kinds("L16-stereo", 10, PayloadCodec("L16", 44_100, 2), 10),
+    *kinds("PCMA-16", 99, PayloadCodec("PCMA", 16_000), 20),
+    *kinds("PCMA-stereo", 100, PayloadCodec("PCMA", 8000, 2), 20),
 ]
 BY_FFMPEG = {
     "PCMA": "pcm_alaw",
+    "PCMA-16": "pcm_alaw",
+    "PCMA-stereo": "pcm_alaw",
     "PCMU": "pcm_mulaw",
     "G722": "g722",
     "opus": "libopus",
@@ -93,7 +97,8 @@ def payloads(kind):
     blocks = [sound[at : at + frame] for at in range(0, len(sound) - frame + 1, frame)]
     if kind.name in BY_FFMPEG:
         data = b"".join(_encoded(BY_FFMPEG[kind.name], sound, rate, frame, kind.ms))
-        return [data[at : at + frame] for at in range(0, len(data) - frame, frame)]
+        parts = [data[at : at + frame] for at in range(0, len(data) - frame, frame)]
+        return [bytes(np.repeat(np.frombuffer(p, np.uint8), kind.codec.channels)) for p in parts]
     return [np.repeat(block, kind.codec.channels).astype(">i2").tobytes() for block in blocks]
 
 
@@ -126,6 +131,7 @@ class Ear:
     def hear(self, payload):
         if self._context is None:
             return np.frombuffer(payload, ">i2")[:: self.kind.codec.channels].astype(np.int16)
+        payload = payload[:: self.kind.codec.channels] if self.kind.name != "opus" else payload
         size = 10 if self.kind.name == "G729" else len(payload)
         parts = [payload[at : at + size] for at in range(0, len(payload), size)]
         frames = [f for part in parts for f in self._context.decode(av.Packet(part))]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recording.codecs import STATIC, PayloadCodec, decoder_for
+from telephony.sdp.codecs import STATIC_PAYLOADS
 
 
 def tone(rate: int, seconds: float = 2.0, hertz: float = 440.0) -> np.ndarray:
@@ -95,6 +96,24 @@ def test_g729_gives_ten_milliseconds_for_ten_bytes():
     decoder = decoder_for(STATIC[18])
     assert len(decoder.decode(bytes(20))) == 160
     assert len(decoder.decode(bytes(3))) == 0
+
+
+@pytest.mark.parametrize(("name", "encoder"), [("PCMU", "pcm_mulaw"), ("PCMA", "pcm_alaw")])
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
+def test_g711_of_two_channels_is_mixed_to_one_at_its_rate(name, encoder, rate):
+    codes = b"".join(encoded(encoder, tone(rate), rate, rate // 50))
+    alone = decoder_for(PayloadCodec(name, rate)).decode(codes)
+    decoder = decoder_for(PayloadCodec(name, rate, 2))
+    other = bytes([0x55 ^ 0x80 if name == "PCMA" else 0x7F]) * len(codes)  # all but silence
+    together = decoder.decode(b"".join(bytes(pair) for pair in zip(codes, other, strict=True)))
+    assert decoder.rate == rate
+    assert len(together) == len(alone) == len(codes)
+    assert np.abs(together - alone / 2).max() <= 5
+
+
+def test_payload_types_that_need_no_mapping_are_those_of_the_signalling():
+    told = {n: (c.name, c.clock, c.channels) for n, c in STATIC_PAYLOADS.items()}
+    assert told == {n: (c.name, c.clock, c.channels) for n, c in STATIC.items()}
 
 
 def test_l16_is_big_endian_and_mixed_to_one_channel():
