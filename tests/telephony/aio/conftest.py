@@ -48,7 +48,7 @@ class Phone:
 
     async def heard(self, made=None):
         return await asyncio.wait_for(
-            asyncio.get_running_loop().sock_recv(made or self.rtp, 2048), 5
+            asyncio.get_running_loop().sock_recv(made or self.rtp, 9000), 5
         )
 
     @property

@@ -1,4 +1,5 @@
 import asyncio
+import random
 import socket
 import struct
 
@@ -31,6 +32,20 @@ async def test_a_burst_goes_on_whole_and_in_order_and_so_does_what_follows_silen
         await until(lambda before=sequence: a.counters.forwarded == before)
         a.send(rtp(0, sequence))
         assert await b.heard() == rtp(0, sequence)
+
+
+@pytest.mark.parametrize("size", [2049, 3852, 7692])
+async def test_a_packet_larger_than_a_frame_of_the_network_goes_on_and_is_stored_whole(
+    pair, relay, rtp, size
+):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda _track, data, *_: kept.append(data))
+    sent = rtp()[:12] + random.Random(size).randbytes(size - 12)
+    for _ in range(2):  # the first is read by the socket that anyone may send to
+        a.send(sent)
+        assert await b.heard() == sent
+    assert kept == [sent, sent]
 
 
 async def test_a_tap_that_breaks_silences_nobody(pair, relay, rtp):
