@@ -74,7 +74,7 @@ class Recorder:
         self._tick_at = 0.0
         self._sync = sync
         self._policy = Policy()
-        self._storage = Storage(open_spool, self._now, self._disk_failed)
+        self.storage = Storage(open_spool, self._now, self._disk_failed)
         self._to_do: deque[Output] = deque()
         self._doing = False
         self._segment_fields = _CENTRE
@@ -109,7 +109,7 @@ class Recorder:
     @property
     def writer(self) -> SpoolWriter | None:
         """The spool behind the gate; None while none could be opened."""
-        return self._storage.writer
+        return self.storage.writer
 
     def snapshot(self) -> Snapshot:
         """What `on_change` was told last."""
@@ -202,7 +202,7 @@ class Recorder:
         Whatever comes back, a gate that is shut stays shut.
         """
         try:
-            job = self._storage.sync_soon()
+            job = self.storage.sync_soon()
         except FAILURES as error:
             self._disk_failed(error)
             return False
@@ -275,7 +275,7 @@ class Recorder:
 
     def sync_succeeded(self) -> None:
         """It does again."""
-        self._storage.sync_succeeded()
+        self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
         """The call is over: the open gap ends, nothing is stored any more."""
@@ -298,9 +298,9 @@ class Recorder:
             self._sync.detach(self)
         self._closed = True
         try:
-            self._storage.outbox.close(self._now())
+            self.storage.outbox.close(self._now())
         except FAILURES as error:
-            self._storage.note(error)
+            self.storage.note(error)
 
     def _tell_holder(self, holder: str, trigger: Trigger, actor: str, at: int) -> None:
         told = {"holder": holder, "trigger": trigger.value, "actor": actor}
@@ -342,7 +342,7 @@ class Recorder:
                 self.gate.is_open = False
             case EraseBackTo(at):
                 try:
-                    self._storage.outbox.erase_back_to(at)
+                    self.storage.outbox.erase_back_to(at)
                 except FAILURES as error:
                     self._disk_failed(error)
             case NewSegment(at):
@@ -355,7 +355,7 @@ class Recorder:
 
     def _append(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Write an event after those that wait; if the disk refuses, it waits too."""
-        self._storage.outbox.put(kind, fields, at_us)
+        self.storage.outbox.put(kind, fields, at_us)
         if self._policy.storage_good:
             try:
                 self._drain()
@@ -364,13 +364,13 @@ class Recorder:
 
     def _drain(self) -> SpoolWriter:
         """Open the spool if need be and write what waits."""
-        writer = self.gate.writer = self._storage.outbox.drain()
+        writer = self.gate.writer = self.storage.outbox.drain()
         return writer
 
     def _try_disk(self) -> None:
         """After a fault: it is over if the disk takes what waits."""
         try:
-            works = self._storage.works_again()
+            works = self.storage.works_again()
         except FAILURES as error:
             self._disk_failed(error)
             return
@@ -380,14 +380,14 @@ class Recorder:
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
         """The gate shuts from where media was lost; told as a gap of its own kind."""
-        self._storage.note(error)
+        self.storage.note(error)
         self.gate.is_open = False
         if not self._policy.storage_good:
             return
         at = self._now()
         lost_from = error.lost_from_us if isinstance(error, SpoolWriteError) else None
         outputs = self._policy.storage_fault(at if lost_from is None else lost_from)
-        self._storage.outbox.put("fault", {"why": str(error)}, at)
+        self.storage.outbox.put("fault", {"why": str(error)}, at)
         self._do(outputs)
 
 

@@ -239,7 +239,7 @@ class LiveCall:
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
-            self._board.hub.alarm("recording.fault", self.call_id)
+            self._board.hub.alarm("recording.fault", self.call_id, self.recording.disk_error)
         self._faulty = self.recording.faulty
         self._untold = True
         if not self._settling:

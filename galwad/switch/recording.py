@@ -70,6 +70,12 @@ class CallRecording:
         return state is RecordingState.FAULT or paused_too
 
     @property
+    def disk_error(self) -> str:
+        """What the disk said last; empty: it never complained."""
+        error = None if self._recorder is None else self._recorder.storage.error
+        return "" if error is None else str(error)
+
+    @property
     def since(self) -> float:
         """Unix time at which the state began; 0 before the answer."""
         if self._recorder is None:

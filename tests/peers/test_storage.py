@@ -79,7 +79,9 @@ def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(
     before = talk(harness, call, 2, 21)
     disk.fill()
     fails(harness, service, call)
-    assert service.log.events("alarm", kind="recording.fault", call_id=call.call_id)
+    told = {"kind": "recording.fault", "call_id": call.call_id, "process": "switch"}
+    [alarm] = service.log.events("alarm", **told)
+    assert "No space left on device" in alarm["detail"]
     during = talk(harness, call, 2, 22)
     disk.free()
     shown(harness, service, call, "recording")

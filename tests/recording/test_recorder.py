@@ -272,7 +272,7 @@ async def test_a_pause_that_cannot_be_made_durable_shuts_all_the_same(call, monk
     assert call.recorder.state is RecordingState.FAULT
     monkeypatch.undo()
     call.talk(2)
-    await call.recorder._storage._probe
+    await call.recorder.storage._probe
     call.talk(3)
     assert call.recorder.state is RecordingState.RECORDING
     call.recorder.close()
@@ -390,8 +390,8 @@ async def take(call: Call, what: str, detail) -> None:
             call.recorder.transfer_failed()
         case "fault":
             call.recorder.storage_fault("tried")
-    if call.recorder._storage._probe is not None:
-        await call.recorder._storage._probe
+    if call.recorder.storage._probe is not None:
+        await call.recorder.storage._probe
 
 
 async def live(call: Call, steps) -> None:
