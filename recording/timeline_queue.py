@@ -12,6 +12,7 @@ from recording.timeline_clock import Packet
 
 HOLD_US = 400_000
 """So long a packet waits for those before it, and a stray for its like."""
+_NEAR = 3000
 _MOST = 2000
 """What a network held back for ten seconds, of 5 ms each, comes all at once."""
 
@@ -83,3 +84,10 @@ class Strays:
         """Give all of them."""
         came, self._came = self._came, []
         return came
+
+    def take_alike(self) -> tuple[list[Packet], int]:
+        """Give those whose numbers are near the last one's, and say how many others there were."""
+        came = self.take()
+        last = came[-1].sequence
+        alike = [p for p in came if (p.sequence - last + _NEAR) & 0xFFFF < 2 * _NEAR]
+        return alike, len(came) - len(alike)

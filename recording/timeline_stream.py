@@ -155,7 +155,8 @@ class Stream:
     def _judge_strays(self, now_us: int) -> None:
         """If nothing else came for so long, the sender counts anew from the first of them."""
         if self._strays.is_a_beginning(now_us):
-            strays = self._strays.take()
+            strays, others = self._strays.take_alike()
+            self._track.counted.late += others
             self._track.counted.lost += self._gone_before(strays[0])
             self._restart()
             for each in strays:

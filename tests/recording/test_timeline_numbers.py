@@ -1,7 +1,7 @@
 """Sequence numbers that are far from what was next: of long ago, of a new beginning, or wild."""
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from recording.timeline import Timeline
@@ -63,13 +63,15 @@ def test_packets_that_others_overtook_by_seconds_lie_where_they_were_said(ms, ag
     assert (count.received, count.lost, count.late) == (len(packets), 0, 0)
 
 
-@given(ms=st.sampled_from([10, 20, 60]), jump=st.integers(-32_000, 32_000), clock=st.booleans())
+@given(ms=st.sampled_from([10, 20, 60]), jump=st.integers(-32_000, 33_000), clock=st.booleans())
 @FEW
 def test_a_sender_that_counts_anew_is_heard_from_its_first_packet_on(ms, jump, clock):
     """The timestamps go on, or begin anew as well."""
     turn = 8000 // ms
     if -1 <= jump < 3000:
         jump = 3000  # as many may have been lost
+    elif jump > 32_000:
+        jump = 32_768 - 5  # they wrap among those that are judged together
     packets, said = stream(
         ms,
         number=lambda index: index + (jump if index >= turn else 0),
@@ -89,6 +91,22 @@ def test_one_packet_with_a_wild_number_is_late_and_changes_nothing():
     samples, count = heard([*packets, wild])
     assert np.array_equal(samples[8000 : 8000 + len(said)], said)
     assert (count.received, count.late, count.lost) == (len(packets), 1, 0)
+
+
+@given(step=st.integers(-70_000, 70_000))
+@example(step=-101)
+@FEW
+def test_numbers_without_any_sense_are_counted_and_raise_nothing(step):
+    """Many at once, and then one a second."""
+    packets = [packet for packet in stream()[0] if packet[0] < 2 * US]
+    senseless = [3 * US] * 1500 + [second * US for second in range(4, 10)]
+    packets += [
+        (at_us, 0, rtp(30_000 + step * index, index, bytes(160)))
+        for index, at_us in enumerate(senseless)
+    ]
+    samples, count = heard(packets)
+    assert len(samples) == SECONDS * 8000
+    assert count.received + count.duplicate + count.late == len(packets)
 
 
 def test_what_a_network_swallowed_in_more_than_a_minute_is_lost_to_the_packet():
