@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from galwad.desk.calls import LiveCalls
-from galwad.desk.events import Hub
+from galwad.desk.calls import LiveCall, LiveCalls
+from galwad.desk.events import Audience
 
 ADVISOR_S = 120.0
 SUPERVISOR_S = 300.0
 _STEP_S = 5.0
 
 
+class Warn(Protocol):
+    """Raises an alarm of a call."""
+
+    def __call__(self, kind: str, call: LiveCall, *, audience: Audience) -> None:
+        """For these people."""
+
+
 class ForgottenPauses:
     """Raises `payment.forgotten`, then `payment.forgotten_long`, once a pause each."""
 
-    def __init__(self, calls: LiveCalls, hub: Hub, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, calls: LiveCalls, warn: Warn, clock: Callable[[], float] = time.time
+    ) -> None:
         self._calls = calls
-        self._hub = hub
+        self._warn = warn
         self._clock = clock
         self._warned: dict[tuple[str, float], str] = {}
 
@@ -35,7 +45,7 @@ class ForgottenPauses:
             due = _due(paused)
             if due and due != kind:
                 late = due == "payment.forgotten_long"
-                self._hub.alarm(due, call, audience="supervisors" if late else "own")
+                self._warn(due, call, audience="supervisors" if late else "own")
             standing[key] = due
         self._warned = standing
 

@@ -23,7 +23,7 @@ from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.bookkeeping import Bookkeeper, Books
 from galwad.desk.calls import LiveCall, LiveCalls
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.events import Hub
+from galwad.desk.events import Audience, Hub
 from galwad.desk.files import ArchiveFolder
 from galwad.desk.forgotten import ForgottenPauses
 from galwad.desk.intake import Intake
@@ -151,8 +151,9 @@ class Desk:
             on_users=self._users_changed,
             on_spools=self.books.spools_left,
         )
-        self._forgotten = ForgottenPauses(self.calls, self.hub)
+        self._forgotten = ForgottenPauses(self.calls, self._warn)
         self._recipients = RecipientsWatch(options.recipients, options.officer_key, self.audit)
+        self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._endless: list[asyncio.Task[None]] = []
 
@@ -234,9 +235,13 @@ class Desk:
 
     def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - a callback's one fact
         self.metrics.switch_connected.set(connected)
-        log.info("switch.connected" if connected else "switch.lost")
         kind = "switch.connected" if connected else "switch.lost"
-        self.hub.alarm(kind, audience="everybody")
+        log.info(kind)
+        if connected and not self._switch_lost:  # the desk has begun: nothing was amiss
+            self.hub.alarm(kind, audience="everybody")
+        else:
+            self._warn(kind, audience="everybody")
+        self._switch_lost = not connected
 
     def going_on(self) -> set[str] | None:
         """The calls in progress; None while the switch is away."""
@@ -334,10 +339,22 @@ class Desk:
         self.calls.indexed(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _alarm(self, alarm: Alarm) -> None:
-        log.warning("alarm", kind=alarm.kind, call_id=alarm.call_id)
-        self.metrics.alarms.labels(alarm.kind).inc()
         call = self.calls.get(alarm.call_id) if alarm.call_id else None
-        self.hub.alarm(alarm.kind, call, alarm.call_id)
+        self._warn(alarm.kind, call, alarm.call_id, detail=alarm.detail)
+
+    def _warn(
+        self,
+        kind: str,
+        call: LiveCall | None = None,
+        call_id: str | None = None,
+        audience: Audience = "supervisors",
+        detail: str = "",
+    ) -> None:
+        """Raise an alarm: in the journal, in the metrics and on the pages."""
+        named = call.call_id if call is not None else call_id
+        log.warning("alarm", kind=kind, call_id=named, detail=detail)
+        self.metrics.alarms.labels(kind).inc()
+        self.hub.alarm(kind, call, call_id, audience)
 
     async def _users_changed(self) -> None:
         await self.switch.set_phones()

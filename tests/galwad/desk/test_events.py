@@ -115,7 +115,7 @@ def test_a_phone_where_nobody_sits_pops_for_who_has_its_extension(calls):
 
 def test_a_forgotten_pause_warns_the_advisor_and_then_the_supervisor_once_each(hub, calls):
     now = [1000.0]
-    forgotten = ForgottenPauses(calls, hub, lambda: now[0])
+    forgotten = ForgottenPauses(calls, hub.alarm, lambda: now[0])
     calls.changed(msgspec.structs.replace(CALL, recording="paused", recording_since=1000.0))
     start = hub.last
     forgotten.check()

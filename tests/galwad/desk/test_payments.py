@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import pytest
+import time
 
+import pytest
+import structlog
+
+from galwad.desk.forgotten import ADVISOR_S
 from galwad.messages import Hold, Party, Release
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -117,6 +121,32 @@ async def test_without_a_switch_nothing_is_promised(running, sian):
     reply = await sian.http.put(URL)
     assert reply.status_code == 503
     assert reply.json()["error"] == "the switch cannot be reached"
+
+
+async def test_a_switch_that_is_lost_stands_in_the_journal_and_is_counted(running, sian):
+    with structlog.testing.capture_logs() as logged:
+        await running.switch.stop()
+        await sian.event("alarm", lambda alarm: alarm["kind"] == "switch.lost")
+        running.switch.link = None
+        await running.switch.start()
+        await sian.event("alarm", lambda alarm: alarm["kind"] == "switch.connected")
+    told = [entry["kind"] for entry in logged if entry["event"] == "alarm"]
+    assert told == ["switch.lost", "switch.connected"]
+    text = (await running.client().get("/api/v1/metrics")).text
+    for kind in told:
+        assert f'galwad_desk_alarms_total{{kind="{kind}"}} 1.0' in text
+
+
+async def test_a_forgotten_pause_stands_in_the_journal_and_is_counted(running, sian):
+    since = time.time() - ADVISOR_S
+    with structlog.testing.capture_logs() as logged:
+        running.switch.change(CALL, recording="paused", recording_since=since)
+        await sian.event("alarm", lambda alarm: alarm["kind"] == "payment.forgotten")
+    assert [(e["event"], e["kind"], e["call_id"]) for e in logged if "kind" in e] == [
+        ("alarm", "payment.forgotten", CALL)
+    ]
+    text = (await running.client().get("/api/v1/metrics")).text
+    assert 'galwad_desk_alarms_total{kind="payment.forgotten"} 1.0' in text
 
 
 async def test_a_switch_that_dies_over_a_hold_is_not_believed(running, sian, monkeypatch):
