@@ -1,7 +1,8 @@
 """Sequence numbers that are far from what was next: of long ago, of a new beginning, or wild."""
 
 import numpy as np
-from hypothesis import HealthCheck, example, given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recording.timeline import Timeline
@@ -93,9 +94,7 @@ def test_one_packet_with_a_wild_number_is_late_and_changes_nothing():
     assert (count.received, count.late, count.lost) == (len(packets), 1, 0)
 
 
-@given(step=st.integers(-70_000, 70_000))
-@example(step=-101)
-@FEW
+@pytest.mark.parametrize("step", [-3001, -150, -101, -100, 101, 2999, 7000, 32_768])
 def test_numbers_without_any_sense_are_counted_and_raise_nothing(step):
     """Many at once, and then one a second."""
     packets = [packet for packet in stream()[0] if packet[0] < 2 * US]
