@@ -6,10 +6,12 @@ Nothing else decides what is whole; `galwad recordings verify` prints what is fo
 from __future__ import annotations
 
 import calendar
+import contextlib
 import hashlib
 import io
 import os
 import re
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -37,6 +39,10 @@ from recording.signed import signer_of
 _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
 _OBJECTS: Final = ("payload", "header")
+_LARGE: Final = ("payload", "raw")
+_SMALL: Final = ("manifest", "header", "rewrap", "disposal")
+_LARGEST: Final = 64 << 20
+"""Bytes of a manifest: a gap has a hundred, a day's call some thousand gaps."""
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
@@ -108,6 +114,9 @@ def verify_recording(
         officer_keys: those whose rewraps are believed (base64); one that lies beside never is.
         identities: with them, the audio is opened, decoded to its end and measured too.
     """
+    strange = tuple(_strange(folder, call_id))
+    if strange:
+        return Verdict(call_id, strange)
     if os.path.lexists(folder / f"{call_id}.disposal"):
         return _disposed(folder, call_id, public_key)
     try:
@@ -128,6 +137,17 @@ def verify_recording(
         problems += _inside(folder, call_id, manifest, given)
         notes.append("opened to its end")
     return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest)
+
+
+def _strange(folder: Path, call_id: str) -> Iterator[str]:
+    """What nobody ends reading: a pipe, a device, what is called a header and fills the memory."""
+    for name in (*_LARGE, *_SMALL):
+        with contextlib.suppress(OSError):  # whoever reads it says why not
+            found = (folder / f"{call_id}.{name}").stat()
+            if not stat.S_ISREG(found.st_mode):
+                yield f"the {name} is no file"
+            elif name in _SMALL and found.st_size > _LARGEST:
+                yield f"the {name} is too large to be one"
 
 
 def verify_disposal(
@@ -305,11 +325,12 @@ def _inside(
         header = (folder / f"{call_id}.header").read_bytes()
         with (folder / f"{call_id}.payload").open("rb") as payload:
             reader = _read_to_its_end(header, payload, identities)
-            # Where its process died before the first packet, no sample is there.
-            if manifest.talk_us:
+            if _samples(manifest):
                 reader.seek(0)
                 with soundfile.SoundFile(reader) as audio:
                     yield from _audio(audio, manifest)
+            elif reader.tell():
+                yield "there is audio inside, and the manifest says that there is none"
         if manifest.raw is not None:
             with (folder / f"{call_id}.raw").open("rb") as raw:
                 _read_to_its_end(header, raw, identities)
@@ -332,8 +353,13 @@ def _read_to_its_end(
     return reader
 
 
+def _samples(manifest: Manifest) -> int:
+    """Of each channel. Where its process died before the first one, there is no FLAC either."""
+    return manifest.talk_us * manifest.rate // _US
+
+
 def _audio(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
-    expected = manifest.talk_us * manifest.rate // 1_000_000
+    expected = _samples(manifest)
     if (audio.samplerate, audio.channels) != (manifest.rate, 2):
         yield "the audio inside is not of the kind that the manifest says"
     decoded = sum(len(block) for block in audio.blocks(_FRAMES, dtype="int16"))

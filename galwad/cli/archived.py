@@ -110,6 +110,8 @@ def _wrong(found: Iterable[tuple[str, bool]]) -> bool:
 def _differences(told: _Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
     """How one copy differs; and of each, whether it came too late for this chain."""
     manifest, disposal = (folder / f"{call_id}.{each}" for each in ("manifest", "disposal"))
+    if any(path.exists() and not path.is_file() for path in (manifest, disposal)):
+        return [("its manifest, or certificate of disposal, is no file", False)]
     found = list(_manifest(told, call_id, manifest))
     return found or list(_disposal(told, call_id, disposal))
 

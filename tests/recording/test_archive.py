@@ -8,6 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -439,3 +440,21 @@ def test_every_byte_of_a_manifest_is_signed(office):
         assert verify_recording(office.folder, CALL_ID, public_key=office.public_key).problems
         path.write_bytes(whole)
     assert verify_manifest(path, office.public_key).call_id == CALL_ID
+
+
+@pytest.mark.parametrize("talk_us", [0, 1, 124, 125])
+def test_a_call_of_less_than_a_sample_is_whole(office, talk_us):
+    call = office.call()
+    call.answer()
+    office.seal(call.end(talk_us))
+    verdict = office.verdict(identities=[office.officer.identity])
+    assert (verdict.problems, verdict.manifest.talk_us) == ((), talk_us)
+
+
+@pytest.mark.parametrize("changes", [{"talk_us": 0}, {"rate": 0}])
+def test_a_thief_of_the_nodes_key_cannot_say_that_there_is_nothing(office, changes):
+    manifest = msgspec.structs.replace(office.seal(office.simple()).manifest, **changes)
+    signed = sign_manifest(manifest, office.node.key)
+    (office.folder / f"{CALL_ID}.manifest").write_bytes(signed)
+    verdict = office.verdict(identities=[office.officer.identity])
+    assert verdict.problems == ("there is audio inside, and the manifest says that there is none",)

@@ -10,6 +10,7 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.chain import Link
 from recording.keys import public_text
 
 CALL = "20261125-093000-abcdefgh"
@@ -80,6 +81,27 @@ def test_a_missing_part_is_named(run, folder, part):
     (folder / f"{CALL}.{part}").unlink()
     done = run("recordings", "verify", folder, "--json")
     assert done.json()[0]["problems"] == [f"the {part} is missing"]
+
+
+@pytest.mark.parametrize("part", ["header", "payload", "manifest", "disposal", "rewrap", "raw"])
+def test_what_nobody_ends_reading_is_named(run, folder, part, tmp_path):
+    path = folder / f"{CALL}.{part}"
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    assert run("recordings", "verify", folder, "--json").json()[0]["problems"] == [
+        f"the {part} is no file"
+    ]
+    if part in {"manifest", "disposal"}:
+        export = tmp_path / "chain.jsonl"
+        export.write_text(f"{Link.of_body('{}', '0' * 64)}\n")
+        told = run("audit", "verify", export, "--recordings", folder).out
+        assert f"{CALL}: its manifest, or certificate of disposal, is no file" in told
+    if part not in {"payload", "raw"}:
+        path.unlink()
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+        (verdict,) = run("recordings", "verify", folder, "--json").json()
+        assert verdict["problems"] == [f"the {part} is too large to be one"]
 
 
 def test_a_folder_without_recordings_proves_nothing(run, tmp_path):
