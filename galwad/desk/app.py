@@ -72,6 +72,7 @@ def options_of(settings: Settings) -> DeskOptions:
         lookup_budget=settings.directory.budget,
         time_zone=desk.time_zone,
         nightly=desk.nightly,
+        anchors=desk.anchors,
     )
 
 

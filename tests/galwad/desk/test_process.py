@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from config.settings import load
 from galwad.desk.admin import Administration
+from galwad.desk.app import options_of
 from galwad.desk.users import User
 
 PATIENCE_S = 30.0
@@ -91,6 +93,29 @@ def settings(tmp_path):
         """
     )
     return file, port
+
+
+def test_every_setting_of_the_desk_reaches_it(settings):
+    file, port = settings
+    with file.open("a") as more:
+        more.write(
+            """
+            tls_certificate = "/etc/galwad/tls.crt"
+            tls_key = "/etc/galwad/tls.key"
+            public_origin = "https://galwad.example"
+            time_zone = "Europe/London"
+            session_idle = 61
+            session_absolute = 62
+            anchors = "/mnt/governance/anchors.jsonl"
+            nightly = "04:05"
+            """
+        )
+    desk = load(file).desk
+    options = options_of(load(file))
+    assert (options.host, options.port) == ("127.0.0.1", port)
+    for name in type(desk).model_fields.keys() - {"listen"}:
+        assert getattr(desk, name) != type(desk).model_fields[name].default, name
+        assert getattr(options, name) == getattr(desk, name), name
 
 
 async def test_sigterm_ends_the_process_with_a_stream_open(settings, tmp_path):
