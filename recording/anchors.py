@@ -6,6 +6,7 @@ down of it. So the file is worth what its custody is worth.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -120,12 +121,13 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def append_anchor(path: Path, anchor: Anchor) -> None:
-    """Add a line and bring it to the disk. Raises `OSError`."""
+    """Add a line and bring it to the disk, or leave the file as it was. Raises `OSError`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
-        line = f"{anchor}\n".encode()
+        before, line = os.fstat(descriptor).st_size, f"{anchor}\n".encode()
         if os.write(descriptor, line) != len(line):
-            raise OSError("the disk took a part of the anchor only")
+            os.ftruncate(descriptor, before)  # the next one would be lost in what was begun
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -31,6 +31,7 @@ from config.settings import Settings
 from galwad.alone import AtWorkError, alone
 from galwad.desk.admin import Administration
 from galwad.desk.database import open_engine, upgrade
+from galwad.desk.ownership import give_to_the_service
 from galwad.desk.tables import sessions
 from galwad.supervise import START_ORDER
 from recording import backup as archive_backup
@@ -98,14 +99,27 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     Raises:
         BackupError: the folder is not empty, or there is no database.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise BackupError(f"{folder} is not empty", "name a new folder for each backup")
+    _check_empty(folder)
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise BackupError(f"{folder} is another user's, who could read it", "name a new folder")
     if not settings.database.exists():
         raise BackupError(f"{settings.database} is not there", "is this the server?")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    try:
+        with alone(folder):
+            _check_empty(folder)  # another may have been made meanwhile
+            return _make(settings, settings_file, folder)
+    except AtWorkError:
+        raise BackupError(f"another backup is made into {folder}", "name another") from None
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise BackupError(f"{folder} is not empty", "name a new folder for each backup")
+
+
+def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
     database = folder / "galwad.db"
     _copy_database(settings.database, database)
@@ -173,7 +187,7 @@ def _restore(
     if done is not None:
         asyncio.run(_know_disposals(settings.database, settings, found.proven))
     head = done or _restore_database(settings, folder, description, found.proven)
-    _give_to_the_service(settings)
+    give_to_the_service(settings)
     return Restored(
         description,
         copied.headers,
@@ -378,23 +392,3 @@ def _put(path: Path, data: bytes, mode: int) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _give_to_the_service(settings: Settings) -> None:
-    """Hand what root has made or copied here to the services' user: the owner of their folders.
-
-    The archive's owner says least: a copy by rsync has given it the one it had on the other host.
-    """
-    if os.geteuid() != 0:
-        return
-    state, archive = settings.node.state, settings.archive
-    ours = (state / "finaliser", settings.database.parent)
-    places = (*ours, settings.spool, state / "switch", archive)
-    owners = [place.stat() for place in places if place.exists()]
-    owner = next((each for each in owners if each.st_uid != 0), None)
-    if owner is None:
-        return
-    for folder in (*ours, archive):
-        for path in (folder.resolve(), *folder.rglob("*")):
-            if path.lstat().st_uid != owner.st_uid:
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

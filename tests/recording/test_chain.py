@@ -1,6 +1,7 @@
 """An exported chain, and anchors that others kept."""
 
 import json
+import resource
 from dataclasses import replace
 
 import pytest
@@ -111,6 +112,21 @@ def test_anchors_are_added_and_never_replaced(tmp_path):
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     for anchor in anchors:
         append_anchor(path, anchor)
+    assert parse_anchors(path.read_text().splitlines()) == anchors
+
+
+def test_an_anchor_that_the_disk_took_in_part_is_not_in_the_next_ones_way(tmp_path):
+    path = tmp_path / "anchors.jsonl"
+    anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
+    append_anchor(path, anchors[0])
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, usual[1]))
+    try:
+        with pytest.raises(OSError, match="No space"):
+            append_anchor(path, anchors[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    append_anchor(path, anchors[1])
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 

@@ -322,6 +322,12 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
     )
     done = run("backup", "restore", backup, *config)
     assert "is there already" in done.err
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    with alone(shared):
+        again = run("backup", "make", shared, "--config", site.config)
+    assert again.err.startswith(f"error: another backup is made into {shared}\n")
+    assert list(shared.iterdir()) == []
     nowhere = run("backup", "restore", backup, *config, "--certificates", tmp_path / "none")
     assert nowhere.status == 2
 
@@ -406,7 +412,7 @@ def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, m
 
     command = ("backup", "restore", backup, "--config", site.config)
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.backup._give_to_the_service", killed)
+        patch.setattr("galwad.desk.backup.give_to_the_service", killed)
         assert run(*command).status == 130
     told = run(*command, "--json").json()["audit"]
     with contextlib.closing(sqlite3.connect(site.settings.database)) as connection:

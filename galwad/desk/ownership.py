@@ -1,0 +1,27 @@
+"""Whom the files of a restored node belong to."""
+
+from __future__ import annotations
+
+import os
+
+from config.settings import Settings
+
+
+def give_to_the_service(settings: Settings) -> None:
+    """Hand what root has made or copied here to the services' user: the owner of their folders.
+
+    The archive's owner says least: a copy by rsync has given it the one it had on the other host.
+    """
+    if os.geteuid() != 0:
+        return
+    state, archive = settings.node.state, settings.archive
+    ours = (state / "finaliser", settings.database.parent)
+    places = (*ours, settings.spool, state / "switch", archive)
+    owners = [place.stat() for place in places if place.exists()]
+    owner = next((each for each in owners if each.st_uid != 0), None)
+    if owner is None:
+        return
+    for folder in (*ours, archive):
+        for path in (folder.resolve(), *folder.rglob("*")):
+            if path.lstat().st_uid != owner.st_uid:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
