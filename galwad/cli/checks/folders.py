@@ -35,11 +35,21 @@ def look(settings: Settings) -> Iterator[Finding]:
             "use a folder on tmpfs, such as /run/galwad",
         )
     if state.exists():
-        free = shutil.disk_usage(state).free
+        yield from _room(state)
+
+
+def _room(state: Path) -> Iterator[Finding]:
+    """The room on each disk: spool and archive may have their own."""
+    disks: dict[int, Path] = {}
+    for path in (state, *sorted(state.iterdir())):
+        if path.is_dir():
+            disks.setdefault(path.stat().st_dev, path)
+    for path in disks.values():
+        free = shutil.disk_usage(path).free
         if free < _LEAST_FREE:
-            yield fault("disk", f"{free / 1e9:.1f} GB free under {state}", "make room there")
+            yield fault("disk", f"{free / 1e9:.1f} GB free under {path}", "make room there")
         else:
-            yield fine("disk", f"{free / 1e9:.1f} GB free under {state}")
+            yield fine("disk", f"{free / 1e9:.1f} GB free under {path}")
 
 
 def _folder(name: str, path: Path) -> Finding:

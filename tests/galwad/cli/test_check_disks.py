@@ -1,0 +1,49 @@
+"""`galwad check` on disks that are full, or do not read."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from node import Site
+from rooted import as_root
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path / "node")
+
+
+@pytest.fixture
+def checked(run, site):
+    def checked():
+        found = run("check", "--json", "--config", site.config).json()
+        return {(e["name"], e["text"]): e["grade"] for e in found}
+
+    return checked
+
+
+@pytest.fixture
+def small_disk(site):
+    """The spool's own."""
+    owner = f"uid={os.getuid()},gid={os.getgid()}"
+    as_root("mount", "-t", "tmpfs", "-o", f"size=512k,{owner}", "tmpfs", str(site.spool))
+    yield site.spool
+    as_root("umount", str(site.spool))
+
+
+@pytest.mark.peer
+def test_the_room_on_each_disk_is_told(checked, site, small_disk):
+    rooms = {text: grade for (name, text), grade in checked().items() if name == "disk"}
+    assert rooms.pop(f"0.0 GB free under {small_disk}") == "fault"
+    [rest] = rooms
+    assert rest.endswith(f"GB free under {site.root}/state")
+
+
+def test_what_does_not_read_is_a_fault_and_all_else_is_looked_at(checked, site):
+    key = site.root / "run" / "boot.key"
+    key.unlink()
+    key.mkdir()
+    found = checked()
+    assert found["disk", f"{key}: is a directory"] == "fault"
+    assert "limits" in {name for name, _ in found}
