@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 
@@ -69,6 +70,12 @@ def sync_file(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def overwrite(file: FileIO) -> None:
+    """Put zeros in the place of all that is in a file, on the disk too."""
+    file.write(bytes(os.fstat(file.fileno()).st_size))
+    os.fsync(file.fileno())
 
 
 def make_folder(folder: Path, root: Path) -> None:

@@ -8,7 +8,6 @@ from a backup is destroyed again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Final
 import msgspec
 
 from recording.archive import Node, folder_of
-from recording.commit import sync_folder, write_whole
+from recording.commit import overwrite, sync_folder, write_whole
 from recording.errors import DisposalError, ManifestError
 from recording.keys import public_text
 from recording.manifest import Manifest, ObjectFacts, verify_manifest
@@ -139,7 +138,8 @@ def destroy_header(folder: Path, call_id: str) -> bool:
     """
     found = list(_headers(folder, call_id))
     for path in found:
-        _overwrite(path)
+        with path.open("r+b", buffering=0) as file:
+            overwrite(file)
         path.unlink()
     sync_folder(folder)
     return bool(found)
@@ -150,9 +150,3 @@ def _headers(folder: Path, call_id: str) -> Iterator[Path]:
         path = folder / name
         if path.exists():
             yield path
-
-
-def _overwrite(path: Path) -> None:
-    with path.open("r+b", buffering=0) as file:
-        file.write(bytes(os.fstat(file.fileno()).st_size))
-        os.fsync(file.fileno())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from recording.archive import folder_of
-from recording.commit import sync_file, sync_folder, write_loose
+from recording.commit import overwrite, sync_file, sync_folder, write_loose
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
 from recording.keys import RecipientSet
 from recording.manifest import Manifest, verify_manifest
@@ -53,7 +53,8 @@ class Headers:
         """Put the staged header with this digest in force; one that is in force already stays.
 
         The record comes first. A crash in between leaves a header that the record knows for the
-        one it replaces, and the officer's next run does the rest.
+        one it replaces, and the officer's next run does the rest. The old header is overwritten
+        when the new one is on the disk: it would still open what is disposed of later.
         """
         place = _Place(self.archive / folder_of(call_id), call_id)
         try:
@@ -68,9 +69,11 @@ class Headers:
         self._check(place, payload_sha256, header, record)
         for suffix in _ORDER:
             sync_file(place.staged(suffix))
-        for suffix in _ORDER:
-            place.staged(suffix).rename(place.path(suffix))
-            sync_folder(place.folder)
+        with place.path("header").open("r+b", buffering=0) as old:
+            for suffix in _ORDER:
+                place.staged(suffix).rename(place.path(suffix))
+                sync_folder(place.folder)
+            overwrite(old)
 
     def _check(self, place: _Place, payload_sha256: str, header: bytes, record: bytes) -> None:
         if place.path("disposal").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -177,6 +178,20 @@ def test_no_garbage_is_a_record(record, key):
     found = judge_header(manifest, facts_of(b"other"), record, [key] if key else [])
     assert (found.header, found.record) == (HeaderIs.UNKNOWN, None)
     assert found.problem
+
+
+def test_what_a_replaced_header_said_is_no_more_on_the_disk(room, tmp_path):
+    """It opens the payload as well as its successor does, and a disposal knows of that alone."""
+    path = room.office.folder / f"{CALL_ID}.header"
+    before, disk = path.read_bytes(), tmp_path / "the same blocks"
+    os.link(path, disk)
+    new = room.make()
+    room.stage(new)
+    assert disk.read_bytes() == before, "until the new one is in its place"
+    room.commit(new)
+    assert disk.read_bytes() == bytes(len(before))
+    assert path.read_bytes() == new.header
+    assert room.opens(room.deputy)
 
 
 def test_it_revokes_nothing_of_a_copy(room):
