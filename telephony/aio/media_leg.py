@@ -93,6 +93,8 @@ class MediaLeg:
     peer: "MediaLeg | None" = None
     renumbered: dict[int, int] = field(default_factory=dict)
     """Payload types on the way to `peer`, by the one received."""
+    events: set[int] = field(default_factory=set)
+    """Payload types that were ever agreed on for telephone events."""
     kinds: bytes = b""
     """What a packet of the peer's is by its second byte, since there is a `remote`."""
     tap: Tap | None = None

@@ -28,7 +28,8 @@ DATAGRAM_BYTES = 8_192
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """First byte and least length of the plainest RTP: nothing in it needs a closer look."""
 _NOBODY = "", 0
-_AUDIO, _EVENT, _CONTROL, _UNKNOWN = range(4)
+_AUDIO, _EVENT, _CONTROL, _UNKNOWN, _DOUBTFUL = range(5)
+_EVENT_BYTES = HEADER_BYTES + 4
 
 
 def reader_of(leg: MediaLeg) -> Reader:
@@ -101,6 +102,8 @@ class _Path:
     def _handle(self, data: bytes, now: float) -> None:
         second = data[1]
         kind = self.kinds[second]
+        if kind == _DOUBTFUL:  # a key that was on its way when its number got another meaning
+            kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
         if kind and not _unusual(self.leg, kind, data, now):
             return
         counters = self.counters
@@ -213,21 +216,30 @@ def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
     return True
 
 
-def kinds_of(remote: RemoteMedia) -> bytes:
-    """What a packet of this peer is by its second byte: audio, an event, RTCP or unknown."""
+def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
+    """What a packet of this peer is by its second byte: audio, an event, RTCP or unknown.
+
+    `events` are the payload types that were ever events; those that are now are added.
+    """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
-    return _kinds(tuple((number, codec.is_event) for number, codec in payloads.items()))
+    events |= {number for number, codec in payloads.items() if codec.is_event}
+    return _kinds(
+        tuple(
+            (number, _EVENT if codec.is_event else _DOUBTFUL if number in events else _AUDIO)
+            for number, codec in payloads.items()
+        )
+    )
 
 
 @lru_cache(maxsize=256)
-def _kinds(payloads: Iterable[tuple[int, bool]]) -> bytes:
+def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
     """What a packet is by its second byte, marker and payload type together.
 
     Legs with the same payloads share a table, and so do those in `_second_bytes`.
     """
     kinds = bytearray([_UNKNOWN]) * 256
-    for number, is_event in payloads:
-        kinds[number] = kinds[number | 0x80] = _EVENT if is_event else _AUDIO
+    for number, kind in payloads:
+        kinds[number] = kinds[number | 0x80] = kind
     kinds[192:224] = bytes([_CONTROL]) * 32
     return bytes(kinds)
 

@@ -121,7 +121,7 @@ class Relay:
             remote.host,
             remote.rtp_port,
         )
-        leg.remote, leg.kinds = remote, kinds_of(remote)
+        leg.remote, leg.kinds = remote, kinds_of(remote, leg.events)
         leg.secure(remote.keys)
         if moved:
             leg.latched = None

@@ -7,6 +7,7 @@ import pytest
 
 from telephony.sdp import Codec
 
+EVENTS = Codec("telephone-event", 8000, 1, "0-15")
 RECEIVER_REPORT = bytes([0x80, 201, 0, 1, 0, 0, 0, 7])
 
 
@@ -96,6 +97,22 @@ async def test_a_tap_gets_audio_after_it_went_on_and_of_an_event_the_header_alon
         (0, rtp(0), False),
         (1, rtp(0, 9), False),
     ]
+    assert a.counters.events == 2
+
+
+async def test_a_key_on_its_way_when_its_number_gets_another_meaning_is_not_stored(
+    pair, relay, rtp
+):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda _track, data, _now, withheld: kept.append((data, withheld)))
+    moved = {0: Codec("PCMU", 8000), 101: Codec("opus", 48_000, 2), 96: EVENTS}
+    a.configure(payloads=moved, accepts=moved)
+    late, audio, key = rtp(101)[:12] + b"\x05\x0a\x03\x20", rtp(101, 2), rtp(96, 3)
+    for data in (late, audio, key):
+        a.send(data)
+        await b.heard()
+    assert kept == [(late[:12], True), (audio, False), (key[:12], True)]
     assert a.counters.events == 2
 
 
