@@ -115,8 +115,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def open_client(server: str, *, anonymous: bool = False, token: str = "") -> httpx.Client:
-    """A client that is signed in, unless `anonymous`; with this token, if one is given."""
+def open_client(
+    server: str, *, anonymous: bool = False, token: str = "", authority: Path | None = None
+) -> httpx.Client:
+    """A client that is signed in, unless `anonymous`; with this token, if one is given.
+
+    `authority`: whom to believe, if not those of the settings.
+    """
     settings = client_settings()
     url = base_url(server or settings.server)
     headers = {"Accept": "application/json"}
@@ -127,21 +132,23 @@ def open_client(server: str, *, anonymous: bool = False, token: str = "") -> htt
         if not _TOKEN.fullmatch(known):
             raise CliError("the token is none", "mend $GALWAD_TOKEN, or run `galwad login`")
         headers["Authorization"] = f"Bearer {known}"
-    verify: ssl.SSLContext | bool = True
-    if settings.certificate is not None:
-        try:
-            verify = ssl.create_default_context(cafile=settings.certificate)
-        except (OSError, ssl.SSLError):
-            raise CliError(
-                f"{settings.certificate} cannot be read as a certificate",
-                f"put the right path after `certificate =` in {client_file()}",
-            ) from None
     return httpx.Client(
         base_url=url + API,
         headers=headers,
-        verify=verify,
+        verify=_authorities(authority or settings.certificate),
         timeout=httpx.Timeout(_PATIENCE_S, connect=_CONNECT_S),
     )
+
+
+def _authorities(certificate: Path | None) -> ssl.SSLContext:
+    """Whom we believe: the authority in this file, or the system's, as SIP over TLS does."""
+    try:
+        return ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError):
+        raise CliError(
+            f"{certificate} cannot be read as a certificate",
+            f"put the right path after `certificate =` in {client_file()}",
+        ) from None
 
 
 @contextmanager
@@ -149,7 +156,12 @@ def told_as_ours() -> Iterator[None]:
     """Turn what httpx raises into one line and a hint."""
     try:
         yield
-    except httpx.ConnectError:
+    except httpx.ConnectError as error:
+        if refused := _certificate_fault(error):
+            raise CliError(
+                f"the server's certificate is not believed: {refused}",
+                "name the authority that signed it: galwad login --tls-ca FILE",
+            ) from None
         raise CliError(
             "the server cannot be reached",
             "is `galwad serve` running there, and the address right?",
@@ -158,6 +170,13 @@ def told_as_ours() -> Iterator[None]:
         raise CliError("the server does not answer", "try again, or look at its journal") from None
     except httpx.HTTPError as error:
         raise CliError(f"the connection broke ({type(error).__name__})", "try again") from None
+
+
+def _certificate_fault(error: BaseException | None) -> str:
+    """What is wrong with the certificate that was shown; empty: something else is."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return "" if error is None else str(error.verify_message).lower().rstrip(".")
 
 
 def refusal(response: httpx.Response) -> tuple[str, str]:
@@ -192,10 +211,12 @@ def ask(
     *,
     anonymous: bool = False,
     token: str = "",
+    authority: Path | None = None,
     patience_s: float = _PATIENCE_S,
 ) -> Any:
     """One request; its JSON answer. `patience_s`: how long the server may think about it."""
-    with told_as_ours(), open_client(server, anonymous=anonymous, token=token) as client:
+    opened = open_client(server, anonymous=anonymous, token=token, authority=authority)
+    with told_as_ours(), opened as client:
         timeout = httpx.Timeout(patience_s, connect=_CONNECT_S)
         response = client.request(method, path, json=body, timeout=timeout)
         check(response)

@@ -22,6 +22,16 @@ def login(
     *,
     user: Annotated[str, typer.Option(help="Your user name; asked for when absent.")] = "",
     server: Server = "",
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-ca",
+            exists=True,
+            dir_okay=False,
+            resolve_path=True,
+            help="The authority to believe (PEM), if it is none of this machine's; kept, too.",
+        ),
+    ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
@@ -33,6 +43,7 @@ def login(
     kept nowhere. A token ends as a session does: log in again then.
     """
     known = client_settings()
+    authority = tls_ca or known.certificate
     address = base_url(server or known.server)
     name = user or _asked("User")
     password = (
@@ -44,12 +55,13 @@ def login(
         "/login",
         {"user": name, "password": password, "client": "cli"},
         anonymous=True,
+        authority=authority,
     )
     token = me.get("token") if isinstance(me, dict) else None
     if not token:
         raise CliError("the server gave no token", "check the address")
     file = client_file()
-    _keep(file, address, token, known.certificate)
+    _keep(file, address, token, authority)
     if json:
         print_json({"user": me["user"], "role": me["role"], "server": address, "file": str(file)})
     else:

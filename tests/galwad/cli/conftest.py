@@ -314,11 +314,16 @@ def archive(officer, speech):
 
 
 @pytest.fixture
-def server(archive, monkeypatch, run):
+def handler(archive):
+    """What a server with that recording answers."""
+    return type("Bound", (Handler,), {"archive": archive})
+
+
+@pytest.fixture
+def server(handler, monkeypatch, run):
     """A server with that recording, to which the command line is signed in."""
     del run  # it clears the environment first
-    bound = type("Bound", (Handler,), {"archive": archive})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), bound)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{http.server_port}"
