@@ -9,7 +9,6 @@ the machine today. Claimed is no more than: tampering before the last anchor is 
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -171,7 +170,8 @@ class AuditLog:
                 .limit(1)
             )
         ).first()
-        announced = "" if day is None else str(json.loads(day.body)["facts"]["public_key"])
+        told = {} if day is None else Link.of_body(day.body, "").facts
+        announced = str(told.get("public_key", ""))  # a body that was tampered with tells of none
         old = self._keys.current(announced)
         ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
@@ -277,7 +277,7 @@ class AuditLog:
             row = (await connection.execute(statement)).first()
         if row is None:
             return None
-        return Entry(row.seq, row.at_us, row.kind, json.loads(row.body)["facts"], {})
+        return Entry(row.seq, row.at_us, row.kind, Link.of_body(row.body, row.hash).facts, {})
 
     async def erase(self, seq: int) -> None:
         """Erase an entry's personal values and salts; the chain stays whole."""

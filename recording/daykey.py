@@ -8,9 +8,12 @@ asking which public key the chain announced last.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.commit import overwrite, sync_folder
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:
@@ -47,13 +50,21 @@ class DayKeys:
         return key
 
     def adopt(self) -> None:
-        """The successor takes the place of the current key, which is destroyed."""
-        self._next.replace(self._path)
-        descriptor = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """The successor takes the place of the current key, which is overwritten after that.
+
+        Another process that appends to the chain may have been faster: then there is none.
+        """
+        with ExitStack() as opened:
+            old = None
+            with suppress(FileNotFoundError):  # the first one has nobody's place
+                old = opened.enter_context(self._path.open("r+b", buffering=0))
+            try:
+                self._next.replace(self._path)
+            except FileNotFoundError:
+                return
+            sync_folder(self._path.parent)
+            if old is not None:
+                overwrite(old)
 
 
 def _read(path: Path) -> Ed25519PrivateKey | None:

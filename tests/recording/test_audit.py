@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 
 import pytest
 
 from recording.audit import AuditLog, Sought, verify
 from recording.chain import Head
+from recording.daykey import DayKeys
 from recording.errors import AuditError
 
 DAY_S = 86_400
@@ -211,12 +213,50 @@ async def test_a_crash_between_announcing_and_adopting_a_key_is_mended(
     assert await findings(engine) == []
 
 
+async def test_who_is_slower_to_adopt_a_key_has_written_its_entry_all_the_same(
+    audit, engine, clock, tmp_path, monkeypatch
+):
+    """Such as a desk, while root adds a user at midnight."""
+    await three(audit)
+    clock.now += DAY_S
+    adopt = DayKeys.adopt
+
+    def adopt_twice(keys):
+        adopt(DayKeys(tmp_path / "audit.key"))  # the other process, in `current`
+        adopt(keys)
+
+    monkeypatch.setattr(DayKeys, "adopt", adopt_twice)
+    assert (await audit.append("x")).seq == 6
+    assert await findings(engine) == []
+
+
 async def test_appends_from_several_places_at_once_make_one_chain(audit, engine, clock, tmp_path):
     other = AuditLog(engine, "node-1", tmp_path / "audit.key", clock)
     await asyncio.gather(*(log.append("x") for log in [audit, other] * 10))
     result = await verify(engine, "node-1")
     assert result.sound
     assert result.entries == 21
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"facts":[]}', '{"facts":{"public_key":7}}'])
+async def test_a_day_key_that_says_nothing_keeps_no_entry_from_being_written(audit, engine, body):
+    """Whoever spoils the chain stops nobody's work by it; it is named where it is verified."""
+    await three(audit)
+    await sql(engine, f"UPDATE audit_entries SET body = '{body}' WHERE seq = 1")
+    await three(audit)
+    assert (await audit.last("day-key")).seq == 5
+    assert {seq for seq, _ in await findings(engine)} >= {1, 5}
+
+
+async def test_the_key_of_yesterday_is_no_more_on_the_disk(audit, clock, tmp_path):
+    await three(audit)
+    key, disk = tmp_path / "audit.key", tmp_path / "the same blocks"
+    os.link(key, disk)
+    assert any(disk.read_bytes())
+    clock.now += DAY_S
+    await three(audit)
+    assert disk.read_bytes() == bytes(32)
+    assert any(key.read_bytes())
 
 
 async def test_each_node_has_a_chain_of_its_own(audit, engine, tmp_path):
