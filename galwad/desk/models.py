@@ -338,7 +338,8 @@ class Fetch(Asked):
 class Health(BaseModel):
     """Whether the desk's neighbours are there; `status` is `ok` or `degraded`.
 
-    `peers_down` counts trunks and targets that do not answer, or refuse our registration.
+    `live_calls` go on, and are no longer counted in wrap-up. `peers_down` counts trunks and targets
+    that do not answer, or refuse our registration.
     """
 
     status: Literal["ok", "degraded"]

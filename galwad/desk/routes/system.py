@@ -33,7 +33,7 @@ async def health(desk: TheDesk, response: Response) -> Health:
         database=database,
         switch=desk.switch.connected,
         finaliser=desk.intake.finaliser,
-        live_calls=len(desk.calls),
+        live_calls=sum(not call.wrapup for call in desk.calls.all()),
         peers_down=desk.peers_down,
     )
 

@@ -23,6 +23,14 @@ async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
     assert len(await running.desk.contacts.undelivered()) == 1
 
 
+async def test_a_call_in_wrapup_is_none_that_goes_on(running):
+    sian = await running.answered(CALL)
+    assert (await sian.http.get("/api/v1/health")).json()["live_calls"] == 1
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert (await sian.http.get("/api/v1/health")).json()["live_calls"] == 0
+
+
 async def test_a_wrapup_outlives_the_desk(running):
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
