@@ -131,22 +131,19 @@ def main() -> None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
-    status = run(sys.argv[1:])
-    sys.exit(status or _flushed())
+    sys.exit(_flushed(run(sys.argv[1:])))
 
 
-def _flushed() -> int:
-    """Bring out what is printed; the exit status."""
+def _flushed(status: int) -> int:
+    """Bring out what is printed; the exit status. What failed before has been told."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()
-        return 1
     except OSError as error:
         _drop_output()
-        complain(CliError(f"the output: {(error.strerror or '').lower()}", _CUT))
-        return 1
-    return 0
+        if status == 0 and not isinstance(error, BrokenPipeError):
+            complain(CliError(f"the output: {(error.strerror or '').lower()}", _CUT))
+        return status or 1
+    return status
 
 
 def _drop_output() -> None:
