@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from recording.age import Identity, Passphrase, open_file
+from recording.age import Identity, open_file
+from recording.age_passphrase import Passphrase
 from recording.errors import (
     AgeError,
     ArmorError,
