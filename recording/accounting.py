@@ -82,11 +82,14 @@ def _uncovered(merged: list[Span], within: Span) -> Iterable[Span]:
 
 
 def _common(left: list[Span], right: list[Span]) -> Iterable[Span]:
-    for one in left:
-        for other in right:
-            both = Span(max(one.from_us, other.from_us), min(one.to_us, other.to_us))
-            if both.from_us < both.to_us:
-                yield both
+    """Of two lists, each in order and without overlap."""
+    at = other = 0
+    while at < len(left) and other < len(right):
+        one, two = left[at], right[other]
+        both = Span(max(one.from_us, two.from_us), min(one.to_us, two.to_us))
+        if both.from_us < both.to_us:
+            yield both
+        at, other = (at + 1, other) if one.to_us < two.to_us else (at, other + 1)
 
 
 def _total(spans: list[Span]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import calendar
 import contextlib
 import hashlib
-import io
 import os
 import re
 import stat
@@ -16,14 +15,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-import soundfile
-
-from recording.age import Header, Identity, open_parts
+from recording.accounting import Span, account
+from recording.age import Header, Identity
 from recording.disposal import CERTIFICATE, Certificate
-from recording.errors import AgeError, HeaderError, ManifestError
-from recording.keys import fingerprint
+from recording.errors import HeaderError, ManifestError
+from recording.inside import inside
 from recording.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
 from recording.rewrap import (
     HeaderIs,
@@ -36,8 +34,6 @@ from recording.rewrap import (
 )
 from recording.signed import signer_of
 
-_BLOCK: Final = 1 << 20
-_FRAMES: Final = 1 << 16
 _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
 _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
@@ -134,7 +130,7 @@ def verify_recording(
     notes += _header_notes(manifest, judged)
     given = list(identities)
     if given and not problems:
-        problems += _inside(folder, call_id, manifest, given)
+        problems += inside(folder, call_id, manifest, given)
         notes.append("opened to its end")
     return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest)
 
@@ -239,6 +235,19 @@ def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
         return
     if abs(manifest.started_us - named * _US) > _DAY_US:
         yield f"it was re-dated: it says that it began at {manifest.started}"
+    yield from _sums(manifest)
+
+
+def _sums(manifest: Manifest) -> Iterator[str]:
+    """Where its own account of its seconds is not what its segments and gaps come to."""
+    segments, gaps, said = (
+        [Span(each.from_us, each.to_us) for each in spans]
+        for spans in (manifest.segments, manifest.gaps, manifest.unexplained)
+    )
+    found = account(manifest.talk_us, segments, gaps)
+    amiss = sum(each.length_us for each in (*found.unexplained, *found.claimed_twice))
+    if amiss > sum(each.length_us for each in said):
+        yield "its segments and gaps do not add up to its talk"
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:
@@ -316,54 +325,3 @@ def _notes(manifest: Manifest, public_key: str | None) -> Iterator[str]:
         yield f"{manifest.raw.packets} packets that could not be decoded are kept raw"
     if public_key is not None:
         yield f"signed by {manifest.node}"
-
-
-def _inside(
-    folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
-) -> Iterator[str]:
-    try:
-        header = (folder / f"{call_id}.header").read_bytes()
-        with (folder / f"{call_id}.payload").open("rb") as payload:
-            reader = _read_to_its_end(header, payload, identities)
-            if _samples(manifest):
-                reader.seek(0)
-                with soundfile.SoundFile(reader) as audio:
-                    yield from _audio(audio, manifest)
-            elif reader.tell():
-                yield "there is audio inside, and the manifest says that there is none"
-        if manifest.raw is not None:
-            with (folder / f"{call_id}.raw").open("rb") as raw:
-                _read_to_its_end(header, raw, identities)
-    except AgeError as error:
-        mine = ", ".join(fingerprint(identity.recipient) for identity in identities)
-        yield f"it does not open with {mine}: {error}"
-    except soundfile.SoundFileError:
-        yield "what is inside is no whole FLAC file"
-    except OSError as error:
-        yield f"it cannot be read: {(error.strerror or '').lower()}"
-
-
-def _read_to_its_end(
-    header: bytes, payload: BinaryIO, identities: list[Identity]
-) -> io.BufferedIOBase:
-    """All of it authenticates before any of it is decoded. Raises `AgeError`, `OSError`."""
-    reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
-    while reader.read(_BLOCK):
-        continue
-    return reader
-
-
-def _samples(manifest: Manifest) -> int:
-    """Of each channel. Where its process died before the first one, there is no FLAC either."""
-    return manifest.talk_us * manifest.rate // _US
-
-
-def _audio(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
-    expected = _samples(manifest)
-    if (audio.samplerate, audio.channels) != (manifest.rate, 2):
-        yield "the audio inside is not of the kind that the manifest says"
-    decoded = sum(len(block) for block in audio.blocks(_FRAMES, dtype="int16"))
-    if decoded != expected:
-        yield f"the audio inside has {decoded} samples, the manifest says {expected}"
-    if audio.title != manifest.call_id:
-        yield "the audio inside is that of another call"

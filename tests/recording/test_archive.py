@@ -18,7 +18,7 @@ from recording.age import make_header, new_file_key
 from recording.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
 from recording.keys import public_text
-from recording.manifest import sign_manifest, verify_manifest
+from recording.manifest import Interval, sign_manifest, verify_manifest
 from recording.signed import canonical
 from recording.verify import recordings_below, verify_recording
 
@@ -449,6 +449,45 @@ def test_a_call_of_less_than_a_sample_is_whole(office, talk_us):
     office.seal(call.end(talk_us))
     verdict = office.verdict(identities=[office.officer.identity])
     assert (verdict.problems, verdict.manifest.talk_us) == ((), talk_us)
+
+
+def paused(office):
+    """Six seconds, of which the third and fourth are a payment."""
+    call = office.call()
+    call.answer()
+    call.talk(0, 2 * US)
+    call.event("gap-start", 2 * US, reason="payment", trigger="page", actor="user:sian")
+    call.event("gap-end", 4 * US)
+    call.event("segment", 4 * US, **{"class": "centre", "to": ""})
+    call.talk(4 * US, 6 * US)
+    return office.seal(call.end(6 * US)).manifest
+
+
+def signed_anew(office, manifest, **changes):
+    """What is wrong with it after a thief of the node's key has changed the manifest."""
+    changed = sign_manifest(msgspec.structs.replace(manifest, **changes), office.node.key)
+    (office.folder / f"{CALL_ID}.manifest").write_bytes(changed)
+    return office.verdict(identities=[office.officer.identity]).problems
+
+
+def test_a_gap_that_was_moved_or_never_was_is_heard(office):
+    manifest = paused(office)
+    assert signed_anew(office, manifest) == ()
+    (gap,), (first, last) = manifest.gaps, manifest.segments
+    later = msgspec.structs.replace(gap, to_us=gap.to_us + 1000)
+    after = msgspec.structs.replace(last, from_us=later.to_us)
+    heard = ("there is sound in 1 of its gaps, which no fault explains",)
+    assert signed_anew(office, manifest, gaps=[later], segments=[first, after]) == heard
+
+
+def test_seconds_that_do_not_add_up_are_named_without_an_identity(office):
+    manifest = paused(office)
+    text = "its segments and gaps do not add up to its talk"
+    assert text in signed_anew(office, manifest, gaps=[])
+    longer = msgspec.structs.replace(manifest.gaps[0], from_us=0)
+    assert text in signed_anew(office, manifest, gaps=[longer])
+    unexplained = [Interval(gap.from_us, gap.to_us) for gap in manifest.gaps]
+    assert text not in signed_anew(office, manifest, gaps=[], unexplained=unexplained)
 
 
 @pytest.mark.parametrize("changes", [{"talk_us": 0}, {"rate": 0}])

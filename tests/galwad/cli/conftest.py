@@ -155,7 +155,7 @@ class Archive:
             "talk_us": SECONDS * 1_000_000,
             "rate": RATE,
             "tracks": [],
-            "segments": [],
+            "segments": [{"from_us": 0, "to_us": SECONDS * 1_000_000, "destination": "centre"}],
             "gaps": [],
             "unexplained": [],
             "interrupted": False,

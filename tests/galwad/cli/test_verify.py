@@ -130,7 +130,8 @@ def test_a_changed_byte_of_the_manifest_is_found(run, folder, where):
 
 def test_a_second_that_nothing_explains_is_no_whole_recording(run, archive, folder):
     unexplained = [{"from_us": 0, "to_us": 1_000_000}]
-    manifest = archive.signed(archive.digest, unexplained=unexplained)
+    segments = [{"from_us": 1_000_000, "to_us": 300_000_000, "destination": "centre"}]
+    manifest = archive.signed(archive.digest, segments=segments, unexplained=unexplained)
     (folder / f"{CALL}.manifest").write_bytes(manifest)
     assert "1.0 s are explained by nothing" in run("recordings", "verify", folder).out
 
