@@ -7,28 +7,47 @@ nobody changes who can open recordings, not even with the officer's key, without
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from recording.audit import AuditLog, Facts
+from galwad.messages import Alarm
+from recording.audit import AuditLog, Facts, Sought
 from recording.errors import AuditError, KeySetError
 from recording.keys import RecipientSet
 
 CHANGED: Final = "recipients.changed"
 _STEP_S: Final = 60.0
+_MOST: Final = 1000
+"""A set is signed a few times a year."""
 log = structlog.get_logger()
+
+
+def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
+    """Of the sets of this officer that were in force, as the audit has them; 0: of none."""
+    serials = (
+        facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
+    )
+    return max((serial for serial in serials if isinstance(serial, int)), default=0)
 
 
 class RecipientsWatch:
     """Compares the set with what the audit said of it last."""
 
-    def __init__(self, path: Path | None, officer_key: str, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        officer_key: str,
+        audit: AuditLog,
+        on_alarm: Callable[[Alarm], None] = lambda _: None,
+    ) -> None:
         self._path = path
         self._officer_key = officer_key
         self._audit = audit
+        self._on_alarm = on_alarm
 
     async def look(self) -> None:
         """Note the set if it is another than before, or no longer believed."""
@@ -37,8 +56,14 @@ class RecipientsWatch:
         facts = await asyncio.to_thread(self._facts, self._path)
         last = await self._audit.last(CHANGED)
         if last is None or last.facts != facts:
+            earlier = await self._audit.search(Sought(kind=CHANGED), limit=_MOST)
             await self._audit.append(CHANGED, facts)
             log.info(CHANGED, state=facts["state"], serial=facts.get("serial"))
+            newest = highest_serial((link.facts for link in earlier), self._officer_key)
+            serial = highest_serial([facts], self._officer_key)
+            if 0 < serial < newest:
+                text = f"set number {serial} is in force, and number {newest} was before it"
+                self._on_alarm(Alarm("recipients.put_back", detail=text))
 
     async def run(self) -> None:
         """Look now and once a minute, until cancelled."""

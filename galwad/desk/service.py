@@ -152,7 +152,9 @@ class Desk:
             on_spools=self.books.spools_left,
         )
         self._forgotten = ForgottenPauses(self.calls, self._warn)
-        self._recipients = RecipientsWatch(options.recipients, options.officer_key, self.audit)
+        self._recipients = RecipientsWatch(
+            options.recipients, options.officer_key, self.audit, on_alarm=self._alarm
+        )
         self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._endless: list[asyncio.Task[None]] = []
@@ -163,8 +165,8 @@ class Desk:
             self.calls.unwritten(contact)
         checked = await self.audit.last(CHECKED)
         if checked is not None:
-            self.metrics.amiss.set(int(checked.facts["amiss"]))
-            self.metrics.orphans.set(int(checked.facts["orphans"]))
+            self.metrics.amiss.set(int(checked.facts.get("amiss", 0)))
+            self.metrics.orphans.set(int(checked.facts.get("orphans", 0)))
         await self.intake.start()
         self._endless = [
             asyncio.create_task(self.switch.run()),

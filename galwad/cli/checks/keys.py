@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.desk.recipients import CHANGED, highest_serial
+from recording.chain import Link
 from recording.errors import KeySetError
 from recording.keys import RecipientSet
 
@@ -21,6 +25,20 @@ def look(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _newest(settings: Settings) -> int:
+    """The highest number of a set that the audit has; 0 where there is none to read."""
+    query = "SELECT body FROM audit_entries WHERE node = ? AND kind = ?"
+    if not settings.database.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
+            rows = connection.execute(query, (settings.node.name, CHANGED)).fetchall()
+    except sqlite3.Error:
+        return 0  # the database's own check has said why
+    noted = (Link.of_body(body, "").facts for (body,) in rows)
+    return highest_serial(noted, settings.recording.officer_key)
+
+
 def _recipients(settings: Settings) -> Finding:
     path = settings.recipients
     try:
@@ -28,6 +46,13 @@ def _recipients(settings: Settings) -> Finding:
     except KeySetError as error:
         return fault("recipients", str(error), error.hint)
     pairs = zip(found.named, found.fingerprints, strict=True)
+    newest = _newest(settings)
+    if found.serial < newest:
+        return warning(
+            "recipients",
+            f"set number {found.serial} is in force, and number {newest} was before it",
+            "put the newest back, then: galwad keys rewrap",
+        )
     names = ", ".join(f"{entry.name} {mark}" for entry, mark in pairs)
     if len(found.named) == 1:
         return warning(

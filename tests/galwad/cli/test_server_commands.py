@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
+import re
 import socket
 import sqlite3
 import sys
 
 import pytest
 
+from galwad.desk.database import open_engine
+from galwad.desk.recipients import RecipientsWatch
+from recording.audit import AuditLog
 from recording.keys import OfficerKeys, RecipientSet, fingerprint
 
 PEOPLE = """\
@@ -133,6 +138,29 @@ def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path
     assert "2 people" in done.out
     marks = [f"{name} {fingerprint(key)}" for name, key in named]
     assert f"{', '.join(marks)} can open recordings" in done.out
+
+
+def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_path):
+    officer = OfficerKeys.generate()
+    found = re.search('officer_key = "(.*)"', settings_file.read_text())
+    settings_file.write_text(settings_file.read_text().replace(found[1], officer.public_key))
+    run("users", "add", "sian", "--generate", "--config", settings_file)
+    file, desk = tmp_path / "state" / "keys" / "recipients.json", tmp_path / "state" / "desk"
+    file.parent.mkdir()
+
+    async def watch():
+        engine = open_engine(desk / "galwad.db")
+        audit = AuditLog(engine, "test", desk / "audit.key")
+        await RecipientsWatch(file, officer.public_key, audit).look()
+        await engine.dispose()
+
+    named = [(name, OfficerKeys.generate().identity.recipient) for name in ("one", "two")]
+    for serial, grade in ((1, "fine"), (2, "fine"), (1, "warning")):
+        file.write_bytes(RecipientSet.of(named, serial).sign(officer.signing))
+        asyncio.run(watch())
+        done = run("check", "--json", "--config", settings_file)
+        assert ("recipients", grade) in findings(done)
+    assert "set number 1 is in force, and number 2 was before it" in done.out
 
 
 def findings(done):

@@ -50,6 +50,32 @@ async def test_each_set_that_comes_into_force_is_noted_once(room):
     assert "number 0" not in str(noted)
 
 
+async def test_an_older_set_that_is_put_back_is_an_alarm(room):
+    """Its officer signed it, too, for whom it was then."""
+    first, second = Identity.generate(), Identity.generate()
+    alarms = []
+
+    async def look():
+        key = room.officer.public_key
+        await RecipientsWatch(room.file, key, room.audit, alarms.append).look()
+
+    room.sign(1, first)
+    old = room.file.read_bytes()
+    await look()
+    room.sign(2, second)
+    await look()
+    assert alarms == []
+    room.file.write_bytes(old)
+    await look()
+    (alarm,) = alarms
+    assert alarm.kind == "recipients.put_back"
+    assert alarm.detail == "set number 1 is in force, and number 2 was before it"
+    room.officer = OfficerKeys.generate()  # another counts from the beginning
+    room.sign(1, first)
+    await look()
+    assert len(alarms) == 1
+
+
 async def test_a_set_that_is_refused_or_gone_is_noted_too(room):
     room.sign(1, Identity.generate(), by=OfficerKeys.generate())
     await room.look()
