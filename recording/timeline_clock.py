@@ -10,7 +10,7 @@ nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from recording.codecs import NARROW, PayloadCodec
 from recording.comfort import is_silence, told
@@ -32,6 +32,8 @@ LATE_US = 400_000
 """Later than this, the network is slow or the sender's clock stood still: the next packets tell."""
 EARLY_US = 60_000
 """Nothing arrives before it was sent: earlier than this, the anchor is wrong."""
+LAGS_US = 60_000
+"""Later than this, it is the network for a while, or the sender's clock for good."""
 _SAME_US = 20_000
 """An anchor that is no further off than this stands."""
 _FEW = 3
@@ -84,6 +86,8 @@ class StreamClock:
         """When arrivals were last compared with the anchor."""
         self._proven_us = packet.at_us
         """When enough of them last agreed with it, or it was moved."""
+        self._moves: dict[int, int] = {}
+        """By how much the anchor moves at these packets."""
         self._rebase(packet, position)
 
     @classmethod
@@ -148,6 +152,33 @@ class StreamClock:
         late = error * _US > LATE_US * self._rate
         return late or error < self._early or packet.codec.clock != self._told
 
+    def lags(self, packet: Packet) -> bool:
+        """Whether it is late enough to ask whether those after it are, too."""
+        return (self.arrival(packet) - self.place(packet)) * _US > LAGS_US * self._rate
+
+    def explains(self, packets: list[Packet]) -> bool:
+        """Whether they are only late; where that is for good, move the anchor from there on.
+
+        Late for good is by how much even the least delayed of those that follow are.
+        """
+        ordered = sorted(packets)
+        errors = [self.arrival(packet) - self.place(packet) for packet in ordered]
+        if min(errors) < self._early or any(p.codec.clock != self._told for p in packets):
+            return False
+        least = list(accumulate(reversed(errors), min))[::-1]
+        if least[0] * _US <= LAGS_US * self._rate:
+            return True
+        self._second.clear()
+        self._proof.clear()
+        moved = self._owed = self.stretch = 0
+        for packet, later in zip(ordered, least, strict=True):
+            if ordered[-1].at_us - packet.at_us < LATE_US:
+                break  # too few follow to tell
+            if (later - moved) * _US > _SAME_US * self._rate:
+                self._moves[packet.sequence] = later - moved
+                moved = later
+        return True
+
     def due_us(self, packet: Packet, position: int) -> int:
         """When a packet at this position arrives if nothing delays it."""
         return position * _US // self._rate + packet.lead_us
@@ -178,7 +209,7 @@ class StreamClock:
         """
         if len(self._second) >= self._enough - 1 or self._paying:
             return False
-        if not -EARLY_US < late_us < LATE_US:
+        if not -EARLY_US < late_us < LAGS_US:
             return False
         self._second.append(late_us * self._rate // _US)
         return True
@@ -186,8 +217,8 @@ class StreamClock:
     def note_all(self, late_us: list[int]) -> int:
         """`note` them one after the other up to the first that it refuses; how many it took."""
         taken = [] if self._paying else late_us[: max(0, self._enough - 1 - len(self._second))]
-        if taken and not (min(taken) > -EARLY_US and max(taken) < LATE_US):
-            wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < LATE_US)
+        if taken and not (min(taken) > -EARLY_US and max(taken) < LAGS_US):
+            wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < LAGS_US)
             taken = taken[: next(wrong)]
         rate = self._rate
         self._second += [late * rate // _US for late in taken]
@@ -199,6 +230,8 @@ class StreamClock:
         However late it came: a network that held it back held back those before it, too, and
         whoever doubted the anchor has asked others.
         """
+        if self._moves:
+            self._base += self._moves.pop(packet.sequence, 0)
         position, arrival = self.place(packet), self.arrival(packet)
         error = arrival - position
         if packet.codec.clock != self._told:
@@ -208,30 +241,24 @@ class StreamClock:
             return arrival  # a timestamp that is like no other
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
             self._base, self._timestamp = position, packet.timestamp  # far from half the range
-        if error * _US <= LATE_US * self._rate:
+        if error * _US <= LAGS_US * self._rate:
             self._second.append(error)
         self._enough = _a_second(packet)
         since_us = packet.at_us - self.judged_us
         if len(self._second) >= self._enough or (self._second and since_us >= _LONGEST_SECOND_US):
             self.judged_us = packet.at_us
             self._steps = max(1, min(_MOST_STEPS, since_us // _SECOND_US))
-            position += self._correct(min(self._second))
+            self._correct(min(self._second))
         if self._paying:
             position += self._pay()
         return position
 
-    def _correct(self, least: int) -> int:
-        """The anchor's move, after a second in which no packet was less delayed than this.
+    def _correct(self, least: int) -> None:
+        """Note that in a second no packet was less delayed than this.
 
-        A large one is made at once. A small one wants five seconds of proof, since jitter
-        looks the same for a while, and is then owed.
+        Five seconds of this are proof, since jitter looks the same for a while; it is then owed.
         """
         self._second.clear()
-        if abs(least) > -self._early:
-            self._proof.clear()
-            self._owed = 0
-            self._base += least
-            return least
         if not self._owed:
             self._proof.append(least)
             if len(self._proof) >= _PROOF_S:
@@ -240,7 +267,6 @@ class StreamClock:
                 self._proven_us = self.judged_us
                 if self._is_much(proven):
                     self._owed = proven
-        return 0
 
     def _is_much(self, samples: int) -> bool:
         """Whether an error is more than jitter makes: for less, no sample is moved."""

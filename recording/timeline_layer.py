@@ -14,6 +14,10 @@ HEADER: Final = struct.Struct("!BBHII")
 """The fixed header: flags, marker and payload type, sequence, timestamp, SSRC."""
 
 
+class WidebandError(Exception):
+    """A wideband packet came while 8000 samples a second are made."""
+
+
 @dataclass(slots=True)
 class TrackCount:
     """What became of a track's packets."""

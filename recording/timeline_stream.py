@@ -11,20 +11,18 @@ from recording.burst import RTP_HEADER, TrackBurst
 from recording.codecs import NARROW, PayloadCodec
 from recording.packet_time import USUAL_US
 from recording.timeline_clock import QUIET_US, Packet, StreamClock
-from recording.timeline_layer import HEADER, Layer
+from recording.timeline_layer import HEADER, Layer, WidebandError
 from recording.timeline_queue import HOLD_US, Queue, Strays
 from recording.timeline_run import Run
 from recording.voice import Voice
 
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
+_LAG_US = 4_000_000
+"""So long a sender is listened to before its clock is said to have stood still for a moment."""
 _NEVER_US = 1 << 62
 _PLAIN = 0x80
 """Version 2, no padding, no extension, no CSRC."""
-
-
-class WidebandError(Exception):
-    """A wideband packet came while 8000 samples a second are made."""
 
 
 class Stream:
@@ -34,6 +32,7 @@ class Stream:
         self.missing: dict[int, None] = {}
         self._track = track
         self._waiting = Queue()
+        self._patience_us = HOLD_US  # what waits gathers for so long before it tells of the clock
         self._next: int | None = None
         self._numbered = False
         """Whether what precedes `_next` was laid or given up."""
@@ -186,7 +185,7 @@ class Stream:
         waiting.push(packet)
         if self._next is None:
             self._next = packet.sequence
-        self.drain(waiting.first.at_us + HOLD_US if waiting.is_full else packet.at_us)
+        self.drain(_NEVER_US if waiting.is_full else packet.at_us)
 
     def _doubt(self, packet: Packet) -> None:
         """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
@@ -204,6 +203,9 @@ class Stream:
         elif self._clock.doubts(packet):
             self.flush()
             self._settled = False
+        elif packet.sequence == self._next and not self._waiting and self._clock.lags(packet):
+            self._settled = False
+            self._patience_us = _LAG_US
 
     def interrupt(self) -> None:
         """What does not come now was not lost, and timestamps go on as they like."""
@@ -215,7 +217,7 @@ class Stream:
             self._judge_strays(_NEVER_US)
         self._disown_strays()
         if self._waiting:
-            self.drain(max(packet.at_us for packet in self._waiting) + HOLD_US)
+            self.drain(_NEVER_US)
         self._lay_run()
 
     def advance(self, now_us: int) -> None:
@@ -247,7 +249,7 @@ class Stream:
         if not waiting:
             return
         if not self._settled:
-            if now_us - waiting.since_us < HOLD_US:
+            if now_us - waiting.since_us < self._patience_us:
                 return
             self._settle()
         while waiting and (
@@ -263,8 +265,10 @@ class Stream:
         rate = self._track.rate
         heard = [packet for packet in self._waiting if not packet.silent]
         noises = [packet for packet in self._waiting if packet.noise]
+        lagging, self._patience_us = self._patience_us == _LAG_US, HOLD_US
         if heard:
-            self._clock = StreamClock.anchored(heard, rate, self._clock)
+            if not lagging or self._clock is None or not self._clock.explains(heard):
+                self._clock = StreamClock.anchored(heard, rate, self._clock)
             self._settled = True
         elif noises:
             self._clock = StreamClock.anchored(noises, rate, self._clock)

@@ -13,8 +13,8 @@ from recording.burst import TrackBurst
 from recording.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.comfort import Noise
 from recording.timeline_clock import Packet
-from recording.timeline_layer import HEADER, TrackCount
-from recording.timeline_stream import Stream, WidebandError
+from recording.timeline_layer import HEADER, TrackCount, WidebandError
+from recording.timeline_stream import Stream
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
 
