@@ -85,6 +85,12 @@ class Link:
         return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @property
+    def contradicts_itself(self) -> bool:
+        """Whether it is found under another number, time or kind than its body has."""
+        told = Link.of_body(self.body, self.hash)
+        return (told.seq, told.at_us, told.kind) != (self.seq, self.at_us, self.kind)
+
+    @property
     def node(self) -> str:
         """Whose chain it is of."""
         return str(parsed(self.body).get("node", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,9 @@ def fetch(server: str) -> Iterator[Link]:
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")
-        yield from (Link.parse(line) for line in page["lines"])
+        odd = set(page.get("contradicting", ()))
+        for link in map(Link.parse, page["lines"]):
+            yield replace(link, kind="") if link.seq in odd else link
         if len(page["lines"]) < _PAGE:
             return
         after = page["last"]

@@ -77,10 +77,15 @@ ASKED: tuple[type[Asked], ...] = (AuditQuery,)
 
 
 class AuditPage(BaseModel):
-    """Entries as lines of an export (`recording.chain.Link`); `last` is the last one's number."""
+    """Entries as lines of an export (`recording.chain.Link`); `last` is the last one's number.
+
+    `contradicting`: numbers of those that the database finds under another number, time or kind
+    than they have: a search passes over them.
+    """
 
     lines: list[str]
     last: int
+    contradicting: list[int] = []
 
 
 class AuditHead(BaseModel):

@@ -41,7 +41,11 @@ async def entries(
     links = await desk.audit.links(after, limit)
     facts = {"after": after, "entries": len(links)}
     await desk.audit.append("audit.read", facts, {"actor": session.actor})
-    return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else after)
+    return AuditPage(
+        lines=[str(link) for link in links],
+        last=links[-1].seq if links else after,
+        contradicting=[link.seq for link in links if link.contradicts_itself],
+    )
 
 
 @router.post("/audit/search")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 
 import httpx
 import pytest
@@ -73,6 +75,22 @@ def test_the_certificate_names_the_entry_that_ordered_it(run, house):
     assert ordered.personal == {"actor": "user:gwen", "reference": "R-2026"}
     assert [entry.kind for entry in entries][-1] == "recording.purged"
     assert "R-2026" not in house.path(FIRST, "disposal").read_text()
+
+
+def test_an_entry_that_is_hidden_from_searches_is_named(run, house):
+    """Its body and hash are as they were; the column by which it is found is not."""
+    run("recordings", "purge", FIRST, *WHY)
+    with (
+        contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection,
+        connection,
+    ):
+        connection.execute(
+            "UPDATE audit_entries SET kind = 'x' WHERE kind = 'recording.purge-ordered'"
+        )
+    assert run("audit", "list", "--kind", "recording.purge-ordered", "--json").json() == []
+    done = run("audit", "verify")
+    assert done.status == 1
+    assert ": its columns contradict its body" in done.out
 
 
 def test_a_disposal_that_nobody_ordered_is_named(run, house):
