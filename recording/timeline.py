@@ -120,8 +120,10 @@ class Timeline:
     def _release(self, end: int | None) -> None:
         """Let go of what was refused and arrived before a position that is final now."""
         for number, track in enumerate(self._tracks):
-            for each in track.refused:
-                self._held.append(Refused(number, each.at_us, each.codec, each.data))
+            for each, position in track.refused:
+                length = self._sample(each.length_us)
+                if not self._is_silenced(position, position + length):
+                    self._held.append(Refused(number, each.at_us, each.codec, each.data))
             track.refused.clear()
         due, self._held = self._held, []
         if end is not None:
@@ -133,8 +135,12 @@ class Timeline:
     def _is_muted(self, packet: Refused) -> bool:
         arrived = self._sample(packet.at_us)
         begun = self._sample(packet.at_us - packet.codec.duration_us(packet.data[_HEADER:]))
+        return self._is_silenced(begun, arrived + 1)
+
+    def _is_silenced(self, start: int, end: int) -> bool:
+        """Whether a gap has any of this."""
         return any(
-            arrived >= mute_from and (mute_to is None or begun < mute_to)
+            end > mute_from and (mute_to is None or start < mute_to)
             for mute_from, mute_to in self._mutes
         )
 

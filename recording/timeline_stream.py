@@ -295,9 +295,10 @@ class Stream:
         self._lay_run()
         voice = Voice.of(packet.codec, self._track.rate)  # the stream's own is beyond this packet
         samples = None if voice is None else voice.samples(packet.payload, follows=False)
+        position = self._clock.place(packet)
         if samples is None or not len(samples):
-            self._refuse(packet)
-        elif not self._track.put(self._clock.place(packet), samples):
+            self._refuse(packet, position)
+        elif not self._track.put(position, samples):
             count.late += 1
 
     def _lay(self, packet: Packet) -> bool:
@@ -373,7 +374,7 @@ class Stream:
     def _decode(self, packet: Packet, position: int) -> None:
         voice, clock = self._voice(packet.codec), self._clock
         if voice is None or clock is None:
-            self._refuse(packet)
+            self._refuse(packet, position)
             return
         stretch = clock.stretch
         start = position - stretch
@@ -382,16 +383,16 @@ class Stream:
             start = self._end
         samples = voice.samples(packet.payload, follows=follows, stretch=stretch)
         if not len(samples):
-            self._refuse(packet)
+            self._refuse(packet, position)
             return
         clock.stretch = 0
         self._end = start + len(samples)
         if not self._track.put(start, samples):
             self._track.counted.late += 1
 
-    def _refuse(self, packet: Packet) -> None:
+    def _refuse(self, packet: Packet, position: int) -> None:
         self._track.counted.undecoded += 1
-        self._track.refuse(packet)
+        self._track.refuse(packet, position)
 
     def _voice(self, codec: PayloadCodec) -> Voice | None:
         if codec not in self._voices:

@@ -39,8 +39,8 @@ class Track:
         self._noise: Noise | None = None
         self._noise_at = 0
         """Where the noise begins of which nothing was laid yet."""
-        self.refused: list[Packet] = []
-        """What nobody here can decode, until somebody takes it."""
+        self.refused: list[tuple[Packet, int]] = []
+        """What nobody here can decode, and where it would lie, until somebody takes it."""
 
     def count(self) -> TrackCount:
         """With what is still missing counted as lost."""
@@ -113,9 +113,9 @@ class Track:
         for stream in self._streams.values():
             stream.end()
 
-    def refuse(self, packet: Packet) -> None:
+    def refuse(self, packet: Packet, position: int) -> None:
         """Keep as it came what cannot be decoded."""
-        self.refused.append(packet)
+        self.refused.append((packet, position))
 
     def comfort(self, position: int, noise: bytes, clock: int) -> None:
         """Let the silence from here on be a noise, until anything else is laid after it."""

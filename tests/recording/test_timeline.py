@@ -240,6 +240,29 @@ def test_payloads_that_nobody_knows_are_silence_and_counted_and_given_back():
     assert timeline.refused() == []
 
 
+@pytest.mark.parametrize("pt", [8, 99])
+def test_what_was_said_in_a_gap_is_not_kept_though_it_arrived_after_it(pt):
+    """The network held it back: neither its sound is there, nor, of a codec unknown, itself."""
+    gap, end = (2 * US, 4 * US), 4_500_000
+    said = [(at, data[:1] + bytes([pt]) + data[2:]) for at, _, data in sent(speech(8))]
+    came = [(end if 3 * US <= at < end else at, data) for at, data in said]
+    timeline, gave = Timeline(8000), []
+    for at, data in came:
+        if at == end and timeline.counts[0].received == 100:
+            timeline.mute(gap[0])
+            timeline.unmute(gap[1])
+        if not gap[0] <= at < gap[1]:
+            timeline.packet(0, at, data)
+            timeline.advance(at)
+            gave += timeline.refused()
+    timeline.finish(8 * US)
+    heard = np.concatenate(list(timeline.blocks()))[:, 0]
+    assert not heard[gap[0] // 125 : gap[1] // 125].any()
+    kept = {refused.data for refused in gave + timeline.refused()}
+    expected = {data for at, data in said if pt == 99 and not gap[0] - 20_000 < at < gap[1]}
+    assert kept == expected
+
+
 def test_a_payload_that_its_decoder_refuses_is_given_back():
     packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(20), kind=18)) for i in range(50)]
     packets[30] = 600_000, 0, rtp(30, 30 * 160, b"odd", kind=18)
