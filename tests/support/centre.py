@@ -261,7 +261,7 @@ class Centre:
             if recorder is not None:
                 recorder._timer.cancel()
                 recorder._sync.detach(recorder)
-                recorder._storage.outbox.close(recorder._now())
+                recorder.storage.outbox.close(recorder._now())
         self.begin()
         revived = revive(self.board, self.reception, self.calls)
         self.run()
