@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+import structlog
 from rooted import as_root
 
 from galwad.messages import Alarm, Hello, Sealed, SpoolsLeft
@@ -91,11 +92,12 @@ async def test_a_spool_that_cannot_be_removed_is_told_and_the_next_call_is_index
         as_root("umount", "--lazy", folder)
 
 
-async def test_a_spool_folder_that_is_away_is_not_taken_for_an_empty_one(site, capsys):
+async def test_a_spool_folder_that_is_away_is_not_taken_for_an_empty_one(site):
     away = site.spool.with_name("away")
     site.call(FIRST)
     site.spool.rename(away)
-    async with site.desk() as peer, site.running(look_round_s=0.05):
-        await site.until(lambda: "spools.not_seen" in capsys.readouterr().out)
-        away.rename(site.spool)
-        assert (await peer.next(Sealed)).call_id == FIRST
+    with structlog.testing.capture_logs() as logs:
+        async with site.desk() as peer, site.running(look_round_s=0.05):
+            await site.until(lambda: "spools.not_seen" in {log["event"] for log in logs})
+            away.rename(site.spool)
+            assert (await peer.next(Sealed)).call_id == FIRST
