@@ -70,6 +70,16 @@ class Settings(Section):
         return self.node.state / "spool"
 
     @property
+    def spare(self) -> Path:
+        """Where a call goes on whose spool's disk fails, if this is another disk."""
+        return self.node.state / "spare"
+
+    @property
+    def spools(self) -> tuple[Path, Path]:
+        """Wherever spools may lie."""
+        return self.spool, self.spare
+
+    @property
     def boot_keys(self) -> tuple[Path, Path]:
         """The keys that open spools without an officer; new spools are sealed to the first.
 

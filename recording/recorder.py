@@ -57,13 +57,15 @@ class Recorder:
         erase_back_s: float = 0.0,
         on_change: Callable[[Snapshot], None] | None = None,
         sync: SpoolSync | None = None,
+        open_elsewhere: Callable[[], SpoolWriter] | None = None,
     ) -> None:
         """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
 
-        `open_spool` makes the next spool of the call, from offset 0 at `started`. It is asked for
-        a further one when the disk of the last stays away. `tick_s`: `rhythm.tick_for` the
-        lookback. `erase_back_s`: a payment hold also makes unreadable what was recorded that many
-        seconds before it, as far as the lookback allows.
+        `open_spool` makes the next spool of the call, from offset 0 at `started`; a further one
+        when the disk of the last stays away. `open_elsewhere` makes it on another disk, when that
+        of the last goes on failing. `tick_s`: `rhythm.tick_for` the lookback. `erase_back_s`: a
+        payment hold also makes unreadable what was recorded that many seconds before it, as far
+        as the lookback allows.
         """
         self.gate = Gate(started.mono, self._disk_failed)
         self._started = started
@@ -74,7 +76,8 @@ class Recorder:
         self._tick_at = 0.0
         self._sync = sync
         self._policy = Policy()
-        self.storage = Storage(open_spool, self._now, self._disk_failed)
+        synced = None if sync is None else sync.folder
+        self.storage = Storage(open_spool, self._now, self._disk_failed, open_elsewhere, synced)
         self._to_do: deque[Output] = deque()
         self._doing = False
         self._segment_fields = _CENTRE
@@ -151,6 +154,7 @@ class Recorder:
             writer = self._drain()
             writer.check_place()
             writer.tick(now)
+            self.storage.keep_up()
         except FAILURES as error:
             self._disk_failed(error)
 
@@ -265,17 +269,15 @@ class Recorder:
         self._segment_fields = _segment(destination, to)
         self._do(self._policy.identity_classed(destination, self._now()))
 
-    def storage_fault(self, why: str) -> None:
-        """The disk failed; the gate shuts, the call goes on."""
-        self._disk_failed(SpoolWriteError(why))
-
     def sync_failed(self, error: SpoolSyncError) -> None:
         """What was handed over does not reach the disk (told by `SpoolSync`)."""
-        self._disk_failed(error)
+        if self.storage.is_synced:
+            self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
         """It does again."""
-        self.storage.sync_succeeded()
+        if self.storage.is_synced:
+            self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
         """The call is over: the open gap ends, nothing is stored any more."""

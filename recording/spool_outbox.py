@@ -46,14 +46,14 @@ class SpoolOutbox:
             self._preamble.note(*self._waiting.popleft())
         return self.writer
 
-    def move(self) -> None:
-        """Go on in a new spool, wherever `open_spool` makes it; the old one stays as it is.
+    def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
+        """Go on in a new spool, wherever that is made; the old one stays as it is.
 
         The new one first tells what the old one knows and still holds, so that it can be read
         alone; copies of those before it follow. Raises as `SpoolWriter` does; the old one is then
         still ours.
         """
-        old, new = self.writer, self._open_spool()
+        old, new = self.writer, (open_spool or self._open_spool)()
         try:
             for fact in self._preamble:
                 new.event(*fact)

@@ -48,6 +48,7 @@ class SpoolSync:
     """The thread that calls `syncfs`, and whom it tells.
 
     Attributes:
+        folder: whose disk it brings up to date.
         rounds: how many rounds were made.
         last_round_s: how long the last one took, in seconds.
         error: why the last one failed, or None.
@@ -60,7 +61,7 @@ class SpoolSync:
         self.rounds = 0
         self.last_round_s = 0.0
         self.error: SpoolSyncError | None = None
-        self._folder = folder
+        self.folder = folder
         self._fd = _open_folder(folder)
         self._interval_s = interval_s
         self._call = call
@@ -116,7 +117,9 @@ class SpoolSync:
             self._go_where_the_folder_is()
             self._call(self._fd)
         except OSError as error:
-            return SpoolSyncError(f"syncfs: {error.strerror}")
+            failed = SpoolSyncError(f"syncfs: {error.strerror}")
+            failed.__cause__ = error
+            return failed
         finally:
             self.rounds += 1
             self.last_round_s = time.monotonic() - began
@@ -127,9 +130,9 @@ class SpoolSync:
 
         Those on the old one find out by themselves (`SpoolWriter.check_place`).
         """
-        there, ours = self._folder.stat(), os.fstat(self._fd)
+        there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
-            old, self._fd = self._fd, _open_folder(self._folder)
+            old, self._fd = self._fd, _open_folder(self.folder)
             os.close(old)
 
     def _tell(self, error: SpoolSyncError | None) -> None:

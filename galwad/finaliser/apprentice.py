@@ -6,8 +6,6 @@ spool when it has ended.
 
 from __future__ import annotations
 
-import os
-import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,13 +14,13 @@ from typing import Final
 
 import structlog
 
+from galwad.finaliser.spools import Spools
 from recording.archive import Archive
 from recording.errors import RecordingError
 from recording.following import Following
 from recording.sealing import SpoolKeys
 from recording.spool import is_live
 
-SPOOL: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re.ASCII)
 _WORTH: Final = 256 * 1024
 """Bytes of a spool, some 15 seconds of a call, under which its end is soon sealed anyway."""
 _MOST: Final = 400
@@ -34,22 +32,16 @@ _SLICE: Final = 60
 log = structlog.get_logger()
 
 
-def spools_in(folder: Path) -> list[Path]:
-    """What is called a spool, whatever it is. Raises `OSError`, where `glob` would find nothing."""
-    with os.scandir(folder) as entries:
-        return [folder / entry.name for entry in entries if entry.name.endswith(".spool")]
-
-
 class Apprentice:
-    """Follows what is in the spool folder. Its methods block; one thread follows.
+    """Follows what is in the folders of spools. Its methods block; one thread follows.
 
     A call is handed over, to whatever thread, between two slices. Its spool is closed by then, so
     that nobody begins to follow it again.
     """
 
-    def __init__(self, folder: Path, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
+    def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
         """`keys` may raise; nothing is followed then."""
-        self._folder = folder
+        self._folders = spools
         self._archive = archive
         self._keys = keys
         self._followed: dict[str, Following] = {}
@@ -97,11 +89,7 @@ class Apprentice:
 
     def _spools(self) -> Mapping[str, Path]:
         """Calls of one life, and their spool."""
-        found: dict[str, list[Path]] = {}
-        for path in spools_in(self._folder):
-            match = SPOOL.fullmatch(path.name)
-            if match:
-                found.setdefault(match[1], []).append(path)
+        found = self._folders.by_call()
         return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
 
     def _forget_all_but(self, spools: Mapping[str, Path]) -> None:

@@ -320,7 +320,7 @@ def folders_of(settings: Settings) -> Folders:
     """Where the finaliser's things lie."""
     node = settings.node
     return Folders(
-        spool=settings.spool,
+        spools=settings.spools,
         archive=settings.archive,
         recipients=settings.recipients,
         boot_keys=settings.boot_keys,

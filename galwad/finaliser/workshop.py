@@ -17,7 +17,8 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 
-from galwad.finaliser.apprentice import SPOOL, Apprentice, spools_in
+from galwad.finaliser.apprentice import Apprentice
+from galwad.finaliser.spools import NAME, Spools, life_of
 from galwad.messages import (
     Alarm,
     ArchiveReply,
@@ -58,7 +59,8 @@ log = structlog.get_logger()
 class Folders:
     """Where things lie."""
 
-    spool: Path
+    spools: tuple[Path, Path]
+    """Of all, and on the spare disk."""
     archive: Path
     recipients: Path
     boot_keys: tuple[Path, Path]
@@ -85,7 +87,8 @@ class Workshop:
         ours = Node(node, software, key)
         self._archive = Archive(folders.archive, ours)
         self._disposals = Disposals(folders.archive, ours)
-        self._apprentice = Apprentice(folders.spool, self._archive, self._keys)
+        self._spools = Spools(*folders.spools)
+        self._apprentice = Apprentice(self._spools, self._archive, self._keys)
         self._headers = Headers(folders.archive, folders.recipients, officer_key)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
@@ -112,29 +115,22 @@ class Workshop:
         """
         return {
             call_id: _bytes(paths)
-            for call_id, paths in sorted(self._by_call().items())
+            for call_id, paths in sorted(self._spools.by_call().items())
             if self._finished(call_id, paths)
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
         """Of calls that are not among these, what cannot even be asked whether it is written."""
         found = {}
-        for call_id, paths in sorted(self._by_call().items()):
+        for call_id, paths in sorted(self._spools.by_call().items()):
             if call_id not in closed:
                 for why in filter(None, map(_unreadable, paths)):
                     found[call_id] = why
         return found
 
-    def _by_call(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for path in spools_in(self._folders.spool):
-            if match := SPOOL.fullmatch(path.name):
-                found.setdefault(match[1], []).append(path)
-        return found
-
     def spools(self, call_id: str) -> list[Path]:
         """The spools of a call, by life; none while one is written, or another may follow."""
-        found = self._spools_of(call_id)
+        found = self._spools.of(call_id)
         return found if self._finished(call_id, found) else []
 
     def left(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[LeftSpool, ...]:
@@ -144,8 +140,8 @@ class Workshop:
         """
         now = time.time()
         found = []
-        for path in sorted(spools_in(self._folders.spool)):
-            match = SPOOL.fullmatch(path.name)
+        for path in sorted(self._spools.all()):
+            match = NAME.fullmatch(path.name)
             call_id = match[1] if match else ""
             if call_id and call_id not in closed:
                 continue
@@ -158,11 +154,7 @@ class Workshop:
 
     def size(self, call_id: str) -> int:
         """Bytes of the spools of a call."""
-        return _bytes(self._spools_of(call_id))
-
-    def _spools_of(self, call_id: str) -> list[Path]:
-        found = self._folders.spool.glob(f"{call_id}.*.spool")
-        return sorted((path for path in found if SPOOL.fullmatch(path.name)), key=_life)
+        return _bytes(self._spools.of(call_id))
 
     def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
         """Whether nobody writes to these, and no other will follow."""
@@ -248,12 +240,13 @@ class Workshop:
         """Unlink the spools of a call that the index has: those its recording was made of."""
         manifest = self._archive.find(call_id)
         made_of = set() if manifest is None else {life.life for life in manifest.lives}
-        self._remove(path for path in self.spools(call_id) if _life(path) in made_of)
+        self._remove(path for path in self.spools(call_id) if life_of(path) in made_of)
 
     def _remove(self, spools: Iterable[Path]) -> None:
         for path in spools:
             shred_recovered(self._folders.runtime_keys, path)
-            remove_spool(path, self._folders.runtime_keys)
+            for each in self._spools.copies(path):
+                remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
         """Do what the desk asks of a recording that is sealed. Refused, nothing has changed."""
@@ -283,7 +276,7 @@ class Workshop:
         return b""
 
     def _proven(self, order: Prove) -> Proven:
-        if self._spools_of(order.call_id):
+        if self._spools.of(order.call_id):
             raise ArchiveError("its spool is still there: it is indexed when that is sealed")
         found = prove(
             self._folders.archive,
@@ -315,11 +308,6 @@ def _bytes(paths: Iterable[Path]) -> int:
         with contextlib.suppress(OSError):  # it was indexed meanwhile; or sealing says why
             total += path.stat().st_size
     return total
-
-
-def _life(path: Path) -> int:
-    match = SPOOL.fullmatch(path.name)
-    return int(match[2]) if match else 0
 
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:

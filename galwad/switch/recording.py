@@ -137,14 +137,23 @@ class CallRecording:
         if self._facts is None:
             return None
         self._started = Clock(time.time(), time.monotonic())
-        self._recorder = self._room.recorder(self._open_next, self._started, self._changed)
+        self._recorder = self._room.recorder(
+            self._open_next, self._open_spare, self._started, self._changed
+        )
         self._recorder.event("call", self._facts)
         return self._recorder
 
     def _open_next(self) -> SpoolWriter:
         """The call's next spool: its first, or another where the last one's disk is gone."""
+        return self._open_by(self._room.open)
+
+    def _open_spare(self) -> SpoolWriter:
+        """The same on the spare disk: that of the last one fails."""
+        return self._open_by(self._room.open_spare)
+
+    def _open_by(self, make: Callable[[str, int, Clock], SpoolWriter]) -> SpoolWriter:
         life = self._room.next_life(self._call_id, self.lives)
-        writer = self._room.open(self._call_id, life, self._started)
+        writer = make(self._call_id, life, self._started)
         if self._recorder is not None and self._recorder.writer is not None:
             log.warning("recording.moved", call_id=self._call_id, spool=life)
         self.lives = life

@@ -16,7 +16,7 @@ import structlog
 
 from config.settings import Settings
 from recording.age import Recipient, encrypt_small
-from recording.errors import KeyFileError, RecordingError
+from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.keys import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
 from recording.rhythm import tick_for
@@ -35,9 +35,9 @@ class SpoolRoom:
     """Opens the spools of live calls."""
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = settings.spool
+        self.folder, self._spare = settings.spools
         self._keys = settings.node.runtime / "spool-keys"
-        for folder in (self.folder, self._keys):
+        for folder in (self.folder, self._spare, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
         self.key_fault: str | None = None
         """Why the disk did not give the key that it keeps; None: it did, or keeps none."""
@@ -87,17 +87,23 @@ class SpoolRoom:
         A process that died as it began a spool had no time to count it.
         """
         life = lives + 1
-        while (self.folder / f"{call_id}.{life}.spool").exists():
+        while any(
+            (folder / f"{call_id}.{life}.spool").exists() for folder in (self.folder, self._spare)
+        ):
             life += 1
         return life
 
     def recorder(
         self,
         open_spool: Callable[[], SpoolWriter],
+        open_elsewhere: Callable[[], SpoolWriter],
         started: Clock,
         on_change: Callable[[Snapshot], None],
     ) -> Recorder:
-        """A recorder of one call; `open_spool` makes its next spool (by `open`)."""
+        """A recorder of one call; `open_spool` makes its next spool (by `open`).
+
+        `open_elsewhere` makes it on the spare disk, if there is one (by `open_spare`).
+        """
         return Recorder(
             open_spool,
             started,
@@ -105,14 +111,38 @@ class SpoolRoom:
             erase_back_s=self._recording.erase_back,
             on_change=on_change,
             sync=self.sync,
+            open_elsewhere=open_elsewhere if self._has_spare else None,
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Make a call's `life`-th spool, from 1. Raises as `SpoolWriter.create` does."""
+        """Make a call's `life`-th spool, from 1; on the spare disk if the first one fails.
+
+        Raises as `SpoolWriter.create` does; always where the first is merely full.
+        """
+        try:
+            return self._make(self.folder, call_id, life, started)
+        except SpoolWriteError as error:
+            if not has_failed(error) or not self._has_spare:
+                raise
+        return self._make(self._spare, call_id, life, started)
+
+    def open_spare(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
+        """Make it on the spare disk. Raises as `SpoolWriter.create` does."""
+        return self._make(self._spare, call_id, life, started)
+
+    @property
+    def _has_spare(self) -> bool:
+        """Whether the spare folder lies on another disk; so it does if the first is gone."""
+        try:
+            return self.folder.stat().st_dev != self._spare.stat().st_dev
+        except OSError:
+            return True
+
+    def _make(self, folder: Path, call_id: str, life: int, started: Clock) -> SpoolWriter:
         recipients = self.recipients()
         wrap = None if recipients is None else lambda key: encrypt_small(key, recipients)
         return SpoolWriter.create(
-            self.folder,
+            folder,
             self._keys,
             call_id,
             life,

@@ -38,6 +38,10 @@ class Disk:
         """Take it away under whoever has files open there."""
         as_root("umount", "--lazy", str(self.folder))
 
+    def fail(self):
+        """From now on it refuses every write, as ext4 does after an error of the device."""
+        as_root("mount", "-o", "remount,abort", str(self.folder))
+
     def fill(self):
         """Until not a byte is left."""
         with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as file:

@@ -231,6 +231,43 @@ def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(
     assert harness.sound.find(recording.caller, secret)[1] < 0.3
 
 
+def test_a_disk_that_goes_on_failing_costs_seconds_and_the_recording_goes_on_on_the_spare_one(
+    harness, service, disk, place_call
+):
+    find = harness.sound.find
+    call = place_call()
+    before = talk(harness, call, 2, 47)
+    disk.fail()
+    fails(harness, service, call)
+    path = service.folder / "state" / "spare" / f"{call.call_id}.2.spool"
+    harness.service.wait_until(path.exists, what=path.name)
+    shown(harness, service, call, "recording")
+    after = talk(harness, call, 2, 48)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    gap = explained(recording)
+    assert gap["to_us"] - gap["from_us"] < 15_000_000
+    assert [life["life"] for life in recording.manifest["lives"]] == [1, 2]
+    assert find(recording.caller, before[: -harness.sound.RATE])[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+
+
+def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
+    harness, service, disk, place_call
+):
+    disk.fail()
+    call = place_call()
+    said = talk(harness, call, 2, 49)
+    assert (service.folder / "state" / "spare" / f"{call.call_id}.1.spool").exists()
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert recording.gaps() == []
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    spare = service.folder / "state" / "spare"
+    harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
+
+
 def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
     harness, service, disk, place_call
 ):

@@ -389,7 +389,7 @@ async def take(call: Call, what: str, detail) -> None:
         case "back":
             call.recorder.transfer_failed()
         case "fault":
-            call.recorder.storage_fault("tried")
+            call.recorder._disk_failed(SpoolWriteError("tried"))
     if call.recorder.storage._probe is not None:
         await call.recorder.storage._probe
 

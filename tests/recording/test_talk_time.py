@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.coverage import cover
+from recording.errors import SpoolWriteError
 from recording.index import GapRow, Recording
 from recording.ledger import AnsweredCall
 from recording.policy import DestinationClass, Standing, Trigger
@@ -116,7 +117,7 @@ class Lives:
                 self.recorder.identity_changed("system")
                 self.recorder.identity_classed(detail)
             case "refused":
-                self.recorder.storage_fault("tried")
+                self.recorder._disk_failed(SpoolWriteError("tried"))
 
     async def run(self, steps) -> None:
         """The whole call."""

@@ -23,7 +23,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     with contextlib.suppress(PermissionError):  # the folders' own check has said so
         boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
-        for path in sorted(settings.spool.glob("*.spool")):
+        for path in sorted(each for folder in settings.spools for each in folder.glob("*.spool")):
             with contextlib.suppress(SpoolError, FileNotFoundError):  # sealed meanwhile; an orphan
                 header = read_header(path)
                 if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):

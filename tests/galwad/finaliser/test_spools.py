@@ -1,0 +1,63 @@
+"""Spools in two folders: each once, and none hidden by a disk that fails."""
+
+import pytest
+
+from galwad.finaliser.spools import Spools
+
+ONE, OTHER = "20260301-090000-abcdefgh", "20260301-090001-abcdefgh"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    first, spare = tmp_path / "spool", tmp_path / "spare"
+    first.mkdir()
+    spare.mkdir()
+    return first, spare
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).touch()
+
+
+def test_each_spool_is_there_once_and_a_whole_copy_counts(folders):
+    first, spare = folders
+    touch(first, f"{ONE}.1.spool", f"{OTHER}.1.spool", "host.key")
+    touch(spare, f"{ONE}.1.spool", f"{ONE}.2.spool", f".{OTHER}.1.spool.new")
+    spools = Spools(first, spare)
+    assert spools.by_call() == {
+        ONE: [spare / f"{ONE}.1.spool", spare / f"{ONE}.2.spool"],
+        OTHER: [first / f"{OTHER}.1.spool"],
+    }
+    assert spools.of(ONE) == [spare / f"{ONE}.1.spool", spare / f"{ONE}.2.spool"]
+    assert spools.copies(spare / f"{ONE}.1.spool") == [
+        first / f"{ONE}.1.spool",
+        spare / f"{ONE}.1.spool",
+    ]
+    assert spools.copies(first / f"{OTHER}.1.spool") == [first / f"{OTHER}.1.spool"]
+
+
+def test_lives_are_in_the_order_of_their_numbers(folders):
+    first, spare = folders
+    touch(spare, f"{ONE}.10.spool")
+    touch(first, f"{ONE}.9.spool", f"{ONE}.2.spool")
+    names = [path.name for path in Spools(first, spare).of(ONE)]
+    assert names == [f"{ONE}.{life}.spool" for life in (2, 9, 10)]
+
+
+def test_a_spare_folder_need_not_be_there(folders):
+    first, spare = folders
+    spare.rmdir()
+    touch(first, f"{ONE}.1.spool")
+    assert Spools(first, spare).all() == [first / f"{ONE}.1.spool"]
+
+
+def test_a_first_folder_that_is_away_hides_nothing_on_the_spare_disk(folders):
+    first, spare = folders
+    first.rmdir()
+    spools = Spools(first, spare)
+    with pytest.raises(FileNotFoundError):
+        spools.all()
+    assert spools.of(ONE) == []
+    touch(spare, f"{ONE}.1.spool")
+    assert spools.of(ONE) == [spare / f"{ONE}.1.spool"]

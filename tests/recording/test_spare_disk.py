@@ -1,0 +1,188 @@
+"""A spool whose disk fails, but stays where it is: the call goes on on another, if that lasts."""
+
+import asyncio
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from recording import spool_writer
+from recording.errors import SpoolSyncError
+from recording.policy import RecordingState
+from recording.recorder import Recorder
+from recording.spool import Clock, EventRecord, PacketRecord
+from recording.storage import AWAY_US
+
+AWAY_S = AWAY_US / 1_000_000
+
+
+class Sync:
+    """Of the first disk's folder; tests say what becomes of its rounds."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def attach(self, listener):
+        self.listener = listener
+
+    def detach(self, listener):
+        self.listener = None
+
+
+class Live:
+    """A call with two disks; the first fails when told to, with this error."""
+
+    def __init__(self, spools, spare=None):
+        self.spools, self.spare = spools, spare
+        self.error = None
+        self.now = 0.0
+        self.lives = []
+        spools.folder.mkdir()
+        self.sync = Sync(spools.folder)
+        self.recorder = Recorder(
+            self.open,
+            Clock(1_700_000_000.0, 0.0),
+            clock=lambda: self.now,
+            sync=self.sync,
+            open_elsewhere=None if spare is None else lambda: self.open(spare),
+        )
+        self.recorder.answered("sian", "201")
+
+    def open(self, folder=None):
+        writer = self.spools.writer(len(self.lives) + 1, folder=folder)
+        self.lives.append(writer.path)
+        return writer
+
+    def write(self, fd, data):
+        """In place of the writer's own."""
+        inside = Path(f"/proc/self/fd/{fd}").readlink().parent == self.spools.folder
+        if self.error is not None and inside:
+            raise OSError(self.error, os.strerror(self.error))
+        assert os.write(fd, data) == len(data)
+
+    def talk(self, seconds):
+        for _ in range(round(seconds * 10)):
+            self.recorder.tap(0, b"%f" % self.now, self.now, False)
+            self.now = round(self.now + 0.1, 3)
+            if round(self.now * 10) % 9 == 0:
+                self.recorder.tick()
+
+    def said(self, path):
+        with self.spools.read(path, crashed=True) as reader:
+            records = list(reader)
+        packets = [float(each.data) for each in records if isinstance(each, PacketRecord)]
+        return packets, [each.kind for each in records if isinstance(each, EventRecord)]
+
+
+def wait_for(path):
+    limit = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < limit, path.name
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def live(spools, tmp_path, monkeypatch):
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    live = Live(spools, spare)
+    monkeypatch.setattr(spool_writer, "write_all", live.write)
+    yield live
+    live.recorder.close()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENODEV])
+async def test_what_goes_on_failing_is_left_after_ten_seconds(live, number):
+    live.talk(3)
+    live.error = number
+    live.talk(AWAY_S - 1)
+    assert live.recorder.state is RecordingState.FAULT
+    assert len(live.lives) == 1
+    live.talk(3)
+    assert live.recorder.state is RecordingState.RECORDING
+    began = live.now
+    live.talk(2)
+    live.recorder.close()
+    first, second = live.lives
+    assert second.parent == live.spare
+    packets, kinds = live.said(second)
+    assert min(packets) <= began
+    assert max(packets) == pytest.approx(live.now - 0.1)
+    assert kinds[0] == "answered"
+    assert {"gap-start", "gap-end"} <= set(kinds)
+    assert live.said(first)[0][0] == 0.0
+    copy = live.spare / first.name
+    await asyncio.to_thread(wait_for, copy)
+    assert live.said(copy) == live.said(first)
+
+
+async def test_what_works_again_within_ten_seconds_is_kept(live):
+    for _ in range(3):
+        live.talk(3)
+        live.error = errno.EIO
+        live.talk(AWAY_S - 2)
+        live.error = None
+    live.talk(2)
+    assert live.recorder.state is RecordingState.RECORDING
+    assert len(live.lives) == 1
+
+
+async def test_a_full_disk_is_not_left(live):
+    live.talk(3)
+    live.error = errno.ENOSPC
+    live.talk(AWAY_S * 3)
+    assert live.recorder.state is RecordingState.FAULT
+    live.error = None
+    live.talk(2)
+    assert live.recorder.state is RecordingState.RECORDING
+    assert len(live.lives) == 1
+
+
+async def test_what_happens_to_the_first_disk_afterwards_concerns_nobody(live):
+    live.talk(1)
+    live.error = errno.EIO
+    live.talk(AWAY_S + 3)
+    assert live.recorder.state is RecordingState.RECORDING
+    live.sync.listener.sync_failed(SpoolSyncError("syncfs: Input/output error"))
+    assert live.recorder.state is RecordingState.RECORDING
+
+
+async def test_a_disk_that_takes_writes_and_never_brings_them_home_is_left_too(live):
+    live.talk(1)
+    failed = SpoolSyncError("syncfs: Input/output error")
+    failed.__cause__ = OSError(errno.EIO, "Input/output error")
+    for _ in range(round(AWAY_S) + 3):
+        if len(live.lives) == 1:
+            live.recorder.sync_failed(failed)
+        live.talk(1)
+    assert [path.parent for path in live.lives] == [live.spools.folder, live.spare]
+    assert live.recorder.state is RecordingState.RECORDING
+
+
+async def test_without_another_disk_it_waits_for_this_one(spools, monkeypatch):
+    live = Live(spools)
+    monkeypatch.setattr(spool_writer, "write_all", live.write)
+    live.talk(1)
+    live.error = errno.EIO
+    live.talk(AWAY_S * 2)
+    assert live.recorder.state is RecordingState.FAULT
+    assert "Input/output error" in str(live.recorder.storage.error)
+    live.error = None
+    live.talk(1)
+    assert live.recorder.state is RecordingState.RECORDING
+    live.recorder.close()
+    assert len(live.lives) == 1
+
+
+async def test_a_spare_that_fails_too_is_tried_until_one_of_them_works(live):
+    live.talk(1)
+    live.error = errno.EIO
+    live.spare.rmdir()
+    live.talk(AWAY_S + 5)
+    assert live.recorder.state is RecordingState.FAULT
+    live.spare.mkdir()
+    live.talk(1)
+    assert live.recorder.state is RecordingState.RECORDING
+    assert live.recorder.writer.path.parent == live.spare
