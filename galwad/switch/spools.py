@@ -7,6 +7,7 @@ for all.
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -37,8 +38,10 @@ class SpoolRoom:
     def __init__(self, settings: Settings) -> None:
         self.folder, self._spare = settings.spools
         self._keys = settings.node.runtime / "spool-keys"
-        for folder in (self.folder, self._spare, self._keys):
+        for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # not ours to make: there is no spare disk then
+            self._spare.mkdir(mode=0o770, exist_ok=True)
         self.key_fault: str | None = None
         """Why the disk did not give the key that it keeps; None: it did, or keeps none."""
         self._boot_key = self._load_key(*settings.boot_keys)
@@ -132,9 +135,13 @@ class SpoolRoom:
 
     @property
     def _has_spare(self) -> bool:
-        """Whether the spare folder lies on another disk; so it does if the first is gone."""
+        """Whether there is a spare folder on another disk; so it is if the first is gone."""
         try:
-            return self.folder.stat().st_dev != self._spare.stat().st_dev
+            spare = self._spare.stat()
+        except OSError:
+            return False
+        try:
+            return self.folder.stat().st_dev != spare.st_dev
         except OSError:
             return True
 

@@ -120,3 +120,17 @@ def test_a_key_in_memory_that_cannot_be_read_is_never_replaced_by_one_on_the_dis
     with pytest.raises(KeyFileError):
         SpoolRoom(settings)
     assert not (settings.spool / "host.key").exists()
+
+
+def test_without_a_spare_folder_calls_are_recorded_all_the_same(settings):
+    settings.spare.parent.mkdir()
+    settings.spare.write_text("", encoding="ascii")
+    room = SpoolRoom(settings)
+    writer = room.open("20261125-090000-abcdefgh", 1, Clock(1_795_597_200.0, 0.0))
+    writer.close(0)
+    assert writer.path.parent == settings.spool
+
+
+def test_a_life_on_the_spare_disk_counts(room, settings):
+    (settings.spare / "20261125-090000-abcdefgh.3.spool").touch()
+    assert room.next_life("20261125-090000-abcdefgh", 2) == 4
