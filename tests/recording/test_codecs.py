@@ -77,6 +77,19 @@ def words_and_silences(rate: int, seed: int) -> np.ndarray:
     return (said / np.abs(said).max() * 20_000).astype(np.int16)
 
 
+def idle(said, size):
+    """Of each packet, whether it and the ten before it, which a sender still sends, say nothing."""
+    ends = range(size, len(said) + 1, size)
+    return [end > 11 * size and not said[end - 11 * size : end].any() for end in ends]
+
+
+def unsaid(packet):
+    """One as long, whose frames have no octets (RFC 6716 sections 3.2.3 to 3.2.5)."""
+    if packet[0] & 3 == 3:
+        return bytes([packet[0], packet[1] & 0x3F])
+    return bytes([packet[0] & ~3 | (packet[0] & 3 > 0)])
+
+
 @pytest.mark.parametrize("ms", [20, 40, 60])
 @pytest.mark.parametrize("bits", ["16000", "24000"])
 def test_opus_is_no_louder_than_it_was_where_speech_follows_a_silence(ms, bits):
@@ -84,6 +97,9 @@ def test_opus_is_no_louder_than_it_was_where_speech_follows_a_silence(ms, bits):
     said, size = words_and_silences(48_000, ms), 48 * ms
     told = {"application": "voip", "b": bits, "dtx": "1", "frame_duration": str(ms)}
     packets = encoded("libopus", said, 48_000, size, **told)
+    if all(len(packet) > 2 for packet in packets):  # an encoder of FFmpeg's that knows no DTX
+        pairs = zip(packets, idle(said, size), strict=True)
+        packets = [unsaid(packet) if at_rest else packet for packet, at_rest in pairs]
     assert sum(len(packet) <= 2 for packet in packets) * ms > 1000
     decoder = decoder_for(PayloadCodec("opus", 48_000, 2))
     heard = np.concatenate([decoder.decode(packet) for packet in packets])
