@@ -74,6 +74,11 @@ def sloppy_body():
     return line + b"\n" + sloppy(body) + b"\n"
 
 
+def changed_body():
+    stanza = mine()
+    return stanza[:-2] + (b"E" if stanza[-2:-1] == b"A" else b"A") + b"\n"
+
+
 FULL = bytes(CHUNK)
 GOOD = chunks(TEXT)
 VECTORS = {
@@ -81,7 +86,7 @@ VECTORS = {
     "x25519": (header(mine()) + GOOD, SUCCESS),
     "x25519_multiple_recipients": (header(mine(identity=OTHER), mine()) + GOOD, SUCCESS),
     "x25519_no_match": (header(mine(identity=OTHER)) + GOOD, NoMatchError),
-    "x25519_bad_tag": (header(mine()[:-2] + b"A\n") + GOOD, NoMatchError),
+    "x25519_bad_tag": (header(changed_body()) + GOOD, NoMatchError),
     "x25519_grease": (header(b"-> grease\n\n", mine(), b"-> g x\nQUJD\n") + GOOD, SUCCESS),
     "x25519_lowercase": (header(mine().replace(b"X25519", b"x25519")) + GOOD, NoMatchError),
     "x25519_extra_argument": (
