@@ -12,10 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 NAME: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re.ASCII)
-log = structlog.get_logger()
 
 
 def life_of(path: Path) -> int:
