@@ -41,7 +41,7 @@ class Apprentice:
 
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
         """`keys` may raise; nothing is followed then."""
-        self._folders = spools
+        self._spools = spools
         self._archive = archive
         self._keys = keys
         self._followed: dict[str, Following] = {}
@@ -56,7 +56,7 @@ class Apprentice:
         if self._archive.room < ROOM:
             self.let_go()
             return
-        spools = self._spools()
+        spools = self._single_lives()
         with self._alone:
             self._forget_all_but(spools)
         for call_id, path in spools.items():
@@ -87,9 +87,9 @@ class Apprentice:
                 following.discard()
             self._followed.clear()
 
-    def _spools(self) -> Mapping[str, Path]:
+    def _single_lives(self) -> Mapping[str, Path]:
         """Calls of one life, and their spool."""
-        found = self._folders.by_call()
+        found = self._spools.by_call()
         return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
 
     def _forget_all_but(self, spools: Mapping[str, Path]) -> None:
