@@ -191,16 +191,8 @@ class BadTagError(PayloadError):
     """A chunk does not authenticate: it was changed, or moved."""
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether a disk (or the user's share of it) refused for want of room: it has not failed."""
-    return getattr(_refusal(error), "errno", None) in {errno.ENOSPC, errno.EDQUOT}
-
-
 def has_failed(error: BaseException) -> bool:
-    """Whether a disk refused for another reason than want of room: it may never work again."""
-    return isinstance(_refusal(error), OSError) and not is_full(error)
-
-
-def _refusal(error: BaseException) -> BaseException | None:
-    """What the kernel said, where an error tells of that."""
-    return error.__cause__ if isinstance(error, RecordingError) else error
+    """Whether a disk refused, and not for want of room: it may never work again."""
+    refusal = error.__cause__ if isinstance(error, RecordingError) else error
+    full = {errno.ENOSPC, errno.EDQUOT}
+    return isinstance(refusal, OSError) and refusal.errno not in full
