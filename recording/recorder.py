@@ -271,12 +271,12 @@ class Recorder:
 
     def sync_failed(self, error: SpoolSyncError) -> None:
         """What was handed over does not reach the disk (told by `SpoolSync`)."""
-        if self.storage.is_synced:
+        if self.storage.synced_by_others:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
         """It does again."""
-        if self.storage.is_synced:
+        if self.storage.synced_by_others:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:

@@ -64,7 +64,7 @@ class Storage:
         return self.outbox.writer
 
     @property
-    def is_synced(self) -> bool:
+    def synced_by_others(self) -> bool:
         """Whether the spool lies where somebody brings it to the disk."""
         writer = self.writer
         return writer is None or self._synced_folder in {None, writer.path.parent}
@@ -85,7 +85,7 @@ class Storage:
 
     def keep_up(self) -> None:
         """Bring it to the disk, where nobody else does. Raises as `SpoolWriter` does."""
-        if not self.is_synced and (self._probe is None or self._probe.done()):
+        if not self.synced_by_others and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
