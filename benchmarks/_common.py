@@ -8,6 +8,7 @@ that others use, too, that says little.
 import contextlib
 import os
 import platform
+import random
 import re
 import resource
 import shutil
@@ -31,6 +32,8 @@ MEMORY = Path("/dev/shm")
 PATIENCE_S = 20.0
 _TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
+PORTS = range(4_000, 10_000)
+"""Of the programs under test: Linux gives none of them out by itself, and the media lie above."""
 FIRST_PORT = 20_000
 """Of the media, where nothing else is said."""
 
@@ -122,12 +125,18 @@ def peak_mb(pid: int) -> float:
     return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
-def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(host: str) -> int:
+    """A port that nobody has, by UDP or TCP, nor will be given before its program starts."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connections,
+            contextlib.suppress(OSError),
+        ):
+            datagrams.bind((host, port))
+            connections.bind((host, port))
+            return port
+    raise SystemExit(f"no port of {host} is free from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def found(name: str) -> str | None:

@@ -20,7 +20,6 @@ import contextlib
 import json
 import platform
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -116,8 +115,8 @@ async def switch(folder: Path, calls: int) -> AsyncIterator[Switch]:
     """A switch on free ports, ended with the block."""
     ports = {
         "udp": free_port(SWITCH),
-        "tcp": free_port(SWITCH, socket.SOCK_STREAM),
-        "tls": free_port(SWITCH, socket.SOCK_STREAM),
+        "tcp": free_port(SWITCH),
+        "tls": free_port(SWITCH),
         "pbx": free_port(CALLEE),
     }
     first = 20_000

@@ -23,6 +23,8 @@ from demo_report import Unseen, expect
 
 GALWAD = Path(sys.executable).with_name("galwad")
 HOST = "127.0.0.1"
+PORTS = 400
+"""How many the demo has: 200 of the switch's media, 120 of the phones', and one a program."""
 
 CALLER = "01632960123"
 LINE = "01632960000"
@@ -36,26 +38,37 @@ R-1003,Tomos Pritchard,07700 900321,en,no,"8 Harbour View, Aberdrama",ZZ1 3CC,
 """
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def _is_free(port: int) -> bool:
+    try:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind((HOST, port))
+    except OSError:
+        return False
+    return True
+
+
+def free_ports() -> int:
+    """The first of `PORTS` in a row that nobody has, where Linux gives none out by itself."""
+    for first in random.sample(range(4_000, 10_000, PORTS), 6_000 // PORTS):
+        if all(map(_is_free, range(first, first + PORTS))):
+            return first
+    raise SystemExit(f"error: no {PORTS} ports in a row are free from 4000 to 9999")
 
 
 @dataclass
 class Site:
-    """Where everything lies, and the ports that were free."""
+    """Where everything lies; the media's ports are the first of all."""
 
     folder: Path
-    sip_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
-    trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
-    department_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
-    desk_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
-    media_base: int = field(default_factory=lambda: random.randrange(30_000, 55_000, 1000))
+    media_base: int = field(default_factory=free_ports)
     housing_password: str = field(default_factory=secrets.token_urlsafe)
     daemon: asyncio.subprocess.Process | None = None
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        last = self.media_base + PORTS
+        self.sip_port, self.trunk_port, self.department_port, self.desk_port = range(last - 4, last)
 
     @property
     def config(self) -> Path:
