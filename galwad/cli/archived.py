@@ -1,7 +1,8 @@
 """An archive held against the audit's chain: what was taken away, replaced, put there, disposed of.
 
-The chain has the digest of every manifest that was indexed, and the order of every disposal. What
-came about as it ended may be on its way into it, and is told apart.
+The chain has the digest of every manifest that was indexed and of every header that was replaced,
+and the order of every disposal. What came about as it ended may be on its way into it, and is told
+apart.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class _Told:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
         """The digest of the manifest, by call id."""
+        self._replaced: dict[str, set[str]] = {}
+        """The digests of the headers that others stand for, by call id."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
         for link in links:
@@ -54,6 +57,10 @@ class _Told:
         call_id = str(facts.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(facts.get("manifest_sha256"))
+        elif link.kind == "header.replaced" and facts.get("old_sha256") != facts.get("new_sha256"):
+            self._replaced.setdefault(call_id, set()).add(str(facts.get("old_sha256")))
+        elif link.kind == "header.not-replaced":
+            self._replaced.get(call_id, set()).discard(str(facts.get("old_sha256")))
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
@@ -66,6 +73,10 @@ class _Told:
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone
+
+    def replaced(self, call_id: str, header_sha256: str) -> bool:
+        """Whether another header was put in force for this one."""
+        return header_sha256 in self._replaced.get(call_id, ())
 
     def ended_about(self, time_text: str) -> bool:
         """Whether something of this time may have come too late."""
@@ -109,10 +120,11 @@ def _wrong(found: Iterable[tuple[str, bool]]) -> bool:
 
 def _differences(told: _Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
     """How one copy differs; and of each, whether it came too late for this chain."""
-    manifest, disposal = (folder / f"{call_id}.{each}" for each in ("manifest", "disposal"))
-    if any(path.exists() and not path.is_file() for path in (manifest, disposal)):
-        return [("its manifest, or certificate of disposal, is no file", False)]
-    found = list(_manifest(told, call_id, manifest))
+    paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
+    if any(path.exists() and not path.is_file() for path in paths):
+        return [("its manifest, header or certificate of disposal is no file", False)]
+    manifest, header, disposal = paths
+    found = [*_manifest(told, call_id, manifest), *_header(told, call_id, header)]
     return found or list(_disposal(told, call_id, disposal))
 
 
@@ -126,6 +138,16 @@ def _manifest(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool
             yield "its manifest is not the one that was indexed", False
     except OSError:
         yield "its manifest is missing", False
+
+
+def _header(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+    """One put back is signed as it ever was, and without its record nothing beside it says more."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:  # it was disposed of; else its own verification says why it cannot be read
+        return
+    if told.replaced(call_id, digest):
+        yield "its header is from before a rewrap: `galwad keys rewrap` mends that", False
 
 
 def _sealed_about_its_end(told: _Told, path: Path) -> bool:

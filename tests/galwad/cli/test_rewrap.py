@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import httpx
 import pytest
@@ -53,6 +54,15 @@ def header(house, call_id):
     return house.path(call_id, "header").read_bytes()
 
 
+def commit(house, call_id, digest):
+    """As `huw`, another administrator."""
+    return httpx.put(
+        f"{house.url}/api/v1/recordings/{call_id}/header/commit",
+        json={"sha256": digest, "reference": "x"},
+        headers={"Authorization": f"Bearer {house.token('huw')}"},
+    )
+
+
 def test_every_header_is_made_anew_and_proven(run, house, keys, deputy):
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 0, done.err
@@ -83,6 +93,27 @@ def test_each_step_stands_in_the_audit(run, house, keys, deputy):
     assert {facts["actor"] for _, facts in entries} == {"user:gwen"}
     assert {facts["reference"] for _, facts in entries} == {"KEYS-1"}
     assert before != header(house, CALLS[0])
+
+
+def test_an_earlier_header_put_back_without_a_trace_is_named_by_the_audit(run, house, keys, deputy):
+    """It is as it was sealed, and the record that says otherwise is gone: only the chain knows."""
+    archive = house.site.settings.archive
+    before = header(house, CALLS[0])
+    run("keys", "rewrap", keys, *WHY)
+    digest = hashlib.sha256(header(house, CALLS[1])).hexdigest()
+    assert commit(house, CALLS[1], digest).status_code == 204, "again, unheard the first time"
+    assert run("audit", "verify", "--recordings", archive).status == 0
+    house.path(CALLS[0], "header").write_bytes(before)
+    house.path(CALLS[0], "rewrap").unlink()
+    officer = ("--officer-key", house.site.officer.public_key)
+    assert run("recordings", "verify", archive, *officer).status == 0
+    done = run("audit", "verify", "--recordings", archive)
+    assert done.status == 1
+    assert [line for line in done.out.splitlines() if "header" in line] == [
+        f"{CALLS[0]}: its header is from before a rewrap: `galwad keys rewrap` mends that"
+    ]
+    assert "1 rewrapped, 3 already" in run("keys", "rewrap", keys, *WHY).out
+    assert run("audit", "verify", "--recordings", archive).status == 0
 
 
 def test_the_set_that_came_into_force_stands_in_the_audit(house, deputy):
@@ -128,12 +159,7 @@ def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, ke
 
 def test_a_commit_that_is_refused_stands_in_the_audit_and_changes_nothing(house, deputy):
     before = header(house, CALLS[0])
-    token = house.token("huw")
-    reply = httpx.put(
-        f"{house.url}/api/v1/recordings/{CALLS[0]}/header/commit",
-        json={"sha256": "0" * 64, "reference": "x"},
-        headers={"Authorization": f"Bearer {token}"},
-    )
+    reply = commit(house, CALLS[0], "0" * 64)
     assert (reply.status_code, reply.json()["error"][:22]) == (409, "no new header is stage")
     assert [kind for kind, _ in house.audit()][-2:] == ["header.replaced", "header.not-replaced"]
     assert header(house, CALLS[0]) == before
