@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -125,7 +126,7 @@ def change(path, at):
 def test_each_command_says_what_the_document_says_and_each_damage_is_found_by_hand(desktop):
     parts = desktop.by_hand()
     assert silent(parts) == [], "\n".join(parts)
-    assert sum(len(said) for _, said in STEPS) >= 11
+    assert sum(len(said) for _, said in STEPS) >= 12
     assert f"title={desktop.call_id}" in "".join(parts).lower()
     assert " payment by page, user:sian" in "".join(parts)
     assert parts[-1].count("whole (signed by peers-1") == 1
@@ -150,6 +151,11 @@ def test_each_command_says_what_the_document_says_and_each_damage_is_found_by_ha
     found("was changed")
     chain.write_text(lines[0])
     found("is gone")
+    digest = hashlib.sha256(files["header"].read_bytes()).hexdigest()
+    rewrap = {"call_id": desktop.call_id, "old_sha256": digest, "new_sha256": "0" * 64}
+    body = {"seq": len(lines) + 1, "at_us": 0, "kind": "header.replaced", "facts": rewrap}
+    chain.write_text(f"{json.dumps({'body': json.dumps(body), 'hash': '0'})}\n")
+    found(f"{desktop.call_id}.header was changed back")
     manifest = desktop.folder / f"{desktop.call_id}.manifest"
     manifest.write_bytes(manifest.read_bytes().replace(b'"talk_us":', b'"talk_us":1'))
     found("Signature Verification Failure")
