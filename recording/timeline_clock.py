@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from recording.codecs import NARROW, PayloadCodec
 from recording.comfort import is_silence, told
@@ -38,8 +39,15 @@ _SAME_US = 20_000
 """An anchor that is no further off than this stands."""
 _FEW = 3
 _APART_US = 500_000
-_Pace = tuple[int, int]
-"""So many ticks in so many microseconds."""
+
+
+class _Pace(NamedTuple):
+    """So many ticks in so many microseconds."""
+
+    ticks: int
+    in_us: int
+    by_number: bool = False
+    """The ticks are those of sequence numbers: the timestamps never change."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -126,9 +134,9 @@ class StreamClock:
         self._owed = self.stretch = 0
         return True
 
-    def counts(self, ticks: int, in_us: int) -> bool:
-        """Whether timestamps go on by so many ticks in so many microseconds."""
-        return self._pace == (ticks, in_us)
+    def counts(self, pace: _Pace) -> bool:
+        """Whether timestamps go on like this."""
+        return self._pace == pace
 
     def arrival(self, packet: Packet) -> int:
         """Where it would lie if arrival decided."""
@@ -138,9 +146,9 @@ class StreamClock:
         self._base = position
         self._enough = _a_second(packet)
         self.judged_us = self._proven_us = packet.at_us
-        self._timestamp = packet.timestamp
+        self._timestamp, self._sequence = packet.timestamp, packet.sequence
         self._told = packet.codec.clock
-        self._pace = self._told or NARROW, _US
+        self._pace = _Pace(self._told or NARROW, _US)
         self._second: list[int] = []
         self._proof: list[int] = []
         self._owed = self._steps = 0
@@ -185,10 +193,12 @@ class StreamClock:
 
     def place(self, packet: Packet) -> int:
         """By timestamp alone."""
+        ticks, in_us, by_number = self._pace
         ahead = (packet.timestamp - self._timestamp) % _MODULUS
         if ahead >= _MODULUS // 2:
             ahead -= _MODULUS
-        ticks, in_us = self._pace
+        if by_number:
+            ahead = packet.sequence - self._sequence
         return self._base + ahead * self._rate * in_us // (ticks * _US)
 
     def roughly(self, packet: Packet) -> int:
@@ -285,27 +295,27 @@ class StreamClock:
 def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
     """How fast their timestamps count: as their codec is told to, or plainly otherwise.
 
-    Some senders of G.722 count 16,000 a second, of Opus what their microphone gives, or packets.
-    Then all steps are alike, and the packets' lengths agree with the arrivals, not the timestamps.
-    `former` is what the stream was told by until now.
+    Some senders of G.722 count 16,000 a second, of Opus what their microphone gives, or packets;
+    some do not count at all. Then all steps are alike, and the packets' lengths agree with the
+    arrivals, not the timestamps. `former` is what the stream was told by until now.
     """
     first, last = min(packets), max(packets)
-    told, length_us = first.codec.clock or NARROW, first.length_us
+    told, length_us = _Pace(first.codec.clock or NARROW, _US), first.length_us
     steps = {
         (later.timestamp - packet.timestamp) % _MODULUS
         for packet, later in pairwise(sorted(packets))
         if later.sequence == packet.sequence + 1
     }
     alike = len(steps) == len({(packet.codec, packet.length_us) for packet in packets}) == 1
-    step = steps.pop() if alike and not first.silent else 0
-    if not step or step * _US == told * length_us:
-        return told, _US
-    pace = step, length_us
+    step = steps.pop() if alike else 0
+    if not alike or first.silent or step * _US == told.ticks * length_us:
+        return told
+    pace = _Pace(step or 1, length_us, by_number=not step)
     count, took_us = last.sequence - first.sequence, last.at_us - first.at_us
     by_length = abs(took_us - count * length_us)
-    by_stamps = abs(took_us - count * step * _US // told)
-    as_before = former is not None and former.counts(*pace)
-    return pace if as_before or (count >= _FEW and by_length < by_stamps) else (told, _US)
+    by_stamps = abs(took_us - count * step * _US // told.ticks)
+    as_before = former is not None and former.counts(pace)
+    return pace if as_before or (count >= _FEW and by_length < by_stamps) else told
 
 
 def _a_second(packet: Packet) -> int:

@@ -12,6 +12,7 @@ from recording.codecs import NARROW, PayloadCodec
 from recording.packet_time import USUAL_US
 from recording.timeline_clock import QUIET_US, Packet, StreamClock
 from recording.timeline_layer import HEADER, Layer, WidebandError
+from recording.timeline_numbers import Numbering
 from recording.timeline_queue import HOLD_US, Queue, Strays
 from recording.timeline_run import Run
 from recording.voice import Voice
@@ -31,6 +32,7 @@ class Stream:
     def __init__(self, track: Layer) -> None:
         self.missing: dict[int, None] = {}
         self._track = track
+        self._numbering = Numbering()
         self._waiting = Queue()
         self._patience_us = HOLD_US  # what waits gathers for so long before it tells of the clock
         self._next: int | None = None
@@ -59,7 +61,7 @@ class Stream:
             return False
         if self._clock is None or not self._clock.note(at_us - self._due_us):
             return False
-        flags, kind, sequence, timestamp, ssrc = head
+        flags, kind, sequence, timestamp, ssrc = self._numbering.last = head
         samples = self._length - RTP_HEADER
         self._heard_us = at_us
         counted = self._track.counted
@@ -91,6 +93,7 @@ class Stream:
         counted.codecs[self._run.codec] += count
         self._run.add(burst.payload(start, start + count), count)
         self._heard_us = arrivals[count - 1]
+        self._numbering.last = burst.head(start + count - 1)
         self._next = (self._next or 0) + count
         self._expect(flags, kind, sequence + count, timestamp + samples, ssrc)
         self._due_us += count * step_us
@@ -112,9 +115,7 @@ class Stream:
         """
         count = self._track.counted
         self._expected = None
-        number = sequence = head[2]
-        if self._next is not None:
-            number = self._next + ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
+        number = self._numbering.number(head, self._next)
         lead_us = codec.duration_us(payload) - USUAL_US
         packet = Packet(number, at_us, head[3], codec, payload, data, lead_us)
         if self._is_stray(packet):
@@ -132,7 +133,7 @@ class Stream:
                 samples = len(payload)
                 self._step_us = samples * 1_000_000 // NARROW
                 self._due_us = self._clock.due_us(packet, self._run.end)
-                self._expect(head[0], head[1] & 0x7F, sequence + 1, head[3] + samples, head[4])
+                self._expect(head[0], head[1] & 0x7F, head[2] + 1, head[3] + samples, head[4])
         elif number in self._waiting:
             count.duplicate += 1
         else:

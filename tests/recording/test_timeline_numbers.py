@@ -108,6 +108,19 @@ def test_numbers_without_any_sense_are_counted_and_raise_nothing(step):
     assert count.received + count.duplicate + count.late == len(packets)
 
 
+@given(ms=st.sampled_from([5, 10, 20, 60]), from_s=st.floats(0, 9), for_s=st.floats(0, 9))
+@FEW
+def test_packets_that_all_have_one_number_are_heard_each_for_itself(ms, from_s, for_s):
+    """For a while, or from the first to the last; what comes twice is a duplicate all the same."""
+    first, last = (int(second * 1000) // ms for second in (from_s, from_s + for_s))
+    packets, said = stream(ms, number=lambda i: i - max(0, min(i, last) - first))
+    again = [(at + 1, track, data) for at, track, data in packets if at % 7 == 0]
+    samples, count = heard([*packets, *again])
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert (count.received, count.duplicate) == (len(packets), len(again))
+    assert count.lost == count.late == 0
+
+
 def test_what_a_network_swallowed_in_more_than_a_minute_is_lost_to_the_packet():
     voice = speech(100)
     packets = [(at, 0, d) for at, _, d in sent(voice) if not 10 * US <= at < 85 * US]
