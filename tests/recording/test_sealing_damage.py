@@ -1,8 +1,9 @@
 """A spool that was hurt anywhere is sealed all the same, and what is missing is a marked gap."""
 
+import atexit
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,9 @@ ENOUGH = settings(deadline=None, max_examples=60)
 @cache
 def whole(office_class):
     """An office, and the spool of a call of four seconds with a pause in it."""
-    office = office_class(Path(mkdtemp()))
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    office = office_class(Path(folder.name))
     call = office.call()
     call.answer()
     call.talk(0, int(1.5 * US))

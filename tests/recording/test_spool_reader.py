@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,7 +44,11 @@ LOSES_NOTHING_MORE = settings(
 @cache
 def whole() -> bytes:
     """A clean spool of twelve seconds with an event in each third one and an erased second."""
-    folder = Path(mkdtemp())
+    with TemporaryDirectory() as folder:
+        return _written(Path(folder))
+
+
+def _written(folder: Path) -> bytes:
     started = Clock(1_700_000_000.0, 0.0)
     keys = folder / "keys"
     writer = SpoolWriter.create(
