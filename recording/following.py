@@ -57,9 +57,7 @@ class Following:
                     for _ in self._reading.take(record):
                         self._reading.write(self._flac, self.raw)
         except WidebandError:
-            self._let_go()
-            os.ftruncate(self.part.fd, 0)
-            self._begin(WIDE)
+            self._widen()
         return True
 
     def finish(self) -> Sound | None:
@@ -69,13 +67,23 @@ class Following:
         if not self._reader.complete:
             return None
         self._reading.end(self._reader)
-        return self._reading.finish(self._flac, self.raw)
+        try:
+            return self._reading.finish(self._flac, self.raw)
+        except WidebandError:  # its only wideband packets waited for others until the end
+            self._widen()
+            return self.finish()
 
     def discard(self) -> None:
         """Let go of the spool, and of what was not committed."""
         self._let_go()
         self.part.discard()
         self.raw.discard()
+
+    def _widen(self) -> None:
+        """All of it anew, at 16 kHz, at which nothing is too wide."""
+        self._let_go()
+        os.ftruncate(self.part.fd, 0)
+        self._begin(WIDE)
 
     def _let_go(self) -> None:
         self._flac.discard()
