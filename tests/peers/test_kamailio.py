@@ -228,4 +228,4 @@ def test_kamailio_asks_for_our_password_and_gets_it(harness, known, decoded, end
     callee.logged("acked")
     caller.hang_up()
     callee.wait()
-    assert "407" not in caller.messages()
+    assert "SIP/2.0 407" not in caller.messages()

@@ -53,7 +53,7 @@ def test_the_manifest_names_nobody(office):
     office.seal(office.simple())
     text = (office.folder / f"{CALL_ID}.manifest").read_text()
     assert NUMBER not in text
-    assert "07946" not in text
+    assert "07946012" not in text
 
 
 @pytest.mark.peer
