@@ -33,6 +33,8 @@ CALL = "20261125-093000-abcdefgh"
 RATE = 8000
 SECONDS = 300
 TOKEN = "a-token"
+POLL_S = 0.05
+"""How soon a server sees that it is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +326,7 @@ def server(handler, monkeypatch, run):
     """A server with that recording, to which the command line is signed in."""
     del run  # it clears the environment first
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{http.server_port}"
     monkeypatch.setenv("GALWAD_SERVER", address)

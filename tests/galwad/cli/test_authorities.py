@@ -11,6 +11,8 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 
+from .conftest import POLL_S
+
 PASSWORD = "correct horse battery\n"
 
 
@@ -33,7 +35,7 @@ def address(certificate, handler, run, monkeypatch):
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     http.socket = context.wrap_socket(http.socket, server_side=True)
     http.handle_error = lambda *_: None  # who does not believe hangs up
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     yield f"https://127.0.0.1:{http.server_port}"

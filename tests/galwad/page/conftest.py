@@ -17,6 +17,8 @@ from playwright.sync_api import expect, sync_playwright
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 PATIENCE_MS = 20_000
+POLL_S = 0.05
+"""How soon a server sees that it is to end."""
 
 
 class FakeDesk:
@@ -250,7 +252,7 @@ def address(desk):
     """Where it listens."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"desk": desk}))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     desk.cut()
