@@ -33,6 +33,8 @@ from config.sections import (
 __all__ = ["DEFAULT_PATH", "Settings", "SourceRule", "load"]
 
 DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
+_LARGEST = 1 << 20
+"""Characters of a settings file: a thousand phones have a tenth of it."""
 
 
 class Settings(Section):
@@ -153,12 +155,15 @@ def load(path: Path) -> Settings:
         SettingsError: the file cannot be read, is not TOML, or holds what is not right.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin it with a mark
+        with path.open(encoding="utf-8-sig") as file:  # some editors begin it with a mark
+            text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or "cannot be read"
         raise SettingsError(path, (Fault(0, "", reason.lower()),)) from None
     except UnicodeDecodeError:
         raise SettingsError(path, (Fault(0, "", "must be text in UTF-8"),)) from None
+    if len(text) > _LARGEST:
+        raise SettingsError(path, (Fault(0, "", "is too large to be settings"),))
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -163,6 +163,11 @@ def test_a_file_that_is_not_text_is_an_error_of_ours(tmp_path):
         load(path)
 
 
+def test_what_never_ends_is_no_settings_file():
+    with pytest.raises(SettingsError, match="too large"):
+        load(Path("/dev/zero"))
+
+
 def test_an_error_never_repeats_the_value(write):
     secret = "5ebe2294ecd0e0f08eab7690d2a6ee69-and-more"
     with pytest.raises(SettingsError) as caught:
