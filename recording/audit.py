@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Text,
     delete,
     exists,
+    func,
     insert,
     select,
 )
@@ -116,16 +118,26 @@ class _Event:
 
 
 class AuditLog:
-    """Appends to one node's chain; several processes may, one transaction at a time."""
+    """Appends to one node's chain; several processes may, one transaction at a time.
+
+    Every method raises `AuditError` when the database fails.
+    """
 
     def __init__(
-        self, engine: AsyncEngine, node: str, key: Path, clock: Callable[[], float] = time.time
+        self,
+        engine: AsyncEngine,
+        node: str,
+        key: Path,
+        clock: Callable[[], float] = time.time,
+        on_cut: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`on_cut` hears of an entry before which others were taken away: its number."""
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
         self._node = node
         self._keys = DayKeys(key)
         self._clock = clock
+        self._on_cut = on_cut
 
     async def append(
         self, kind: str, facts: Facts | None = None, personal: Mapping[str, str] | None = None
@@ -143,25 +155,40 @@ class AuditLog:
         at_us = int(self._clock() * _US)
         try:
             async with self._writer.begin() as connection:
-                head, rolled = await self._day(connection, at_us)
+                last, taken = await self._end(connection)
+                head, rolled = await self._day(connection, Head(taken, last.hash), at_us)
                 event = _Event(at_us, kind, facts or {}, personal or {})
                 head = await self._write(connection, head, event)
             if rolled:
                 self._keys.adopt()
         except (SQLAlchemyError, OSError) as error:
             raise AuditError(f"the audit cannot be written: {type(error).__name__}") from None
+        if taken > last.seq:
+            self._on_cut(taken + 1)
         return head
 
-    async def _day(self, connection: AsyncConnection, at_us: int) -> tuple[Head, bool]:
+    async def _end(self, connection: AsyncConnection) -> tuple[Head, int]:
+        """The last entry, and the last number that was taken.
+
+        They differ where somebody took entries away and left their values. What was theirs stays
+        as it is: a new entry under such a number could not be written, or would seem to have them.
+        """
+        entries, values = audit_entries.c, audit_values.c
+        statement = (
+            select(entries.seq, entries.hash)
+            .where(entries.node == self._node)
+            .order_by(entries.seq.desc())
+            .limit(1)
+        )
+        row = (await connection.execute(statement)).first()
+        last = Head(0, GENESIS) if row is None else Head(row.seq, row.hash)
+        taken = select(func.max(values.seq)).where(values.node == self._node)
+        return last, max(last.seq, await connection.scalar(taken) or 0)
+
+    async def _day(self, connection: AsyncConnection, head: Head, at_us: int) -> tuple[Head, bool]:
         """Begin a new day's key when the day has changed since the last one."""
         table = audit_entries.c
         own = table.node == self._node
-        last = (
-            await connection.execute(
-                select(table.seq, table.hash).where(own).order_by(table.seq.desc()).limit(1)
-            )
-        ).first()
-        head = Head(0, GENESIS) if last is None else Head(last.seq, last.hash)
         day = (
             await connection.execute(
                 select(table.at_us, table.body)
@@ -216,7 +243,7 @@ class AuditLog:
 
     async def links(self, after: int = 0, limit: int = 500) -> list[Link]:
         """The chain as it lies there, `seq` > `after`, in order."""
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             return await _links(connection, self._node, after, limit)
 
     async def search(
@@ -231,7 +258,7 @@ class AuditLog:
             .order_by(table.seq.desc())
             .limit(limit)
         )
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             return await _with_values(connection, self._node, statement)
 
     async def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
@@ -256,7 +283,7 @@ class AuditLog:
             .order_by(table.seq.desc())
             .limit(1)
         )
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(statement)).first()
         return None if row is None else Head(row.seq, row.hash)
 
@@ -273,7 +300,7 @@ class AuditLog:
             .order_by(table.seq.desc())
             .limit(1)
         )
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(statement)).first()
         if row is None:
             return None
@@ -281,12 +308,20 @@ class AuditLog:
 
     async def erase(self, seq: int) -> None:
         """Erase an entry's personal values and salts; the chain stays whole."""
-        async with self._writer.begin() as connection:
-            await connection.execute(
-                delete(audit_values).where(
-                    audit_values.c.node == self._node, audit_values.c.seq == seq
-                )
-            )
+        own = audit_values.c.node == self._node, audit_values.c.seq == seq
+        try:
+            async with self._writer.begin() as connection:
+                await connection.execute(delete(audit_values).where(*own))
+        except SQLAlchemyError as error:
+            raise AuditError(f"the audit cannot be written: {type(error).__name__}") from None
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise AuditError(f"the audit cannot be read: {type(error).__name__}") from None
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> Verification:

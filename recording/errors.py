@@ -84,7 +84,7 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit cannot be written; what the entry covers must not happen."""
+    """The audit cannot be read; or not written: what the entry covers must not happen."""
 
 
 class ChainError(RecordingError):

@@ -117,7 +117,7 @@ class Desk:
         self.contacts = Contacts(self.engine)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
-        self.audit = AuditLog(self.engine, options.node, options.audit_key)
+        self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
         self.archive = ArchiveFolder(options.archive)
         self.books = Bookkeeper(
             Ledger(self.engine),
@@ -339,6 +339,10 @@ class Desk:
                 if await self.contacts.note(sealed.call_id) is None:
                     self.calls.unwritten(contact)
         self.calls.indexed(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
+
+    def _audit_cut(self, seq: int) -> None:
+        """Somebody at the database took entries away: recording goes on, and it is told."""
+        self._alarm(Alarm("audit.cut", None, f"entries before number {seq} are gone"))
 
     def _alarm(self, alarm: Alarm) -> None:
         call = self.calls.get(alarm.call_id) if alarm.call_id else None

@@ -130,10 +130,31 @@ async def test_a_cut_tail_is_found_by_an_anchor_kept_elsewhere(audit, engine):
     assert await findings(engine, [head]) == []
     await sql(engine, "DELETE FROM audit_entries WHERE seq = 4")
     assert await findings(engine) == []
-    assert await findings(engine, [head]) == [
-        (4, "an anchor kept elsewhere names it, and it is gone")
-    ]
+    ((seq, text),) = await findings(engine, [head])
+    assert seq == 4
+    assert "names it, and the chain ends with entry 3: it was cut" in text
     assert (await findings(engine, [Head(3, "0" * 64)]))[0][0] == 3
+
+
+async def test_after_a_cut_tail_no_number_is_given_twice_and_somebody_hears_of_it(
+    audit, engine, clock, tmp_path
+):
+    await three(audit)
+    await sql(engine, "DELETE FROM audit_entries WHERE seq > 2")
+    cut = []
+    audit = AuditLog(engine, "node-1", tmp_path / "audit.key", clock, cut.append)
+    assert (await audit.append("recording.indexed", {"call_id": "call-9"})).seq == 5
+    await three(audit)
+    assert cut == [5]
+    assert await findings(engine) == [(5, "2 entries before it are missing")]
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_a_chain_of_which_next_to_nothing_is_left_goes_on(audit, engine, kept):
+    await three(audit)
+    await sql(engine, f"DELETE FROM audit_entries WHERE seq > {kept}")
+    assert (await three(audit)).seq == 7 + (kept == 0)
+    assert (5, f"{4 - kept} entries before it are missing") in await findings(engine)
 
 
 async def test_each_days_key_signs_the_next_and_is_destroyed(audit, engine, clock, tmp_path):
@@ -271,6 +292,17 @@ async def test_an_entry_that_cannot_be_written_is_an_error(audit, engine):
     await sql(engine, "DROP TABLE audit_values")
     with pytest.raises(AuditError):
         await audit.append("recording.fetched", {}, {"actor": "user:gwen"})
+
+
+async def test_a_chain_that_cannot_be_read_is_an_error(audit, engine):
+    await three(audit)
+    await sql(engine, "DROP TABLE audit_values")
+    await sql(engine, "DROP TABLE audit_entries")
+    for work in (audit.head(), audit.last("x"), audit.links(), audit.search(Sought())):
+        with pytest.raises(AuditError, match="cannot be read"):
+            await work
+    with pytest.raises(AuditError, match="cannot be written"):
+        await audit.erase(2)
 
 
 async def test_a_body_is_canonical_json(audit, engine):

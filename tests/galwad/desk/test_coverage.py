@@ -314,6 +314,29 @@ async def test_a_night_is_checked_once_and_made_up_for(running):
     assert await nightly.is_due()
 
 
+async def test_a_database_that_fails_one_night_is_asked_again(running, monkeypatch):
+    nightly = running.desk.nightly
+    turn(running, at(11, 4))
+    nightly._begun = at(10, 12)
+
+    async def rename(before, after):
+        async with running.desk.engine.begin() as connection:
+            await connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+    async def sleep(_):
+        """The first is before all; after the second the database is well again."""
+        if not (names := next(renamings, None)):
+            raise asyncio.CancelledError
+        await rename(*names)
+
+    renamings = iter([("audit_entries", "away"), ("away", "audit_entries")])
+    monkeypatch.setattr("galwad.desk.nightly.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await nightly.run()
+    monkeypatch.undo()
+    assert await running.desk.audit.last("coverage.checked") is not None
+
+
 async def test_a_missed_night_is_made_up_for_when_all_have_said_what_they_have(
     running, monkeypatch
 ):
