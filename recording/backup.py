@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +64,13 @@ def copy_out(archive: Path, target: Path) -> Copied:
         write_loose(target / public.name, public.read_bytes())
     sync_all(target)
     return done
+
+
+def headers_in(backup: Path) -> int:
+    """How many headers a copy holds, as `copy_out` counted them."""
+    return sum(
+        (folder / f"{call_id}.header").exists() for folder, call_id in recordings_below(backup)
+    )
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
@@ -129,21 +138,37 @@ def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
     What lies there is newer than the backup, and stays.
     """
     done = Copied()
-    for folder, call_id in recordings_below(backup):
+    for folder, found in groupby(recordings_below(backup), itemgetter(0)):
         to = archive / folder.relative_to(backup)
         if not to.is_dir():
             make_folder(to, archive)
-        for suffix in _missing(to, call_id, call_id in disposed):
-            data = _read(folder / f"{call_id}.{suffix}")
-            if data is not None:
-                write_loose(to / f"{call_id}.{suffix}", data)
-                done.headers += suffix == "header"
-        done.recordings += 1
+        staged: list[Path] = []
+        for _, call_id in found:
+            staged += _staged(folder, to, call_id, _missing(to, call_id, call_id in disposed))
+            done.recordings += 1
+        sync_all(to)
+        for path in staged:
+            path.with_name(f".{path.name}.part").rename(path)
+            done.headers += path.suffix == ".header"
     for public in backup.glob("*.pub"):
         if not (archive / public.name).exists():
-            write_loose(archive / public.name, public.read_bytes())
+            write_whole(archive / public.name, public.read_bytes())
     sync_all(archive)
     return done
+
+
+def _staged(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
+    """Write these of a recording's objects beside their places, which are given.
+
+    A name that counts comes after the disk has its content: whoever restores again after a full
+    disk would take the half of a header for a newer one.
+    """
+    for suffix in suffixes:
+        data = _read(folder / f"{call_id}.{suffix}")
+        if data is not None:
+            path = to / f"{call_id}.{suffix}"
+            write_loose(path.with_name(f".{path.name}.part"), data)
+            yield path
 
 
 def _missing(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact

@@ -12,12 +12,12 @@ from pathlib import Path
 class Part:
     """A file beside its place, until it is committed; there is one at a time for each place."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = 0o640) -> None:
         """Begin it empty, whatever an earlier one left behind. Raises `OSError`."""
         self._path = path
         self._part = path.with_name(f".{path.name}.part")
         self._part.unlink(missing_ok=True)
-        self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def commit(self) -> None:
         """Bring it to the disk, under its name. Raises `OSError`; nothing is committed then."""
@@ -38,9 +38,9 @@ class Part:
 
 
 @contextmanager
-def committed(path: Path) -> Iterator[int]:
+def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
     """A file that is committed when no error leaves the block."""
-    part = Part(path)
+    part = Part(path, mode)
     try:
         yield part.fd
         part.commit()
@@ -48,9 +48,9 @@ def committed(path: Path) -> Iterator[int]:
         part.discard()
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Commit a file of this content."""
-    with committed(path) as fd:
+    with committed(path, mode) as fd:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]

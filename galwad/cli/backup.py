@@ -99,8 +99,15 @@ def restore(
         print(f"disposed of: {done.disposals}, of which destroyed again: {len(done.destroyed)}")
         print(f"audit: entry {done.audit.seq}, {done.audit.hash}")
         print(f"whoever verifies it: galwad audit verify --restored {done.audit.hash}")
+        if done.missing:
+            print(f"MISSING: {done.missing} of the {done.description.headers} headers")
         for problem in done.problems:
             print(f"NOT BELIEVED: {problem}")
+    if done.missing:
+        raise CliError(
+            f"the backup's folder has lost {done.missing} headers: those recordings do not open",
+            "copy it anew from where it was made, and restore once more before the start",
+        )
     if done.problems:
         raise CliError(
             "not every certificate was believed", "its header may lie here: see --node-key"
@@ -112,4 +119,5 @@ def _counts(done: node_backup.Restored) -> dict[str, object]:
         "headers": done.headers,
         "disposals": done.disposals,
         "destroyed": list(done.destroyed),
+        "missing": done.missing,
     }

@@ -88,6 +88,8 @@ class Restored:
     """Recordings that are disposed of, by a certificate that was proven."""
     destroyed: tuple[str, ...]
     """Of these, the calls of which a header was there."""
+    missing: int
+    """Headers that the backup had when it was made, and has no more."""
     problems: tuple[str, ...]
     audit: AuditHead
     """The entry that tells of it."""
@@ -126,7 +128,7 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     copied = archive_backup.copy_out(settings.archive, _made(folder / "archive"))
     for source, name, mode in _loose(settings):
         if source.exists():
-            _put(folder / name, source.read_bytes(), mode)
+            write_whole(folder / name, source.read_bytes(), mode)
     description = Description(
         format=FORMAT,
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -183,7 +185,7 @@ def _restore(
     destroyed = archive_backup.replay(archive, found.proven)
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
         _made(settings.recipients.parent)
-        _put(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
+        write_whole(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
     if done is not None:
         asyncio.run(_know_disposals(settings.database, settings, found.proven))
     head = done or _restore_database(settings, folder, description, found.proven)
@@ -193,6 +195,7 @@ def _restore(
         copied.headers,
         len(found.proven),
         tuple(destroyed),
+        max(0, description.headers - archive_backup.headers_in(folder / "archive")),
         tuple(found.problems),
         head,
     )
@@ -207,13 +210,18 @@ def _loose(settings: Settings) -> Iterator[tuple[Path, str, int]]:
 def _copy_database(source: Path, target: Path) -> None:
     """A consistent copy of a database in use, proven sound."""
     target.touch(mode=0o600)
-    with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as there,
-        closing(sqlite3.connect(target)) as here,
-    ):
-        there.backup(here)
-        here.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
-        (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as there,
+            closing(sqlite3.connect(target)) as here,
+        ):
+            there.backup(here)
+            here.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
+            (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
+    except sqlite3.Error as error:
+        raise BackupError(
+            f"the database cannot be copied to {target}: {error}", "is there room for it?"
+        ) from None
     if verdict != "ok":
         raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
 
@@ -275,7 +283,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
     elif kept.exists():
         Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
         _made(path.parent)
-        _put(path, kept.read_bytes(), 0o600)
+        write_whole(path, kept.read_bytes(), 0o600)
     return public_text(load_or_create_node_key(path).public_key())
 
 
@@ -379,14 +387,6 @@ def _made(folder: Path) -> Path:
     """The folder, made where it is missing: below systemd's link to it, too."""
     folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder
-
-
-def _put(path: Path, data: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _digest(path: Path) -> str:

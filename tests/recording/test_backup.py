@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 
 import pytest
@@ -65,6 +66,23 @@ def test_what_was_lost_comes_back_whole(room):
     back, destroyed, problems = room.restore()
     assert (back.headers, destroyed, problems) == (1, [], [])
     assert room.office.verdict(identities=[room.office.officer.identity]).whole
+
+
+@pytest.mark.parametrize("octets", [100, 400, 1000])
+def test_a_restore_that_a_full_disk_cuts_short_is_made_good_by_the_next(room, octets):
+    room.back_up()
+    room.lose()
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, usual[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            room.restore()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    back, _, problems = room.restore()
+    assert (back.headers, problems) == (1, [])
+    assert room.office.verdict(identities=[room.office.officer.identity]).whole
+    assert not list(room.archive.rglob(".*"))
 
 
 def test_a_header_from_a_backup_does_not_bring_back_what_was_disposed_of_since(room):

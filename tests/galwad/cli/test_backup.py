@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from house import House
@@ -388,6 +390,33 @@ def test_all_belongs_to_the_services_user_whoever_owned_the_copy(run, site, back
     files = [path for place in places for path in (place, *place.rglob("*"))]
     assert len(files) > 10
     assert {path.stat().st_uid for path in files} == {service}
+
+
+def test_a_backup_that_lost_headers_on_its_way_is_told_and_restored_again(
+    run, site, backup, tmp_path
+):
+    (lost,) = (backup / "archive").rglob("*.header")
+    lost.rename(tmp_path / "whole")
+    command = ("backup", "restore", backup, "--config", site.config)
+    done = run(*command)
+    assert (done.status, "MISSING: 1 of the 1 headers" in done.out) == (1, True)
+    assert done.err.startswith("error: the backup's folder has lost 1 headers")
+    (tmp_path / "whole").rename(lost)
+    again = run(*command, "--json")
+    assert (again.status, again.json()["headers"], again.json()["missing"]) == (0, 1, 0)
+    assert run("recordings", "verify", site.settings.archive).status == 0
+
+
+def test_a_backup_that_finds_no_room_is_told(run, site, backup, tmp_path):
+    assert run("backup", "restore", backup, "--config", site.config).status == 0
+    small = ("sh", "-c", 'ulimit -f 200 && exec "$@"', "sh")
+    command = (sys.executable, "-m", "galwad", "backup", "make", tmp_path / "next")
+    done = subprocess.run(
+        [*small, *command, "--config", site.config], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "cannot be copied to" in done.stderr
+    assert run("backup", "restore", tmp_path / "next", "--config", site.config).status == 1
 
 
 def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatch):
