@@ -196,7 +196,11 @@ class Checker:
     def result(self) -> Verification:
         """After the last one."""
         for seq in sorted(self._anchors):
-            self._find(seq, "an anchor kept elsewhere names it, and it is gone")
+            what = "it is gone"
+            if seq > self.last:
+                end = f"the chain ends with entry {self.last}"
+                what = f"{end}: it was cut, unless it is an older export"
+            self._find(seq, f"an anchor kept elsewhere names it, and {what}")
         head = Head(self.last, self._hash) if self._count else None
         return Verification(self._count, head, tuple(self._findings))
 

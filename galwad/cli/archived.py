@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,7 @@ from recording.verify import recordings_below
 
 _US: Final = 1_000_000
 _ORDERED: Final = "recording.purge-ordered"
+_HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 
 
 @dataclass(slots=True)
@@ -45,8 +47,8 @@ class _Told:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
         """The digest of the manifest, by call id."""
-        self._replaced: dict[str, set[str]] = {}
-        """The digests of the headers that others stand for, by call id."""
+        self._replaced: Counter[tuple[str, str]] = Counter()
+        """How often others were put in force for a header: call id, and digest."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
         for link in links:
@@ -57,10 +59,9 @@ class _Told:
         call_id = str(facts.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(facts.get("manifest_sha256"))
-        elif link.kind == "header.replaced" and facts.get("old_sha256") != facts.get("new_sha256"):
-            self._replaced.setdefault(call_id, set()).add(str(facts.get("old_sha256")))
-        elif link.kind == "header.not-replaced":
-            self._replaced.get(call_id, set()).discard(str(facts.get("old_sha256")))
+        elif link.kind in _HEADERS and facts.get("old_sha256") != facts.get("new_sha256"):
+            # Counted: of two who replace the same one at once, one is refused.
+            self._replaced[call_id, str(facts.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
@@ -76,15 +77,17 @@ class _Told:
 
     def replaced(self, call_id: str, header_sha256: str) -> bool:
         """Whether another header was put in force for this one."""
-        return header_sha256 in self._replaced.get(call_id, ())
+        return self._replaced[call_id, header_sha256] > 0
 
-    def ended_about(self, time_text: str) -> bool:
-        """Whether something of this time may have come too late."""
+    def judged(self, text: str, time_text: str) -> tuple[str, bool]:
+        """What is not in the chain, by when it says that it came about: too late for it, or not."""
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
         except ValueError:
-            return False
-        return abs(moment - self.end_s) < YOUNG_S
+            return text, False
+        if moment >= self.end_s + YOUNG_S:
+            return f"{text}; by its date that was after the chain ended: export it anew", False
+        return text, moment > self.end_s - YOUNG_S
 
 
 def against_archive(links: Sequence[Link], folder: Path, since: str) -> Compared:
@@ -131,7 +134,7 @@ def _differences(told: _Told, call_id: str, folder: Path) -> list[tuple[str, boo
 def _manifest(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     digest = told.indexed.get(call_id)
     if digest is None:
-        yield "it is there, and was never indexed", _sealed_about_its_end(told, path)
+        yield told.judged("it is there, and was never indexed", _sealed(path))
         return
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
@@ -150,12 +153,12 @@ def _header(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]
         yield "its header is from before a rewrap: `galwad keys rewrap` mends that", False
 
 
-def _sealed_about_its_end(told: _Told, path: Path) -> bool:
-    """Whether it was on its way to the index when the chain was read: so its manifest says."""
+def _sealed(path: Path) -> str:
+    """When, as its manifest says; empty where that says nothing."""
     try:
-        return told.ended_about(verify_manifest(path).sealed)
+        return verify_manifest(path).sealed
     except ManifestError:
-        return False
+        return ""
 
 
 def _disposal(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
@@ -168,4 +171,4 @@ def _disposal(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool
         yield "its certificate of disposal cannot be read", False
         return
     if not told.orders(call_id, found):
-        yield "it was disposed of, and no entry orders that", told.ended_about(found.disposed)
+        yield told.judged("it was disposed of, and no entry orders that", found.disposed)

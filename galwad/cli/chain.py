@@ -127,6 +127,8 @@ def unanchored(links: Sequence[Link], anchors: Iterable[Anchor]) -> Iterator[str
 
 def note(path: Path, server: str) -> Anchor:
     """Add the server's head to a file of anchors, if the chain still has the last one there."""
+    if path.exists() and not path.is_file():
+        raise CliError(f"{path} is no file", "name one that keeps your anchors")
     known = read_anchors(path) if path.exists() else []
     last = known[-1] if known else None
     answer = ask(server, "GET", f"/audit/head?seq={last.head.seq if last else 0}")
@@ -134,7 +136,12 @@ def note(path: Path, server: str) -> Anchor:
         anchor = Anchor.parse(answer["anchor"])
     except ChainError as error:
         raise CliError(f"the server's answer: {error}", "check the address") from None
-    if last is not None and (anchor.node, answer["earlier"]) != (last.node, last.head.hash):
+    if last is not None and anchor.node != last.node:
+        raise CliError(
+            f"the server is node {anchor.node}, and the last anchor in {path} is of {last.node}",
+            "nothing was added; keep a file for each node. If it is the same one, ask why",
+        )
+    if last is not None and answer["earlier"] != last.head.hash:
         raise CliError(
             f"the chain no longer has entry {last.head.seq} as it was noted on {last.at}",
             "nothing was added; keep the file, and have the audit verified against it",

@@ -61,11 +61,22 @@ async def test_what_was_changed_dropped_or_moved_is_named(links):
     ]
 
 
+async def test_an_anchor_of_later_than_the_end_is_told_from_one_whose_entry_is_gone(links):
+    anchors = [Head(2, links[1].hash), Head(9, "0" * 64)]
+    later = "an anchor kept elsewhere names it, and the chain ends with entry 5"
+    assert found([links[0], *links[2:]], anchors)[-2:] == [
+        (2, "an anchor kept elsewhere names it, and it is gone"),
+        (9, f"{later}: it was cut, unless it is an older export"),
+    ]
+
+
 async def test_a_cut_tail_is_named_by_an_anchor_alone(links):
     head = Head(5, links[-1].hash)
     assert found(links[:4]) == []
     assert found(links, [head]) == []
-    assert found(links[:4], [head]) == [(5, "an anchor kept elsewhere names it, and it is gone")]
+    (cut,) = found(links[:4], [head])
+    assert cut[0] == 5
+    assert cut[1].startswith("an anchor kept elsewhere names it, and the chain ends with entry 4: ")
 
 
 async def test_two_anchors_of_one_entry_that_differ_are_named(links):
@@ -112,6 +123,14 @@ def test_anchors_are_added_and_never_replaced(tmp_path):
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     for anchor in anchors:
         append_anchor(path, anchor)
+    assert parse_anchors(path.read_text().splitlines()) == anchors
+
+
+def test_an_anchor_is_a_line_of_its_own_after_one_that_has_no_end(tmp_path):
+    path = tmp_path / "anchors.jsonl"
+    anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
+    path.write_text(str(anchors[0]))
+    append_anchor(path, anchors[1])
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 

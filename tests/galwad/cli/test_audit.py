@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from threading import Timer
 
@@ -12,8 +13,8 @@ from recording.anchors import Anchor
 from recording.chain import GENESIS, Head, Link, canonical, chained
 
 CALL = "20261125-093000-abcdefgh"
-
-
+NAMED = "an anchor kept elsewhere names it"
+CUT = "it was cut, unless it is an older export"
 SEALED = 1_795_599_301
 """When the archive's recording was, Unix seconds."""
 
@@ -72,7 +73,7 @@ def write(path, links):
         ),
         (
             lambda links: links[:2],
-            "entry 3: an anchor kept elsewhere names it, and it is gone",
+            f"entry 3: {NAMED}, and the chain ends with entry 2: {CUT}",
         ),
     ],
 )
@@ -120,11 +121,42 @@ def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_p
     )
     assert said(gone, digest, "--since", "2026-11-26") == (0, [])
     on_its_way = f"{CALL}: it is there, and was never indexed before the chain ended"
+    assert said(gone, digest, at=SEALED - 601)[1][1] == (
+        f"{CALL}: it is there, and was never indexed; "
+        "by its date that was after the chain ended: export it anew"
+    )
     for at in (SEALED - 599, SEALED + 599):
         note, lost = said(gone, digest, at=at)[1]
         assert note == f"{on_its_way}: it may be on its way"
         assert lost == f"{gone}: it was indexed, and is gone"
         assert said(gone, digest, "--since", "2026-11-25", at=at)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("kinds", "known"),
+    [
+        ((), False),
+        (("replaced",), True),
+        (("replaced", "not-replaced"), False),
+        (("replaced", "replaced", "not-replaced"), True),
+        (("replaced", "replaced", "not-replaced", "not-replaced"), False),
+    ],
+)
+def test_a_header_for_which_another_stands_is_named_though_a_second_try_was_refused(
+    run, archive, tmp_path, kinds, known
+):
+    (tmp_path / f"{CALL}.manifest").write_bytes(archive.manifest)
+    (tmp_path / f"{CALL}.header").write_bytes(archive.header)
+    facts = {
+        "call_id": CALL,
+        "manifest_sha256": archive.row["manifest_sha256"],
+        "old_sha256": hashlib.sha256(archive.header).hexdigest(),
+        "new_sha256": "0" * 64,
+    }
+    kinds = ("recording.indexed", *(f"header.{kind}" for kind in kinds))
+    export = write(tmp_path / "chain.jsonl", chain(*kinds, facts=facts))
+    done = run("audit", "verify", export, "--recordings", tmp_path)
+    assert ("its header is from before a rewrap" in done.out) == known
 
 
 def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
@@ -182,4 +214,17 @@ def test_a_head_is_noted_after_the_last_one_was_found_still_there(run, archive, 
     done = run("audit", "anchor", "-o", anchors)
     assert done.status == 1
     assert "the chain no longer has entry 4 as it was noted on " in done.err
+    anchors.write_text(anchors.read_text().replace("galwad-1", "galwad-2"))
+    done = run("audit", "anchor", "-o", anchors)
+    assert (
+        f"the server is node galwad-1, and the last anchor in {anchors} is of galwad-2" in done.err
+    )
     assert len(anchors.read_text().splitlines()) == 2
+
+
+@pytest.mark.usefixtures("server", "links")
+@pytest.mark.parametrize("place", ["/dev/full", "/dev/zero", "."])
+def test_an_anchor_is_noted_in_a_file_alone(run, place):
+    """Two of these can be read for ever."""
+    done = run("audit", "anchor", "-o", place)
+    assert (done.status, done.err.splitlines()[0]) == (1, f"error: {place} is no file")
