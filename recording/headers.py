@@ -61,6 +61,7 @@ class Headers:
             header = place.staged("header").read_bytes()
             record = place.staged("rewrap").read_bytes()
         except FileNotFoundError:
+            place.refuse_if_disposed()
             if facts_of(place.header()).sha256 == header_sha256:
                 return
             raise RewrapError(f"no new header is staged: {_AGAIN}") from None
@@ -76,8 +77,7 @@ class Headers:
             overwrite(old)
 
     def _check(self, place: _Place, payload_sha256: str, header: bytes, record: bytes) -> None:
-        if place.path("disposal").exists():
-            raise RewrapError("the recording was disposed of")
+        place.refuse_if_disposed()
         try:
             recipients = RecipientSet.load(self.recipients, self.officer_key)
             signed = REWRAP.read(record, (self.officer_key,))
@@ -118,6 +118,10 @@ class _Place:
 
     def staged(self, suffix: str) -> Path:
         return self.folder / f".{self.call_id}.{suffix}.new"
+
+    def refuse_if_disposed(self) -> None:
+        if self.path("disposal").exists():
+            raise RewrapError("the recording was disposed of")
 
     def header(self) -> bytes:
         try:

@@ -77,6 +77,10 @@ class _RefusedError(Exception):
     """This recording's header stays as it is; the others go on."""
 
 
+class _GoneError(Exception):
+    """It was disposed of while we were at work: there is nothing to rewrap."""
+
+
 def run(client: httpx.Client, wish: Wish, *, quiet: bool) -> Outcome:
     """Rewrap all that is not sealed to the set in force; `quiet` draws no bar."""
     with told_as_ours():
@@ -91,7 +95,7 @@ def run(client: httpx.Client, wish: Wish, *, quiet: bool) -> Outcome:
 
 
 def _set_in_force(client: httpx.Client, wish: Wish) -> RecipientSet:
-    content = _answer(client.get("/recipients"))["content"]
+    content = _read(client.get("/recipients"))["content"]
     try:
         found = RecipientSet.parse(content.encode(), wish.officer.public_key)
     except KeySetError as error:
@@ -109,7 +113,7 @@ def _waiting(client: httpx.Client, outcome: Outcome) -> list[str]:
     waiting: list[str] = []
     after, more = "", True
     while more:
-        page = _answer(client.post("/headers/search", json={"after": after}))
+        page = _read(client.post("/headers/search", json={"after": after}))
         for row in page["rows"]:
             after = row["call_id"]
             if row["disposed"]:
@@ -126,6 +130,9 @@ def _one(client: httpx.Client, wish: Wish, outcome: Outcome, call_id: str) -> No
         with told_as_ours():
             _replace(client, wish, outcome.recipients, call_id)
         outcome.rewrapped += 1
+    except _GoneError:
+        outcome.recordings -= 1
+        outcome.waiting -= 1
     except (_RefusedError, RecordingError) as error:
         outcome.failed[call_id] = str(error)
     except CliError as error:
@@ -157,8 +164,15 @@ def _replace(client: httpx.Client, wish: Wish, recipients: RecipientSet, call_id
 
 def _answer(response: httpx.Response) -> Any:
     """The JSON answer; what the server refuses for one recording is told of that one."""
+    if response.status_code == httpx.codes.GONE:
+        raise _GoneError
     if response.status_code in _THIS_ONE_ALONE:
         raise _RefusedError(refusal(response)[0])
+    return _read(response)
+
+
+def _read(response: httpx.Response) -> Any:
+    """The JSON answer; a refusal ends the run."""
     check(response)
     if response.status_code == httpx.codes.NO_CONTENT:
         return None

@@ -30,28 +30,26 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """An open header and payload; `stream` closes them."""
+    """A header and an open payload; `stream` closes it."""
 
-    header: BinaryIO
+    header: bytes
     payload: BinaryIO
-    header_length: int
     payload_length: int
 
     @property
     def length(self) -> int:
         """Bytes that `stream` gives."""
-        return self.header_length + self.payload_length
+        return len(self.header) + self.payload_length
 
     def stream(self) -> Iterator[bytes]:
         """Header, then payload: together a standard age file."""
-        with self.header, self.payload:
-            for file in (self.header, self.payload):
-                while block := file.read(_BLOCK):
-                    yield block
+        with self.payload:
+            yield self.header
+            while block := self.payload.read(_BLOCK):
+                yield block
 
     def close(self) -> None:
-        """Close both without reading."""
-        self.header.close()
+        """Close the payload without reading."""
         self.payload.close()
 
 
@@ -67,20 +65,20 @@ class ArchiveFolder:
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: Recording, kind: str, wanted: int) -> SealedFiles:
-        """Open the header, and a payload (`kind`: payload or raw) of so many bytes.
+        """Read the header, and open a payload (`kind`: payload or raw) of so many bytes.
 
         Raises:
             ApiError: 409, one is missing or has not the size that the index knows.
         """
         with contextlib.ExitStack() as opened:
             try:
-                header = opened.enter_context(self._path(recording, "header").open("rb"))
+                header = _in_force(self._path(recording, "header"))
                 payload = opened.enter_context(self._path(recording, kind).open("rb"))
             except OSError:
                 raise ApiError(
                     409, "the archive does not hold this recording", "restore it from a backup"
                 ) from None
-            files = SealedFiles(header, payload, _size(header), _size(payload))
+            files = SealedFiles(header, payload, _size(payload))
             if files.payload_length != wanted:
                 raise ApiError(
                     409, "the recording has not the size that it was sealed with", "verify it"
@@ -102,6 +100,18 @@ class ArchiveFolder:
             return self._path(recording, suffix).read_bytes()
         except (OSError, ApiError):
             return None
+
+
+def _in_force(path: Path) -> bytes:
+    """A header. One that is replaced this moment is overwritten for whoever has it open, too.
+
+    Raises:
+        OSError: there is none.
+    """
+    while True:
+        header = path.read_bytes()
+        if path.read_bytes() == header:
+            return header
 
 
 def _size(file: BinaryIO) -> int:

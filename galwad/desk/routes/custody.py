@@ -20,6 +20,7 @@ from galwad.desk.users import PURGE
 from galwad.messages import Dispose
 from recording.audit import Facts
 from recording.chain import Head
+from recording.index import Recording
 
 router = APIRouter()
 
@@ -59,19 +60,19 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     if PURGE not in session.user.rights:
         raise ApiError(403, "disposing of recordings needs the right purge", "ask for it by name")
     recording = await recording_of(desk, call_id)
-    facts = {
-        "call_id": call_id,
-        "payload_sha256": recording.payload_sha256,
-        "reason": body.reason,
-    }
     async with desk.custodian.deciding:
         custody = await desk.custodian.one(call_id)
         if custody.hold is not None:
             raise ApiError(409, "the recording is held", f"{custody.hold}: release it first")
-        return await _dispose(desk, session, body, facts)
+        return await _dispose(desk, session, recording, body)
 
 
-async def _dispose(desk: Desk, session: Session, body: Purge, facts: dict[str, str]) -> Purged:
+async def _dispose(desk: Desk, session: Session, recording: Recording, body: Purge) -> Purged:
+    facts = {
+        "call_id": recording.call_id,
+        "payload_sha256": recording.payload_sha256,
+        "reason": body.reason,
+    }
     personal = {"actor": session.actor, "reference": body.reference}
     ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
     try:
@@ -79,9 +80,10 @@ async def _dispose(desk: Desk, session: Session, body: Purge, facts: dict[str, s
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
+        if desk.archive.content(recording, "disposal") is None:  # else its reply alone was lost
+            await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise
-    await desk.custodian.disposed(facts["call_id"], body.reason, time.time())
+    await desk.custodian.disposed(recording.call_id, body.reason, time.time())
     await desk.audit.append("recording.purged", facts, personal)
     return Purged(certificate=content.decode())
 

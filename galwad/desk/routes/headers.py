@@ -25,7 +25,7 @@ from galwad.desk.archive_models import (
 )
 from galwad.desk.errors import ApiError
 from galwad.desk.files import ArchiveFolder
-from galwad.desk.routes.recordings import recording_of
+from galwad.desk.routes.recordings import recording_of, refuse_if_disposed
 from galwad.messages import CommitHeader, StageHeader
 from recording.errors import ManifestError
 from recording.index import Recording
@@ -71,6 +71,7 @@ async def fetch(
 ) -> SealedHeader:
     """The header that lies in the archive; the audit entry comes first."""
     recording = await recording_of(desk, call_id)
+    refuse_if_disposed(desk, recording)
     header = desk.archive.text(recording, "header")
     manifest = desk.archive.text(recording, "manifest")
     if header is None or manifest is None:
@@ -90,6 +91,7 @@ async def stage(
 ) -> StagedHeader:
     """Lay a new header beside the one in force; what was read back is the client's to prove."""
     recording = await recording_of(desk, call_id)
+    refuse_if_disposed(desk, recording)
     header, record = body.header.encode(), body.rewrap.encode()
     found = await desk.intake.orders.ask(
         lambda ref: StageHeader(ref, call_id, recording.payload_sha256, header, record)
@@ -101,11 +103,15 @@ async def stage(
 async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
     """Put the staged header in force; audited before, and again if nothing came of it."""
     recording = await recording_of(desk, call_id)
-    old = desk.archive.text(recording, "header") or ""
+    refuse_if_disposed(desk, recording)
+
+    def in_force() -> str:
+        return hashlib.sha256(desk.archive.content(recording, "header") or b"").hexdigest()
+
     facts = {
         "call_id": call_id,
         "payload_sha256": recording.payload_sha256,
-        "old_sha256": hashlib.sha256(old.encode()).hexdigest(),
+        "old_sha256": in_force(),
         "new_sha256": body.sha256,
     }
     personal = {"actor": session.actor, "reference": body.reference}
@@ -115,7 +121,8 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
-        await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
+        if in_force() != body.sha256:  # else it was done, and its reply was lost
+            await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
         raise
 
 

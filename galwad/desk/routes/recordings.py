@@ -73,8 +73,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(403, "this purpose is the recording administrator's", "ask them")
     recording = await recording_of(desk, call_id)
-    if desk.archive.content(recording, "disposal") is not None:
-        raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
+    refuse_if_disposed(desk, recording)
     kind, facts = _wanted(desk, recording, raw=body.raw)
     files = desk.archive.open(recording, kind, facts.size)
     try:
@@ -94,7 +93,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
         headers={
             "Content-Length": str(files.length),
             "Content-Disposition": f'attachment; filename="{call_id}.{_ENDINGS[kind]}"',
-            "X-Galwad-Header-Length": str(files.header_length),
+            "X-Galwad-Header-Length": str(len(files.header)),
             "X-Galwad-Payload-SHA256": facts.sha256,
         },
     )
@@ -126,6 +125,12 @@ async def recording_of(desk: Desk, call_id: str) -> Recording:
     if recording is None:
         raise ApiError(404, "no recording has this id", "it may not be sealed yet")
     return recording
+
+
+def refuse_if_disposed(desk: Desk, recording: Recording) -> None:
+    """Raises `ApiError`: 410, a certificate says that it was disposed of."""
+    if desk.archive.content(recording, "disposal") is not None:
+        raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
 
 
 async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:

@@ -10,6 +10,7 @@ import pytest
 from house import House
 from node import Site
 
+from galwad.cli import rewrapping
 from recording.age import Identity, open_header
 from recording.keys import OfficerKeys, RecipientSet, fingerprint
 
@@ -157,12 +158,71 @@ def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, ke
     assert [header(house, call_id) for call_id in CALLS] == before
 
 
+def test_a_commit_whose_reply_is_lost_is_not_said_to_have_failed(
+    run, house, keys, deputy, monkeypatch
+):
+    """As when the finaliser is stopped that moment: the chain must know that the old one went."""
+    before, orders = header(house, CALLS[0]), house.desk.intake.orders
+    heard = orders.replied
+    with monkeypatch.context() as patch:  # what a commit is answered with has no content
+        patch.setattr(orders, "replied", lambda r: heard(r) if r.content else orders.lost())
+        done = run("keys", "rewrap", keys, *WHY)
+    assert done.err.startswith("error: the finaliser has gone: 0 of 4 are rewrapped\n")
+    assert header(house, CALLS[0]) != before
+    assert "header.not-replaced" not in [kind for kind, _ in house.audit()]
+    house.path(CALLS[0], "header").write_bytes(before)
+    house.path(CALLS[0], "rewrap").unlink()
+    put_back = run("audit", "verify", "--recordings", house.site.settings.archive)
+    assert f"{CALLS[0]}: its header is from before a rewrap" in put_back.out
+
+
+def test_what_is_disposed_of_while_a_run_goes_on_is_passed_over(
+    run, house, keys, deputy, monkeypatch
+):
+    """By another administrator: after the list was made, and between the steps of one of them."""
+    headers = {"Authorization": f"Bearer {house.token('huw', 'admin', 'purge')}"}
+    body = {"reason": "retention", "reference": "R-1"}
+
+    def purge(call_id):
+        path = f"/api/v1/recordings/{call_id}/purge"
+        assert httpx.post(house.url + path, json=body, headers=headers).status_code == 200
+
+    def listed_then_purged(client, outcome):
+        found = waiting(client, outcome)
+        purge(CALLS[0])
+        return found
+
+    def made_then_purged(manifest, *more):
+        if manifest.call_id in CALLS[1:3]:
+            purge(manifest.call_id)
+        return made(manifest, *more)
+
+    waiting, made = rewrapping._waiting, rewrapping.rewrap
+    monkeypatch.setattr(rewrapping, "_waiting", listed_then_purged)
+    monkeypatch.setattr(rewrapping, "rewrap", made_then_purged)
+    done = run("keys", "rewrap", keys, *WHY)
+    assert (done.status, done.err) == (0, "")
+    assert "1 recordings: 1 rewrapped, 0 already" in done.out
+    assert [house.path(call_id, "header").exists() for call_id in CALLS] == [False] * 3 + [True]
+    again = run("keys", "rewrap", keys, *WHY)
+    assert "1 recordings: 0 rewrapped, 1 already" in again.out
+
+
 def test_a_commit_that_is_refused_stands_in_the_audit_and_changes_nothing(house, deputy):
     before = header(house, CALLS[0])
     reply = commit(house, CALLS[0], "0" * 64)
     assert (reply.status_code, reply.json()["error"][:22]) == (409, "no new header is stage")
     assert [kind for kind, _ in house.audit()][-2:] == ["header.replaced", "header.not-replaced"]
     assert header(house, CALLS[0]) == before
+
+
+def test_a_server_without_a_set_is_one_line_and_a_hint(run, house, keys):
+    house.site.recipients.unlink()
+    done = run("keys", "rewrap", keys, *WHY)
+    assert (done.status, done.err.splitlines()) == (
+        1,
+        ["error: the server has no set of recipients", "hint: put the signed one there first"],
+    )
 
 
 def test_a_set_that_another_signed_is_not_believed(run, house, keys, deputy, tmp_path):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.messages import GapFacts
 from recording.audit import verify
+from recording.commit import overwrite
 from recording.manifest import FORMAT, Manifest, sign_manifest
 
 
@@ -98,6 +99,29 @@ async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, s
     by_reference = await gwen.http.post(SEARCH, json={"reference": "CMP-12"})
     assert len(by_reference.json()["rows"]) == 1
     assert (await verify(running.desk.engine, "galwad")).sound
+
+
+async def test_a_header_that_is_replaced_while_it_is_fetched_arrives_whole(
+    running, sealed, monkeypatch
+):
+    """The old one is overwritten, for whoever has it open too."""
+    await running.seal(sealed)
+    gwen = await running.page("gwen")
+    path = running.archive / sealed.folder / f"{sealed.call_id}.header"
+    append = running.desk.audit.append
+
+    async def rewrapped_meanwhile(kind, *more):
+        if kind == "recording.fetched":
+            new = path.with_suffix(".new")
+            new.write_bytes(b"age-encryption.org/v1\n--- new\n")
+            with path.open("r+b", buffering=0) as old:
+                new.rename(path)
+                overwrite(old)
+        return await append(kind, *more)
+
+    monkeypatch.setattr(running.desk.audit, "append", rewrapped_meanwhile)
+    reply = await gwen.http.post(f"/api/v1/recordings/{sealed.call_id}/fetch", json=WHY)
+    assert reply.content.startswith(b"age-encryption.org/v1\n--- mac\n\x00\x01\x02")
 
 
 async def test_what_could_not_be_decoded_is_marked_and_fetched_by_its_own_digest(running, sealed):
