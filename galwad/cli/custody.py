@@ -14,7 +14,7 @@ from galwad.cli.console import CliError, clock, local_time, print_json
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import CallId, Json, Server
 from galwad.cli.proof import disposed
-from galwad.cli.whole import whole_file
+from galwad.cli.whole import check_free, whole_file
 from recording.disposal import CERTIFICATE
 from recording.errors import ManifestError
 
@@ -65,8 +65,8 @@ def purge(
     """
     body = {"reason": reason.value, "reference": _needed(reference)}
     path = f"/recordings/{checked_id(call_id)}"
-    if output is not None:
-        _check_free(output)
+    if output is not None:  # before anything is destroyed
+        check_free(output, replace=False, hint="name another --output")
     if not yes:
         _confirm(ask(server, "GET", path)["recording"])
     text: str = ask(server, "POST", f"{path}/purge", body)["certificate"]
@@ -75,20 +75,23 @@ def purge(
     except ManifestError as error:
         raise CliError(str(error), f"`galwad recordings verify {call_id}` says more") from None
     if output is not None:
-        with whole_file(output, replace=False, mode=0o644) as file:
-            file.write(text.encode())
+        _keep(text, output)
     if json:
         print_json({"call_id": call_id, "certificate": text, "sentence": disposed(certificate)})
     else:
         print(f"{call_id}  {disposed(certificate)}")
 
 
-def _check_free(output: Path) -> None:
-    """Before anything is destroyed: whether its certificate can be kept there."""
-    if not output.parent.is_dir():
-        raise CliError(f"{output.parent} is no folder", "make it first")
-    if output.exists():
-        raise CliError(f"{output} exists", "name another --output")
+def _keep(text: str, output: Path) -> None:
+    """Write the certificate's copy. What it certifies is done, whatever becomes of that."""
+    try:
+        with whole_file(output, replace=False, mode=0o644) as file:
+            file.write(text.encode())
+    except CliError as error:
+        raise CliError(
+            f"it is disposed of, but its certificate is not kept: {error.message}",
+            "the same command with another --output gives it again",
+        ) from None
 
 
 def _needed(text: str) -> str:

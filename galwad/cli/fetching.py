@@ -21,10 +21,10 @@ import httpx
 from galwad.cli import audio, sealed
 from galwad.cli.client import check, open_client, told_as_ours
 from galwad.cli.console import CliError, clock, size
-from galwad.cli.whole import check_place, whole_file
+from galwad.cli.whole import check_free, whole_file
 
 CALL_ID: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?)")
 
 
 class Format(StrEnum):
@@ -175,11 +175,7 @@ def _output(wish: Wish) -> tuple[Path, Format]:
 
 
 def _free(output: Path, wish: Wish) -> Path:
-    if not output.parent.is_dir():
-        raise CliError(f"{output.parent} is no folder", "make it first")
-    check_place(output)
-    if output.exists() and not wish.force:
-        raise CliError(f"{output} exists", "name another --output, or replace it with --force")
+    check_free(output, replace=wish.force)
     return output
 
 
@@ -190,7 +186,7 @@ def received(
     """Header and payload as the server sent them, the payload's digest checked."""
     body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
     path = f"/recordings/{call_id}/fetch"
-    with tempfile.TemporaryFile() as payload:
+    with _room(), tempfile.TemporaryFile() as payload:
         header = b""
         digest = hashlib.sha256()
         with client.stream("POST", path, json=body) as response:
@@ -209,6 +205,19 @@ def received(
             )
         payload.seek(0)
         yield header, payload
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """What else is written tells its own faults."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "none can be used").lower()
+        raise CliError(
+            f"the sealed bytes found no room in the folder for temporary files: {reason}",
+            "name one that has it, in $TMPDIR",
+        ) from None
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> None:

@@ -17,7 +17,7 @@ from galwad.cli import sealed
 from galwad.cli.client import ask
 from galwad.cli.console import CliError, print_json
 from galwad.cli.options import Json, Server
-from galwad.cli.whole import whole_file
+from galwad.cli.whole import check_free, whole_file
 from recording.errors import SpoolError
 from recording.recovery import RecoveredKey, recover_key
 
@@ -74,6 +74,8 @@ def recover(
     if not reference.strip():
         raise CliError("--reference is empty", "such as --reference POWER-2026-11", status=2)
     keys = _taken(spools, identity)
+    for key in keys:  # before anybody notes that it was taken
+        check_free(output / key.name, replace=force)
     for key in () if offline else keys:
         _note(key, reference.strip(), server)
     done = [_written(key, output, replace=force, audited=not offline) for key in keys]

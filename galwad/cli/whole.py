@@ -25,9 +25,9 @@ def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.B
     nothing of it; elsewhere it is written beside its place. Without `replace`, a file that has
     appeared there meanwhile is kept and ours is not.
     """
+    check_place(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        check_place(path)
         descriptor = _opened(part, mode)
         with os.fdopen(descriptor, "w+b") as file:
             yield file
@@ -54,6 +54,22 @@ def check_place(path: Path) -> None:
         raise CliError(f"{path} is a folder", "name a file in it")
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is no file, and is not replaced", "name another --output")
+
+
+def check_free(
+    path: Path, *, replace: bool, hint: str = "name another, or replace it with --force"
+) -> None:
+    """Refuse a place where `whole_file` could write nothing, while nothing has happened yet.
+
+    `hint` says what to do about a file that is there.
+    """
+    check_place(path)
+    if not path.parent.is_dir():
+        raise CliError(f"{path.parent} is no folder", "make it first")
+    if not replace and os.path.lexists(path):
+        raise CliError(f"{path} exists", hint)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CliError(f"{path.parent} takes no new file from you", "name another folder")
 
 
 def _opened(part: Path, mode: int) -> int:

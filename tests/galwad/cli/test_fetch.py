@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,6 +119,7 @@ def test_damage_that_the_index_agrees_with_is_found_by_age(run, archive, officer
         (("--identity", "{identity}", "--from", "soon"), 2, "--from is no time"),
         (("--identity", "nowhere.txt"), 1, "no such file"),
         (("--identity", "{identity}", "-o", "nowhere/call.wav"), 1, "nowhere is no folder"),
+        (("--sealed", "-o", "/proc/self/call.age"), 1, "/proc/self takes no new file"),
         (
             ("--identity", "{identity}", "--from", "59:00", "-o", "{tmp}/a.wav"),
             2,
@@ -137,7 +139,17 @@ def test_a_refused_command_is_no_fetch_in_the_audit(run, server, archive, tmp_pa
     run("recordings", "fetch", CALL, *WHY, "--identity", tmp_path / "none")
     run("recordings", "fetch", CALL, "--purpose", "curiosity", "--reference", "x", "--sealed")
     run("recordings", "fetch", CALL, "--purpose", "complaint", "--reference", " ", "--sealed")
+    run("recordings", "fetch", CALL, *WHY, "--sealed", "-o", "/proc/self/call.age")
     assert archive.asked == []
+
+
+def test_sealed_bytes_that_find_no_room_are_told(server, tmp_path):
+    small = ("sh", "-c", 'ulimit -f 8 && exec "$@"', "sh", sys.executable, "-m", "galwad")
+    command = ("recordings", "fetch", CALL, *WHY, "--sealed", "-o", tmp_path / "call.age")
+    done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the sealed bytes found no room ")
+    assert "hint: name one that has it, in $TMPDIR" in done.stderr
 
 
 def test_an_existing_file_is_replaced_only_by_force(run, server, officer, tmp_path):

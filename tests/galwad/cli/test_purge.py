@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -56,13 +58,29 @@ def test_a_recording_is_disposed_of_and_verification_says_so(run, house, tmp_pat
 def test_nothing_is_destroyed_whose_certificate_could_not_be_kept(run, house, tmp_path):
     kept = tmp_path / "certificate.json"
     kept.touch()
-    for place, why in ((kept, "exists"), (tmp_path / "none" / "x", "is no folder")):
+    for place, why in (
+        (kept, "exists"),
+        (tmp_path / "none" / "x", "is no folder"),
+        ("/proc/self/certificate", "takes no new file"),
+    ):
         done = run("recordings", "purge", FIRST, *WHY, "-o", place)
         assert done.status == 1
         assert why in done.err
         assert "--force" not in done.err
     assert house.path(FIRST, "header").exists()
     assert [kind for kind, _ in house.audit() if "purge" in kind] == []
+
+
+def test_what_is_destroyed_is_told_though_its_certificate_is_not_kept(run, house, tmp_path):
+    """As on a disk without room for it."""
+    command = ("recordings", "purge", FIRST, *WHY, "-o", tmp_path / "certificate.json")
+    small = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", sys.executable, "-m", "galwad")
+    done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: it is disposed of, but its certificate is not kept: ")
+    assert not house.path(FIRST, "header").exists()
+    assert run(*command).status == 0
+    assert command[-1].read_bytes() == house.path(FIRST, "disposal").read_bytes()
 
 
 def test_the_certificate_names_the_entry_that_ordered_it(run, house):
@@ -148,6 +166,18 @@ def test_again_it_destroys_what_a_backup_brought_back(run, house):
     again = run("recordings", "purge", FIRST, *WHY)
     assert again.out == first.out
     assert not house.path(FIRST, "header").exists()
+
+
+def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, monkeypatch):
+    orders = house.desk.intake.orders
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "replied", lambda _: orders.lost())
+        done = run("recordings", "purge", FIRST, *WHY)
+    assert done.err.startswith("error: the finaliser has gone\nhint: ask again: ")
+    assert not house.path(FIRST, "header").exists()
+    assert "recording.not-purged" not in [kind for kind, _ in house.audit()]
+    again = run("recordings", "purge", FIRST, *WHY)
+    assert (again.status, house.audit()[-1][0]) == (0, "recording.purged")
 
 
 def test_a_recording_that_is_held_is_refused(run, house):

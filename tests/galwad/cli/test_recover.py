@@ -60,9 +60,11 @@ def test_the_key_is_written_where_it_is_wanted_and_for_nobody_else(
     assert path.stat().st_mode & 0o777 == 0o600
     key = recovered_keys(tmp_path, [spool])[1]
     read_spool(spool, spool_key=key).close()
-    again = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path)
-    assert again.status == 1
-    assert "exists" in again.err
+    for place, why in ((tmp_path, "exists"), (tmp_path / "none", "is no folder")):
+        again = run("recordings", "recover", spool, *identity, *WHY, "-o", place)
+        assert again.status == 1
+        assert why in again.err
+    assert len(noted(house, "spool.key-taken")) == 1
 
 
 def test_who_took_the_key_is_noted_and_so_is_its_use(run, house, spool, identity, tmp_path):

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from galwad.cli import whole
 from galwad.cli.console import CliError
-from galwad.cli.whole import whole_file
+from galwad.cli.whole import check_free, whole_file
 
 KILLED = """
 import os, signal, sys
@@ -64,7 +65,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     """As root, a file beside /dev/null that is renamed takes its place."""
     pipe = tmp_path / "null"
     os.mkfifo(pipe)
-    for place in (pipe, tmp_path):
+    for place in (pipe, tmp_path, Path(), Path("/")):
         with (
             pytest.raises(CliError, match=" is "),
             whole_file(place, replace=True),
@@ -72,3 +73,15 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
             pass
     assert pipe.is_fifo()
     assert [each.name for each in tmp_path.iterdir()] == ["null"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_happens(tmp_path):
+    (tmp_path / "there").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, why in (("there", "exists"), ("link", "exists"), ("none/x", "no folder")):
+        with pytest.raises(CliError, match=why):
+            check_free(tmp_path / name, replace=False)
+    check_free(tmp_path / "there", replace=True)
+    check_free(tmp_path / "new", replace=False)
+    with pytest.raises(CliError, match="takes no new file"):
+        check_free(Path("/proc/self/x"), replace=False)
