@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import typer
+from rich.text import Text
 
 from galwad.cli import checks
 from galwad.cli.console import CliError, console, print_json
@@ -44,7 +45,7 @@ def _print(findings: list[checks.Finding]) -> None:
     out = console()
     for finding in findings:
         mark, style = _MARKS[finding.grade]
-        out.print(f"[{style}]{mark}[/{style}]  {finding.name:<12}", end="  ")
-        out.print(finding.text, markup=False)
+        out.print(Text.assemble((mark, style), f"  {finding.name:<12}"), end="  ")
+        out.print(finding.text)
         if finding.fix:
-            out.print(f"{'':20}fix: {finding.fix}", markup=False)
+            out.print(f"{'':20}fix: {finding.fix}")

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_ANY_WIDTH = 1000
+_ANY_WIDTH = 1_000_000
+"""Columns: a file takes any line as it is."""
 
 
 class CliError(Exception):
@@ -34,14 +35,22 @@ def complain(error: CliError) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to stdout."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
-    print()
+    """Print one JSON document to stdout; what that cannot have in it is escaped as JSON does."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 def console() -> Console:
-    """A console on stdout; where that is no terminal, plain text of any width."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _ANY_WIDTH)
+    """A console on stdout; where that is no terminal, plain text of any width.
+
+    Brackets are brackets: who calls, and what a line is called, is no markup.
+    """
+    width = None if sys.stdout.isatty() else _ANY_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:

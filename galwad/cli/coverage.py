@@ -39,9 +39,9 @@ def show(found: dict[str, Any]) -> None:
     for call in found["amiss"]:
         _show_call(call)
     for orphan in found["orphans"]:
-        out.print(f"{orphan['kind']}: {orphan['name']}", style="bold", markup=False)
-        out.print(f"    {orphan['text']}", markup=False)
-        out.print(f"    to do: {orphan['fix']}", markup=False)
+        out.print(f"{orphan['kind']}: {orphan['name']}", style="bold")
+        out.print(f"    {orphan['text']}")
+        out.print(f"    to do: {orphan['fix']}")
     if found.get("more_orphans"):
         out.print(f"and {found['more_orphans']} more", style="bold")
     if found["orphans"]:
@@ -61,7 +61,7 @@ def _show_call(call: dict[str, Any]) -> None:
         for text in timeline.table(spans, plain=plain):
             out.print(text)
     for problem in call["problems"]:
-        out.print(f"!  {problem}", style="bold red", markup=False)
+        out.print(f"!  {problem}", style="bold red")
     out.print()
 
 

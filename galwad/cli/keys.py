@@ -147,7 +147,9 @@ def sign(
     ] = None,
     serial: Annotated[
         int | None,
-        typer.Option(min=1, help="The set's number, where what it replaces cannot be read."),
+        typer.Option(
+            min=1, max=2**31, help="The set's number, where what it replaces cannot be read."
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the output if it exists.")

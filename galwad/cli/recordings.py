@@ -216,7 +216,7 @@ def _who(row: dict[str, Any]) -> str:
 def _custody(detail: dict[str, Any]) -> None:
     out = console()
     if detail.get("hold"):
-        out.print(f"held: {detail['hold']}", style="bold", markup=False)
+        out.print(f"held: {detail['hold']}", style="bold")
     if detail.get("disposal"):
         out.print("! disposed of: `galwad recordings verify` reads its certificate", style="bold")
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from rich.text import Text
+
 from galwad.cli.console import console
 
 Figures: TypeAlias = Mapping[str, float | int | str | list[int]]
@@ -95,7 +97,7 @@ class Report:
         for step in self.steps:
             tick, word, style = _MARKS[step.verdict]
             mark = f"{word:<4}" if plain else tick
-            out.print(f"[{style}]{mark}[/{style}]", end="  ")
-            out.print(f"{step.name:<{width}}  {step.text}", markup=False)
+            out.print(Text(mark, style), end="  ")
+            out.print(f"{step.name:<{width}}  {step.text}")
             if step.hint:
-                out.print(f"{'':{len(mark) + 4 + width}}hint: {step.hint}", markup=False)
+                out.print(f"{'':{len(mark) + 4 + width}}hint: {step.hint}")

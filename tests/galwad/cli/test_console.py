@@ -1,0 +1,40 @@
+"""What commands print, whatever it is printed to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from galwad.cli.console import print_table
+
+VALUE = {"by": "Si\u00e2n \u20ac \U0001f600", "file": "caf\udce9"}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_json_whatever_letters_the_output_knows(encoding):
+    done = subprocess.run(
+        [sys.executable, "-c", f"from galwad.cli import console; console.print_json({VALUE!a})"],
+        env={**os.environ, "PYTHONIOENCODING": f"{encoding}:backslashreplace"},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.decode(encoding)) == VALUE
+
+
+@pytest.mark.usefixtures("server")
+def test_a_name_in_brackets_is_printed_as_it_is(run, archive, monkeypatch):
+    call_id, line = archive.row["call_id"], "Tax [bold] :warning: [/x]"
+    changed = {**archive.row, "line": line}
+    monkeypatch.setattr(type(archive), "row", changed)
+    for words in (("show", call_id), ("list",)):
+        done = run("recordings", *words)
+        assert (done.status, line in done.out) == (0, True)
+
+
+def test_what_goes_to_a_file_is_not_cut(capsys):
+    print_table(("A", "B"), [("x", "y" * 5000)], empty="")
+    assert "y" * 5000 in capsys.readouterr().out
