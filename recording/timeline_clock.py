@@ -160,6 +160,11 @@ class StreamClock:
         late = error * _US > LATE_US * self._rate
         return late or error < self._early or packet.codec.clock != self._told
 
+    def knows(self, packet: Packet) -> bool:
+        """Whether its timestamp counts as this clock does, and is not of what comes yet."""
+        of_the_past = self.arrival(packet) - self.place(packet) >= self._early
+        return of_the_past and packet.codec.clock == self._told
+
     def lags(self, packet: Packet) -> bool:
         """Whether it is late enough to ask whether those after it are, too."""
         return (self.arrival(packet) - self.place(packet)) * _US > LAGS_US * self._rate

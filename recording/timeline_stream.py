@@ -299,7 +299,7 @@ class Stream:
         position = self._clock.place(packet)
         if samples is None or not len(samples):
             self._refuse(packet, position)
-        elif not self._track.put(position, samples):
+        elif not self._clock.knows(packet) or not self._track.put(position, samples):
             count.late += 1
 
     def _lay(self, packet: Packet) -> bool:

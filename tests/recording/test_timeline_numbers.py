@@ -1,10 +1,13 @@
 """Sequence numbers that are far from what was next: of long ago, of a new beginning, or wild."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recording.codecs import PayloadCodec
 from recording.timeline import Timeline
 
 from .test_timeline import ALAW, US, played, rtp, sent, speech
@@ -119,6 +122,37 @@ def test_packets_that_all_have_one_number_are_heard_each_for_itself(ms, from_s, 
     assert np.array_equal(samples[8000 : 8000 + len(said)], said)
     assert (count.received, count.duplicate) == (len(packets), len(again))
     assert count.lost == count.late == 0
+
+
+@pytest.mark.parametrize("ahead", [16_000, 1 << 20, (1 << 31) - 1_000_000])
+def test_a_late_packet_with_a_timestamp_of_what_comes_yet_is_not_heard(ahead):
+    """It costs no memory either, though it would lie days ahead."""
+    packets, said = stream()
+    at_us, track, late = packets.pop(200)
+    said[200 * 160 : 201 * 160] = 0
+    packets.append((at_us + US, track, rtp(200, 200 * 160 + ahead, late[12:])))
+    tracemalloc.start()
+    try:
+        samples, count = heard(packets)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert (count.received, count.lost, count.late) == (len(packets), 0, 1)
+    assert peak < 20_000_000
+
+
+def test_a_late_packet_of_another_clock_is_not_heard_where_it_was_not_said():
+    """Its timestamp counts something else than those around it do now."""
+    packets, said = stream()
+    at_us, track, late = packets.pop(200)
+    said[200 * 160 : 201 * 160] = 0
+    packets.append((at_us + US, track, rtp(200, 200 * 160 - 8000, late[12:] * 2, kind=99)))
+    timeline = Timeline(8000)
+    timeline.media(0, {99: PayloadCodec("L16", 12_000)})
+    samples = played(packets, SECONDS * US, timeline)[:, 0]
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert timeline.counts[0].late == 1
 
 
 def test_what_a_network_swallowed_in_more_than_a_minute_is_lost_to_the_packet():
