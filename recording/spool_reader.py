@@ -252,7 +252,8 @@ class SpoolReader(Iterator[Record]):
 
     def _media(self, frame: Frame) -> _Records | None:
         if frame.index in self._stand_ins:
-            return self._counted(frame, [], tells_time=False)
+            self._pass_over_stand_ins(frame.index + 1)
+            return iter(())
         if frame.index in self._erased:
             return self._counted(frame, self._instead_of(frame))
         records = self._packets(frame)
@@ -287,14 +288,11 @@ class SpoolReader(Iterator[Record]):
         lost = LostRecord(frame.index, frame.index, from_us, frame.to_us, LossReason.ERASED)
         return [*(kept or ()), lost]
 
-    def _counted(
-        self, frame: Frame, records: Sequence[object], *, tells_time: bool = True
-    ) -> _Records:
+    def _counted(self, frame: Frame, records: Sequence[object]) -> _Records:
         """What is missing before `frame`, then what is in it."""
-        yield from self._missing(frame.index, frame.from_us if tells_time else None)
+        yield from self._missing(frame.index, frame.from_us)
         self._next_index = frame.index + 1
-        if tells_time:
-            self.last_us = max(self.last_us, frame.to_us)
+        self.last_us = max(self.last_us, frame.to_us)
         yield from records
 
     def _missing(self, before: int, until_us: int | None) -> _Records:
@@ -306,6 +304,7 @@ class SpoolReader(Iterator[Record]):
         waiting = [entry for entry in self._keyless if entry[0] < before]
         self._keyless.clear()
         for index, first, last in waiting:
+            self._pass_over_stand_ins(index)
             if index < self._next_index:
                 continue
             from_us = max(first if until_us is None else min(first, until_us), self.last_us)
@@ -315,8 +314,14 @@ class SpoolReader(Iterator[Record]):
             self._next_index = index + 1
             self.last_us = to_us
             yield LostRecord(index, index, from_us, to_us, LossReason.UNRELEASED)
+        self._pass_over_stand_ins(before)
         if before > self._next_index:
             yield self._hole(before, until_us)
+
+    def _pass_over_stand_ins(self, before: int) -> None:
+        """They are there; what is missing before them lasts until what comes after them."""
+        while self._next_index < before and self._next_index in self._stand_ins:
+            self._next_index += 1
 
     def _hole(self, before: int, until_us: int | None) -> LostRecord:
         until = None if until_us is None else max(until_us, self.last_us)

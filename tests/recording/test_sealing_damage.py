@@ -114,3 +114,25 @@ def test_a_cut_tail_or_a_torn_frame_is_sealed_to_its_last_whole_frame(
     judge(manifest)
     assert manifest.lives[0].interrupted
     assert manifest.talk_us <= TALK_US
+
+
+def test_damage_beside_what_was_erased_costs_one_frame_too(office):
+    """A stand-in lies behind the frames that are erased with the one it stands for."""
+    call = office.call()
+    call.answer()
+    call.talk(0, 4 * US)
+    call.writer.erase_back_to(int(2.5 * US))
+    call.event("gap-start", int(2.5 * US), reason="payment", trigger="page", actor="user:sian")
+    call.event("gap-end", 5 * US)
+    call.event("segment", 5 * US, **{"class": "centre", "to": ""})
+    call.talk(5 * US, 9 * US)
+    path = call.end(9 * US)
+    spool = path.read_bytes()
+    for at, kind in frames(spool):
+        hurt = bytearray(spool)
+        hurt[at + FRAME_OVERHEAD] ^= 1
+        path.write_bytes(hurt)
+        manifest = office.seal(path).manifest
+        assert judge(manifest) >= 6.5 * US - FRAME_US, kind
+        assert manifest.talk_us == 9 * US
+        (office.folder / f"{manifest.call_id}.manifest").unlink()
