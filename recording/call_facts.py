@@ -115,6 +115,9 @@ class CallFacts:
         sealed yet then stands in the next one.
         """
         since = self.last_us
+        self._lost = [
+            (start, resumed_us if end is None else end, why) for start, end, why in self._lost
+        ]
         why = "its disk went away" if moved else "the recording process stopped and began again"
         if self._gap is None and not (moved and resumed_us - since < _SPACING_US):
             trigger = Trigger.STORAGE if moved else Trigger.CRASH

@@ -136,3 +136,21 @@ def test_damage_beside_what_was_erased_costs_one_frame_too(office):
         assert judge(manifest) >= 6.5 * US - FRAME_US, kind
         assert manifest.talk_us == 9 * US
         (office.folder / f"{manifest.call_id}.manifest").unlink()
+
+
+def test_the_torn_end_of_one_life_costs_nothing_of_the_next(office):
+    first = office.call(mono=100.0)
+    first.answer()
+    first.talk(0, 3 * US)
+    first.writer.flush_frame()
+    first.writer.abandon()
+    path = first.writer.path
+    path.write_bytes(path.read_bytes()[:-1])
+    second = office.call(life=2, mono=105.0)
+    second.event("segment", 0, **{"class": "centre", "to": ""})
+    second.talk(0, 4 * US)
+    manifest = office.seal(path, second.end(4 * US)).manifest
+    assert manifest.lives[0].truncated
+    assert [(gap.reason, gap.to_us) for gap in manifest.gaps] == [("fault", 5 * US)]
+    assert judge(manifest) >= 6 * US
+    assert office.verdict(identities=[office.officer.identity]).problems == ()
