@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from recording.archive import folder_of
-from recording.commit import make_folder, write_loose, write_whole
+from recording.commit import make_folder, read_small, write_loose, write_whole
 from recording.disposal import CERTIFICATE, FORMAT, Certificate, destroy_header
 from recording.errors import ManifestError
 from recording.spool_sync import syncfs
@@ -102,7 +102,7 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
     """The certificates in files, and in folders with all below, that one of these keys signed."""
     found = Certificates()
     for path in _files(places):
-        data = path.read_bytes()
+        data = read_small(path)
         try:
             read = CERTIFICATE.read(data, node_keys)
             folder_of(read.call_id)

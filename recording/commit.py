@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Final
+
+_SMALL: Final = 1 << 20
+"""Bytes of what people write by hand, or keep one line in."""
 
 
 class Part:
@@ -61,6 +66,19 @@ def write_loose(path: Path, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
+
+
+def read_small(path: Path) -> bytes:
+    """The content of a file that somebody named, at most a megabyte: a device may have no end.
+
+    Raises:
+        OSError: it cannot be read, or has more.
+    """
+    with path.open("rb") as file:
+        data = file.read(_SMALL + 1)
+    if len(data) > _SMALL:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 def sync_file(path: Path) -> None:

@@ -17,6 +17,7 @@ from recording.age_armor import BEGIN, armored, dearmored
 from recording.age_header import MAGIC
 from recording.age_passphrase import Passphrase
 from recording.age_stanza import SCRYPT, check_native
+from recording.commit import read_small
 from recording.errors import AgeError, KeyFileError, NoMatchError
 
 Ask = Callable[[Path], str]
@@ -44,7 +45,7 @@ class IdentityFile:
                 nobody was to be asked, or the passphrase is wrong.
         """
         try:
-            data = path.read_bytes()
+            data = read_small(path)
             if _protected(data):
                 data = _opened(path, data, ask)
             elif path.stat().st_mode & 0o077:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from recording import bech32
 from recording.age import Identity, Recipient, make_header
 from recording.age_passphrase import Passphrase
+from recording.commit import read_small
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.identity_file import Ask, IdentityFile, protected
 
@@ -213,7 +214,7 @@ class RecipientSet:
     def load(cls, path: Path, officer_key: str) -> Self:
         """From a file; otherwise as `parse`. Raises `KeySetError`."""
         try:
-            data = path.read_bytes()
+            data = read_small(path)
         except OSError as error:
             raise KeySetError(f"{path}: {(error.strerror or '').lower()}", _SIGN_HINT) from None
         return cls.parse(data, officer_key)

@@ -17,6 +17,8 @@ from recording.chain import Link, Verification, read_export, verify_links
 from recording.errors import ChainError
 
 _PAGE: Final = 1000
+_LONGEST: Final = 1 << 24
+"""Characters of a line: an entry has some hundred."""
 _US: Final = 1_000_000
 
 
@@ -35,14 +37,21 @@ def fetch(server: str) -> Iterator[Link]:
 
 def read(path: Path) -> Iterator[Link]:
     """An export's chain."""
-    with told_as_ours(path), path.open(encoding="utf-8") as lines:
-        yield from read_export(lines)
+    with told_as_ours(path):
+        yield from read_export(_lines(path))
 
 
 def read_anchors(path: Path) -> list[Anchor]:
     """A file of anchors."""
-    with told_as_ours(path), path.open(encoding="utf-8") as lines:
-        return parse_anchors(lines)
+    with told_as_ours(path):
+        return parse_anchors(_lines(path))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a file; one that never ends is none of ours, and is given in parts."""
+    with path.open(encoding="utf-8") as file:
+        while line := file.readline(_LONGEST):
+            yield line
 
 
 @contextmanager

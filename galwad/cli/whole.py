@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,9 +51,16 @@ def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.B
 
 def check_place(path: Path) -> None:
     """Refuse to replace what is no file: a folder, a device such as /dev/null."""
-    if path.is_dir():
+    try:
+        there = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"{path} cannot be written: {reason}", "name another") from None
+    if stat.S_ISDIR(there):
         raise CliError(f"{path} is a folder", "name a file in it")
-    if path.exists() and not path.is_file():
+    if not stat.S_ISREG(there):
         raise CliError(f"{path} is no file, and is not replaced", "name another --output")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -64,7 +67,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        fields = sorted({_field(item["loc"]) for item in error.errors()})
+        fields = sorted({_field(item["loc"]) + _most(item) for item in error.errors()})
         return answer(422, "the request does not fit", f"look at: {', '.join(fields)}")
 
     @app.exception_handler(ChoiceError)
@@ -83,6 +86,12 @@ def _field(location: tuple[int | str, ...]) -> str:
     """The field's place, by names that the schema knows; a stranger's key is not repeated."""
     names = [part for part in location if isinstance(part, str) and part.isidentifier()]
     return ".".join(name for name in names if name in _KNOWN) or "body"
+
+
+def _most(item: Mapping[str, Any]) -> str:
+    """What is asked of a text that is too long."""
+    too_long = item["type"] == "string_too_long"
+    return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""
 
 
 _MODELS = (*models.ASKED, *archive_models.ASKED, *evidence.ASKED)

@@ -167,3 +167,18 @@ def test_what_is_no_token_is_not_sent(run, archive, monkeypatch, token):
     assert done.status == 1
     assert done.err.startswith("error: the token is none\nhint: ")
     assert archive.asked == []
+
+
+def test_a_file_that_never_ends_is_one_line_and_a_hint(run, officer, tmp_path):
+    out = tmp_path / "out"
+    for words in (
+        ("keys", "show", "/dev/zero"),
+        ("keys", "sign", officer, "--replaces", "/dev/zero", "-o", out),
+        ("audit", "verify", "/dev/zero"),
+        ("check", "--config", "/dev/zero"),
+        ("recordings", "verify", tmp_path, "--identity", "/dev/zero"),
+    ):
+        done = run(*words)
+        assert (done.status, len(done.err.splitlines())) == (1, 2), done.err
+        assert done.err.startswith("error: /dev/zero")
+    assert not out.exists()

@@ -78,7 +78,13 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
 def test_a_place_that_cannot_be_written_is_refused_before_anything_happens(tmp_path):
     (tmp_path / "there").touch()
     (tmp_path / "link").symlink_to("nowhere")
-    for name, why in (("there", "exists"), ("link", "exists"), ("none/x", "no folder")):
+    for name, why in (
+        ("there", "exists"),
+        ("link", "exists"),
+        ("none/x", "no folder"),
+        ("there/x", "not a directory"),
+        ("x" * 300, "name too long"),
+    ):
         with pytest.raises(CliError, match=why):
             check_free(tmp_path / name, replace=False)
     check_free(tmp_path / "there", replace=True)

@@ -257,6 +257,13 @@ async def test_a_value_that_the_index_cannot_hold_is_refused(running, field, val
     assert (reply.status_code, reply.json()["hint"]) == (422, f"look at: body.{field}")
 
 
+async def test_how_long_a_text_may_be_is_told(running):
+    mair = await running.page("mair")
+    for length, hint in ((200, None), (201, "look at: body.line (at most 200 characters)")):
+        reply = await mair.http.post(SEARCH, json={"line": "x" * length})
+        assert reply.json().get("hint") == hint
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 async def test_a_number_that_is_none_is_refused(running, number):
     mair = await running.page("mair")
