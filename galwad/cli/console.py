@@ -56,14 +56,16 @@ def console() -> Console:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
     """Print rows under their columns, or the sentence `empty`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    cells = [[Text(cell) for cell in row] for row in rows]
-    # The first column names a row, and is never cut short.
-    widest = max((row[0].cell_len for row in cells), default=0)
     for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=True, min_width=widest if index == 0 else None)
-    for row in cells:
-        table.add_row(*row)
+        # The first column names a row, and is never cut short; of the others the widest is.
+        table.add_column(_cell(column), no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*map(_cell, row))
     console().print(table if table.row_count else empty)
+
+
+def _cell(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def local_time(epoch: float) -> str:

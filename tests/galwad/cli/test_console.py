@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -38,3 +39,16 @@ def test_a_name_in_brackets_is_printed_as_it_is(run, archive, monkeypatch):
 def test_what_goes_to_a_file_is_not_cut(capsys):
     print_table(("A", "B"), [("x", "y" * 5000)], empty="")
     assert "y" * 5000 in capsys.readouterr().out
+
+
+def test_on_a_narrow_terminal_the_widest_is_cut_and_a_rows_name_is_not(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "50")
+    rows = [("17", "2026-11-25 21:54", "f" * 300), ("18", "2026-11-25 21:55", "short")]
+    print_table(("ENTRY", "TIME", "FACTS AND FIGURES"), rows, empty="")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "ENTRY  TIME              FACTS AND FIGURES",
+        f"17     2026-11-25 21:54  {'f' * 24}\u2026",
+        "18     2026-11-25 21:55  short",
+    ]
