@@ -103,8 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         complain(_wrong_usage(error))
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        complain(CliError("interrupted"))
-        return _INTERRUPTED
+        status = _INTERRUPTED
     except UnicodeEncodeError:  # of an argument's bytes, which are a file's name at most
         complain(CliError("an argument is no text in UTF-8", "write it anew", status=2))
         return 2
@@ -112,6 +111,8 @@ def run(arguments: Sequence[str]) -> int:
         reason = (error.strerror or type(error).__name__).lower()
         complain(CliError(f"{error.filename or 'the output'}: {reason}", _CUT))
         return 1
+    if status == _INTERRUPTED:  # Typer's own status, where it has caught the interrupt
+        complain(CliError("interrupted", _CUT))
     return status if isinstance(status, int) else 0
 
 

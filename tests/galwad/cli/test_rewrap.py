@@ -148,6 +148,24 @@ def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deput
     assert changed == [False, False, True, False]
 
 
+def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, deputy, monkeypatch):
+    made = rewrapping.rewrap
+
+    def interrupted(manifest, *more):
+        if manifest.call_id == CALLS[2]:
+            raise KeyboardInterrupt
+        return made(manifest, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rewrapping, "rewrap", interrupted)
+        done = run("keys", "rewrap", keys, *WHY)
+    assert (done.status, done.out) == (130, "")
+    assert done.err.startswith(
+        "error: interrupted\nhint: what it was to do may be done all the same"
+    )
+    assert "4 recordings: 2 rewrapped, 2 already" in run("keys", "rewrap", keys, *WHY).out
+
+
 def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, keys, deputy):
     house.do(house.desk.intake.stop())
     before = [header(house, call_id) for call_id in CALLS]
