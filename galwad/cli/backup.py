@@ -25,14 +25,15 @@ def backup() -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(where: Path, again: str) -> Iterator[None]:
+    """Failures as ours; `where` most is written, and how to do it `again`."""
     try:
         yield
     except node_backup.BackupError as error:
         raise CliError(str(error), error.hint) from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise CliError(f"{error.filename or 'a file'}: {reason}", "it is not done") from None
+        raise CliError(f"{error.filename or where}: {reason}", f"it is not done; {again}") from None
 
 
 @app.command(epilog="Example: galwad backup make /srv/backup/galwad-2026-11-25")
@@ -49,7 +50,7 @@ def make(
     Keep it for weeks, not for years: in it are the headers of what is disposed of later.
     """
     settings = load_settings(config)
-    with on_the_server(settings), _told():
+    with on_the_server(settings), _told(folder, "what is in it is no backup: remove it"):
         made = node_backup.make(settings, config, folder)
     if json:
         print_json({"folder": str(folder), **msgspec.to_builtins(made)})
@@ -87,7 +88,7 @@ def restore(
     if missing:
         raise CliError(f"{missing[0]} is not there", "name a file or a folder", status=2)
     keys = [public_key(text, "--node-key") for text in node_key or ()]
-    with on_the_server(settings), _told():
+    with on_the_server(settings), _told(settings.node.state, "run it again, once that is mended"):
         done = node_backup.restore(settings, folder, certificates or (), keys)
     if json:
         facts = msgspec.to_builtins(done.description)

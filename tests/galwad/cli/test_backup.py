@@ -425,7 +425,7 @@ def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr("galwad.desk.backup.upgrade", full)
-        refused(run, site, backup, "no space left on device")
+        refused(run, site, backup, f"error: {site.root / 'state'}: no space left on device\n")
     for ending in ("-wal", "-shm"):
         (site.root / "state" / "desk" / f".galwad.db.restoring{ending}").write_bytes(b"junk")
     assert run("backup", "restore", backup, "--config", site.config).status == 0
