@@ -16,7 +16,7 @@ from galwad.cli.console import CliError
 from galwad.desk.admin import Administration
 from galwad.desk.database import SchemaError
 from galwad.desk.users import UserError
-from recording.errors import RecordingError
+from recording.errors import AuditError, RecordingError
 
 
 def administration(settings: Settings) -> Administration:
@@ -59,6 +59,9 @@ def on_the_server(settings: Settings) -> Iterator[None]:
         raise CliError(str(error), "`galwad users list` shows who is there") from None
     except CallerIdError as error:
         raise CliError(str(error), "nothing was changed") from None
+    except AuditError as error:
+        hint = "nothing was changed; `galwad check` names the fault"
+        raise CliError(str(error), hint) from None
     except RecordingError as error:
         raise CliError(str(error), "nothing was changed") from None
     except SchemaError as error:

@@ -281,7 +281,12 @@ def _node_key(settings: Settings, folder: Path) -> str:
             hint = "move the new key away; recordings that it signed need its public half"
             raise BackupError("the node has another signing key than the backup", hint)
     elif kept.exists():
-        Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
+        try:
+            Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
+        except ValueError:
+            raise BackupError(
+                "the backup's signing key is damaged", "take an older backup"
+            ) from None
         _made(path.parent)
         write_whole(path, kept.read_bytes(), 0o600)
     return public_text(load_or_create_node_key(path).public_key())

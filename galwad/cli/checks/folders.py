@@ -16,6 +16,7 @@ from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
 
 _LEAST_FREE = 1_000_000_000
+_PARTS = ("archive", "desk", "finaliser", "keys", "spool", "switch")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
@@ -76,6 +77,10 @@ def _parts(state: Path) -> Iterator[Finding]:
     parts = [path for path in sorted(state.iterdir()) if path.is_dir()]
     if any(path.is_symlink() for path in parts) and not state.stat().st_mode & stat.S_IXOTH:
         yield fault("state", f"the units cannot pass through {state}", f"chmod 755 {state}")
+    for name in _PARTS:
+        path = state / name
+        if os.path.lexists(path) and not path.is_dir():
+            yield fault("state", f"{path} is no folder", "move it away, or mount its disk again")
     for path in parts:
         if not path.is_symlink():  # a link leads to /var/lib/private, which is root's alone
             yield from _closed("state", path)

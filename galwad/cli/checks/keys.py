@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Final
 
 from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
@@ -13,15 +15,32 @@ from recording.chain import Link
 from recording.errors import KeySetError
 from recording.keys import RecipientSet
 
+NODE_KEY_LENGTH: Final = 32
+
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """The set of recipients, and recovery."""
+    """The set of recipients, the node's own key, and recovery."""
     yield _recipients(settings)
+    yield from _node_key(settings.node.state / "finaliser" / "manifest.key")
     if settings.recording.unattended_recovery:
         yield warning(
             "recovery",
             "spools are recovered unattended: whoever has this disk can read calls in progress",
             "set [recording] unattended_recovery = false, and recover after a reboot by hand",
+        )
+
+
+def _node_key(path: Path) -> Iterator[Finding]:
+    """One that is not there is made; one that cannot be read here is another user's."""
+    try:
+        length = len(path.read_bytes())
+    except (FileNotFoundError, PermissionError):
+        return
+    if length != NODE_KEY_LENGTH:
+        yield fault(
+            "node key",
+            f"{path} is no key of {NODE_KEY_LENGTH} bytes: nothing can be sealed",
+            "put it back from a backup: it lies there as manifest.key",
         )
 
 

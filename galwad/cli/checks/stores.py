@@ -24,6 +24,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             yield _version(connection)
+            yield from _sound(connection)
             yield from _people(connection, settings)
     except sqlite3.Error as error:
         yield fault(
@@ -46,6 +47,17 @@ def _version(connection: sqlite3.Connection) -> Finding:
     return fault(
         "database", "its schema is newer than this program", "install the newer Galwad again"
     )
+
+
+def _sound(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Whether SQLite finds its own file whole; a page that is not may lie unread for years."""
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        yield fault(
+            "database",
+            f"it is damaged: {' '.join(str(verdict).split())}",
+            "keep it, and restore the last backup; then: galwad recordings reindex",
+        )
 
 
 def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:

@@ -300,6 +300,10 @@ def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
     described.unlink()
     refused(run, site, backup, "is no backup, or an unfinished one")
     described.write_text(right)
+    key = (backup / "manifest.key").read_bytes()
+    (backup / "manifest.key").write_bytes(key[:31])
+    refused(run, site, backup, "the backup's signing key is damaged")
+    (backup / "manifest.key").write_bytes(key)
     with (backup / "galwad.db").open("ab") as file:
         file.write(b"x")
     refused(run, site, backup, "the backup's database was changed or cut")

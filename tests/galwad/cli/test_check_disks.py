@@ -8,6 +8,10 @@ import pytest
 from node import Site
 from rooted import as_root
 
+from galwad.desk.database import upgrade
+
+DAMAGED = ("database", "fault")
+
 
 @pytest.fixture
 def site(tmp_path):
@@ -47,3 +51,37 @@ def test_what_does_not_read_is_a_fault_and_all_else_is_looked_at(checked, site):
     found = checked()
     assert found["disk", f"{key}: is a directory"] == "fault"
     assert "limits" in {name for name, _ in found}
+
+
+def test_a_file_in_the_place_of_the_archive_is_a_fault(checked, site):
+    archive = site.settings.archive
+    archive.touch()
+    assert checked()["state", f"{archive} is no folder"] == "fault"
+    archive.unlink()
+    archive.symlink_to("nowhere")
+    assert checked()["state", f"{archive} is no folder"] == "fault"
+
+
+def test_a_key_of_the_node_that_was_cut_is_a_fault(checked, site):
+    key = site.root / "state" / "finaliser" / "manifest.key"
+    key.parent.mkdir()
+    key.write_bytes(bytes(31))
+    text = f"{key} is no key of 32 bytes: nothing can be sealed"
+    assert checked()["node key", text] == "fault"
+    key.write_bytes(bytes(32))
+    assert "node key" not in {name for name, _ in checked()}
+
+
+def test_a_database_with_a_bad_page_is_a_fault(checked, site):
+    database = site.settings.database
+    upgrade(database)
+
+    def told():
+        return [text for (name, text), grade in checked().items() if (name, grade) == DAMAGED]
+
+    assert told() == []
+    with database.open("r+b") as file:
+        file.seek(-4096, os.SEEK_END)  # the root of a table or an index that nothing here reads
+        file.write(b"\xff" * 4096)
+    (text,) = told()
+    assert text.startswith("it is damaged: ")
