@@ -194,7 +194,12 @@ class Stream:
             return
         quiet = packet.at_us - self._heard_us >= QUIET_US
         self._heard_us = max(self._heard_us, packet.at_us)
-        if not self._settled or self._clock is None:
+        if self._clock is None:
+            return
+        if self._patience_us == _LAG_US and not self._clock.knows(packet):
+            self.flush()  # it is no more of those that the others are late with
+            self._settled = False
+        if not self._settled:
             return
         if self._next is None or packet.sequence < self._next:
             return
