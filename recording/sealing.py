@@ -129,7 +129,7 @@ class Reading:
             yield from self._packet(record, record.at_us + shift - self._origin)
         elif isinstance(record, EventRecord):
             if record.kind == "answered" and not self.facts.answered:
-                yield from self._answered(record, record.at_us + shift)
+                self._answered(record, record.at_us + shift)
             at_us = max(0, record.at_us + shift - self._origin)
             self._join(at_us)
             self._event(at_us, record)
@@ -178,9 +178,9 @@ class Reading:
 
     def _advance(self, at_us: int) -> Iterator[None]:
         """Time has come this far, whether or not anybody sends: silence must not pile up."""
-        if at_us - self._told >= _STEP_US:
-            self._told = at_us
-            self.timeline.advance(at_us)
+        while at_us - self._told >= _STEP_US:
+            self._told = min(at_us, self._told + _MINUTE_US)
+            self.timeline.advance(self._told)
             yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
@@ -192,16 +192,13 @@ class Reading:
             yield
         self.facts.seen(int(np.max(record.at_us)) + shift_us)
 
-    def _answered(self, event: EventRecord, at_us: int) -> Iterator[None]:
+    def _answered(self, event: EventRecord, at_us: int) -> None:
         """The recording begins here, or earlier where the spool of that time is missing."""
         since_us = event.fields.get("since_us")
         if not self.facts.headless or not isinstance(since_us, int):
             since_us = 0
         self._origin = at_us - since_us
         self.facts.started_us = self._first_us + self._origin
-        for told in range(_MINUTE_US, since_us, _MINUTE_US):
-            self.timeline.advance(told)
-            yield
 
     def _event(self, at_us: int, event: EventRecord) -> None:
         was_in_gap = self.facts.in_gap

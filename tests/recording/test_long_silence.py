@@ -16,6 +16,16 @@ def wait(call, from_us: int, to_us: int) -> None:
         call.writer.tick(at_us)
 
 
+def sealed_in_little_memory(office, *paths):
+    tracemalloc.start()
+    try:
+        sealed = office.seal(*paths)
+        assert tracemalloc.get_traced_memory()[1] < OF_ALL / 10
+    finally:
+        tracemalloc.stop()
+    return sealed
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_silence_does_not_pile_up(office, paused):
     call, end_us = office.call(), MINUTES * 60_000_000
@@ -24,16 +34,27 @@ def test_silence_does_not_pile_up(office, paused):
     if paused:
         call.event("gap-start", 4_000_000, reason="payment", trigger="page", actor="user:sian")
     wait(call, 4_000_000, end_us)
-    path = call.end(end_us)
-    tracemalloc.start()
-    try:
-        sealed = office.seal(path)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < OF_ALL / 10
+    sealed = sealed_in_little_memory(office, call.end(end_us))
     assert sealed.manifest.talk_us == end_us
     assert sealed.manifest.unexplained == []
     audio, rate = office.audio()
     assert len(audio) == MINUTES * 60 * rate
     assert not audio[5 * rate :].any()
+
+
+def test_nor_does_the_time_in_which_no_process_recorded(office):
+    end_us = MINUTES * 60_000_000
+    first = office.call(mono=100.0)
+    first.answer()
+    first.talk(0, 2_000_000)
+    first.writer.flush_frame()
+    first.writer.abandon()
+    second = office.call(life=2, mono=100.0 + end_us / 1_000_000)
+    second.event("segment", 0, **{"class": "centre", "to": ""})
+    second.talk(0, 1_000_000)
+    sealed = sealed_in_little_memory(office, first.writer.path, second.end(1_000_000))
+    assert sealed.manifest.talk_us == end_us + 1_000_000
+    assert [gap.to_us for gap in sealed.manifest.gaps] == [end_us]
+    audio, rate = office.audio()
+    assert not audio[3 * rate : (MINUTES * 60 - 1) * rate].any()
+    assert audio[MINUTES * 60 * rate :].any()
