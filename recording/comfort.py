@@ -69,26 +69,32 @@ class Noise:
 @lru_cache(maxsize=16)
 def _table(payload: bytes, clock: int, rate: int) -> Samples:
     """Some seconds of noise that repeat without a seam: all phases at random, magnitudes told."""
-    count = _PERIOD_S * rate
-    hertz = np.fft.rfftfreq(count, 1 / rate)
-    shape = _envelope(payload[1:], 2 * np.pi * hertz / clock)
-    shape[(hertz > clock / 2) | (hertz == 0)] = 0
-    phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, len(hertz))
-    sound = np.fft.irfft(shape * np.exp(1j * phases), count)
+    phases = _phases(rate)
+    shape = np.zeros(len(phases))
+    heard = _envelope(payload[1:], _PERIOD_S * clock)[: len(shape)]
+    shape[1 : len(heard)] = heard[1:]
+    sound = np.fft.irfft(shape * phases, _PERIOD_S * rate)
     level = _FULL * 10 ** (-(payload[0] & 0x7F) / 20)
     return clipped((sound * (level / np.sqrt(np.mean(sound**2)))).astype(np.float32))
 
 
-def _envelope(quantised: bytes, omega: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The magnitude of the all-pole filter that reflection coefficients describe.
+@lru_cache(maxsize=2)
+def _phases(rate: int) -> NDArray[np.complex128]:
+    """Of each frequency that these seconds can hold, from 0 to half the rate."""
+    count = _PERIOD_S * rate // 2 + 1
+    return np.exp(1j * np.random.default_rng(3389).uniform(0, 2 * np.pi, count))
+
+
+def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
+    """The magnitude of the all-pole filter that reflection coefficients describe, up to half.
 
     They are bytes, 127 for zero (RFC 3389 section 3.2); from one order to the next by
-    Levinson's recursion.
+    Levinson's recursion. `points` are those of the whole circle.
     """
     filter_ = np.ones(1)
     for byte in quantised:
         k = np.clip((byte - 127) / 128, -0.99, 0.99)
         longer = np.append(filter_, 0.0)
         filter_ = longer + k * longer[::-1]
-    powers = np.exp(-1j * np.outer(omega, np.arange(len(filter_)))) @ filter_
+    powers = np.fft.rfft(filter_, points)
     return np.asarray(1 / np.maximum(np.abs(powers), 1e-3), dtype=np.float64)

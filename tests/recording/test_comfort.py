@@ -68,6 +68,25 @@ def test_a_background_that_ffmpeg_describes_sounds_like_itself(band):
     assert part_between(made, 8000, low, high) > 1.8 * white
 
 
+@pytest.mark.parametrize("clock", [8000, 9001, 16_000, 48_000])
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_noise_has_the_spectrum_of_the_filter_that_was_told(clock, rate):
+    """Each frequency for itself, by the recursion of RFC 3389 section 3.2."""
+    told = [90, 160, 120, 135]
+    made = Noise(bytes([25, *told]), clock, rate).samples(0, 4 * rate)
+    found = np.abs(np.fft.rfft(made.astype(float)))[1:-1]
+    hertz = np.fft.rfftfreq(4 * rate, 1 / rate)[1:-1]
+    filter_ = [1.0]
+    for byte in told:
+        longer = [*filter_, 0.0]
+        filter_ = [a + (byte - 127) / 128 * b for a, b in zip(longer, longer[::-1], strict=True)]
+    turns = np.exp(-2j * np.pi * hertz / clock)
+    shape = 1 / np.abs(sum(tap * turns**n for n, tap in enumerate(filter_)))
+    shape[hertz > clock / 2] = 0
+    shape *= np.sqrt(np.mean(found**2) / np.mean(shape**2))
+    assert np.abs(found - shape).max() < 0.01 * shape.max()
+
+
 def test_noise_is_the_same_however_it_is_cut():
     noise = Noise(b"\x20", 8000, 8000)
     cuts = [noise.samples(7000, 9000), noise.samples(16_000, 40_000)]
