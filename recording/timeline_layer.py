@@ -46,5 +46,5 @@ class Layer(Protocol):
     def comfort(self, position: int, noise: bytes, clock: int) -> None:
         """From here on the silence is this noise, told as RFC 3389 would."""
 
-    def refuse(self, packet: Packet, position: int) -> None:
-        """Nobody here can decode this one, whose sound would lie there."""
+    def refuse(self, packet: Packet, position: int) -> bool:
+        """Nobody here can decode this one, whose sound would lie there; False as `put` says it."""

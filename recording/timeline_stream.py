@@ -397,8 +397,10 @@ class Stream:
             self._track.counted.late += 1
 
     def _refuse(self, packet: Packet, position: int) -> None:
-        self._track.counted.undecoded += 1
-        self._track.refuse(packet, position)
+        if self._track.refuse(packet, position):
+            self._track.counted.undecoded += 1
+        else:
+            self._track.counted.late += 1
 
     def _voice(self, codec: PayloadCodec) -> Voice | None:
         if codec not in self._voices:

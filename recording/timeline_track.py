@@ -19,6 +19,7 @@ from recording.timeline_stream import Stream
 __all__ = ["Track", "TrackCount", "WidebandError"]
 
 _MOST_STREAMS = 4
+_US = 1_000_000
 _ROOM_S = 32
 """What is final is moved out of the way when it fills half of this."""
 
@@ -113,9 +114,15 @@ class Track:
         for stream in self._streams.values():
             stream.end()
 
-    def refuse(self, packet: Packet, position: int) -> None:
-        """Keep as it came what cannot be decoded."""
+    def refuse(self, packet: Packet, position: int) -> bool:
+        """Keep as it came what cannot be decoded; False where all of it would be final.
+
+        Of a gap that is over for so long nothing is known any more.
+        """
+        if position + packet.length_us * self.rate // _US < self._start:
+            return False
         self.refused.append((packet, position))
+        return True
 
     def comfort(self, position: int, noise: bytes, clock: int) -> None:
         """Let the silence from here on be a noise, until anything else is laid after it."""

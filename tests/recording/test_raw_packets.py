@@ -160,6 +160,29 @@ def test_a_gap_that_is_told_late_takes_back_what_lies_after_its_begin(office):
     assert arrivals == [index * 20_000 for index in range(50)]
 
 
+def test_what_was_said_in_a_gap_and_held_back_until_long_after_it_is_not_kept(office):
+    """A network that stood still for more than ten seconds, as long as anybody waits."""
+    call = office.call()
+    call.answer()
+    call.event("media", 0, track=0, payloads=EVS)
+    call.event("gap-start", US, reason="payment", trigger="api", actor="machine:pay")
+    call.event("gap-end", 4 * US)
+    call.event("segment", 4 * US, **{"class": "centre", "to": ""})
+    for second in range(4, 18):
+        call.event("pulse", second * US)
+    for index in range(3 * 50, 25 * 50):
+        said_us = index * 20_000
+        call.writer.packet(0, max(18 * US + index, said_us), strange(0, index, b"at %d." % said_us))
+    manifest = office.seal(call.end(25 * US)).manifest
+    raw = office.raw()
+    assert not [at for at in range(3 * US, 4 * US, 20_000) if b"at %d." % at in raw]
+    assert all(b"at %d." % at in raw for at in range(9 * US, 25 * US, 20_000))
+    caller = manifest.tracks[0]
+    assert caller.undecoded == manifest.raw.packets
+    assert caller.late + caller.undecoded == caller.received == 22 * 50
+    assert office.verdict(identities=[office.officer.identity]).problems == ()
+
+
 def test_a_call_that_was_decoded_whole_has_no_such_object(office):
     stale = office.folder / f"{CALL_ID}.raw"
     stale.parent.mkdir(parents=True)
