@@ -256,6 +256,7 @@ class StreamClock:
             return arrival  # a timestamp that is like no other
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
             self._base, self._timestamp = position, packet.timestamp  # far from half the range
+            self._sequence = packet.sequence
         if error * _US <= LAGS_US * self._rate:
             self._second.append(error)
         self._enough = _a_second(packet)

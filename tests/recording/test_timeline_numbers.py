@@ -124,6 +124,19 @@ def test_packets_that_all_have_one_number_are_heard_each_for_itself(ms, from_s, 
     assert count.lost == count.late == 0
 
 
+@pytest.mark.parametrize("other", [999, 1001, 1 << 31])
+def test_a_timestamp_that_stands_still_may_be_another_from_some_packet_on(other):
+    """Numbers tell where packets lie; no arrival does again, as it would when they contradict."""
+    packets, said = stream(timestamp=lambda index, _: 1000 if index < 200 else other)
+    late = [
+        (at + index * 7919 % 15_000 * (index > 50), 0, data)
+        for index, (at, _, data) in enumerate(packets)
+    ]
+    samples, count = heard(late)
+    assert np.array_equal(samples[8000 : 8000 + len(said)], said)
+    assert (count.received, count.lost, count.late) == (len(packets), 0, 0)
+
+
 @pytest.mark.parametrize("ahead", [16_000, 1 << 20, (1 << 31) - 1_000_000])
 def test_a_late_packet_with_a_timestamp_of_what_comes_yet_is_not_heard(ahead):
     """It costs no memory either, though it would lie days ahead."""
