@@ -122,14 +122,24 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 def append_anchor(path: Path, anchor: Anchor) -> None:
     """Add a line and bring it to the disk, or leave the file as it was. Raises `OSError`."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         before, line = os.fstat(descriptor).st_size, f"{anchor}\n".encode()
-        if before and os.pread(descriptor, 1, before - 1) != b"\n":
-            line = b"\n" + line  # an editor, or a copy by hand, left out the last line's end
+        if _lacks_its_end(path, before):
+            line = b"\n" + line
         if os.write(descriptor, line) != len(line):
             os.ftruncate(descriptor, before)  # the next one would be lost in what was begun
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lacks_its_end(path: Path, size: int) -> bool:
+    """Whether an editor, or a copy by hand, left out the last line's end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, size - 1))
+            return file.read(1) not in {b"", b"\n"}
+    except PermissionError:  # whoever keeps it lets us write alone
+        return False

@@ -28,9 +28,10 @@ router = APIRouter()
 @router.put("/recordings/{call_id}/hold", status_code=204)
 async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
     """Hold a recording back from disposal, until it is released."""
-    await recording_of(desk, call_id)
+    recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
-        if (await desk.custodian.one(call_id)).disposed is not None:
+        certified = desk.archive.content(recording, "disposal") is not None
+        if certified or (await desk.custodian.one(call_id)).disposed is not None:
             raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.held", {"call_id": call_id}, personal)

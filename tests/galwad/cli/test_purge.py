@@ -176,6 +176,8 @@ def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, m
     assert done.err.startswith("error: the finaliser has gone\nhint: ask again: ")
     assert not house.path(FIRST, "header").exists()
     assert "recording.not-purged" not in [kind for kind, _ in house.audit()]
+    held = run("recordings", "hold", FIRST, "--reason", "claim 17")
+    assert held.err.startswith("error: the recording was disposed of\n")
     again = run("recordings", "purge", FIRST, *WHY)
     assert (again.status, house.audit()[-1][0]) == (0, "recording.purged")
 
