@@ -150,7 +150,10 @@ def _header(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]
     except OSError:  # it was disposed of; else its own verification says why it cannot be read
         return
     if told.replaced(call_id, digest):
-        yield "its header is from before a rewrap: `galwad keys rewrap` mends that", False
+        yield (
+            "its header is from before a rewrap: `galwad keys rewrap` mends that, or a new copy",
+            False,
+        )
 
 
 def _sealed(path: Path) -> str:
