@@ -110,10 +110,8 @@ def test_an_earlier_header_put_back_without_a_trace_is_named_by_the_audit(run, h
     assert run("recordings", "verify", archive, *officer).status == 0
     done = run("audit", "verify", "--recordings", archive)
     assert done.status == 1
-    assert [line for line in done.out.splitlines() if "header" in line] == [
-        f"{CALLS[0]}: its header is from before a rewrap: "
-        "`galwad keys rewrap` mends that, or a new copy"
-    ]
+    (line,) = [line for line in done.out.splitlines() if "header" in line]
+    assert line.startswith(f"{CALLS[0]}: its header is from before a rewrap: `galwad keys rewrap` ")
     assert "1 rewrapped, 3 already" in run("keys", "rewrap", keys, *WHY).out
     assert run("audit", "verify", "--recordings", archive).status == 0
 
