@@ -77,7 +77,7 @@ def orphans(
         missing.difference_update(folder.objects)
         for call_id, kinds in sorted(folder.objects.items()):
             row = rows.get(call_id)
-            if row == folder.name and not _absent(kinds):
+            if row == folder.name and not _absent(kinds) and not _is_back(kinds):
                 continue
             newest = max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
             if not is_young(newest, now) and call_id not in waiting:
@@ -146,6 +146,7 @@ _FIXES: Final = {
     "files without manifest": "restore that from a copy; else keep it, `age -d` may open it",
     "row without files": "restore them from a copy of the archive",
     "files of another day": "move all its files there; `galwad recordings verify` proves them",
+    "header of a disposal": "`galwad recordings purge` destroys it, if the certificate is ours",
     "unfinished file": "if its call has a recording, remove it",
 }
 _SPOOL_FIXES: Final = {
@@ -196,6 +197,11 @@ def _absent(kinds: AbstractSet[str]) -> AbstractSet[str]:
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
+def _is_back(kinds: AbstractSet[str]) -> bool:
+    """Whether a certificate says that a header is gone, and it is there."""
+    return {"disposal", "header"} <= kinds
+
+
 def _file_orphans(
     call_id: str, folder: str, kinds: AbstractSet[str], row: str | None
 ) -> Iterator[Orphan]:
@@ -226,15 +232,20 @@ def _file_orphans(
             f"the index says that they lie in {row}",
             fix_of("files of another day"),
         )
+    else:
+        yield from _in_its_place(call_id, name, kinds)
+
+
+def _in_its_place(call_id: str, name: str, kinds: AbstractSet[str]) -> Iterator[Orphan]:
+    """What is too much or too little of a recording that lies where it belongs."""
+    absent = _absent(kinds)
+    if _is_back(kinds):
+        what, text = "header of a disposal", "it was disposed of, and can be opened all the same"
+        yield Orphan(what, name, call_id, text, fix_of(what))
     elif absent:
         what = "manifest without payload" if "payload" in absent else f"no {min(absent)}"
-        yield Orphan(
-            what,
-            name,
-            call_id,
-            f"the {' and the '.join(sorted(absent))} of this recording is missing",
-            fix_of(what),
-        )
+        text = f"the {' and the '.join(sorted(absent))} of this recording is missing"
+        yield Orphan(what, name, call_id, text, fix_of(what))
 
 
 def _stale_parts(folder: _Folder, now: float) -> Iterator[Orphan]:

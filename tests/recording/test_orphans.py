@@ -64,6 +64,17 @@ def test_a_missing_object_is_named(archive, office, lost, kind):
     assert f"the {lost} of this recording is missing" in orphan.text
 
 
+def test_a_header_that_came_back_beside_the_certificate_of_its_disposal_is_named(archive, office):
+    """As when a copy from before it is put back by whatever copies files."""
+    (office.folder / f"{CALL_ID}.disposal").write_bytes(b"{}")
+    assert kinds(archive, ROWS, after=1.0) == [], "it is being disposed of"
+    (orphan,) = found(archive, ROWS)
+    assert (orphan.kind, orphan.name) == ("header of a disposal", f"2026/03/01/{CALL_ID}")
+    assert orphan.fix.startswith("`galwad recordings purge` destroys it")
+    (office.folder / f"{CALL_ID}.header").unlink()
+    assert found(archive, ROWS) == []
+
+
 def test_what_was_left_without_manifest_and_spool_is_named(archive, office):
     (office.folder / f"{CALL_ID}.manifest").unlink()
     (orphan,) = found(archive, {})
