@@ -42,9 +42,12 @@ async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administr
 async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
     """Let a recording go from its hold."""
     await recording_of(desk, call_id)
-    personal = {"actor": session.actor, "reason": body.reason}
-    await desk.audit.append("recording.released", {"call_id": call_id}, personal)
-    await desk.custodian.release(call_id)
+    async with desk.custodian.deciding:
+        if (await desk.custodian.one(call_id)).hold is None:
+            raise ApiError(409, "the recording is not held", "is it another one that you mean?")
+        personal = {"actor": session.actor, "reason": body.reason}
+        await desk.audit.append("recording.released", {"call_id": call_id}, personal)
+        await desk.custodian.release(call_id)
 
 
 @router.post("/recordings/{call_id}/recover", status_code=204)

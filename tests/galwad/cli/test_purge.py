@@ -196,6 +196,16 @@ def test_a_recording_that_is_held_is_refused(run, house):
     assert kinds.count("recording.held") == kinds.count("recording.released") == 1
 
 
+def test_what_is_not_held_is_not_released(run, house):
+    """Whoever mistook the id believes otherwise that the other one is free."""
+    for call_id in (FIRST, SECOND):
+        run("recordings", "hold", call_id, "--reason", "claim 17")
+    release = ("recordings", "release", FIRST, "--reason", "settled")
+    assert run(*release).status == 0
+    assert run(*release).err.startswith("error: the recording is not held\n")
+    assert [kind for kind, _ in house.audit()].count("recording.released") == 1
+
+
 def test_of_a_hold_and_a_purge_at_once_one_is_refused(house):
     async def both():
         headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
