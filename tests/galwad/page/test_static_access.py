@@ -352,6 +352,14 @@ def test_what_is_pressed_is_seen_in_forced_colours(desk, page):
     assert disc == page.locator(".recording").evaluate("node => getComputedStyle(node).color")
 
 
+def found_by_axe(page):
+    page.evaluate(AXE)
+    return page.evaluate("""async () => {
+        const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+        return (await axe.run({ runOnly: rules })).violations.map((one) => one.id);
+    }""")
+
+
 def test_axe_finds_nothing_in_the_states_that_pass_too_quickly_elsewhere(
     desk, browser_page, address
 ):
@@ -361,9 +369,16 @@ def test_axe_finds_nothing_in_the_states_that_pass_too_quickly_elsewhere(
     browser_page.goto(address)
     expect(browser_page.locator(".lookup")).to_have_text("Looking up the number…")
     expect(browser_page.locator("#session .banner")).to_be_visible()
-    browser_page.evaluate(AXE)
-    violations = browser_page.evaluate("""async () => {
-        const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-        return (await axe.run({ runOnly: rules })).violations.map((one) => one.id);
-    }""")
-    assert violations == []
+    assert found_by_axe(browser_page) == []
+
+
+@pytest.mark.parametrize("state", ["recording", "paused"])
+@pytest.mark.parametrize("forced", ["active", "none"])
+def test_axe_finds_nothing_while_the_recording_is_asked_to_change(desk, page, state, forced):
+    page.emulate_media(forced_colors=forced)
+    (answered if state == "recording" else paused)(desk)
+    expect(page.locator(".recording")).to_have_attribute("data-state", state)
+    page.route("**/payment", lambda _: None)  # no answer comes
+    page.keyboard.press("F8" if state == "recording" else "Shift+F8")
+    expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
+    assert found_by_axe(page) == []
