@@ -51,7 +51,7 @@ from recording.chain import (
     to_sign,
 )
 from recording.daykey import DayKeys, public_hex
-from recording.errors import AuditError
+from recording.errors import AuditError, reason_of
 from recording.index import metadata
 
 audit_entries = Table(
@@ -162,7 +162,7 @@ class AuditLog:
             if rolled:
                 self._keys.adopt()
         except (SQLAlchemyError, OSError) as error:
-            raise AuditError(f"the audit cannot be written: {type(error).__name__}") from None
+            raise AuditError(f"the audit cannot be written: {reason_of(error)}") from None
         if taken > last.seq:
             self._on_cut(taken + 1)
         return head
@@ -313,7 +313,7 @@ class AuditLog:
             async with self._writer.begin() as connection:
                 await connection.execute(delete(audit_values).where(*own))
         except SQLAlchemyError as error:
-            raise AuditError(f"the audit cannot be written: {type(error).__name__}") from None
+            raise AuditError(f"the audit cannot be written: {reason_of(error)}") from None
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -321,7 +321,7 @@ class AuditLog:
             async with self._engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise AuditError(f"the audit cannot be read: {type(error).__name__}") from None
+            raise AuditError(f"the audit cannot be read: {reason_of(error)}") from None
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> Verification:

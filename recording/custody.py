@@ -14,7 +14,7 @@ from sqlalchemy import Column, Float, ForeignKey, String, Table, delete, insert,
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recording.errors import CatalogueError
+from recording.errors import CatalogueError, reason_of
 from recording.index import metadata
 
 holds = Table(
@@ -112,4 +112,4 @@ class Custodian:
 
 
 def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the index cannot be used: {type(error).__name__}")
+    return CatalogueError(f"the index cannot be used: {reason_of(error)}")

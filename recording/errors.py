@@ -36,6 +36,15 @@ RecordingError
 """
 
 import errno
+import sqlite3
+
+
+def reason_of(error: Exception) -> str:
+    """Why a database or a disk refuses: "database or disk is full"; it quotes no value."""
+    cause = getattr(error, "orig", error)  # SQLAlchemy's errors have the driver's
+    if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
+        return str(cause)
+    return (getattr(cause, "strerror", None) or type(error).__name__).lower()
 
 
 class RecordingError(Exception):

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from recording.errors import CatalogueError
+from recording.errors import CatalogueError, reason_of
 from recording.search import RARE, Filters, Place, of_length, searching
 from recording.tables import gap_reasons, gaps, metadata, recordings, references
 
@@ -246,7 +246,7 @@ def _gap(row: Row[Any]) -> GapRow:
 
 
 def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the index cannot be used: {type(error).__name__}")
+    return CatalogueError(f"the index cannot be used: {reason_of(error)}")
 
 
 _GAP_FIELDS = tuple(GapRow.__dataclass_fields__)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from recording.errors import CatalogueError
+from recording.errors import CatalogueError, reason_of
 from recording.index import metadata
 
 _PART = 1000
@@ -193,7 +193,7 @@ def _call(row: Row[Any]) -> AnsweredCall:
 
 
 def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the ledger cannot be used: {type(error).__name__}")
+    return CatalogueError(f"the ledger cannot be used: {reason_of(error)}")
 
 
 _FIELDS = tuple(AnsweredCall.__dataclass_fields__)

@@ -16,7 +16,7 @@ from galwad.cli.console import CliError
 from galwad.desk.admin import Administration
 from galwad.desk.database import SchemaError
 from galwad.desk.users import UserError
-from recording.errors import AuditError, RecordingError
+from recording.errors import AuditError, RecordingError, reason_of
 
 
 def administration(settings: Settings) -> Administration:
@@ -73,6 +73,6 @@ def on_the_server(settings: Settings) -> Iterator[None]:
         ) from None
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise CliError(
-            f"the database {settings.database} cannot be used ({type(error).__name__})",
+            f"the database {settings.database} cannot be used: {reason_of(error)}",
             "`galwad check` names the fault",
         ) from None

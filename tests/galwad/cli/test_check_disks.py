@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -85,3 +86,34 @@ def test_a_database_with_a_bad_page_is_a_fault(checked, site):
         file.write(b"\xff" * 4096)
     (text,) = told()
     assert text.startswith("it is damaged: ")
+
+
+@pytest.mark.peer
+def test_a_full_disk_under_the_database_is_told_by_its_name(run, site):
+    add = (
+        "users",
+        "add",
+        "huw",
+        "--role",
+        "machine",
+        "--right",
+        "metrics",
+        "--config",
+        site.config,
+    )
+    database = site.settings.database
+    database.parent.mkdir(parents=True)
+    owner = f"uid={os.getuid()},gid={os.getgid()}"
+    as_root("mount", "-t", "tmpfs", "-o", f"size=2m,{owner}", "tmpfs", str(database.parent))
+    try:
+        upgrade(database)
+        with contextlib.suppress(OSError), (database.parent / "filler").open("wb", 0) as file:
+            while file.write(bytes(4096)):
+                pass
+        done = run(*add)
+        assert done.status == 1
+        assert "database or disk is full" in done.err
+        (database.parent / "filler").unlink()
+        assert run(*add).status == 0
+    finally:
+        as_root("umount", str(database.parent))
