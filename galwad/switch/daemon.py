@@ -65,7 +65,7 @@ class Switch:
         self._signals = 0
         self._refused = 0
         self._handing_over = False
-        self._told: tuple[str | None, str | None] = None, None
+        self._told: dict[str, str | None] = {}
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
@@ -175,10 +175,13 @@ class Switch:
 
     def _report_faults(self) -> None:
         """Once for each: the set may be another's since this process read its settings."""
-        faults = self._spools.fault, self._spools.key_fault
-        kinds = "recording.no_recipients", "recording.no_host_key"
-        for kind, fault, told in zip(kinds, faults, self._told, strict=True):
-            if fault and fault != told:
+        faults = {
+            "recording.no_recipients": self._spools.fault,
+            "recording.no_host_key": self._spools.key_fault,
+            "spool.disk_failed": self._spools.disk_fault,
+        }
+        for kind, fault in faults.items():
+            if fault and fault != self._told.get(kind):
                 self._hub.alarm(kind, None, fault)
         self._told = faults
 

@@ -50,6 +50,8 @@ class SpoolRoom:
         self._believed: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
         """Why nobody could have opened what was recorded, when last looked; None: all is well."""
+        self.disk_fault: str | None = None
+        """Why the last new call began on the spare disk; None: it did not."""
         self.sync = SpoolSync(self.folder)
 
     def _load_key(self, first: Path, second: Path) -> bytes:
@@ -123,11 +125,14 @@ class SpoolRoom:
         Raises as `SpoolWriter.create` does; always where the first is merely full.
         """
         try:
-            return self._make(self.folder, call_id, life, started)
+            writer = self._make(self.folder, call_id, life, started)
         except SpoolWriteError as error:
             if not has_failed(error) or not self._has_spare:
                 raise
-        return self._make(self._spare, call_id, life, started)
+            self.disk_fault = f"{self.folder}: {_reason(error)}"
+            return self._make(self._spare, call_id, life, started)
+        self.disk_fault = None
+        return writer
 
     def open_spare(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
         """Make it on the spare disk. Raises as `SpoolWriter.create` does."""
@@ -158,3 +163,9 @@ class SpoolRoom:
             started,
             self._recording.lookback,
         )
+
+
+def _reason(error: SpoolWriteError) -> str:
+    """What the disk said, without the call's name: it says the same of each."""
+    cause = error.__cause__
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(error)

@@ -261,6 +261,8 @@ def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
     call = place_call()
     said = talk(harness, call, 2, 49)
     assert (service.folder / "state" / "spare" / f"{call.call_id}.1.spool").exists()
+    alarm = service.log.wait("alarm", kind="spool.disk_failed", process="switch")
+    assert alarm["detail"] == f"{disk.folder}: Read-only file system"
     call.hang_up()
     recording = harness.evidence.Recording(service, call.call_id)
     assert recording.adds_up()
