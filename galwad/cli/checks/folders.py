@@ -6,6 +6,7 @@ units (DynamicUser=), which must be able to pass through it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -16,7 +17,9 @@ from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
 
 _LEAST_FREE = 1_000_000_000
-_PARTS = ("archive", "desk", "finaliser", "keys", "spool", "switch")
+_PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
+_NO_WORD = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
+"""What says nothing of a disk: it is not ours, knows no unnamed files, or has no room (told)."""
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
@@ -37,6 +40,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         )
     if state.exists():
         yield from _room(state)
+        yield from _refused(state)
 
 
 def _room(state: Path) -> Iterator[Finding]:
@@ -51,6 +55,29 @@ def _room(state: Path) -> Iterator[Finding]:
             yield fault("disk", f"{free / 1e9:.1f} GB free under {path}", "make room there")
         else:
             yield fine("disk", f"{free / 1e9:.1f} GB free under {path}")
+
+
+def _refused(state: Path) -> Iterator[Finding]:
+    """Folders whose disk takes nothing: read-only since an error, or broken."""
+    for path in sorted(state.iterdir()):
+        why = _refusal(path) if path.is_dir() else ""
+        if why:
+            fix = "its reason is in `dmesg`; docs/operations.md, Disks of their own, mends it"
+            yield fault("disk", f"{path} takes nothing: {why}", fix)
+
+
+def _refusal(folder: Path) -> str:
+    """Why a file without a name, which is gone at once, cannot be brought to the disk; or empty."""
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, b"galwad check")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return "" if error.errno in _NO_WORD else (error.strerror or "").lower()
+    return ""
 
 
 def _folder(name: str, path: Path) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault
+from galwad.cli.checks.finding import Finding, fault, warning
 from recording.errors import SpoolError
 from recording.recovery import fitting, recovered_keys
 from recording.spool import SpoolHeader, read_header
@@ -28,9 +28,22 @@ def look(settings: Settings) -> Iterator[Finding]:
                 header = read_header(path)
                 if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):
                     found.append(_locked(path, header))
+        yield from _moved(settings.spare)
     yield from found[:_MOST]
     if len(found) > _MOST:
         yield fault("spools", f"and {len(found) - _MOST} more", f"they lie in {settings.spool}")
+
+
+def _moved(spare: Path) -> Iterator[Finding]:
+    """Calls that are not recorded where they should be."""
+    calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
+    if calls:
+        what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
+        yield warning(
+            "spools",
+            f"{what} lies in {spare}: the disk of the spools failed",
+            "docs/operations.md, Disks of their own; it goes when the call is sealed",
+        )
 
 
 def _locked(path: Path, header: SpoolHeader) -> Finding:

@@ -45,6 +45,17 @@ def test_the_room_on_each_disk_is_told(checked, site, small_disk):
     assert rest.endswith(f"GB free under {site.root}/state")
 
 
+@pytest.mark.peer
+def test_a_disk_that_takes_nothing_is_a_fault_and_nothing_is_left_on_one_that_does(
+    checked, site, small_disk
+):
+    told = "disk", f"{small_disk} takes nothing: read-only file system"
+    assert told not in checked()
+    assert list(small_disk.iterdir()) == []
+    as_root("mount", "-o", "remount,ro", str(small_disk))
+    assert checked()[told] == "fault"
+
+
 def test_what_does_not_read_is_a_fault_and_all_else_is_looked_at(checked, site):
     key = site.root / "run" / "boot.key"
     key.unlink()

@@ -39,6 +39,18 @@ def test_spools_of_calls_that_go_on_are_no_fault(site, checked):
     writer.close(0)
 
 
+def test_what_was_recorded_on_the_spare_disk_is_told(site, checked):
+    path, spare = site.call(CALL), site.settings.spare
+    spare.mkdir()
+    path.rename(spare / path.name)
+    ((grade, text, _),) = checked()
+    assert grade == "warning"
+    assert text == f"a call's recording lies in {spare}: the disk of the spools failed"
+    other = site.call(OTHER)
+    other.rename(spare / other.name)
+    assert checked()[0][1].startswith("the recording of 2 calls lies in ")
+
+
 def test_a_spool_from_before_a_reboot_is_named_with_what_opens_it(site, checked):
     path = site.call(CALL)
     reboot(site)
