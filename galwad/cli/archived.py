@@ -11,7 +11,7 @@ import calendar
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,10 +40,10 @@ class Compared:
     late: list[str] = field(default_factory=list)
 
 
-class _Told:
+class Told:
     """What a chain tells of recordings."""
 
-    def __init__(self, links: Iterable[Link]) -> None:
+    def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
         """The digest of the manifest, by call id."""
@@ -51,11 +51,11 @@ class _Told:
         """How often others were put in force for a header: call id, and digest."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
-        for link in links:
-            self._take(link, link.facts)
-            self.end_s = link.at_us / _US
 
-    def _take(self, link: Link, facts: dict[str, object]) -> None:
+    def take(self, link: Link) -> None:
+        """Hear one more, in order."""
+        self.end_s = link.at_us / _US
+        facts = link.facts
         call_id = str(facts.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(facts.get("manifest_sha256"))
@@ -90,13 +90,12 @@ class _Told:
         return text, moment > self.end_s - YOUNG_S
 
 
-def against_archive(links: Sequence[Link], folder: Path, since: str) -> Compared:
+def against_archive(told: Told, folder: Path, since: str) -> Compared:
     """Hold every copy of a recording that lies there against the chain."""
     if not folder.is_dir():
         raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
     span = chain.span_of(since)
     first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
-    told = _Told(links)
     there: dict[str, list[Path]] = {call_id: [] for call_id in told.indexed}
     with chain.told_as_ours(folder):
         for parent, call_id in recordings_below(folder):
@@ -121,7 +120,7 @@ def _wrong(found: Iterable[tuple[str, bool]]) -> bool:
     return not all(late for _, late in found)
 
 
-def _differences(told: _Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
+def _differences(told: Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
     """How one copy differs; and of each, whether it came too late for this chain."""
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
@@ -131,7 +130,7 @@ def _differences(told: _Told, call_id: str, folder: Path) -> list[tuple[str, boo
     return found or list(_disposal(told, call_id, disposal))
 
 
-def _manifest(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+def _manifest(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     digest = told.indexed.get(call_id)
     if digest is None:
         yield told.judged("it is there, and was never indexed", _sealed(path))
@@ -143,7 +142,7 @@ def _manifest(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool
         yield "its manifest is missing", False
 
 
-def _header(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+def _header(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """One put back is signed as it ever was, and without its record nothing beside it says more."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -164,7 +163,7 @@ def _sealed(path: Path) -> str:
         return ""
 
 
-def _disposal(told: _Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+def _disposal(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """A certificate names its order; that somebody had the node's key proves none."""
     try:
         found = CERTIFICATE.read(path.read_bytes())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from galwad.cli import chain
-from galwad.cli.archived import against_archive
+from galwad.cli.archived import Told, against_archive
 from galwad.cli.console import CliError, local_time, print_json, print_table
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
 from galwad.cli.whole import whole_file
+from recording.anchors import Restore
+from recording.chain import Link
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -117,14 +120,20 @@ def verify(
     backup is gone. That is named, too, unless --restored says that you know of it.
     """
     noted = chain.read_anchors(anchors) if anchors is not None else None  # before the chain grows
-    links = list(chain.read(file) if file is not None else chain.fetch(server))
-    known = chain.restores(links, restored or ())
-    result = chain.verify(links, noted or (), known)
+    links: Iterable[Link] = chain.read(file) if file is not None else chain.fetch(server)
+    known: list[Restore] = []
+    if restored:  # what they explain comes before them
+        links = list(links)
+        known = chain.restores(links, restored)
+    told = Told()
+    reading = chain.Reading(links, told.take if recordings is not None else lambda _: None)
+    result = chain.verify(reading, noted or (), known)
     problems = [f"entry {finding.seq}: {finding.problem}" for finding in result.findings]
-    problems += () if noted is None or not links else chain.unanchored(links, noted)
+    if noted is not None and result.entries:
+        problems += chain.unanchored(reading.node, noted)
     notes = [str(each) for each in known]
     if recordings is not None:
-        compared = against_archive(links, recordings, since)
+        compared = against_archive(told, recordings, since)
         problems += compared.problems
         notes += [f"{text} before the chain ended: it may be on its way" for text in compared.late]
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}

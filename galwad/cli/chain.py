@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,19 +80,38 @@ def restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
     return [there[each] for each in hashes]
 
 
+class Reading:
+    """Links on their way to who checks them, one at a time: a chain of years fills the memory.
+
+    Attributes:
+        node: whose chain it is, once the first one is read; empty for no chain.
+    """
+
+    def __init__(self, links: Iterable[Link], told: Callable[[Link], None]) -> None:
+        """`told` hears of each."""
+        self._links = iter(links)
+        self._told = told
+        self._first = next(self._links, None)
+        self.node = "" if self._first is None else self._first.node
+
+    def __iter__(self) -> Iterator[Link]:
+        """All of them, once."""
+        for link in chain(() if self._first is None else (self._first,), self._links):
+            self._told(link)
+            yield link
+
+
 def verify(
-    links: Iterable[Link], anchors: Iterable[Anchor], known: Collection[Restore] = ()
+    links: Reading, anchors: Iterable[Anchor], known: Collection[Restore] = ()
 ) -> Verification:
     """Check a chain; anchors of other nodes are passed over, and what `known` restores explain."""
-    chain = list(links)
-    node = chain[0].node if chain else ""
     heads = [
         anchor.head
         for anchor in anchors
-        if anchor.node == node and not any(restore.lost(anchor) for restore in known)
+        if anchor.node == links.node and not any(restore.lost(anchor) for restore in known)
     ]
     unsigned = [restore.day_key for restore in known if restore.day_key is not None]
-    return verify_links(chain, heads, unsigned)
+    return verify_links(links, heads, unsigned)
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
@@ -125,9 +145,8 @@ def as_json(link: Link) -> dict[str, Any]:
     }
 
 
-def unanchored(links: Sequence[Link], anchors: Iterable[Anchor]) -> Iterator[str]:
-    """That no anchor is of this chain: one under another node's name would fit any."""
-    node = links[0].node if links else ""
+def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
+    """That no anchor is of this node's chain: one under another's name would fit any."""
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
         whose = f": they are of {', '.join(others)}" if others else ""

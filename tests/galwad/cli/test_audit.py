@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from threading import Timer
 
 import pytest
@@ -84,6 +85,17 @@ def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem
     assert done.status == 1
     assert problem in done.out.splitlines()
     assert "is not as it was" in done.err
+
+
+def test_a_chain_of_years_is_not_in_the_memory_at_once(run, tmp_path):
+    export = write(tmp_path / "chain.jsonl", chain(*["x"] * 3000, facts={"x": "y" * 4000}))
+    tracemalloc.start()
+    try:
+        assert run("audit", "verify", export, "--recordings", tmp_path).status == 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < export.stat().st_size / 2
 
 
 def test_what_is_no_export_or_no_anchor_is_named(run, tmp_path):
