@@ -60,7 +60,7 @@ def on_the_server(settings: Settings) -> Iterator[None]:
     except CallerIdError as error:
         raise CliError(str(error), "nothing was changed") from None
     except AuditError as error:
-        hint = "nothing was changed; `galwad check` names the fault"
+        hint = "what it notes may be done all the same: look. `galwad check` names the fault"
         raise CliError(str(error), hint) from None
     except RecordingError as error:
         raise CliError(str(error), "nothing was changed") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 
 import pytest
 
+from config.settings import load
 from galwad.desk.database import open_engine
 from galwad.desk.recipients import RecipientsWatch
 from recording.audit import AuditLog
@@ -60,6 +62,19 @@ def test_what_root_makes_in_the_desks_folder_belongs_to_the_desk(run, settings_f
     made = list(desk.iterdir())
     assert {path.stat().st_uid for path in made} == {service}
     assert "galwad.db" in {path.name for path in made}
+
+
+def test_what_is_done_and_could_not_be_noted_is_not_said_to_be_undone(run, settings_file):
+    config = ("--config", settings_file)
+    assert run("users", "list", *config).status == 0
+    database = load(settings_file).database
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DROP TABLE audit_values")
+    words = ("users", "add", "pay", "--role", "machine", "--right", "payments")
+    done = run(*words, *config)
+    assert done.err.startswith("error: the audit cannot be written: no such table: audit_values\n")
+    assert "hint: what it notes may be done all the same: look" in done.err
+    assert "pay" in run("users", "list", *config).out
 
 
 def test_a_machine_gets_a_token_with_its_rights(run, settings_file):
