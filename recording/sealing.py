@@ -135,6 +135,7 @@ class Reading:
             self._event(at_us, record)
             yield from self._advance(at_us)
         elif isinstance(record, LostRecord):
+            self._join((record.from_us or 0) + shift - self._origin)
             self.facts.lost(record, shift - self._origin)
             self.timeline.interrupt()
 
@@ -193,10 +194,11 @@ class Reading:
         self.facts.seen(int(np.max(record.at_us)) + shift_us)
 
     def _answered(self, event: EventRecord, at_us: int) -> None:
-        """The recording begins here, or earlier where the spool of that time is missing."""
-        since_us = event.fields.get("since_us")
-        if not self.facts.headless or not isinstance(since_us, int):
-            since_us = 0
+        """The recording begins here, or earlier where no spool that can be read tells of that."""
+        told = event.fields.get("since_us")
+        since_us = told if isinstance(told, int) else 0
+        if since_us and self._first is self._last:
+            self.facts.headless = True
         self._origin = at_us - since_us
         self.facts.started_us = self._first_us + self._origin
 

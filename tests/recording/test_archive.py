@@ -187,6 +187,53 @@ def test_a_life_whose_predecessor_is_missing_is_a_recording_of_the_whole_call(of
     assert samples[150 * 8000 + 400 : -400].any(axis=0).all()
 
 
+@pytest.mark.parametrize("first", ["none", "empty", "hardly begun"])
+def test_what_no_process_told_of_a_calls_beginning_is_a_fault(office, first):
+    """A disk that refuses all that a process writes may work for the next one."""
+    paths = []
+    if first != "none":
+        opened = office.call(mono=100.0)
+        if first == "hardly begun":
+            opened.event("call", 0, number=NUMBER, withheld=False, line="main")
+        opened.writer.abandon()
+        paths.append(opened.writer.path)
+    call = office.call(life=1 + len(paths), wall=WALL + 30, mono=130.0)
+    call.event("call", 0, number=NUMBER, withheld=False, line="main")
+    call.event("answered", 0, advisor="sian", extension="201", since_us=30 * US)
+    call.event("segment", 0, **{"class": "centre", "to": ""})
+    call.talk(0, 2 * US)
+    manifest = office.seal(*paths, call.end(2 * US)).manifest
+    assert (manifest.started_us, manifest.talk_us) == (round(WALL * US), 32 * US)
+    assert manifest.unexplained == []
+    recorded = [(part.from_us, part.to_us) for part in manifest.segments]
+    assert recorded == [(30 * US, 32 * US)]
+    assert {gap.reason for gap in manifest.gaps} == {"fault"}
+    verdict = office.verdict(identities=[office.officer.identity])
+    assert verdict.whole, verdict
+
+
+def test_the_time_between_lives_is_a_fault_though_the_next_ones_first_word_is_lost(office):
+    first = office.call(mono=100.0)
+    first.answer()
+    first.talk(0, 2 * US)
+    first.writer.flush_frame()
+    first.writer.abandon()
+    second = office.call(life=2, mono=110.0)
+    begin = second.writer.path.stat().st_size
+    second.event("call", 0, number=NUMBER, withheld=False, line="main")
+    second.event("answered", 0, advisor="sian", extension="201", since_us=10 * US)
+    second.event("segment", 0, **{"class": "centre", "to": ""})
+    second.talk(0, US)
+    path = second.end(US)
+    data = bytearray(path.read_bytes())
+    data[begin + 50] ^= 1
+    path.write_bytes(data)
+    manifest = office.seal(first.writer.path, path).manifest
+    assert [(gap.reason, gap.to_us) for gap in manifest.gaps] == [("fault", 10 * US)]
+    assert manifest.unexplained == []
+    assert manifest.talk_us == 11 * US
+
+
 @pytest.mark.parametrize("jump_s", [-3600, 3600, -2])
 def test_lives_are_joined_by_the_clock_that_nobody_puts_right(office, jump_s):
     first = office.call(mono=100.0)
