@@ -66,9 +66,21 @@ class Spools:
             return []
 
     def copies(self, path: Path) -> list[Path]:
-        """Where else the same spool may lie, this place last."""
+        """Where else the same spool may lie, this place last.
+
+        One that its disk does not show is none: should it be seen again, it is found anew, as any
+        spool of a call that is archived.
+        """
         others = [folder / path.name for folder in (self._first, self._spare)]
-        return [*(other for other in others if other != path and other.exists()), path]
+        return [*(other for other in others if other != path and _is_seen(other)), path]
+
+
+def _is_seen(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
 
 
 def _each_once(paths: list[Path]) -> list[Path]:

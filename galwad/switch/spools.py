@@ -93,7 +93,7 @@ class SpoolRoom:
         """
         life = lives + 1
         while any(
-            (folder / f"{call_id}.{life}.spool").exists() for folder in (self.folder, self._spare)
+            _lies(folder / f"{call_id}.{life}.spool") for folder in (self.folder, self._spare)
         ):
             life += 1
         return life
@@ -163,6 +163,15 @@ class SpoolRoom:
             started,
             self._recording.lookback,
         )
+
+
+def _lies(path: Path) -> bool:
+    """Whether this is there; what a broken disk does not show is as good as gone."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
 
 
 def _reason(error: SpoolWriteError) -> str:

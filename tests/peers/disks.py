@@ -42,6 +42,12 @@ class Disk:
         """From now on it refuses every write, as ext4 does after an error of the device."""
         as_root("mount", "-o", "remount,abort", str(self.folder))
 
+    def die(self):
+        """From now on it gives nothing but errors, and the kernel has forgotten what it read."""
+        os.truncate(self._image, 0)
+        as_root("losetup", "--set-capacity", self._device)
+        as_root("blockdev", "--flushbufs", self._device)
+
     def fill(self):
         """Until not a byte is left."""
         with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as file:

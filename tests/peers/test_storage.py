@@ -272,6 +272,22 @@ def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
     harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
 
 
+def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the_spare_one(
+    harness, service, disk, place_call
+):
+    disk.die()
+    call = place_call()
+    said = talk(harness, call, 2, 50)
+    assert service.log.wait("alarm", kind="spool.disk_failed")["detail"].endswith("error")
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert recording.gaps() == []
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    spare = service.folder / "state" / "spare"
+    harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
+
+
 def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
     harness, service, disk, place_call
 ):
