@@ -48,6 +48,8 @@ class CallFacts:
         self.clock: list[ClockCheck] = []
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
+        self._told_until_us = 0
+        """Where the last segment or gap ended."""
         self._lost: list[tuple[int, int | None, LossReason]] = []
 
     @property
@@ -114,7 +116,8 @@ class CallFacts:
         `moved`: the process that wrote it did not die but found its disk gone. What it had not
         sealed yet then stands in the next one.
         """
-        since = self.last_us
+        neither = self._segment is None and self._gap is None
+        since = min(self.last_us, self._told_until_us) if neither else self.last_us
         self._lost = [
             (start, resumed_us if end is None else end, why) for start, end, why in self._lost
         ]
@@ -182,6 +185,7 @@ class CallFacts:
             start, reason, trigger, actor = self._gap
             self.gaps.append(Gap(start, at_us, reason, trigger, actor))
         self._segment = self._gap = None
+        self._told_until_us = at_us
 
     def _called(self, fields: Mapping[str, Field]) -> None:
         number = None if fields.get("withheld") else _text(fields, "number")

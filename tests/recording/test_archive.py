@@ -234,6 +234,28 @@ def test_the_time_between_lives_is_a_fault_though_the_next_ones_first_word_is_lo
     assert manifest.talk_us == 11 * US
 
 
+def test_a_process_that_dies_between_two_gaps_leaves_nothing_unexplained(office):
+    """A late pause erases, and says so as a gap of its own, which ends where the pause begins."""
+    first = office.call(mono=100.0)
+    first.answer()
+    first.talk(0, 4 * US)
+    first.writer.erase_back_to(US)
+    first.event("gap-start", US, reason="erased", trigger="api", actor="token:pay")
+    first.event("gap-end", 2 * US)
+    first.writer.abandon()
+    second = office.call(life=2, mono=110.0)
+    second.event("answered", 0, advisor="sian", extension="201", since_us=10 * US)
+    second.event("gap-start", 0, reason="payment", trigger="api", actor="token:pay")
+    manifest = office.seal(first.writer.path, second.end(US)).manifest
+    gaps = [(gap.from_us, gap.to_us, gap.reason) for gap in manifest.gaps]
+    assert gaps == [
+        (US, 2 * US, "erased"),
+        (2 * US, 10 * US, "fault"),
+        (10 * US, 11 * US, "payment"),
+    ]
+    assert manifest.unexplained == []
+
+
 @pytest.mark.parametrize("jump_s", [-3600, 3600, -2])
 def test_lives_are_joined_by_the_clock_that_nobody_puts_right(office, jump_s):
     first = office.call(mono=100.0)
