@@ -23,6 +23,8 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The entry after the day key with which a chain goes on that was put back from a backup."""
 GENESIS: Final = "0" * 64
+_YEAR_10000_US: Final = 253_402_300_800_000_000
+"""No calendar goes on from there; and a number may have any length."""
 DAY_US: Final = 86_400_000_000
 """A day of UTC: no entry is of a later one than the day key before it."""
 
@@ -55,7 +57,7 @@ class Link:
         seq, at_us, kind = told.get("seq"), told.get("at_us"), told.get("kind")
         return cls(
             seq if isinstance(seq, int) else 0,
-            at_us if isinstance(at_us, int) else 0,
+            at_us if isinstance(at_us, int) and 0 <= at_us < _YEAR_10000_US else 0,
             kind if isinstance(kind, str) else "",
             body,
             hash_,

@@ -24,6 +24,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 _US = 1_000_000
 _WIDEST = 100
 _PAGE = 500
+_NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What may come of one that a stranger wrote."""
 
 
 class GapName(StrEnum):
@@ -163,7 +165,7 @@ def _segments(manifest: str | None) -> list[int]:
     try:
         segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
         return [int(segment["from_us"]) for segment in segments]
-    except (ValueError, KeyError, TypeError):
+    except _NO_MANIFEST:
         return []
 
 
@@ -171,7 +173,7 @@ def _raw(manifest: str | None) -> str:
     """How many packets are kept raw, as far as the manifest tells."""
     try:
         return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
-    except (ValueError, KeyError, TypeError):
+    except _NO_MANIFEST:
         return "some packets"
 
 

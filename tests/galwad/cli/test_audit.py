@@ -87,6 +87,15 @@ def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem
     assert "is not as it was" in done.err
 
 
+@pytest.mark.parametrize("seconds", [10**12, 10**400, -(10**12)])
+def test_an_entry_of_no_calendar_is_named(run, archive, tmp_path, seconds):
+    links = chain("recording.indexed", "x", facts={"call_id": CALL}, at=seconds)
+    export = write(tmp_path / "chain.jsonl", links)
+    done = run("audit", "verify", export, "--recordings", tmp_path)
+    assert done.status == 1
+    assert "entry 2: its columns contradict its body" in done.out.splitlines()
+
+
 def test_a_chain_of_years_is_not_in_the_memory_at_once(run, tmp_path):
     export = write(tmp_path / "chain.jsonl", chain(*["x"] * 3000, facts={"x": "y" * 4000}))
     tracemalloc.start()

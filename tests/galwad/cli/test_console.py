@@ -52,3 +52,14 @@ def test_on_a_narrow_terminal_the_widest_is_cut_and_a_rows_name_is_not(capsys, m
         f"17     2026-11-25 21:54  {'f' * 24}\u2026",
         "18     2026-11-25 21:55  short",
     ]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "manifest",
+    ["[" * 100_000, '{"manifest": {"segments": [{"from_us": Infinity}]}}', '{"manifest": 1}'],
+)
+def test_a_manifest_that_a_stranger_wrote_hides_no_recording(run, archive, manifest):
+    archive.shown, archive.raw = manifest, b"x"
+    done = run("recordings", "show", archive.row["call_id"])
+    assert (done.status, "some packets could not be decoded" in done.out) == (0, True)
