@@ -14,6 +14,7 @@ from galwad.cli.archived import Told, against_archive
 from galwad.cli.console import CliError, local_time, print_json, print_table
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
+from galwad.cli.proof import one_line
 from galwad.cli.whole import whole_file
 from recording.anchors import Restore
 from recording.chain import Link
@@ -141,7 +142,7 @@ def verify(
         print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
     else:
         for line in (*notes, *problems):
-            print(line)
+            print(one_line(line))
         if result.head is not None:
             print(f"{result.entries} entries, the last {result.head.hash}")
     if not result.entries:

@@ -87,6 +87,19 @@ def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem
     assert "is not as it was" in done.err
 
 
+def test_a_forgers_words_move_no_cursor(run, tmp_path):
+    """What is found is not wiped from the screen by what it is found in."""
+    mark = "\x1b[2J\x1b[H"
+    links = chain("recording.indexed", facts={"call_id": f"{CALL}{mark}"}, node=f"n{mark}")
+    export = write(tmp_path / "chain.jsonl", links)
+    anchors = tmp_path / "anchors.jsonl"
+    anchors.write_text(f"{Anchor(f'm{mark}', Head(3, '0' * 64), 'then')}\n")
+    words = ("audit", "verify", export, "--anchors", anchors, "--recordings", tmp_path)
+    done = run(*words)
+    assert (done.status, "\x1b" in done.out) == (1, False)
+    assert sum("\x1b" in problem for problem in run(*words, "--json").json()["problems"]) == 2
+
+
 @pytest.mark.parametrize("seconds", [10**12, 10**400, -(10**12)])
 def test_an_entry_of_no_calendar_is_named(run, archive, tmp_path, seconds):
     links = chain("recording.indexed", "x", facts={"call_id": CALL}, at=seconds)
