@@ -132,7 +132,8 @@ class SpoolReader(Iterator[Record]):
         self._end = os.fstat(fd).st_size
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
-        self._stands_for: dict[int, tuple[int, int]] = {}
+        self._stands_for: dict[int, tuple[int, int, int]] = {}
+        """By an erased frame: its stand-in, where that lies (-1: nowhere), and until when it is."""
         self._stand_ins: set[int] = set()
         self._next_index = 1
         self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
@@ -227,8 +228,9 @@ class SpoolReader(Iterator[Record]):
     def _bury(self, stone: Tombstone, recent: dict[int, int]) -> None:
         self._erased.update(stone.erased)
         for old, new in stone.replaced:
-            if new in recent and new > old:
-                self._stands_for[old] = (new, recent[new])
+            if new > old:
+                self._stands_for[old] = (new, recent.get(new, -1), stone.from_us)
+            if new in recent:
                 self._stand_ins.add(new)
 
     def _records_of(self, frame: Frame) -> _Records | None:
@@ -276,17 +278,22 @@ class SpoolReader(Iterator[Record]):
 
     def _instead_of(self, frame: Frame) -> Sequence[object]:
         """What stands for an erased frame: the part before the trigger, or nothing."""
-        from_us, index, kept = frame.from_us, frame.index, None
-        while kept is None and index in self._stands_for:
-            index, offset = self._stands_for[index]
-            stand_in = frame_at(self._fd, offset, self._end)
-            if stand_in is None or stand_in.index != index:
+        kept: Sequence[object] = ()
+        from_us, index = frame.from_us, frame.index
+        while index in self._stands_for:
+            index, offset, until_us = self._stands_for[index]
+            stand_in = frame_at(self._fd, offset, self._end) if offset >= 0 else None
+            packets = self._packets(stand_in) if stand_in and stand_in.index == index else None
+            if stand_in and packets is not None:
+                kept, from_us = packets, stand_in.to_us + 1
                 break
-            kept = self._packets(stand_in)
-            if kept is not None:
-                from_us = stand_in.to_us + 1
+            if index not in self._erased:
+                why = LossReason.UNRELEASED if stand_in else LossReason.DAMAGED
+                from_us = min(max(until_us, frame.from_us), frame.to_us)
+                kept = [LostRecord(frame.index, frame.index, frame.from_us, from_us, why)]
+                break
         lost = LostRecord(frame.index, frame.index, from_us, frame.to_us, LossReason.ERASED)
-        return [*(kept or ()), lost]
+        return [*kept, lost]
 
     def _counted(self, frame: Frame, records: Sequence[object]) -> _Records:
         """What is missing before `frame`, then what is in it."""

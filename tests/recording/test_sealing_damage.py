@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,6 +117,16 @@ def test_a_cut_tail_or_a_torn_frame_is_sealed_to_its_last_whole_frame(
     assert manifest.talk_us <= TALK_US
 
 
+def unmarked(office, manifest):
+    """Microseconds of silence in segments, though somebody speaks all the time."""
+    samples, rate = office.audio()
+    silent = 0
+    for part in manifest.segments:
+        heard = samples[part.from_us * rate // US : part.to_us * rate // US]
+        silent += len(heard) - np.count_nonzero(heard.any(axis=1))
+    return silent * US // rate
+
+
 def test_damage_beside_what_was_erased_costs_one_frame_too(office):
     """A stand-in lies behind the frames that are erased with the one it stands for."""
     call = office.call()
@@ -135,6 +146,7 @@ def test_damage_beside_what_was_erased_costs_one_frame_too(office):
         manifest = office.seal(path).manifest
         assert judge(manifest) >= 6.5 * US - FRAME_US, kind
         assert manifest.talk_us == 9 * US
+        assert unmarked(office, manifest) < 0.1 * US, kind
         (office.folder / f"{manifest.call_id}.manifest").unlink()
 
 
