@@ -11,10 +11,9 @@ import typer
 
 from galwad.cli import chain
 from galwad.cli.archived import Told, against_archive
-from galwad.cli.console import CliError, local_time, print_json, print_table
+from galwad.cli.console import CliError, local_time, one_line, print_json, print_table
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
-from galwad.cli.proof import one_line
 from galwad.cli.whole import whole_file
 from recording.anchors import Restore
 from recording.chain import Link

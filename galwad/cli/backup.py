@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from galwad.cli.console import CliError, print_json
+from galwad.cli.console import CliError, one_line, print_json
 from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.proof import public_key
 from galwad.cli.server import on_the_server
@@ -103,7 +103,7 @@ def restore(
         if done.missing:
             print(f"MISSING: {done.missing} of the {done.description.headers} headers")
         for problem in done.problems:
-            print(f"NOT BELIEVED: {problem}")
+            print(f"NOT BELIEVED: {one_line(problem)}")
     if done.missing:
         raise CliError(
             f"the backup's folder has lost {done.missing} headers: those recordings do not open",

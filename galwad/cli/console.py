@@ -29,9 +29,14 @@ class CliError(Exception):
 def complain(error: CliError) -> None:
     """Print `error: …` for each line of the message, and `hint: …`, to stderr."""
     for line in error.message.splitlines():
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {one_line(line)}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print(f"hint: {one_line(error.hint)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """What a stranger may have written, without what moves a terminal's cursor."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def print_json(value: Any) -> None:
@@ -65,7 +70,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
 
 
 def _cell(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
+    return Text(one_line(text), no_wrap=True, overflow="ellipsis")
 
 
 def local_time(epoch: float) -> str:

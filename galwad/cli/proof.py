@@ -16,7 +16,7 @@ import msgspec
 
 from galwad.cli import sealed
 from galwad.cli.client import ask
-from galwad.cli.console import CliError
+from galwad.cli.console import CliError, one_line
 from galwad.cli.fetching import CALL_ID
 from galwad.when import HINT, period
 from recording.age import Identity
@@ -57,11 +57,6 @@ def sentence(verdict: Verdict) -> str:
     else:
         text = f"whole{notes}"
     return f"{verdict.call_id}  {one_line(text)}"
-
-
-def one_line(text: str) -> str:
-    """What a stranger may have written, without what moves a terminal's cursor."""
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def disposed(certificate: Certificate) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from galwad.cli.bar import bar
 from galwad.cli.client import ask, check, open_client, refusal, told_as_ours
-from galwad.cli.console import CliError, clock, local_time, print_json
+from galwad.cli.console import CliError, clock, local_time, one_line, print_json
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
 from galwad.cli.proof import public_key
@@ -119,6 +119,6 @@ def _print(outcome: Outcome) -> None:
             text += ", disposed of"
         print(text if row["named"] else f"{text}, who called is not known")
     for call_id, why in outcome.failed.items():
-        print(f"{call_id}  NOT INDEXED: {why}")
+        print(f"{call_id}  NOT INDEXED: {one_line(why)}")
     if not outcome.rows and not outcome.failed:
         print("Every recording in the archive has its row.")

@@ -15,7 +15,7 @@ import httpx
 
 from galwad.cli.bar import bar
 from galwad.cli.client import check, refusal, told_as_ours
-from galwad.cli.console import CliError
+from galwad.cli.console import CliError, one_line
 from recording.age import Identity
 from recording.errors import KeySetError, RecordingError
 from recording.keys import OfficerKeys, RecipientSet, fingerprint
@@ -191,4 +191,4 @@ def told(outcome: Outcome, *, only_count: bool) -> Iterator[str]:
     done = f"{outcome.waiting} to rewrap" if only_count else f"{outcome.rewrapped} rewrapped"
     yield f"{outcome.recordings} recordings: {done}, {outcome.recordings - outcome.waiting} already"
     for call_id, why in outcome.failed.items():
-        yield f"{call_id}  NOT REWRAPPED: {why}"
+        yield f"{call_id}  NOT REWRAPPED: {one_line(why)}"

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from galwad.cli.console import print_table
+from galwad.cli.console import CliError, complain, print_table
 
 VALUE = {"by": "Si\u00e2n \u20ac \U0001f600", "file": "caf\udce9"}
 
@@ -34,6 +34,15 @@ def test_a_name_in_brackets_is_printed_as_it_is(run, archive, monkeypatch):
     for words in (("show", call_id), ("list",)):
         done = run("recordings", *words)
         assert (done.status, line in done.out) == (0, True)
+
+
+def test_what_a_stranger_wrote_moves_no_cursor(capsys):
+    mark = "\x1b[2J"
+    print_table(("A", "B"), [(f"x{mark}", f"y{mark}")], empty="")
+    complain(CliError(f"one{mark}\ntwo", f"three{mark}"))
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    assert shown.err == "error: one\ufffd[2J\nerror: two\nhint: three\ufffd[2J\n"
 
 
 def test_what_goes_to_a_file_is_not_cut(capsys):
