@@ -135,7 +135,8 @@ class Reading:
             self._event(at_us, record)
             yield from self._advance(at_us)
         elif isinstance(record, LostRecord):
-            self._join((record.from_us or 0) + shift - self._origin)
+            if record.from_us is not None:
+                self._join(record.from_us + shift - self._origin)
             self.facts.lost(record, shift - self._origin)
             self.timeline.interrupt()
 

@@ -41,6 +41,8 @@ MAX_MEDIA = MAX_CIPHERTEXT // 2
 PACKET = struct.Struct(">IBI")
 """Microseconds since the frame's first, track, length."""
 _U32 = 0xFFFFFFFF
+_NEVER_US = 253_402_300_800_000_000
+"""The year 10,000, which no calendar here can name."""
 
 _EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
 _HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
@@ -230,6 +232,7 @@ def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
     if version != VERSION:
         raise SpoolHeaderError(f"spool of version {version}; this program reads {VERSION}")
     try:
-        return _HEADER_DECODER.decode(body), identity_of(body), end
+        header = _HEADER_DECODER.decode(body)
     except msgspec.DecodeError:
         return None
+    return (header, identity_of(body), end) if 0 <= header.started_wall_us < _NEVER_US else None

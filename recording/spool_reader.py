@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Final, Self, cast
 
 import msgspec
 
@@ -40,6 +40,8 @@ from recording.spool_scan import Scanner, find_header, frame_at
 
 RECENT = 16
 """A stand-in lies right before its tombstone; this many media frames are remembered."""
+_UNPUBLISHED_US: Final = 120_000_000
+"""No key waits longer: a lookback is a minute at most."""
 Gather = Callable[[int, bytes], object | None]
 """From a media frame's start and content to one value for all its packets, or None."""
 _Records = Iterator[object]
@@ -306,16 +308,17 @@ class SpoolReader(Iterator[Record]):
         """Account for the indices from the last frame that counted up to `before`.
 
         Frames without a key have shown a right CRC and no more, so their times are believed
-        only between those of the frames that count.
+        only between those of the frames that count, or soon after the last of them.
         """
+        limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._keyless if entry[0] < before]
         self._keyless.clear()
         for index, first, last in waiting:
             self._pass_over_stand_ins(index)
             if index < self._next_index:
                 continue
-            from_us = max(first if until_us is None else min(first, until_us), self.last_us)
-            to_us = max(last if until_us is None else min(last, until_us), from_us)
+            from_us = max(min(first, limit), self.last_us)
+            to_us = max(min(last, limit), from_us)
             if index > self._next_index:
                 yield self._hole(index, from_us)
             self._next_index = index + 1
@@ -337,10 +340,14 @@ class SpoolReader(Iterator[Record]):
     def _tail(self, scanner: Scanner) -> _Records:
         """The end of a file without END."""
         last = max((index for index, _, _ in self._keyless), default=self._next_index - 1)
+        why = LossReason.TRUNCATED if scanner.torn else LossReason.DAMAGED
+        if self._next_index == 1 and (last or scanner.rubble):
+            # nothing shows that its header, and so its start, is its own
+            yield LostRecord(1, max(1, last), None, None, why)
+            return
         yield from self._missing(last + 1, None)
         self._next_index = max(self._next_index, last + 1)
         if scanner.rubble:
-            why = LossReason.TRUNCATED if scanner.torn else LossReason.DAMAGED
             yield LostRecord(self._next_index, self._next_index, self.last_us, None, why)
 
 

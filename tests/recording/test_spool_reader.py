@@ -4,6 +4,7 @@ import contextlib
 import struct
 import tracemalloc
 import zlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ from recording.spool_format import (
     FRAME_OVERHEAD,
     MAX_CIPHERTEXT,
     FrameKind,
+    pack_header,
 )
 
 BOOT_KEY = bytes(range(32))
@@ -238,6 +240,32 @@ def test_a_forged_frame_without_a_key_hides_nothing_that_follows(file):
     _, records = read(file, whole()[:offset] + forged + whole()[offset:])
     assert packets(records) == packets(read(file, whole())[1])
     assert isinstance(records[-1], EndRecord)
+
+
+def test_a_forged_frame_without_a_key_makes_no_call_longer_by_more_than_minutes(file):
+    """The process died, so that no frame that can be believed follows it."""
+    raw = FRAME_HEADER.pack(FRAME_MAGIC, FrameKind.MEDIA, 0xFFFFFFF0, 2**62, 2**63, 16)
+    forged = raw + CRC.pack(zlib.crc32(bytes(16), zlib.crc32(raw))) + bytes(16)
+    _, records = read(file, whole()[: frames()[-1][0]] + forged)
+    last_us = max(record.at_us for record in records if isinstance(record, PacketRecord))
+    until_us = max(record.to_us or 0 for record in records if isinstance(record, LostRecord))
+    assert last_us < until_us < last_us + 130_000_000
+
+
+@pytest.mark.parametrize("started_us", [-1, -(2**63), 253_402_300_800_000_000])
+def test_a_header_of_a_time_that_no_calendar_names_is_refused(file, started_us):
+    block, _ = pack_header(replace(read(file, whole())[0].header, started_wall_us=started_us))
+    with pytest.raises(SpoolHeaderError):
+        read(file, block * 2 + whole()[frames()[0][0] :])
+
+
+def test_of_a_spool_under_another_header_no_time_is_believed(file):
+    """Its frames show that it is not theirs, and nothing shows that its start is."""
+    block, _ = pack_header(replace(read(file, whole())[0].header, started_mono_us=2**62))
+    reader, records = read(file, block * 2 + whole()[frames()[0][0] :])
+    assert [(lost.from_us, lost.to_us) for lost in records] == [(None, None)]
+    assert reader.interrupted
+    assert reader.damaged
 
 
 def test_hostile_lengths_cost_no_memory(file):
