@@ -120,6 +120,20 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
     return found
 
 
+def last_anchor(path: Path) -> Anchor | None:
+    """The last anchor of a file; None where there is none that we may read.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        found = parse_anchors(lines)
+    except (FileNotFoundError, PermissionError, ChainError):
+        return None
+    return found[-1] if found else None
+
+
 def append_anchor(path: Path, anchor: Anchor) -> None:
     """Add a line and bring it to the disk, or leave the file as it was. Raises `OSError`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)

@@ -36,7 +36,7 @@ from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
 from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
-from recording.anchors import Anchor, append_anchor
+from recording.anchors import Anchor, append_anchor, last_anchor
 from recording.audit import AuditLog
 from recording.custody import Custodian
 from recording.index import Catalogue
@@ -258,14 +258,23 @@ class Desk:
         return None if head is None else Anchor(self.options.node, head, at)
 
     async def _note_anchor(self) -> None:
-        """Add the day's anchor to the file; an alarm when it cannot be."""
+        """Add the day's anchor to the file; an alarm when it cannot be, or the last is amiss."""
         anchor = await self.anchor()
         if anchor is None:
             return
         try:
+            noted = await asyncio.to_thread(last_anchor, self.options.anchor_file)
+            if noted is not None and noted.node == anchor.node:
+                await self._still_has(noted)
             await asyncio.to_thread(append_anchor, self.options.anchor_file, anchor)
         except OSError as error:
             self._alarm(Alarm("audit.not_anchored", None, error.strerror or ""))
+
+    async def _still_has(self, noted: Anchor) -> None:
+        found = await self.audit.links(noted.head.seq - 1, 1)
+        if not found or (found[0].seq, found[0].hash) != (noted.head.seq, noted.head.hash):
+            text = f"entry {noted.head.seq} is not as it was noted on {noted.at}"
+            self._alarm(Alarm("audit.cut", None, text))
 
     def _balanced(self, books: Books) -> None:
         self.metrics.amiss.set(len(books.amiss))

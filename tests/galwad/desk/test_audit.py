@@ -68,6 +68,25 @@ async def test_every_night_adds_an_anchor_and_alarms_when_it_cannot(running):
     assert (await mair.event("alarm"))["kind"] == "audit.not_anchored"
 
 
+async def test_a_night_alarms_when_what_the_last_one_noted_is_gone(running):
+    """Entries and their values both: the numbers are given again, and the chain is sound."""
+    mair = await running.page("mair")
+    await mair.open()
+    await running.desk.nightly.check()
+    noted = await running.desk.audit.head()
+    await running.desk.nightly.check()
+    alarms = running.desk.metrics.alarms.labels("audit.cut")
+    assert alarms._value.get() == 0
+    async with running.desk.engine.begin() as connection:
+        for table in ("audit_entries", "audit_values"):
+            await connection.exec_driver_sql(f"DELETE FROM {table} WHERE seq >= {noted.seq}")
+    for _ in range(3):
+        await running.desk.nightly.check()
+    assert (await verify(running.desk.engine, "galwad")).sound
+    assert (await mair.event("alarm"))["kind"] == "audit.cut"
+    assert alarms._value.get() == 1
+
+
 async def test_the_chain_has_the_digest_of_every_recording_before_the_index_has(running, sealed):
     await running.seal(sealed)
     await running.seal(sealed)
