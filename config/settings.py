@@ -82,14 +82,16 @@ class Settings(Section):
         return self.spool, self.spare
 
     @property
-    def boot_keys(self) -> tuple[Path, Path]:
+    def boot_keys(self) -> tuple[Path, ...]:
         """The keys that open spools without an officer; new spools are sealed to the first.
 
         One is gone after a reboot, the other lies on the disk. The second opens what was begun
-        under another setting, or while the disk did not give its key.
+        under another setting, or while the disk did not give its key; the last, what was begun
+        while the spare folder was mounted in the place of the first.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool / "host.key"
-        return (disk, memory) if self.recording.unattended_recovery else (memory, disk)
+        ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
+        return *ours, self.spare / "host.key"
 
     @property
     def archive(self) -> Path:

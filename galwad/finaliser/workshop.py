@@ -63,7 +63,7 @@ class Folders:
     """Of all, and on the spare disk."""
     archive: Path
     recipients: Path
-    boot_keys: tuple[Path, Path]
+    boot_keys: tuple[Path, ...]
     runtime_keys: Path
     checkpoints: Path
     """Where the switch keeps what it would go on with after its death."""

@@ -44,7 +44,7 @@ class SpoolRoom:
             self._spare.mkdir(mode=0o770, exist_ok=True)
         self.key_fault: str | None = None
         """Why the disk did not give the key that it keeps; None: it did, or keeps none."""
-        self._boot_key = self._load_key(*settings.boot_keys)
+        self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
         self._recipients_path = settings.recipients
         self._believed: tuple[bytes, list[Recipient]] | None = None

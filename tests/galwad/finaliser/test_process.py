@@ -212,6 +212,22 @@ async def test_a_spool_that_was_begun_before_recovery_became_unattended_is_seale
     assert site.whole(FIRST)
 
 
+async def test_what_was_begun_while_the_spare_folder_stood_in_for_the_disk_is_sealed(site):
+    """The switch found no key in it and made one there, with unattended recovery."""
+    path, spare, key = site.call(FIRST), site.settings.spare, site.root / "run" / "boot.key"
+    spare.mkdir()
+    path.rename(spare / path.name)
+    key.rename(spare / "host.key")
+    key.write_bytes(os.urandom(32))
+    (site.spool / "host.key").write_bytes(os.urandom(32))
+    with site.config.open("a") as config:
+        config.write("unattended_recovery = true\n")
+    async with site.desk() as peer, site.running():
+        assert (await peer.next(Sealed)).call_id == FIRST
+        await site.gone(spare / path.name)
+    assert site.whole(FIRST)
+
+
 async def test_a_spool_of_another_boot_is_archived_when_an_officer_has_recovered_its_key(site):
     path = site.call(FIRST)
     (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
