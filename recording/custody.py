@@ -17,6 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from recording.errors import CatalogueError, reason_of
 from recording.index import metadata
 
+_PART = 2000
+"""So many names are read in one turn where all are wanted."""
+
 holds = Table(
     "recording_holds",
     metadata,
@@ -84,6 +87,23 @@ class Custodian:
     async def one(self, call_id: str) -> Custody:
         """What holds for this one."""
         return (await self.of((call_id,))).get(call_id, FREE)
+
+    async def all_disposed(self) -> set[str]:
+        """The calls of all recordings that were disposed of; read in parts, as folders are."""
+        found: set[str] = set()
+        last = ""
+        call_id = disposals.c.call_id
+        try:
+            async with self._engine.connect() as connection:
+                while True:
+                    part = select(call_id).where(call_id > last).order_by(call_id).limit(_PART)
+                    rows = (await connection.scalars(part)).all()
+                    found.update(rows)
+                    if len(rows) < _PART:
+                        return found
+                    last = rows[-1]
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
 
     async def hold(self, call_id: str, reason: str, now: float) -> None:
         """Hold it back from disposal; held already, the reason is this one now."""

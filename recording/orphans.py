@@ -56,13 +56,18 @@ class _Folder:
 
 
 def orphans(
-    root: Path, rows: Mapping[str, str], spools: Mapping[str, LeftSpool], now: float
+    root: Path,
+    rows: Mapping[str, str],
+    disposed: AbstractSet[str],
+    spools: Mapping[str, LeftSpool],
+    now: float,
 ) -> Iterator[Orphan]:
     """Look through an archive.
 
     Args:
         root: the archive's folder.
         rows: the folder that the index names, by call id.
+        disposed: the calls of which the index says that they were disposed of.
         spools: spools that wait, by their name: a call of theirs may be incomplete.
         now: Unix seconds.
 
@@ -77,11 +82,12 @@ def orphans(
         missing.difference_update(folder.objects)
         for call_id, kinds in sorted(folder.objects.items()):
             row = rows.get(call_id)
-            if row == folder.name and not _absent(kinds) and not _is_back(kinds):
+            amiss = _amiss(kinds, call_id in disposed)
+            if row == folder.name and not amiss:
                 continue
             newest = max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
             if not is_young(newest, now) and call_id not in waiting:
-                yield from _file_orphans(call_id, folder.name, kinds, row)
+                yield from _file_orphans(call_id, folder.name, kinds, row, amiss)
         yield from _stale_parts(folder, now)
     if rows and is_empty:
         kind = "archive is empty"
@@ -147,6 +153,7 @@ _FIXES: Final = {
     "row without files": "restore them from a copy of the archive",
     "files of another day": "move all its files there; `galwad recordings verify` proves them",
     "header of a disposal": "`galwad recordings purge` destroys it, if the certificate is ours",
+    "disposal without row": "`galwad recordings purge` ends it, if the certificate is ours",
     "unfinished file": "if its call has a recording, remove it",
 }
 _SPOOL_FIXES: Final = {
@@ -197,13 +204,26 @@ def _absent(kinds: AbstractSet[str]) -> AbstractSet[str]:
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
-def _is_back(kinds: AbstractSet[str]) -> bool:
-    """Whether a certificate says that a header is gone, and it is there."""
-    return {"disposal", "header"} <= kinds
+def _amiss(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
+    """What is too much or too little of a recording that lies where it belongs: kind and text."""
+    absent = _absent(kinds)
+    if {"disposal", "header"} <= kinds:
+        return "header of a disposal", "it was disposed of, and can be opened all the same"
+    if "disposal" in kinds and not disposed:
+        text = "a certificate says that it was disposed of, and the index does not"
+        return "disposal without row", text
+    if not absent:
+        return None
+    what = "manifest without payload" if "payload" in absent else f"no {min(absent)}"
+    return what, f"the {' and the '.join(sorted(absent))} of this recording is missing"
 
 
 def _file_orphans(
-    call_id: str, folder: str, kinds: AbstractSet[str], row: str | None
+    call_id: str,
+    folder: str,
+    kinds: AbstractSet[str],
+    row: str | None,
+    amiss: tuple[str, str] | None,
 ) -> Iterator[Orphan]:
     name, absent = f"{folder}/{call_id}", _absent(kinds)
     if row is None and not absent:
@@ -232,19 +252,8 @@ def _file_orphans(
             f"the index says that they lie in {row}",
             fix_of("files of another day"),
         )
-    else:
-        yield from _in_its_place(call_id, name, kinds)
-
-
-def _in_its_place(call_id: str, name: str, kinds: AbstractSet[str]) -> Iterator[Orphan]:
-    """What is too much or too little of a recording that lies where it belongs."""
-    absent = _absent(kinds)
-    if _is_back(kinds):
-        what, text = "header of a disposal", "it was disposed of, and can be opened all the same"
-        yield Orphan(what, name, call_id, text, fix_of(what))
-    elif absent:
-        what = "manifest without payload" if "payload" in absent else f"no {min(absent)}"
-        text = f"the {' and the '.join(sorted(absent))} of this recording is missing"
+    elif amiss:
+        what, text = amiss
         yield Orphan(what, name, call_id, text, fix_of(what))
 
 

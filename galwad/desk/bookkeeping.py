@@ -19,6 +19,7 @@ from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
 from recording import orphans
 from recording.coverage import Covered, cover, missing
+from recording.custody import Custodian
 from recording.errors import CatalogueError
 from recording.index import Catalogue, Filters, Place, Recording
 from recording.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
@@ -69,13 +70,16 @@ class Bookkeeper:
         self,
         ledger: Ledger,
         catalogue: Catalogue,
+        custodian: Custodian,
         archive: ArchiveFolder,
+        *,
         clock: Callable[[], float] = time.time,
         on_entered: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         """`on_entered`: the database has the ends of these calls, for which a switch waits."""
         self._ledger = ledger
         self._catalogue = catalogue
+        self._custodian = custodian
         self._archive = archive
         self._clock = clock
         self._on_entered = on_entered
@@ -232,12 +236,13 @@ class Bookkeeper:
         now = self._clock()
         async with self._looking:
             folders = await self._catalogue.folders()
+            known = folders, await self._custodian.all_disposed(), self._spools
             found = await asyncio.to_thread(
-                lambda: list(orphans.orphans(self._archive.folder, folders, self._spools, now))
+                lambda: list(orphans.orphans(self._archive.folder, *known, now))
             )
         answered = await self._ledger.knows(s.call_id for s in self._spools.values())
-        known = answered | folders.keys()
-        return [*found, *orphans.spool_orphans(self._spools, known, now)]
+        calls = answered | folders.keys()
+        return [*found, *orphans.spool_orphans(self._spools, calls, now)]
 
 
 def _alarm_of(call: Covered) -> str:

@@ -122,6 +122,7 @@ class Desk:
         self.books = Bookkeeper(
             Ledger(self.engine),
             self.catalogue,
+            self.custodian,
             self.archive,
             on_entered=self._entered,
         )

@@ -184,9 +184,9 @@ def test_a_disposed_recording_is_no_orphan(room):
     room.dispose()
     late = room.path("manifest").stat().st_mtime + 10_000
     rows = {CALL_ID: "2026/03/01"}
-    assert list(orphans(room.office.root / "archive", rows, {}, late)) == []
+    assert list(orphans(room.office.root / "archive", rows, {CALL_ID}, {}, late)) == []
     room.path("disposal").unlink()
-    assert list(orphans(room.office.root / "archive", rows, {}, late)) != []
+    assert list(orphans(room.office.root / "archive", rows, {CALL_ID}, {}, late)) != []
 
 
 @pytest.fixture

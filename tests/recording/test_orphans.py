@@ -20,9 +20,9 @@ def archive(office):
     return office.root / "archive"
 
 
-def found(archive, rows, spools=(), *, after=LATER_S):
+def found(archive, rows, spools=(), *, after=LATER_S, disposed=frozenset()):
     named = {spool.name: spool for spool in spools}
-    return list(orphans(archive, rows, named, time.time() + after))
+    return list(orphans(archive, rows, disposed, named, time.time() + after))
 
 
 def kinds(*arguments, **more):
@@ -72,7 +72,17 @@ def test_a_header_that_came_back_beside_the_certificate_of_its_disposal_is_named
     assert (orphan.kind, orphan.name) == ("header of a disposal", f"2026/03/01/{CALL_ID}")
     assert orphan.fix.startswith("`galwad recordings purge` destroys it")
     (office.folder / f"{CALL_ID}.header").unlink()
-    assert found(archive, ROWS) == []
+    assert found(archive, ROWS, disposed={CALL_ID}) == []
+
+
+def test_a_certificate_that_the_index_knows_nothing_of_is_named(archive, office):
+    """The reply to the purge was lost; or somebody laid it there, to keep the recording away."""
+    (office.folder / f"{CALL_ID}.disposal").write_bytes(b"{}")
+    (office.folder / f"{CALL_ID}.header").unlink()
+    (orphan,) = found(archive, ROWS)
+    assert (orphan.kind, orphan.name) == ("disposal without row", f"2026/03/01/{CALL_ID}")
+    assert orphan.fix.startswith("`galwad recordings purge` ends it")
+    assert kinds(archive, ROWS, after=1.0) == []
 
 
 def test_what_was_left_without_manifest_and_spool_is_named(archive, office):

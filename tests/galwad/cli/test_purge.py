@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -176,10 +177,17 @@ def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, m
     assert done.err.startswith("error: the finaliser has gone\nhint: ask again: ")
     assert not house.path(FIRST, "header").exists()
     assert "recording.not-purged" not in [kind for kind, _ in house.audit()]
+    for each in ("disposal", "manifest", "payload"):
+        os.utime(house.path(FIRST, each), (0, 0))
+    orphans = run("calls", "coverage", "--json").json()["orphans"]
+    assert [(each["kind"], each["call_id"]) for each in orphans] == [
+        ("disposal without row", FIRST)
+    ]
     held = run("recordings", "hold", FIRST, "--reason", "claim 17")
     assert held.err.startswith("error: the recording was disposed of\n")
     again = run("recordings", "purge", FIRST, *WHY)
     assert (again.status, house.audit()[-1][0]) == (0, "recording.purged")
+    assert run("calls", "coverage", "--json").json()["orphans"] == []
 
 
 def test_a_recording_that_is_held_is_refused(run, house):
