@@ -95,13 +95,13 @@ def orphans(
         yield Orphan(kind, ".", "", text, fix_of(kind))
         return
     for call_id in sorted(missing):
-        yield Orphan(
-            "row without files",
-            f"{rows[call_id]}/{call_id}",
-            call_id,
-            "the index has it, the archive has none of its three files",
-            fix_of("row without files"),
-        )
+        yield _without_files(call_id, rows[call_id])
+
+
+def _without_files(call_id: str, folder: str) -> Orphan:
+    kind = "row without files"
+    text = "the index has it, the archive has none of its three files"
+    return Orphan(kind, f"{folder}/{call_id}", call_id, text, fix_of(kind))
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
