@@ -204,6 +204,8 @@ def test_a_silence_outside_a_gap_lasts_as_long_as_it_lasted(spurts, seed):
     sender.speak(Spurt(100, 0, gap=False, clock=0))
     for spurt in spurts:
         spurt.clock = spurt.silence if spurt.clock is None else spurt.clock
+        if abs(spurt.clock - spurt.silence) <= 3:
+            spurt.clock = spurt.silence  # 60 ms and less may be the network's
         sender.speak(spurt)
     timeline, samples = record([sender], sender._at_us)
     expected = np.zeros(len(samples), np.int16)
