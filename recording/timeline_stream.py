@@ -42,7 +42,7 @@ class Stream:
         """Whether the clock is believed."""
         self._strays = Strays()
         self._clock: StreamClock | None = None
-        self._heard_us = 0
+        self.heard_us = 0
         """Arrival of the last packet of sound, whether it is laid yet or waits."""
         self._voices: dict[PayloadCodec, Voice | None] = {}
         self._end = 0
@@ -63,7 +63,7 @@ class Stream:
             return False
         flags, kind, sequence, timestamp, ssrc = self._numbering.last = head
         samples = self._length - RTP_HEADER
-        self._heard_us = at_us
+        self.heard_us = at_us
         counted = self._track.counted
         counted.received += 1
         counted.codecs[self._run.codec] += 1
@@ -92,7 +92,7 @@ class Stream:
         counted.received += count
         counted.codecs[self._run.codec] += count
         self._run.add(burst.payload(start, start + count), count)
-        self._heard_us = arrivals[count - 1]
+        self.heard_us = arrivals[count - 1]
         self._numbering.last = burst.head(start + count - 1)
         self._next = (self._next or 0) + count
         self._expect(flags, kind, sequence + count, timestamp + samples, ssrc)
@@ -168,7 +168,7 @@ class Stream:
         if self._next is None or self._clock is None or self._clock.doubts(packet):
             return 0
         missing = packet.sequence - self._next
-        silence_us = packet.at_us - self._heard_us
+        silence_us = packet.at_us - self.heard_us
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _disown_strays(self) -> None:
@@ -192,8 +192,8 @@ class Stream:
         """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
         if packet.silent:
             return
-        quiet = packet.at_us - self._heard_us >= QUIET_US
-        self._heard_us = max(self._heard_us, packet.at_us)
+        quiet = packet.at_us - self.heard_us >= QUIET_US
+        self.heard_us = max(self.heard_us, packet.at_us)
         if self._clock is None:
             return
         if self._patience_us == _LAG_US and not self._clock.knows(packet):
@@ -231,7 +231,7 @@ class Stream:
         self._judge_strays(now_us)
         self.drain(now_us)
         self._lay_run()
-        if now_us - self._heard_us >= QUIET_US:
+        if now_us - self.heard_us >= QUIET_US:
             self._break_off()
 
     def end(self) -> None:

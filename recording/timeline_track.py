@@ -92,9 +92,10 @@ class Track:
 
     def _new_stream(self, ssrc: int) -> Stream:
         while len(self._streams) >= _MOST_STREAMS:
-            oldest = self._streams.pop(next(iter(self._streams)))
-            oldest.flush()
-            self.counted.lost += len(oldest.missing)
+            longest_ago = min(self._streams, key=lambda each: self._streams[each].heard_us)
+            left = self._streams.pop(longest_ago)
+            left.end()
+            self.counted.lost += len(left.missing)
         self._streams[ssrc] = Stream(self)
         return self._streams[ssrc]
 

@@ -108,6 +108,19 @@ def test_loss_is_silence_of_true_length_and_order_does_not_matter(seed, loss, ji
     assert count.late == 0
 
 
+def test_whoever_speaks_is_not_forgotten_for_streams_that_say_nothing():
+    """A PBX may give each key press and each announcement an SSRC of its own."""
+    voice = speech(4)
+    packets = [(at + 12_000 * (at > US), 0, data) for at, _, data in sent(voice)]
+    packets += [
+        (US + 300_000 * n, 0, rtp(n, 0, b"", kind=101, ssrc=100 + n)) for n in range(8)
+    ]
+    timeline = Timeline(8000)
+    samples = played(packets, 4 * US, timeline)
+    assert np.array_equal(samples[:, 0], ALAW.decode(voice))
+    assert timeline.counts[0].lost == 0
+
+
 @pytest.mark.parametrize("silence", ["a loss", "a pause", "a hold", "the end", "another codec"])
 def test_the_last_millisecond_before_a_silence_is_heard_though_the_rate_is_another(silence):
     """A filter that makes 16,000 samples of 8000 holds it back until it knows what follows."""
