@@ -112,9 +112,7 @@ def test_whoever_speaks_is_not_forgotten_for_streams_that_say_nothing():
     """A PBX may give each key press and each announcement an SSRC of its own."""
     voice = speech(4)
     packets = [(at + 12_000 * (at > US), 0, data) for at, _, data in sent(voice)]
-    packets += [
-        (US + 300_000 * n, 0, rtp(n, 0, b"", kind=101, ssrc=100 + n)) for n in range(8)
-    ]
+    packets += [(US + 300_000 * n, 0, rtp(n, 0, b"", kind=101, ssrc=100 + n)) for n in range(8)]
     timeline = Timeline(8000)
     samples = played(packets, 4 * US, timeline)
     assert np.array_equal(samples[:, 0], ALAW.decode(voice))

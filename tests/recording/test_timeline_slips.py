@@ -95,5 +95,5 @@ def test_a_network_that_is_slow_for_seconds_moves_nothing(seed, kind, seconds, m
     party.packets = [
         (at, track, data) for at, (_, track, data) in zip(in_order, party.packets, strict=True)
     ]
-    found = lates(party, put_right=0)
+    found = lates(party, put_right=1)  # of the first 0.4 s all may have been late by 2 ms
     assert max(abs(late) for _, late in found) <= 20, found
