@@ -115,9 +115,10 @@ def test_private_keys_for_tls_reach_the_process_that_shows_them_and_no_other():
 
 
 def test_only_the_switch_and_the_finaliser_can_write_spools():
-    assert "galwad/spool" in service("switch")["StateDirectory"]
-    assert "galwad/spool" in service("finaliser")["StateDirectory"]
-    assert "galwad/spool" not in service("desk")["StateDirectory"]
+    for folder in ("galwad/spool", "galwad/spare"):
+        assert folder in service("switch")["StateDirectory"].split()
+        assert folder in service("finaliser")["StateDirectory"].split()
+        assert folder not in service("desk")["StateDirectory"].split()
 
 
 def test_only_the_desk_can_write_the_database():
