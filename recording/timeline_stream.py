@@ -15,7 +15,7 @@ from recording.timeline_layer import HEADER, Layer, WidebandError
 from recording.timeline_numbers import Numbering
 from recording.timeline_queue import HOLD_US, Queue, Strays
 from recording.timeline_run import Run
-from recording.voice import Voice
+from recording.voice import Voice, Voices
 
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
@@ -44,7 +44,7 @@ class Stream:
         self._clock: StreamClock | None = None
         self.heard_us = 0
         """Arrival of the last packet of sound, whether it is laid yet or waits."""
-        self._voices: dict[PayloadCodec, Voice | None] = {}
+        self._voices = Voices(track.rate)
         self._end = 0
         """Where what was laid last ends."""
         self._last: Voice | None = None
@@ -403,9 +403,7 @@ class Stream:
             self._track.counted.late += 1
 
     def _voice(self, codec: PayloadCodec) -> Voice | None:
-        if codec not in self._voices:
-            voice = Voice.of(codec, self._track.rate)
-            if voice is not None and voice.native > self._track.rate == NARROW:
-                raise WidebandError(codec.name)
-            self._voices[codec] = voice
-        return self._voices[codec]
+        voice = self._voices.of(codec)
+        if voice is not None and voice.native > self._track.rate == NARROW:
+            raise WidebandError(codec.name)
+        return voice

@@ -7,6 +7,9 @@ import numpy as np
 from recording.codecs import Decoder, PayloadCodec, Samples, clipped, decoder_for
 from recording.resample import Floats, Resampler
 
+_MOST = 16
+"""Codecs of a stream; each re-INVITE may bring another, and a decoder has 35 KB."""
+
 
 class Voice:
     """A decoder, and what brings its samples to the rate that is wanted."""
@@ -53,6 +56,22 @@ class Voice:
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)
         return clipped(self._resampler.rest())
+
+
+class Voices:
+    """Those of one stream, by codec; beyond some, the one that was made first is made anew."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._made: dict[PayloadCodec, Voice | None] = {}
+
+    def of(self, codec: PayloadCodec) -> Voice | None:
+        """The codec's; None when nobody here can decode it."""
+        if codec not in self._made:
+            if len(self._made) >= _MOST:
+                del self._made[next(iter(self._made))]
+            self._made[codec] = Voice.of(codec, self._rate)
+        return self._made[codec]
 
 
 def _stretched(samples: Samples, count: int) -> Floats:

@@ -1,10 +1,12 @@
 """A codec at the track's rate: what follows is joined, what does not begins anew."""
 
+import weakref
+
 import numpy as np
 import pytest
 
 from recording.codecs import PayloadCodec
-from recording.voice import Voice
+from recording.voice import Voice, Voices
 
 LINEAR = PayloadCodec("L16", 44_100)
 LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
@@ -52,3 +54,12 @@ def test_only_what_joins_without_a_seam_is_decoded_in_runs():
     assert not Voice.of(g722, 16_000).stateless
     assert not Voice.of(LINEAR, 16_000).stateless
     assert Voice.of(PayloadCodec("EVS", 16_000), 16_000) is None
+
+
+def test_a_peer_that_brings_ever_more_codecs_takes_no_more_memory_for_it():
+    voices = Voices(8000)
+    codecs = [PayloadCodec("PCMA", 8000, 1, f"mode={n}") for n in range(100)]
+    made = [weakref.ref(voices.of(codec)) for codec in codecs]
+    assert sum(voice() is not None for voice in made) < 20
+    assert voices.of(codecs[-1]) is made[-1]()
+    assert voices.of(PayloadCodec("EVS", 16_000)) is None
