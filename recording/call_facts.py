@@ -101,7 +101,9 @@ class CallFacts:
             self.seen(record.to_us + shift_us)
         if record.why is LossReason.ERASED:
             return
-        start = self.last_us if record.from_us is None else record.from_us + shift_us
+        start = read_until
+        if record.from_us is not None:  # a spool on another disk begins with what is told already
+            start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
         if self._lost and record.why is LossReason.UNRELEASED:
             since, until, why = self._lost[-1]

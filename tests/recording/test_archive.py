@@ -234,6 +234,32 @@ def test_the_time_between_lives_is_a_fault_though_the_next_ones_first_word_is_lo
     assert manifest.talk_us == 11 * US
 
 
+def test_a_loss_after_what_is_told_again_takes_nothing_from_the_spool_before(office):
+    """A call went on on another disk, which refused the first word that was new."""
+    first = office.call(mono=100.0)
+    first.answer()
+    first.talk(0, 4 * US)
+    first.writer.flush_frame()
+    first.writer.abandon()
+    second = office.call(life=2, mono=100.0)
+    second.event("call", 0, number=NUMBER, withheld=False, line="main")
+    second.event("answered", 0, advisor="sian", extension="201")
+    begin = second.writer.path.stat().st_size
+    second.event("fault", 14 * US, why="gone")
+    second.event("gap-start", 4 * US, reason="fault", trigger="storage", actor="system")
+    second.event("gap-end", 15 * US)
+    second.event("segment", 15 * US, **{"class": "centre", "to": ""})
+    second.talk(15 * US, 17 * US)
+    path = second.end(17 * US)
+    data = bytearray(path.read_bytes())
+    data[begin + 50] ^= 1
+    path.write_bytes(data)
+    manifest = office.seal(first.writer.path, path).manifest
+    assert manifest.unexplained == []
+    recorded = sorted((part.from_us, part.to_us) for part in manifest.segments)
+    assert recorded == [(0, 4 * US), (15 * US, 17 * US)]
+
+
 def test_a_process_that_dies_between_two_gaps_leaves_nothing_unexplained(office):
     """A late pause erases, and says so as a gap of its own, which ends where the pause begins."""
     first = office.call(mono=100.0)
