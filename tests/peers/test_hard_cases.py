@@ -36,6 +36,7 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
             "127.0.0.4",
             port=service.department_port,
             status="486 Busy Here",
+            delay=500,  # the advisor hangs up before the refusal comes
         )
     )
     async with asyncio.timeout(60), phone(calls):
