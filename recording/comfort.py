@@ -82,7 +82,8 @@ def _table(payload: bytes, clock: int, rate: int) -> Samples:
 def _phases(rate: int) -> NDArray[np.complex128]:
     """Of each frequency that these seconds can hold, from 0 to half the rate."""
     count = _PERIOD_S * rate // 2 + 1
-    return np.exp(1j * np.random.default_rng(3389).uniform(0, 2 * np.pi, count))
+    phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, count)
+    return np.asarray(np.exp(1j * phases), dtype=np.complex128)
 
 
 def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
