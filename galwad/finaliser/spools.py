@@ -72,15 +72,7 @@ class Spools:
         spool of a call that is archived.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
-        return [*(other for other in others if other != path and _is_seen(other)), path]
-
-
-def _is_seen(path: Path) -> bool:
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
+        return [*(other for other in others if other != path and os.path.lexists(other)), path]
 
 
 def _each_once(paths: list[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -89,12 +90,11 @@ class SpoolRoom:
     def next_life(self, call_id: str, lives: int) -> int:
         """The number of a call's next spool after `lives`.
 
-        A process that died as it began a spool had no time to count it.
+        A process that died as it began a spool had no time to count it. What a broken disk does
+        not show is as good as gone.
         """
-        life = lives + 1
-        while any(
-            _lies(folder / f"{call_id}.{life}.spool") for folder in (self.folder, self._spare)
-        ):
+        life, places = lives + 1, (self.folder, self._spare)
+        while any(os.path.lexists(folder / f"{call_id}.{life}.spool") for folder in places):
             life += 1
         return life
 
@@ -163,15 +163,6 @@ class SpoolRoom:
             started,
             self._recording.lookback,
         )
-
-
-def _lies(path: Path) -> bool:
-    """Whether this is there; what a broken disk does not show is as good as gone."""
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
 
 
 def _reason(error: SpoolWriteError) -> str:
