@@ -254,6 +254,17 @@ def test_a_disk_that_goes_on_failing_costs_seconds_and_the_recording_goes_on_on_
     assert find(recording.caller, after)[1] > 0.95
 
 
+def whole_from_the_spare_disk(harness, service, call, said):
+    """All of it is in the recording, which leaves nothing there."""
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert recording.gaps() == []
+    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    spare = service.folder / "state" / "spare"
+    harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
+
+
 def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
     harness, service, disk, place_call
 ):
@@ -263,13 +274,7 @@ def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
     assert (service.folder / "state" / "spare" / f"{call.call_id}.1.spool").exists()
     alarm = service.log.wait("alarm", kind="spool.disk_failed", process="switch")
     assert alarm["detail"] == f"{disk.folder}: Read-only file system"
-    call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert recording.adds_up()
-    assert recording.gaps() == []
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
-    spare = service.folder / "state" / "spare"
-    harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
+    whole_from_the_spare_disk(harness, service, call, said)
 
 
 def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the_spare_one(
@@ -279,13 +284,7 @@ def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the
     call = place_call()
     said = talk(harness, call, 2, 50)
     assert service.log.wait("alarm", kind="spool.disk_failed")["detail"].endswith("error")
-    call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert recording.adds_up()
-    assert recording.gaps() == []
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
-    spare = service.folder / "state" / "spare"
-    harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
+    whole_from_the_spare_disk(harness, service, call, said)
 
 
 def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
