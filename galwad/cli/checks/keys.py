@@ -15,7 +15,7 @@ from recording.chain import Link
 from recording.errors import KeySetError
 from recording.keys import RecipientSet
 
-NODE_KEY_LENGTH: Final = 32
+_NODE_KEY_LENGTH: Final = 32
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -36,10 +36,10 @@ def _node_key(path: Path) -> Iterator[Finding]:
         length = len(path.read_bytes())
     except (FileNotFoundError, PermissionError):
         return
-    if length != NODE_KEY_LENGTH:
+    if length != _NODE_KEY_LENGTH:
         yield fault(
             "node key",
-            f"{path} is no key of {NODE_KEY_LENGTH} bytes: nothing can be sealed",
+            f"{path} is no key of {_NODE_KEY_LENGTH} bytes: nothing can be sealed",
             "put it back from a backup: it lies there as manifest.key",
         )
 
