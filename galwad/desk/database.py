@@ -11,6 +11,7 @@ one or the new one, and the next start goes on from there.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,10 @@ def open_engine(path: Path) -> AsyncEngine:
 
 def _prepare(connection: Any, record: object) -> None:
     _leave_transactions_to_sqlalchemy(connection, record)
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
+    # Closed at once: a statement that failed keeps the file open until the collector comes.
+    with closing(connection.cursor()) as cursor:
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
 
 
 def _begin(connection: Connection) -> None:
