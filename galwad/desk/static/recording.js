@@ -7,7 +7,10 @@ import { Holders } from "./holders.js";
 
 export const PAUSE_KEY = "F8";
 const FORGOTTEN_S = 180;
+const OVERTAKES_MS = 2000; // a request that takes longer is taken for lost
 const DOUBLE_MS = 700; // the second click of a double click must not undo the first
+
+const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Whether a pause has lasted so long that somebody should look. */
 export function forgotten(pop, now) {
@@ -23,6 +26,8 @@ export class Recording {
   constructor(callId, { announce, supervises }) {
     this.callId = callId;
     this.announce = announce;
+    this.underWay = new Map(); // the method of each request that the gate has not answered
+    this.wanted = null; // the last that the advisor pressed
     this.word = el("strong", { class: "word" });
     this.time = el("span", { class: "time" });
     this.meaning = el("span", { class: "meaning" });
@@ -100,21 +105,41 @@ export class Recording {
     return forgotten(this.pop, now) ? "rec.forgotten" : null;
   }
 
-  pause() {
-    return this.hold("PUT", "rec.pause.failed");
+  /** At once, and again after a resume that was under way: that may reach the gate after this. */
+  async pause() {
+    const resumes = [...this.underWay.keys()].filter((answered) => this.underWay.get(answered) === "DELETE");
+    this.wanted = "PUT";
+    await this.hold("PUT", "rec.pause.failed");
+    if (!resumes.length) return;
+    await Promise.all(resumes);
+    if (this.wanted === "PUT") await this.hold("PUT", "rec.pause.failed");
   }
 
   pressResume() {
     if (performance.now() - this.resumeButton.shownAt > DOUBLE_MS) this.resume();
   }
 
-  resume() {
-    return this.hold("DELETE", "rec.resume.failed");
+  /** After all that is under way, unless that takes long; not at all if a pause is wanted by then. */
+  async resume() {
+    this.wanted = "DELETE";
+    if (this.underWay.size) await Promise.race([Promise.all(this.underWay.keys()), pass(OVERTAKES_MS)]);
+    if (this.wanted === "DELETE") await this.hold("DELETE", "rec.resume.failed");
   }
 
   /** Ask the gate; its answer comes back here and as an event. A failure is told at once. */
   async hold(method, failure) {
+    const answered = this.answer(method, failure);
+    this.underWay.set(answered, method);
     this.box.setAttribute("aria-busy", "true");
+    try {
+      await answered;
+    } finally {
+      this.underWay.delete(answered);
+      if (!this.underWay.size) this.box.removeAttribute("aria-busy");
+    }
+  }
+
+  async answer(method, failure) {
     reveal(this.trouble, false); // so that a second failure is told like the first
     try {
       const { state } = await ask(method, callPath(this.callId, "payment"), {});
@@ -125,8 +150,6 @@ export class Recording {
       if (!(error instanceof ApiError)) throw error;
       say(this.trouble, failure);
       reveal(this.trouble, true);
-    } finally {
-      this.box.removeAttribute("aria-busy");
     }
   }
 }

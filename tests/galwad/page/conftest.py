@@ -39,6 +39,8 @@ class FakeDesk:
         self.pseudo = False
         self.refusing = 0
         self.other_holder = False
+        self.slow: dict[str, threading.Event] = {}
+        """Requests of these methods come in when their event is set."""
         self.asked: list[tuple[str, str, dict]] = []
         self._streams: list[queue.Queue] = []
         self._telling = threading.Lock()  # what is pushed is in the snapshot, or comes after it
@@ -205,6 +207,8 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         body = json.loads(self.rfile.read(length) or b"{}")
         path = self.path.removeprefix("/api/v1")
+        if self.command in self.desk.slow:
+            assert self.desk.slow[self.command].wait(PATIENCE_MS / 1000)
         self.desk.asked.append((self.command, path, body))
         self.send_json(*self.desk.answer(self.command, path, body))
 
