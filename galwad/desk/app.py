@@ -130,6 +130,7 @@ class DeskServer:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self._listener: socket.socket | None = None
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
         self.port = 0
@@ -146,7 +147,7 @@ class DeskServer:
             raise UnsafeListenerError(
                 "the desk needs TLS (tls_certificate, tls_key) or a listen address on loopback"
             )
-        listener = _listen(options.host, options.port)
+        self._listener = listener = _listen(options.host, options.port)
         self.port = listener.getsockname()[1]
         try:
             await self.desk.start()
@@ -187,6 +188,8 @@ class DeskServer:
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
             await self._task
+        if self._listener is not None:
+            self._listener.close()  # the server's own end does, unless something else ended it
         await self.desk.stop()
 
 

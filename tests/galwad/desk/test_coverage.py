@@ -330,10 +330,9 @@ async def test_a_database_that_fails_one_night_is_asked_again(running, monkeypat
         await rename(*names)
 
     renamings = iter([("audit_entries", "away"), ("away", "audit_entries")])
-    monkeypatch.setattr("galwad.desk.nightly.asyncio.sleep", sleep)
+    monkeypatch.setattr("galwad.desk.nightly.asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
-    monkeypatch.undo()
     assert await running.desk.audit.last("coverage.checked") is not None
 
 
