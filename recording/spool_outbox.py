@@ -75,16 +75,27 @@ class SpoolOutbox:
         """Bring it all to the disk in a thread; None when there is nothing that could be."""
         if self.writer is None or self.writer.closed or self._waiting:
             return None
-        return asyncio.get_running_loop().run_in_executor(None, self.writer.sync_job())
+        job, threads = self.writer.sync_job(), self.writer.threads
+        return asyncio.get_running_loop().run_in_executor(threads, job)
 
     def close(self, at_us: int) -> None:
-        """Close the spool properly, unless facts are missing from it: then it is interrupted."""
+        """Close the spool properly, unless facts are missing from it: then it is interrupted.
+
+        If the disk hangs, that is done when it goes on; nothing else may be asked of us any more.
+        """
         self._behind.close()
-        if self.writer is None:
+        writer = self.writer
+        if writer is None:
             return
+        if writer.hangs:
+            writer.when_it_goes_on(lambda: self._end(writer, at_us))
+        else:
+            self._end(writer, at_us)
+
+    def _end(self, writer: SpoolWriter, at_us: int) -> None:
         try:
             self.drain()
         except Exception:
-            self.writer.abandon()
+            writer.abandon()
             raise
-        self.writer.close(at_us)
+        writer.close(at_us)

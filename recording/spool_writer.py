@@ -6,16 +6,17 @@ lookback. A key is published twice, in two release records, so that no single da
 more than itself. What the disk refuses is dropped and never retried: the caller shows it as a gap.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from recording.errors import SpoolClosedError, SpoolGoneError, SpoolSyncError, SpoolWriteError
-from recording.spool_file import create_locked, sync_folder, write_all
+from recording.disk import TRUSTED, Disk
+from recording.errors import SpoolClosedError, SpoolGoneError, SpoolWriteError
+from recording.spool_file import SpoolFile
 from recording.spool_format import (
     CRC,
     FRAME_HEADER,
@@ -50,7 +51,7 @@ class SpoolWriter:
     """
 
     @classmethod
-    def create(  # noqa: PLR0917 - eight facts of one file; a class to carry them would say no more
+    def create(  # noqa: PLR0917 - nine facts of one file; a class to carry them would say no more
         cls,
         folder: Path,
         runtime_keys_folder: Path,
@@ -60,11 +61,13 @@ class SpoolWriter:
         recipients_wrap: Callable[[bytes], bytes] | None,
         started: Clock,
         lookback_s: float = 5.0,
+        disk: Disk = TRUSTED,
     ) -> Self:
         """Make `folder/CALL_ID.LIFE.spool`, locked, with its header written.
 
         The name appears only once the file is locked and its header whole. `recipients_wrap`
-        seals the spool key to the archive's recipients (an age file comes back).
+        seals the spool key to the archive's recipients (an age file comes back). `disk`: that of
+        `folder`.
         """
         spool_key, spool_id = os.urandom(32), os.urandom(16)
         header = SpoolHeader(
@@ -83,30 +86,26 @@ class SpoolWriter:
         try:
             slots = KeySlots(keys_path(runtime_keys_folder, call_id, life), identity)
             try:
-                fd = create_locked(path, block * 2)
+                file = SpoolFile(path, block * 2, disk)
             except OSError:
                 slots.close(unlink=True)
                 raise
         except OSError as error:
             raise SpoolWriteError(f"cannot make {path.name}: {error.strerror or error}") from error
-        return cls(path, fd, slots, header, Seal(spool_key, identity))
+        return cls(file, slots, header, Seal(spool_key, identity))
 
-    def __init__(
-        self, path: Path, fd: int, slots: KeySlots, header: SpoolHeader, seal: Seal
-    ) -> None:
+    def __init__(self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: Seal) -> None:
         """Use `create`."""
-        self.path = path
+        self.path = file.path
         self.header = header
         self.closed = False
-        self._fd = fd
+        self._file = file
         self._slots = slots
         self._seal = seal
-        self._size = os.fstat(fd).st_size
         self._index = 0
         self._open = OpenFrame()
         self._unreleased: list[Unreleased] = []
         self._released_to_us = -1
-        self._folder_synced = False
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
         """Keep one packet (a datagram, so under 64 KiB) in the open frame.
@@ -180,19 +179,18 @@ class SpoolWriter:
         is closed. Raises `SpoolGoneError`.
         """
         try:
-            there, ours = self.path.stat(), os.fstat(self._fd)
+            in_place = self._file.is_in_place()
+        except TimeoutError as error:
+            raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
         except OSError as error:
             raise SpoolGoneError(f"{self.path.name} is gone: {error.strerror}") from error
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        if not in_place:
             raise SpoolGoneError(f"{self.path.name}: another file lies in its place")
 
     @property
     def room(self) -> int:
         """Bytes that the disk says it can still take."""
-        if self.closed:
-            return 0
-        disk = os.fstatvfs(self._fd)
-        return disk.f_bavail * disk.f_frsize
+        return 0 if self.closed else self._file.room
 
     def sync(self) -> None:
         """Block until what was written is on the disk (`fdatasync`). Raises `SpoolSyncError`."""
@@ -202,21 +200,21 @@ class SpoolWriter:
         """What `sync` does, to be run in a thread; safe against a `close` meanwhile."""
         if self.closed:
             raise SpoolClosedError(self.path.name)
-        fd = os.dup(self._fd)
-        folder = None if self._folder_synced else self.path.parent
+        return self._file.sync_job()
 
-        def job() -> None:
-            try:
-                os.fdatasync(fd)
-                if folder is not None:
-                    sync_folder(folder)
-                    self._folder_synced = True
-            except OSError as error:
-                raise SpoolSyncError(f"{self.path.name}: {error.strerror}") from error
-            finally:
-                os.close(fd)
+    @property
+    def hangs(self) -> bool:
+        """Whether the disk neither takes nor refuses anything: it is not waited for."""
+        return self._file.hangs
 
-        return job
+    def when_it_goes_on(self, job: Callable[[], None]) -> None:
+        """Have this done, by another thread, when a disk that hangs goes on."""
+        self._file.entrust(job)
+
+    @property
+    def threads(self) -> Executor | None:
+        """Where to run a `sync_job`; None: in the loop's own threads."""
+        return self._file.threads
 
     def close(self, at_us: int) -> None:
         """Publish every key left, append END, unlock. Closing again does nothing."""
@@ -244,7 +242,7 @@ class SpoolWriter:
 
     def duplicate(self) -> int:
         """Another descriptor of the file; its lock holds until that is closed, too."""
-        return os.dup(self._fd)
+        return self._file.duplicate()
 
     def hand_on(self) -> OpenFrame:
         """Let go of the file as it is; what was not sealed yet is for the call's next spool."""
@@ -261,13 +259,13 @@ class SpoolWriter:
         """Let go of the file and remove it: nobody was told of it yet."""
         if not self.closed:
             self._let_go(unlink_keys=True)
-        self.path.unlink(missing_ok=True)
+        self._file.remove()
 
     def _let_go(self, *, unlink_keys: bool) -> None:
         self.closed = True
         self._open.clear()
         self._slots.close(unlink=unlink_keys)
-        os.close(self._fd)
+        self._file.close()
 
     def _append(
         self,
@@ -283,7 +281,7 @@ class SpoolWriter:
             span, plaintext = self._open.span, self._open.packed
             self._open.clear()
             try:
-                block, frame = self._seal_media(span, plaintext, self._size)
+                block, frame = self._seal_media(span, plaintext, self._file.size)
             except OSError as error:
                 raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
             blocks.append(block)
@@ -320,7 +318,7 @@ class SpoolWriter:
         blocks: list[bytes] = []
         sealed: list[Unreleased] = []
         replaced: list[tuple[int, int]] = []
-        offset = self._size
+        offset = self._file.size
         for old, packets in saved.items():
             if packets:
                 block, frame = self._seal_media(*pack_packets(packets), offset)
@@ -333,7 +331,7 @@ class SpoolWriter:
     def _packets_before(self, frame: Unreleased, at_us: int) -> _Packets:
         """What a sealed frame holds from before `at_us`; nothing if it cannot be read back."""
         try:
-            data = os.pread(self._fd, frame.size, frame.offset)
+            data = self._file.read(frame.size, frame.offset)
         except OSError:
             return []
         split = FRAME_HEADER.size, FRAME_HEADER.size + CRC.size
@@ -384,14 +382,10 @@ class SpoolWriter:
         return True
 
     def _hand_over(self, data: bytes) -> None:
-        """Append all of `data` or nothing: a torn tail is cut off again, if the disk lets us."""
+        """Append all of `data` or nothing."""
         if self.closed:
             raise SpoolClosedError(self.path.name)
         try:
-            write_all(self._fd, data)
+            self._file.append(data)
         except OSError as error:
-            with contextlib.suppress(OSError):  # the reader skips what stays behind
-                os.ftruncate(self._fd, self._size)
-            self._size = os.fstat(self._fd).st_size
             raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
-        self._size += len(data)

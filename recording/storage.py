@@ -108,9 +108,11 @@ class Storage:
 
         Raises `FAILURES` while the disk refuses.
         """
-        self._mind_the_place()
         try:
+            self._mind_the_place()
             works = self._takes_writes()
+        except SpoolGoneError:
+            raise
         except FAILURES as error:
             self.note(error)
             if not self._has_to_leave:

@@ -18,6 +18,7 @@ import structlog
 
 from config.settings import Settings
 from recording.age import Recipient, encrypt_small
+from recording.disk import WatchedDisk
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.keys import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
@@ -54,6 +55,7 @@ class SpoolRoom:
         self.disk_fault: str | None = None
         """Why the last new call began on the spare disk; None: it did not."""
         self.sync = SpoolSync(self.folder)
+        self._disks = {folder: WatchedDisk() for folder in settings.spools}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
         """The key for new spools; where the disk does not give it, that in memory: calls go on."""
@@ -93,10 +95,16 @@ class SpoolRoom:
         A process that died as it began a spool had no time to count it. What a broken disk does
         not show is as good as gone.
         """
-        life, places = lives + 1, (self.folder, self._spare)
-        while any(os.path.lexists(folder / f"{call_id}.{life}.spool") for folder in places):
+        life = lives + 1
+        while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):
             life += 1
         return life
+
+    def _shows(self, folder: Path, name: str) -> bool:
+        try:
+            return self._disks[folder].ask(lambda: os.path.lexists(folder / name))
+        except TimeoutError:
+            return False
 
     def recorder(
         self,
@@ -142,11 +150,11 @@ class SpoolRoom:
     def _has_spare(self) -> bool:
         """Whether there is a spare folder on another disk; so it is if the first is gone."""
         try:
-            spare = self._spare.stat()
+            spare = self._disks[self._spare].ask(self._spare.stat)
         except OSError:
             return False
         try:
-            return self.folder.stat().st_dev != spare.st_dev
+            return self._disks[self.folder].ask(self.folder.stat).st_dev != spare.st_dev
         except OSError:
             return True
 
@@ -162,6 +170,7 @@ class SpoolRoom:
             wrap,
             started,
             self._recording.lookback,
+            self._disks[folder],
         )
 
 

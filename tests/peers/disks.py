@@ -38,6 +38,21 @@ class Disk:
         """Take it away under whoever has files open there."""
         as_root("umount", "--lazy", str(self.folder))
 
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile it neither takes nor refuses a write, as one whose device says nothing."""
+        as_root("fsfreeze", "--freeze", str(self.folder))
+        try:
+            yield
+        finally:
+            as_root("fsfreeze", "--unfreeze", str(self.folder))
+
+    @contextlib.contextmanager
+    def failing(self):
+        """From now on, and after it, it refuses every write."""
+        self.fail()
+        yield
+
     def fail(self):
         """From now on it refuses every write, as ext4 does after an error of the device."""
         as_root("mount", "-o", "remount,abort", str(self.folder))

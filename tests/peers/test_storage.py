@@ -97,6 +97,28 @@ def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(
     assert find(recording.caller, during)[1] < 0.5
 
 
+def test_a_disk_that_hangs_costs_a_marked_gap_and_keeps_nobody_waiting(
+    harness, service, disk, place_call
+):
+    find = harness.sound.find
+    call = place_call()
+    before = talk(harness, call, 2, 51)
+    with disk.frozen():
+        fails(harness, service, call)
+        alarm, *_ = service.log.events("alarm", kind="recording.fault", call_id=call.call_id)
+        assert "the disk does not answer" in alarm["detail"]
+        during = talk(harness, call, 2, 52)
+    shown(harness, service, call, "recording")
+    after = talk(harness, call, 2, 53)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    explained(recording)
+    assert [life["life"] for life in recording.manifest["lives"]] == [1]
+    assert find(recording.caller, before[: -harness.sound.RATE])[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, during)[1] < 0.5
+
+
 def test_a_pause_on_a_full_disk_shuts_the_gate_and_says_that_it_is_not_durable(
     harness, service, disk, place_call
 ):
@@ -233,18 +255,19 @@ def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(
     assert harness.sound.find(recording.caller, secret)[1] < 0.3
 
 
+@pytest.mark.parametrize("trouble", ["failing", "frozen"])
 def test_a_disk_that_goes_on_failing_costs_seconds_and_the_recording_goes_on_on_the_spare_one(
-    harness, service, disk, place_call
+    harness, service, disk, place_call, trouble
 ):
     find = harness.sound.find
     call = place_call()
     before = talk(harness, call, 2, 47)
-    disk.fail()
-    fails(harness, service, call)
-    path = service.folder / "state" / "spare" / f"{call.call_id}.2.spool"
-    harness.service.wait_until(path.exists, what=path.name)
-    shown(harness, service, call, "recording")
-    after = talk(harness, call, 2, 48)
+    with getattr(disk, trouble)():
+        fails(harness, service, call)
+        path = service.folder / "state" / "spare" / f"{call.call_id}.2.spool"
+        harness.service.wait_until(path.exists, what=path.name)
+        shown(harness, service, call, "recording")
+        after = talk(harness, call, 2, 48)
     call.hang_up()
     recording = harness.evidence.Recording(service, call.call_id)
     gap = explained(recording)
@@ -284,6 +307,17 @@ def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the
     call = place_call()
     said = talk(harness, call, 2, 50)
     assert service.log.wait("alarm", kind="spool.disk_failed")["detail"].endswith("error")
+    whole_from_the_spare_disk(harness, service, call, said)
+
+
+def test_a_call_that_begins_while_the_disk_hangs_is_recorded_on_the_spare_one(
+    harness, service, disk, place_call
+):
+    with disk.frozen():
+        call = place_call()
+        said = talk(harness, call, 2, 54)
+        alarm = service.log.wait("alarm", kind="spool.disk_failed", process="switch")
+    assert alarm["detail"] == f"{disk.folder}: the disk does not answer"
     whole_from_the_spare_disk(harness, service, call, said)
 
 

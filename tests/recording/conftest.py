@@ -20,6 +20,7 @@ from rooted import as_root
 from recording import commit
 from recording.age import open_parts
 from recording.archive import Archive, Node, folder_of
+from recording.disk import TRUSTED, Disk
 from recording.keys import OfficerKeys, RecipientSet, public_text
 from recording.sealing import SpoolKeys
 from recording.spool import Clock, SpoolReader, SpoolWriter, read_spool
@@ -49,7 +50,12 @@ class SpoolRoom:
         return self.root / "spool-keys"
 
     def writer(
-        self, life: int = 1, lookback_s: float = 5.0, wrap=None, folder: Path | None = None
+        self,
+        life: int = 1,
+        lookback_s: float = 5.0,
+        wrap=None,
+        folder: Path | None = None,
+        disk: Disk = TRUSTED,
     ) -> SpoolWriter:
         self.folder.mkdir(exist_ok=True)
         return SpoolWriter.create(
@@ -61,6 +67,7 @@ class SpoolRoom:
             wrap,
             Clock(wall=1_700_000_000.0, mono=0.0),
             lookback_s,
+            disk,
         )
 
     def read(self, path: Path, *, crashed: bool = False) -> SpoolReader:

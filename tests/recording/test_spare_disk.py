@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recording import spool_writer
+from recording import spool_file
 from recording.errors import SpoolSyncError
 from recording.policy import RecordingState
 from recording.recorder import Recorder
@@ -88,7 +88,7 @@ def live(spools, tmp_path, monkeypatch):
     spare = tmp_path / "spare"
     spare.mkdir()
     live = Live(spools, spare)
-    monkeypatch.setattr(spool_writer, "write_all", live.write)
+    monkeypatch.setattr(spool_file, "write_all", live.write)
     yield live
     live.recorder.close()
 
@@ -163,7 +163,7 @@ async def test_a_disk_that_takes_writes_and_never_brings_them_home_is_left_too(l
 
 async def test_without_another_disk_it_waits_for_this_one(spools, monkeypatch):
     live = Live(spools)
-    monkeypatch.setattr(spool_writer, "write_all", live.write)
+    monkeypatch.setattr(spool_file, "write_all", live.write)
     live.talk(1)
     live.error = errno.EIO
     live.talk(AWAY_S * 2)

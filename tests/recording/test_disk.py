@@ -1,0 +1,147 @@
+"""A disk that hangs keeps nobody waiting for long, and what it does late is undone."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import pytest
+
+from recording.disk import TRUSTED, WatchedDisk
+
+SOON = 30.0
+PATIENCE_S = 0.05
+
+
+class Hang:
+    """A job that lasts until it is let go."""
+
+    def __init__(self):
+        self._go_on = threading.Event()
+        self.begun = threading.Event()
+
+    def __call__(self):
+        self.begun.set()
+        assert self._go_on.wait(SOON)
+        return "late"
+
+    def let_go(self):
+        self._go_on.set()
+
+
+@pytest.fixture
+def hang():
+    hang = Hang()
+    yield hang
+    hang.let_go()
+
+
+@pytest.fixture
+def disk():
+    return WatchedDisk(patience_s=PATIENCE_S, rest_s=0.0)
+
+
+def wait_while(disk):
+    for _ in range(round(SOON / 0.01)):
+        if not disk.hangs:
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("it goes on and is still taken for one that hangs")
+
+
+def refuse():
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize("disk", [TRUSTED, WatchedDisk()])
+def test_a_disk_that_answers_gives_what_it_is_asked_for_or_its_error(disk):
+    done = []
+    assert disk.ask(lambda: 7, done.append) == 7
+    with pytest.raises(PermissionError):
+        disk.ask(refuse)
+    disk.entrust(lambda: done.append("entrusted"))
+    with pytest.raises(PermissionError):
+        disk.entrust(refuse)
+    assert done == ["entrusted"]
+
+
+def test_one_that_hangs_is_given_up_and_asked_nothing_more_meanwhile(disk, hang):
+    asked = []
+    for _ in range(2):
+        with pytest.raises(TimeoutError) as refused:
+            disk.ask(hang)
+        assert refused.value.strerror == "the disk does not answer"
+    for _ in range(1000):
+        with pytest.raises(TimeoutError):
+            disk.ask(lambda: asked.append("meanwhile"))
+    hang.let_go()
+    wait_while(disk)
+    assert disk.ask(lambda: "again") == "again"
+    assert asked == []
+
+
+def test_what_it_does_late_is_undone_before_anything_else(disk, hang):
+    done = []
+    with pytest.raises(TimeoutError):
+        disk.ask(hang, lambda gave: done.append(f"undo what is {gave}"))
+    disk.entrust(lambda: done.append("entrusted"))
+    assert done == []
+    hang.let_go()
+    wait_while(disk)
+    disk.ask(lambda: done.append("asked"))
+    assert done == ["undo what is late", "entrusted", "asked"]
+
+
+def test_what_was_given_up_before_it_was_begun_is_not_done_at_all(disk, hang):
+    done = []
+    disk.entrust(hang)
+    assert disk.hangs
+    disk.entrust(lambda: done.append("entrusted"))
+    with pytest.raises(TimeoutError):
+        disk.ask(lambda: done.append("asked"), done.append)
+    hang.let_go()
+    wait_while(disk)
+    disk.ask(lambda: None)
+    assert done == ["entrusted"]
+
+
+def test_one_that_hung_is_left_alone_for_a_while(hang):
+    disk = WatchedDisk(patience_s=PATIENCE_S, rest_s=SOON)
+    undone = threading.Event()
+    with pytest.raises(TimeoutError):
+        disk.ask(hang, lambda _: undone.set())
+    hang.let_go()
+    assert undone.wait(SOON)
+    with pytest.raises(TimeoutError):
+        disk.ask(lambda: None)
+
+
+def test_an_undo_that_the_disk_refuses_ends_nothing(disk, hang):
+    with pytest.raises(TimeoutError):
+        disk.ask(hang, lambda _: refuse())
+    hang.let_go()
+    wait_while(disk)
+    assert disk.ask(lambda: 7) == 7
+
+
+def test_a_race_for_the_last_moment_has_one_winner(tmp_path):
+    """Whatever the threads do: it was done and is there, or it was given up and is not."""
+    disk = WatchedDisk(patience_s=0.0005, rest_s=0.0)
+    place = tmp_path / "place"
+    outcomes = set()
+    for wait in itertools.islice(itertools.cycle((0.0001, 0.0003, 0.0005, 0.0007)), 400):
+
+        def make(wait=wait):
+            threading.Event().wait(wait)
+            place.touch()
+
+        try:
+            disk.ask(make, lambda _: place.unlink())
+        except TimeoutError:
+            wait_while(disk)
+            outcomes.add("given up")
+            assert not place.exists()
+        else:
+            outcomes.add("done")
+            place.unlink()
+    assert outcomes == {"done", "given up"}

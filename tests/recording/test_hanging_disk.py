@@ -1,0 +1,169 @@
+"""A spool whose disk hangs: what it does late is not done, and its call is told to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import threading
+
+import pytest
+
+from recording import spool_file
+from recording.disk import WatchedDisk
+from recording.errors import SpoolGoneError, SpoolWriteError
+from recording.policy import RecordingState, Trigger
+from recording.recorder import Recorder
+from recording.spool import Clock, EventRecord, PacketRecord
+
+SOON = 30.0
+PATIENCE_S = 0.05
+
+
+class HangingDisk(WatchedDisk):
+    """While it is frozen, every write to it waits, and is done when it is thawed."""
+
+    def __init__(self):
+        super().__init__(patience_s=PATIENCE_S, rest_s=0.0)
+        self._goes = threading.Event()
+        self._goes.set()
+
+    def freeze(self):
+        self._goes.clear()
+
+    def write(self, fd, data):
+        """In place of the writer's own."""
+        assert self._goes.wait(SOON)
+        assert os.write(fd, data) == len(data)
+
+    def thaw(self):
+        """Returns when what waited is done, and undone."""
+        self._goes.set()
+        for _ in range(round(SOON / 0.01)):
+            if not self.hangs:
+                self.entrust(lambda: None)
+                return
+            threading.Event().wait(0.01)
+        pytest.fail("it hangs for ever")
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    disk = HangingDisk()
+    monkeypatch.setattr(spool_file, "write_all", disk.write)
+    yield disk
+    disk.thaw()
+
+
+class Live:
+    """A call; its packets hold the time at which they came."""
+
+    def __init__(self, spools, disk):
+        self.now = 0.0
+        self.recorder = Recorder(
+            lambda: spools.writer(disk=disk),
+            Clock(1_700_000_000.0, 0.0),
+            clock=lambda: self.now,
+            erase_back_s=2.0,
+        )
+        self.recorder.answered("sian", "201")
+
+    def talk(self, seconds):
+        for _ in range(round(seconds * 10)):
+            self.recorder.tap(0, b"%f" % self.now, self.now, False)
+            self.now = round(self.now + 0.1, 3)
+            if round(self.now * 10) % 10 == 0:
+                self.recorder.tick()
+
+
+@pytest.fixture
+def live(spools, disk):
+    return Live(spools, disk)
+
+
+def told(spools, path):
+    with spools.read(path) as reader:
+        records = list(reader)
+        assert not reader.interrupted
+    packets = [float(each.data) for each in records if isinstance(each, PacketRecord)]
+    return packets, [each for each in records if isinstance(each, EventRecord)]
+
+
+def test_a_write_that_comes_late_is_cut_off_again(spools, disk, live):
+    live.talk(2)
+    path = live.recorder.writer.path
+    before = path.read_bytes()
+    disk.freeze()
+    live.talk(3)
+    assert live.recorder.state is RecordingState.FAULT
+    assert "the disk does not answer" in str(live.recorder.storage.error)
+    disk.thaw()
+    assert path.read_bytes() == before
+    live.talk(1)
+    assert live.recorder.state is RecordingState.RECORDING
+    live.talk(2)
+    live.recorder.close()
+    packets, events = told(spools, path)
+    assert [each for each in packets if each < 2] == [n / 10 for n in range(20)]
+    assert [each for each in packets if 2 <= each < 6] == []
+    assert [each for each in packets if each >= 6] == [n / 10 for n in range(60, 80)]
+    (start,) = [each.at_us for each in events if each.kind == "gap-start"]
+    (end,) = [each.at_us for each in events if each.kind == "gap-end"]
+    assert (start, end) == (2_000_000, 6_000_000)
+
+
+def test_a_call_that_ends_meanwhile_is_told_to_its_end_when_the_disk_goes_on(spools, disk, live):
+    live.talk(2)
+    writer = live.recorder.writer
+    disk.freeze()
+    live.talk(2)
+    live.recorder.ended("caller-hung-up")
+    live.recorder.close()
+    with writer.path.open("rb") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    disk.thaw()
+    with writer.path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    packets, events = told(spools, writer.path)
+    assert packets == [n / 10 for n in range(20)]
+    kinds = [each.kind for each in events if each.kind not in {"clock", "pulse"}]
+    assert kinds[-5:] == ["fault", "gap-start", "gap-end", "counters", "ended"]
+    assert list(spools.keys.iterdir()) == []
+
+
+def test_a_spool_that_is_made_late_is_removed_again(spools, disk):
+    disk.freeze()
+    with pytest.raises(SpoolWriteError, match="the disk does not answer"):
+        spools.writer(disk=disk)
+    assert list(spools.keys.iterdir()) == []
+    disk.thaw()
+    assert list(spools.folder.iterdir()) == []
+    spools.writer(disk=disk).close(0)
+
+
+async def test_a_pause_shuts_at_once_and_takes_back_what_it_can(spools, disk, live):
+    """The keys lie in memory: no disk is needed to make what was said unreadable."""
+    live.talk(3)
+    path = live.recorder.writer.path
+    disk.freeze()
+    live.talk(0.5)
+    live.recorder.hold("page", Trigger.API, "sian")
+    assert not live.recorder.gate_open
+    assert not await live.recorder.make_durable(PATIENCE_S)
+    live.talk(2)
+    disk.thaw()
+    await asyncio.sleep(0)
+    live.talk(2)
+    assert live.recorder.state is RecordingState.PAUSED
+    live.recorder.close()
+    packets, _ = told(spools, path)
+    assert packets == [n / 10 for n in range(10)]  # of the frame with 1.5 s, nothing can be kept
+
+
+def test_a_spool_whose_disk_hangs_is_not_taken_for_gone(disk, live):
+    live.talk(1)
+    disk.freeze()
+    live.talk(1)
+    with pytest.raises(SpoolWriteError) as refused:
+        live.recorder.writer.check_place()
+    assert not isinstance(refused.value, SpoolGoneError)
