@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ import structlog
 
 from config.sections import Phone
 from galwad.messages import Account
+from recording.disk import WatchedDisk
 from telephony.sip.events import Address
 from telephony.sip.message import Request, Response
 from telephony.sip.registrar import Binding, Registrar
@@ -49,6 +51,9 @@ class Phones:
         saved = _read(self._bindings_file, dict[str, object])
         self._registrar = Registrar.from_dict(saved or {}, time.monotonic())
         self._changed = False
+        self._unwritten: dict[Path, bytes] = {}
+        self._disk = WatchedDisk()
+        self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
         """Told when a phone that had registered over one connection does so over another."""
 
@@ -61,7 +66,8 @@ class Phones:
         for extension in before - set(self._accounts):
             self._registrar.remove(extension)
             self._changed = True
-        _write(self._accounts_file, msgspec.json.encode(accounts))
+        self._unwritten[self._accounts_file] = msgspec.json.encode(accounts)
+        self._write()
 
     def _add(self, accounts: Iterable[Account]) -> None:
         for account in accounts:
@@ -113,10 +119,27 @@ class Phones:
         return self._registrar.hosts(now)
 
     def save(self, now: float) -> None:
-        """Drop what has expired and write the bindings, if anything changed."""
+        """Drop what has expired and write the bindings, if anything changed.
+
+        What the disk refuses is written by a later `save`.
+        """
         if self._registrar.expire(now) or self._changed:
             self._changed = False
-            _write(self._bindings_file, msgspec.json.encode(self._registrar.to_dict(now)))
+            bindings = msgspec.json.encode(self._registrar.to_dict(now))
+            self._unwritten[self._bindings_file] = bindings
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            for path, data in list(self._unwritten.items()):
+                self._disk.ask(partial(_replace, path, data))
+                del self._unwritten[path]
+        except OSError as error:
+            if not self._silent:
+                log.error("phones.not_written", reason=error.strerror)  # noqa: TRY400 - it says what
+            self._silent = True
+        else:
+            self._silent = False
 
 
 def is_same_phone(one: Binding, other: Binding) -> bool:
@@ -140,7 +163,7 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return None
 
 
-def _write(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes) -> None:
     """Replace the file; not synced: whoever wrote it sends it again after a power cut."""
     fresh = path.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from galwad.messages import Account
@@ -30,6 +32,22 @@ def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
     phones.save(100.0)
     again = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
     assert [str(uri) for uri, _ in again.contacts("201", 101.0)] == ["sip:201@10.0.0.1"]
+
+
+def test_what_the_disk_refuses_is_written_when_it_takes_it(settings, phones, register):
+    folder = settings.node.state / "switch"
+    accounts = [Account("203", "gwen", ha1_md5="2" * 32)]
+    for name in ("phones.new", "bindings.new"):
+        (folder / name).mkdir()
+    phones.set_accounts(accounts)
+    register("203", "sip:203@10.0.0.1", time.monotonic())
+    phones.save(time.monotonic())
+    for name in ("phones.new", "bindings.new"):
+        (folder / name).rmdir()
+    phones.save(time.monotonic())
+    again = Phones(folder, settings.phones, settings.sip.realm)
+    assert again.user_of("203") == "gwen"
+    assert len(again.contacts("203", time.monotonic())) == 1
 
 
 def test_bindings_expire(phones, register):
