@@ -99,9 +99,12 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     """Back up the node into a new folder, while it is at work.
 
     Raises:
-        BackupError: the folder is not empty, or there is no database.
+        BackupError: the folder is not empty or lies among recordings, or there is no database.
     """
     _check_empty(folder)
+    for place in (settings.archive, *settings.spools):
+        if folder.resolve().is_relative_to(place.resolve()):
+            raise BackupError(f"{folder} lies in {place}", "name a folder elsewhere")
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise BackupError(f"{folder} is another user's, who could read it", "name a new folder")
     if not settings.database.exists():

@@ -338,6 +338,17 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
     assert nowhere.status == 2
 
 
+@pytest.mark.parametrize("name", ["archive", "archive/2026/backup", "spool/backup", "spare"])
+def test_it_is_made_among_no_recordings(run, site, name):
+    folder = site.root / "state" / name
+    done = run("backup", "make", folder, "--config", site.config)
+    assert done.status == 1
+    assert done.err.startswith(
+        f"error: {folder} lies in {site.root / 'state' / name.split('/')[0]}\n"
+    )
+    assert not (folder / "backup.json").exists()
+
+
 @pytest.mark.parametrize("name", ["switch", "desk", "finaliser"])
 def test_nothing_is_restored_under_a_process_at_work(run, site, backup, name):
     folder = site.root / "state" / name
