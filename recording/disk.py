@@ -60,10 +60,13 @@ class WatchedDisk(Disk):
 
     For one asking thread, which waits `patience_s` at the most, once for each time that the disk
     hangs; and for what is entrusted, which may ask further things itself.
+
+    Attributes:
+        patience_s: that, for what is asked from now on.
     """
 
     def __init__(self, *, patience_s: float = PATIENCE_S, rest_s: float = REST_S) -> None:
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._rest_s = rest_s
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -105,7 +108,7 @@ class WatchedDisk(Disk):
             self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
             self._thread.start()
         self._jobs.put(job)
-        if job.done.acquire(timeout=self._patience_s):
+        if job.done.acquire(timeout=self.patience_s):
             return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):

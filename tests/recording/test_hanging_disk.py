@@ -17,19 +17,21 @@ from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord
 
 SOON = 30.0
-PATIENCE_S = 0.05
+PATIENCE_S = 0.5
+"""So long that a busy machine's threads do not pass for a disk that hangs."""
 
 
 class HangingDisk(WatchedDisk):
     """While it is frozen, every write to it waits, and is done when it is thawed."""
 
     def __init__(self):
-        super().__init__(patience_s=PATIENCE_S, rest_s=0.0)
+        super().__init__(patience_s=SOON, rest_s=0.0)
         self._goes = threading.Event()
         self._goes.set()
 
     def freeze(self):
         self._goes.clear()
+        self.patience_s = PATIENCE_S
 
     def write(self, fd, data):
         """In place of the writer's own."""
@@ -39,6 +41,7 @@ class HangingDisk(WatchedDisk):
     def thaw(self):
         """Returns when what waited is done, and undone."""
         self._goes.set()
+        self.patience_s = SOON
         for _ in range(round(SOON / 0.01)):
             if not self.hangs:
                 self.entrust(lambda: None)
