@@ -17,6 +17,8 @@ from playwright.sync_api import expect, sync_playwright
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 PATIENCE_MS = 20_000
+COMMENT_S = 15.0
+"""As the real desk: after 25 s without a word the page takes the line for lost."""
 POLL_S = 0.05
 """How soon a server sees that it is to end."""
 
@@ -225,11 +227,20 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             while True:
-                kind, data = stream.get()
-                if not kind:
+                told = self.next_of(stream)
+                if told is None:
                     return
-                self.wfile.write(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+                self.wfile.write(told)
                 self.wfile.flush()
+
+    @staticmethod
+    def next_of(stream: queue.Queue) -> bytes | None:
+        """What comes next on a stream, a comment if that is nothing for long; None: its end."""
+        try:
+            kind, data = stream.get(timeout=COMMENT_S)
+        except queue.Empty:
+            return b": still here\n\n"
+        return f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode() if kind else None
 
     def send_json(self, status: int, value: object) -> None:
         """One JSON answer."""
