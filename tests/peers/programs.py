@@ -149,7 +149,11 @@ class Caller(Sipp):
         )
 
     def hang_up(self):
-        """Let it send its BYE, and wait until the call is over for it."""
+        """Let it send its BYE, once it has its answer; wait until the call is over for it.
+
+        The answer may reach it after the callee's ACK.
+        """
+        self.logged("media")
         self.poke(self.sip_call_id)
         self.wait()
 
