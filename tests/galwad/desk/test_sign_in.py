@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -210,3 +211,12 @@ async def test_a_proxy_of_ours_says_whose_address_is_throttled(proxied):
         last = await proxied({"user": f"user{number}", "password": "wrong"}, "192.0.2.7")
     assert last.status_code == 429
     assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
+
+
+async def test_a_server_that_something_else_ended_gives_its_address_back(running):
+    server = running.server
+    listener = server._listener
+    server._task.cancel()
+    await asyncio.wait([server._task])
+    await running.stop()
+    assert listener.fileno() == -1
