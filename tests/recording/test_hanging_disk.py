@@ -33,6 +33,11 @@ class HangingDisk(WatchedDisk):
         self._goes.clear()
         self.patience_s = PATIENCE_S
 
+    def pause(self, seconds):
+        """Writes wait for so long, and nobody loses patience."""
+        self._goes.clear()
+        threading.Timer(seconds, self._goes.set).start()
+
     def write(self, fd, data):
         """In place of the writer's own."""
         assert self._goes.wait(SOON)
@@ -113,6 +118,17 @@ def test_a_write_that_comes_late_is_cut_off_again(spools, disk, live):
     (start,) = [each.at_us for each in events if each.kind == "gap-start"]
     (end,) = [each.at_us for each in events if each.kind == "gap-end"]
     assert (start, end) == (2_000_000, 6_000_000)
+
+
+def test_a_disk_that_answers_in_time_costs_nothing(spools, disk, live):
+    live.talk(2)
+    path = live.recorder.writer.path
+    disk.pause(PATIENCE_S)
+    live.talk(3)
+    live.recorder.close()
+    packets, events = told(spools, path)
+    assert packets == [n / 10 for n in range(50)]
+    assert [each for each in events if each.kind.startswith("gap")] == []
 
 
 def test_a_call_that_ends_meanwhile_is_told_to_its_end_when_the_disk_goes_on(spools, disk, live):
