@@ -7,7 +7,7 @@ import { Holders } from "./holders.js";
 
 export const PAUSE_KEY = "F8";
 const FORGOTTEN_S = 180;
-const OVERTAKES_MS = 2000; // a request that takes longer is taken for lost
+const LOST_MS = 2000; // a request without an answer for so long keeps none waiting
 const DOUBLE_MS = 700; // the second click of a double click must not undo the first
 
 const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -122,7 +122,7 @@ export class Recording {
   /** After all that is under way, unless that takes long; not at all if a pause is wanted by then. */
   async resume() {
     this.wanted = "DELETE";
-    if (this.underWay.size) await Promise.race([Promise.all(this.underWay.keys()), pass(OVERTAKES_MS)]);
+    if (this.underWay.size) await Promise.race([Promise.all(this.underWay.keys()), pass(LOST_MS)]);
     if (this.wanted === "DELETE") await this.hold("DELETE", "rec.resume.failed");
   }
 
