@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 
 import pytest
@@ -21,7 +20,6 @@ SIAN = {
 }
 OWEN = {**SIAN, "person_id": "p2", "name": "Owen Evans", "language": "en", "shared_warning": True}
 CALL = "20261125-093000-abcdefgh"
-PATIENCE_S = 20.0
 STATES = {
     "not_started": "OFF",
     "recording": "REC",
@@ -43,18 +41,6 @@ def found(desk, *people):
     chosen = people[0]["person_id"] if len(people) == 1 else None
     caller = {"status": status, "number_display": "01970 000001", "chosen": chosen}
     return {"caller": {**caller, "candidates": list(people)}}
-
-
-def holds(desk):
-    return [(method, path) for method, path, _ in desk.asked if path.endswith("/payment")]
-
-
-def asked(desk, page, count):
-    """What the gate was asked, when it is as much as this."""
-    limit = time.monotonic() + PATIENCE_S
-    while len(holds(desk)) < count and time.monotonic() < limit:
-        page.wait_for_timeout(20)
-    return [method for method, _ in holds(desk)]
 
 
 def test_an_advisor_signs_in_and_a_wrong_password_is_told(desk, browser_page, address):
@@ -149,73 +135,6 @@ def test_the_states_differ_in_shape_as_well(desk, page):
         expect(page.locator(".recording")).to_have_attribute("data-state", state)
         looks[state] = page.locator(".recording .shape").evaluate(script)
     assert len(set(looks.values())) == len(looks)
-
-
-def test_f8_pauses_and_never_resumes(desk, page):
-    answered(desk)
-    expect(page.locator(".recording .word")).to_have_text("REC")
-    page.keyboard.press("F8")
-    expect(page.locator(".recording .word")).to_have_text("PAUSED")
-    page.keyboard.press("F8")
-    page.keyboard.press("Shift+F8")
-    expect(page.locator(".recording .word")).to_have_text("REC")
-    path = f"/calls/{CALL}/payment"
-    assert holds(desk) == [("PUT", path), ("PUT", path), ("DELETE", path)]
-
-
-def test_a_resume_never_overtakes_the_pause_before_it(desk, page):
-    answered(desk)
-    expect(page.locator(".recording .word")).to_have_text("REC")
-    desk.slow["PUT"] = threading.Event()
-    page.keyboard.press("F8")
-    expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
-    page.keyboard.press("Shift+F8")
-    page.wait_for_timeout(500)
-    assert holds(desk) == []
-    desk.slow.pop("PUT").set()
-    expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
-    path = f"/calls/{CALL}/payment"
-    assert holds(desk) == [("PUT", path), ("DELETE", path)]
-
-
-def test_a_pause_waits_for_no_resume_and_is_not_undone_by_one_that_comes_late(desk, page):
-    answered(desk)
-    expect(page.locator(".recording .word")).to_have_text("REC")
-    page.keyboard.press("F8")
-    expect(page.locator(".recording .word")).to_have_text("PAUSED")
-    desk.slow["DELETE"] = threading.Event()
-    page.keyboard.press("Shift+F8")
-    expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
-    with page.expect_response("**/payment"):
-        page.keyboard.press("F8")
-    desk.slow.pop("DELETE").set()
-    assert asked(desk, page, 4) == ["PUT", "PUT", "DELETE", "PUT"]
-    expect(page.locator(".recording .word")).to_have_text("PAUSED")
-
-
-def test_a_resume_that_a_pause_follows_at_once_is_not_asked_for(desk, page):
-    answered(desk)
-    expect(page.locator(".recording .word")).to_have_text("REC")
-    desk.slow["PUT"] = threading.Event()
-    for key in ("F8", "Shift+F8", "F8"):
-        page.keyboard.press(key)
-    expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
-    desk.slow.pop("PUT").set()
-    expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
-    expect(page.locator(".recording .word")).to_have_text("PAUSED")
-    assert {method for method, _ in holds(desk)} == {"PUT"}
-
-
-def test_a_pause_that_gets_no_answer_keeps_no_resume_for_long(desk, page):
-    answered(desk)
-    expect(page.locator(".recording .word")).to_have_text("REC")
-    page.route(
-        "**/payment", lambda route: None if route.request.method == "PUT" else route.continue_()
-    )
-    page.keyboard.press("F8")
-    page.keyboard.press("Shift+F8")
-    expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
-    assert asked(desk, page, 1) == ["DELETE"]
 
 
 def test_f8_works_while_a_note_is_being_typed_and_leaves_the_focus(desk, page):

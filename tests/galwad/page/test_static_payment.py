@@ -1,0 +1,116 @@
+"""Pauses and resumes that are pressed in quick succession, in a real browser.
+
+The page's clock stands where a test must not depend on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.peer
+
+PATH = "/calls/20261125-093000-abcdefgh/payment"
+PATIENCE_S = 20.0
+LOST_MS = 2_000
+
+
+@pytest.fixture
+def recorded(desk, page):
+    """The page with a call that is being recorded."""
+    desk.put(state="answered", advisor="sian", recording="recording", recording_since=time.time())
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    return page
+
+
+@pytest.fixture
+def timeless(recorded):
+    """The same, and time passes in it only where a test says so."""
+    recorded.clock.install()
+    recorded.clock.pause_at(recorded.evaluate("Date.now()") / 1_000 + 1)
+    return recorded
+
+
+def asked(desk):
+    """What the gate was asked for so far."""
+    return [method for method, path, _ in desk.asked if path == PATH]
+
+
+def asked_at_last(desk, page, count):
+    """The same, when it is as much as this."""
+    limit = time.monotonic() + PATIENCE_S
+    while len(asked(desk)) < count and time.monotonic() < limit:
+        page.wait_for_timeout(20)
+    return asked(desk)
+
+
+def under_way(page):
+    """Wait until the page shows that the gate is being asked."""
+    expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
+
+
+def answered(page):
+    """Wait until it shows that the gate has answered."""
+    expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_f8_pauses_and_never_resumes(desk, recorded):
+    recorded.keyboard.press("F8")
+    expect(recorded.locator(".recording .word")).to_have_text("PAUSED")
+    answered(recorded)
+    recorded.keyboard.press("F8")
+    recorded.keyboard.press("Shift+F8")
+    expect(recorded.locator(".recording .word")).to_have_text("REC")
+    assert asked(desk) == ["PUT", "PUT", "DELETE"]
+
+
+def test_a_resume_never_overtakes_the_pause_before_it(desk, timeless):
+    desk.slow["PUT"] = threading.Event()
+    timeless.keyboard.press("F8")
+    under_way(timeless)
+    timeless.keyboard.press("Shift+F8")
+    timeless.wait_for_timeout(500)
+    assert asked(desk) == []
+    desk.slow.pop("PUT").set()
+    answered(timeless)
+    assert asked(desk) == ["PUT", "DELETE"]
+
+
+def test_a_pause_waits_for_no_resume_and_is_not_undone_by_one_that_comes_late(desk, recorded):
+    recorded.keyboard.press("F8")
+    expect(recorded.locator(".recording .word")).to_have_text("PAUSED")
+    answered(recorded)
+    desk.slow["DELETE"] = threading.Event()
+    recorded.keyboard.press("Shift+F8")
+    under_way(recorded)
+    with recorded.expect_response("**/payment"):
+        recorded.keyboard.press("F8")
+    desk.slow.pop("DELETE").set()
+    assert asked_at_last(desk, recorded, 4) == ["PUT", "PUT", "DELETE", "PUT"]
+    expect(recorded.locator(".recording .word")).to_have_text("PAUSED")
+
+
+def test_a_resume_that_a_pause_follows_at_once_is_not_asked_for(desk, timeless):
+    desk.slow["PUT"] = threading.Event()
+    for key in ("F8", "Shift+F8", "F8"):
+        timeless.keyboard.press(key)
+    under_way(timeless)
+    desk.slow.pop("PUT").set()
+    answered(timeless)
+    expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
+    assert set(asked(desk)) == {"PUT"}
+
+
+def test_a_pause_that_gets_no_answer_keeps_no_resume_for_long(desk, timeless):
+    desk.slow["PUT"] = threading.Event()
+    timeless.keyboard.press("F8")
+    under_way(timeless)
+    timeless.keyboard.press("Shift+F8")
+    timeless.clock.run_for(LOST_MS - 1)
+    timeless.wait_for_timeout(500)
+    assert asked(desk) == []
+    timeless.clock.run_for(1)
+    assert asked_at_last(desk, timeless, 1) == ["DELETE"]
