@@ -21,6 +21,8 @@ COMMENT_S = 15.0
 """As the real desk: after 25 s without a word the page takes the line for lost."""
 POLL_S = 0.05
 """How soon a server sees that it is to end."""
+AHEAD_MS = 10_000
+"""How far ahead a page's clock is stopped: that time must not have come yet when it is told so."""
 
 
 class FakeDesk:
@@ -316,3 +318,17 @@ def page(browser_page, address):
     browser_page.goto(address)
     browser_page.locator("#link[data-state=live]").wait_for()
     return browser_page
+
+
+@pytest.fixture
+def open_timeless(browser_page, address):
+    """Opens the page; from then on time passes in it only where a test says so."""
+
+    def open_timeless():
+        browser_page.clock.install()
+        browser_page.goto(address)
+        browser_page.locator("#link[data-state=live]").wait_for()
+        browser_page.clock.pause_at((browser_page.evaluate("Date.now()") + AHEAD_MS) / 1_000)
+        return browser_page
+
+    return open_timeless

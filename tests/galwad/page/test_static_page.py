@@ -161,6 +161,7 @@ def test_a_pause_that_another_holds_too_says_why_it_stays(desk, page):
     expect(page.locator(".recording .word")).to_have_text("REC")
     page.keyboard.press("F8")
     expect(page.locator(".recording .word")).to_have_text("PAUSED")
+    expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
     page.keyboard.press("Shift+F8")
     expect(page.get_by_role("alert").get_by_text("somebody else holds it")).to_be_visible()
     desk.put(recording="recording")

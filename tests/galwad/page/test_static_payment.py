@@ -19,19 +19,12 @@ LOST_MS = 2_000
 
 
 @pytest.fixture
-def recorded(desk, page):
-    """The page with a call that is being recorded."""
+def timeless(desk, open_timeless):
+    """The page with a call that is being recorded; time passes where a test says so."""
+    page = open_timeless()
     desk.put(state="answered", advisor="sian", recording="recording", recording_since=time.time())
     expect(page.locator(".recording .word")).to_have_text("REC")
     return page
-
-
-@pytest.fixture
-def timeless(recorded):
-    """The same, and time passes in it only where a test says so."""
-    recorded.clock.install()
-    recorded.clock.pause_at(recorded.evaluate("Date.now()") / 1_000 + 1)
-    return recorded
 
 
 def asked(desk):
@@ -57,13 +50,13 @@ def answered(page):
     expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
 
 
-def test_f8_pauses_and_never_resumes(desk, recorded):
-    recorded.keyboard.press("F8")
-    expect(recorded.locator(".recording .word")).to_have_text("PAUSED")
-    answered(recorded)
-    recorded.keyboard.press("F8")
-    recorded.keyboard.press("Shift+F8")
-    expect(recorded.locator(".recording .word")).to_have_text("REC")
+def test_f8_pauses_and_never_resumes(desk, timeless):
+    timeless.keyboard.press("F8")
+    expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
+    answered(timeless)
+    timeless.keyboard.press("F8")
+    timeless.keyboard.press("Shift+F8")
+    expect(timeless.locator(".recording .word")).to_have_text("REC")
     assert asked(desk) == ["PUT", "PUT", "DELETE"]
 
 
@@ -79,18 +72,18 @@ def test_a_resume_never_overtakes_the_pause_before_it(desk, timeless):
     assert asked(desk) == ["PUT", "DELETE"]
 
 
-def test_a_pause_waits_for_no_resume_and_is_not_undone_by_one_that_comes_late(desk, recorded):
-    recorded.keyboard.press("F8")
-    expect(recorded.locator(".recording .word")).to_have_text("PAUSED")
-    answered(recorded)
+def test_a_pause_waits_for_no_resume_and_is_not_undone_by_one_that_comes_late(desk, timeless):
+    timeless.keyboard.press("F8")
+    expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
+    answered(timeless)
     desk.slow["DELETE"] = threading.Event()
-    recorded.keyboard.press("Shift+F8")
-    under_way(recorded)
-    with recorded.expect_response("**/payment"):
-        recorded.keyboard.press("F8")
+    timeless.keyboard.press("Shift+F8")
+    under_way(timeless)
+    with timeless.expect_response("**/payment"):
+        timeless.keyboard.press("F8")
     desk.slow.pop("DELETE").set()
-    assert asked_at_last(desk, recorded, 4) == ["PUT", "PUT", "DELETE", "PUT"]
-    expect(recorded.locator(".recording .word")).to_have_text("PAUSED")
+    assert asked_at_last(desk, timeless, 4) == ["PUT", "PUT", "DELETE", "PUT"]
+    expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
 
 
 def test_a_resume_that_a_pause_follows_at_once_is_not_asked_for(desk, timeless):
