@@ -238,13 +238,14 @@ async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
 
 
 async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
-    came = []
+    came, gone = [], []
 
     async def say_nothing(reader, writer):
         came.append(await reader.readuntil(b"\r\n\r\n"))
         if len(came) == 1:
             await reader.read()
         writer.close()
+        gone.append(writer)
 
     alice = await agents(TCP)
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
@@ -253,6 +254,7 @@ async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
         await until(lambda: came)
         alice.transport.streams.hang_up(there)
         assert (await alice.wait(StandaloneResponse)).status == 503
+        await until(lambda: gone)
     assert len(came) == 1
 
 
