@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from operator import attrgetter
-from threading import Timer
 
 import pytest
 
@@ -27,6 +26,32 @@ def path(office, suffix):
     return office.folder / f"{CALL_ID}.{suffix}"
 
 
+class Clock:
+    """Of who looks: a moment after the last change. While they wait, the others' work is done."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.waited = 0.0
+        self.work = None
+
+    def time(self):
+        changes = [each.lstat().st_ctime for each in self.folder.iterdir()]
+        return max(changes) + 0.1 + self.waited
+
+    def sleep(self, seconds):
+        self.waited += seconds + 0.001  # nobody is woken too early
+        if self.work is not None:
+            self.work()
+
+
+@pytest.fixture
+def clock(sealed, monkeypatch):
+    """In place of the system's."""
+    clock = Clock(sealed.folder)
+    monkeypatch.setattr(in_motion, "time", clock)
+    return clock
+
+
 def looked(office):
     """Each verdict on the way to the last, and that."""
     seen = []
@@ -38,17 +63,17 @@ def looked(office):
     return at_rest(look, attrgetter("lost"), office.folder, CALL_ID), seen
 
 
-def test_one_that_is_being_sealed_is_waited_for(sealed):
+def test_one_that_is_being_sealed_is_waited_for(sealed, clock):
     manifest = path(sealed, "manifest").read_bytes()
     path(sealed, "manifest").unlink()
     path(sealed, "manifest.new").write_bytes(manifest)
-    Timer(0.3, lambda: path(sealed, "manifest.new").rename(path(sealed, "manifest"))).start()
+    clock.work = lambda: path(sealed, "manifest.new").rename(path(sealed, "manifest"))
     verdict, seen = looked(sealed)
     assert seen[0].problems == ("the manifest is missing",)
     assert verdict.whole
 
 
-def test_one_that_is_being_disposed_of_is_waited_for(sealed, dying):
+def test_one_that_is_being_disposed_of_is_waited_for(sealed, clock, dying):
     disposals = Disposals(sealed.root / "archive", sealed.node)
     payload = sealed.verdict().manifest.payload
     audit = AuditPlace("galwad-1", 1, "0" * 64)
@@ -60,7 +85,7 @@ def test_one_that_is_being_disposed_of_is_waited_for(sealed, dying):
     with dying("sync_folder", 2) as died:  # the header is gone, or about to go
         disposals.dispose(order)
     path(sealed, "header").write_bytes(b"not overwritten yet")
-    Timer(0.3, lambda: disposals.dispose(order)).start()
+    clock.work = lambda: disposals.dispose(order)
     verdict, seen = looked(sealed)
     assert "is there again" in seen[0].problems[0]
     assert (verdict.lost, verdict.disposal is not None) == (False, True)
@@ -75,7 +100,7 @@ def test_what_is_wrong_and_rests_is_told_at_once_and_once(sealed, monkeypatch):
     assert len(seen) == 1
 
 
-def test_files_dated_into_the_future_rest_all_the_same(sealed):
+def test_files_dated_into_the_future_rest_all_the_same(sealed, clock):
     path(sealed, "header").unlink()
     for each in sealed.folder.iterdir():
         os.utime(each, (4e9, 4e9))
