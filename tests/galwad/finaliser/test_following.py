@@ -151,7 +151,9 @@ async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monke
         assert not part(site, FIRST).exists()
         for writer in (strange, usual):
             writer.close(60_000_000)
-        assert {(await peer.next(Sealed)).call_id for _ in range(2)} == {FIRST, SECOND}
+        told = set()
+        while told != {FIRST, SECOND}:  # one may be said again before the desk's word has come
+            told.add((await peer.next(Sealed)).call_id)
     assert site.whole(FIRST)
 
 
