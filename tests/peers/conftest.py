@@ -19,7 +19,7 @@ from telephony.phone import VoIPPhone
 PARTS = (
     *("agent", "service", "programs", "sound", "evidence", "scripted"),
     *("kamailio", "rtpengine", "linphone", "decoding", "stage", "pcaps", "crashes", "disks"),
-    "benchmarks",
+    *("pyvoip", "benchmarks"),
 )
 
 

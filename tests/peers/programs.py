@@ -1,4 +1,4 @@
-"""The third-party programs that the tests drive: SIPp, baresip, pyVoIP, age and flac."""
+"""The third-party programs that most tests drive: SIPp and baresip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -30,9 +29,22 @@ class Sipp:
     """One SIPp with a scenario of ours; `media` is the RTP port that its SDP names."""
 
     def __init__(
-        self, folder, scenario, host, *arguments, port=0, media=9, calls=1, delay=0, **keys
+        self,
+        folder,
+        scenario,
+        host,
+        *arguments,
+        port=0,
+        media=9,
+        calls=1,
+        delay=0,
+        until_told=False,
+        **keys,
     ):
-        """`delay` is that of the scenario's <pause/>, in ms; `keys` fill its [key] and __KEY__."""
+        """`delay` is that of the scenario's <pause/>, in ms; or it lasts until SIPp is told.
+
+        `keys` fill the scenario's [key] and __KEY__.
+        """
         self.host, self.port = host, port or free_port(host)
         self.folder = Path(folder) / f"sipp-{host}-{self.port}"
         self.folder.mkdir()
@@ -41,6 +53,8 @@ class Sipp:
         text = (HERE / "sipp" / f"{scenario}.xml").read_text()
         for name, value in keys.items():
             text = text.replace(f"__{name.upper()}__", str(value))
+        if until_told:
+            text = text.replace("<pause/>", '<recv request="INFO"/>')
         (self.folder / "scenario.xml").write_text(text)
         command = [program("sipp", "sip-tester"), "-sf", "scenario.xml"]
         command += ["-i", host, "-p", str(self.port), "-m", str(calls), "-nostdin"]
@@ -85,6 +99,14 @@ class Sipp:
     def messages(self):
         """What it has sent and received, as text."""
         return self._messages.read_text(errors="replace") if self._messages.exists() else ""
+
+    def different(self, word):
+        """How many messages with this word it has sent and received.
+
+        What was told again, since an answer took half a second, counts once.
+        """
+        told = re.split(r"(?m)^-{30,} .*\n.*message (?:sent|received).*\n", self.messages())
+        return len({message for message in told if word in message})
 
     def poke(self, call_id, header=""):
         """Tell the scenario to go on, and perhaps how: an INFO that only the test sends."""
@@ -166,8 +188,12 @@ class Callee(Sipp):
         """The Call-ID of the leg that rings here."""
         return self.logged(r"call (\S+)")
 
-    def hang_up(self):
+    def go_on(self):
+        """Let it do what it was waiting for."""
         self.poke(self.sip_call_id)
+
+    def hang_up(self):
+        self.go_on()
         self.wait()
 
 
@@ -341,58 +367,4 @@ class Baresip:
             self.process.wait()
         self._socket.close()
         self._reader.join(2)
-        self.rtp_ports.close()
-
-
-class PyVoip:
-    """pyVoIP 1.6.8 in a process of its own; it takes commands and prints what happens."""
-
-    def __init__(self, folder, service, extension="201"):
-        self.lines = []
-        self.rtp_ports = claim(100)
-        self._changed = threading.Condition()
-        self._errors = (Path(folder) / f"pyvoip-{extension}.errors").open("w+")
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-u", str(HERE / "pyvoip_phone.py")),
-                *(service.sip[0], str(service.sip[1]), extension, service.sip_password),
-                *map(str, (free_port(), *self.rtp_ports.pair)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line.strip())
-                self._changed.notify_all()
-
-    def tell(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-
-    def wait(self, word, seconds=PATIENCE_S):
-        """Wait for a line that begins with this word; the rest of it."""
-
-        def found():
-            return next((line for line in self.lines if line.split(" ")[0] == word), None)
-
-        with self._changed:
-            there = self._changed.wait_for(lambda: found() is not None, seconds)
-        self._errors.flush()
-        assert there, f"{self.lines}\n{Path(self._errors.name).read_text()[-2000:]}"
-        return found().partition(" ")[2]
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-        self._reader.join(2)
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self._errors.close()
         self.rtp_ports.close()

@@ -109,11 +109,12 @@ def test_recording_ceases_when_the_advisor_sends_the_call_to_a_department(
 def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
     harness, service, advisor, answered, department
 ):
-    other = department("uas_refused", status=486, delay=500)
+    other = department("uas_refusing", status=486)
     advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
     service.log.wait("transfer.accepted")
     advisor.command("hangup")
     advisor.wait("CALL_CLOSED")
+    other.go_on()
     other.wait()
     service.log.wait("transfer.failed", status=486, advisor_gone=True)
     advisor.wait("CALL_INCOMING", 2)

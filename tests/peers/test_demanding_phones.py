@@ -14,14 +14,14 @@ pytestmark = pytest.mark.peer
 
 
 @pytest.fixture
-async def pair(switch):
+async def pair(switch, ports):
     """Two registered phones, and the queue of the second's calls."""
 
     def phone(extension, callback=None):
         return VoIPPhone(
             *(*switch.sip, extension, f"secret-{extension}"),
             my_ip="127.0.0.1",
-            rtp_ports=(20000, 29998),
+            rtp_ports=ports.pair,
             call_callback=callback,
         )
 

@@ -32,11 +32,10 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
     department = ended(
         harness.programs.Callee(
             service.folder,
-            "uas_refused",
+            "uas_refusing",
             "127.0.0.4",
             port=service.department_port,
             status="486 Busy Here",
-            delay=500,  # the advisor hangs up before the refusal comes
         )
     )
     async with asyncio.timeout(60), phone(calls):
@@ -51,13 +50,13 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
         sending_on = asyncio.create_task(first.transfer("500"))
         await first.changes.until(lambda: first.referral is not None and first.referral.statuses)
         await first.hangup()
+        await run(department.hang_up)  # by its refusal
         recall = await calls.get()
         sending_on.cancel()
         assert await run(shown, service) == ("ceased", 1)
         await recall.answer()
         await run(calling.talker.say, secrets[1], target)
         assert await run(shown, service) == ("paused", 1)
-        await run(department.wait)
         await run(service.kill, "switch")
         await run(service.start, "switch")
         await run(service.log.wait, "call.resumed")

@@ -177,7 +177,7 @@ def test_a_phone_calls_by_its_outbound_proxy_with_its_password(stage):
     outbound = f';outbound="sip:{edge.sip[0]}:{edge.sip[1]}"'
     phone = stage.baresip(service, "301", extra=outbound)
     phone.command("dial", f"sip:01970000200@{service.sip[0]}:{service.sip[1]}")
-    callee.logged("acked")
+    phone.wait("CALL_ESTABLISHED")
     phone.command("hangup")
     callee.wait()
 

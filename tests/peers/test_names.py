@@ -53,6 +53,7 @@ def test_what_became_of_a_transfer_is_told_in_the_order_in_which_it_happened(sta
     pbx.logged("acked")
     pbx.poke(pbx.sip_call_id)
     department.logged("acked")
+    pbx.logged("told SIP/2.0 200")
     caller.hang_up()
     department.wait()
     pbx.wait()

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.peer
 @pytest.fixture
 def phone(harness, service, ended):
     """pyVoIP, registered as 201."""
-    phone = ended(harness.programs.PyVoip(service.folder, service))
+    phone = ended(harness.pyvoip.PyVoip(service.folder, service))
     phone.wait("registered")
     return phone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 
@@ -86,6 +87,22 @@ def test_a_payment_pause_is_exact_silence_with_its_reason(harness, service, call
         for part in (slice(start, begin - 160), slice(end + 400, start + len(words) - 160)):
             a, b = heard[part].astype(float), expected[: len(heard)][part].astype(float)
             assert a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) > 0.95
+
+
+def test_the_last_words_are_kept_though_the_switch_had_no_time_for_them(harness, service, call):
+    words = harness.sound.speech(1, 43)
+    switch = service.processes["switch"].process
+    switch.send_signal(signal.SIGSTOP)
+    try:
+        call.caller.say(words, call.from_caller)
+        call.caller_sip.poke(call.caller_sip.sip_call_id)
+        harness.service.wait_until(lambda: call.caller_sip.different("BYE sip:"), what="the BYE")
+    finally:
+        switch.send_signal(signal.SIGCONT)
+    call.caller_sip.wait()
+    call.callee_sip.wait()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert harness.sound.find(recording.caller, words)[1] > 0.95
 
 
 def test_a_busy_department_brings_the_call_back_and_it_is_recorded_again(

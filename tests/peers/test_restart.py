@@ -132,6 +132,8 @@ def test_fifty_calls_go_on(harness, start, ended):
     assert service.media_ports_in_use() == ports
     everyone = "50 calls go on, 0 were cut off"
     service.log.wait("alarm", kind="switch.restarted", detail=everyone)
+    for number in range(1, 51):
+        caller.poke(f"call-{number}@peers")
     caller.wait(30)
     callee.wait(30)
     service.wait_media_ports(0)
@@ -146,11 +148,11 @@ def _many(harness, service, count):
     programs = harness.programs
     return programs.Sipp(
         service.folder,
-        "uac_timed",
+        "uac",
         "127.0.0.2",
-        *("-s", "01970000200", "-r", "25", f"{service.sip[0]}:{service.sip[1]}"),
+        *("-s", "01970000200", "-r", "25", "-cid_str", "call-%u@peers"),
+        f"{service.sip[0]}:{service.sip[1]}",
         calls=count,
-        delay=9000,
         caller=harness.service.CALLER,
     )
 

@@ -42,7 +42,7 @@ class FakeRelay:
     """Ports and taps as dicts."""
 
     def __init__(self):
-        self.open_legs, self.taps, self.joins = {}, {}, {}
+        self.open_legs, self.taps, self.joins, self.overdue = {}, {}, {}, {}
         self.full = False
 
     def open(self, leg_id, *, ipv6):
@@ -71,6 +71,13 @@ class FakeRelay:
     def part(self, leg_id):
         other = self.joins.pop(leg_id, None)
         self.joins.pop(other, None)
+
+    def catch_up(self, *leg_ids):
+        """Give each tap what is `overdue`, by leg."""
+        for leg_id in leg_ids:
+            for data in self.overdue.pop(leg_id, ()):
+                track, tap = self.taps[leg_id]
+                tap(track, data, time.monotonic(), False)
 
     def tap(self, leg_id, track, tap):
         if leg_id in self.open_legs:

@@ -33,6 +33,18 @@ async def consultation(centre, talk, register):
     return next(call for call in centre.calls.values() if call is not talk)
 
 
+@pytest.mark.parametrize("leaver", ["trunk", "sian"])
+async def test_what_was_said_before_somebody_hung_up_is_kept_though_the_bye_is_read_first(
+    centre, talk, leaver
+):
+    gate = talk.recording._recorder.gate
+    packet = bytes([0x80]) + bytes(171)
+    centre.relay.overdue = {leg_id: [packet] * 50 for leg_id in talk.legs.legs}
+    getattr(centre, leaver).ask("BYE")
+    assert centre.calls == {}
+    assert gate.kept == 100
+
+
 async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultation):
     first, second = centre.sian.dialogs
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)

@@ -35,6 +35,20 @@ async def test_a_burst_goes_on_whole_and_in_order_and_so_does_what_follows_silen
         assert await b.heard() == rtp(0, sequence)
 
 
+async def test_what_came_before_is_served_when_asked_for_though_the_loop_had_no_turn(
+    pair, relay, rtp
+):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda _track, data, *_: kept.append(data))
+    sent = [rtp(0, sequence) for sequence in range(200)]
+    for data in sent:
+        a.send(data)
+    relay.catch_up("a", "closed meanwhile")
+    assert kept == sent
+    assert [await b.heard() for _ in sent] == sent
+
+
 @pytest.mark.parametrize("size", [2049, 3852, 7692])
 async def test_a_packet_larger_than_a_frame_of_the_network_goes_on_and_is_stored_whole(
     pair, relay, rtp, size
