@@ -4,6 +4,7 @@ import asyncio
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from database import open_patiently
 from sqlalchemy import create_engine
 
 import callerid.contacts
@@ -50,7 +51,7 @@ async def test_a_connection_is_durable_and_guards_its_keys(tmp_path):
 async def test_transactions_that_read_before_they_write_wait_for_each_other(tmp_path):
     path = tmp_path / "galwad.db"
     upgrade(path)
-    engine = open_engine(path)
+    engine = open_patiently(path)
     async with engine.begin() as connection:
         await connection.exec_driver_sql("CREATE TABLE counter (value INTEGER)")
         await connection.exec_driver_sql("INSERT INTO counter VALUES (0)")
