@@ -35,14 +35,36 @@ async def test_what_was_left_is_found_sealed_indexed_and_only_then_unlinked(site
     assert site.whole(FIRST)
 
 
-async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site):
+class AllCallsLast(Workshop):
+    """Comes to an end with as many calls as it is let; `begun` has those that it began."""
+
+    let: threading.Semaphore
+    begun: list[str]
+
+    def seal(self, call_id: str) -> Sealed | Alarm | None:
+        self.begun.append(call_id)
+        assert self.let.acquire(timeout=20)
+        return super().seal(call_id)
+
+
+@pytest.fixture
+def slow(site):
+    """A workshop whose pace tests set."""
+    made = AllCallsLast(folders_of(site.settings), "galwad", "test", site.officer.public_key)
+    made.let, made.begun = threading.Semaphore(0), []
+    return made
+
+
+async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site, slow):
     long = [f"20260301-08{number:02}00-abcdefgh" for number in range(3 * HANDS)]
     for call_id in long:
         site.call(call_id, seconds=8)
     site.call(SECOND, seconds=2)
-    async with site.desk() as peer, site.running():
+    async with site.desk() as peer, site.running(workshop=slow):
+        await site.until(lambda: len(slow.begun) == HANDS)
+        assert SECOND in slow.begun
+        slow.let.release(len(long) + 1)
         told = [(await peer.next(Sealed)).call_id for _ in range(len(long) + 1)]
-    assert told.index(SECOND) < len(long)
     assert sorted(told) == sorted([*long, SECOND])
 
 
@@ -102,34 +124,21 @@ async def test_a_folder_that_comes_later_is_looked_at_then(site):
         assert (await peer.next(Sealed)).call_id == FIRST
 
 
-class AllCallsLast(Workshop):
-    """Comes to an end with no call until it is let; `begun` has them in their order."""
-
-    let: threading.Event
-    begun: list[str]
-
-    def seal(self, call_id: str) -> Sealed | Alarm | None:
-        self.begun.append(call_id)
-        assert self.let.wait(20)
-        return super().seal(call_id)
-
-
-async def test_what_has_just_ended_goes_before_what_was_left(site):
-    workshop = AllCallsLast(folders_of(site.settings), "galwad", "test", site.officer.public_key)
-    workshop.let, workshop.begun = threading.Event(), []
+async def test_what_has_just_ended_goes_before_what_was_left(site, slow):
     left = [f"20260301-08{number:02}00-abcdefgh" for number in range(20)]
     for call_id in left:
         site.call(call_id)
-    async with site.switch() as switch, site.running(workshop=workshop) as finaliser:
+    async with site.switch() as switch, site.running(workshop=slow) as finaliser:
         await switch.next(Hello)
-        await site.until(lambda: len(workshop.begun) == HANDS)
+        await site.until(lambda: len(slow.begun) == HANDS)
         switch.links[0].send(SpoolClosed(FIRST))
         await site.until(lambda: FIRST in finaliser._queued)
-        path = site.call(FIRST, seconds=8)
-        workshop.let.set()
-        await site.until(lambda: FIRST in workshop.begun)
-    assert path.exists()
-    assert workshop.begun.index(FIRST) == HANDS
+        site.call(FIRST, seconds=8)
+        slow.let.release(HANDS)
+        await site.until(lambda: len(slow.begun) == 2 * HANDS)
+        assert FIRST in slow.begun
+        slow.let.release(len(left))
+    assert site.whole(FIRST)
 
 
 async def test_the_switch_says_that_a_spool_is_closed(site):
