@@ -251,7 +251,8 @@ class Relay:
                     self._on_silence(leg_id, seconds)
 
     def shut(self) -> None:
-        """Close every leg and leave the loop."""
+        """Serve what has come, close every leg and leave the loop."""
+        self.catch_up(*self._legs)
         for leg_id in list(self._legs):
             self.close(leg_id)
         if self._timer:

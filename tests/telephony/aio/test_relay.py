@@ -49,6 +49,18 @@ async def test_what_came_before_is_served_when_asked_for_though_the_loop_had_no_
     assert [await b.heard() for _ in sent] == sent
 
 
+async def test_what_came_before_the_relay_is_shut_is_served(pair, relay, rtp):
+    a, b = pair
+    kept = []
+    relay.tap("a", 0, lambda _track, data, *_: kept.append(data))
+    sent = [rtp(0, sequence) for sequence in range(50)]
+    for data in sent:
+        a.send(data)
+    relay.shut()
+    assert kept == sent
+    assert [await b.heard() for _ in sent] == sent
+
+
 @pytest.mark.parametrize("size", [2049, 3852, 7692])
 async def test_a_packet_larger_than_a_frame_of_the_network_goes_on_and_is_stored_whole(
     pair, relay, rtp, size
