@@ -192,6 +192,10 @@ class Spools:
             kept = {named_in(r.data) for r in reader if isinstance(r, PacketRecord)}
             return kept - {None}, reader.damaged
 
+    def kept(self, call_id):
+        """How many packets of speech the last spool of a call holds by now."""
+        return len(self.packets(self.newest()[call_id])[0])
+
 
 def ports_in(sipp):
     """Every port of the switch that a SIPp was told."""

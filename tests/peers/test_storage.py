@@ -407,6 +407,8 @@ def test_a_wall_clock_that_jumps_moves_no_sound_and_loses_no_second(
         wall(-7200)
         page.request("DELETE", path)
     said.append(talk(harness, call, 1.5, 34))
+    spools, some = harness.crashes.Spools(service), 75 + 75 + 40  # packets: half of the last words
+    harness.service.wait_until(lambda: spools.kept(call.call_id) >= some, what="the spool")
     service.kill("switch")
     wall(60)
     service.start("switch")
