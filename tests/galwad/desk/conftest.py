@@ -212,6 +212,7 @@ class Running:
             archive=self.archive,
             switch_socket=folder / "switch.sock",
             desk_socket=folder / "desk.sock",
+            lookup_budget=PATIENCE_S,
         )
         self.switch = FakeSwitch(self.options.switch_socket)
         self.server: DeskServer | None = None
@@ -292,8 +293,12 @@ class Running:
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    """A started desk with advisors sian (201) and huw (202), supervisor mair, admin gwen."""
+async def running(tmp_path: Path, monkeypatch) -> AsyncIterator[Running]:
+    """A started desk with advisors sian (201) and huw (202), supervisor mair, admin gwen.
+
+    It waits for its switch and its directory as long as the tests do for it.
+    """
+    monkeypatch.setattr("galwad.desk.switch.REPLY_S", PATIENCE_S)
     running = Running(tmp_path)
     await running.switch.start()
     await running.start()

@@ -184,8 +184,11 @@ async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
     await has_entered(running, FIRST)
 
 
-async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(running, mair):
+async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
+    running, mair, monkeypatch
+):
     """A call during which the desk was away, and of which nothing was ever recorded."""
+    monkeypatch.setattr("galwad.desk.bookkeeping._REFUSED_S", 0.05)
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     owed = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, owed=True)
