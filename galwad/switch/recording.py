@@ -204,6 +204,7 @@ class CallRecording:
         if self._recorder is None:
             self._early.pop(holder, None)
             return self._note(durable=True)
+        self._read_all()
         return self._note(durable=await self._recorder.release(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
@@ -213,11 +214,13 @@ class CallRecording:
 
     def transfer_failed(self) -> None:
         """The call is back where it was."""
+        self._read_all()
         if self._recorder is not None:
             self._recorder.transfer_failed()
 
     def returned(self) -> None:
         """The call is in the centre again, after it had left it."""
+        self._read_all()
         if self._recorder is not None:
             self._recorder.returned()
 
@@ -244,6 +247,10 @@ class CallRecording:
         self._recorder.ended(cause)
         self._recorder.close()
         return self._recorder.writer is not None
+
+    def _read_all(self) -> None:
+        """What came while the gate was shut must not be read when it is open."""
+        self._relay.catch_up(*self._legs)
 
     def _use(self, advisor_leg: str) -> None:
         for leg_id, track in list(self._legs.items()):

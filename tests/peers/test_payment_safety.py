@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import pytest
@@ -16,6 +17,9 @@ LOW, HIGH = (697, 770, 852, 941), (1209, 1336, 1477)
 
 
 def pause(service, call):
+    """Once each has heard what the other said."""
+    call.advisor.wait_heard(call.caller.sent)
+    call.caller.wait_heard(call.advisor.sent)
     with service.sign_in() as page:
         reply = page.put(f"/api/v1/calls/{call.call_id}/payment", json={})
         assert reply.json() == {"state": "paused", "durable": True, "calls": [call.call_id]}
@@ -77,6 +81,28 @@ def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_
     } or {"galwad.db"}
     assert database == "galwad.db"
     assert sum(kind == 101 for _, kind, _, _ in call.advisor.heard) == 8 * len(CARD)
+
+
+def test_what_is_said_in_a_pause_is_not_kept_though_the_switch_reads_it_with_the_resumption(
+    harness, service, place_call
+):
+    call = place_call()
+    pause(service, call)
+    secret, switch = harness.sound.speech(1, 85), service.processes["switch"].process
+    switch.send_signal(signal.SIGSTOP)
+    try:
+        call.caller.say(secret, call.from_caller)
+        with service.sign_in() as page:  # the desk tells the switch, and is not answered in time
+            page.request("DELETE", f"/api/v1/calls/{call.call_id}/payment")
+    finally:
+        switch.send_signal(signal.SIGCONT)
+    wait_recording(harness, service, "recording")
+    call.advisor.wait_heard(call.caller.sent)
+    call.hang_up()
+    recording = harness.evidence.Recording(service, call.call_id)
+    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    (gap,) = recording.gaps()
+    assert recording.silent_in(gap)
 
 
 def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(
@@ -170,6 +196,7 @@ def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(harness, service
 
     wait_recording(harness, service, "recording")  # whatever a 200 to the INVITE says
     call.caller.say(before, call.from_caller)
+    call.advisor.wait_heard(call.caller.sent)
     press(1, 200, "paused")
     call.caller.say(secret, call.from_caller)
     press(2, 200, "paused")

@@ -72,6 +72,7 @@ def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(
     call = place_call()
     before, secret, more, after = (sound.speech(1.5, seed) for seed in (81, 82, 83, 84))
     call.caller.say(before, call.from_caller)
+    call.advisor.wait_heard(call.caller.sent)
     assert payment(service, call.call_id, "PUT")["state"] == "paused"
     call.caller.say(secret, call.from_caller)
     restart(service)

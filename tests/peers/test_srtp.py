@@ -181,6 +181,7 @@ def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(harness, start, ma
     call_id = service.log.wait("call.answered")["call_id"]
     said, secret = (harness.sound.speech(1, seed) for seed in (74, 75))
     mouth.say(said, target)
+    desk.wait_heard(mouth.sent)
     with service.sign_in() as page:
         reply = page.put(f"/api/v1/calls/{call_id}/payment", json={})
         assert (reply.json()["state"], reply.json()["durable"]) == ("paused", True)

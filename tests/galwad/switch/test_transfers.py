@@ -45,6 +45,16 @@ async def test_what_was_said_before_somebody_hung_up_is_kept_though_the_bye_is_r
     assert gate.kept == 100
 
 
+async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_end(centre, talk):
+    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    secret = bytes([0x80]) + bytes(171)
+    centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
+    await talk.recording.release("user:sian", "user:sian")
+    assert talk.recording.state is RecordingState.RECORDING
+    centre.relay.catch_up(*talk.legs.legs)
+    assert talk.recording._recorder.gate.kept == 0
+
+
 async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultation):
     first, second = centre.sian.dialogs
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
