@@ -92,7 +92,7 @@ def test_recording_ceases_when_the_advisor_sends_the_call_to_a_department(
     advisor.wait("CALL_CLOSED")
     service.log.wait("transfer.completed")
     after = talk(harness, answered, seed=33)
-    ear.wait_heard(45)
+    ear.wait_heard(50)
     assert harness.sound.find(ear.audio(), after)[1] > 0.95
     answered.hang_up()
     other.wait()

@@ -18,12 +18,19 @@ def take(phone, number=1):
     phone.wait_call("StreamsRunning", number)
 
 
-def speak(stage, phone, number=1):
-    """Let it play what is returned."""
+def speak(stage, phone):
+    """Let it play ten seconds; some words of them."""
     said = stage.harness.sound.speech(10, 61)
     stage.harness.sound.save(phone.folder / "said.wav", said)
-    phone.do(f"incall-player-start {phone.folder}/said.wav {number}")
-    return said
+    phone.do(f"incall-player-start {phone.folder}/said.wav 1")
+    return said[2400:7200]
+
+
+def hear(stage, ear, words):
+    """Wait until somebody has heard these words of Linphone's."""
+    stage.harness.service.wait_until(
+        lambda: stage.alike(ear.audio(), words) > 0.95, what="the words"
+    )
 
 
 def test_linphone_registers_is_called_holds_and_is_recorded(stage):
@@ -35,18 +42,16 @@ def test_linphone_registers_is_called_holds_and_is_recorded(stage):
     take(phone)
     said, words = speak(stage, phone), stage.harness.sound.speech(1, 62)
     mouth.say(words, caller.media_target)
-    mouth.wait_heard(60)
-    heard = mouth.audio()[2400:7200]
+    hear(stage, mouth, said)
     hold, resume = (lambda: phone.do("call-pause 1")), (lambda: phone.do("call-resume 1"))
     stage.wait_state("held", change=[hold])
     phone.wait_call("Paused")
     stage.wait_state("answered", change=[resume])
     phone.do("terminate 1")
     caller.wait()
-    assert stage.alike(said, heard) > 0.95
     recording = stage.recording()
     assert stage.alike(recording.caller, words) > 0.95
-    assert stage.alike(recording.advisor, heard) > 0.95
+    assert stage.alike(recording.advisor, said) > 0.95
 
 
 def test_linphone_talks_in_g729_and_is_recorded(stage):
@@ -61,15 +66,17 @@ def test_linphone_talks_in_g729_and_is_recorded(stage):
     caller = stage.caller(LINE, scenario="uac_codec", media=mouth.port, **keys)
     take(phone)
     speak(stage, phone)
+    begun = len(mouth.heard)
     spoken, words = pcaps.payloads(voice, stage.harness.sound.speech(2, 63))
     mouth.say_payloads(spoken, caller.media_target, voice.pt, voice.ticks)
-    mouth.wait_heard(100)
+    mouth.wait_heard(begun + 100)
     phone.do("terminate 1")
     caller.wait()
     heard = pcaps.heard_g729(payload for _, kind, _, payload in mouth.heard if kind == voice.pt)
     recording = stage.harness.evidence.Recording(service, service.call_id())
     assert stage.alike(recording.caller, words[4000:]) > 0.95
-    assert stage.alike(recording.advisor, heard[2400:12_000]) > 0.95
+    part = heard[begun * 160 + 2400 :][:9600]
+    assert stage.alike(recording.advisor, part) > 0.95
     assert {track["undecoded"] for track in recording.manifest["tracks"]} == {0}
 
 
@@ -129,8 +136,7 @@ def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
     phone.wait_gone(2)
     words = stage.harness.sound.speech(1, 63)
     mouth.say(words, caller.media_target)
-    ear.wait_heard(45)
-    assert stage.alike(ear.audio(), words) > 0.95
+    hear(stage, ear, words)
     caller.hang_up()
     other.wait()
     recording = stage.recording()
@@ -155,11 +161,9 @@ def test_linphone_is_called_over_each_transport(stage, authority, way):
     mouth = stage.talker("127.0.0.2")
     caller = stage.caller(LINE, media=mouth.port)
     take(phone)
-    said = speak(stage, phone)
-    mouth.wait_heard(60)
+    hear(stage, mouth, speak(stage, phone))
     caller.hang_up()
     phone.wait_gone()
-    assert stage.alike(said, mouth.audio()[2400:7200]) > 0.95
 
 
 def test_linphone_calls_with_ice_and_rtcp_mux_and_agrees_on_a_session_timer(stage):
@@ -173,11 +177,9 @@ def test_linphone_calls_with_ice_and_rtcp_mux_and_agrees_on_a_session_timer(stag
     phone.do(f"call sip:{MAIN}@{phone.server}")
     phone.wait_call("StreamsRunning")
     callee.logged("acked")
-    said = speak(stage, phone)
-    ear.wait_heard(60)
+    hear(stage, ear, speak(stage, phone))
     phone.do("terminate 1")
     callee.wait()
-    assert stage.alike(said, ear.audio()[2400:7200]) > 0.95
     log = (phone.folder / "log").read_text(errors="replace")
     assert re.search(r"(?s)INVITE sip:.*?a=ice-ufrag:", log)
     assert re.search(r"(?s)SIP/2.0 200 OK\r?\n[^\n]*.*?Session-Expires: \d+;refresher=", log)
