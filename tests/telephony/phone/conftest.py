@@ -81,6 +81,20 @@ def share_of():
     return loudness
 
 
+@pytest.fixture
+def hears():
+    """Waits until a call hears a tone, after whatever silence its peer sent before."""
+
+    async def hears(call, hz, samples=1600):
+        async with asyncio.timeout(30):
+            while len(piece := await call.read_audio(samples)) == 2 * samples:
+                if loudness(piece, hz) > 0.95:
+                    return True
+        return False
+
+    return hears
+
+
 class Exchange:
     """A server with one account that challenges everything, and refers as it is told."""
 
