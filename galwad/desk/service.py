@@ -190,7 +190,23 @@ class Desk:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.sessions.stop()
         await self.engine.dispose()
+
+    async def in_time(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
+        """Whether this was done within so long; if not, it goes on, and its failure is logged.
+
+        Raises: what `work` raised in that time.
+        """
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            task.add_done_callback(self._finished)
+            return False
+        task.result()
+        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

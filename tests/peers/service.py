@@ -287,7 +287,7 @@ class Service:
             shutil.copytree(self.state / "desk", database)
             (database / "sip-password").write_text(self.sip_password)
         else:
-            shutil.copytree(database, self.state / "desk")
+            shutil.copytree(database, self.state / "desk", dirs_exist_ok=True)
         self.sip_password = (database / "sip-password").read_text()
 
     def _make_users(self):

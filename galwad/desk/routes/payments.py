@@ -1,6 +1,7 @@
 """Payment holds: the page's key and the payment system's call; both wait for the real gate.
 
-Pausing never waits for the audit, resuming does: what cannot be audited stays paused.
+Pausing never waits for the audit, resuming does: what cannot be audited stays paused. A resumption
+whose audit takes long is refused, not kept: it would come at a moment when nobody asks for it.
 Letting go for another holder is for those who can see that it is over: a supervisor for anyone,
 the advisor who has the call now for a phone, such as that of the colleague who sent it on. A
 payment system's hold is not the advisor's: card details may be given there at this moment.
@@ -19,6 +20,7 @@ from galwad.desk.models import Holding, HoldOutcome, PaymentTarget
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.desk.switch import Whose
+from galwad.messages import HoldReply
 from recording.errors import AuditError
 
 router = APIRouter()
@@ -28,6 +30,8 @@ Action = Literal["hold", "release"]
 # The page is one holder whoever presses its key, so that a supervisor can let go of it too.
 PAGE = "page"
 _PHONE = "phone:"
+_AUDIT_S = 2.0
+"""How long a resumption, and the answer to a pause, wait for the audit."""
 
 
 @router.put("/calls/{call_id}/payment")
@@ -103,7 +107,7 @@ async def _payment(
     desk: Desk, session: Session, action: Action, whose: Whose, holder: str
 ) -> HoldOutcome:
     if action == "release":
-        await _audit(desk, session, action, whose, holder)
+        await _audit_release(desk, session, whose, holder)
     trigger: Literal["page", "api"] = "page" if session.kind == "page" else "api"
     try:
         reply = await desk.switch.payment(action, whose, holder, session.actor, trigger)
@@ -112,15 +116,29 @@ async def _payment(
         raise
     desk.metrics.holds.labels(action, "done" if reply.calls else "no_call").inc()
     if action == "hold":
-        try:
-            await _audit(desk, session, action, whose, holder)
-        except AuditError:
-            log.exception("payment.not_audited", calls=list(reply.calls))
+        await _audit_hold(desk, session, whose, holder, reply)
     if not reply.calls:
         raise ApiError(404, "there is no such call", "it may have ended")
     event = "payment.held" if action == "hold" else "payment.released"
     log.info(event, calls=list(reply.calls), state=reply.state, durable=reply.durable)
     return HoldOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
+
+
+async def _audit_release(desk: Desk, session: Session, whose: Whose, holder: str) -> None:
+    if not await desk.in_time(_audit(desk, session, "release", whose, holder), _AUDIT_S):
+        desk.metrics.holds.labels("release", "no_audit").inc()
+        log.warning("payment.audit_late", action="release")
+        raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
+
+
+async def _audit_hold(
+    desk: Desk, session: Session, whose: Whose, holder: str, reply: HoldReply
+) -> None:
+    try:
+        if not await desk.in_time(_audit(desk, session, "hold", whose, holder), _AUDIT_S):
+            log.warning("payment.audit_late", action="hold", calls=list(reply.calls))
+    except AuditError:
+        log.exception("payment.not_audited", calls=list(reply.calls))
 
 
 async def _audit(desk: Desk, session: Session, action: Action, whose: Whose, holder: str) -> None:

@@ -8,6 +8,7 @@ import { Holders } from "./holders.js";
 export const PAUSE_KEY = "F8";
 const FORGOTTEN_S = 180;
 const LOST_MS = 2000; // a request without an answer for so long keeps none waiting
+const LATE_MS = 5000; // the desk and the switch have answered by then, or the advisor must know
 const DOUBLE_MS = 700; // the second click of a double click must not undo the first
 
 const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -67,6 +68,7 @@ export class Recording {
     // Of a lost connection the banner speaks, once for all calls.
     if (before && before !== state && state !== "unknown") this.announce(`rec.${state}.means`, {}, { urgent: true });
     if (state === "recording" && this.trouble.dataset.t?.startsWith("rec.resume.")) reveal(this.trouble, false);
+    if (state === "paused" && this.trouble.dataset.t === "rec.pause.failed") reveal(this.trouble, false);
     const live = pop.state === "answered" || pop.state === "held";
     const paused = state === "paused";
     this.offer(this.pauseButton, pop.mine && live && !paused);
@@ -141,6 +143,7 @@ export class Recording {
 
   async answer(method, failure) {
     reveal(this.trouble, false); // so that a second failure is told like the first
+    const late = setTimeout(() => this.tellLate(method, failure), LATE_MS);
     try {
       const { state } = await ask(method, callPath(this.callId, "payment"), {});
       const held = method === "DELETE" && state === "paused";
@@ -148,8 +151,19 @@ export class Recording {
       reveal(this.trouble, held);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      say(this.trouble, failure);
-      reveal(this.trouble, true);
+      this.tell(failure);
+    } finally {
+      clearTimeout(late);
     }
+  }
+
+  /** What was asked may have happened all the same: then the gate itself has said so. */
+  tellLate(method, failure) {
+    if (this.box.dataset.state !== (method === "PUT" ? "paused" : "recording")) this.tell(failure);
+  }
+
+  tell(failure) {
+    say(this.trouble, failure);
+    reveal(this.trouble, true);
   }
 }

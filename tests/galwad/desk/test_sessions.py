@@ -1,9 +1,17 @@
 from __future__ import annotations
 
-import pytest
-from sqlalchemy import text, update
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager, closing
 
+import pytest
+from sqlalchemy import event, text, update
+from sqlalchemy.exc import OperationalError
+
+from galwad.desk.sessions import Sessions
 from galwad.desk.tables import sessions
+from galwad.desk.users import User, Users
+from galwad.messages import Hold, Release
 
 CALL = "20261125-101500-aaaaaaaa"
 FULL = "CREATE TRIGGER {} BEFORE {} BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
@@ -46,3 +54,158 @@ async def test_what_a_full_disk_cannot_audit_stays_paused(running, full_disk):
     reply = await payments.delete(url)
     assert reply.status_code == 503
     assert running.switch.calls[CALL].holders == ("token:pay",)
+
+
+@pytest.fixture
+async def stuck_disk(running):
+    """A database that takes no write and refuses none, as on a disk that hangs."""
+    await running.desk.engine.dispose()
+
+    @event.listens_for(running.desk.engine.sync_engine, "connect")
+    def patient(connection, _record):
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("PRAGMA busy_timeout = 60000")
+
+    with closing(sqlite3.connect(running.options.database, isolation_level=None)) as other:
+
+        @asynccontextmanager
+        async def stuck():
+            other.execute("UPDATE sessions SET seen = seen - 300")
+            other.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            finally:
+                other.execute("ROLLBACK")
+
+        yield stuck
+
+
+async def test_a_disk_that_hangs_keeps_nobody_from_pausing(running, stuck_disk):
+    sian, payments = await running.page("sian"), await running.machine("pay", "payments")
+    await sian.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    url = f"/api/v1/calls/{CALL}/payment"
+    async with stuck_disk():
+        for who in (sian.http, payments):
+            reply = await who.put(url)
+            assert (reply.status_code, reply.json()["state"]) == (200, "paused")
+        assert await sian.event("call", lambda pop: len(pop["holders"]) == 2)
+        reply = await sian.http.delete(url)
+        assert (reply.status_code, reply.json()["error"]) == (503, "the audit does not answer")
+    audited = sorted(entry.kind for entry in await audit_of(running, 3, "payment."))
+    assert audited == ["payment.hold", "payment.hold", "payment.release"]
+    assert running.switch.of(Release) == []
+    assert len(running.switch.of(Hold)) == 2
+
+
+async def audit_of(running, count, kind):
+    """The entries whose kind begins so, when there are as many."""
+    async with asyncio.timeout(10):
+        while True:
+            entries = [
+                entry for entry in await running.desk.audit.entries() if entry.kind.startswith(kind)
+            ]
+            if len(entries) >= count:
+                return entries
+            await asyncio.sleep(0.05)
+
+
+class Database:
+    """An engine whose connections come when the test lets them, or fail."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.asked = 0
+        self.fails = False
+
+    def begin(self):
+        return self._engine.begin()
+
+    @asynccontextmanager
+    async def connect(self):
+        self.asked += 1
+        await self.answers.wait()
+        if self.fails:
+            raise OperationalError("", {}, Exception("disk I/O error"))
+        async with self._engine.connect() as connection:
+            yield connection
+
+
+@pytest.fixture
+async def database(engine):
+    await Users(engine).add(User("sian", "advisor"), "correct horse battery")
+    return Database(engine)
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+async def test_a_session_that_was_known_is_believed_while_the_database_hangs(database):
+    clock = Clock()
+    sessions = Sessions(database, idle=100, absolute=350, clock=clock)
+    token, stranger = await sessions.open("sian", "page"), await sessions.open("sian", "page")
+    assert await sessions.find(token) is not None
+    database.answers.clear()
+    waiting = asyncio.create_task(sessions.find(stranger))
+    session = await sessions.find(token)
+    assert session.user.name == "sian"
+    asked = database.asked
+    assert await sessions.alive(session)
+    assert database.asked == asked  # nobody else waits for it
+    assert not waiting.done()  # of this one nothing is known
+    clock.now += 101
+    assert await sessions.find(token) is None
+    database.answers.set()
+    assert await waiting is None
+    await sessions.stop()
+
+
+async def test_a_database_that_answers_again_is_asked_again(database):
+    sessions = Sessions(database)
+    token = await sessions.open("sian", "page")
+    session = await sessions.find(token)
+    database.answers.clear()
+    assert await sessions.alive(session)
+    database.answers.set()
+    await sessions.stop()  # what was asked is answered
+    await sessions.close(session)
+    assert not await sessions.alive(session)
+    assert await sessions.find(token) is None
+
+
+async def test_a_disabled_user_is_out_when_the_database_has_said_so(database, engine):
+    sessions = Sessions(database)
+    session = await sessions.find(await sessions.open("sian", "page"))
+    database.fails = True
+    assert await sessions.alive(session)
+    await Users(engine).disable("sian")
+    database.fails = False
+    assert not await sessions.alive(session)
+
+
+async def test_what_fails_for_a_stranger_is_told(database):
+    sessions = Sessions(database)
+    token = await sessions.open("sian", "page")
+    database.fails = True
+    with pytest.raises(OperationalError):
+        await sessions.find(token)
+
+
+async def test_use_that_could_not_be_noted_still_counts_here(database, engine):
+    clock = Clock()
+    sessions = Sessions(database, idle=100, absolute=1000, clock=clock)
+    token = await sessions.open("sian", "page")
+    async with engine.begin() as connection:
+        await connection.execute(text(FULL.format("f1", "UPDATE ON sessions")))
+    for _ in range(4):
+        clock.now += 60
+        assert await sessions.find(token) is not None
+        await sessions.stop()

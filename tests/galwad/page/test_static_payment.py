@@ -16,6 +16,7 @@ pytestmark = pytest.mark.peer
 PATH = "/calls/20261125-093000-abcdefgh/payment"
 PATIENCE_S = 20.0
 LOST_MS = 2_000
+LATE_MS = 5_000
 
 
 @pytest.fixture
@@ -107,3 +108,29 @@ def test_a_pause_that_gets_no_answer_keeps_no_resume_for_long(desk, timeless):
     assert asked(desk) == []
     timeless.clock.run_for(1)
     assert asked_at_last(desk, timeless, 1) == ["DELETE"]
+
+
+def test_a_pause_that_gets_no_answer_is_told_after_five_seconds(desk, timeless):
+    desk.slow["PUT"] = threading.Event()
+    timeless.keyboard.press("F8")
+    under_way(timeless)
+    alert = timeless.get_by_role("alert").get_by_text("NOT confirmed")
+    timeless.clock.run_for(LATE_MS - 1)
+    timeless.wait_for_timeout(500)
+    expect(alert).to_be_hidden()
+    timeless.clock.run_for(1)
+    expect(alert).to_be_visible()
+    desk.slow.pop("PUT").set()
+    expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
+    expect(alert).to_be_hidden()
+
+
+def test_a_pause_that_the_gate_has_told_of_needs_no_answer(desk, timeless):
+    desk.slow["PUT"] = threading.Event()
+    timeless.keyboard.press("F8")
+    under_way(timeless)
+    desk.put(recording="paused", recording_since=time.time(), holders=["page"])
+    expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
+    timeless.clock.run_for(LATE_MS)
+    timeless.wait_for_timeout(500)
+    expect(timeless.get_by_role("alert").get_by_text("NOT confirmed")).to_be_hidden()

@@ -1,0 +1,102 @@
+"""The disk of the database hangs: pauses reach the gate, and pages hear of calls, all the same."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+
+pytestmark = pytest.mark.peer
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def disk(harness, tmp_path, ended):
+    """The database lies on a disk of its own."""
+    return ended(harness.disks.Disk.made(tmp_path / "disk.img", tmp_path / "state" / "desk", 32))
+
+
+@pytest.fixture
+def service(disk, start):
+    return start("switch", "desk", "finaliser", users=True)
+
+
+@contextmanager
+def page_of(service):
+    """Sian, signed in a while ago: her client, and what her page hears of calls."""
+    with service.sign_in() as page, page.stream("GET", "/api/v1/events") as answer:
+        with closing(sqlite3.connect(service.state / "desk" / "galwad.db")) as database, database:
+            database.execute("UPDATE sessions SET seen = seen - 300")
+        yield page, pops(answer.iter_lines())
+
+
+def pops(lines):
+    """Each pop as it is told; nothing, as an empty one, where the desk says that it is there."""
+    for line in lines:
+        told = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+        yield from told.get("calls", [told])
+
+
+def heard(told, call, state):
+    """Whether the page hears that the recording of this call is now so."""
+    wanted, limit = (call.call_id, state), time.monotonic() + PATIENCE_S
+    for pop in told:
+        if (pop.get("call_id"), pop.get("recording")) == wanted:
+            return True
+        if time.monotonic() > limit:
+            return False
+    return False
+
+
+def talk(harness, call, seed):
+    """The caller says something for two seconds, and the advisor hears all of it."""
+    said, before = harness.sound.speech(2, seed), len(call.advisor.heard)
+    call.caller.say(said, call.from_caller)
+    call.advisor.wait_heard(before + len(said) // harness.sound.FRAME)
+    return said
+
+
+def test_a_pause_does_not_wait_for_the_database_and_a_resumption_does_not_come_late(
+    harness, service, disk, place_call, judge
+):
+    call = place_call()
+    path = f"/api/v1/calls/{call.call_id}/payment"
+    with page_of(service) as (page, told):
+        assert heard(told, call, "recording")
+        before = talk(harness, call, 61)
+        with disk.frozen():
+            reply = page.put(path).json()
+            assert (reply["state"], reply["durable"]) == ("paused", True)
+            assert heard(told, call, "paused")
+            secret = talk(harness, call, 62)
+            reply = page.request("DELETE", path)
+            assert (reply.status_code, reply.json()["error"]) == (503, "the audit does not answer")
+        still = talk(harness, call, 63)
+        assert page.request("DELETE", path).json()["state"] == "recording"
+        assert heard(told, call, "recording")
+        after = talk(harness, call, 64)
+    call.hang_up()
+    kept, lost = [(0, before), (0, after)], [(0, secret), (0, still)]
+    judge(service, call.call_id, kept, lost, ["payment"])
+    with service.sign_in("ceri") as admin:
+        found = admin.post("/api/v1/audit/search", json={"call_id": call.call_id}).json()
+    kinds = [json.loads(json.loads(line)["body"])["kind"] for line in found["lines"]]
+    payments = sorted(kind for kind in kinds if kind.startswith("payment."))
+    assert payments == ["payment.hold", "payment.release", "payment.release"]
+
+
+def test_a_call_that_comes_while_it_hangs_is_shown_and_can_be_paused(service, disk, place_call):
+    with page_of(service) as (page, told):
+        assert page.get("/api/v1/me").status_code == 200
+        with disk.frozen():
+            call = place_call()
+            assert heard(told, call, "recording")
+            reply = page.put(f"/api/v1/calls/{call.call_id}/payment").json()
+            assert (reply["state"], reply["durable"]) == ("paused", True)
+            assert heard(told, call, "paused")
+    call.hang_up()
+    service.log.wait("recording.indexed", call_id=call.call_id)
