@@ -135,6 +135,7 @@ class Relay:
         """Relay between two legs; replaces any earlier join of either.
 
         `a_to_b` maps a payload type that `a`'s peer sends to the one that `b`'s peer expects.
+        What has come from who talked with somebody else before was said to them: it goes nowhere.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -144,6 +145,8 @@ class Relay:
             if leg.peer is not partner:
                 self._leave(leg)
                 leg.waiting_since = now
+                if leg.tap is None and leg.counters.first is not None:
+                    self._forget_overdue(leg)
             leg.peer, leg.renumbered = partner, dict(renumbered)
         self._renew(one, other)
 
@@ -347,6 +350,17 @@ class Relay:
             if reader is not None:  # a callback may have closed the leg meanwhile
                 reader(now)
         return len(found)
+
+    @staticmethod
+    def _forget_overdue(leg: MediaLeg) -> None:
+        for made in filter(None, (leg.pair.rtp, leg.line)):
+            for _ in range(_OVERDUE):
+                try:
+                    made.recv(1)
+                except BlockingIOError:
+                    break
+                except OSError:  # an ICMP error of what was sent
+                    continue
 
     def _serve_overdue(self, number: int, now: float) -> None:
         poll = select.poll()

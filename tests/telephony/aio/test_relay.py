@@ -299,6 +299,24 @@ async def test_a_leg_without_a_partner_still_feeds_its_tap(pair, relay, rtp, unt
     assert a.counters.withheld == 1
 
 
+async def test_what_was_said_to_somebody_else_reaches_nobody_who_is_joined_later(
+    pair, relay, phone, rtp
+):
+    a, b = pair
+    c, kept = phone("c"), []
+    c.configure()
+    for sequence in range(3):
+        b.send(rtp(0, sequence))
+        await a.heard()
+    for sequence in range(3, 50):
+        b.send(rtp(0, sequence))
+    relay.join("c", "b", {}, {})
+    relay.tap("b", 1, lambda _track, data, *_: kept.append(data))
+    b.send(rtp(0, 50))
+    assert await c.heard() == rtp(0, 50)
+    assert kept == [rtp(0, 50)]
+
+
 async def test_a_new_join_ends_the_old_one(pair, relay, phone, rtp, until):
     a, b = pair
     c = phone("c")
