@@ -61,6 +61,8 @@ class Intake:
         self.orders = Orders(self._finalisers)
         self._nameless: set[str] = set()
         self._server: asyncio.Server | None = None
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     @property
     def finaliser(self) -> bool:
@@ -72,11 +74,16 @@ class Intake:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening; connections are cut."""
+        """Stop listening; connections are cut, and what was begun for them is brought to its end.
+
+        What else came is not begun: the finaliser says it again.
+        """
+        self._stopping = True
         if self._server is not None:
             self._server.close()
             for link in tuple(self._finalisers):
                 await link.close()
+        await asyncio.gather(*self._at_work, return_exceptions=True)
 
     def _gone(self, link: Link) -> None:
         if link in self._finalisers:
@@ -84,6 +91,14 @@ class Intake:
             self.orders.lost()
 
     async def _received(self, link: Link, message: AnyMessage) -> None:
+        if self._stopping:
+            return
+        work = asyncio.create_task(self._take(link, message))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
+        await work
+
+    async def _take(self, link: Link, message: AnyMessage) -> None:
         match message:
             case Hello():
                 if message.role == "finaliser":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -8,7 +9,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from galwad.messages import GapFacts
+from galwad.link import Link
+from galwad.messages import GapFacts, Hello
 from recording.audit import verify
 from recording.commit import overwrite
 from recording.manifest import FORMAT, Manifest, sign_manifest
@@ -82,6 +84,31 @@ async def test_a_recording_whose_names_are_locked_away_is_indexed_but_its_spool_
     assert numbers == {sealed.call_id: None, other.call_id: "+441632960001"}
     assert (await running.seal(sealed)).call_id == sealed.call_id
     assert {row["number"] for row in await rows(mair)} == {"+441632960001"}
+
+
+async def test_a_desk_that_stops_enters_what_it_began_to_enter(running, sealed):
+    begun, let = asyncio.Event(), asyncio.Event()
+    before = running.desk.intake._before_indexed
+
+    async def slowly(recording):
+        begun.set()
+        await let.wait()
+        await before(recording)
+
+    running.desk.intake._before_indexed = slowly
+    link = Link(*await asyncio.open_unix_connection(running.options.desk_socket))
+    for message in (Hello("finaliser", "0"), sealed, sealed):
+        link.send(message)
+    await begun.wait()
+    stopping = asyncio.create_task(running.stop())
+    assert await link.receive() is None
+    done, _ = await asyncio.wait([stopping], timeout=0.2)
+    assert not done
+    let.set()
+    await stopping
+    await link.close()
+    await running.start()
+    assert len(await rows(await running.page("mair"))) == 1
 
 
 async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, sealed):
