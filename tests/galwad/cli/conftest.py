@@ -79,7 +79,7 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def settings_file(tmp_path):
+def settings_file(tmp_path, ports):
     """A settings file whose folders lie in the test's own."""
     state, runtime = tmp_path / "state", tmp_path / "run"
     for folder in (state, runtime):
@@ -96,7 +96,7 @@ listen = ["udp:127.0.0.1:0"]
 max_calls = 10
 [media]
 listen = "127.0.0.1"
-ports = "18200-18299"
+ports = "{ports}"
 [recording]
 officer_key = "{officer.public_key}"
 [desk]

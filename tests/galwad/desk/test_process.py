@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from loopback import free_port
 
 from config.settings import load
 from galwad.desk.admin import Administration
@@ -72,9 +73,7 @@ async def test_over_tls_a_browser_signs_in_with_a_host_bound_cookie(running):
 
 @pytest.fixture
 def settings(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "run").mkdir()
     officer = base64.b64encode(b"\x01" * 32).decode()
     file = tmp_path / "galwad.toml"

@@ -21,6 +21,7 @@ import httpx
 import pytest
 from alembic import command
 from alembic.config import Config
+from loopback import free_port
 from sqlalchemy import create_engine
 
 from galwad.desk.admin import Administration
@@ -68,9 +69,7 @@ def revision(request):
 
 @pytest.fixture
 def settings(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "run").mkdir()
     file = tmp_path / "galwad.toml"
     file.write_text(

@@ -7,6 +7,7 @@ import contextlib
 import socket
 
 import pytest
+from loopback import free_port
 
 from telephony.aio.link import Ending, Limits
 from telephony.sip.events import (
@@ -352,7 +353,7 @@ async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
 
 @pytest.mark.parametrize("speaks_tcp", [True, False])
 async def test_a_long_request_goes_by_tcp_or_by_udp_where_that_is_refused(agents, speaks_tcp):
-    alice, bob = await agents(), await agents(TCP)
+    alice, bob = await agents(), await agents(TCP._replace(port=free_port()))
     await alice.transport.listen(TCP)
     bob.address = bob.address._replace(transport="UDP")
     if not speaks_tcp:
