@@ -18,6 +18,7 @@ import numpy as np
 RATE = 8000
 FRAME = 160
 FRAME_S = 0.02
+_SILENCE = b"\xff" * FRAME
 
 
 def speech(seconds, seed):
@@ -181,7 +182,8 @@ class Talker:
         """Speak in real time; answers when (monotonic) the first packet left.
 
         The timestamps went on in the silence since the last words, as a phone's do, unless
-        it `holds_its_clock`.
+        it `holds_its_clock`. Where the machine made the last words late, silence follows until
+        it is on time again: nobody could tell otherwise when they were said.
         """
         data = ulaw(samples)
         start = time.monotonic()
@@ -191,11 +193,17 @@ class Talker:
             _until(start + index * FRAME_S)
             if before_frame is not None:
                 before_frame(index)
-            frame = data[index * FRAME : (index + 1) * FRAME]
-            self._socket.sendto(self.packet(frame), to)
-            self._timestamp += FRAME
+            self._send(data[index * FRAME : (index + 1) * FRAME], to)
+        index = len(samples) // FRAME
+        while time.monotonic() > start + index * FRAME_S:
+            self._send(_SILENCE, to)
+            index += 1
         self._fell_silent = time.monotonic()
         return start
+
+    def _send(self, frame, to):
+        self._socket.sendto(self.packet(frame), to)
+        self._timestamp += FRAME
 
     def say_payloads(self, payloads, to, payload_type, ticks, frame_s=FRAME_S):
         """Send payloads in real time; answers when (monotonic) the first left.
