@@ -7,6 +7,7 @@ import time
 from operator import attrgetter
 
 import pytest
+from at_work import Clock
 
 from recording import in_motion
 from recording.disposal import AuditPlace, Disposals, Order
@@ -24,24 +25,6 @@ def sealed(office):
 
 def path(office, suffix):
     return office.folder / f"{CALL_ID}.{suffix}"
-
-
-class Clock:
-    """Of who looks: a moment after the last change. While they wait, the others' work is done."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.waited = 0.0
-        self.work = None
-
-    def time(self):
-        changes = [each.lstat().st_ctime for each in self.folder.iterdir()]
-        return max(changes) + 0.1 + self.waited
-
-    def sleep(self, seconds):
-        self.waited += seconds + 0.001  # nobody is woken too early
-        if self.work is not None:
-            self.work()
 
 
 @pytest.fixture

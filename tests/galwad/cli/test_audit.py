@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tracemalloc
-from threading import Timer
 
 import pytest
+from at_work import Clock
 
 from recording import in_motion
 from recording.anchors import Anchor
@@ -197,12 +197,13 @@ def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
     run, archive, tmp_path, monkeypatch
 ):
     """Its payload comes first: whose it is, and since when, its manifest says."""
-    monkeypatch.setattr(in_motion, "REST_S", 1.0)
     folder = tmp_path / "2026" / "11" / "25"
     folder.mkdir(parents=True)
     (folder / f"{CALL}.payload").write_bytes(archive.payload)
-    manifest = folder / f"{CALL}.manifest"
-    Timer(0.2, lambda: manifest.write_bytes(archive.manifest)).start()
+    clock = Clock(folder)
+    clock.work = lambda: (folder / f"{CALL}.manifest").write_bytes(archive.manifest)
+    monkeypatch.setattr(in_motion, "time", clock)
+    monkeypatch.setattr(in_motion, "REST_S", 1.0)
     export = write(tmp_path / "chain.jsonl", chain("x", at=SEALED))
     done = run("audit", "verify", export, "--recordings", tmp_path)
     assert done.status == 0
