@@ -133,7 +133,8 @@ def test_a_race_for_the_last_moment_has_one_winner(tmp_path):
     disk = WatchedDisk(patience_s=0.0005, rest_s=0.0)
     place = tmp_path / "place"
     outcomes = set()
-    for wait in itertools.islice(itertools.cycle((0.0001, 0.0003, 0.0005, 0.0007)), 400):
+    close = (0.0001, 0.0003, 0.0005, 0.0007) * 5
+    for wait in itertools.islice(itertools.cycle((*close, 0.02)), 420):  # and one that is too late
 
         def make(wait=wait):
             threading.Event().wait(wait)

@@ -11,8 +11,9 @@ from galwad.switch.hub import Hub
 
 
 @pytest.fixture
-async def found(tmp_path):
+async def found(tmp_path, monkeypatch):
     """The findings beside a switch that knows these peers; None: it knows nothing yet."""
+    monkeypatch.setattr(peers, "_PATIENCE_S", 30.0)
     path = tmp_path / "switch.sock"
     hub = Hub(SimpleNamespace(), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
