@@ -34,6 +34,7 @@ _PATIENCE_S = 1.0
 """How long the database is waited for where the answer is known from before."""
 _AGAIN_S = 10.0
 """How soon one that did not answer is waited for again."""
+_STOP_S = 5.0
 log = structlog.get_logger()
 
 
@@ -120,10 +121,10 @@ class Sessions:
         self._known.pop(session.key, None)
 
     async def stop(self) -> None:
-        """Let what is under way with the database end, within its second."""
+        """Let what is under way with the database end; what takes long is cut off."""
         tasks = {*self._asking, *([] if self._noting is None else [self._noting])}
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_PATIENCE_S)
+            _, late = await asyncio.wait(tasks, timeout=_STOP_S)
             for task in late:
                 task.cancel()
 

@@ -59,19 +59,20 @@ async def test_what_a_full_disk_cannot_audit_stays_paused(running, full_disk):
 @pytest.fixture
 async def stuck_disk(running):
     """A database that takes no write and refuses none, as on a disk that hangs."""
-    await running.desk.engine.dispose()
 
-    @event.listens_for(running.desk.engine.sync_engine, "connect")
-    def patient(connection, _record):
+    @event.listens_for(running.desk.engine.sync_engine, "checkout")
+    def patient(connection, _record, _proxy):
         with closing(connection.cursor()) as cursor:
             cursor.execute("PRAGMA busy_timeout = 60000")
 
-    with closing(sqlite3.connect(running.options.database, isolation_level=None)) as other:
+    other = sqlite3.connect(running.options.database, isolation_level=None, check_same_thread=False)
+    with closing(other):
 
         @asynccontextmanager
         async def stuck():
-            other.execute("UPDATE sessions SET seen = seen - 300")
-            other.execute("BEGIN IMMEDIATE")
+            # In a thread: the desk, on this loop, may be about to end a transaction of its own.
+            await asyncio.to_thread(other.execute, "UPDATE sessions SET seen = seen - 300")
+            await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
             try:
                 yield
             finally:
