@@ -15,6 +15,8 @@ from galwad.finaliser.process import Finaliser, workshop_of
 from recording.archive import folder_of
 
 PATIENCE_S = 30
+_LOOK_ROUND_S = 2.0
+"""At each the finaliser reminds the desk, whose work on that must be over by then."""
 
 
 class House:
@@ -55,7 +57,8 @@ class House:
         except BaseException as error:
             self._ready.set_exception(error)
             raise
-        finaliser = Finaliser(workshop_of(settings), settings, 0.05, 0.05, 0.05)
+        finaliser = Finaliser(workshop_of(settings), settings, _LOOK_ROUND_S, 0.05, 0.05)
+        self._look = finaliser._look_soon
         sealing = asyncio.create_task(finaliser.run())
         self._ready.set_result(server)
         await self._ending.wait()
@@ -86,6 +89,7 @@ class House:
         """Calls of two seconds, until each is in archive and index and its spool is gone."""
         for call_id in call_ids:
             spool = self.site.call(call_id)
+            self._loop.call_soon_threadsafe(self._look)
             self.do(self.site.gone(spool))
 
     def path(self, call_id: str, suffix: str):
