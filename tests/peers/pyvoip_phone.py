@@ -50,7 +50,6 @@ def ring(call):
 
 def place(phone, number):
     call = phone.call(number)
-    say("calling")
     while call.state == CallState.DIALING:
         time.sleep(0.02)
     say("placed", call.state.name)
