@@ -68,6 +68,8 @@ class Recorder:
         as the lookback allows.
         """
         self.gate = Gate(started.mono, self._disk_failed)
+        self.before_open: Callable[[], None] = lambda: None
+        """Called before the gate opens: what came while it was shut must not be read after it."""
         self._started = started
         self._clock = clock
         self._wall = wall
@@ -333,6 +335,8 @@ class Recorder:
                 self._carry_out(self._to_do.popleft())
         finally:
             self._doing = False
+        if self._policy.gate_open and not self.gate.is_open:
+            self.before_open()  # which may tell of a further hold
         self.gate.is_open = self._policy.gate_open
         self._teller.tell(self._now)
 

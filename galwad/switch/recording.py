@@ -107,7 +107,7 @@ class CallRecording:
         self._early.clear()
         self._tap(caller_leg, advisor_leg)
         recorder.answered(party.user, party.extension)
-        recorder.start()
+        self._start(recorder)
 
     def resumed(
         self,
@@ -131,7 +131,7 @@ class CallRecording:
         self._tap(caller_leg, advisor_leg)
         since_us = round((self._started.mono - answered) * 1e6) if answered else 0
         recorder.resumed(standing, party.user, party.extension, since_us)
-        recorder.start()
+        self._start(recorder)
 
     def _begin(self) -> Recorder | None:
         if self._facts is None:
@@ -142,6 +142,11 @@ class CallRecording:
         )
         self._recorder.event("call", self._facts)
         return self._recorder
+
+    def _start(self, recorder: Recorder) -> None:
+        """From now on a gate that opens was shut before: what came until then was not for it."""
+        recorder.before_open = lambda: self._relay.catch_up(*self._legs)
+        recorder.start()
 
     def _open_next(self) -> SpoolWriter:
         """The call's next spool: its first, or another where the last one's disk is gone."""
@@ -204,7 +209,6 @@ class CallRecording:
         if self._recorder is None:
             self._early.pop(holder, None)
             return self._note(durable=True)
-        self._read_all()
         return self._note(durable=await self._recorder.release(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
@@ -214,13 +218,11 @@ class CallRecording:
 
     def transfer_failed(self) -> None:
         """The call is back where it was."""
-        self._read_all()
         if self._recorder is not None:
             self._recorder.transfer_failed()
 
     def returned(self) -> None:
         """The call is in the centre again, after it had left it."""
-        self._read_all()
         if self._recorder is not None:
             self._recorder.returned()
 
@@ -247,10 +249,6 @@ class CallRecording:
         self._recorder.ended(cause)
         self._recorder.close()
         return self._recorder.writer is not None
-
-    def _read_all(self) -> None:
-        """What came while the gate was shut must not be read when it is open."""
-        self._relay.catch_up(*self._legs)
 
     def _use(self, advisor_leg: str) -> None:
         for leg_id, track in list(self._legs.items()):

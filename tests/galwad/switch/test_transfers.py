@@ -1,3 +1,4 @@
+import asyncio
 import time
 from dataclasses import replace
 
@@ -50,6 +51,19 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
     secret = bytes([0x80]) + bytes(171)
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
     await talk.recording.release("user:sian", "user:sian")
+    assert talk.recording.state is RecordingState.RECORDING
+    centre.relay.catch_up(*talk.legs.legs)
+    assert talk.recording._recorder.gate.kept == 0
+
+
+async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, talk):
+    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    releasing = asyncio.create_task(talk.recording.release("user:sian", "user:sian"))
+    await asyncio.sleep(0)
+    assert talk.recording.state is RecordingState.PAUSED
+    secret = bytes([0x80]) + bytes(171)
+    centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
+    await releasing
     assert talk.recording.state is RecordingState.RECORDING
     centre.relay.catch_up(*talk.legs.legs)
     assert talk.recording._recorder.gate.kept == 0
