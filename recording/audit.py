@@ -140,7 +140,12 @@ class AuditLog:
         self._on_cut = on_cut
 
     async def append(
-        self, kind: str, facts: Facts | None = None, personal: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        facts: Facts | None = None,
+        personal: Mapping[str, str] | None = None,
+        *,
+        at: float | None = None,
     ) -> Head:
         """Write one entry; when this returns, it is committed.
 
@@ -148,11 +153,12 @@ class AuditLog:
             kind: an event name, such as `recording.fetched`.
             facts: what is not personal, in the chain for ever.
             personal: names, numbers, addresses: committed to in the chain, erasable.
+            at: when it happened (Unix seconds), if that is not now.
 
         Raises:
             AuditError: the entry could not be written; what it covers must not happen.
         """
-        at_us = int(self._clock() * _US)
+        at_us = int((self._clock() if at is None else at) * _US)
         try:
             async with self._writer.begin() as connection:
                 last, taken = await self._end(connection)

@@ -194,7 +194,7 @@ class Desk:
         await self.engine.dispose()
 
     async def in_time(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
-        """Whether this was done within so long; if not, it goes on, and its failure is logged.
+        """Whether this was done within so long; if not, it goes on, and may fail unheard.
 
         Raises: what `work` raised in that time.
         """
@@ -203,12 +203,13 @@ class Desk:
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task}, timeout=seconds)
         if not task.done():
-            task.add_done_callback(self._finished)
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())
             return False
         task.result()
         return True
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have this done; its failure is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -225,7 +226,7 @@ class Desk:
         if after is not None and not after.wrapup and after.advisor is not None:
             known = before.advisor if before is not None else None
             if known != after.advisor:
-                self._spawn(self._answered(after))
+                self.spawn(self._answered(after))
         if after is not None:
             self.books.call(after.state)
 
@@ -234,11 +235,11 @@ class Desk:
             case Snapshot():
                 self.books.snapshot({call.call_id for call in message.calls})
                 for call in self.calls.snapshot(message.calls, time.time()):
-                    self._spawn(self._look_up(call))
+                    self.spawn(self._look_up(call))
             case CallChanged():
                 new = self.calls.changed(message.call)
                 if new is not None:
-                    self._spawn(self._look_up(new))
+                    self.spawn(self._look_up(new))
             case CallEnded():
                 self.books.ended(message)
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)

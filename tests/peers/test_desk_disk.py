@@ -82,11 +82,17 @@ def test_a_pause_does_not_wait_for_the_database_and_a_resumption_does_not_come_l
     call.hang_up()
     kept, lost = [(0, before), (0, after)], [(0, secret), (0, still)]
     judge(service, call.call_id, kept, lost, ["payment"])
+    wait_until = harness.service.wait_until
+    wanted = ["payment.hold", "payment.release", "payment.release"]
     with service.sign_in("ceri") as admin:
-        found = admin.post("/api/v1/audit/search", json={"call_id": call.call_id}).json()
+        wait_until(lambda: payments_audited(admin, call) == wanted, what="the pause in the audit")
+
+
+def payments_audited(admin, call):
+    """What was asked of the recording of this call, as the audit has it."""
+    found = admin.post("/api/v1/audit/search", json={"call_id": call.call_id}).json()
     kinds = [json.loads(json.loads(line)["body"])["kind"] for line in found["lines"]]
-    payments = sorted(kind for kind in kinds if kind.startswith("payment."))
-    assert payments == ["payment.hold", "payment.release", "payment.release"]
+    return sorted(kind for kind in kinds if kind.startswith("payment."))
 
 
 def test_a_call_that_comes_while_it_hangs_is_shown_and_can_be_paused(service, disk, place_call):

@@ -9,6 +9,8 @@ payment system's hold is not the advisor's: card details may be given there at t
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Literal
 
 import structlog
@@ -32,6 +34,8 @@ PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
 """How long a resumption, and the answer to a pause, wait for the audit."""
+_AGAIN_S = 5.0
+"""How soon a pause that could not be audited is told to the audit again."""
 
 
 @router.put("/calls/{call_id}/payment")
@@ -134,17 +138,44 @@ async def _audit_release(desk: Desk, session: Session, whose: Whose, holder: str
 async def _audit_hold(
     desk: Desk, session: Session, whose: Whose, holder: str, reply: HoldReply
 ) -> None:
+    """The pause stands: its entry is written when the database takes it, with its true time."""
+    at = time.time()
+    tried = asyncio.Event()
+
+    async def until_it_is_written() -> None:
+        while True:
+            try:
+                await _audit(desk, session, "hold", whose, holder, at=at)
+            except AuditError:
+                if not tried.is_set():
+                    log.warning("payment.not_audited", calls=list(reply.calls))
+            else:
+                return
+            finally:
+                tried.set()
+            await asyncio.sleep(_AGAIN_S)
+
+    desk.spawn(until_it_is_written())
     try:
-        if not await desk.in_time(_audit(desk, session, "hold", whose, holder), _AUDIT_S):
-            log.warning("payment.audit_late", action="hold", calls=list(reply.calls))
-    except AuditError:
-        log.exception("payment.not_audited", calls=list(reply.calls))
+        async with asyncio.timeout(_AUDIT_S):
+            await tried.wait()
+    except TimeoutError:
+        log.warning("payment.audit_late", action="hold", calls=list(reply.calls))
 
 
-async def _audit(desk: Desk, session: Session, action: Action, whose: Whose, holder: str) -> None:
+async def _audit(
+    desk: Desk,
+    session: Session,
+    action: Action,
+    whose: Whose,
+    holder: str,
+    *,
+    at: float | None = None,
+) -> None:
     personal = {"actor": session.actor, "holder": holder, "user": whose.user}
     await desk.audit.append(
         f"payment.{action}",
         {"call_id": whose.call_id, "extension": whose.extension},
         {name: value for name, value in personal.items() if value},
+        at=at,
     )

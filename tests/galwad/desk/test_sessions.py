@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import asynccontextmanager, closing
 
 import pytest
+import structlog
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
@@ -42,6 +44,26 @@ async def test_a_full_disk_keeps_nobody_from_pausing(running, full_disk):
         reply = await who.put(url)
         assert (reply.status_code, reply.json()["state"]) == (200, "paused")
     assert set(running.switch.calls[CALL].holders) == {"page", "token:pay"}
+
+
+async def test_a_pause_on_a_full_disk_is_audited_when_there_is_room(
+    running, full_disk, monkeypatch
+):
+    monkeypatch.setattr("galwad.desk.routes.payments._AGAIN_S", 0.05)
+    payments = await running.machine("pay", "payments")
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201")
+    await full_disk()
+    with structlog.testing.capture_logs() as logs:
+        assert (await payments.put(f"/api/v1/calls/{CALL}/payment")).status_code == 200
+        paused = time.time()
+        await asyncio.sleep(0.2)  # it is tried again, and told once
+        async with running.desk.engine.begin() as connection:
+            await connection.execute(text("DROP TRIGGER f2"))
+        (entry,) = await audit_of(running, 1, "payment.")
+    assert [log["event"] for log in logs].count("payment.not_audited") == 1
+    assert (entry.kind, entry.facts["call_id"]) == ("payment.hold", CALL)
+    assert entry.at_us <= paused * 1e6
 
 
 async def test_what_a_full_disk_cannot_audit_stays_paused(running, full_disk):
