@@ -33,11 +33,7 @@ async def full_disk(running):
 
 
 async def test_a_full_disk_keeps_nobody_from_pausing(running, full_disk):
-    sian, payments = await running.page("sian"), await running.machine("pay", "payments")
-    await sian.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
+    sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     await full_disk()
     url = f"/api/v1/calls/{CALL}/payment"
     for who in (sian.http, payments):
@@ -104,11 +100,7 @@ async def stuck_disk(running):
 
 
 async def test_a_disk_that_hangs_keeps_nobody_from_pausing(running, stuck_disk):
-    sian, payments = await running.page("sian"), await running.machine("pay", "payments")
-    await sian.open()
-    running.switch.ring(CALL)
-    running.switch.answer(CALL, "201")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
+    sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     url = f"/api/v1/calls/{CALL}/payment"
     async with stuck_disk():
         for who in (sian.http, payments):
