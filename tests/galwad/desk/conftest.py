@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from database import engine
 
 from galwad.desk.app import DeskServer
 from galwad.desk.service import Desk, DeskOptions
+from galwad.desk.sessions import Sessions
 from galwad.desk.users import User
 from galwad.link import Link, serve
 from galwad.messages import (
@@ -310,6 +311,34 @@ async def running(tmp_path: Path, monkeypatch) -> AsyncIterator[Running]:
     yield running
     await running.stop()
     await running.switch.stop()
+
+
+class Clock:
+    """A clock that goes on when the test says so: `clock.now += 60`."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def open_sessions(engine) -> AsyncIterator[Callable[..., Sessions]]:
+    """Makes `Sessions`; what they note behind one's back ends before the database is closed."""
+    made = []
+
+    def open_sessions(database=engine, **options):
+        made.append(Sessions(database, **options))
+        return made[-1]
+
+    yield open_sessions
+    for sessions in made:
+        await sessions.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
-from galwad.desk.sessions import Sessions
 from galwad.desk.tables import sessions
 from galwad.desk.users import User, Users
 from galwad.messages import Hold, Release
@@ -156,16 +155,10 @@ async def database(engine):
     return Database(engine)
 
 
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-async def test_a_session_that_was_known_is_believed_while_the_database_hangs(database):
-    clock = Clock()
-    sessions = Sessions(database, idle=100, absolute=350, clock=clock)
+async def test_a_session_that_was_known_is_believed_while_the_database_hangs(
+    database, open_sessions, clock
+):
+    sessions = open_sessions(database, idle=100, absolute=350, clock=clock)
     token, stranger = await sessions.open("sian", "page"), await sessions.open("sian", "page")
     assert await sessions.find(token) is not None
     database.answers.clear()
@@ -183,8 +176,8 @@ async def test_a_session_that_was_known_is_believed_while_the_database_hangs(dat
     await sessions.stop()
 
 
-async def test_a_database_that_answers_again_is_asked_again(database):
-    sessions = Sessions(database)
+async def test_a_database_that_answers_again_is_asked_again(database, open_sessions):
+    sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)
     database.answers.clear()
@@ -196,8 +189,10 @@ async def test_a_database_that_answers_again_is_asked_again(database):
     assert await sessions.find(token) is None
 
 
-async def test_a_disabled_user_is_out_when_the_database_has_said_so(database, engine):
-    sessions = Sessions(database)
+async def test_a_disabled_user_is_out_when_the_database_has_said_so(
+    database, engine, open_sessions
+):
+    sessions = open_sessions(database)
     session = await sessions.find(await sessions.open("sian", "page"))
     database.fails = True
     assert await sessions.alive(session)
@@ -206,17 +201,18 @@ async def test_a_disabled_user_is_out_when_the_database_has_said_so(database, en
     assert not await sessions.alive(session)
 
 
-async def test_what_fails_for_a_stranger_is_told(database):
-    sessions = Sessions(database)
+async def test_what_fails_for_a_stranger_is_told(database, open_sessions):
+    sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     database.fails = True
     with pytest.raises(OperationalError):
         await sessions.find(token)
 
 
-async def test_use_that_could_not_be_noted_still_counts_here(database, engine):
-    clock = Clock()
-    sessions = Sessions(database, idle=100, absolute=1000, clock=clock)
+async def test_use_that_could_not_be_noted_still_counts_here(
+    database, engine, open_sessions, clock
+):
+    sessions = open_sessions(database, idle=100, absolute=1000, clock=clock)
     token = await sessions.open("sian", "page")
     async with engine.begin() as connection:
         await connection.execute(text(FULL.format("f1", "UPDATE ON sessions")))

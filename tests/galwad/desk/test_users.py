@@ -6,19 +6,10 @@ import pytest
 from argon2 import PasswordHasher
 
 from galwad.desk.admin import Administration, poke
-from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
 from galwad.messages import SetPhones
 
 PASSWORD = "correct horse battery"
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -65,9 +56,8 @@ async def test_a_user_that_does_not_fit_is_refused(users, user, password):
         await users.add(user, password)
 
 
-async def test_a_session_ends_when_idle_and_at_its_absolute_end(users, engine):
-    clock = Clock()
-    sessions = Sessions(engine, idle=100, absolute=350, clock=clock)
+async def test_a_session_ends_when_idle_and_at_its_absolute_end(users, open_sessions, clock):
+    sessions = open_sessions(idle=100, absolute=350, clock=clock)
     token = await sessions.open("sian", "page")
     for _ in range(3):
         clock.now += 90
@@ -79,9 +69,8 @@ async def test_a_session_ends_when_idle_and_at_its_absolute_end(users, engine):
     assert await sessions.find(token) is None
 
 
-async def test_who_is_in_a_call_is_not_idle(users, engine):
-    clock = Clock()
-    sessions = Sessions(engine, idle=100, absolute=1000, clock=clock)
+async def test_who_is_in_a_call_is_not_idle(users, open_sessions, clock):
+    sessions = open_sessions(idle=100, absolute=1000, clock=clock)
     session = await sessions.find(await sessions.open("sian", "page"))
     for _ in range(3):
         clock.now += 60
@@ -90,9 +79,10 @@ async def test_who_is_in_a_call_is_not_idle(users, engine):
     assert not await sessions.alive(session, busy=True)
 
 
-async def test_looking_whether_a_session_is_alive_does_not_keep_it_alive(users, engine):
-    clock = Clock()
-    sessions = Sessions(engine, idle=100, absolute=1000, clock=clock)
+async def test_looking_whether_a_session_is_alive_does_not_keep_it_alive(
+    users, open_sessions, clock
+):
+    sessions = open_sessions(idle=100, absolute=1000, clock=clock)
     session = await sessions.find(await sessions.open("sian", "page"))
     clock.now += 60
     assert await sessions.alive(session)
@@ -100,17 +90,16 @@ async def test_looking_whether_a_session_is_alive_does_not_keep_it_alive(users, 
     assert not await sessions.alive(session)
 
 
-async def test_a_token_lies_in_the_database_as_a_hash_only(users, engine):
-    token = await Sessions(engine).open("sian", "page")
+async def test_a_token_lies_in_the_database_as_a_hash_only(users, engine, open_sessions):
+    token = await open_sessions().open("sian", "page")
     async with engine.connect() as connection:
         rows = (await connection.exec_driver_sql("SELECT * FROM sessions")).all()
     assert token not in str(rows)
 
 
-async def test_a_machines_token_does_not_age(users, engine):
+async def test_a_machines_token_does_not_age(users, open_sessions, clock):
     await users.add(User("pay", "machine", rights=frozenset({"payments"})), None)
-    clock = Clock()
-    sessions = Sessions(engine, idle=100, absolute=200, clock=clock)
+    sessions = open_sessions(idle=100, absolute=200, clock=clock)
     token = await sessions.open("pay", "machine")
     clock.now += 1_000_000
     assert (await sessions.find(token)).user.rights == {"payments"}
