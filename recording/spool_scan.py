@@ -23,6 +23,8 @@ from recording.spool_format import (
 from recording.spool_records import SpoolHeader
 
 _PIECE = 1 << 16
+_NEVER_WRITTEN = bytes(16)
+"""As long as a frame's tag: no frame that was written ends like this."""
 
 
 class Scanner:
@@ -32,7 +34,9 @@ class Scanner:
         offset: where the frame just given begins.
         damaged: between frames lay bytes that belong to none.
         rubble: what was read last belongs to no frame.
-        torn: that rubble begins as a frame does, and the file ends inside it.
+        torn: that rubble begins as a frame does, and the file ends inside it; or it ends in
+            zeros, as a file does whose last bytes had a place on the disk when the power went, but
+            had not come there.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -74,6 +78,10 @@ class Scanner:
         length = frame_length(raw[: FRAME_HEADER.size])
         return length is not None and self.offset + FRAME_OVERHEAD + length > self._end
 
+    def _ends_unwritten(self) -> bool:
+        last = os.pread(self._fd, len(_NEVER_WRITTEN), self._end - len(_NEVER_WRITTEN))
+        return last == _NEVER_WRITTEN
+
     def _next_magic(self, position: int) -> int:
         overlap = len(FRAME_MAGIC) - 1
         while position < self._end:
@@ -82,8 +90,7 @@ class Scanner:
             if found >= 0:
                 return position + found
             if position + len(piece) >= self._end or len(piece) <= overlap:
-                # a cut magic at the very end is a torn frame as well
-                self.torn = self.torn or any(piece.endswith(FRAME_MAGIC[:n]) for n in (1, 2, 3))
+                self.torn = self.torn or self._ends_unwritten()
                 break
             position += len(piece) - overlap
         return self._end
