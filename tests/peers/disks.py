@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from rooted import as_root
 
@@ -75,8 +74,14 @@ class Disk:
         self._filler.unlink()
 
     def copy(self, image):
-        """What the device holds at this instant, as after a power cut."""
-        shutil.copyfile(self._image, image)
+        """What the device holds at one instant, as after a power cut.
+
+        It is read until nothing came to it meanwhile: no disk is cut off at two instants.
+        """
+        before, now = None, self._image.read_bytes()
+        while now != before:
+            before, now = now, self._image.read_bytes()
+        image.write_bytes(now)
 
     def end(self):
         if os.path.ismount(self.folder):

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from recording.keys import load_boot_key
-from recording.spool import LossReason, LostRecord, PacketRecord, read_spool
+from recording.spool import LostRecord, PacketRecord, read_spool
 
 pytestmark = pytest.mark.peer
 
@@ -368,10 +368,13 @@ def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(
     ]
     assert kept == list(range(kept[0], kept[0] + len(kept)))
     late = max(then - one for one, then in pairwise(heard))  # the machine, at worst
-    assert len(kept) >= sum(when < heard[-1] - LOOKBACK_AND_MORE_S - late for when in heard)
+    lasting = heard[-1] - LOOKBACK_AND_MORE_S - late
+    assert len(kept) >= sum(when < lasting for when in heard)
     assert len(kept) < at
-    lost = {record.why for record in records if isinstance(record, LostRecord)}
-    assert lost <= {LossReason.UNRELEASED, LossReason.TRUNCATED}
+    lost = [record for record in records if isinstance(record, LostRecord)]
+    assert lost
+    assert spool.header.started_mono_us + min(each.from_us for each in lost) >= lasting * 1e6
+    assert spool.interrupted
 
 
 CLOCK = """\
