@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from itertools import pairwise
 
 import httpx
 
@@ -33,8 +34,8 @@ class Crowd:
         """When each tick's packets began to leave (monotonic)."""
         self.gone = []
         """When the last of a tick's packets had left."""
-        self.late_s = 0.0
-        """How late a tick was at worst since the last look: how busy the machine is."""
+        self._late_s = 0.0
+        """How late a tick was at worst since the last look."""
         self.heard = []
         """(when, stream, tick) of what was relayed since the last look."""
         self._targets = []
@@ -69,7 +70,7 @@ class Crowd:
             if wait > 0:
                 time.sleep(wait)
             else:
-                self.late_s = max(self.late_s, -wait)
+                self._late_s = max(self._late_s, -wait)
             self.times.append(time.monotonic())
             for stream, (side, target) in enumerate(self._targets):
                 head = struct.pack("!BBHII", 0x80, 0, tick & 0xFFFF, tick * SAMPLES, stream + 1)
@@ -88,6 +89,19 @@ class Crowd:
             named = named_in(data)
             if named is not None:
                 self.heard.append((time.monotonic(), *named))
+
+    def late_s(self, until):
+        """How busy the machine was at worst since the last look: a tick or what was relayed came
+        late, or nothing at all was relayed for so long.
+        """
+        heard = sorted((when, when - self.times[tick]) for when, _, tick in list(self.heard))
+        silences = (then - one for one, then in pairwise([*(when for when, _ in heard), until]))
+        return max(self._late_s, *(late for _, late in heard), *silences)
+
+    def look_anew(self):
+        """Forget what was heard, and how busy the machine was."""
+        self.heard.clear()
+        self._late_s = 0.0
 
     def wait_all_heard(self, seconds=20):
         """Every stream is relayed, from now on."""
