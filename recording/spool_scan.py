@@ -112,8 +112,13 @@ def frame_at(fd: int, position: int, end: int) -> Frame | None:
 
 
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
-    """Header, identity, where the frames start, and whether both copies are whole."""
+    """Header, identity, where the frames start, and whether both copies are whole.
+
+    Raises `SpoolHeaderError`.
+    """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
+    if not data:
+        raise SpoolHeaderError(f"{name} is empty")
     first = parse_header(data)
     if first is not None:
         header, identity, length = first

@@ -39,7 +39,8 @@ async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_seale
         (lambda path: path.symlink_to("/dev/zero"), "is no file"),
         (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
         (lambda path: path.symlink_to("away"), "no such file or directory"),
-        (lambda path: path.touch(), "does not begin as a spool does"),
+        (lambda path: path.touch(), "is empty"),
+        (lambda path: path.write_bytes(bytes(4096)), "does not begin as a spool does"),
     ],
 )
 async def test_what_is_no_spool_is_told_and_keeps_no_call_waiting(site, make, why):
