@@ -80,6 +80,8 @@ class Sessions:
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
         """When the database was last asked and did not answer; None when it does."""
+        self._signed_out = 0
+        """How many were: what was read meanwhile may be over."""
         self._asking: set[asyncio.Task[_Known | None]] = set()
         self._to_note: dict[str, float] = {}
         self._noting: asyncio.Task[None] | None = None
@@ -118,6 +120,7 @@ class Sessions:
         """Sign out."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
+        self._signed_out += 1
         self._known.pop(session.key, None)
 
     async def stop(self) -> None:
@@ -134,10 +137,10 @@ class Sessions:
         if known is None:
             known = await self._row(key)
         elif self._unanswered is None or time.monotonic() - self._unanswered >= _AGAIN_S:
-            known = await self._in_time(key, known)
+            known = await self._in_time(key)
         return known if known is not None and self._in_force(known) else None
 
-    async def _in_time(self, key: str, known: _Known) -> _Known | None:
+    async def _in_time(self, key: str) -> _Known | None:
         if self._unanswered is not None:
             self._unanswered = time.monotonic()  # one tries again, the others need not wait
         task = asyncio.create_task(self._row(key))
@@ -148,12 +151,12 @@ class Sessions:
             if self._unanswered is None:
                 log.warning("session.no_answer")
             self._unanswered = time.monotonic()
-            return known
+            return self._known.get(key)
         try:
             return task.result()
         except SQLAlchemyError:
             log.warning("session.not_asked")
-            return known
+            return self._known.get(key)
 
     def _answered(self, task: asyncio.Task[_Known | None]) -> None:
         self._asking.discard(task)
@@ -166,8 +169,11 @@ class Sessions:
             .join(sessions, sessions.c.user == users.c.name)
             .where(sessions.c.token_sha256 == key, users.c.disabled.is_(False))
         )
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(statement)).first()
+        signed_out = -1
+        while signed_out != self._signed_out:
+            signed_out = self._signed_out
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(statement)).first()
         before = self._known.pop(key, None)
         if row is None:
             return None

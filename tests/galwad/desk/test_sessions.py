@@ -133,7 +133,10 @@ class Database:
         self._engine = engine
         self.answers = asyncio.Event()
         self.answers.set()
+        self.gives = asyncio.Event()
+        self.gives.set()
         self.asked = 0
+        self.was_read = asyncio.Event()
         self.fails = False
 
     def begin(self):
@@ -147,6 +150,8 @@ class Database:
             raise OperationalError("", {}, Exception("disk I/O error"))
         async with self._engine.connect() as connection:
             yield connection
+            self.was_read.set()
+            await self.gives.wait()
 
 
 @pytest.fixture
@@ -187,6 +192,36 @@ async def test_a_database_that_answers_again_is_asked_again(database, open_sessi
     await sessions.close(session)
     assert not await sessions.alive(session)
     assert await sessions.find(token) is None
+
+
+async def test_who_signs_out_while_they_are_read_is_out(database, open_sessions):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    session = await sessions.find(token)
+    database.gives.clear()
+    database.was_read.clear()
+    reading = asyncio.create_task(sessions.find(token))
+    await database.was_read.wait()
+    await sessions.close(session)
+    database.gives.set()
+    assert await reading is None
+    database.answers.clear()
+    asking = asyncio.create_task(sessions.find(token))
+    await asyncio.wait({asking}, timeout=0.1)
+    assert not asking.done()  # of this one nothing is known any more
+    database.answers.set()
+    assert await asking is None
+
+
+async def test_who_signs_out_while_the_database_hangs_for_others_is_out(database, open_sessions):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    session = await sessions.find(token)
+    database.answers.clear()
+    reading = asyncio.create_task(sessions.find(token))
+    await sessions.close(session)
+    assert await reading is None
+    database.answers.set()
 
 
 async def test_a_disabled_user_is_out_when_the_database_has_said_so(
