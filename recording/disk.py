@@ -21,6 +21,8 @@ PATIENCE_S: Final = 1.0
 """How long a disk may take for one thing. One that is merely busy seldom takes as long."""
 REST_S: Final = 2.0
 """How long one that hung is left alone when it goes on: it may well hang again."""
+_LOOKS: Final = 10
+"""How often one looks in that time: while the whole process stands still, one of them passes."""
 _THREADS: Final = 4
 
 
@@ -108,8 +110,9 @@ class WatchedDisk(Disk):
             self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
             self._thread.start()
         self._jobs.put(job)
-        if job.done.acquire(timeout=self.patience_s):
-            return True
+        for _ in range(_LOOKS):
+            if job.done.acquire(timeout=self.patience_s / _LOOKS):
+                return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
             job.done.acquire()  # it has just been done

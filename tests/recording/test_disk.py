@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -117,6 +122,29 @@ def test_one_that_hung_is_left_alone_for_a_while(hang):
     assert undone.wait(SOON)
     with pytest.raises(TimeoutError):
         disk.ask(lambda: None)
+
+
+STOPPED = """
+import os, signal, time
+from recording.disk import WatchedDisk
+
+def job():
+    os.kill(os.getpid(), signal.SIGSTOP)
+    for _ in range(10):  # a few more turns of the processor
+        time.sleep(0.01)
+    return "in time"
+
+print(WatchedDisk(patience_s=1.0).ask(job))
+"""
+
+
+def test_time_in_which_the_whole_process_stood_still_is_not_the_disks():
+    """As under a hypervisor that moves the machine, or saves its memory."""
+    with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as it:
+        assert os.WIFSTOPPED(os.waitpid(it.pid, os.WUNTRACED)[1])
+        time.sleep(2.0)
+        it.send_signal(signal.SIGCONT)
+        assert it.communicate(timeout=SOON)[0] == "in time\n"
 
 
 def test_an_undo_that_the_disk_refuses_ends_nothing(disk, hang):
