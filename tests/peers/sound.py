@@ -201,20 +201,21 @@ class Talker:
         self._fell_silent = time.monotonic()
         return start
 
-    def _send(self, frame, to):
-        self._socket.sendto(self.packet(frame), to)
-        self._timestamp += FRAME
+    def _send(self, frame, to, payload_type=0, ticks=FRAME):
+        self._socket.sendto(self.packet(frame, payload_type), to)
+        self._timestamp += ticks
 
     def say_payloads(self, payloads, to, payload_type, ticks, frame_s=FRAME_S):
         """Send payloads in real time; answers when (monotonic) the first left.
 
-        `ticks` is what each adds to the timestamp.
+        `ticks` is what each adds to the timestamp. Where the machine made the last ones late, the
+        first are said again until it is on time, for the reason that `say` has.
         """
-        start = time.monotonic()
-        for index, payload in enumerate(payloads):
+        start, index = time.monotonic(), 0
+        while index < len(payloads) or time.monotonic() > start + index * frame_s:
             _until(start + index * frame_s)
-            self._socket.sendto(self.packet(payload, payload_type), to)
-            self._timestamp += ticks
+            self._send(payloads[index % len(payloads)], to, payload_type, ticks)
+            index += 1
         return start
 
     def dial(self, digits, to, payload_type=101):
