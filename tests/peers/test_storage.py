@@ -218,6 +218,7 @@ def test_a_disk_that_is_back_after_that_takes_up_what_was_recorded_elsewhere(
     said = [talk(harness, call, 1, 44)]
     disk.vanish()
     moved(harness, disk, call)
+    shown(harness, service, call, "recording")
     said.append(talk(harness, call, 1, 45))
     disk.mount()
     moved(harness, disk, call, life=3)
