@@ -11,10 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says something of the machine's load, not of the code.
-settings.register_profile("galwad", deadline=None)
+# How long an example takes says something of the machine's load, not of the code; and fixtures
+# that each example could spoil for the next make classes, or folders, here.
+settings.register_profile(
+    "galwad",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("galwad")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.errors import SpoolError, SpoolHeaderError
@@ -38,9 +38,7 @@ from recording.spool_format import (
 BOOT_KEY = bytes(range(32))
 PER_SECOND = 10
 SECONDS = 12
-LOSES_NOTHING_MORE = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+LOSES_NOTHING_MORE = settings(max_examples=150)
 
 
 @cache

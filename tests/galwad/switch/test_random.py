@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from centre import Centre
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.policy import Trigger
@@ -189,11 +189,7 @@ async def play(settings, phones, register, steps):
     assert centre.endpoint.counts().dialogs == 0
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=60)
 @given(steps=st.lists(acts, max_size=14))
 def test_no_gate_is_open_that_must_be_shut(settings, phones, register, steps):
     try:

@@ -4,7 +4,7 @@ import random
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError
@@ -176,11 +176,7 @@ class Script:
         self.world.switch.act(lambda call: call.ring_again(again, self.world.clock.now))
 
 
-@settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=150)
 @given(
     steps=st.lists(acts, max_size=14),
     weather=st.tuples(st.integers(1, 1000), st.sampled_from([0.0, 0.0, 0.15, 0.4])),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.b2bua import BackToBackCall, bye_from_checkpoint
@@ -181,7 +181,6 @@ def test_ports_that_are_taken_leave_nothing_open_and_both_get_a_bye(world):
     assert world.a.methods == world.b.methods == ["BYE"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it only makes worlds
 @given(st.data())
 def test_no_checkpoint_but_a_whole_one_is_taken(make_world, data):
     world = make_world()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.sip.events import Address
@@ -130,8 +130,6 @@ def damaged_invites(draw):
     return bytes(changed)
 
 
-# The fixtures are classes: each example makes its own world of them.
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damaged_invites(), st.sampled_from([200, 302, 404, 486, 600]))
 def test_no_damaged_invite_breaks_a_call_or_leaves_anything_behind(make_world, reply, data, final):
     world = make_world()

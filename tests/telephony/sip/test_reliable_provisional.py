@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ParseError, ProtocolError
@@ -438,7 +438,6 @@ _ANSWERS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(seed=st.integers(0, 10_000), answers=_ANSWERS, patience=st.floats(0, 3))
 def test_what_is_said_arrives_once_and_in_order_over_a_bad_network(
     make_network, seed, answers, patience
