@@ -72,7 +72,10 @@ class CallState(msgspec.Struct, frozen=True):
 
 
 class Hello(Message, frozen=True):
-    """First message of a client on either socket."""
+    """First message of a client on either socket.
+
+    The switch says a finaliser's back: of spools that are closed from then on it is told.
+    """
 
     role: Role
     version: str

@@ -232,7 +232,7 @@ class Finaliser:
             self._queue.put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Find closed spools at the start, when the switch goes away, and now and then."""
+        """Find closed spools at the start, when the switch goes or comes, and now and then."""
         while True:
             self._look.clear()  # before looking: who asks meanwhile has seen something newer
             try:
@@ -268,7 +268,6 @@ class Finaliser:
 
     def _greet_switch(self, link: Link) -> None:
         link.send(Hello("finaliser", version("galwad")))
-        self._look_soon()
 
     def _greet_desk(self, link: Link) -> None:
         link.send(Hello("finaliser", version("galwad")))
@@ -284,9 +283,12 @@ class Finaliser:
             self._desk.send(sealed)
 
     async def _from_switch(self, _link: Link, message: AnyMessage) -> None:
-        if isinstance(message, SpoolClosed):
-            size = self._workshop.size(message.call_id)
-            self._enqueue(message.call_id, size, just_ended=True)
+        match message:
+            case SpoolClosed():
+                size = self._workshop.size(message.call_id)
+                self._enqueue(message.call_id, size, just_ended=True)
+            case Hello():  # of what was closed before this, nobody told us
+                self._look_soon()
 
     async def _from_desk(self, link: Link, message: AnyMessage) -> None:
         match message:

@@ -1,9 +1,9 @@
 """The switch's end of `switch.sock`: tells the desk and the finaliser, waits for neither.
 
 A desk that connects gets a snapshot of the live calls, and the ends of those that its ledger may
-lack (`outbox.py`); a finaliser, which looks at the folder by itself, a notice for each spool that
-is closed from then on. Commands (pause, resume, phones) are handed to the `Commands` given by the
-daemon, and the answer goes back on the same connection.
+lack (`outbox.py`); a finaliser gets its own word back, upon which it looks at the folder by itself,
+and a notice for each spool that is closed from then on. Commands (pause, resume, phones) are handed
+to the `Commands` given by the daemon, and the answer goes back on the same connection.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Hub:
                 self._greet_desk(peer)
             case Hello(role="finaliser"):
                 self._finalisers.add(peer)
+                peer.send(message)
             case Hello(role="command"):
                 if self._figures is not None:
                     peer.send(self._figures)

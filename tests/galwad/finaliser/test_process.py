@@ -150,6 +150,15 @@ async def test_the_switch_says_that_a_spool_is_closed(site):
         await site.gone(path)
 
 
+async def test_what_was_closed_before_the_switch_had_time_to_hear_of_us_is_looked_for(site):
+    async with site.switch() as switch, site.desk() as peer, site.running():
+        hello = await switch.next(Hello)
+        await asyncio.sleep(0.3)  # what it looks for of itself, it has looked for
+        site.call(FIRST)
+        switch.links[0].send(hello)
+        assert (await peer.next(Sealed)).call_id == FIRST
+
+
 async def test_a_desk_that_is_down_delays_the_index_and_nothing_else(site):
     paths = [site.call(FIRST), site.call(SECOND)]
     async with site.running():
