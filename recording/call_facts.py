@@ -112,11 +112,11 @@ class CallFacts:
                 self._lost.pop()
         self._lost.append((start, end, record.why))
 
-    def interrupted(self, resumed_us: int, *, moved: bool) -> None:
+    def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """A spool has no end, and another goes on at this offset; until then it is a fault.
 
         `moved`: the process that wrote it did not die but found its disk gone. What it had not
-        sealed yet then stands in the next one.
+        sealed yet then stands in the next one: if this one is `complete`, nothing is lost.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._told_until_us) if neither else self.last_us
@@ -124,7 +124,7 @@ class CallFacts:
             (start, resumed_us if end is None else end, why) for start, end, why in self._lost
         ]
         why = "its disk went away" if moved else "the recording process stopped and began again"
-        if self._gap is None and not (moved and resumed_us - since < _SPACING_US):
+        if self._gap is None and not complete:
             trigger = Trigger.STORAGE if moved else Trigger.CRASH
             self._close(since)
             self._gap = since, GapReason.FAULT.value, trigger.value, "system"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from recording.raw_packets import RawPayload
 from recording.recovery import fitting
 from recording.spool import (
     EventRecord,
+    Field,
     LostRecord,
     PacketRecord,
     SpoolHeader,
@@ -104,6 +105,9 @@ class Reading:
         self._first: SpoolHeader | None = None
         self._last: SpoolHeader | None = None
         self._moved = False
+        self._last_index = 0
+        self._complete = False
+        """Whether the last spool was read to where this one goes on."""
         self._shift = 0
         self._origin = 0
         self._told = 0
@@ -116,6 +120,7 @@ class Reading:
         self._shift = header.later_us(self._first)
         self._joining = bool(self.lives) and self.lives[-1].interrupted
         self._moved = last is not None and header.goes_on_from(last)
+        self._complete = False
         if last is None and header.life > 1:
             self.facts.headless = True
         self.timeline.interrupt()
@@ -144,6 +149,7 @@ class Reading:
         """Note what became of a spool of which every record was taken."""
         life = spool.header.life
         self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
+        self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Seal what is final. Raises `ArchiveError`, `OSError`."""
@@ -167,7 +173,7 @@ class Reading:
         since = self.facts.last_us
         if self._joining and not (self._moved and at_us <= since):
             was_in_gap = self.facts.in_gap
-            self.facts.interrupted(max(0, at_us), moved=self._moved)
+            self.facts.interrupted(max(0, at_us), moved=self._moved, complete=self._complete)
             self._joining = False
             if self._moved and self.facts.in_gap and not was_in_gap:
                 self.timeline.mute(since)
@@ -208,6 +214,8 @@ class Reading:
         self.facts.event(at_us, event)
         if event.kind == "media":
             self.timeline.media(*payloads_of(event.fields))
+        elif event.kind == "goes-on":
+            self._complete = self._goes_on_from_the_last(event.fields)
         elif event.kind in {"hold", "resume"}:
             self.timeline.interrupt(at_us)
         if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
@@ -215,6 +223,12 @@ class Reading:
             self.timeline.mute(at_us)
         elif was_in_gap and not self.facts.in_gap:
             self.timeline.unmute(at_us)
+
+    def _goes_on_from_the_last(self, told: Mapping[str, Field]) -> bool:
+        """Whether the spool before this one was read to where this one goes on."""
+        life, after = told.get("life"), told.get("after")
+        follows = self._moved and self.lives[-1].life == life
+        return follows and isinstance(after, int) and after <= self._last_index
 
 
 def write_sound(

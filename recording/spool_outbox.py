@@ -60,6 +60,7 @@ class SpoolOutbox:
             if old is not None and not old.closed:
                 self._behind.add(old.duplicate(), old.path.name)
                 self._behind.bring(new.duplicate(), new.path.parent)
+                new.event("goes-on", {"life": old.header.life, "after": old.last_index}, 0)
                 new.take_on(old.hand_on())
         except FAILURES:
             new.withdraw()

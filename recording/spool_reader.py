@@ -100,6 +100,7 @@ class SpoolReader(Iterator[Record]):
         truncated: the file stops inside a frame.
         damaged: something in the file was changed, if only a spare copy of the header.
         last_us: the offset of the last thing that is known to have happened.
+        last_index: the number of the last frame that is known to have been written.
     """
 
     @classmethod
@@ -173,6 +174,11 @@ class SpoolReader(Iterator[Record]):
 
     def __del__(self) -> None:
         self.close()
+
+    @property
+    def last_index(self) -> int:
+        """See the class."""
+        return self._next_index - 1
 
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
         """Take the keys of frames that were never published, where a dead writer left them."""

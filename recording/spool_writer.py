@@ -36,7 +36,7 @@ from recording.spool_keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool_records import Clock, Field, SpoolHeader
 
 TOLD_TWICE = frozenset(
-    {"call", "answered", "media", "segment", "gap-start", "gap-end", "advisor", "ended"}
+    {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}
 )
 """Without one of these, what follows would be explained by nothing: no single frame holds it."""
 _encode = msgspec.msgpack.encode
@@ -103,6 +103,7 @@ class SpoolWriter:
         self._slots = slots
         self._seal = seal
         self._index = 0
+        self._written = 0
         self._open = OpenFrame()
         self._unreleased: list[Unreleased] = []
         self._released_to_us = -1
@@ -135,6 +136,11 @@ class SpoolWriter:
     def tick(self, now_us: int) -> None:
         """`flush_frame` and `release_due` in one write. To be called at least once a second."""
         self._append(release_at=now_us)
+
+    @property
+    def last_index(self) -> int:
+        """The number of the last frame that the kernel took; 0 before the first."""
+        return self._written
 
     @property
     def erasable_from_us(self) -> int:
@@ -364,6 +370,7 @@ class SpoolWriter:
                 self._forget(frame)
             error.lost_from_us = lost_from
             raise
+        self._written = self._index
         self._unreleased += media
         for frame in published or ():
             frame.published += 1

@@ -71,12 +71,13 @@ class Live:
     def at_us(self):
         return round((self.now - MONO) * US)
 
-    def talk(self, seconds):
+    def talk(self, seconds, *, silent=False):
         for _ in range(round(seconds * 50)):
             index = round(self.at_us / 20_000)
-            for track in (0, 1):
+            for track in () if silent else (0, 1):
                 self.recorder.tap(track, self.rtp(track, index), self.now, False)
-            (self.kept if self.recorder.gate_open else self.dropped).add(index)
+            if not silent:
+                (self.kept if self.recorder.gate_open else self.dropped).add(index)
             self.now = round(self.now + 0.02, 3)
             if self.now >= self.tick_at:
                 self.recorder.tick()
@@ -161,6 +162,39 @@ def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recordin
         assert live.heard(index), index
     assert not live.heard(lost[0] + 1)
     assert not live.heard(lost[-1] - 1)
+
+
+def test_what_was_not_sealed_yet_is_in_the_new_spool_though_a_moment_of_silence_went_before(
+    live, office
+):
+    live.talk(5)
+    live.talk(live.tick_at - live.now)
+    live.talk(0.2, silent=True)
+    begun = live.at_us // 20_000
+    live.talk(0.4)
+    live.away()
+    live.talk(AWAY_S + 3)
+    manifest = office.seal(*live.end()).manifest
+    assert balanced(manifest)
+    (gap,) = manifest.gaps
+    assert gap.from_us >= (begun + 20) * 20_000
+    assert live.heard(begun + 1)
+    assert live.heard(begun + 18)
+
+
+def test_what_the_first_disk_lost_before_the_new_spool_begins_is_in_a_gap(live, office):
+    live.talk(5)
+    kept, until = live.opened[0].path.stat().st_size, live.tick_at - TICK_S
+    live.talk(3)
+    live.away()
+    live.talk(AWAY_S + 3)
+    first, second = live.end()
+    first.write_bytes(first.read_bytes()[:kept])
+    manifest = office.seal(first, second).manifest
+    assert balanced(manifest)
+    lost = round((until - MONO) * 50) + 50
+    assert not live.heard(lost)
+    assert any(gap.from_us < lost * 20_000 < gap.to_us for gap in manifest.gaps)
 
 
 def test_a_disk_that_is_back_in_time_is_written_to_as_before(live, office):
