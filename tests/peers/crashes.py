@@ -96,7 +96,7 @@ class Crowd:
         """
         heard = sorted((when, when - self.times[tick]) for when, _, tick in list(self.heard))
         silences = (then - one for one, then in pairwise([*(when for when, _ in heard), until]))
-        return max(self._late_s, *(late for _, late in heard), *silences)
+        return max([self._late_s, *(late for _, late in heard), *silences])
 
     def look_anew(self):
         """Forget what was heard, and how busy the machine was."""
