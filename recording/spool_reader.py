@@ -100,7 +100,6 @@ class SpoolReader(Iterator[Record]):
         truncated: the file stops inside a frame.
         damaged: something in the file was changed, if only a spare copy of the header.
         last_us: the offset of the last thing that is known to have happened.
-        last_index: the number of the last frame that is known to have been written.
     """
 
     @classmethod
@@ -177,7 +176,7 @@ class SpoolReader(Iterator[Record]):
 
     @property
     def last_index(self) -> int:
-        """See the class."""
+        """The number of the last frame that is known to have been written; 0: of none."""
         return self._next_index - 1
 
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
