@@ -5,7 +5,8 @@
 #                            installed, all at once, that it and the commands (or folders) named
 #                            come from
 #   install_locked FILE      installs a lock file into it, hashes checked, when it has changed
-#   install_wheel            builds the wheel and installs it, when the sources have changed
+#   install_wheel            builds the wheel and installs it, when the sources have changed;
+#                            needs requirements/build.txt installed
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
@@ -79,7 +80,10 @@ install_locked() {
   stamp="$venv/$(basename "$lock").installed"
   cmp -s "$lock" "$stamp" && return
   say "installing $(basename "$lock") for Python $version"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+  # A lock names every package that is needed. --no-deps keeps pip from choosing any itself: an old
+  # pip takes the newest release for a requirement with an extra (coverage[toml]), pinned or not.
+  "$venv/bin/pip" install --quiet --disable-pip-version-check \
+    --no-deps --only-binary :all: --require-hashes -r "$lock"
   cp "$lock" "$stamp"
 }
 
@@ -94,7 +98,7 @@ install_wheel() {
   [ "$(cat "$stamp" 2>/dev/null)" = "$digest" ] && return
   say "building the wheel"
   rm -rf "$venv/wheel"
-  "$venv/bin/pip" wheel --quiet --disable-pip-version-check --no-deps \
+  "$venv/bin/pip" wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
     --wheel-dir "$venv/wheel" "$root"
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
     "$venv"/wheel/galwad-*.whl
