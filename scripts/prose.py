@@ -72,9 +72,13 @@ def docstrings(file: str, source: str) -> Iterator[Text]:
                 yield Text(file, statement.lineno, shown, value)
 
 
-_ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.TypeAlias) if sys.version_info >= (3, 12) else (
-    ast.Assign,
-    ast.AnnAssign,
+_ASSIGNMENTS = (
+    (ast.Assign, ast.AnnAssign, ast.TypeAlias)
+    if sys.version_info >= (3, 12)
+    else (
+        ast.Assign,
+        ast.AnnAssign,
+    )
 )
 
 

@@ -7,6 +7,11 @@
 #   install_locked FILE      installs a lock file into it, hashes checked, when it has changed
 #   install_wheel            builds the wheel and installs it, when the sources have changed;
 #                            needs requirements/build.txt installed
+#   install_editable         installs the working tree itself, when pyproject.toml has changed
+#   lint                     runs ruff, mypy and the import contracts, each as a step
+#   step TITLE COMMAND...    runs a command; a failure is noted and does not end the script
+#   names_a_path ARGUMENT... tells whether an argument is a file or folder (or a test in one)
+#   finish                   ends the script, with an error that names the failed steps, if any
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
@@ -103,4 +108,41 @@ install_wheel() {
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
     "$venv"/wheel/galwad-*.whl
   printf '%s' "$digest" >"$stamp"
+}
+
+install_editable() {
+  local stamp="$venv/editable.installed"
+  cmp -s "$root/pyproject.toml" "$stamp" && return
+  say "installing the working tree"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+    --editable "$root"
+  cp "$root/pyproject.toml" "$stamp"
+}
+
+names_a_path() {
+  local argument
+  for argument in "$@"; do
+    [ ! -e "${argument%%::*}" ] || return 0
+  done
+  return 1
+}
+
+failed=()
+step() {
+  local title=$1
+  say "$title"
+  shift
+  "$@" || failed+=("$title")
+}
+
+lint() {
+  step "ruff check" "$venv/bin/ruff" check .
+  step "ruff format" "$venv/bin/ruff" format --check .
+  step "mypy" "$venv/bin/mypy" --python-executable "$venv/bin/python"
+  step "import contracts" "$venv/bin/lint-imports"
+}
+
+finish() {
+  [ ${#failed[@]} = 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")"
+  say "all is well on Python $version"
 }
