@@ -1,1 +1,1 @@
-"""What may be stored, and how it is kept, proved and found again. Knows nothing of SIP."""
+"""Decides what of a call may be stored; stores, proves and finds recordings. Knows no SIP."""

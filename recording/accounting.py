@@ -1,7 +1,7 @@
-"""Accounting: an answered call ends as segments and gaps that add up to its talk time.
+"""Accounting: the segments and gaps of an answered call must add up to its talk time.
 
-Pure arithmetic on intervals, in microseconds since the recording's start. A second that
-neither a segment nor a gap covers is a fault, and so is one that both claim.
+Arithmetic on intervals, in microseconds since the recording's start. Time that neither a segment
+nor a gap covers is a fault, and so is time that both claim.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Span:
 
     @property
     def length_us(self) -> int:
-        """Its length; never negative."""
+        """The length in microseconds; never negative."""
         return max(0, self.to_us - self.from_us)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How one call's talk time was spent."""
+    """The balance of one call: its talk time divided into recorded time and gaps."""
 
     talk_us: int
     recorded_us: int
@@ -35,17 +35,17 @@ class Account:
 
     @property
     def unexplained_us(self) -> int:
-        """Talk time that nothing covers."""
+        """Talk time that nothing covers, in microseconds."""
         return sum(span.length_us for span in self.unexplained)
 
     @property
     def balanced(self) -> bool:
-        """Whether segments + gaps = talk time, each instant once."""
+        """True if each instant of the talk time is in exactly one of segments and gaps."""
         return not self.unexplained and not self.claimed_twice
 
 
 def account(talk_us: int, segments: Iterable[Span], gaps: Iterable[Span]) -> Account:
-    """Balance a call; what lies outside its talk time counts for nothing."""
+    """Balance a call. Parts of segments and gaps outside the talk time are ignored."""
     whole = Span(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)
@@ -82,7 +82,7 @@ def _uncovered(merged: list[Span], within: Span) -> Iterable[Span]:
 
 
 def _common(left: list[Span], right: list[Span]) -> Iterable[Span]:
-    """Of two lists, each in order and without overlap."""
+    """Yield what two lists of spans have in common; each is sorted and free of overlaps."""
     at = other = 0
     while at < len(left) and other < len(right):
         one, two = left[at], right[other]

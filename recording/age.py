@@ -1,9 +1,10 @@
 """age v1 (https://c2sp.org/age), on the primitives of `cryptography`.
 
-Here are X25519 recipients and identities, and what opens a file; `age_header` has the header,
-`age_stream` the payload. The two are made and read apart, so that headers can be replaced or
-destroyed while payloads lie write-once; header and payload joined are a file that stock `age`
-opens. `age_passphrase` and `age_armor` are for officers' key files; the server uses neither.
+This module has the X25519 recipients and identities, and the functions that open a file.
+`age_header` has the header, `age_stream` the payload. Header and payload are written and read
+separately, so that a header can be replaced or destroyed while the payload is never written again.
+Joined, they are a file that stock `age` opens. `age_passphrase` and `age_armor` are for officers'
+key files; the server uses neither.
 """
 
 from __future__ import annotations
@@ -62,20 +63,20 @@ _GLANCE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An X25519 public key: who can open a file."""
+    """An X25519 public key: its owner can open the files that are encrypted to it."""
 
     key: bytes
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `age1…`. Raises `KeyTextError`."""
+        """Parse an `age1…` text. Raises `KeyTextError`."""
         return cls(_key_of(text, _RECIPIENT, "recipient (age1…)"))
 
     def __str__(self) -> str:
         return bech32.encode(_RECIPIENT, self.key)
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """A stanza that holds the file key for this recipient alone."""
+        """Return a stanza that holds the file key for this recipient only."""
         ephemeral = X25519PrivateKey.generate()
         share = ephemeral.public_key().public_bytes_raw()
         try:
@@ -88,18 +89,18 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An X25519 private key: what opens a file. Its `repr` does not show it."""
+    """An X25519 private key, which opens files. Its `repr` does not show it."""
 
     key: bytes = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
-        """A new one."""
+        """Return a new identity."""
         return cls(X25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `AGE-SECRET-KEY-1…`. Raises `KeyTextError`."""
+        """Parse an `AGE-SECRET-KEY-1…` text. Raises `KeyTextError`."""
         return cls(_key_of(text, _IDENTITY, "identity (AGE-SECRET-KEY-1…)"))
 
     def __str__(self) -> str:
@@ -107,16 +108,17 @@ class Identity:
 
     @property
     def recipient(self) -> Recipient:
-        """Its public half."""
+        """The identity's public half."""
         public = X25519PrivateKey.from_private_bytes(self.key).public_key()
         return Recipient(public.public_bytes_raw())
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """The file key, or None when the stanza is for somebody else.
+        """Return the file key, or None when the stanza is for another identity.
 
         Raises:
-            HeaderError: the stanza is an X25519 one, but malformed; `LowOrderError` when its
-                share is a point of low order.
+            HeaderError: The stanza is of type X25519, but malformed. It is a `LowOrderError` when
+                the
+                stanza's share is a point of low order.
         """
         if stanza.kind != X25519:
             return None
@@ -148,33 +150,32 @@ def _wrapping(shared: bytes, salt: bytes) -> ChaCha20Poly1305:
 
 
 def new_file_key() -> bytes:
-    """16 random bytes: the key of one file."""
+    """Return 16 random bytes: the key of one file."""
     return os.urandom(FILE_KEY)
 
 
 def open_header(header: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """The file key in a header that lies apart from its payload. Raises `AgeError`."""
+    """Return the file key in a header that is stored apart from its payload. Raises `AgeError`."""
     return Header.parse(header).unwrap(identities)
 
 
 def open_parts(
     header: bytes, payload: BinaryIO, identities: Iterable[AnyIdentity]
 ) -> PayloadReader:
-    """Open a recording kept as two objects. Raises `AgeError`."""
+    """Open a recording that is stored as header and payload. Raises `AgeError`."""
     return PayloadReader(payload, open_header(header, identities))
 
 
 def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadReader:
-    """Open a joined, seekable file that begins where `source` stands.
+    """Open a joined, seekable file that begins at the position of `source`.
 
-    An armored one is recognised, and held in memory. What is wrong with the payload shows when
-    it is read.
+    An armored file is recognised and held in memory. Faults of the payload show when it is read.
 
     Raises:
-        ArmorError: it is armored, but not as the specification wants it.
-        HeaderError: the header is not as the specification wants it, or was changed.
-        NoMatchError: none of the identities is a recipient.
-        PayloadError: the payload has no whole chunk.
+        ArmorError: The file is armored, but not as the specification requires.
+        HeaderError: The header is not as the specification requires, or was changed.
+        NoMatchError: None of the identities is a recipient.
+        PayloadError: The payload has no whole chunk.
     """
     start = source.tell()
     armored = looks_armored(source.read(_GLANCE))
@@ -186,7 +187,7 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
 
 
 def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
-    """A whole age file in memory, for at most one chunk. Raises `AgeError`."""
+    """Return a whole age file in memory, for at most one chunk of data. Raises `AgeError`."""
     if len(data) > CHUNK:
         raise AgeError(f"more than {CHUNK} bytes are no small thing")
     file_key, nonce = new_file_key(), os.urandom(NONCE)
@@ -195,5 +196,5 @@ def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
 
 
 def decrypt_small(data: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """Undo `encrypt_small`. Raises `AgeError`."""
+    """Decrypt what `encrypt_small` returned. Raises `AgeError`."""
     return open_file(io.BytesIO(data), identities).readall()

@@ -1,8 +1,8 @@
 """ASCII armor: an age file as lines of text (https://c2sp.org/age, "ASCII armor").
 
-PEM after RFC 7468, section 3, figure 3, label "AGE ENCRYPTED FILE". Strict, so that an armored
-file has one spelling, but for blank lines around it and CRLF as an end of line. All of it is
-held in memory: keys are armored, recordings never.
+PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding is strict, so
+that a file has only one armored form; blank lines around it and CRLF line ends are accepted. The
+file is held in memory as a whole: keys are armored, recordings never.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _COLUMNS: Final = 64
 
 
 def armored(data: bytes) -> bytes:
-    """An age file in armor, lines ended by LF."""
+    """Return an age file in armor, with LF line ends."""
     text = base64.b64encode(data)
     lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
     return b"\n".join([BEGIN, *lines, _END, b""])
 
 
 def dearmored(text: bytes) -> bytes:
-    """Undo `armored`.
+    """Return the age file in an armored text.
 
     Raises:
-        ArmorError: anything but blank lines stands around it, a line has another length than
-            64 columns (the last may be shorter), or its base64 is not canonical.
+        ArmorError: Something other than blank lines surrounds the armor, a line does not have 64
+            columns (the last may be shorter), or the base64 is not canonical.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]
@@ -57,5 +57,5 @@ def dearmored(text: bytes) -> bytes:
 
 
 def looks_armored(head: bytes) -> bool:
-    """Whether a file that begins so is meant as an armored one, well made or not."""
+    """Return whether a file with this beginning is meant to be armored, well-formed or not."""
     return not head.startswith(MAGIC) and b"-----" in head

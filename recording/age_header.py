@@ -1,8 +1,8 @@
-"""The header of an age v1 file: who can open it, and the MAC over that.
+"""The header of an age v1 file: the stanzas that wrap its key, and the MAC over them.
 
-https://c2sp.org/age, "Header". Anything that wraps a file key in a stanza is a recipient here, and
-anything that finds it there an identity; `recording.age` has those of X25519, `age_passphrase`
-that of scrypt.
+https://c2sp.org/age, "Header". A recipient is an object that wraps a file key in a stanza; an
+identity is an object that unwraps it. `recording.age` has those of X25519, `age_passphrase` those
+of scrypt.
 """
 
 from __future__ import annotations
@@ -35,22 +35,25 @@ _ARGUMENTS = re.compile(rb"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 class AnyRecipient(Protocol):
-    """Who can open a file."""
+    """An object to which a file can be encrypted."""
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """A stanza that holds the file key for this recipient alone. Raises `AgeError`."""
+        """Return a stanza that holds the file key for this recipient only. Raises `AgeError`."""
 
 
 class AnyIdentity(Protocol):
-    """What opens a file."""
+    """An object that can open a file."""
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """The file key, or None when the stanza is for somebody else. Raises `HeaderError`."""
+        """Return the file key, or None when the stanza is for another identity.
+
+        Raises `HeaderError`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A parsed header: stanzas, MAC, and the bytes it came from."""
+    """A parsed header: its stanzas, its MAC, and the bytes from which it was read."""
 
     stanzas: tuple[Stanza, ...]
     mac: bytes
@@ -58,7 +61,7 @@ class Header:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """A whole header and nothing else. Raises `HeaderError`."""
+        """Parse bytes that are one whole header. Raises `HeaderError`."""
         source = io.BytesIO(data)
         header = cls.read(source)
         if source.tell() != len(data):
@@ -67,14 +70,16 @@ class Header:
 
     @classmethod
     def read(cls, source: BinaryIO) -> Self:
-        """From a file's start; what is read ends with the header.
+        """Read a header from a file's start, and nothing after it.
 
         Raises:
-            HeaderTruncatedError: the file ends too early.
-            VersionError: it is no age file, or one of another version.
-            StanzaError: there is none, one is malformed, or a passphrase has others beside it.
-            Base64Error: base64 that is not canonical.
-            HeaderError: the last line is malformed, or the header is too long.
+            HeaderTruncatedError: The file ends too early.
+            VersionError: The file is not an age file, or is one of another version.
+            StanzaError: There is no stanza, a stanza is malformed, or a passphrase stanza has
+                others
+                beside it.
+            Base64Error: The base64 is not canonical.
+            HeaderError: The last line is malformed, or the header is too long.
         """
         lines = _Lines(source)
         if lines.next() != _VERSION[:-1]:
@@ -93,12 +98,12 @@ class Header:
         return cls(tuple(stanzas), mac, b"".join(lines.taken))
 
     def unwrap(self, identities: Iterable[AnyIdentity]) -> bytes:
-        """The file key, the MAC verified.
+        """Return the file key after verifying the MAC.
 
         Raises:
-            NoMatchError: none of the identities is a recipient.
-            HeaderMacError: the header was changed.
-            HeaderError: a stanza is malformed, or asks for more work than an identity accepts.
+            NoMatchError: None of the identities is a recipient.
+            HeaderMacError: The header was changed.
+            HeaderError: A stanza is malformed, or requires more work than an identity accepts.
         """
         for stanza in self.stanzas:
             check_native(stanza)
@@ -110,7 +115,7 @@ class Header:
         raise NoMatchError("none of the identities opens this file")
 
     def verified(self, file_key: bytes) -> bytes:
-        """The file key, if the header was made with it. Raises `HeaderMacError`."""
+        """Return the file key if the header's MAC was made with it. Raises `HeaderMacError`."""
         signed = self.raw[: self.raw.rindex(b"---") + 3]
         if not hmac.compare_digest(_mac(file_key, signed), self.mac):
             raise HeaderMacError("the header was changed")
@@ -118,11 +123,11 @@ class Header:
 
 
 def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
-    """A header that gives the file key to each recipient.
+    """Return a header that gives the file key to each recipient.
 
     Raises:
-        AgeError: there is no recipient, one is a point of low order, or one is a passphrase
-            that is not alone.
+        AgeError: There is no recipient, a recipient is a point of low order, or a passphrase is not
+            the only recipient.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")
@@ -133,7 +138,7 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
 
 
 class _Lines:
-    """Lines of a header, each ended by LF, the total bounded."""
+    """The lines of a header, each ended by LF. Their total length is limited."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source

@@ -1,8 +1,8 @@
 """A passphrase as an age recipient and identity.
 
-https://c2sp.org/age, "The scrypt recipient type". For officers' identity files, on the officer's
-machine. The server has no passphrase: it seals to X25519 alone, and never spends the memory that
-scrypt takes, which is a KiB for each unit of N.
+https://c2sp.org/age, "The scrypt recipient type". It serves officers' identity files, on the
+officer's machine. The server has no passphrase: it seals to X25519 only, and so never needs the
+memory that scrypt takes, which is 1 KiB for each unit of N.
 """
 
 from __future__ import annotations
@@ -19,50 +19,51 @@ from recording.age_stanza import SALT, SCRYPT, Stanza, encode, scrypt_parameters
 from recording.errors import KeyTextError, WorkFactorError
 
 WORK_FACTOR: Final = 18
-"""What `age -p` writes: 256 MiB and about a second."""
+"""The work factor that `age -p` uses: 256 MiB and about a second."""
 MAX_WORK_FACTOR: Final = 22
-"""What `age` accepts at most: 4 GiB."""
+"""The highest work factor that `age` accepts: 4 GiB."""
 _LABEL: Final = b"age-encryption.org/v1/scrypt"
 _ZERO_NONCE: Final = bytes(12)
 
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """A passphrase, which both closes and opens. Its `repr` does not show it.
+    """A passphrase, which both encrypts and decrypts. Its `repr` does not show it.
 
-    What came from a terminal or the environment and is no UTF-8 (lone surrogates, as Python
-    reads it) is taken as the bytes that it was.
+    Text from a terminal or the environment that is not UTF-8 (lone surrogates, as Python reads it)
+    counts as its original bytes.
 
     Raises:
-        KeyTextError: it is empty, or is no text.
+        KeyTextError: The passphrase is empty, or is not text.
     """
 
     text: str = field(repr=False)
     work_factor: int = WORK_FACTOR
-    """log2 of scrypt's N, for what is closed with it."""
+    """log2 of scrypt's N, for encryption."""
     max_work_factor: int = MAX_WORK_FACTOR
-    """The greatest that is accepted of what is to be opened."""
+    """The highest work factor that is accepted for decryption."""
 
     def __post_init__(self) -> None:
         if not self._octets():
             raise KeyTextError("a passphrase cannot be empty")
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """A stanza that holds the file key for those who know the passphrase.
+        """Return a stanza that holds the file key for those who know the passphrase.
 
         Raises:
-            WorkFactorError: there is not enough memory.
+            WorkFactorError: There is not enough memory.
         """
         salt = os.urandom(SALT)
         body = self._cipher(salt, self.work_factor).encrypt(_ZERO_NONCE, file_key, None)
         return Stanza((SCRYPT, encode(salt), str(self.work_factor)), body)
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """The file key, or None when the stanza is of another kind or for another passphrase.
+        """Return the file key; None for a stanza of another kind or for another passphrase.
 
         Raises:
-            HeaderError: it is a scrypt stanza, but malformed.
-            WorkFactorError: it asks for more work than is accepted, or more memory than there is.
+            HeaderError: The stanza is of type scrypt, but malformed.
+            WorkFactorError: The stanza requires more work than is accepted, or more memory than
+                there is.
         """
         if stanza.kind != SCRYPT:
             return None

@@ -1,7 +1,8 @@
-"""One stanza of an age header, and what the two native kinds of it must look like.
+"""One stanza of an age header, and the checks of the two native types of stanza.
 
-https://c2sp.org/age: "Recipient stanza", "The X25519 recipient type", "The scrypt recipient
-type". What wraps and unwraps file keys is elsewhere; here is only whether a stanza is well made.
+https://c2sp.org/age: "Recipient stanza", "The X25519 recipient type", "The scrypt recipient type".
+This module checks only whether a stanza is well-formed; `recording.age` and `age_passphrase` wrap
+and unwrap file keys.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Stanza:
 
     @property
     def kind(self) -> str:
-        """Its type: `X25519`, `scrypt`, or another's."""
+        """The stanza's type: `X25519`, `scrypt`, or a type that age does not define."""
         return self.arguments[0]
 
     def __bytes__(self) -> bytes:
@@ -43,11 +44,11 @@ class Stanza:
 
 
 def check_native(stanza: Stanza) -> None:
-    """Refuse a stanza of a native kind that is malformed, whoever it is for.
+    """Refuse a malformed stanza of a native type, for any recipient.
 
     Raises:
-        StanzaError: as its subclasses say.
-        Base64Error: its argument has another spelling than the canonical one.
+        StanzaError: The stanza is malformed; a subclass may say how.
+        Base64Error: The base64 of its argument is not canonical.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -56,7 +57,7 @@ def check_native(stanza: Stanza) -> None:
 
 
 def x25519_share(stanza: Stanza) -> bytes:
-    """The ephemeral share, 32 bytes, of an X25519 stanza. Raises as `check_native`."""
+    """Return the ephemeral share (32 bytes) of an X25519 stanza. Raises as `check_native`."""
     if len(stanza.arguments) != 2:
         raise StanzaError("an X25519 stanza has one argument")
     share = decode(stanza.arguments[1].encode())
@@ -66,7 +67,10 @@ def x25519_share(stanza: Stanza) -> bytes:
 
 
 def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
-    """Salt (16 bytes) and work factor (log2 of N) of a scrypt stanza. Raises as `check_native`."""
+    """Return salt (16 bytes) and work factor (log2 of N) of a scrypt stanza.
+
+    Raises as `check_native`.
+    """
     if len(stanza.arguments) != 3:
         raise StanzaError("a scrypt stanza has two arguments")
     salt, factor = decode(stanza.arguments[1].encode()), stanza.arguments[2]
@@ -80,12 +84,12 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
 
 
 def encode(data: bytes) -> str:
-    """Unpadded base64, as headers have it."""
+    """Return unpadded base64, as age headers use it."""
     return base64.b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: bytes) -> bytes:
-    """Undo `encode`; each value has one spelling, and only that is taken. Raises `Base64Error`."""
+    """Decode unpadded base64. Only the canonical form is accepted. Raises `Base64Error`."""
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):

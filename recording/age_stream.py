@@ -1,8 +1,8 @@
 """The payload of an age v1 file: a nonce of 16 bytes, then STREAM in chunks of 64 KiB.
 
-https://c2sp.org/age#payload. The writer keeps the first chunk open until the end, since the
-formats written through it (FLAC) complete their first bytes last; it seals the others as they
-come, so its memory does not grow. The reader is seekable and tells the faults apart.
+https://c2sp.org/age#payload. The writer keeps the first chunk in memory until the end, because FLAC
+completes its first bytes last. It seals each later chunk as soon as it is full, so its memory use
+does not grow. The reader is seekable and raises a different error for each kind of fault.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SEALED: Final = CHUNK + TAG
 
 
 def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
-    """The cipher of one payload."""
+    """Return the cipher of one payload."""
     key = HKDF(SHA256(), 32, salt=nonce, info=b"payload").derive(file_key)
     return ChaCha20Poly1305(key)
 
@@ -42,10 +42,10 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 
 
 class PayloadWriter(io.RawIOBase):
-    """Seals what is written; seeking back is possible within the first chunk alone.
+    """Encrypts the written bytes. Seeking back is possible only within the first chunk.
 
-    `fd` is an empty file open for writing, of which the payload becomes the whole content.
-    Without `close`, what lies in the file opens with no key: its first chunk is missing.
+    `fd` is an empty file open for writing; the payload becomes its whole content. Without `close`,
+    no key opens the file, since its first chunk is missing.
     """
 
     def __init__(self, fd: int, file_key: bytes) -> None:
@@ -61,28 +61,28 @@ class PayloadWriter(io.RawIOBase):
         self._put(nonce, 0)
 
     def writable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """True, within limits: the first chunk, and the end."""
+        """Return True: the first chunk and the end can be sought."""
         return True
 
     def tell(self) -> int:
-        """The position in the plaintext."""
+        """Return the position in the plaintext."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move; whether one may write there is asked when one writes."""
+        """Set the position in the plaintext; `write` checks that it can write there."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = base + offset
         return self._position
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Take `data`, all of it.
+        """Write all of `data`.
 
         Raises:
-            PayloadError: the position lies in a chunk that is sealed, or beyond the end.
+            PayloadError: The position is in a sealed chunk, or beyond the end.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
@@ -127,7 +127,10 @@ class PayloadWriter(io.RawIOBase):
             view, offset = view[written:], offset + written
 
     def close(self) -> None:
-        """Seal the last chunk, then the first, in its place. The file stays open and unsynced."""
+        """Seal the last chunk, then write the first in its place.
+
+        The file stays open and unsynced.
+        """
         if not self.closed:
             try:
                 if self._tail:
@@ -143,7 +146,7 @@ class PayloadWriter(io.RawIOBase):
         super().close()
 
     def __del__(self) -> None:
-        """Never seal by accident what nobody closed."""
+        """Discard a writer that was not closed, so that it is never sealed by accident."""
         if not self.closed:
             self.discard()
 
@@ -155,8 +158,8 @@ class PayloadReader(io.RawIOBase):
         """Read the nonce.
 
         Raises:
-            HeaderTruncatedError: there is none (age counts it with the header).
-            TruncatedError: nothing follows it.
+            HeaderTruncatedError: There is no nonce (age counts it with the header).
+            TruncatedError: Nothing follows the nonce.
         """
         super().__init__()
         self._source = source
@@ -177,19 +180,22 @@ class PayloadReader(io.RawIOBase):
         self._end: tuple[int, PayloadError] | None = None
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """The position in the plaintext."""
+        """Return the position in the plaintext."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move; from the end only after the last chunk was found to be it."""
+        """Set the position in the plaintext.
+
+        From the end, this works only after the last chunk was authenticated as the last one.
+        """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
         target = (self.size if base is None else base) + offset
         if target < 0:
@@ -199,7 +205,7 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """Length of the plaintext, the last chunk authenticated. Raises as `readinto`."""
+        """The length of the plaintext; the last chunk is authenticated. Raises as `readinto`."""
         if self._size is None:
             last = self._load(self._chunks - 1)
             self._check((self._chunks - 1) * CHUNK + len(last))
@@ -209,11 +215,12 @@ class PayloadReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Fill the buffer from one chunk.
 
-        A whole chunk that authenticates is handed out even where the payload may not end, or go
-        on, after it; the error comes with the next read.
+        A whole chunk that authenticates is returned even if the payload must not end, or must not
+        continue, after it. The error comes with the next read.
 
         Raises:
-            PayloadError: as its subclasses say; no byte of a bad chunk is handed out.
+            PayloadError: The payload is faulty; the subclass says how. No byte of a bad chunk is
+                returned.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)
@@ -226,7 +233,7 @@ class PayloadReader(io.RawIOBase):
         return len(part)
 
     def _check(self, position: int) -> None:
-        """Raise what was found wrong with the payload's end, for what lies behind that."""
+        """Raise the error found at the payload's end, if `position` is at or behind it."""
         if self._end is not None and position >= self._end[0]:
             raise self._end[1]
 
@@ -251,7 +258,13 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """A chunk whose mark says that it is the last, and is not; or the reverse."""
+        """Open a chunk that is wrongly marked as the last one, or wrongly not marked.
+
+        Its plaintext is returned if it is a whole chunk; the next read then raises the error.
+
+        Raises:
+            PayloadError: The chunk was changed, or is shorter than a whole one.
+        """
         plaintext = self._try(index, sealed, last=not last)
         if plaintext is None:
             raise BadTagError(f"chunk {index} was changed")

@@ -1,7 +1,7 @@
-"""Anchors: heads of the audit's chain, one a line, in a file that somebody else keeps.
+"""Anchors: heads of the audit chain, one in each line of a file that a custodian keeps.
 
-Whoever holds the machine can rewrite today's chain, and cut it; not what another custodian wrote
-down of it. So the file is worth what its custody is worth.
+A person who controls the server can rewrite today's chain and cut it, but not the copy of the head
+that another custodian wrote down. So the file is only as good as its custody.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head of a node's chain, when it was noted (ISO 8601 in UTC)."""
+    """The head of a node's chain, and when it was recorded (ISO 8601 in UTC)."""
 
     node: str
     head: Head
@@ -33,7 +33,7 @@ class Anchor:
 
     @classmethod
     def parse(cls, line: str) -> Anchor:
-        """Read a line. Raises `ChainError`."""
+        """Parse a line. Raises `ChainError`."""
         try:
             told = json.loads(line)
             node, seq, hash_, at = (told[name] for name in ("node", "seq", "hash", "at"))
@@ -46,7 +46,7 @@ class Anchor:
         return cls(str(node), Head(seq, str(hash_)), str(at))
 
     def __str__(self) -> str:
-        """The line, without its line feed."""
+        """Return the line, without its line feed."""
         told = {
             "at": self.at,
             "format": FORMAT,
@@ -59,26 +59,26 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore from a backup that whoever verifies a chain knows of.
+    """A restore from a backup that the verifier of a chain knows of.
 
-    Two things follow from it that would otherwise tell of tampering: the day key before its entry
-    is not signed, since the one that could have done that was lost; and the entries are gone that
-    came after the backup, so that anchors of theirs match nothing.
+    A restore explains two things that would otherwise be signs of tampering. The day key before its
+    entry is not signed, because the key that could have signed it was lost. And the entries that
+    were written after the backup are lost, so that their anchors match nothing.
     """
 
     seq: int
     made: str
-    """When the backup was made, as it says."""
+    """When the backup was made, according to the entry."""
     last: int
-    """The last entry that was in it."""
+    """The number of the last entry that was in the backup."""
     at_us: int
 
     @classmethod
     def of(cls, link: Link) -> Restore | None:
-        """What an entry says of a restore; None when it is no such entry.
+        """Return the restore that an entry records; None when it does not record one.
 
-        It comes next after the last one of the backup, but for a day key: another would have
-        anchors forgiven of entries that were never lost.
+        It must follow the last entry of the backup, with at most a day key between. Any other entry
+        would excuse anchors of entries that were never lost.
         """
         made, last = link.facts.get("made"), link.facts.get("seq")
         if link.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -89,11 +89,11 @@ class Restore:
 
     @property
     def day_key(self) -> int | None:
-        """The number of the day key that is not signed; None: the old one was still there."""
+        """The number of the unsigned day key; None: the old day key was still there."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def lost(self, anchor: Anchor) -> bool:
-        """Whether an anchor is of an entry that was lost: written after the backup, until then."""
+        """Return whether an anchor's entry is lost: written between backup and restore."""
         try:
             at = datetime.fromisoformat(anchor.at)
         except ValueError:
@@ -109,7 +109,7 @@ class Restore:
 
 
 def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
-    """The anchors of a file; empty lines are passed over. Raises `ChainError`."""
+    """Return the anchors in these lines; empty lines are skipped. Raises `ChainError`."""
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -121,10 +121,10 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """The last anchor of a file; None where there is none that we may read.
+    """Return a file's last anchor; None if it is missing, unreadable, malformed or empty.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: The disk refuses.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -135,14 +135,14 @@ def last_anchor(path: Path) -> Anchor | None:
 
 
 def append_anchor(path: Path, anchor: Anchor) -> None:
-    """Add a line and bring it to the disk, or leave the file as it was. Raises `OSError`."""
+    """Append a line and sync it, or leave the file as it was. Raises `OSError`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         before, line = os.fstat(descriptor).st_size, f"{anchor}\n".encode()
         if _lacks_its_end(path, before):
             line = b"\n" + line
         if os.write(descriptor, line) != len(line):
-            os.ftruncate(descriptor, before)  # the next one would be lost in what was begun
+            os.ftruncate(descriptor, before)  # the next anchor would continue this partial line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
@@ -150,10 +150,10 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
 
 
 def _lacks_its_end(path: Path, size: int) -> bool:
-    """Whether an editor, or a copy by hand, left out the last line's end."""
+    """Return whether the last line has no line end, as an editor or a manual copy may leave it."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, size - 1))
             return file.read(1) not in {b"", b"\n"}
-    except PermissionError:  # whoever keeps it lets us write alone
+    except PermissionError:  # the custodian lets us append to the file, but not read it
         return False

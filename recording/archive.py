@@ -1,10 +1,10 @@
 """The archive: `YYYY/MM/DD/ID.payload`, `ID.header`, `ID.manifest`, committed in this order.
 
-Before them comes `ID.raw`, where some packets could not be decoded.
+If some packets could not be decoded, `ID.raw` comes before them.
 
-A recording exists when its manifest does. Each object is written beside its place, brought to
-the disk and renamed; whatever is found half done is done again from the spools, which go only
-when the index has the recording. Plaintext never touches the disk.
+A recording exists when its manifest does. Each object is written beside its place, synced and
+renamed. Whatever is found incomplete is made again from the spools, which are removed only when the
+index has the recording. Plaintext never touches the disk.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _Made: TypeAlias = tuple[Sound, ObjectFacts, RawFacts | None]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Who seals: its name, its version and its signing key."""
+    """The node that seals: its name, its software version and its signing key."""
 
     name: str
     software: str
@@ -56,18 +56,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class SealedRecording:
-    """A recording that lies complete in the archive."""
+    """A recording that is complete in the archive."""
 
     manifest: Manifest
     manifest_sha256: str
     folder: str
-    """Relative to the archive."""
+    """The recording's folder, relative to the archive."""
     personal: Personal | None
-    """None: it was sealed before, and no key at hand opens its spool to say it again."""
+    """None: it was sealed earlier, and no key at hand opens its spool to read these facts again."""
 
 
 def folder_of(call_id: str) -> str:
-    """`YYYY/MM/DD` of the call. Raises `ArchiveError` for what is no call id."""
+    """Return `YYYY/MM/DD` of the call. Raises `ArchiveError` if the text is not a call id."""
     match = _CALL_ID.fullmatch(call_id)
     if match is None:
         raise ArchiveError("this is no call id")
@@ -75,9 +75,9 @@ def folder_of(call_id: str) -> str:
 
 
 class Archive:
-    """Seals calls into a folder; a call that is sealed already is not sealed again.
+    """Seals calls into a folder. A call that is already sealed is not sealed again.
 
-    Threads may share it, each with another call.
+    Threads may share the archive if each seals another call.
     """
 
     def __init__(self, root: Path, node: Node) -> None:
@@ -87,16 +87,16 @@ class Archive:
 
     @property
     def room(self) -> int:
-        """Bytes that the disk says it can still take. Raises `OSError`."""
+        """Free bytes on the archive's disk. Raises `OSError`."""
         disk = os.statvfs(self._root)
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Where an object lies: `suffix` is payload, raw, header or manifest."""
+        """Return the path of an object; `suffix` is payload, raw, header or manifest."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> Following:
-        """Begin the recording of a call that goes on, whose only spool this is.
+        """Begin to record a call that is still in progress and has only this spool.
 
         Raises as `seal` does.
         """
@@ -119,14 +119,15 @@ class Archive:
     ) -> SealedRecording:
         """Make the recording of a call from its spools.
 
-        What `following` has done of it is made use of where that is possible.
+        The work that `following` has done is used if possible.
 
         Raises:
-            SpoolKeyError: no key at hand opens a spool of a call that is not sealed yet.
-            SpoolError: a spool has no header that can be read.
-            ArchiveError: it cannot be sealed; or it is sealed from spools that are gone, and
-                these are others.
-            OSError: the disk refuses.
+            SpoolKeyError: No key at hand opens a spool of a call that is not sealed yet.
+            SpoolError: A spool has no readable header.
+            ArchiveError: The call cannot be sealed; or it was sealed from spools that are gone, and
+                these
+                are others.
+            OSError: The disk refuses.
         """
         lives = {int(path.name.split(".")[1]) for path in spools}
         done = self.find(call_id)
@@ -147,7 +148,7 @@ class Archive:
         return self._described(manifest, sound.facts.personal)
 
     def find(self, call_id: str) -> Manifest | None:
-        """The manifest of a recording that is there and is what this node signed."""
+        """Return the manifest of a complete recording that this node signed, or None."""
         try:
             data = self.path(call_id, "manifest").read_bytes()
             manifest = read_manifest(data, public_text(self._node.key.public_key()))
@@ -160,7 +161,7 @@ class Archive:
         return manifest if there and manifest.call_id == call_id else None
 
     def _make_folder(self, folder: Path) -> None:
-        """No other thread finds the folder of a day there before its name is on the disk."""
+        """Make a day's folder; the lock keeps other threads out until its name is on the disk."""
         with self._making:
             make_folder(folder, self._root)
 
@@ -214,15 +215,16 @@ class Archive:
 
 
 def described(manifest: Manifest, data: bytes, personal: Personal | None) -> SealedRecording:
-    """The recording of a manifest that was read from these bytes."""
+    """Return the recording of a manifest that was read from these bytes."""
     digest = hashlib.sha256(data).hexdigest()
     return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
 
 
 def _completed(following: Following, spools: Sequence[Path]) -> _Made | None:
-    """What was followed, completed and committed; None, all of it discarded, if it cannot be.
+    """Complete and commit the followed recording; None, and all of it discarded, if that fails.
 
-    What it met then, the disk or damage, is met again by who does it in the straight way.
+    A fault of the disk or damage is not reported here: the caller then seals the call from the
+    start and meets it again.
     """
     try:
         sound = following.finish() if list(spools) == [following.spool] else None
@@ -240,7 +242,10 @@ def _completed(following: Following, spools: Sequence[Path]) -> _Made | None:
 
 
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal | None:
-    """The personal facts alone, for an index that has not got them yet."""
+    """Read only the personal facts, for an index that does not have them yet.
+
+    None: no key at hand opens a spool.
+    """
     facts = CallFacts(0)
     try:
         for path in spools:
@@ -254,7 +259,10 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal | None:
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
-    """Complete and commit what could not be decoded. Raises `OSError`."""
+    """Complete and commit the packets that could not be decoded; None if there are none.
+
+    Raises `OSError`.
+    """
     fd = raw.close()
     facts = _digest(fd) if fd >= 0 else None
     raw.commit()
@@ -262,7 +270,7 @@ def _raw_facts(raw: RawPayload) -> RawFacts | None:
 
 
 def _digest(fd: int) -> ObjectFacts:
-    """What lies in the file, read back."""
+    """Return the size and digest of a file's content, read back from the file."""
     digest, offset = hashlib.sha256(), 0
     while block := os.pread(fd, _BLOCK, offset):
         digest.update(block)

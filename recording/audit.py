@@ -1,10 +1,10 @@
-"""The audit: who did what, as one append-only hash chain a node.
+"""The audit log: who did what, as one append-only hash chain for each node.
 
-An entry's hash covers its body and the hash before it. Personal values are not in the chain:
-it holds salted commitments, while values and salts lie in rows of their own that can be
-erased without breaking it. Each day's key (`recording.daykey`) signs the head and the next
-day's public key, then is destroyed, so that yesterday cannot be rewritten by whoever holds
-the machine today. Claimed is no more than: tampering before the last anchor is detectable.
+An entry's hash covers its body and the hash before it. Personal values are not in the chain. The
+chain holds salted commitments; values and salts are in separate rows that can be erased without
+breaking it. Each day's key (`recording.daykey`) signs the head and the next day's public key and is
+then destroyed, so that a person who controls the server today cannot rewrite yesterday. The chain
+proves no more than this: tampering before the last anchor is detectable.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""A key from further in the future is of a clock that was wrong: it must not stay until then."""
+"""A day key dated this many days ahead, or more, is from a wrong clock: it is replaced at once."""
 
 Facts = Mapping[str, str | int | bool]
 
@@ -96,10 +96,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """Which entries are sought; what is empty or None may be anything.
+    """The entries to search for. An empty field, or None, matches anything.
 
-    `actor` is one that the entry names and that is not erased; `since` ≤ time < `until`, Unix
-    seconds.
+    `actor` is an actor that the entry names and that is not erased; `since` ≤ time < `until`, in
+    Unix seconds.
     """
 
     kind: str = ""
@@ -118,7 +118,7 @@ class _Event:
 
 
 class AuditLog:
-    """Appends to one node's chain; several processes may, one transaction at a time.
+    """Appends to one node's chain. Several processes may do so, one transaction at a time.
 
     Every method raises `AuditError` when the database fails.
     """
@@ -131,7 +131,10 @@ class AuditLog:
         clock: Callable[[], float] = time.time,
         on_cut: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`on_cut` hears of an entry before which others were taken away: its number."""
+        """Prepare to append.
+
+        `on_cut` receives the number of a new entry before which entries were removed.
+        """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
         self._node = node
@@ -150,13 +153,14 @@ class AuditLog:
         """Write one entry; when this returns, it is committed.
 
         Args:
-            kind: an event name, such as `recording.fetched`.
-            facts: what is not personal, in the chain for ever.
-            personal: names, numbers, addresses: committed to in the chain, erasable.
-            at: when it happened (Unix seconds), if that is not now.
+            kind: An event name, such as `recording.fetched`.
+            facts: The facts that are not personal; they stay in the chain for ever.
+            personal: Names, numbers, addresses. The chain has only commitments to them; they can be
+                erased.
+            at: When it happened (Unix seconds); None means now.
 
         Raises:
-            AuditError: the entry could not be written; what it covers must not happen.
+            AuditError: The entry could not be written; the action that it records must not happen.
         """
         at_us = int((self._clock() if at is None else at) * _US)
         try:
@@ -174,10 +178,10 @@ class AuditLog:
         return head
 
     async def _end(self, connection: AsyncConnection) -> tuple[Head, int]:
-        """The last entry, and the last number that was taken.
+        """Return the last entry, and the last number that is in use.
 
-        They differ where somebody took entries away and left their values. What was theirs stays
-        as it is: a new entry under such a number could not be written, or would seem to have them.
+        They differ if entries were removed and their values were left. These values stay: a new
+        entry under such a number could not be written, or would seem to own them.
         """
         entries, values = audit_entries.c, audit_values.c
         statement = (
@@ -204,7 +208,7 @@ class AuditLog:
             )
         ).first()
         told = {} if day is None else Link.of_body(day.body, "").facts
-        announced = str(told.get("public_key", ""))  # a body that was tampered with tells of none
+        announced = str(told.get("public_key", ""))  # a body that was tampered with may have no key
         old = self._keys.current(announced)
         ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
@@ -248,14 +252,17 @@ class AuditLog:
         return new
 
     async def links(self, after: int = 0, limit: int = 500) -> list[Link]:
-        """The chain as it lies there, `seq` > `after`, in order."""
+        """Return the chain's entries as stored, with `seq` > `after`, in order."""
         async with self._reading() as connection:
             return await _links(connection, self._node, after, limit)
 
     async def search(
         self, sought: Sought, before: int | None = None, limit: int = 50
     ) -> list[Link]:
-        """The newest that fit, the newest first; `before`: of those with a lower `seq` alone."""
+        """Return the newest matching entries, the newest first.
+
+        `before`: only entries with a lower `seq` than this; None: all.
+        """
         table = audit_entries.c
         older = () if before is None else (table.seq < before,)
         statement = (
@@ -268,7 +275,7 @@ class AuditLog:
             return await _with_values(connection, self._node, statement)
 
     async def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
-        """Entries in order, `seq` > `after`."""
+        """Return entries with `seq` > `after`, in order."""
         return [
             Entry(
                 link.seq,
@@ -281,7 +288,7 @@ class AuditLog:
         ]
 
     async def head(self) -> Head | None:
-        """The newest entry; None when there is none yet."""
+        """Return the newest entry; None when there is no entry yet."""
         table = audit_entries.c
         statement = (
             select(table.seq, table.hash)
@@ -294,9 +301,10 @@ class AuditLog:
         return None if row is None else Head(row.seq, row.hash)
 
     async def last(self, kind: str, by: float | None = None) -> Entry | None:
-        """The newest entry of this kind, without its personal values.
+        """Return the newest entry of this kind, or None, without its personal values.
 
-        `by`: of none later than this (Unix seconds), for a clock that was ahead wrote the future.
+        `by`: only entries up to this time (Unix seconds), since a clock that was ahead may have
+        written entries dated in the future.
         """
         table = audit_entries.c
         in_time = () if by is None else (table.at_us <= int(by * _US),)
@@ -331,7 +339,7 @@ class AuditLog:
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> Verification:
-    """Read a node's whole chain; `anchors` are heads that somebody else kept."""
+    """Verify a node's whole chain against `anchors`: heads that another custodian kept."""
     checker = Checker(node, anchors)
     async with engine.connect() as connection:
         while links := await _links(connection, node, checker.last, 1000):

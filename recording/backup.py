@@ -1,8 +1,8 @@
-"""The archive's small objects, for a backup: copied out, put back, disposals made good.
+"""Backup of the archive's small objects: copies them, restores them, repeats disposals.
 
-Payloads are not here: they are write-once, and copied by whatever copies files. A header from a
-backup is a recording that can be opened again. So nothing is put back that a certificate says was
-disposed of, and what lies there in spite of one is destroyed again.
+Payloads are not handled here: they are written once, and any file copy serves. A header from a
+backup makes a recording readable again. So a header is not restored if a certificate says that the
+recording was disposed of, and a header that exists despite a certificate is destroyed again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 @dataclass(slots=True)
 class Copied:
-    """What was copied, by kind."""
+    """Numbers of copied objects, by kind."""
 
     recordings: int = 0
     headers: int = 0
@@ -37,7 +37,7 @@ class Copied:
 
 @dataclass(slots=True)
 class Certificates:
-    """Certificates that a node's key proves, by call id, and what is wrong with others."""
+    """Certificates proven by a node's key, by call id, and the problems of the others."""
 
     proven: dict[str, tuple[Certificate, bytes]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -47,8 +47,8 @@ def copy_out(archive: Path, target: Path) -> Copied:
     """Copy header, manifest, rewrap and certificate of each recording, and the nodes' public keys.
 
     Args:
-        archive: of a node that may be at work meanwhile.
-        target: an empty folder.
+        archive: The archive of a node that may be in operation meanwhile.
+        target: An empty folder.
     """
     done = Copied()
     for folder, call_id in recordings_below(archive):
@@ -67,14 +67,14 @@ def copy_out(archive: Path, target: Path) -> Copied:
 
 
 def headers_in(backup: Path) -> int:
-    """How many headers a copy holds, as `copy_out` counted them."""
+    """Return how many headers a copy holds, as `copy_out` counted them."""
     return sum(
         (folder / f"{call_id}.header").exists() for folder, call_id in recordings_below(backup)
     )
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """What there is of a recording; the header and the record of one rewrap, not of two."""
+    """Return a recording's objects; the header and the rewrap record belong together."""
     found = {}
     for suffix in _BESIDE:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -91,7 +91,7 @@ def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
 
 
 def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Read together: a rewrap in between changes the header last."""
+    """Read header and rewrap record of the same rewrap; a rewrap changes the header last."""
     while True:
         header, record = _read(path), _read(path.with_suffix(".rewrap"))
         if _read(path) == header:
@@ -99,7 +99,7 @@ def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
 
 
 def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certificates:
-    """The certificates in files, and in folders with all below, that one of these keys signed."""
+    """Read certificates from files and from folders, recursively; keep those that a key signed."""
     found = Certificates()
     for path in _files(places):
         data = read_small(path)
@@ -114,7 +114,7 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 
 
 def certificates_in(place: Path) -> list[Path]:
-    """The files of a place that somebody keeps certificates in, whatever they called them."""
+    """Return the files at a place in which people keep certificates, under any name."""
     if not place.is_dir():
         return [place]
     return [path for path in sorted(place.rglob("*")) if path.is_file() and _says_so(path)]
@@ -133,9 +133,9 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
-    """Put back what the archive lacks, but no header of what was disposed of.
+    """Restore what the archive lacks, except headers of recordings that were disposed of.
 
-    What lies there is newer than the backup, and stays.
+    What the archive has is newer than the backup and stays.
     """
     done = Copied()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):
@@ -158,10 +158,10 @@ def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
 
 
 def _staged(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Write these of a recording's objects beside their places, which are given.
+    """Write these objects of a recording beside their places, and yield the places.
 
-    A name that counts comes after the disk has its content: whoever restores again after a full
-    disk would take the half of a header for a newer one.
+    The disk must have the content before an object gets its real name. Otherwise a second restore,
+    after a full disk, would take half a header for a newer one.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -172,7 +172,7 @@ def _staged(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> It
 
 
 def _missing(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """What is to be put back: a record of a rewrap with its header alone."""
+    """Return the suffixes to restore; a rewrap record is restored only with its header."""
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():
         wanted += ["rewrap", "header"]
@@ -180,9 +180,9 @@ def _missing(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: 
 
 
 def replay(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy again each header that a certificate says is gone; the calls that had one.
+    """Destroy each header that a certificate says is gone; return the calls that still had one.
 
-    The certificate is laid into the archive first, where it is missing.
+    First the certificate is written to the archive if it is missing there.
     """
     again = []
     for call_id, (_, data) in sorted(found.items()):
@@ -204,7 +204,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def sync_all(folder: Path) -> None:
-    """Bring all that was written to the folder's file system to the disk."""
+    """Sync all that was written to the folder's file system."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         syncfs(fd)

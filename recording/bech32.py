@@ -1,4 +1,4 @@
-"""Bech32 (BIP 173) as age uses it: any length, and the case of the prefix kept."""
+"""Bech32 (BIP 173) as age uses it: of any length, and the prefix keeps its case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PRINTABLE = frozenset(map(chr, range(33, 127)))
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """The text of `data` under `prefix`, in the prefix's case."""
+    """Encode `data` under `prefix`, in the prefix's case."""
     lower = prefix.lower()
     values = _regroup(data, 8, 5, pad=True)
     checksum = _polymod([*_expand(lower), *values, *([0] * _CHECKSUM)]) ^ 1
@@ -22,10 +22,10 @@ def encode(prefix: str, data: bytes) -> str:
 
 
 def decode(text: str) -> tuple[str, bytes]:
-    """Prefix (in the case it had) and data of a bech32 text.
+    """Return the prefix (in its original case) and the data of a bech32 text.
 
     Raises:
-        KeyTextError: mixed case, a wrong character, a wrong checksum or wrong padding.
+        KeyTextError: The text has mixed case, a wrong character, a wrong checksum or wrong padding.
     """
     if text not in {text.lower(), text.upper()}:
         raise KeyTextError("upper and lower case are mixed")
@@ -58,7 +58,7 @@ def _expand(prefix: str) -> list[int]:
 
 
 def _regroup(data: bytes | list[int], from_bits: int, to_bits: int, *, pad: bool) -> list[int]:
-    """Cut the same bits into groups of another size; without `pad`, padding must be zeros."""
+    """Regroup bits into groups of another size; without `pad`, the padding must be zeros."""
     groups: list[int] = []
     pending = bits = 0
     for value in data:

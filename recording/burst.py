@@ -1,7 +1,8 @@
-"""Many packets at a time: those of one media frame that are all of one size, as most are.
+"""Bursts: the packets of one media frame, handled together when all have the same size.
 
-A burst says exactly what its packets would say one by one. It exists because an hour has 360,000
-of them, and Python looks at each for longer than the audio takes to encode.
+Most frames are like this. A burst has the same meaning as its packets one by one. It exists because
+an hour of a call has 360,000 packets, and Python takes longer to look at each than to encode the
+audio.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from recording.spool_records import PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""Fewer packets are not worth it."""
+"""With fewer packets a burst is not worth its cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,10 @@ class BurstRecord:
     at_us: NDArray[np.int64]
     track: NDArray[np.uint8]
     data: NDArray[np.uint8]
-    """One row a packet."""
+    """One row for each packet."""
 
     def packets(self) -> Iterator[PacketRecord]:
-        """The same, one by one."""
+        """Yield the packets one by one."""
         for at_us, track, data in zip(
             self.at_us.tolist(), self.track.tolist(), self.data, strict=True
         ):
@@ -40,7 +41,7 @@ class BurstRecord:
 
 
 def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
-    """The packets of a media frame; None when they are few or differ in length."""
+    """Return the packets of a media frame; None when they are few or differ in length."""
     if len(plaintext) < PACKET.size:
         return None
     length = PACKET.unpack_from(plaintext)[2]
@@ -55,7 +56,7 @@ def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
 
 
 class TrackBurst:
-    """The part of a burst that is one track's."""
+    """The part of a burst that belongs to one track."""
 
     def __init__(self, at_us: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self.length = data.shape[1]
@@ -73,28 +74,28 @@ class TrackBurst:
         return len(self.at_us)
 
     def ssrc(self, index: int) -> int:
-        """Of one packet."""
+        """Return the SSRC of one packet."""
         return self._words[index][2]
 
     def head(self, index: int) -> tuple[int, int, int, int, int]:
-        """The fixed header of one packet: flags, kind, sequence, timestamp, SSRC."""
+        """Return the fixed header of one packet: flags, payload type, sequence, timestamp, SSRC."""
         first, timestamp, ssrc = self._words[index]
         return first >> 24, first >> 16 & 0xFF, first & 0xFFFF, timestamp, ssrc
 
     def datagram(self, index: int) -> bytes:
-        """One packet, whole."""
+        """Return one whole packet."""
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
     def payload(self, start: int, end: int) -> bytes:
-        """What follows the fixed headers of some packets, joined."""
+        """Return the RTP payloads of packets `start` to `end` (exclusive), joined."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 
     def successors(self, start: int) -> int:
-        """How many packets from `start` on differ from their predecessor only as they should.
+        """Return how many packets from `start` on follow their predecessor without a break.
 
-        That is by one in the sequence number, which does not wrap among them, and by a sample a
-        byte in the timestamp. The packet at `start` is one of them.
+        That is: the sequence number is one higher and does not wrap among them, and the timestamp
+        grows by one sample for each byte. The packet at `start` is counted.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

@@ -1,7 +1,7 @@
-"""What the events of a call's spools add up to: segments, gaps, faults, who and when.
+"""Derives a call's segments, gaps, faults, parties and times from the events of its spools.
 
-Offsets here are microseconds since the recording's start, which is the answer. Personal
-facts (the number, the advisor) are kept apart: they go into the index, never the manifest.
+Offsets here are microseconds since the recording's start, which is the answer. Personal facts (the
+number, the advisor) are kept apart: they go into the index, never into the manifest.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from recording.spool import EventRecord, Field, LossReason, LostRecord
 
 _MOST_NOTES = 100
 _SPACING_US = 60_000
-"""No two packets of a stream that goes on are further apart; a frame holds far more."""
+"""Packets of a continuous stream are never this far apart; a frame holds far more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """What only the index may know."""
+    """The facts that only the index may store."""
 
     number: str | None = None
     line: str = ""
@@ -34,11 +34,11 @@ class CallFacts:
     """Takes events in order, each with its offset; `finish` closes what is open."""
 
     def __init__(self, started_wall_us: int) -> None:
-        """`started_wall_us`: Unix time of offset 0, in microseconds."""
+        """Begin with `started_wall_us`, the Unix time of offset 0 in microseconds."""
         self.started_us = started_wall_us
         self.answered = False
         self.headless = False
-        """Whether the spool with the call's beginning is missing."""
+        """True if the spool with the call's beginning is missing."""
         self.ended_us: int | None = None
         self.last_us = 0
         self.personal = Personal()
@@ -49,16 +49,16 @@ class CallFacts:
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
         self._told_until_us = 0
-        """Where the last segment or gap ended."""
+        """The offset at which the last segment or gap ended."""
         self._lost: list[tuple[int, int | None, LossReason]] = []
 
     @property
     def in_gap(self) -> bool:
-        """Whether a gap is open."""
+        """True if a gap is open."""
         return self._gap is not None
 
     def event(self, at_us: int, event: EventRecord) -> None:
-        """Take one event."""
+        """Process one event."""
         self.seen(at_us)
         fields = event.fields
         match event.kind:
@@ -87,14 +87,14 @@ class CallFacts:
                 self.ended_us = at_us
 
     def seen(self, at_us: int) -> None:
-        """Something happened at this offset."""
+        """Record that something happened at this offset."""
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
 
     def lost(self, record: LostRecord, shift_us: int) -> None:
-        """Frames cannot be read; what was erased on purpose has a gap of its own already.
+        """Record frames that cannot be read; erased frames already have a gap of their own.
 
-        Frames that died with their keys one after another are one loss.
+        Consecutive frames whose keys were never released are one loss.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -102,7 +102,7 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        if record.from_us is not None:  # a spool on another disk begins with what is told already
+        if record.from_us is not None:  # a spool on another disk begins by repeating known facts
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
         if self._lost and record.why is LossReason.UNRELEASED:
@@ -113,10 +113,11 @@ class CallFacts:
         self._lost.append((start, end, record.why))
 
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
-        """A spool has no end, and another goes on at this offset; until then it is a fault.
+        """Record that a spool has no end and that another continues at this offset.
 
-        `moved`: the process that wrote it did not die but found its disk gone. What it had not
-        sealed yet then stands in the next one: if this one is `complete`, nothing is lost.
+        The time between is a fault gap. `moved`: the process that wrote the spool did not die but
+        found its disk gone. The next spool then holds what had not been sealed; if this spool is
+        also `complete`, nothing is lost.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._told_until_us) if neither else self.last_us
@@ -138,7 +139,7 @@ class CallFacts:
         self.answered = True
 
     def finish(self) -> int:
-        """The call's length. Segments, gaps and losses are brought to add up."""
+        """Return the call's length; make segments, gaps and losses add up to it."""
         end = self.last_us if self.ended_us is None else self.ended_us
         self._close(end)
         refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
@@ -155,9 +156,9 @@ class CallFacts:
         return end
 
     def _explain(self, lost: Span, why: LossReason, refused: Iterable[Gap]) -> None:
-        """A gap for what was lost and has none; `refused`: those in which the disk took nothing.
+        """Add a gap for a loss that has none. `refused`: the gaps in which the disk took no writes.
 
-        The numbers of frames that it refused are missing, too: that is no damage.
+        The numbers of the frames that the disk refused are missing too; this is not damage.
         """
         told = any(
             gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -172,14 +173,14 @@ class CallFacts:
             self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
 
     def unexplained(self, talk_us: int) -> list[Interval]:
-        """What does not add up."""
+        """Return the time that segments and gaps do not cover exactly once."""
         segments = [Span(each.from_us, each.to_us) for each in self.segments]
         found = account(talk_us, segments, [Span(g.from_us, g.to_us) for g in self.gaps])
         spans = sorted((*found.unexplained, *found.claimed_twice))
         return [Interval(span.from_us, span.to_us) for span in spans]
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap; one that began later than this never was."""
+        """End the open segment or gap. If it began at or after `at_us`, drop it."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))
@@ -200,7 +201,7 @@ class CallFacts:
         )
 
     def _advised(self, advisor: str, extension: str) -> None:
-        """The first one who answered; a later advisor is told by the segments."""
+        """Record the advisor who answered first; segments show later ones."""
         known = self.personal
         if not known.advisor and not known.extension:
             self.personal = Personal(known.number, known.line, advisor, extension)
@@ -213,7 +214,7 @@ class CallFacts:
 
 
 def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:
-    """Track and payload types of a `media` event; what is malformed is left out."""
+    """Return track and payload types of a `media` event; malformed ones are left out."""
     track, table = fields.get("track"), fields.get("payloads")
     found: dict[int, PayloadCodec] = {}
     for number, row in (table if isinstance(table, Mapping) else {}).items():
@@ -226,7 +227,7 @@ def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCode
 
 
 def _without(span: Span, holes: Iterable[Span]) -> list[Span]:
-    """The parts of a span that no hole covers."""
+    """Return the parts of a span that no hole covers."""
     parts, at = [], span.from_us
     for hole in sorted(holes):
         if hole.to_us <= at or hole.from_us >= span.to_us:

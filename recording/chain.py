@@ -1,8 +1,9 @@
-"""The audit's chain: what its entries look like, how they hang together, and what breaks that.
+"""The audit chain: the form of its entries, the links between them, and the checks on both.
 
-Here is no database: entries come from `recording.audit`, or from an export (one JSON object a
-line) that anybody can check with `sha256sum` and `openssl`. An entry's hash covers the hash before
-it and its body. Anchors are heads that somebody else kept: they tell a cut tail from a short one.
+There is no database here: entries come from `recording.audit`, or from an export (one JSON object
+in each line) that everyone can check with `sha256sum` and `openssl`. An entry's hash covers the
+hash before it and its body. Anchors are heads kept by another custodian; they show whether a chain
+was cut.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
-"""The entry after the day key with which a chain goes on that was put back from a backup."""
+"""The kind of the entry, after a day key, with which a chain restored from a backup continues."""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
-"""No calendar goes on from there; and a number may have any length."""
+"""The first time that `datetime` cannot represent; a JSON number may have any length."""
 DAY_US: Final = 86_400_000_000
-"""A day of UTC: no entry is of a later one than the day key before it."""
+"""One UTC day. No entry may be of a later day than the last day key before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The chain's end: what an anchor records elsewhere."""
+    """The chain's last entry, as an anchor records it."""
 
     seq: int
     hash: str
@@ -39,7 +40,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One entry as it lies in the chain; `values` are its personal ones: salt and text by name."""
+    """One entry as stored in the chain.
+
+    `values` are its personal values: salt and text by name.
+    """
 
     seq: int
     at_us: int
@@ -52,7 +56,7 @@ class Link:
     def of_body(
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
     ) -> Link:
-        """A link whose body alone says which entry it is; one that says nothing has number 0."""
+        """Return an entry whose number, time and kind come from its body; 0 or "" if missing."""
         told = parsed(body)
         seq, at_us, kind = told.get("seq"), told.get("at_us"), told.get("kind")
         return cls(
@@ -66,7 +70,7 @@ class Link:
 
     @classmethod
     def parse(cls, line: str) -> Link:
-        """Read a line of an export. Raises `ChainError`."""
+        """Parse a line of an export. Raises `ChainError`."""
         try:
             document = json.loads(line)
             values = {
@@ -81,31 +85,31 @@ class Link:
         return link
 
     def __str__(self) -> str:
-        """The line of an export."""
+        """Return the line of an export."""
         values = {name: [salt.hex(), value] for name, (salt, value) in self.values.items()}
         document = {"body": self.body, "hash": self.hash, "values": values}
         return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @property
     def contradicts_itself(self) -> bool:
-        """Whether it is found under another number, time or kind than its body has."""
+        """True if it is stored under another number, time or kind than its body has."""
         told = Link.of_body(self.body, self.hash)
         return (told.seq, told.at_us, told.kind) != (self.seq, self.at_us, self.kind)
 
     @property
     def node(self) -> str:
-        """Whose chain it is of."""
+        """The name of the node whose chain the entry belongs to; "" if the body has none."""
         return str(parsed(self.body).get("node", ""))
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is not personal."""
+        """The facts that are not personal."""
         return _table(parsed(self.body), "facts")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with the chain, at this entry."""
+    """A problem in the chain, at this entry."""
 
     seq: int
     problem: str
@@ -113,7 +117,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of reading the whole chain."""
+    """The result of checking a whole chain."""
 
     entries: int
     head: Head | None
@@ -121,23 +125,24 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was found."""
+        """True if there are no findings."""
         return not self.findings
 
 
 class Checker:
-    """Takes the links of a node's chain in order; `result` says what was found.
+    """Checks the entries of a node's chain in order; `result` returns the findings.
 
     Attributes:
-        last: the number of the last one.
+        last: The number of the last entry that was checked.
     """
 
     def __init__(
         self, node: str, anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
     ) -> None:
-        """`node` may be empty: then the first link says whose chain it is.
+        """Prepare to check the chain of `node`; if it is empty, the first entry names the node.
 
-        `unsigned`: numbers of day keys that no day key before them signed, and why is known.
+        `unsigned`: numbers of day keys that the day key before them did not sign, for a known
+        reason.
         """
         self._node = node
         self._unsigned = frozenset(unsigned)
@@ -155,7 +160,7 @@ class Checker:
         self._findings.append(Finding(seq, problem))
 
     def take(self, link: Link) -> None:
-        """Check one more."""
+        """Check the next entry."""
         seq = link.seq
         if seq > self.last + 1:
             self._find(seq, f"{seq - self.last - 1} entries before it are missing")
@@ -196,7 +201,7 @@ class Checker:
         self._public = new
 
     def result(self) -> Verification:
-        """After the last one."""
+        """Return the result, after the last entry."""
         for seq in sorted(self._anchors):
             what = "it is gone"
             if seq > self.last:
@@ -210,7 +215,7 @@ class Checker:
 def verify_links(
     links: Iterable[Link], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
 ) -> Verification:
-    """Check a whole chain that lies in an export; arguments as `Checker` has them."""
+    """Check a whole exported chain; the arguments are those of `Checker`."""
     checker = Checker("", anchors, unsigned)
     for link in links:
         checker.take(link)
@@ -218,7 +223,7 @@ def verify_links(
 
 
 def read_export(lines: Iterable[str]) -> Iterator[Link]:
-    """The links of an export; empty lines are passed over. Raises `ChainError`."""
+    """Yield the entries of an export; empty lines are skipped. Raises `ChainError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -228,12 +233,12 @@ def read_export(lines: Iterable[str]) -> Iterator[Link]:
 
 
 def commitment(salt: bytes, name: str, value: str) -> str:
-    """HMAC-SHA256 under the salt of name, a zero byte and value, in hexadecimal."""
+    """Return HMAC-SHA256 under the salt of name, a zero byte and value, in hexadecimal."""
     return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
 
 
 def parsed(body: str) -> dict[str, Any]:
-    """A body as an object; empty when it is none."""
+    """Return a body as an object; empty when it is not a JSON object."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -242,21 +247,21 @@ def parsed(body: str) -> dict[str, Any]:
 
 
 def _table(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a body has under this name; empty when that is no object."""
+    """Return the object that a body has under this name; empty when it is not an object."""
     found = body.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def canonical(body: Mapping[str, object]) -> str:
-    """JSON with sorted keys and no spaces, in UTF-8."""
+    """Return JSON with sorted keys and no spaces; non-ASCII characters are not escaped."""
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def chained(previous: str, body: str) -> str:
-    """An entry's hash: SHA-256 of the hash before it, a line feed, and the body."""
+    """Return an entry's hash: SHA-256 of the hash before it, a line feed, and the body."""
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
 def to_sign(head: str, public_key: str) -> bytes:
-    """What a day's key signs before it is destroyed: the head, and the next day's key."""
+    """Return the text that a day key signs before it is destroyed: the head and the next key."""
     return f"galwad audit day key\n{head}\n{public_key}".encode()

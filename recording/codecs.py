@@ -1,8 +1,8 @@
-"""From payloads to samples. G.711 by table; the others by PyAV, which is loaded when needed.
+"""Decodes RTP payloads to samples: G.711 by table, other codecs by PyAV, loaded when needed.
 
-A decoder answers mono int16 samples at its own rate. What nobody here can decode answers
-nothing, and the manifest says so: the timeline keeps its place as silence, and the packet itself
-is kept (`recording.raw_packets`). No decoder conceals a loss: what was lost is silence.
+A decoder returns mono int16 samples at its own rate. A codec that cannot be decoded here has no
+decoder, and the manifest says so: the timeline has silence in its place, and the packet itself is
+stored (`recording.raw_packets`). No decoder conceals a loss: lost packets are silence.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ WIDE: Final = 16000
 _LINEAR_RATES: Final = frozenset(
     {NARROW, 11_025, 12_000, WIDE, 22_050, 24_000, 32_000, 44_100, 48_000}
 )
-"""Of L16 and G.711; a filter for any other could be made as large as a peer likes."""
+"""The rates at which L16 and G.711 are decoded. If any rate were accepted, a peer could make the
+resampling filter as large as it likes."""
 _NOISE: Final = "CN"
 _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadCodec:
-    """A codec as the signalling named it; `clock` is the RTP timestamp's, in Hz."""
+    """A codec as the signalling named it; `clock` is that of the RTP timestamp, in Hz."""
 
     name: str
     clock: int
@@ -43,16 +44,16 @@ class PayloadCodec:
 
     @property
     def silent(self) -> bool:
-        """Whether it carries no speech: comfort noise and key presses."""
+        """True if it carries no speech: comfort noise and key presses."""
         return self.name.upper() in _SILENT
 
     @property
     def is_noise(self) -> bool:
-        """Whether it describes a silence: comfort noise (RFC 3389)."""
+        """True if it describes a silence: comfort noise (RFC 3389)."""
         return self.name.upper() == _NOISE
 
     def duration_us(self, payload: bytes) -> int:
-        """Microseconds of sound in a payload."""
+        """Return the duration of a payload's sound in microseconds."""
         return duration_us(self.name, self.clock, self.channels, payload)
 
     def __str__(self) -> str:
@@ -72,20 +73,20 @@ STATIC: Final = {
     15: PayloadCodec("G728", 8000),
     18: PayloadCodec("G729", 8000),
 }
-"""RFC 3551 section 6: payload types that need no mapping."""
+"""RFC 3551, section 6: payload types that need no mapping."""
 
 
 class Decoder(Protocol):
     """Turns one payload after the other into samples at `rate` Hz.
 
-    `stateless`: payloads joined decode to their samples joined.
+    `stateless`: joined payloads decode to their samples joined.
     """
 
     rate: int
     stateless: bool
 
     def decode(self, payload: bytes) -> Samples:
-        """The samples of one payload; fewer or none when it is damaged."""
+        """Return the samples of one payload; fewer or none when it is damaged."""
 
 
 def _ulaw_table() -> Samples:
@@ -114,13 +115,13 @@ class G711:
         self.stateless = self.rate == NARROW and self._channels == 1
 
     def decode(self, payload: bytes) -> Samples:
-        """One sample a byte; channels mixed."""
+        """Return one sample for each byte and channel; channels are mixed."""
         samples = self._table[np.frombuffer(payload, dtype=np.uint8)]
         return samples if self._channels == 1 else mixed(_apart(samples, self._channels))
 
 
 class Linear:
-    """L16: big-endian samples, any rate and number of channels (RFC 3551 section 4.5.11)."""
+    """L16: big-endian samples, any rate and number of channels (RFC 3551, section 4.5.11)."""
 
     stateless = False
 
@@ -129,18 +130,21 @@ class Linear:
         self.rate = codec.clock
 
     def decode(self, payload: bytes) -> Samples:
-        """Channels mixed."""
+        """Return the samples, with channels mixed."""
         whole = payload[: len(payload) // 2 * 2]
         return mixed(_apart(np.frombuffer(whole, dtype=">i2"), self._channels))
 
 
 class Av:
-    """What libavcodec decodes: `name` is its decoder's, `frame` the bytes of one frame (0: all)."""
+    """A decoder of libavcodec.
+
+    `name` is the decoder's name, `frame` the bytes of one frame (0: the payload is one frame).
+    """
 
     stateless = False
 
     def __init__(self, name: str, native: int, frame: int = 0) -> None:
-        import av  # noqa: PLC0415 - a large library, wanted by few calls
+        import av  # noqa: PLC0415 - a large library that few calls need
 
         self._av = av
         self._frame = frame
@@ -152,7 +156,7 @@ class Av:
         self._context: AudioCodecContext = context
 
     def decode(self, payload: bytes) -> Samples:
-        """Frame by frame; a damaged one is left out."""
+        """Return the samples of all frames; a damaged frame is left out."""
         parts = [part for piece in self._pieces(payload) for part in self._piece(piece)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
 
@@ -173,12 +177,12 @@ class Av:
 
 
 def _apart(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
-    """Samples of channels in turn as a row a channel; half a frame at the end is left out."""
+    """Split interleaved samples into one row per channel; an incomplete last frame is dropped."""
     return samples[: len(samples) // channels * channels].reshape(-1, channels).T
 
 
 def mixed(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
-    """Channels (rows) as one, in 16 bits; floating point is full at 1.0."""
+    """Mix channels (rows) into one of 16 bits; floating-point samples are full scale at 1.0."""
     whole = np.issubdtype(channels.dtype, np.integer)
     if whole and len(channels) == 1:
         alone: Samples = channels[0].astype(np.int16)
@@ -188,20 +192,20 @@ def mixed(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
 
 
 def clipped(samples: NDArray[np.float32]) -> Samples:
-    """Rounded to 16 bits."""
+    """Return samples rounded and clipped to 16 bits."""
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
 _BY_AV: Final = {
     "G722": ("g722", WIDE, 0),
-    "OPUS": ("libopus", 48000, 0),  # FFmpeg's own bangs where speech follows a silence (DTX)
+    "OPUS": ("libopus", 48000, 0),  # FFmpeg's own clicks where speech follows a silence (DTX)
     "G729": ("g729", NARROW, 10),
     "GSM": ("gsm", NARROW, 33),
 }
 
 
 def decoder_for(codec: PayloadCodec) -> Decoder | None:
-    """A fresh decoder for one stream; None when nobody here can decode it."""
+    """Return a new decoder for one stream; None when the codec cannot be decoded here."""
     name = codec.name.upper()
     if name in {"PCMU", "PCMA"}:
         return G711(codec) if codec.clock in _LINEAR_RATES else None

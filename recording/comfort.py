@@ -1,8 +1,8 @@
-"""Comfort noise: what a sender says its silence sounds like, made audible.
+"""Comfort noise: makes the silence that a sender describes audible.
 
-RFC 3389 has a payload for it, with the noise's level and, if the sender likes, the shape of its
-spectrum; G.729 has a frame for it (Annex B), of which the level alone is used. The noise is a
-function of the place on the track alone, so that it is the same however it is cut.
+RFC 3389 has a payload for this, with the noise's level and, optionally, the shape of its spectrum.
+G.729 has a frame for it (Annex B), of which only the level is used. The noise depends only on the
+position in the track, so that it is the same wherever it is cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recording.codecs import NARROW, WIDE, PayloadCodec, Samples, clipped
 
 _FULL: Final = 32767.0
-"""0 dBov: the level of the loudest square wave (RFC 3389 section 3)."""
+"""0 dBov: the level of the loudest square wave (RFC 3389, section 3)."""
 _PERIOD_S: Final = 4
 _MOST_ORDER: Final = 16
 
@@ -27,7 +27,7 @@ _FULL_DB: Final = 90.3
 
 
 def told(codec: PayloadCodec, payload: bytes) -> bytes:
-    """What a packet says of the silence after it, as RFC 3389 would; empty: nothing."""
+    """Return the silence that a packet announces, as an RFC 3389 payload; empty: none."""
     if codec.is_noise:
         return payload
     if len(payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
@@ -36,17 +36,18 @@ def told(codec: PayloadCodec, payload: bytes) -> bytes:
 
 
 def is_silence(codec: PayloadCodec, payload: bytes) -> bool:
-    """Whether a packet holds nothing that could be decoded."""
+    """Return whether a packet holds nothing that could be decoded."""
     if not payload or codec.silent:
         return True
     return len(payload) == _SID_BYTES and codec.name.upper() == "G729"
 
 
 def _of_sid(frame: bytes) -> bytes:
-    """The level in a silence descriptor: its last five bits but one (RFC 3551 section 4.5.6).
+    """Return the level in a G.729 silence descriptor, as an RFC 3389 payload.
 
-    They count steps of 4 dB, from the seventh on of 2 dB, of an excitation that comes out at twice
-    its level (ITU-T G.729 Annex B.4.2.1).
+    It is the five bits before the last (RFC 3551, section 4.5.6). They count steps of 4 dB, from
+    the seventh on of 2 dB, of an excitation that results in twice its level (ITU-T G.729, Annex
+    B.4.2.1).
     """
     index = int.from_bytes(frame, "big") >> 1 & 0x1F
     level_db = min(4 * index - 8, 2 * index + 4) + 6
@@ -54,21 +55,28 @@ def _of_sid(frame: bytes) -> bytes:
 
 
 class Noise:
-    """The noise of one payload, at one rate."""
+    """The noise that one payload describes, at one sample rate."""
 
     def __init__(self, payload: bytes, clock: int, rate: int) -> None:
-        """`clock`: the rate at which the sender heard it; above half of that there is none."""
+        """Compute the noise.
+
+        `clock` is the rate at which the sender sampled it, in Hz; there is no noise above half of
+        it.
+        """
         heard_at = min(max(clock, NARROW), 3 * WIDE)
         self._table = _table(bytes(payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
-        """From a place on the track on."""
+        """Return `count` samples from position `start` of the track."""
         return self._table[np.arange(start, start + count) % len(self._table)]
 
 
 @lru_cache(maxsize=16)
 def _table(payload: bytes, clock: int, rate: int) -> Samples:
-    """Some seconds of noise that repeat without a seam: all phases at random, magnitudes told."""
+    """Return some seconds of noise that repeat without a seam.
+
+    The phases are random, the magnitudes are those that the payload gives.
+    """
     phases = _phases(rate)
     shape = np.zeros(len(phases))
     heard = _envelope(payload[1:], _PERIOD_S * clock)[: len(shape)]
@@ -80,17 +88,17 @@ def _table(payload: bytes, clock: int, rate: int) -> Samples:
 
 @lru_cache(maxsize=2)
 def _phases(rate: int) -> NDArray[np.complex128]:
-    """Of each frequency that these seconds can hold, from 0 to half the rate."""
+    """Return a random phase for each frequency of the table, from 0 to half the rate."""
     count = _PERIOD_S * rate // 2 + 1
     phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, count)
     return np.asarray(np.exp(1j * phases), dtype=np.complex128)
 
 
 def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
-    """The magnitude of the all-pole filter that reflection coefficients describe, up to half.
+    """Return the magnitudes of an all-pole filter, from 0 to half the sample rate.
 
-    They are bytes, 127 for zero (RFC 3389 section 3.2); from one order to the next by
-    Levinson's recursion. `points` are those of the whole circle.
+    Its reflection coefficients are bytes, 127 for zero (RFC 3389, section 3.2). Levinson's
+    recursion leads from one order to the next. `points` counts those of the whole circle.
     """
     filter_ = np.ones(1)
     for byte in quantised:

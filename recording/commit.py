@@ -1,4 +1,4 @@
-"""Files that appear under their name whole and on the disk, or not at all."""
+"""Files that appear under their name complete and synced, or not at all."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Final
 
 _SMALL: Final = 1 << 20
-"""Bytes of what people write by hand, or keep one line in."""
+"""Size limit in bytes of files that people write by hand, or that hold one line."""
 
 
 class Part:
-    """A file beside its place, until it is committed; there is one at a time for each place."""
+    """A temporary file beside its final place until `commit`; one at a time for each place."""
 
     def __init__(self, path: Path, mode: int = 0o640) -> None:
-        """Begin it empty, whatever an earlier one left behind. Raises `OSError`."""
+        """Create it empty; a leftover of an earlier one is removed. Raises `OSError`."""
         self._path = path
         self._part = path.with_name(f".{path.name}.part")
         self._part.unlink(missing_ok=True)
         self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def commit(self) -> None:
-        """Bring it to the disk, under its name. Raises `OSError`; nothing is committed then."""
+        """Sync the file and rename it to its place. On `OSError`, nothing is committed."""
         os.fsync(self.fd)
         self._part.rename(self._path)
         sync_folder(self._path.parent)
         self._close()
 
     def discard(self) -> None:
-        """Remove it, unless it is committed. Again: nothing."""
+        """Remove the file unless it is committed. A repeat changes nothing."""
         if self.fd >= 0:
             self._part.unlink(missing_ok=True)
             self._close()
@@ -44,7 +44,7 @@ class Part:
 
 @contextmanager
 def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
-    """A file that is committed when no error leaves the block."""
+    """Yield a temporary file's descriptor; the file is committed if the block raises no error."""
     part = Part(path, mode)
     try:
         yield part.fd
@@ -54,7 +54,7 @@ def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Commit a file of this content."""
+    """Write and commit a file of this content."""
     with committed(path, mode) as fd:
         view = memoryview(data)
         while view:
@@ -62,17 +62,19 @@ def write_whole(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def write_loose(path: Path, data: bytes) -> None:
-    """Write a file that need not outlive a crash: `sync_file` comes before its name counts."""
+    """Write a file without syncing it; call `sync_file` before its name counts."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
 
 
 def read_small(path: Path) -> bytes:
-    """The content of a file that somebody named, at most a megabyte: a device may have no end.
+    """Return the content of a file that a user named, at most a megabyte.
+
+    The limit exists because a device may have no end.
 
     Raises:
-        OSError: it cannot be read, or has more.
+        OSError: The file cannot be read, or is larger.
     """
     with path.open("rb") as file:
         data = file.read(_SMALL + 1)
@@ -82,7 +84,7 @@ def read_small(path: Path) -> bytes:
 
 
 def sync_file(path: Path) -> None:
-    """Bring a file's content to the disk."""
+    """Sync a file's content to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -91,13 +93,13 @@ def sync_file(path: Path) -> None:
 
 
 def overwrite(file: FileIO) -> None:
-    """Put zeros in the place of all that is in a file, on the disk too."""
+    """Replace all of a file's content with zeros, and sync it."""
     file.write(bytes(os.fstat(file.fileno()).st_size))
     os.fsync(file.fileno())
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """The folder of a day, each new name of it brought to the disk."""
+    """Make the folder of a day, and sync each new name."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     for each in missing:
@@ -106,5 +108,5 @@ def make_folder(folder: Path, root: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync the names in a folder to the disk."""
     sync_file(folder)

@@ -1,8 +1,8 @@
-"""Coverage: is every second of a call recorded, or missing for a reason that is written down?
+"""Coverage: checks that each second of a call is recorded, or missing for a recorded reason.
 
-Pure. The call's length as the switch measured it, the row in the index, and the signed manifest
-are three witnesses; where they do not agree, that is said. What none of them explains is shown as
-intervals, in microseconds since the recording's start.
+There is no I/O here. Three sources are compared: the call's length as the switch measured it, the
+row in the index, and the signed manifest. Disagreements are reported. Time that none of them
+explains is shown as intervals, in microseconds since the recording's start.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from recording.ledger import AnsweredCall
 from recording.manifest import Manifest, read_manifest
 
 SLACK_US: Final = 1_000_000
-"""How far the switch's measure of a call and the recording's may lie apart."""
+"""Accepted difference between the switch's and the recording's length of a call, in µs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch(Span):
-    """A gap, and why."""
+    """A gap with its reason."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """What became of one call's talk time; `started` in Unix seconds."""
+    """The coverage of one call's talk time; `started` in Unix seconds."""
 
     call_id: str
     started: float
@@ -40,26 +40,26 @@ class Covered:
     gaps: tuple[Stretch, ...] = ()
     unexplained: tuple[Span, ...] = ()
     problems: tuple[str, ...] = ()
-    """How the witnesses contradict each other, each with what to do."""
+    """The contradictions between the sources, each with the action to take."""
 
     @property
     def unexplained_us(self) -> int:
-        """Talk time that nothing explains, or two things at once."""
+        """Talk time that nothing explains, or that both a segment and a gap claim, in µs."""
         return sum(span.length_us for span in self.unexplained)
 
     @property
     def gap_us(self) -> int:
-        """Talk time that is missing for a reason."""
+        """Talk time that is missing for a reason, in µs."""
         return sum(gap.length_us for gap in self.gaps)
 
     @property
     def sound(self) -> bool:
-        """Whether there is nothing to be said."""
+        """True if there is nothing unexplained and no problem."""
         return not self.unexplained and not self.problems
 
 
 def missing(call: AnsweredCall, now: float, why: str) -> Covered:
-    """A call without any recording: all of it is unexplained."""
+    """Return the coverage of a call without any recording: all of it is unexplained."""
     ended = now if call.ended is None else call.ended
     talk_us = max(0, round((ended - call.answered) * 1_000_000))
     if call.talk_us is not None:
@@ -69,12 +69,12 @@ def missing(call: AnsweredCall, now: float, why: str) -> Covered:
 
 
 def cover(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -> Covered:
-    """Hold the three witnesses of a recorded call against each other.
+    """Compare the three sources on a recorded call.
 
     Args:
-        row: what the index says.
-        manifest: the file's content; None when it is missing.
-        call: what the switch said; None when nobody was there to hear it.
+        row: The row of the index.
+        manifest: The file's content; None when it is missing.
+        call: The ledger's entry; None when the desk did not receive it from the switch.
     """
     read, problems = _read(row, manifest)
     gaps = [Stretch(gap.from_us, gap.to_us, gap.reason) for gap in row.gaps]

@@ -1,6 +1,7 @@
-"""Custody: which recordings are held back from disposal, and which were disposed of.
+"""Custody: which recordings are retained, and which were disposed of.
 
-Both stand beside the index. A hold is a flag with a reason; only its release ends it.
+Both are stored beside the index. A recording that is retained has a reason; only `release` ends
+this.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index import metadata
 
 _PART = 2000
-"""So many names are read in one turn where all are wanted."""
+"""Number of call ids that one statement reads when all are needed."""
 
 holds = Table(
     "recording_holds",
@@ -39,7 +40,10 @@ disposals = Table(
 
 @dataclass(frozen=True, slots=True)
 class Custody:
-    """What holds for one recording: why it is held, when and why it was disposed of."""
+    """The custody of one recording: why it is retained, when and why it was disposed of.
+
+    `hold` None: it is not retained. `disposed` None: it was not disposed of; else Unix seconds.
+    """
 
     hold: str | None = None
     disposed: float | None = None
@@ -47,7 +51,7 @@ class Custody:
 
     @property
     def word(self) -> Literal["", "held", "disposed"]:
-        """In one word, for lists."""
+        """The custody in one word, for lists."""
         if self.disposed is not None:
             return "disposed"
         return "" if self.hold is None else "held"
@@ -57,19 +61,22 @@ FREE = Custody()
 
 
 class Custodian:
-    """Holds and disposals of one site.
+    """The retained and disposed recordings of one site.
 
     Every method raises `CatalogueError` when the database fails.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.deciding = asyncio.Lock()
-        """Held by whoever looks and then acts: no hold comes between a purge and its order."""
+        """Lock for those who check custody and then act.
+
+        No recording becomes retained between the check of a purge and its order.
+        """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """What holds for each of these; those for which nothing does are absent."""
+        """Return the custody of these recordings; those without any are absent."""
         try:
             async with self._engine.connect() as connection:
                 held = await connection.execute(select(holds).where(holds.c.call_id.in_(call_ids)))
@@ -85,11 +92,11 @@ class Custodian:
         return found
 
     async def one(self, call_id: str) -> Custody:
-        """What holds for this one."""
+        """Return the custody of one recording."""
         return (await self.of((call_id,))).get(call_id, FREE)
 
     async def all_disposed(self) -> set[str]:
-        """The calls of all recordings that were disposed of; read in parts, as folders are."""
+        """Return the call ids of all disposed recordings; reads them in parts."""
         found: set[str] = set()
         last = ""
         call_id = disposals.c.call_id
@@ -106,11 +113,11 @@ class Custodian:
             raise _failed(error) from None
 
     async def hold(self, call_id: str, reason: str, now: float) -> None:
-        """Hold it back from disposal; held already, the reason is this one now."""
+        """Retain a recording; if it is retained already, replace the reason."""
         await self._put(holds, call_id, reason=reason, since=now)
 
     async def release(self, call_id: str) -> None:
-        """End its hold. Again: nothing."""
+        """End the retention of a recording. A repeat changes nothing."""
         try:
             async with self._writer.begin() as connection:
                 await connection.execute(delete(holds).where(holds.c.call_id == call_id))
@@ -118,7 +125,7 @@ class Custodian:
             raise _failed(error) from None
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Remember that it was disposed of. Again: nothing."""
+        """Record that a recording was disposed of. A repeat changes nothing."""
         if (await self.one(call_id)).disposed is None:
             await self._put(disposals, call_id, reason=reason, at=at)
 

@@ -1,8 +1,8 @@
 """The audit's day key: one Ed25519 key a day, which signs its successor and is destroyed.
 
-The private half lies in one file (0600). A successor is first written beside it (`.next`),
-announced in the chain, then put in its place; `current` mends a crash between these steps by
-asking which public key the chain announced last.
+The private key is stored in one file (0600). A successor is first written beside it (`.next`),
+announced in the chain, then put in its place. After a crash between these steps, `current` repairs
+them: it compares the files with the public key that the chain announced last.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from recording.commit import overwrite, sync_folder
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:
-    """The public half, as the chain writes it."""
+    """Return the public key in hexadecimal, as the chain writes it."""
     return key.public_key().public_bytes_raw().hex()
 
 
 class DayKeys:
-    """The file of today's key, and its successor's while a day changes."""
+    """The file of today's key and, while the day changes, that of its successor."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._next = path.with_name(path.name + ".next")
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
-        """The private key whose public half the chain announced; None when it is lost."""
+        """Return the private key whose public key the chain announced; None when it is lost."""
         for path in (self._path, self._next):
             key = _read(path)
             if key is not None and public_hex(key) == announced:
@@ -39,7 +39,7 @@ class DayKeys:
         return None
 
     def successor(self) -> Ed25519PrivateKey:
-        """A fresh key, durable beside the current one."""
+        """Make a new key and sync it to a file beside the current one."""
         key = Ed25519PrivateKey.generate()
         descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -50,13 +50,13 @@ class DayKeys:
         return key
 
     def adopt(self) -> None:
-        """The successor takes the place of the current key, which is overwritten after that.
+        """Put the successor in the place of the current key, and overwrite the old key.
 
-        Another process that appends to the chain may have been faster: then there is none.
+        If another process that appends to the chain did this first, there is nothing to do.
         """
         with ExitStack() as opened:
             old = None
-            with suppress(FileNotFoundError):  # the first one has nobody's place
+            with suppress(FileNotFoundError):  # the first key replaces no other
                 old = opened.enter_context(self._path.open("r+b", buffering=0))
             try:
                 self._next.replace(self._path)

@@ -1,9 +1,9 @@
-"""A disk under the spools, and how long the switch waits for it.
+"""The disk under the spools, and the limit on how long the switch waits for it.
 
-A disk that fails says so. One that hangs says nothing: frozen for a snapshot, or behind a path that
-was lost, it neither takes a write nor refuses it, and who asked waits in the kernel, where nothing
-can wake them. The switch moves every call's packets in one thread, which must not wait like that: a
-`WatchedDisk` makes the system calls in a thread of its own.
+A disk that fails reports an error. A disk that hangs reports nothing: frozen for a snapshot, or
+behind a lost path, it neither takes a write nor refuses it, and the caller waits in the kernel,
+where nothing can wake it. The switch moves every call's packets in one thread, which must not wait
+like that. So a `WatchedDisk` makes the system calls in a thread of its own.
 """
 
 import contextlib
@@ -18,39 +18,42 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 PATIENCE_S: Final = 1.0
-"""How long a disk may take for one thing. One that is merely busy seldom takes as long."""
+"""Seconds that a disk may take for one job. A merely busy disk seldom takes as long."""
 REST_S: Final = 2.0
-"""How long one that hung is left alone when it goes on: it may well hang again."""
+"""Seconds for which a disk that hung is not used after it recovers: it may hang again."""
 _LOOKS: Final = 10
-"""How often one looks in that time: while the whole process stands still, one of them passes."""
+"""The number of parts into which this wait is divided.
+
+If the whole process is stopped for a while, only one part times out, not the whole wait.
+"""
 _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that answers, as far as anybody cares: everything is done at once, by the asker.
+    """A disk that is trusted to answer: every job is done at once, in the caller's thread.
 
     Attributes:
-        threads: where long work for it is done, such as a sync; None: the loop's own threads.
+        threads: The executor for long jobs such as a sync; None: the loop's own threads.
     """
 
     threads: Executor | None = None
 
     @property
     def hangs(self) -> bool:
-        """Whether it is asked nothing now."""
+        """True if the disk hangs, so that `ask` refuses at once."""
         return False
 
     def ask(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """What `job` gives; raises what it raises, and TimeoutError if the disk hangs.
+        """Return the result of `job`; raise its error, or TimeoutError if the disk hangs.
 
-        Then either nothing of it was done, or `undo` is given what came of it after all, before
+        After a TimeoutError, either `job` is never run, or `undo` receives its late result before
         the disk does anything else.
         """
         del undo
         return job()
 
     def entrust(self, job: Callable[[], None]) -> None:
-        """Have this done, after everything before it; if the disk hangs, when it goes on."""
+        """Run `job` after all earlier ones; if the disk hangs, when it recovers."""
         job()
 
 
@@ -58,13 +61,13 @@ TRUSTED: Final = Disk()
 
 
 class WatchedDisk(Disk):
-    """One that may hang: then it is taken for one that refuses, and asked nothing for a while.
+    """A disk that may hang. It then counts as failed, and is not used for a while.
 
-    For one asking thread, which waits `patience_s` at the most, once for each time that the disk
-    hangs; and for what is entrusted, which may ask further things itself.
+    Only one thread may ask. It waits `patience_s` at most, once for each time that the disk hangs.
+    Entrusted jobs may themselves ask.
 
     Attributes:
-        patience_s: that, for what is asked from now on.
+        patience_s: The time limit in seconds for jobs from now on.
     """
 
     def __init__(self, *, patience_s: float = PATIENCE_S, rest_s: float = REST_S) -> None:
@@ -77,14 +80,14 @@ class WatchedDisk(Disk):
 
     @property
     def hangs(self) -> bool:
-        """Whether it hung, and has not gone on for a while."""
+        """True if the disk hung and has not yet answered for `rest_s` seconds."""
         last = self._given_up
         if last is not None and last.ended and time.monotonic() >= last.ended + self._rest_s:
             self._given_up = None
         return self._given_up is not None
 
     def ask(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """As `Disk.ask`, but in the disk's thread."""
+        """Do as `Disk.ask`, but in the disk's thread."""
         if threading.current_thread() is self._thread:
             return job()
         if not self.hangs:
@@ -94,7 +97,10 @@ class WatchedDisk(Disk):
         raise TimeoutError(errno.ETIMEDOUT, "the disk does not answer")
 
     def entrust(self, job: Callable[[], None]) -> None:
-        """As `Disk.entrust`, but in the disk's thread; raises what `job` raises if that is soon."""
+        """Do as `Disk.entrust`, but in the disk's thread.
+
+        Raises the error of `job` if it fails within the time limit.
+        """
         if threading.current_thread() is self._thread:
             job()
             return
@@ -105,7 +111,10 @@ class WatchedDisk(Disk):
             asked.outcome()
 
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
-        """Whether it was done in time. If not, and we give up, it counts as not done at all."""
+        """Return whether a job was done in time.
+
+        If not, and `give_up` is set, the job counts as not done at all.
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
             self._thread.start()
@@ -115,7 +124,7 @@ class WatchedDisk(Disk):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
-            job.done.acquire()  # it has just been done
+            job.done.acquire()  # it was completed just now
             self._given_up = None
             return True
         return False
@@ -126,26 +135,26 @@ class WatchedDisk(Disk):
 
 
 class _Job(Generic[T]):
-    """One thing that a disk is asked for."""
+    """One job for a disk."""
 
     def __init__(self, work: Callable[[], T], undo: Callable[[T], object] | None) -> None:
         self.done = threading.Lock()
         self.done.acquire()
         self.decided = threading.Lock()
-        """Whoever takes it, decides: done in time, or given up."""
+        """The thread that acquires this lock decides: done in time, or given up."""
         self.ended = 0.0
-        """When the disk was through with it, by the monotonic clock; 0: it is not."""
+        """When the disk finished the job, by the monotonic clock; 0: not yet."""
         self._work = work
         self._undo = undo
         self._gave: T
         self._raised: BaseException | None = None
 
     def do(self) -> None:
-        """In the disk's thread."""
-        if not self.decided.locked():  # nobody waits any more for what was not begun
+        """Run the job, in the disk's thread."""
+        if not self.decided.locked():  # a job that was given up before it began is skipped
             try:
                 self._gave = self._work()
-            except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
+            except BaseException as error:  # noqa: BLE001 - raised again in the asking thread
                 self._raised = error
             in_time = self.decided.acquire(blocking=False)
             if not in_time and self._raised is None and self._undo is not None:
@@ -155,7 +164,7 @@ class _Job(Generic[T]):
         self.done.release()
 
     def outcome(self) -> T:
-        """What came of it. Raises what it raised."""
+        """Return the job's result, or raise its error."""
         if self._raised is not None:
             raise self._raised
         return self._gave

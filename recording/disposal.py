@@ -1,9 +1,9 @@
-"""Disposal: the header is destroyed, and a certificate says so in its place.
+"""Disposal: destroys a recording's header and writes a signed certificate in its place.
 
-A payload without its header is noise to everybody, in every copy: that is the shredding. The
-certificate (`ID.disposal`), signed by the node, is on the disk before the header is touched, so
-that a recording is never gone without one. What is disposed of stays so: a header that comes back
-from a backup is destroyed again.
+A payload without its header is unreadable for everyone, in every copy. The certificate
+(`ID.disposal`), signed by the node, is on the disk before the header is touched, so that no
+recording is ever gone without one. Disposal is final: a header that comes back from a backup is
+destroyed again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The entry of the audit that ordered it."""
+    """The audit entry that ordered the disposal."""
 
     node: str
     seq: int
@@ -37,16 +37,17 @@ class AuditPlace(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """That a recording was disposed of: what, when, why, by whom."""
+    """The certificate that a recording was disposed of: what, when, why, by whom."""
 
     format: str
     call_id: str
     node: str
     payload: ObjectFacts
     header_sha256: str
-    """Of the header that was destroyed; empty if it was missing."""
+    """The SHA-256 of the destroyed header; empty if it was missing."""
     reason: str
-    """One of `REASONS`: its term was over, a person's right, a mistake, an order."""
+    """One of `REASONS`: its retention period ended, a person's right to erasure, a mistake, an
+    order."""
     by: str
     disposed: str
     audit: AuditPlace
@@ -57,7 +58,7 @@ CERTIFICATE: Final = Kind("disposal", FORMAT, Certificate, "node")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who wants a recording disposed of, why, and where the audit has that."""
+    """The order to dispose of a recording: who gave it, why, and its audit entry."""
 
     call_id: str
     payload_sha256: str
@@ -74,11 +75,11 @@ class Disposals:
     node: Node
 
     def path(self, call_id: str) -> Path:
-        """Where the certificate lies, if there is one."""
+        """Return the path of the certificate, whether it exists or not."""
         return self.archive / folder_of(call_id) / f"{call_id}.disposal"
 
     def find(self, call_id: str) -> Certificate | None:
-        """The certificate of this recording that this node signed, if there is one."""
+        """Return the certificate of this recording that this node signed, or None."""
         try:
             data = self.path(call_id).read_bytes()
             found = CERTIFICATE.read(data, (public_text(self.node.key.public_key()),))
@@ -87,11 +88,13 @@ class Disposals:
         return found if found.call_id == call_id else None
 
     def dispose(self, order: Order) -> bytes:
-        """Certify and destroy; the certificate's bytes. Disposed of already: the one that it has.
+        """Certify and destroy; return the certificate's bytes.
+
+        If the recording was disposed of before, this is its existing certificate.
 
         Raises:
-            DisposalError: the recording is not what the index has; nothing was touched.
-            OSError: the disk refuses; asked again, it goes on.
+            DisposalError: The recording is not the one in the index; nothing was touched.
+            OSError: The disk refuses; a repeat continues the disposal.
         """
         path = self.path(order.call_id)
         done = self.find(order.call_id)
@@ -131,10 +134,10 @@ class Disposals:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and unlink the header and whatever was to become one; whether there was any.
+    """Overwrite and unlink the header and unfinished new ones; return whether there were any.
 
-    Overwriting means something on a disk that writes in place; the unlinking, and that nobody
-    kept a copy, is what counts elsewhere.
+    Overwriting destroys data only on a disk that writes in place. On other disks, the unlinking and
+    the absence of copies are what count.
     """
     found = list(_headers(folder, call_id))
     for path in found:

@@ -2,35 +2,36 @@
 
 RecordingError
 ├── CatalogueError             the index cannot be read or written
-├── AuditError                 the audit cannot be written: what it covers must not happen
-├── ChainError                 what is called an export of the audit, or an anchor, is none
-├── KeySetError                the set of recipients is unsigned, or signed by somebody else
-├── KeyFileError               a key file is missing, malformed or open to others
+├── AuditError                 the audit cannot be read or written
+├── ChainError                 a text is not an export of the audit chain, or not an anchor
+├── KeySetError                the set of recipients is unsigned, or signed by another person
+├── KeyFileError               a key file is missing, malformed or accessible to others
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
-│   ├── RewrapError            a header is not replaced by what was offered
-│   ├── DisposalError          a recording is not what was to be disposed of
-│   └── AgeError               age v1
-│       ├── KeyTextError       this is no recipient or identity
+│   ├── RewrapError            the offered header cannot replace the old one
+│   ├── DisposalError          the recording is not the one that the order names
+│   └── AgeError               an age v1 file or key is faulty
+│       ├── KeyTextError       the text is not a recipient or an identity
 │       ├── ArmorError         the ASCII armor does not follow the format
 │       ├── HeaderError        the header does not follow the format
-│       │   ├── HeaderTruncatedError   it stops before the payload begins
-│       │   ├── VersionError           this is no age file of version 1
-│       │   ├── Base64Error            another spelling of base64 than the canonical one
+│       │   ├── HeaderTruncatedError   the file ends before the payload begins
+│       │   ├── VersionError           the file is not an age file of version 1
+│       │   ├── Base64Error            the base64 is not in its canonical form
 │       │   ├── StanzaError            a recipient's stanza is malformed, missing or misplaced
 │       │   │   ├── LowOrderError      its share is a point of low order
-│       │   │   └── WorkFactorError    its passphrase takes more work than is accepted
-│       │   └── HeaderMacError         it was changed
+│       │   │   └── WorkFactorError    its passphrase needs more work than is accepted
+│       │   └── HeaderMacError         the header was changed
 │       ├── NoMatchError       none of the identities is a recipient of the file
-│       └── PayloadError
+│       └── PayloadError       the payload is not what was sealed
 │           ├── TruncatedError         chunks are missing at the end
-│           ├── TrailingDataError      something follows the last chunk
-│           ├── EmptyLastChunkError    the last chunk is empty, yet not the only one
+│           ├── TrailingDataError      data follows the last chunk
+│           ├── EmptyLastChunkError    the last chunk is empty although it is not the only one
 │           └── BadTagError            a chunk was changed
 └── SpoolError                 the spool of a running or interrupted call
-    ├── SpoolWriteError        the disk refused what we handed it (full, broken, gone)
-    ├── SpoolSyncError         the kernel could not bring what it had taken to the disk
-    ├── SpoolClosedError       our own mistake: a closed spool was written to
+    ├── SpoolWriteError        the disk refused a write (full, broken, gone)
+    │   └── SpoolGoneError     the spool is no longer in its place
+    ├── SpoolSyncError         the kernel could not write its buffers to the disk
+    ├── SpoolClosedError       a bug here: something was written to a closed spool
     ├── SpoolHeaderError       neither copy of the file's header is whole, or its version is unknown
     └── SpoolKeyError          no key at hand opens this spool
 """
@@ -40,15 +41,15 @@ import sqlite3
 
 
 def reason_of(error: Exception) -> str:
-    """Why a database or a disk refuses: "database or disk is full"; it quotes no value."""
-    cause = getattr(error, "orig", error)  # SQLAlchemy's errors have the driver's
+    """Return why a database or disk refuses, such as "database or disk is full"; no values."""
+    cause = getattr(error, "orig", error)  # SQLAlchemy's errors hold the driver's error
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
         return str(cause)
     return (getattr(cause, "strerror", None) or type(error).__name__).lower()
 
 
 class RecordingError(Exception):
-    """Anything that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class SpoolError(RecordingError):
@@ -59,8 +60,9 @@ class SpoolWriteError(SpoolError):
     """The disk refused a frame.
 
     Attributes:
-        lost_from_us: where the media begins that was in the refused frame, in microseconds
-            since the spool's start; None when no media was lost with it.
+        lost_from_us: Offset at which the media in the refused frame begins, in microseconds since
+            the
+            spool's start; None when no media was lost with it.
     """
 
     def __init__(self, message: str, lost_from_us: int | None = None) -> None:
@@ -69,11 +71,11 @@ class SpoolWriteError(SpoolError):
 
 
 class SpoolGoneError(SpoolWriteError):
-    """The spool no longer lies where it will be looked for: its disk went away, or its name."""
+    """The spool is no longer in its place: its disk or its file name is gone."""
 
 
 class SpoolSyncError(SpoolError):
-    """`fdatasync` or `syncfs` failed: what was written before may not be on the disk."""
+    """`fdatasync` or `syncfs` failed: earlier writes may not be on the disk."""
 
 
 class SpoolClosedError(SpoolError):
@@ -81,7 +83,7 @@ class SpoolClosedError(SpoolError):
 
 
 class SpoolHeaderError(SpoolError):
-    """The file does not begin with a spool header that we can read."""
+    """The file does not begin with a spool header that this version can read."""
 
 
 class SpoolKeyError(SpoolError):
@@ -93,15 +95,18 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit cannot be read; or not written: what the entry covers must not happen."""
+    """The audit cannot be read or written.
+
+    If an entry cannot be written, the action that it records must not happen.
+    """
 
 
 class ChainError(RecordingError):
-    """What is called an export of the audit, or a file of anchors, is none."""
+    """A text is not an export of the audit chain, or not a file of anchors."""
 
 
 class _HintedError(RecordingError):
-    """A fault that a person can mend; `hint` says how."""
+    """A fault that a person can correct; `hint` says how."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -113,7 +118,7 @@ class KeySetError(_HintedError):
 
 
 class KeyFileError(_HintedError):
-    """A key file is missing, malformed or open to others."""
+    """A key file is missing, malformed or accessible to others."""
 
 
 class ManifestError(RecordingError):
@@ -125,23 +130,23 @@ class ArchiveError(RecordingError):
 
 
 class RewrapError(ArchiveError):
-    """A header is not replaced: what was offered is not right, or no longer fits."""
+    """A header is not replaced: the offered one is wrong or no longer fits."""
 
 
 class DisposalError(ArchiveError):
-    """A recording is not disposed of: it is not what the order names."""
+    """A recording is not disposed of, because it is not the one that the order names."""
 
 
 class AgeError(ArchiveError):
-    """Base of what can be wrong with an age file or its keys."""
+    """Base of the errors in age files and keys."""
 
 
 class KeyTextError(AgeError):
-    """The text is no age recipient or identity."""
+    """The text is not an age recipient or identity."""
 
 
 class ArmorError(AgeError):
-    """The ASCII armor around the file is not the one spelling that is taken."""
+    """The ASCII armor around the file is not in the one accepted form."""
 
 
 class HeaderError(AgeError):
@@ -153,23 +158,23 @@ class HeaderTruncatedError(HeaderError):
 
 
 class VersionError(HeaderError):
-    """The file does not begin as one of age v1 does."""
+    """The file does not begin like an age v1 file."""
 
 
 class Base64Error(HeaderError):
-    """Base64 in the header that is not canonical, or none."""
+    """The header has base64 that is invalid or not canonical."""
 
 
 class StanzaError(HeaderError):
-    """A recipient's stanza is malformed, none is there, or a passphrase has others beside it."""
+    """A recipient's stanza is malformed or missing, or a passphrase stanza is not the only one."""
 
 
 class LowOrderError(StanzaError):
-    """An X25519 share is a point of low order: it would give everybody the same key."""
+    """An X25519 share is a point of low order: it would give everyone the same key."""
 
 
 class WorkFactorError(StanzaError):
-    """A passphrase's work factor is above what is accepted, or above this machine's memory."""
+    """A passphrase's work factor is above the accepted limit or this machine's memory."""
 
 
 class HeaderMacError(HeaderError):
@@ -189,7 +194,7 @@ class TruncatedError(PayloadError):
 
 
 class TrailingDataError(PayloadError):
-    """Something follows the payload's last chunk."""
+    """Data follows the payload's last chunk."""
 
 
 class EmptyLastChunkError(PayloadError):
@@ -197,11 +202,14 @@ class EmptyLastChunkError(PayloadError):
 
 
 class BadTagError(PayloadError):
-    """A chunk does not authenticate: it was changed, or moved."""
+    """A chunk does not authenticate: it was changed or moved."""
 
 
 def has_failed(error: BaseException) -> bool:
-    """Whether a disk refused, and not for want of room: it may never work again."""
+    """Return whether a disk refused for another reason than lack of room.
+
+    Such a disk may never work again.
+    """
     refusal = error.__cause__ if isinstance(error, RecordingError) else error
     full = {errno.ENOSPC, errno.EDQUOT}
     return isinstance(refusal, OSError) and refusal.errno not in full

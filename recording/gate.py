@@ -1,4 +1,4 @@
-"""The gate in front of a call's spool: each packet passes it or is dropped, at once."""
+"""The gate in front of a call's spool: stores or drops each packet as it arrives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,37 +7,38 @@ from recording.errors import RecordingError
 from recording.spool_writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
-"""What a spool raises when the disk or the runtime folder refuses."""
+"""The errors that a spool raises when the disk or the runtime folder refuses."""
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, withheld)`: what the relay calls for each packet."""
+"""`tap(track, data, arrival_mono, withheld)`: the function that the relay calls for each packet."""
 _HEADER_BYTES = 12
 
 
 @dataclass(slots=True, eq=False)
 class Gate:
-    """Decides, packet by packet, whether media is stored. The recorder moves it.
+    """Decides, packet by packet, whether media is stored. The recorder opens and shuts it.
 
-    One small object, since each packet finds it out of the processor's caches.
+    The object is small because it is seldom in the processor's caches when a packet arrives.
     """
 
     started: float
-    """The spool's start, monotonic seconds."""
+    """The spool's start, in monotonic seconds."""
     on_failure: Callable[[RecordingError | OSError], None]
-    """Told that the disk refused what had gathered."""
+    """Receives the error when the disk refuses the packets that have gathered."""
     is_open: bool = False
     open_from_us: int = 0
-    """What arrived earlier is dropped, however late it comes."""
+    """Packets that arrived before this offset are dropped, however late the relay passes them on.
+    """
     writer: SpoolWriter | None = None
     kept: int = 0
-    """Packets since the call's start, both tracks."""
+    """Packets stored since the recorder was made, both tracks."""
     dropped: int = 0
 
     def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
-        """Keep a packet, or drop it.
+        """Store a packet, or drop it.
 
-        Of one that is withheld (a telephone-event) the fixed header is kept at most: that it was
-        there, so that it is not taken for lost.
+        Of a withheld packet (a telephone-event) only the fixed RTP header is stored. It shows that
+        the packet arrived, so that it does not count as lost.
         """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer

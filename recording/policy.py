@@ -1,12 +1,12 @@
-"""What may be stored, decided from facts alone: no I/O, no clock.
+"""Decides from facts what may be stored. There is no I/O and no clock here.
 
-Four independent facts: the gate is open when the call is answered, in the centre, no payment
-holder stands and the storage is good. Everything else here is how these facts are shown: a state
-for the page, and the call's length divided without remainder into segments and gaps.
+There are four independent facts. The gate is open when the call is answered, the call is in the
+centre, no payment holder pauses it, and the storage works. The rest of this module presents these
+facts: as a state for the page, and as segments and gaps that add up to the call's length.
 
-When several causes keep the gate shut, the gap bears the name of the first in this order: out of
-the centre, the holder that has stood longest, the storage. When the leading cause changes, one
-gap ends and the next begins at that instant, so gaps never overlap.
+When several causes keep the gate shut, the gap carries the first of them in this order: the call is
+outside the centre, the oldest payment pause, the storage. When the first cause changes, one gap
+ends and the next begins at the same instant, so gaps never overlap.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class RecordingState(StrEnum):
-    """How the four facts are shown to people."""
+    """The four facts as people see them."""
 
     NOT_STARTED = "not_started"
     RECORDING = "recording"
@@ -25,7 +25,10 @@ class RecordingState(StrEnum):
 
 
 class DestinationClass(StrEnum):
-    """Where a call is sent. Only `CENTRE` keeps recording; `UNKNOWN` counts as `DEPARTMENT`."""
+    """The class of a call's destination.
+
+    Only a call in the `CENTRE` is recorded. `UNKNOWN` has the effect of `DEPARTMENT`.
+    """
 
     CENTRE = "centre"
     DEPARTMENT = "department"
@@ -35,7 +38,7 @@ class DestinationClass(StrEnum):
 
 
 class GapReason(StrEnum):
-    """Why a stretch of the call is silent in its recording."""
+    """The reason why a stretch of the call is silent in its recording."""
 
     PAYMENT = "payment"
     TRANSFER = "transfer"
@@ -44,7 +47,7 @@ class GapReason(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What shut the gate."""
+    """The event that shut the gate."""
 
     PAGE = "page"
     API = "api"
@@ -86,7 +89,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class GapStarted:
-    """A stretch of silence begins, with who caused it and how."""
+    """A gap begins, with its reason, its trigger and who caused it."""
 
     reason: GapReason
     trigger: Trigger
@@ -106,7 +109,7 @@ Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why the gate is shut, as the gap will tell it."""
+    """A cause that keeps the gate shut, as the gap will show it."""
 
     reason: GapReason
     trigger: Trigger
@@ -115,10 +118,14 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What keeps an answered call's gate shut, apart from storage: it outlives the process."""
+    """The causes, apart from storage, that keep an answered call's gate shut.
+
+    They are saved in the checkpoint, so that they outlast the process. None: there is no such
+    cause.
+    """
 
     holds: tuple[tuple[str, Cause], ...] = ()
-    """Payment holders, longest first."""
+    """Payment holders and their causes, the oldest pause first."""
     referral: Cause | None = None
     identity: Cause | None = None
 
@@ -131,11 +138,11 @@ _STATE_OF_GAP = {
 
 
 class Policy:
-    """The gate of one call. `at` is microseconds since the spool's start, everywhere.
+    """Decides on the gate of one call. `at` is always in microseconds since the spool's start.
 
-    Each input returns what follows from it, in the order in which it must be done. An `at` that
-    lies before the latest edge between segment and gap counts as that edge: time that has been
-    accounted for is never accounted for again.
+    Each input method returns the outputs that follow from it, in the order in which they must be
+    carried out. An `at` before the latest edge between segment and gap counts as that edge: no time
+    is accounted for twice.
     """
 
     def __init__(self) -> None:
@@ -150,7 +157,7 @@ class Policy:
 
     @property
     def state(self) -> RecordingState:
-        """What the page shows."""
+        """The state that the page shows."""
         if self._ended:
             return RecordingState.ENDED
         if not self._answered:
@@ -160,7 +167,7 @@ class Policy:
 
     @property
     def gate_open(self) -> bool:
-        """Whether media may be stored: the four facts, and nothing else."""
+        """True if media may be stored: the four facts decide, nothing else."""
         return (
             self._answered
             and not self._ended
@@ -172,12 +179,12 @@ class Policy:
 
     @property
     def holders(self) -> tuple[str, ...]:
-        """Who holds the gate shut for a payment, longest first."""
+        """The holders that keep the gate shut for a payment, the oldest pause first."""
         return tuple(self._holds)
 
     @property
     def storage_good(self) -> bool:
-        """Whether what is stored reaches the disk."""
+        """True if stored media reaches the disk."""
         return self._storage is None
 
     @property
@@ -186,7 +193,7 @@ class Policy:
         return self._edge
 
     def answered(self, at: int) -> tuple[Output, ...]:
-        """The call was answered: recording starts unless something keeps it shut."""
+        """Record the answer: recording starts unless a cause keeps the gate shut."""
         if self._answered or self._ended:
             return ()
         self._answered = True
@@ -198,11 +205,11 @@ class Policy:
 
     @property
     def standing(self) -> Standing:
-        """What `resumed` wants after a restart."""
+        """The causes that `resumed` needs after a restart."""
         return Standing(tuple(self._holds.items()), self._referral, self._identity)
 
     def resumed(self, standing: Standing, at: int) -> tuple[Output, ...]:
-        """As `answered`, for a call that was answered in an earlier life of the process."""
+        """Do as `answered`, for a call that was answered before the process restarted."""
         if self._answered or self._ended:
             return ()
         self._holds.update(standing.holds)
@@ -218,10 +225,11 @@ class Policy:
         *,
         erase_to: int | None = None,
     ) -> tuple[Output, ...]:
-        """Payment details are taken: `holder` shuts the gate. Repeating it changes nothing.
+        """Shut the gate for `holder`, since payment details are taken. A repeat changes nothing.
 
-        `erase_to` is how far back the recording can be, and shall be, made unreadable; never
-        further than the present segment. What is erased becomes a gap of its own.
+        `erase_to` is the offset from which the recording is to become unreadable, at the earliest
+        the start of the present segment; None erases nothing earlier than `at`. What is erased
+        becomes a gap with the reason `erased`.
         """
         if self._ended or holder in self._holds:
             return ()
@@ -229,7 +237,7 @@ class Policy:
         return self._settle(at, erase_to=erase_to)
 
     def release(self, holder: str, at: int) -> tuple[Output, ...]:
-        """`holder` lets go. An unknown holder changes nothing."""
+        """End the pause of `holder`. An unknown holder changes nothing."""
         if self._ended or self._holds.pop(holder, None) is None:
             return ()
         return self._settle(at)
@@ -242,7 +250,7 @@ class Policy:
         *,
         trigger: Trigger = Trigger.REFER,
     ) -> tuple[Output, ...]:
-        """The advisor's side sent the call on. Within the centre, a new segment begins."""
+        """Record a transfer by the advisor's side. Within the centre, a new segment begins."""
         if self._ended:
             return ()
         if destination is not DestinationClass.CENTRE:
@@ -253,28 +261,31 @@ class Policy:
         return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        """The transfer came to nothing: the call is back where it was."""
+        """Record that the transfer failed: the call is back where it was."""
         if self._ended or self._referral is None:
             return ()
         self._referral = None
         return self._settle(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
-        """The call is in the centre again, whatever took it away."""
+        """Record that the call is in the centre again, whatever took it away."""
         if self._ended or (self._referral is None and self._identity is None):
             return ()
         self._referral = self._identity = None
         return self._settle(at)
 
     def identity_changed(self, actor: str, at: int) -> tuple[Output, ...]:
-        """The far end became someone else: shut until `identity_classed` says who."""
+        """Shut the gate until `identity_classed`, since the far end is a new party."""
         if self._ended or self._identity is not None:
             return ()
         self._identity = Cause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
         return self._settle(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
-        """Who the far end is. The centre ends what `identity_changed` began, never a referral."""
+        """Record the destination class of the new far end.
+
+        The class `CENTRE` ends the gap that `identity_changed` began. It never ends a referral.
+        """
         if self._ended or self._identity is None:
             return ()
         if destination is DestinationClass.CENTRE:
@@ -286,21 +297,21 @@ class Policy:
     def storage_fault(
         self, at: int, *, trigger: Trigger = Trigger.STORAGE, actor: str = "system"
     ) -> tuple[Output, ...]:
-        """What is stored no longer reaches the disk. `at`: where the media was lost from."""
+        """Record that stored media no longer reaches the disk. `at` is where lost media begins."""
         if self._ended or self._storage is not None:
             return ()
         self._storage = Cause(GapReason.FAULT, trigger, actor)
         return self._settle(at)
 
     def storage_ok(self, at: int) -> tuple[Output, ...]:
-        """The disk takes writes again."""
+        """Record that the disk takes writes again."""
         if self._ended or self._storage is None:
             return ()
         self._storage = None
         return self._settle(at)
 
     def ended(self, at: int) -> tuple[Output, ...]:
-        """The call is over."""
+        """Record that the call is over."""
         if self._ended:
             return ()
         was_open = self.gate_open
@@ -313,7 +324,7 @@ class Policy:
         return (GapEnded(at),) if self._gap is not None else ()
 
     def _cause(self) -> Cause | None:
-        """The leading cause that keeps the gate shut."""
+        """Return the first of the causes that keep the gate shut; None if the gate may open."""
         if self._referral is not None:
             return self._referral
         if self._identity is not None:
@@ -321,7 +332,10 @@ class Policy:
         return next(iter(self._holds.values()), self._storage)
 
     def _settle(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
-        """Bring the open gap in line with the facts; the one place where it changes."""
+        """Return the outputs that bring the open gap in line with the facts.
+
+        Once the call is answered, the gap changes only here.
+        """
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:
             return ()

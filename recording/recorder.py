@@ -1,9 +1,10 @@
-"""One call's recorder: the policy, the gate it moves, and the spool behind the gate.
+"""One call's recorder: applies the recording policy to the gate and to the spool behind it.
 
-Everything but waiting for the disk is synchronous and belongs to the loop's thread. Facts go to
-the policy; what follows from them is done at once, in order: the gate first, then what must be
-erased, then the events that tell it. Events that the disk refuses wait in memory and are written
-before anything else once it takes writes again; media is never kept back for later.
+Everything except waiting for the disk is synchronous and runs in the event loop's thread. The
+recorder passes each fact to the policy and carries out the resulting outputs at once, in this
+order: it moves the gate, erases what must be erased, then writes the events that record it. Events
+that the disk refuses wait in memory and are written first when the disk takes writes again. Media
+is never kept in memory for later.
 """
 
 import asyncio
@@ -38,13 +39,16 @@ from recording.storage import Storage
 __all__ = ["Recorder", "Snapshot"]
 
 RELEASE_TIMEOUT_S = 5.0
-"""A disk that takes longer than this to bring down a few kilobytes is a fault."""
+"""A disk that needs longer than this (s) to sync a few kilobytes counts as failed."""
 CLOCK_EVENT_US = 60_000_000
-"""How often the wall clock is noted, so that its jumps can be told."""
+"""Interval at which the wall clock is recorded, so that its jumps show in the manifest; in µs."""
 
 
 class Recorder:
-    """Stores what the policy allows of one call. All methods belong to the loop's thread."""
+    """Stores the parts of one call that the policy allows.
+
+    Call every method in the loop's thread.
+    """
 
     def __init__(
         self,
@@ -61,15 +65,24 @@ class Recorder:
     ) -> None:
         """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
 
-        `open_spool` makes the next spool of the call, from offset 0 at `started`; a further one
-        when the disk of the last stays away. `open_elsewhere` makes it on another disk, when that
-        of the last goes on failing. `tick_s`: `rhythm.tick_for` the lookback. `erase_back_s`: a
-        payment hold also makes unreadable what was recorded that many seconds before it, as far
-        as the lookback allows.
+        Args:
+            open_spool: Makes the call's next spool, with offset 0 at `started`. It is called again
+                when the disk of the last spool stays away.
+            started: The call's start by the monotonic and the wall clock.
+            clock: The monotonic clock, in seconds.
+            wall: The wall clock, in Unix seconds.
+            tick_s: Seconds between two ticks: `rhythm.tick_for` of the lookback.
+            erase_back_s: A payment pause also makes unreadable what was recorded this many
+                seconds before it, as far as the lookback allows.
+            on_change: Receives the new snapshot after each change.
+            sync: Syncs the spool folder once a second; None: no such thread reports here.
+            open_elsewhere: Makes the next spool on another disk, when the last spool's disk goes on
+                failing. None: there is no other disk.
         """
         self.gate = Gate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
-        """Called before the gate opens: what came while it was shut must not be read after it."""
+        """Called before the gate opens, to read packets that arrived while it was shut, so that
+        they are dropped."""
         self._started = started
         self._clock = clock
         self._wall = wall
@@ -98,46 +111,47 @@ class Recorder:
 
     @property
     def state(self) -> RecordingState:
-        """As the page shows it."""
+        """The state that the page shows."""
         return self._policy.state
 
     @property
     def gate_open(self) -> bool:
-        """Whether packets are being kept."""
+        """True if packets are stored at present."""
         return self.gate.is_open
 
     @property
     def holders(self) -> tuple[str, ...]:
-        """Who holds the gate shut for a payment."""
+        """The pause holders that keep the gate shut for a payment, longest first."""
         return self._policy.holders
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """The spool behind the gate; None while none could be opened."""
+        """The spool behind the gate; None until one could be opened."""
         return self.storage.writer
 
     def snapshot(self) -> Snapshot:
-        """What `on_change` was told last."""
+        """Return the snapshot that `on_change` received last."""
         return self._teller.last
 
     @property
     def tap(self) -> Tap:
-        """The relay's callable for each leg that is recorded. Gate shut: nothing is kept.
+        """The function that the relay calls with each packet of a recorded leg.
 
-        Packets that arrived before the gate opened are dropped as well, however late they come.
-        Of telephone-events the relay gives the fixed header, and no more would be taken.
+        While the gate is shut, nothing is stored. Packets that arrived before the gate opened are
+        also dropped, however late the relay passes them on. Of a telephone-event only the fixed RTP
+        header is stored.
         """
         return self.gate.store
 
     def start(self) -> None:
-        """Tick on the running loop until `close`, at a random phase."""
+        """Tick on the running loop until `close`, starting at a random phase."""
         loop = asyncio.get_running_loop()
         phase = random.uniform(0.0, self._tick_s)  # noqa: S311 - spreads work, hides nothing
         self._tick_at = loop.time() + phase
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Hand the last second to the kernel; after a fault, try the disk again."""
+        """Write what has gathered to the spool file; after a fault, try the disk again."""
         if self._closed:
             return
         if not self._policy.storage_good:
@@ -148,8 +162,8 @@ class Recorder:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._append("clock", {"wall": self._wall()}, now)
         elif self._nothing_kept() and self.state is not RecordingState.ENDED:
-            # No packet shows how long the call was, should the process die in a gap, or while
-            # neither party sends.
+            # If the process dies in a gap, or while neither party sends, no packet shows how long
+            # the call was.
             self._append("pulse", {}, now)
         self._kept_before = self.gate.kept
         try:
@@ -161,26 +175,32 @@ class Recorder:
             self._disk_failed(error)
 
     def _nothing_kept(self) -> bool:
-        """Whether the gate is shut, or nothing came through since the last tick."""
+        """Return whether the gate is shut, or no packet passed it since the last tick."""
         return not self._policy.gate_open or self.gate.kept == self._kept_before
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
-        """Append an event of the caller's own. Kept in memory while the disk refuses."""
+        """Append an event for the caller of this method.
+
+        It waits in memory while the disk refuses.
+        """
         self._append(kind, fields, self._now())
 
     def answered(self, advisor: str, extension: str) -> None:
-        """Recording starts."""
+        """Record that the call was answered; recording starts unless something keeps it shut."""
         at = self._now()
         self._append("answered", {"advisor": advisor, "extension": extension}, at)
         self._do(self._policy.answered(at))
 
     @property
     def standing(self) -> Standing:
-        """What `resumed` wants, should the process die."""
+        """The causes that keep the gate shut; `resumed` needs them if the process dies."""
         return self._policy.standing
 
     def resumed(self, standing: Standing, advisor: str, extension: str, since_us: int = 0) -> None:
-        """After a restart, `since_us` after the answer: go on, unless something kept it shut."""
+        """Continue recording after a restart, unless a cause keeps the gate shut.
+
+        `since_us` is the time since the call's answer, in microseconds.
+        """
         at = self._now()
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}
         self._append("answered", {**who, "since_us": since_us}, at)
@@ -191,7 +211,10 @@ class Recorder:
     def hold(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
-        """Shut the gate, now. `arrived_mono`: when the trigger arrived, if that was earlier."""
+        """Shut the gate now for this pause holder.
+
+        `arrived_mono` is when the trigger arrived (monotonic seconds); None means now.
+        """
         self._hold_count[holder] = self._hold_count.get(holder, 0) + 1
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         erase_to = None
@@ -203,9 +226,9 @@ class Recorder:
             self._tell_holder(holder, trigger, actor, at)
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
-        """Bring the spool to the disk; False when that failed or takes longer.
+        """Sync the spool to the disk; return False if that fails or takes longer than `timeout_s`.
 
-        Whatever comes back, a gate that is shut stays shut.
+        The result does not open the gate: if it is shut, it stays shut.
         """
         try:
             job = self.storage.sync_soon()
@@ -221,10 +244,11 @@ class Recorder:
         return True
 
     async def release(self, holder: str, actor: str) -> bool:
-        """Let go of one hold: durable first, then the gate opens if no other fact shuts it.
+        """End one holder's pause: sync first, then open the gate if no other cause keeps it shut.
 
-        Returns whether it is durable; when it is not, the hold is over but the gate stays shut
-        by the storage fault. A hold that `holder` repeats meanwhile stands.
+        Returns whether the release is on the disk; True if `holder` does not pause this call. If it
+        is not, the pause is over, but the storage fault keeps the gate shut. If `holder` pauses
+        again in the meantime, that pause stays in force.
         """
         if holder not in self._policy.holders:
             return True
@@ -247,42 +271,45 @@ class Recorder:
         trigger: Trigger = Trigger.REFER,
         arrived_mono: float | None = None,
     ) -> None:
-        """The advisor's side sent the call on: it ceases unless `destination` is the centre."""
+        """Record a transfer by the advisor's side: recording ceases unless it stays in the centre.
+
+        `arrived_mono` is when the trigger arrived (monotonic seconds); None means now.
+        """
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         self._segment_fields = _segment(destination, to)
         self._do(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self) -> None:
-        """The transfer came to nothing; the call is back."""
+        """Record that the transfer failed: the call is back."""
         self._segment_fields = _CENTRE
         self._do(self._policy.transfer_failed(self._now()))
 
     def returned(self) -> None:
-        """The call came back to the centre."""
+        """Record that the call came back to the centre."""
         self._segment_fields = _CENTRE
         self._do(self._policy.returned(self._now()))
 
     def identity_changed(self, actor: str) -> None:
-        """The far end became someone else: shut until `identity_classed`."""
+        """Shut the gate until `identity_classed`, since the far end is a new party."""
         self._do(self._policy.identity_changed(actor, self._now()))
 
     def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
-        """Who the far end now is."""
+        """Record the destination class of the new far end."""
         self._segment_fields = _segment(destination, to)
         self._do(self._policy.identity_classed(destination, self._now()))
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """What was handed over does not reach the disk (told by `SpoolSync`)."""
+        """Treat a failed sync as a disk fault; `SpoolSync` calls this."""
         if self.storage.synced_by_others:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
-        """It does again."""
+        """Record that syncs succeed again; `SpoolSync` calls this."""
         if self.storage.synced_by_others:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
-        """The call is over: the open gap ends, nothing is stored any more."""
+        """Record that the call is over: the open gap ends, and nothing more is stored."""
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._now()
@@ -292,7 +319,7 @@ class Recorder:
         self._append("ended", {"cause": cause}, at)
 
     def close(self) -> None:
-        """End the call if need be and close the spool; its path can be given to the finaliser."""
+        """End the call if necessary and close the spool, so that the finaliser can take it."""
         if self._closed:
             return
         self.ended("closed")
@@ -320,10 +347,10 @@ class Recorder:
             self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def _do(self, outputs: Iterable[Output]) -> None:
-        """Carry out what the policy says, in its order, and tell the page.
+        """Carry out the policy's outputs in their order, then notify the page.
 
-        The gate shuts before anything else. If the disk fails on the way, what follows from
-        that is done after what was said before.
+        The gate shuts before anything else. If the disk fails meanwhile, the outputs that follow
+        from the fault are carried out after those that are already queued.
         """
         self._to_do.extend(outputs)
         self.gate.is_open = self.gate.is_open and self._policy.gate_open
@@ -336,7 +363,7 @@ class Recorder:
         finally:
             self._doing = False
         if self._policy.gate_open and not self.gate.is_open:
-            self.before_open()  # which may tell of a further hold
+            self.before_open()  # it may read a trigger that pauses again
         self.gate.is_open = self._policy.gate_open
         self._teller.tell(self._now)
 
@@ -360,7 +387,7 @@ class Recorder:
                 self._append("gap-end", {}, at)
 
     def _append(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write an event after those that wait; if the disk refuses, it waits too."""
+        """Write an event after those that wait; if the disk refuses, the event waits too."""
         self.storage.outbox.put(kind, fields, at_us)
         if self._policy.storage_good:
             try:
@@ -369,12 +396,12 @@ class Recorder:
                 self._disk_failed(error)
 
     def _drain(self) -> SpoolWriter:
-        """Open the spool if need be and write what waits."""
+        """Open the spool if necessary and write the events that wait."""
         writer = self.gate.writer = self.storage.outbox.drain()
         return writer
 
     def _try_disk(self) -> None:
-        """After a fault: it is over if the disk takes what waits."""
+        """End the storage fault if the disk takes the events that wait."""
         try:
             works = self.storage.works_again()
         except FAILURES as error:
@@ -385,7 +412,7 @@ class Recorder:
             self._do(self._policy.storage_ok(self._now()))
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
-        """The gate shuts from where media was lost; told as a gap of its own kind."""
+        """Shut the gate and start a fault gap where the lost media begins; now if none was lost."""
         self.storage.note(error)
         self.gate.is_open = False
         if not self._policy.storage_good:

@@ -1,4 +1,4 @@
-"""What the page is told of a recording, and when: whenever it is something new."""
+"""The snapshot of a recording that the page receives, and the notifier that sends each change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from recording.policy import Policy, RecordingState
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the page is told."""
+    """The state of a recording as the page receives it."""
 
     state: RecordingState
     since_us: int
-    """When this state began."""
+    """When this state began, in microseconds since the recording's start."""
     holders: tuple[str, ...]
     storage_good: bool
 
 
 class Teller:
-    """Tells `on_change` how a policy stands.
+    """Calls `on_change` with each new snapshot of a policy.
 
     Attributes:
-        last: what was told last.
+        last: The snapshot that was sent last.
     """
 
     def __init__(self, policy: Policy, on_change: Callable[[Snapshot], None] | None) -> None:
@@ -30,7 +30,7 @@ class Teller:
         self._on_change = on_change
 
     def tell(self, now: Callable[[], int]) -> None:
-        """Tell what has changed, if anything; `now`: microseconds since the start."""
+        """Send a snapshot if something has changed; `now` returns microseconds since the start."""
         policy = self._policy
         since = self.last.since_us if policy.state is self.last.state else now()
         snapshot = Snapshot(policy.state, since, policy.holders, policy.storage_good)

@@ -1,9 +1,13 @@
-"""The disk under one call's recorder: whether it takes what is written, and when it does again.
+"""The disk under one call's recorder: whether it takes writes, and when a fault is over.
 
-Four things end a fault, each by itself: the file is written to and has room again; a sync
-succeeds after one that failed; the file's disk stayed away, and the call goes on in a new file
-on what lies in its place now; or the disk fails and goes on failing, and the call goes on in a new
-file on another. A full disk is the same disk: nothing new is opened on it.
+A fault ends in one of four ways:
+
+- The file takes writes and has room again.
+- A sync succeeds after one that failed.
+- The file's disk stayed away, and the call continues in a new file on what is mounted there now.
+- The disk goes on failing, and the call continues in a new file on another disk.
+
+A full disk is still the same disk: no new file is opened on it.
 """
 
 import asyncio
@@ -17,21 +21,21 @@ from recording.spool_outbox import SpoolOutbox
 from recording.spool_writer import SpoolWriter
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""Bytes that must be free after a fault: enough for seconds, so that it does not come and go."""
+"""Free bytes required to end a fault. They last for seconds, so that the fault does not flap."""
 AWAY_US: Final = 10_000_000
-"""How long a spool may be gone, or its disk fail, before its call goes on in another; in µs.
+"""Time (µs) for which a spool may be gone, or its disk fail, until the call uses a new spool.
 
-A disk that is mounted anew, with a check of its journal, is back within seconds, and hides what
-was written below its mount point meanwhile; longer than this, and what is said counts for more.
+A disk that is mounted again, with a check of its journal, is back within seconds, and then hides
+what was written below its mount point. After this time it matters more to record what is said.
 """
 
 
 class Storage:
-    """Owns the spool of one call. All methods belong to the loop's thread, and none waits.
+    """Owns the spool of one call. Call every method in the loop's thread; none of them waits.
 
     Attributes:
-        outbox: the events on their way into the spool.
-        error: the last that went wrong, or None.
+        outbox: The events on their way into the spool.
+        error: The last error, or None.
     """
 
     def __init__(
@@ -42,10 +46,14 @@ class Storage:
         open_elsewhere: Callable[[], SpoolWriter] | None = None,
         synced: Path | None = None,
     ) -> None:
-        """`open_spool` makes the next spool of the call; `failed` hears of a sync that failed.
+        """Prepare to open the spool.
 
-        `open_elsewhere` makes it on another disk, once. `synced`: the folder whose spools
-        somebody brings to the disk each second; None: all of them.
+        Args:
+            open_spool: Makes the call's next spool.
+            now: Returns microseconds since the recording's start.
+            failed: Receives the error of a failed sync.
+            open_elsewhere: Makes a spool on another disk; used once. None: there is no other disk.
+            synced: The folder whose spools another thread syncs each second; None: all of them.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -60,17 +68,17 @@ class Storage:
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """The spool; None while none could be opened."""
+        """The spool; None until one could be opened."""
         return self.outbox.writer
 
     @property
     def synced_by_others(self) -> bool:
-        """Whether the spool lies where somebody brings it to the disk."""
+        """True if another thread syncs the spool's folder."""
         writer = self.writer
         return writer is None or self._synced_folder in {None, writer.path.parent}
 
     def note(self, error: RecordingError | OSError) -> None:
-        """Something went wrong."""
+        """Record an error, and since when the spool is gone or its disk fails."""
         self.error = error
         if isinstance(error, SpoolSyncError):
             self._synced = False
@@ -80,18 +88,18 @@ class Storage:
             self._failing_since = self._now()
 
     def sync_succeeded(self) -> None:
-        """What was written before reached the disk."""
+        """Record that earlier writes have reached the disk."""
         self._synced = True
 
     def keep_up(self) -> None:
-        """Bring it to the disk, where nobody else does. Raises as `SpoolWriter` does."""
+        """Sync the spool if no other thread does. Raises as `SpoolWriter` does."""
         if not self.synced_by_others and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Bring the spool to the disk in a thread; None when it cannot be.
+        """Sync the spool in a thread; return None when there is nothing that can be synced.
 
-        `failed` hears of it if that fails. Raises as `SpoolWriter` does.
+        `failed` receives the error if the sync fails. Raises as `SpoolWriter` does.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 
@@ -104,7 +112,7 @@ class Storage:
         return job
 
     def works_again(self) -> bool:
-        """After a fault: write what waits, and say whether the fault is over.
+        """Write the events that wait after a fault; return whether the fault is over.
 
         Raises `FAILURES` while the disk refuses.
         """
@@ -137,14 +145,18 @@ class Storage:
 
     @property
     def _has_to_leave(self) -> bool:
-        """Whether the disk has failed for so long that the call goes on without it."""
+        """True if the disk has failed for so long that the call must continue on another disk."""
         return self._open_elsewhere is not None and self._lasts(self._failing_since)
 
     def _lasts(self, since: int | None) -> bool:
         return since is not None and self._now() - since >= AWAY_US
 
     def _mind_the_place(self) -> None:
-        """A spool that is gone takes nothing more; if it stays away, another goes on for it."""
+        """Check that the spool is in its place; move to a new spool if it stays away.
+
+        Raises:
+            SpoolGoneError: The spool is gone, but not yet for `AWAY_US`.
+        """
         if self.writer is None:
             return
         try:
@@ -162,7 +174,7 @@ class Storage:
         self._failing_since = None
 
     def _try_sync(self) -> None:
-        """After a failed sync, only one that succeeds ends the fault."""
+        """Start a sync: after one has failed, only one that succeeds ends the fault."""
         if self._probe is None or self._probe.done():
             self._probe = self.sync_soon()
 
