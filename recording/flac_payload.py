@@ -1,4 +1,4 @@
-"""A FLAC file that grows inside an age payload: libsndfile writes, `PayloadWriter` seals."""
+"""A FLAC file written into an age payload: libsndfile encodes, `PayloadWriter` seals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recording.errors import ArchiveError, PayloadError
 class FlacPayload:
     """Stereo samples, encoded and sealed into an empty file as they come.
 
-    Only `close` makes it complete; `discard` afterwards does nothing, before it leaves a file
-    that opens with no key.
+    Only `close` completes the file. `discard` does nothing after `close`; before it, `discard`
+    leaves a file that no key opens.
     """
 
     def __init__(self, fd: int, rate: int, call_id: str) -> None:
-        """The file's title is the call's id. Raises `ArchiveError`, `OSError`."""
+        """Begin the file; its title is the call's id. Raises `ArchiveError`, `OSError`."""
         self.file_key = new_file_key()
         self._writer = PayloadWriter(fd, self.file_key)
         self._sink = _Sink(self._writer)
@@ -31,7 +31,7 @@ class FlacPayload:
                 channels=2,
                 subtype="PCM_16",
                 format="FLAC",
-                compression_level=0.0,  # a quarter quicker and, on speech, a hundredth larger
+                compression_level=0.0,  # a quarter faster and, on speech, 1 % larger
             )
             self._file.title = call_id
         except soundfile.SoundFileError as error:
@@ -57,17 +57,17 @@ class FlacPayload:
         self._writer.close()
 
     def discard(self) -> None:
-        """Let go of whatever was not closed."""
+        """Release everything that was not closed."""
         try:
             self._file.close()
         except soundfile.SoundFileError:
-            return  # what it would have written is wanted no more
+            return  # the rest that it would write is not needed
         finally:
             self._writer.discard()
 
 
 class _Sink:
-    """The payload as libsndfile sees a file; keeps the error that C cannot carry."""
+    """The payload as libsndfile sees a file; stores the error that C cannot pass on."""
 
     def __init__(self, writer: PayloadWriter) -> None:
         self._writer = writer
@@ -86,7 +86,7 @@ class _Sink:
         return b""
 
     def check(self) -> None:
-        """Raise what a write met."""
+        """Raise the first error of a write, if there was one."""
         if self._failure is not None:
             raise self._failure
 

@@ -1,7 +1,8 @@
-"""Seals a call while it goes on, so that little is left to do at its end.
+"""Seals a call while it is in progress, so that little work is left at its end.
 
-It takes the same steps in the same order as `sealing.write_sound`, on what nothing can change any
-more. It promises nothing: whenever `finish` gives nothing, `write_sound` does all of it again.
+It takes the same steps in the same order as `sealing.write_sound`, on records that cannot change
+any more. Success is not guaranteed: whenever `finish` returns None, `write_sound` must do all of
+the work again.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from recording.timeline import WidebandError
 
 
 class Following:
-    """One call of one life, followed into a payload that is not committed yet.
+    """One call with one spool, sealed into a payload that is not committed yet.
 
-    Every method raises as `write_sound` does; then only `discard` makes sense.
+    Every method raises as `write_sound` does; after an error, only `discard` is useful.
     """
 
     def __init__(
@@ -47,7 +48,10 @@ class Following:
         self._reading.begin(self._reader)
 
     def step(self, frames: int) -> bool:
-        """Seal what is final, at most so many frames (about a second each); False: no more is."""
+        """Seal records that are final, from at most `frames` frames (about a second each).
+
+        Returns False when no more records are final.
+        """
         try:
             for _ in range(frames):
                 records = self._reader.take(unpack_burst)
@@ -61,7 +65,7 @@ class Following:
         return True
 
     def finish(self) -> Sound | None:
-        """The call is over: seal the rest. None if its spool must be read in another way."""
+        """Seal the rest after the call has ended; None if the spool is not complete."""
         while self.step(1000):
             pass
         if not self._reader.complete:
@@ -74,13 +78,13 @@ class Following:
             return self.finish()
 
     def discard(self) -> None:
-        """Let go of the spool, and of what was not committed."""
+        """Close the spool, and remove what was not committed."""
         self._let_go()
         self.part.discard()
         self.raw.discard()
 
     def _widen(self) -> None:
-        """All of it anew, at 16 kHz, at which nothing is too wide."""
+        """Start again at 16 kHz, at which no codec is too wide."""
         self._let_go()
         os.ftruncate(self.part.fd, 0)
         self._begin(WIDE)

@@ -1,9 +1,9 @@
-"""Replacing headers in the archive: staged, read back by the officer's client, then committed.
+"""Replaces headers in the archive: staged, verified by the officer's client, then committed.
 
-Nothing here can tell whether a header opens its payload: that takes an identity. So a header is
-taken only with a record that the officer signed, only for the set that is in force, and only in
-place of the very header that the officer opened; and the old one stays until the officer's client
-has proven the new one as it was read back from the disk.
+Without an identity, this module cannot check whether a header opens its payload. So it accepts a
+header only with a record that the officer signed, only for the set of recipients in force, and only
+in place of the exact header that the officer opened. The old header stays until the officer's
+client has verified the new one as it was read back from the disk.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _AGAIN: Final = "run `galwad keys rewrap` again"
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The headers of an archive, the signed set in force, and who may sign it.
+    """The headers of an archive, the path of the set in force, and the key that signs it.
 
-    Methods raise `RewrapError`, having changed nothing that counts, or `OSError`.
+    Methods raise `RewrapError`, without a change to the headers in force, or `OSError`.
     """
 
     archive: Path
@@ -35,12 +35,12 @@ class Headers:
     officer_key: str
 
     def stage(self, call_id: str, payload_sha256: str, header: bytes, record: bytes) -> bytes:
-        """Lay a new header and its record beside those in force; the header as read back.
+        """Write a new header and its record beside those in force; return the header as read back.
 
         Args:
-            call_id: the recording.
-            payload_sha256: of its payload, as the index has it.
-            header: the new one.
+            call_id: The recording.
+            payload_sha256: The digest of its payload, from the index.
+            header: The new header.
             record: `ID.rewrap`, signed by the officer.
         """
         place = _Place(self.archive / folder_of(call_id), call_id)
@@ -50,11 +50,12 @@ class Headers:
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
-        """Put the staged header with this digest in force; one that is in force already stays.
+        """Put the staged header with this digest in force; if it is already, change nothing.
 
-        The record comes first. A crash in between leaves a header that the record knows for the
-        one it replaces, and the officer's next run does the rest. The old header is overwritten
-        when the new one is on the disk: it would still open what is disposed of later.
+        The record is replaced first. After a crash between the two, the record names the old header
+        as the one that it replaces, and the officer's next run completes the work. The old header
+        is overwritten once the new one is on the disk: it could still open a recording that is
+        disposed of later.
         """
         place = _Place(self.archive / folder_of(call_id), call_id)
         try:
@@ -96,7 +97,7 @@ class Headers:
 
 
 def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
-    """How the record does not fit the recording, or the set in force."""
+    """Return how the record does not fit the recording, or the set in force."""
     wrong = []
     if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
         wrong.append("the record is that of another recording")
@@ -108,7 +109,7 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one recording lies."""
+    """The files of one recording."""
 
     folder: Path
     call_id: str

@@ -1,7 +1,8 @@
-"""Identity files: age's own, plain or protected by a passphrase, binary or armored.
+"""Identity files in age's format: plain or protected by a passphrase, binary or armored.
 
-What `age-keygen` or `galwad keys init` wrote, or `age -p` made of that. One line is one identity;
-a comment `# name: value` says more. They lie on officers' machines, never on the server.
+They are files that `age-keygen` or `galwad keys init` wrote, or that `age -p` made from such a
+file. One line is one identity; a comment `# name: value` adds information. They are stored on
+officers' machines, never on the server.
 """
 
 from __future__ import annotations
@@ -21,28 +22,29 @@ from recording.commit import read_small
 from recording.errors import AgeError, KeyFileError, NoMatchError
 
 Ask = Callable[[Path], str]
-"""What gives the passphrase of a protected file when it is needed."""
+"""A function that returns the passphrase of a protected file when it is needed."""
 _WANTED: Final = "an age identity file is wanted"
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityFile:
-    """What an identity file holds. Its `repr` does not show it."""
+    """The content of an identity file. Its `repr` does not show it."""
 
     path: Path
     identities: tuple[Identity, ...]
-    """One at least."""
+    """At least one identity."""
     comments: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Open a file; `ask` is called if it is protected, and only then.
+        """Open a file; `ask` is called only if the file is protected.
 
-        A plain file must be its owner's alone. A protected one may be anybody's to read.
+        Only its owner may have access to a plain file. Anyone may read a protected one.
 
         Raises:
-            KeyFileError: it is missing, malformed or open to others; or it is protected, and
-                nobody was to be asked, or the passphrase is wrong.
+            KeyFileError: The file is missing, malformed or accessible to others; or it is
+                protected, and
+                without `ask`, or with a wrong passphrase, it cannot be opened.
         """
         try:
             data = read_small(path)
@@ -67,7 +69,7 @@ class IdentityFile:
 
 
 def protected(text: str, passphrase: Passphrase) -> bytes:
-    """An identity file's text behind a passphrase: armored, so that it can be printed."""
+    """Encrypt an identity file's text with a passphrase: armored, so that it can be printed."""
     return armored(encrypt_small(text.encode(), [passphrase]))
 
 
@@ -76,7 +78,7 @@ def _protected(data: bytes) -> bool:
 
 
 def _opened(path: Path, data: bytes, ask: Ask | None) -> bytes:
-    """The content of a protected file. Raises `KeyFileError`."""
+    """Return the content of a protected file. Raises `KeyFileError`."""
     if ask is None:
         raise KeyFileError(f"{path} is protected by a passphrase", "open it with: age -d")
     try:

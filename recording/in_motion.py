@@ -1,8 +1,8 @@
-"""Recordings that somebody works on while another looks at them.
+"""Checks recordings that another process may be changing at the same time.
 
-Sealing, rewrapping and disposing of one take several steps, each on the disk before the next.
-Between two of them it is not whole, though nobody has harmed it: so what is not whole is looked
-at again until its files rest.
+Sealing, rewrapping and disposing of a recording take several steps, and each is on the disk before
+the next begins. Between two steps a recording is incomplete without being damaged. So an incomplete
+one is checked again until its files no longer change.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 REST_S = 2.0
-"""The longest that one step of such work takes, but on a disk that hardly works."""
+"""The longest time (s) that one such step takes, except on a disk that hardly works."""
 _MOST_LOOKS: Final = 10
 
 
 def at_rest(
     look: Callable[[], Found], wrong: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
-    """What `look` finds of this recording, when nobody works on it; `wrong` is looked at again."""
+    """Return what `look` finds of a recording when its files no longer change.
+
+    If `wrong` returns a true value for it and the files changed recently, `look` is called again;
+    ten times at most.
+    """
     for _ in range(_MOST_LOOKS):
         began = time.time()
         found = look()
@@ -34,9 +38,9 @@ def at_rest(
 
 
 def _last_changed(folder: Path, call_id: str) -> float:
-    """When the last change came to its files, staged and unfinished ones too (Unix seconds).
+    """Return when its files changed last, staged and unfinished ones included (Unix seconds).
 
-    It is the time of the inode's change, which nobody can set.
+    It is the time of the inode's change, which no program can set.
     """
     newest = 0.0
     try:
@@ -44,8 +48,8 @@ def _last_changed(folder: Path, call_id: str) -> float:
             for entry in entries:
                 if call_id in entry.name:
                     newest = max(newest, entry.stat(follow_symlinks=False).st_ctime)
-    except FileNotFoundError:  # one of them was renamed or unlinked this moment
+    except FileNotFoundError:  # a file was renamed or unlinked just now
         return time.time()
-    except OSError:  # what cannot be read, `look` has named
+    except OSError:  # `look` has already reported what cannot be read
         return 0.0
     return newest

@@ -1,7 +1,7 @@
-"""The index: one row a recording, and its gaps, in the database; the archive holds the audio.
+"""The index: one database row for each recording, and its gaps. The archive holds the audio.
 
-A row is written from what the finaliser says when a recording lies complete; writing it twice
-changes nothing. Numbers stand here in E.164 where they are one.
+The desk writes a row from the finaliser's message that a recording is complete in the archive.
+Writing it twice changes nothing. Numbers are in E.164 if they can be.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recording.tables import gap_reasons, gaps, metadata, recordings, references
 __all__ = ["Catalogue", "Filters", "GapRow", "Page", "Place", "Recording", "metadata"]
 
 _PART = 2000
-"""So many rows are read in one turn where all are wanted."""
+"""Number of rows that one statement reads when all are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,24 @@ class Recording:
     manifest_sha256: str
     unexplained_us: int = 0
     raw_size: int = 0
-    """Bytes of the object with what could not be decoded."""
+    """Size in bytes of the object with the packets that could not be decoded."""
     gaps: tuple[GapRow, ...] = ()
 
     @property
     def named(self) -> bool:
-        """Whether it is known who it was. A row made from a manifest alone does not know."""
+        """True if number, line, advisor or extension is known.
+
+        A row made only from a manifest has none of them.
+        """
         return bool(self.number or self.line or self.advisor or self.extension)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Recordings in the order asked for; `after` is where the next page begins, if any."""
+    """Recordings in the requested order.
+
+    `after` is where the next page begins; None: this is the last page.
+    """
 
     rows: tuple[Recording, ...]
     after: Place | None
@@ -80,9 +86,9 @@ class Catalogue:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, recording: Recording, *, replace: bool = True) -> bool:
-        """Write the row and its gaps; False when it was there.
+        """Write the row and its gaps; return False when the row existed.
 
-        `replace`: one that was there is written anew, else it stays.
+        `replace`: overwrite an existing row; otherwise it stays.
         """
         fields = {name: getattr(recording, name) for name in _FIELDS}
         try:
@@ -110,13 +116,13 @@ class Catalogue:
         return known is None
 
     async def get(self, call_id: str) -> Recording | None:
-        """One recording by its call id."""
+        """Return one recording by its call id, or None."""
         statement = select(recordings).where(recordings.c.call_id == call_id)
         rows = await self._read(statement)
         return rows[0] if rows else None
 
     async def folders(self) -> dict[str, str]:
-        """Where every recording lies, by call id; read in parts, so that others have their turn."""
+        """Return each recording's folder by call id; read in parts, so that others get a turn."""
         found: dict[str, str] = {}
         names: dict[str, str] = {}
         columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
@@ -134,20 +140,24 @@ class Catalogue:
             raise _failed(error) from None
 
     async def search(self, filters: Filters, limit: int = 50, after: Place | None = None) -> Page:
-        """Recordings that fit every filter given, the newest first; those that follow `after`."""
+        """Return recordings that match every filter, the newest first, from `after` on."""
         rare = await self._is_of_rare_length(filters)
         rows = await self._read(searching(filters, after, rare=rare).limit(limit + 1))
         return _page(rows, limit)
 
     async def line_named(self, text: str) -> str:
-        """The line of this name; where there is none, the one that differs in case alone."""
+        """Return the line of this name, or else the only one that differs just in case.
+
+        If there is no such line, `text` itself is returned.
+        """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)
         try:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # From one name to the next by the index: a million rows have a handful of lines.
+                # Steps from one name to the next in the index: a million rows have a handful of
+                # lines.
                 found: list[str] = []
                 after = ""
                 while len(found) < _PART:
@@ -162,13 +172,13 @@ class Catalogue:
         return alike[0] if len(alike) == 1 else text
 
     async def in_order(self, after: str, limit: int = 500) -> Page:
-        """Recordings in rising order of call id, those whose id is greater than `after`."""
+        """Return recordings with a call id greater than `after`, in rising order."""
         statement = select(recordings).where(recordings.c.call_id > after)
         rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
         return _page(rows, limit)
 
     async def refer(self, call_id: str, reference: str) -> None:
-        """Remember that the recording was fetched under this reference."""
+        """Record that the recording was fetched under this reference."""
         try:
             async with self._writer.begin() as connection:
                 known = await connection.scalar(
@@ -217,7 +227,7 @@ class Catalogue:
 
 
 def _page(rows: list[Recording], limit: int) -> Page:
-    """A page of rows, of which one more than the limit was read."""
+    """Return a page from rows of which one more than the limit was read."""
     shown = tuple(rows[:limit])
     more = len(rows) > limit
     return Page(shown, Place(shown[-1].started, shown[-1].call_id) if more else None)

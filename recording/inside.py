@@ -1,6 +1,6 @@
-"""What only an identity can see of a recording: that it opens, how long it is, where it is silent.
+"""Checks that need an identity: whether a recording opens, its length, and its silent gaps.
 
-It finds what a thief of the node's key has changed and signed anew.
+They find changes by a person who stole the node's key and signed the manifest again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FRAMES: Final = 1 << 16
 def inside(
     folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
 ) -> Iterator[str]:
-    """How what is inside differs from what the manifest says."""
+    """Yield how the recording's content differs from the manifest."""
     try:
         header = (folder / f"{call_id}.header").read_bytes()
         with (folder / f"{call_id}.payload").open("rb") as payload:
@@ -51,7 +51,10 @@ def inside(
 def _read_to_its_end(
     header: bytes, payload: BinaryIO, identities: list[Identity]
 ) -> io.BufferedIOBase:
-    """All of it authenticates before any of it is decoded. Raises `AgeError`, `OSError`."""
+    """Open a payload and authenticate all of it before any of it is decoded.
+
+    Raises `AgeError`, `OSError`.
+    """
     reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
     while reader.read(_BLOCK):
         continue
@@ -59,14 +62,17 @@ def _read_to_its_end(
 
 
 def _samples(manifest: Manifest) -> int:
-    """Of each channel. Where its process died before the first one, there is no FLAC either."""
+    """Return the expected samples of each channel; 0: there is no FLAC file.
+
+    It is 0 if the recording process died before the first sample.
+    """
     return manifest.talk_us * manifest.rate // _US
 
 
 def _heard(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
-    """How many samples there are, and in how many gaps any of them is not zero.
+    """Return the number of samples, and the number of gaps with a sample that is not zero.
 
-    Not in those by a fault: at their edges there may be what arrived before and after.
+    Gaps by a fault are not counted: sound from before and after may reach into their edges.
     """
     rate, at = manifest.rate, 0
     meant = (gap for gap in manifest.gaps if gap.reason != "fault")

@@ -1,9 +1,8 @@
 """Keys: the officer's, the set of recipients that the officer signs, and the node's own.
 
-The server knows public recipients only, and only those in a set signed by the officer whose
-public key stands in the settings. The officer's file is an ordinary age identity file, which
-`age -d -i` takes as it is, protected by a passphrase or not; the signing key lies in it as a
-comment.
+The server knows only public recipients, and only those in a set signed by the officer whose public
+key is in the settings. The officer's file is an ordinary age identity file, which `age -d -i`
+accepts, protected by a passphrase or not; it holds the signing key in a comment.
 """
 
 from __future__ import annotations
@@ -37,17 +36,17 @@ _SIGN_HINT: Final = "sign it on the officer's machine: galwad keys sign"
 
 
 def fingerprint(recipient: Recipient) -> str:
-    """32 hexadecimal digits that stand for a recipient in manifests and on the screen."""
+    """Return 32 hexadecimal digits that stand for a recipient in manifests and on the page."""
     return hashlib.sha256(recipient.key).hexdigest()[:32]
 
 
 def public_text(key: Ed25519PublicKey) -> str:
-    """A public signing key as the settings and manifests write it: base64."""
+    """Return a public signing key as the settings and manifests write it: base64."""
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def parse_public(text: str) -> Ed25519PublicKey:
-    """Undo `public_text`. Raises `KeySetError`."""
+    """Parse the text of `public_text`. Raises `KeySetError`."""
     try:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
@@ -58,14 +57,14 @@ def parse_public(text: str) -> Ed25519PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class OfficerKeys:
-    """What the officer keeps off the server: an age identity and a signing key."""
+    """The keys that the officer keeps off the server: an age identity and a signing key."""
 
     identity: Identity
     signing: Ed25519PrivateKey = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
-        """New keys."""
+        """Return new keys."""
         return cls(Identity.generate(), Ed25519PrivateKey.generate())
 
     @property
@@ -74,12 +73,12 @@ class OfficerKeys:
         return public_text(self.signing.public_key())
 
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
-        """Write a new file that its owner alone can read; an existing one is never replaced.
+        """Write a new file that only its owner can read; an existing file is never replaced.
 
-        With a passphrase it is protected, as `age -p -a` would.
+        With a passphrase the file is protected as by `age -p -a`.
 
         Raises:
-            KeyFileError: there is one already, or it cannot be written.
+            KeyFileError: The file exists already, or cannot be written.
         """
         text = self._text()
         content = text.encode() if passphrase is None else protected(text, passphrase)
@@ -105,7 +104,7 @@ class OfficerKeys:
 
     @classmethod
     def of(cls, file: IdentityFile) -> Self:
-        """The keys in an identity file that `save` wrote. Raises `KeyFileError`."""
+        """Return the keys in an identity file that `save` wrote. Raises `KeyFileError`."""
         text = file.comments.get(_SIGNING_COMMENT)
         if text is None:
             raise KeyFileError(f"{file.path} holds no signing key", "made by: galwad keys init")
@@ -113,7 +112,10 @@ class OfficerKeys:
 
     @classmethod
     def load(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Read such a file; `ask` gives its passphrase, if it has one. Raises `KeyFileError`."""
+        """Read a file that `save` wrote. Raises `KeyFileError`.
+
+        `ask` returns its passphrase, if it is protected.
+        """
         return cls.of(IdentityFile.read(path, ask))
 
 
@@ -128,7 +130,7 @@ def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
 
 
 class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One who can open recordings; the name is for people, such as "IG officer"."""
+    """A person who can open recordings; the name is for people, such as "IG officer"."""
 
     name: str
     recipient: str
@@ -149,7 +151,7 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class RecipientSet:
-    """Those to whom recordings are sealed, as the officer signed it."""
+    """The recipients to whom recordings are sealed, as the officer signed them."""
 
     named: tuple[NamedRecipient, ...]
     serial: int
@@ -157,22 +159,22 @@ class RecipientSet:
 
     @property
     def recipients(self) -> list[Recipient]:
-        """Their keys."""
+        """The keys of the recipients."""
         return [Recipient.parse(entry.recipient) for entry in self.named]
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """Of each, in order."""
+        """The fingerprints of the recipients, in order."""
         return tuple(fingerprint(recipient) for recipient in self.recipients)
 
     @classmethod
     def of(cls, named: Iterable[tuple[str, Recipient]], serial: int) -> Self:
-        """A new set, dated now; `serial` must be greater than that of the set it replaces."""
+        """Return a new set, dated now; `serial` must exceed that of the set it replaces."""
         entries = tuple(NamedRecipient(name, str(recipient)) for name, recipient in named)
         return cls(entries, serial, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def sign(self, key: Ed25519PrivateKey) -> bytes:
-        """The file's content."""
+        """Return the content of the signed file."""
         bare = _SetFile(FORMAT, self.serial, self.signed_at, list(self.named))
         signature = base64.b64encode(key.sign(bare.signed_bytes())).decode()
         signed = msgspec.structs.replace(bare, signature=signature)
@@ -180,7 +182,7 @@ class RecipientSet:
 
     @classmethod
     def parse(cls, data: bytes, officer_key: str) -> Self:
-        """Read a set and believe it only when this officer signed it. Raises `KeySetError`."""
+        """Parse a set, and accept it only when this officer signed it. Raises `KeySetError`."""
         try:
             file = msgspec.json.decode(data, type=_SetFile)
         except msgspec.DecodeError as error:
@@ -202,7 +204,10 @@ class RecipientSet:
         return found
 
     def check(self) -> None:
-        """Raise `KeySetError` when nobody is named, or one to whom nothing can be sealed."""
+        """Refuse a set that is empty, or that has a recipient to whom nothing can be sealed.
+
+        Raises `KeySetError`.
+        """
         if not self.named:
             raise KeySetError("the set of recipients is empty", _SIGN_HINT)
         try:
@@ -212,7 +217,7 @@ class RecipientSet:
 
     @classmethod
     def load(cls, path: Path, officer_key: str) -> Self:
-        """From a file; otherwise as `parse`. Raises `KeySetError`."""
+        """Read a set from a file, and accept it as `parse` does. Raises `KeySetError`."""
         try:
             data = read_small(path)
         except OSError as error:
@@ -221,12 +226,18 @@ class RecipientSet:
 
 
 def load_or_create_boot_key(path: Path) -> bytes:
-    """The 32 bytes that open this boot's spools, made if absent. Raises `KeyFileError`."""
+    """Return the 32 bytes that open this boot's spools; make them if absent.
+
+    Raises `KeyFileError`.
+    """
     return _load_or_create(path, 0o640)
 
 
 def load_boot_key(path: Path) -> bytes | None:
-    """The boot key, or None where there is none (nothing was recorded since the start)."""
+    """Return the boot key; None if it does not exist (nothing was recorded since the boot).
+
+    Raises `KeyFileError`.
+    """
     try:
         return _of_length(path.read_bytes(), path)
     except FileNotFoundError:
@@ -236,7 +247,7 @@ def load_boot_key(path: Path) -> bytes | None:
 
 
 def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
-    """The key that signs this node's manifests, made if absent. Raises `KeyFileError`."""
+    """Return the key that signs this node's manifests; make it if absent. Raises `KeyFileError`."""
     return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
 
 
@@ -260,7 +271,11 @@ def _of_length(key: bytes, path: Path) -> bytes:
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:
-    """A new file, whole under its name or not there; FileExistsError when the name is taken."""
+    """Create a file that appears under its name complete, or not at all.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:

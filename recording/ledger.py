@@ -1,7 +1,7 @@
-"""The ledger: which calls were answered, as the switch told it, and what was found amiss.
+"""The ledger: which calls were answered, according to the switch, and the coverage findings.
 
-It knows nothing of spools and archive, and so can be held against both: a call that stands here
-and has no recording is missed. `recording.coverage` does the comparing.
+It knows nothing of spools and archive, so that both can be checked against it: a call in the ledger
+without a recording is missing one. `recording.coverage` compares them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index import metadata
 
 _PART = 1000
-"""So many names fit into one statement."""
+"""Number of names that fit into one statement."""
 
 answered_calls = Table(
     "answered_calls",
@@ -53,7 +53,8 @@ findings = Table(
 class AnsweredCall:
     """A call that was to be recorded; times in Unix seconds.
 
-    `talk_us` is how long it lasted by the switch's monotonic clock; None where nobody could say.
+    `talk_us` is its length by the switch's monotonic clock; None if the switch did not report it.
+    `ended` stays None while the call is in progress.
     """
 
     call_id: str
@@ -64,7 +65,7 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call is answered and must leave a recording. Again: nothing."""
+    """A call was answered and must leave a recording. A repeat changes nothing."""
 
     call_id: str
     at: float
@@ -72,7 +73,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call is over; one that is not known is entered if `new`."""
+    """A call is over. If it is not in the ledger, it is entered only if `new`."""
 
     call: AnsweredCall
     new: bool
@@ -80,7 +81,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class EndedBut:
-    """The switch has these calls and no others: those that are open here ended unseen."""
+    """The switch has these calls and no others: the other open calls ended unseen by the desk."""
 
     going_on: frozenset[str]
     at: float
@@ -90,14 +91,17 @@ Entry: TypeAlias = Answered | Ended | EndedBut
 
 
 class Ledger:
-    """The answered calls of one site. Every method raises `CatalogueError` for the database."""
+    """The answered calls of one site.
+
+    Every method raises `CatalogueError` when the database fails.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def enter(self, entries: Sequence[Entry]) -> None:
-        """Enter all of these, in order, or none."""
+        """Enter all of these in order, or none."""
         try:
             async with self._writer.begin() as connection:
                 for entry in entries:
@@ -112,7 +116,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Calls with `since` ≤ answered < `until`, in order."""
+        """Return calls with `since` ≤ answered < `until`, in order."""
         table = answered_calls.c
         statement = (
             select(answered_calls)
@@ -126,7 +130,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
-        """Those of these calls that were answered."""
+        """Return those of these calls that were answered."""
         wanted, call_id = list(call_ids), answered_calls.c.call_id
         known: set[str] = set()
         try:
@@ -139,7 +143,7 @@ class Ledger:
         return known
 
     async def news(self, found: Collection[str], at: float) -> set[str]:
-        """Those of these findings that are new; what is no longer found is forgotten."""
+        """Return those of these findings that are new; forget those that are no longer found."""
         try:
             async with self._writer.begin() as connection:
                 known = set((await connection.scalars(select(findings.c.key))).all())
@@ -153,7 +157,7 @@ class Ledger:
         return fresh
 
     async def seen(self, finding: str, at: float) -> None:
-        """A finding is known already: it is no news."""
+        """Record a finding as known, so that `news` does not return it."""
         try:
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)

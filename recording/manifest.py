@@ -1,6 +1,6 @@
 """The manifest: what a recording is, what is missing from it and why, signed by the node.
 
-It names no caller and no number. `recording.signed` has the signature.
+It names no caller and no number. `recording.signed` makes and checks the signature.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FORMAT: Final = "galwad-manifest-1"
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A half-open stretch, in microseconds since the recording's start."""
+    """A half-open stretch of time, in microseconds since the recording's start."""
 
     from_us: int
     to_us: int
 
 
 class Segment(Interval, frozen=True):
-    """A stretch that is recorded, and the class of where the call was."""
+    """A stretch that is recorded, and the destination class of the call during it."""
 
     destination: str
 
@@ -33,8 +33,8 @@ class Segment(Interval, frozen=True):
 class Gap(Interval, frozen=True):
     """A stretch that is silent on purpose or by a fault.
 
-    `reason`: payment, transfer, fault or erased; `trigger`: what shut the gate (page, api,
-    phone, dtmf, refer, identity, storage, crash); `actor`: who, such as `user:sian`.
+    `reason`: payment, transfer, fault or erased. `trigger`: the event that shut the gate (page,
+    api, phone, dtmf, refer, identity, storage, crash). `actor`: who caused it, such as `user:sian`.
     """
 
     reason: str
@@ -43,10 +43,11 @@ class Gap(Interval, frozen=True):
 
 
 class TrackFacts(msgspec.Struct, frozen=True):
-    """One channel. `codecs` counts packets; those of `undecoded` ones are silence.
+    """One channel of a recording, with counts of its packets.
 
-    `lost` were lost on the wire. Of `withheld` ones only the place in the stream was kept: key
-    presses, and payload types that nobody had agreed on.
+    `codecs` counts packets by codec; those that are `undecoded` are silence. `lost` packets never
+    arrived. Of `withheld` packets only the place in the stream was stored: key presses, and payload
+    types that were not negotiated.
     """
 
     channel: str
@@ -68,7 +69,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Life(msgspec.Struct, frozen=True):
-    """One spool that the recording was made of."""
+    """One spool from which the recording was made."""
 
     life: int
     interrupted: bool
@@ -77,7 +78,7 @@ class Life(msgspec.Struct, frozen=True):
 
 
 class ClockCheck(msgspec.Struct, frozen=True):
-    """How far the wall clock had moved against the call's own, in microseconds."""
+    """The drift of the wall clock against the call's own clock, in microseconds."""
 
     at_us: int
     offset_us: int
@@ -97,7 +98,7 @@ class RawFacts(ObjectFacts, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Everything that is known of one recording without opening it."""
+    """The facts of one recording that are known without opening it."""
 
     format: str
     call_id: str
@@ -106,33 +107,35 @@ class Manifest(msgspec.Struct, frozen=True):
     started: str
     """ISO 8601 in UTC, to the microsecond."""
     started_us: int
-    """The same instant, microseconds since 1970."""
+    """The same instant in microseconds since 1970."""
     talk_us: int
     rate: int
-    """Samples a second, of FLAC, 16 bits, two channels: caller left, advisor right."""
+    """Samples per second. The audio is FLAC of 16 bits with two channels: caller left, advisor
+    right."""
     tracks: list[TrackFacts]
     segments: list[Segment]
     gaps: list[Gap]
     unexplained: list[Interval]
-    """Talk time that neither segments nor gaps cover, or both: a fault."""
+    """Talk time that neither segments nor gaps cover, or that both cover: a fault."""
     interrupted: bool
     damaged: bool
     faults: list[Fault]
     lives: list[Life]
     clock: list[ClockCheck]
     recipients: list[str]
-    """Fingerprints of those to whom it was sealed first."""
+    """Fingerprints of the recipients to whom it was sealed first."""
     recipients_serial: int
     payload: ObjectFacts
     sealed: str
     header: ObjectFacts | None = None
-    """As it was written first; None in manifests from before it was signed, too."""
+    """The header as it was written first; None in manifests of older software, which did not sign
+    it."""
     raw: RawFacts | None = None
-    """What could not be decoded, as it came; None where there is no such thing."""
+    """The packets that could not be decoded, as they arrived; None if there were none."""
 
     @property
     def unexplained_us(self) -> int:
-        """Their sum."""
+        """The sum of the unexplained intervals, in microseconds."""
         return sum(each.to_us - each.from_us for each in self.unexplained)
 
 
@@ -140,26 +143,27 @@ MANIFEST: Final = Kind("manifest", FORMAT, Manifest, "node")
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
-    """The content of the manifest's file: the manifest, the node's public key, the signature."""
+    """Return the manifest's file content: the manifest, the node's public key, the signature."""
     return MANIFEST.sign(manifest, key)
 
 
 def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
-    """A manifest whose signature is right.
+    """Return a manifest after verifying its signature.
 
     Args:
-        data: the file's content.
-        public_key: the node's, known from elsewhere; without it the key in the file is taken,
-            which shows only that the manifest is of one piece.
+        data: The file's content.
+        public_key: The node's key, known from elsewhere. If None, the key in the file is used,
+            which
+            shows only that the manifest is consistent with itself.
 
     Raises:
-        ManifestError: it is malformed, changed, or signed by another key.
+        ManifestError: The manifest is malformed, changed, or signed by another key.
     """
     return MANIFEST.read(data, None if public_key is None else (public_key,))
 
 
 def verify_manifest(path: Path, public_key: str | None = None) -> Manifest:
-    """`read_manifest` of a file."""
+    """Do as `read_manifest`, for a file. Raises `ManifestError`."""
     try:
         return read_manifest(path.read_bytes(), public_key)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Orphans: objects of the archive, rows of the index and spools that miss what belongs to them.
+"""Orphans: objects of the archive, rows of the index and spools without their counterparts.
 
-Found and explained, never deleted: each says in one line what it is, and what to do.
+They are found and explained, never deleted. Each says in one line what it is, and what to do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 YOUNG_S: Final = 600.0
-"""Whatever is younger than ten minutes may still be on its way."""
+"""Objects younger than ten minutes may still be incomplete."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
 _PART: Final = re.compile(r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest)\.part")
@@ -23,9 +23,9 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 @dataclass(frozen=True, slots=True)
 class LeftSpool:
-    """A spool that nobody writes to and that is not archived; `since` in Unix seconds.
+    """A spool that no process writes to and that is not archived; `since` in Unix seconds.
 
-    `why`: the alarm that was raised when it was tried; empty when it was not.
+    `why`: the alarm that an attempt to seal it raised; empty when there was no attempt.
     """
 
     name: str
@@ -36,7 +36,10 @@ class LeftSpool:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """`name` is a file's place in the archive or spool folder, or a call id; `fix` what to do."""
+    """An object without its counterparts.
+
+    `name` is a file's path in the archive or spool folder, or a call id; `fix` says what to do.
+    """
 
     kind: str
     name: str
@@ -47,7 +50,7 @@ class Orphan:
 
 @dataclass(slots=True)
 class _Folder:
-    """What lies in one folder of the archive: kinds of objects by call id, and unfinished ones."""
+    """One folder of the archive: types of objects by call id, and names of unfinished files."""
 
     path: Path
     name: str
@@ -62,17 +65,17 @@ def orphans(
     spools: Mapping[str, LeftSpool],
     now: float,
 ) -> Iterator[Orphan]:
-    """Look through an archive.
+    """Look for orphans in an archive.
 
     Args:
-        root: the archive's folder.
-        rows: the folder that the index names, by call id.
-        disposed: the calls of which the index says that they were disposed of.
-        spools: spools that wait, by their name: a call of theirs may be incomplete.
+        root: The archive's folder.
+        rows: The folder that the index names, by call id.
+        disposed: The calls that were disposed of, according to the index.
+        spools: The spools that wait to be sealed, by name: their calls may be incomplete.
         now: Unix seconds.
 
     Raises:
-        OSError: a folder cannot be read; what is in it would seem to be lost.
+        OSError: A folder cannot be read, so that its content would seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)
@@ -105,7 +108,7 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
-    """Recordings that have a manifest, and are not among these: what `reindex` may bring back."""
+    """Return the recordings with a manifest that are not in `known`: `reindex` may restore them."""
     return sorted(
         {
             call_id
@@ -119,7 +122,7 @@ def unindexed(root: Path, known: Collection[str]) -> list[str]:
 def spool_orphans(
     spools: Mapping[str, LeftSpool], known: AbstractSet[str], now: float
 ) -> Iterator[Orphan]:
-    """Spools that wait too long; `known`: calls that were answered, or are indexed."""
+    """Yield spools that wait too long; `known`: calls that were answered or are indexed."""
     for name, spool in sorted(spools.items()):
         if is_young(spool.since, now):
             continue
@@ -135,12 +138,15 @@ def spool_orphans(
 
 
 def is_young(since: float, now: float) -> bool:
-    """Whether it may be on its way. What is of the future, by a clock or a forger, is not."""
+    """Return whether an object may still be in progress.
+
+    A time in the future, from a wrong clock or a forger, does not count as young.
+    """
     return abs(now - since) < YOUNG_S
 
 
 def fix_of(kind: str) -> str:
-    """What to do about an orphan of this kind, as far as its kind alone tells."""
+    """Return what to do about an orphan of this kind, as far as the kind shows it."""
     if kind.startswith(("no ", "manifest without ")):
         return "restore it from a copy of the archive"
     return _FIXES.get(kind, "the journal of galwad-finaliser says why; keep it")
@@ -163,14 +169,14 @@ _SPOOL_FIXES: Final = {
 
 
 def _folders(root: Path) -> Iterator[_Folder]:
-    """One folder after another, in order: all names of a large archive would fill the memory."""
+    """Yield one folder at a time, in order: all names of a large archive would fill the memory."""
     pending = ["."]
     while pending:
         name = pending.pop()
         folder = _Folder(root / name, name)
         try:
             inside = _list(folder)
-        except FileNotFoundError:  # it went meanwhile; or there is no archive yet
+        except FileNotFoundError:  # it was removed meanwhile; or there is no archive yet
             continue
         before = "" if name == "." else f"{name}/"
         pending += [f"{before}{each}" for each in sorted(inside, reverse=True)]
@@ -178,7 +184,7 @@ def _folders(root: Path) -> Iterator[_Folder]:
 
 
 def _list(folder: _Folder) -> list[str]:
-    """Read a folder; the names of those in it."""
+    """Read a folder into `folder`; return the names of its subfolders."""
     inside = []
     with os.scandir(folder.path) as entries:
         for entry in entries:
@@ -199,13 +205,16 @@ def _changed(path: Path) -> float:
 
 
 def _absent(kinds: AbstractSet[str]) -> AbstractSet[str]:
-    """A certificate stands for the header; the payload is noise then. `verify` proves it."""
+    """Return the missing objects; a certificate replaces the header and excuses the payload.
+
+    The payload is unreadable then. `verify` checks the certificate.
+    """
     absent = _ALL - kinds
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
 def _amiss(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
-    """What is too much or too little of a recording that lies where it belongs: kind and text."""
+    """Return kind and text of what is wrong with a recording's objects; None: nothing."""
     absent = _absent(kinds)
     if {"disposal", "header"} <= kinds:
         return "header of a disposal", "it was disposed of, and can be opened all the same"

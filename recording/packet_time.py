@@ -1,7 +1,8 @@
-"""How long a packet's sound lasts, told by its payload alone, before anything is decoded.
+"""The duration of a packet's sound, derived from its payload without decoding it.
 
-A packet is sent when its last sample is known. So one of 60 ms leaves 40 ms later than one of
-20 ms would whose words began at the same time, and arrivals can be compared only with this.
+A packet is sent when its last sample is known. If the same sound is sent in packets of 60 ms, the
+first leaves 40 ms later than in packets of 20 ms. So arrivals can be compared only with the
+durations.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from typing import Final
 
 US: Final = 1_000_000
 USUAL_US: Final = 20_000
-"""What is taken for granted where nothing tells."""
+"""The assumed duration where the payload does not show it."""
 _LONGEST_US: Final = US
 _LONGEST_OPUS_US: Final = 120_000
 _OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)
 _OPUS_HYBRID_US: Final = (10_000, 20_000)
 _OPUS_CELT_US: Final = (2_500, 5_000, 10_000, 20_000)
 _FRAMES: Final = {"G729": (10, 10_000), "GSM": (33, 20_000)}
-"""Bytes and microseconds of a frame (RFC 3551 section 4.5)."""
+"""Bytes and microseconds of a frame (RFC 3551, section 4.5)."""
 _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
 def duration_us(name: str, clock: int, channels: int, payload: bytes) -> int:
-    """Microseconds of sound in one payload of a codec as SDP names it; a second at most."""
+    """Return the microseconds of sound in one payload; at most a second.
+
+    `name` is the codec's name as in SDP.
+    """
     return min(_told_us(name.upper(), clock, channels, payload), _LONGEST_US)
 
 
@@ -30,7 +34,7 @@ def _told_us(codec: str, clock: int, channels: int, payload: bytes) -> int:
     if not payload:
         return USUAL_US
     if codec == "G722":
-        return len(payload) * US // 8000  # whatever the clock
+        return len(payload) * US // 8000  # at any clock rate
     if codec in _SAMPLE_BYTES:
         return len(payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)
     if codec == "OPUS":
@@ -42,7 +46,7 @@ def _told_us(codec: str, clock: int, channels: int, payload: bytes) -> int:
 
 
 def opus_us(payload: bytes) -> int:
-    """Of an Opus packet, whose first two bytes tell it (RFC 6716 section 3)."""
+    """Return the duration of an Opus packet; its first two bytes give it (RFC 6716, section 3)."""
     toc = payload[0]
     config, code = toc >> 3, toc & 3
     if config < 12:

@@ -1,8 +1,8 @@
-"""RTP that nobody here can decode, kept as it came: pcapng inside a payload of its own.
+"""Stores RTP that cannot be decoded here as it arrived: pcapng in a payload of its own.
 
-`ID.raw` is a second payload under the recording's one header: `cat ID.header ID.raw` is an age
-file, too, and to destroy the header destroys both. Any program that reads pcapng reads what is
-inside (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
+`ID.raw` is a second payload under the recording's one header. So `cat ID.header ID.raw` is also an
+age file, and destroying the header destroys both. Any program that reads pcapng reads the content
+(https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _PACKET: Final = 6
 _COMMENT: Final = 1
 _NAME: Final = 2
 _RAW_IP: Final = 101
-"""LINKTYPE_RAW: an IP packet and nothing before it."""
+"""LINKTYPE_RAW: an IP packet without a link-layer header."""
 _ADDRESSES: Final = (b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02")
 _NOBODY: Final = b"\xc0\x00\x02\x09"
-"""Of RFC 5737: the parties' own addresses are nobody's business."""
+"""Addresses from RFC 5737: the parties' own addresses are private and not stored."""
 _PORT: Final = 5004
 _MOST: Final = 65_507
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A packet as it came; `at_us` since the recording's start."""
+    """A packet as it arrived; `at_us` is in microseconds since the recording's start."""
 
     track: int
     at_us: int
@@ -42,10 +42,10 @@ class Refused:
 
 
 class RawPayload:
-    """The packets of one recording, in a file that appears when there is a first one."""
+    """The undecoded packets of one recording; the file is created with the first one."""
 
     def __init__(self, path: Path) -> None:
-        """`path`: where it will lie, in a folder that exists."""
+        """Prepare to write to `path`, in a folder that exists."""
         self.packets = 0
         self._path = path
         self._part: Part | None = None
@@ -61,7 +61,7 @@ class RawPayload:
         self.discard()
 
     def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
-        """Begin anew, under the key of the recording's other payload."""
+        """Start again, under the key of the recording's other payload."""
         self.discard()
         self.packets = 0
         self._said.clear()
@@ -70,7 +70,10 @@ class RawPayload:
         self._channels = channels
 
     def write_all(self, started_us: int, packets: Iterable[Refused]) -> None:
-        """Take packets; `started_us`: Unix microseconds of their offset 0. Raises `OSError`."""
+        """Write packets; `started_us` is the Unix time of offset 0, in microseconds.
+
+        Raises `OSError`.
+        """
         for packet in packets:
             if self._writer is None:
                 self._writer = self._open()
@@ -88,7 +91,7 @@ class RawPayload:
         return writer
 
     def _block(self, started_us: int, packet: Refused) -> bytes:
-        """An enhanced packet block; where a payload type is first met, what it means."""
+        """Return an enhanced packet block; the first of a payload type describes its codec."""
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
         head = struct.pack(">IIIII", packet.track, high, low, len(data), len(data))
@@ -102,7 +105,7 @@ class RawPayload:
         return _whole(_PACKET, head + _padded(data) + options)
 
     def close(self) -> int:
-        """Complete the payload; its descriptor, or -1 when there was no packet.
+        """Complete the payload; return its descriptor, or -1 when there was no packet.
 
         Raises `OSError`.
         """
@@ -112,7 +115,7 @@ class RawPayload:
         return self._part.fd
 
     def commit(self) -> None:
-        """Bring it to the disk, under its name; of an earlier sealing nothing stays there."""
+        """Sync the file and rename it to its place; without one, remove an earlier one there."""
         if self._part is not None:
             self._part.commit()
         elif self._path.exists():
@@ -143,7 +146,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def _in_ip(track: int, data: bytes) -> bytes:
-    """As an IPv4 and UDP packet (RFC 791, RFC 768), so that programs know what to do with it."""
+    """Wrap RTP in IPv4 and UDP (RFC 791, RFC 768), so that programs recognise it."""
     size = 28 + len(data)
     source = _ADDRESSES[track]
     head = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 17, 0) + source + _NOBODY

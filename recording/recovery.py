@@ -1,8 +1,8 @@
-"""Opening a spool of another boot: an officer's identity gives its key, for this one spool.
+"""Opens a spool of another boot: an officer's identity gives the key of this one spool.
 
-The spool's header holds its key for the archive's recipients. Whoever has an identity takes it
-from there, on a machine of their own; what goes to the server opens one spool and no more, lies
-in the runtime folder, and is overwritten when the spool is archived.
+The spool's header holds its key, encrypted to the archive's recipients. A person with an identity
+decrypts it on another machine. The key that goes to the server opens one spool and no more; it is
+stored in the runtime folder, and is overwritten when the spool is archived.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ class RecoveredKey:
 
     @property
     def name(self) -> str:
-        """What its file is called where the finaliser looks for it."""
+        """The name of the file in which the finaliser looks for the key."""
         return f"{self.call_id}.{self.life}.recovered"
 
     def __bytes__(self) -> bytes:
-        """The file's content."""
+        """Return the file's content."""
         return base64.b64encode(self.key) + b"\n"
 
 
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
-    """Take a spool's key out of its header, of which the file's first 130 KB are enough.
+    """Decrypt a spool's key from its header; the file's first 130 KB are enough.
 
     Raises:
-        SpoolHeaderError: the file is no spool.
-        SpoolKeyError: nobody can recover it, or these identities cannot.
+        SpoolHeaderError: The file is not a spool.
+        SpoolKeyError: The header has no key for recipients, or these identities do not open it.
     """
     header = read_header(spool)
     if not header.recipients_wrapped:
@@ -67,7 +67,7 @@ def _fits(header: SpoolHeader, key: bytes) -> bool:
 
 
 def fitting(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
-    """Which of this machine's keys opens a spool; None: it is of another boot."""
+    """Return the boot key that opens a spool; None: the spool is of another boot."""
     for boot_key in boot_keys:
         try:
             unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
@@ -78,11 +78,13 @@ def fitting(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
 
 
 def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
-    """The keys, by life, that lie in the folder for these spools; one that does not fit is none.
+    """Return the recovered keys in the folder for these spools, by life.
+
+    A key that does not fit its spool is left out.
 
     Raises:
-        SpoolHeaderError: a file is no spool.
-        OSError: a key cannot be read.
+        SpoolHeaderError: A file is not a spool.
+        OSError: A key cannot be read.
     """
     found: dict[int, bytes] = {}
     for spool in spools:
@@ -100,5 +102,5 @@ def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
 
 
 def shred_recovered(folder: Path, spool: Path) -> None:
-    """Overwrite and unlink the key that was recovered for a spool. Idempotent."""
+    """Overwrite and unlink the key that was recovered for a spool. A repeat changes nothing."""
     shred_keys(folder / f"{spool.name.removesuffix('.spool')}.recovered")

@@ -1,7 +1,7 @@
-"""Reindexing: a recording that the index has lost, proven before it gets a row again.
+"""Reindexing: verifies a recording that the index has lost, so that it can get a row again.
 
-The manifest says all that a row needs but who called, on which line, and who answered: those were
-in the spool, which is gone. A row that is made so leaves them empty.
+The manifest has all that a row needs, except the caller, the line and the advisor. Those were in
+the spool, which is gone, so the new row leaves them empty.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ from recording.verify import verify_recording
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A recording that is what its manifest says, by a key that is believed."""
+    """A recording that matches its manifest, signed by a trusted key."""
 
     recording: SealedRecording
     node_key: str
     """The public key that signed the manifest."""
     disposal: Certificate | None
-    """It was disposed of: there is nothing to hear, and a row must say so."""
+    """The certificate if the recording was disposed of; its row must then say so. None: it was not.
+    """
 
 
 def prove(
     archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
 ) -> Proven:
-    """Read a recording to its end, and hold it against its manifest.
+    """Read a whole recording, and compare it with its manifest.
 
     Args:
-        archive: the archive's folder.
-        call_id: the recording.
-        node_keys: public keys of nodes (base64), one of which must have signed it.
-        officer_keys: those whose rewraps are believed.
+        archive: The archive's folder.
+        call_id: The recording.
+        node_keys: Public keys of nodes (base64), one of which must have signed the manifest.
+        officer_keys: Public keys of officers whose rewraps are trusted.
 
     Raises:
-        ArchiveError: it is not whole, or it is nobody's who is believed; says what is wrong.
-        OSError: the disk refuses.
+        ArchiveError: The recording is not whole, or no trusted key signed it; the text says what is
+            wrong.
+        OSError: The disk refuses.
     """
     folder = archive / folder_of(call_id)
     try:
@@ -75,7 +77,7 @@ def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:
 
 
 def disposed_at(certificate: Certificate) -> float:
-    """When, in Unix seconds. Raises `ArchiveError` for what is no time."""
+    """Return the time of the disposal in Unix seconds. Raises `ArchiveError` if it is malformed."""
     try:
         moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

@@ -1,6 +1,7 @@
-"""From one sample rate to another, as a stream: a windowed sinc, its phases made beforehand.
+"""Converts a stream from one sample rate to another with a windowed sinc filter.
 
-What comes out is late by half the filter, which is half a millisecond or so at the lower rate.
+The filter's phases are computed in advance. The output is late by half the filter, which is about
+half a millisecond at the lower rate.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ Floats = NDArray[np.float32]
 _LOBES: Final = 12
 """Zero crossings of the sinc on each side."""
 _PASS: Final = 0.92
-"""How much of the lower rate's band is kept; the rest is for the slope."""
+"""The part of the lower rate's band that is kept; the rest is for the filter's slope."""
 
 
 class Resampler:
-    """One stream's; remembers what the filter still needs."""
+    """The resampler of one stream; remembers the samples that the filter still needs."""
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         common = gcd(from_rate, to_rate)
@@ -30,18 +31,24 @@ class Resampler:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: what comes next does not follow what came before."""
+        """Start again: the next samples do not continue the previous ones."""
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
     def rest(self) -> Floats:
-        """What comes out yet if silence follows; the filter holds the last half of itself back."""
+        """Return the output that is still due if silence follows, then reset.
+
+        The filter delays its output by half its length.
+        """
         made = self(np.zeros(self._bank.shape[1] // 2, dtype=np.float32))
         self.reset()
         return made
 
     def __call__(self, samples: NDArray[np.int16] | Floats) -> Floats:
-        """The next samples; in the long run exactly as many more or fewer as the rates say."""
+        """Return the output for the next samples.
+
+        In the long run, input and output are exactly in the ratio of the rates.
+        """
         joined = np.concatenate([self._tail, samples.astype(np.float32)])
         begin = self._at
         ticks = np.arange(begin, len(samples) * self._up, self._down)
@@ -62,7 +69,7 @@ class Resampler:
 
 @lru_cache(maxsize=8)
 def _bank(up: int, down: int) -> Floats:
-    """One low-pass for each phase (rows), of gain 1."""
+    """Return one low-pass filter for each phase (rows), with a gain of 1."""
     slower = max(1.0, down / up)
     half = ceil(_LOBES * slower)
     taps = np.arange(-half, half + 1)[None, :] - np.arange(up)[:, None] / up

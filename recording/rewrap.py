@@ -1,8 +1,8 @@
-"""Rewrapping: a new header for other recipients, made and proven by whoever has an identity.
+"""Rewrapping: makes a new header for other recipients. It takes an identity to make and prove it.
 
-The record beside the manifest (`ID.rewrap`), signed by the officer, says which header is meant;
-`judge_header` is what verification, the officer's client and nobody else decides by. Whoever knew
-the payload's key before knows it still: rewrapping revokes nothing.
+The record beside the manifest (`ID.rewrap`), signed by the officer, says which header is in force.
+Both verification and the officer's client decide with `judge_header`. A person who knew the
+payload's key before still knows it: rewrapping revokes nothing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ UNPROVEN: Final = "the header was replaced: who by, only the officer's key prove
 
 
 class Rewrap(msgspec.Struct, frozen=True):
-    """That a recording's header was replaced."""
+    """The record that a recording's header was replaced."""
 
     format: str
     call_id: str
     payload_sha256: str
-    """Of the payload, which stays as it is."""
+    """The digest of the payload, which does not change."""
     replaces: str
-    """SHA-256 of the header that the new one stands for."""
+    """SHA-256 of the header that the new one replaces."""
     header: ObjectFacts
-    """The new one."""
+    """The new header."""
     recipients: list[str]
-    """Fingerprints of those to whom the new one is sealed."""
+    """Fingerprints of the recipients to whom the new header is sealed."""
     recipients_serial: int
     made: str
 
@@ -50,26 +50,26 @@ REWRAP: Final = Kind("rewrap", FORMAT, Rewrap, "officer")
 
 
 def facts_of(data: bytes) -> ObjectFacts:
-    """Length and digest."""
+    """Return the length and digest of these bytes."""
     return ObjectFacts(len(data), hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A new header and its record, in the hands of the officer."""
+    """A new header and its record, held by the officer's client."""
 
     header: bytes
     record: bytes
     _file_key: bytes = field(repr=False)
     _openers: tuple[Identity, ...] = field(repr=False)
-    """Those of the officer's identities that the new header is for."""
+    """The officer's identities that can open the new header."""
 
     def prove(self, found: bytes) -> None:
-        """Show that what was read back opens the same payload.
+        """Check that the header that was read back opens the same payload.
 
         Raises:
-            RewrapError: it is another header, or gives another key.
-            AgeError: it is no header, or an identity that should open it does not.
+            RewrapError: It is another header, or gives another key.
+            AgeError: It is not a header, or an identity that should open it does not.
         """
         if found != self.header:
             raise RewrapError("the server read back another header than it was sent")
@@ -90,7 +90,7 @@ def rewrap(
     """Make a new header for this set, and its record.
 
     Raises:
-        AgeError: no identity opens the header, or it was changed.
+        AgeError: No identity opens the header, or it was changed.
     """
     file_key = Header.parse(header).unwrap(identities)
     new = make_header(file_key, recipients.recipients)
@@ -110,10 +110,12 @@ def rewrap(
 
 
 def check_shape(header: bytes, recipients: int) -> None:
-    """Refuse what is no header for so many X25519 recipients; for whom, no outsider can see.
+    """Refuse a header that does not have one X25519 stanza for each of `recipients` recipients.
+
+    Without an identity it is not visible for whom a stanza is.
 
     Raises:
-        HeaderError: it is malformed, or has other stanzas.
+        HeaderError: The header is malformed, or has other stanzas.
     """
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
@@ -125,10 +127,10 @@ def check_shape(header: bytes, recipients: int) -> None:
 
 
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
-    """The record of this recording's last rewrap, signed by one of these officers.
+    """Return the record of this recording's last rewrap, signed by one of these officers.
 
     Raises:
-        ManifestError: it is malformed, signed by nobody of these, or another recording's.
+        ManifestError: The record is malformed, signed by another key, or of another recording.
     """
     read = REWRAP.read(record, officer_keys)
     if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
@@ -137,7 +139,7 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 
 
 class HeaderIs(Enum):
-    """Which of a recording's headers lies there."""
+    """Verdicts on a header: which of a recording's headers is in the archive."""
 
     FIRST = "as it was sealed"
     REWRAPPED = "that of the last rewrap"
@@ -147,7 +149,7 @@ class HeaderIs(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a header is, what is wrong with that, and the record that says so."""
+    """The judgement on a header: which one it is, what is wrong, and the record that shows it."""
 
     header: HeaderIs
     problem: str = ""
@@ -157,9 +159,10 @@ class Judgement:
 def judge_header(
     manifest: Manifest, found: ObjectFacts, record: bytes | None, officer_keys: Collection[str]
 ) -> Judgement:
-    """Which header this is, by the manifest and by a record that one of these officers signed.
+    """Judge a header by the manifest and by a record that one of these officers signed.
 
-    A manifest from before headers were signed takes any, where no record says more.
+    A manifest of older software, which did not sign headers, accepts any header unless a record
+    says otherwise.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderIs.FIRST if first else HeaderIs.UNKNOWN
@@ -183,12 +186,12 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> Judgemen
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
-    """As any object differs from what was signed."""
+    """Return how a header differs from the one that was signed."""
     return "" if expected is None else difference("header", expected, found.size)
 
 
 def difference(name: str, expected: ObjectFacts, size: int) -> str:
-    """How an object of this size, with another digest, differs from what was signed."""
+    """Return how an object of this size, with another digest, differs from what was signed."""
     if size < expected.size:
         return f"the {name} is cut: {size} of {expected.size} bytes"
     if size > expected.size:
