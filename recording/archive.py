@@ -140,7 +140,7 @@ class Archive:
         made = None if following is None else _completed(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it names the payload before this one
+        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it is of an earlier payload
         write_whole(self.path(call_id, "header"), header)
         described = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
         manifest = self._manifest(call_id, sound, recipients, (payload, described, raw))

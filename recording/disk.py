@@ -22,7 +22,7 @@ PATIENCE_S: Final = 1.0
 REST_S: Final = 2.0
 """Seconds for which a disk that hung is not used after it recovers: it may hang again."""
 _LOOKS: Final = 10
-"""The number of parts into which this wait is divided.
+"""The number of parts into which the wait of `PATIENCE_S` is divided.
 
 If the whole process is stopped for a while, only one part times out, not the whole wait.
 """

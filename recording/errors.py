@@ -41,7 +41,10 @@ import sqlite3
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a database or disk refuses, such as "database or disk is full"; no values."""
+    """Return why a database or disk refuses, such as "database or disk is full".
+
+    The text quotes no value.
+    """
     cause = getattr(error, "orig", error)  # SQLAlchemy's errors hold the driver's error
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
         return str(cause)

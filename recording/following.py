@@ -73,7 +73,7 @@ class Following:
         self._reading.end(self._reader)
         try:
             return self._reading.finish(self._flac, self.raw)
-        except WidebandError:  # its only wideband packets waited for others until the end
+        except WidebandError:  # wideband packets waited for missing ones until now
             self._widen()
             return self.finish()
 

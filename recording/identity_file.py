@@ -43,8 +43,7 @@ class IdentityFile:
 
         Raises:
             KeyFileError: The file is missing, malformed or accessible to others; or it is
-                protected, and
-                without `ask`, or with a wrong passphrase, it cannot be opened.
+                protected, and `ask` is not given or returns a wrong passphrase.
         """
         try:
             data = read_small(path)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 _LOBES: Final = 12
-"""Zero crossings of the sinc on each side."""
+"""Number of zero crossings of the sinc on each side."""
 _PASS: Final = 0.92
 """The part of the lower rate's band that is kept; the rest is for the filter's slope."""
 
