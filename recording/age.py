@@ -117,8 +117,7 @@ class Identity:
 
         Raises:
             HeaderError: The stanza is of type X25519, but malformed. It is a `LowOrderError` when
-                the
-                stanza's share is a point of low order.
+                the stanza's share is a point of low order.
         """
         if stanza.kind != X25519:
             return None

@@ -76,8 +76,7 @@ class Header:
             HeaderTruncatedError: The file ends too early.
             VersionError: The file is not an age file, or is one of another version.
             StanzaError: There is no stanza, a stanza is malformed, or a passphrase stanza has
-                others
-                beside it.
+                others beside it.
             Base64Error: The base64 is not canonical.
             HeaderError: The last line is malformed, or the header is too long.
         """

@@ -96,7 +96,7 @@ class Archive:
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> Following:
-        """Begin to record a call that is still in progress and has only this spool.
+        """Begin to seal a call that is still in progress and has only this spool.
 
         Raises as `seal` does.
         """
@@ -125,8 +125,7 @@ class Archive:
             SpoolKeyError: No key at hand opens a spool of a call that is not sealed yet.
             SpoolError: A spool has no readable header.
             ArchiveError: The call cannot be sealed; or it was sealed from spools that are gone, and
-                these
-                are others.
+                these are others.
             OSError: The disk refuses.
         """
         lives = {int(path.name.split(".")[1]) for path in spools}

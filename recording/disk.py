@@ -80,7 +80,7 @@ class WatchedDisk(Disk):
 
     @property
     def hangs(self) -> bool:
-        """True if the disk hung and has not yet answered for `rest_s` seconds."""
+        """True from when the disk hangs until `rest_s` seconds after it answers again."""
         last = self._given_up
         if last is not None and last.ended and time.monotonic() >= last.ended + self._rest_s:
             self._given_up = None

@@ -60,12 +60,11 @@ class SpoolError(RecordingError):
 
 
 class SpoolWriteError(SpoolError):
-    """The disk refused a frame.
+    """The disk refused a frame, or does not answer.
 
     Attributes:
         lost_from_us: Offset at which the media in the refused frame begins, in microseconds since
-            the
-            spool's start; None when no media was lost with it.
+            the spool's start; None when no media was lost with it.
     """
 
     def __init__(self, message: str, lost_from_us: int | None = None) -> None:

@@ -153,8 +153,7 @@ def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
     Args:
         data: The file's content.
         public_key: The node's key, known from elsewhere. If None, the key in the file is used,
-            which
-            shows only that the manifest is consistent with itself.
+            which shows only that the manifest is consistent with itself.
 
     Raises:
         ManifestError: The manifest is malformed, changed, or signed by another key.

@@ -72,8 +72,8 @@ class Recorder:
             clock: The monotonic clock, in seconds.
             wall: The wall clock, in Unix seconds.
             tick_s: Seconds between two ticks: `rhythm.tick_for` of the lookback.
-            erase_back_s: A payment pause also makes unreadable what was recorded this many
-                seconds before it, as far as the lookback allows.
+            erase_back_s: A payment pause also makes unreadable what was recorded this many seconds
+                before it, as far as the lookback allows.
             on_change: Receives the new snapshot after each change.
             sync: Syncs the spool folder once a second; None: no such thread reports here.
             open_elsewhere: Makes the next spool on another disk, when the last spool's disk goes on
