@@ -1,7 +1,8 @@
-"""From the spools of one call to one FLAC file, written straight into an age payload.
+"""Seals the spools of one call into one FLAC file, which is written directly as an age payload.
 
-The lives of a call are joined by the monotonic clock that they share. Plaintext exists in memory
-only, and no more of it than the timeline's window; nothing is remembered of what was sealed.
+The monotonic clock, which all lives of a call share, puts their spools on one time axis. Plaintext
+exists only in memory, and never more of it than the timeline's window. Nothing that was sealed
+stays in memory.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ CHANNELS = ("caller", "advisor")
 
 @dataclass(frozen=True, slots=True)
 class SpoolKeys:
-    """What opens spools: the boot key, and the folder of keys not published yet."""
+    """The keys that open spools, and the folder of keys that are not published yet."""
 
     boot_key: bytes | None
-    """The one that new spools are sealed to."""
+    """The key under which new spools' keys are wrapped; None if there is no such key."""
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
-    """By life, where they were recovered through the archive's recipients."""
+    """The spool keys that were recovered with a recipient's identity, by life."""
     further: tuple[bytes, ...] = ()
-    """Other boot keys of this machine, which some spools may be sealed to."""
+    """Other boot keys of this machine, under which some spools' keys may be wrapped."""
 
     def open(self, path: Path) -> SpoolReader:
         """Open one spool. Raises `SpoolError`, `OSError`."""
@@ -63,7 +64,7 @@ class SpoolKeys:
         )
 
     def follow(self, path: Path) -> SpoolFollower:
-        """Open one spool that is still written. Raises `SpoolError`, `OSError`."""
+        """Open one spool that is still being written. Raises `SpoolError`, `OSError`."""
         return SpoolFollower.open(path, self._of(_named(path)))
 
     def _of(self, header: SpoolHeader) -> bytes | None:
@@ -71,9 +72,13 @@ class SpoolKeys:
 
 
 def _named(path: Path) -> SpoolHeader:
-    """What a spool says of itself. A renamed file would be heard as another call, under its name.
+    """Return a spool's header after a check that the file has the name that its header gives.
 
-    Raises `SpoolHeaderError`: the file does not say the same of itself.
+    A renamed file would otherwise be archived as another call.
+
+    Raises:
+        SpoolHeaderError: The file's name is not the one in its header, or there is no header.
+        OSError: The file cannot be read.
     """
     header = read_header(path)
     its_own = f"{header.call_id}.{header.life}.spool"
@@ -84,7 +89,7 @@ def _named(path: Path) -> SpoolHeader:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What was written into the payload, and everything learnt on the way."""
+    """The facts about a finished payload: its file key, length, tracks, spools and events."""
 
     file_key: bytes = field(repr=False)
     facts: CallFacts
@@ -95,7 +100,11 @@ class Sound:
 
 
 class Reading:
-    """One pass over the spools of a call: `begin`, `take` and `end` for each, then `finish`."""
+    """One pass over the spools of a call.
+
+    Call `begin` for each spool, `take` for each of its records and `end` after the last one. Call
+    `write` whenever `take` yields, and `finish` after the last spool.
+    """
 
     def __init__(self, rate: int, started_wall_us: int) -> None:
         self.timeline = Timeline(rate)
@@ -107,14 +116,14 @@ class Reading:
         self._moved = False
         self._last_index = 0
         self._complete = False
-        """Whether the last spool was read to where this one goes on."""
+        """True if the last spool was read up to the point at which this one continues."""
         self._shift = 0
         self._origin = 0
         self._told = 0
         self._joining = False
 
     def begin(self, spool: SpoolReader) -> None:
-        """Go on with this spool, of which no record was taken yet."""
+        """Continue with this spool, from which no record was read yet."""
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
         self._shift = header.later_us(self._first)
@@ -126,7 +135,7 @@ class Reading:
         self.timeline.interrupt()
 
     def take(self, record: object) -> Iterator[None]:
-        """Take a spool's next record; each step means that blocks may be ready."""
+        """Process a spool's next record; yield each time that blocks may be ready to `write`."""
         shift = self._shift
         if isinstance(record, BurstRecord):
             yield from self._burst(record, shift - self._origin)
@@ -146,18 +155,24 @@ class Reading:
             self.timeline.interrupt()
 
     def end(self, spool: SpoolReader) -> None:
-        """Note what became of a spool of which every record was taken."""
+        """Note the state of a spool whose records were all taken."""
         life = spool.header.life
         self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
-        """Seal what is final. Raises `ArchiveError`, `OSError`."""
+        """Seal the blocks and undecodable packets that are final.
+
+        Raises `ArchiveError`, `OSError`.
+        """
         flac.write_all(self.timeline.blocks())
         raw.write_all(self.facts.started_us, self.timeline.refused())
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> Sound:
-        """Every spool was taken: complete the audio and the facts."""
+        """Complete the audio and the facts after the last spool.
+
+        Raises `ArchiveError`, `OSError`.
+        """
         talk_us = self.facts.finish()
         self.timeline.finish(talk_us)
         self.write(flac, raw)
@@ -166,9 +181,10 @@ class Reading:
         return Sound(flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives)
 
     def _join(self, at_us: int) -> None:
-        """The first new thing told by a life after one that was interrupted.
+        """Note the end of an interruption at the first new record of the spool after it.
 
-        One that moved to another disk first says again what the last one had said.
+        `at_us` is the record's time. A spool that continues on another disk first repeats events
+        of the last spool; these are not new.
         """
         since = self.facts.last_us
         if self._joining and not (self._moved and at_us <= since):
@@ -185,14 +201,17 @@ class Reading:
         yield from self._advance(at_us)
 
     def _advance(self, at_us: int) -> Iterator[None]:
-        """Time has come this far, whether or not anybody sends: silence must not pile up."""
+        """Advance the timeline to `at_us` in steps of at most a minute.
+
+        This happens even if no packet arrives, so that a long silence does not fill the memory.
+        """
         while at_us - self._told >= _STEP_US:
             self._told = min(at_us, self._told + _MINUTE_US)
             self.timeline.advance(self._told)
             yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
-        """What `_packet` does, for many."""
+        """Do for all packets of a burst what `_packet` does for one."""
         self._join(int(record.at_us[0]) + shift_us)
         for told in self.timeline.burst(record, shift_us, self._told, _STEP_US):
             self._told = told
@@ -201,7 +220,11 @@ class Reading:
         self.facts.seen(int(np.max(record.at_us)) + shift_us)
 
     def _answered(self, event: EventRecord, at_us: int) -> None:
-        """The recording begins here, or earlier where no spool that can be read tells of that."""
+        """Set the recording's start: the call's answer.
+
+        After a restart the event says how long ago the answer was (`since_us`). If there is no
+        earlier spool to read, the recording's beginning is missing.
+        """
         told = event.fields.get("since_us")
         since_us = told if isinstance(told, int) else 0
         if since_us and self._first is self._last:
@@ -225,7 +248,7 @@ class Reading:
             self.timeline.unmute(at_us)
 
     def _goes_on_from_the_last(self, told: Mapping[str, Field]) -> bool:
-        """Whether the spool before this one was read to where this one goes on."""
+        """Return whether the last spool was read up to the point at which this one continues."""
         life, after = told.get("life"), told.get("after")
         follows = self._moved and self.lives[-1].life == life
         return follows and isinstance(after, int) and after <= self._last_index
@@ -234,14 +257,15 @@ class Reading:
 def write_sound(
     fd: int, raw: RawPayload, spools: Sequence[Path], keys: SpoolKeys, call_id: str
 ) -> Sound:
-    """Seal the audio of a call into the empty file `fd`, at 8 kHz, or 16 where it was wideband.
+    """Seal the audio of a call into the empty file `fd`.
 
-    What cannot be decoded goes into `raw`.
+    The audio has 8 kHz, or 16 kHz if any of the call was wideband. Packets that cannot be decoded
+    go into `raw`.
 
     Raises:
-        SpoolError: a spool cannot be opened (`SpoolKeyError`: with these keys).
-        ArchiveError: the payload cannot be written.
-        OSError: the disk refuses.
+        SpoolError: There is no spool, or one cannot be opened (`SpoolKeyError`: with these keys).
+        ArchiveError: The payload cannot be written.
+        OSError: The disk refuses.
     """
     try:
         return _write_at(NARROW, fd, raw, _in_order(spools, keys), call_id)
@@ -299,7 +323,7 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
 
 
 def damage_of(sound: Sound) -> list[Fault]:
-    """Faults that are no event of the call: what became of its spools."""
+    """Return a fault for each spool that was damaged or has no end."""
     return [
         Fault(sound.talk_us, f"spool {life.life} {what}")
         for life in sound.lives

@@ -1,9 +1,9 @@
-"""The bytes of a spool file: header, frames, and how each is sealed. No files here.
+"""The bytes of a spool file: its header, its frames, and their encryption. It opens no files.
 
-`docs/file-formats.md` describes the same for a stranger. In short: the header lies twice at the
-start; then come frames, each with a CRC (tells damage without any key) and AES-256-GCM
-ciphertext whose associated data are the frame's own header and the digest of the file's, so that
-no frame can be moved, renumbered or carried into another file.
+`docs/file-formats.md` describes the format in full. In short: the file begins with two copies of
+the header; frames follow. Each frame has a CRC, which shows damage without any key, and AES-256-GCM
+ciphertext. Its associated data are the frame's header and the digest of the file's header, so that
+no frame can be moved, renumbered or copied into another file.
 """
 
 import hashlib
@@ -34,30 +34,33 @@ CRC = struct.Struct(">I")
 FRAME_OVERHEAD = FRAME_HEADER.size + CRC.size
 TAG = 16
 MAX_CIPHERTEXT = 1 << 20
-"""A longer length is damage or malice; nothing of that size is ever read into memory."""
+"""The most bytes of a frame's ciphertext.
+
+A larger length field is damage or an attack, so a reader never reads that much into memory.
+"""
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""A frame is sealed early when it holds this much."""
+"""The bytes of packets after which a media frame is sealed early."""
 
 PACKET = struct.Struct(">IBI")
 """Microseconds since the frame's first, track, length."""
 _U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
-"""The year 10,000, which no calendar here can name."""
+"""The start of the year 10,000 in Unix microseconds; Python's dates end before it."""
 
 _EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
 _HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
 
 
 class FrameKind(IntEnum):
-    """What a frame holds."""
+    """The kind of a frame's contents."""
 
     MEDIA = 1
-    """Packets, under a key of the frame's own."""
+    """Packets, sealed under the frame's own key."""
     EVENT = 2
     RELEASE = 3
     """Keys of media frames."""
     TOMBSTONE = 4
-    """Which media frames were made unreadable, and which frame stands for one of them."""
+    """The list of erased media frames, and of the frames that replace some of them."""
     END = 5
 
 
@@ -65,33 +68,36 @@ _KINDS = frozenset(FrameKind)
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
-    """The payload of a RELEASE frame."""
+    """The plaintext of a RELEASE frame."""
 
     keys: list[tuple[int, bytes]]
-    """Index and key of media frames."""
+    """The index and key of each media frame."""
 
 
 class Tombstone(msgspec.Struct, frozen=True, array_like=True):
-    """The payload of a TOMBSTONE frame."""
+    """The plaintext of a TOMBSTONE frame."""
 
     from_us: int
-    """What arrived at or after this offset was erased."""
+    """The offset from which on all packets of these frames were erased."""
     erased: list[int]
-    """Indices of media frames whose keys were destroyed."""
+    """The indices of media frames whose keys were destroyed."""
     replaced: list[tuple[int, int]]
-    """Of these, the index of the frame that holds what came before `from_us`: (old, new)."""
+    """Pairs (old, new): the index of an erased frame, and of the frame that replaces it.
+
+    The new frame has the old one's packets from before `from_us`.
+    """
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
-    """The payload of an END frame."""
+    """The plaintext of an END frame."""
 
     frames: int
-    """How many frames came before; the END frame's own index is one more."""
+    """The number of indices before the END frame, whose own index is one more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame as it lies in the file, its CRC found right."""
+    """One frame as it is in the file; its CRC is correct."""
 
     kind: FrameKind
     index: int
@@ -102,7 +108,7 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """Its length in the file, in bytes."""
+        """The frame's length in the file, in bytes."""
         return FRAME_OVERHEAD + len(self.ciphertext)
 
 
@@ -121,14 +127,14 @@ class Seal:
         plaintext: bytes | bytearray,
         key: bytearray | None = None,
     ) -> bytes:
-        """The bytes of one frame, sealed under `key` or else the spool key."""
+        """Return the bytes of one frame, sealed under `key`, or under the spool key without one."""
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
 
     def open(self, frame: Frame, key: bytes | bytearray | None = None) -> bytes | None:
-        """What a frame holds, or None when it does not authenticate."""
+        """Return a frame's plaintext, or None if it does not authenticate."""
         cipher = self._cipher if key is None else AESGCM(key)
         associated = frame.raw_header + self.identity
         try:
@@ -138,12 +144,15 @@ class Seal:
 
 
 def _nonce(index: int) -> bytes:
-    """Never twice under one key: an index is used once in a file, even if its write failed."""
+    """Return the nonce of a frame.
+
+    It is unique under its key: a file uses each index once, even if its write failed.
+    """
     return index.to_bytes(12, "big")
 
 
 def frame_length(raw: bytes) -> int | None:
-    """Length of the ciphertext that follows this frame header; None when it cannot be one."""
+    """Return the length of the ciphertext after this frame header; None if it is not valid."""
     magic, kind, index, from_us, to_us, length = FRAME_HEADER.unpack(raw)
     if magic != FRAME_MAGIC or kind not in _KINDS or not index or from_us > to_us:
         return None
@@ -151,7 +160,7 @@ def frame_length(raw: bytes) -> int | None:
 
 
 def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> Frame | None:
-    """The frame of these three parts, or None when its CRC is wrong."""
+    """Return the frame of these three parts, or None if its CRC is wrong."""
     if CRC.pack(zlib.crc32(ciphertext, zlib.crc32(raw))) != crc:
         return None
     _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
@@ -159,7 +168,10 @@ def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> Frame | None:
 
 
 def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:
-    """The span and the plaintext of a media frame from (at_us, track, data); at_us >= 0."""
+    """Return the span and the plaintext of a media frame.
+
+    Each packet is (at_us, track, data), with at_us >= 0.
+    """
     offsets = [packet[0] for packet in packets]
     first, last = min(offsets), max(offsets)
     parts: list[bytes] = []
@@ -170,7 +182,7 @@ def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int]
 
 
 def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
-    """The packets of a media frame; None when its lengths do not add up."""
+    """Return the packets of a media frame; None if their lengths do not add up."""
     packets: list[PacketRecord] = []
     position, end = 0, len(plaintext)
     while position < end:
@@ -187,12 +199,12 @@ def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
 
 
 def pack_event(kind: str, fields: Mapping[str, Field]) -> bytes:
-    """The plaintext of an event frame."""
+    """Return the plaintext of an event frame."""
     return msgspec.msgpack.encode((kind, fields))
 
 
 def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
-    """The event of a frame; None when it is none."""
+    """Return the event of a frame; None if the plaintext cannot be decoded as one."""
     try:
         kind, fields = _EVENT_DECODER.decode(plaintext)
     except msgspec.DecodeError:
@@ -201,7 +213,11 @@ def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
 
 
 def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
-    """The header as it lies in the file, once, and the file's identity."""
+    """Return one copy of the header's bytes, and the file's identity.
+
+    Raises:
+        SpoolHeaderError: The header is too long.
+    """
     body = msgspec.msgpack.encode(header)
     if len(body) > MAX_HEADER:
         raise SpoolHeaderError(f"header of {len(body)} bytes; {MAX_HEADER} are allowed")
@@ -210,15 +226,15 @@ def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
 
 
 def identity_of(body: bytes) -> bytes:
-    """What ties a frame to its file: SHA-256 of the header's body."""
+    """Return the identity that ties a frame to its file: SHA-256 of the header's body."""
     return hashlib.sha256(body).digest()
 
 
 def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
-    """Header, identity and length of the copy at the start of `data`; None when it is not whole.
+    """Return header, identity and length of the copy at the start of `data`; None if it is damaged.
 
     Raises:
-        SpoolHeaderError: it is whole, but of a version that we do not know.
+        SpoolHeaderError: The copy is whole, but of a version that this program does not know.
     """
     if len(data) < HEADER_PREFIX.size:
         return None

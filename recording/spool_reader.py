@@ -1,9 +1,9 @@
-"""Reads a spool back, whatever happened to it.
+"""Reads a finished spool, including one that is interrupted or damaged.
 
-Two passes: the first collects the keys that were published and what was erased, the second gives
-the records. Memory does not grow with the file but for these keys. A frame counts when it
-authenticates under the spool key or a published key; what lies between two frames that count is
-reported as lost.
+The reader makes two passes. The first collects the published keys and the erased frames; the
+second yields the records. Only these keys and indices make its memory grow with the file. A frame
+counts if it authenticates under the spool key or a published key. A frame that is missing between
+two frames that count is reported as lost.
 """
 
 import fcntl
@@ -39,18 +39,28 @@ from recording.spool_records import (
 from recording.spool_scan import Scanner, find_header, frame_at
 
 RECENT = 16
-"""A stand-in lies right before its tombstone; this many media frames are remembered."""
+"""The number of recent media frames whose offsets in the file are remembered.
+
+A tombstone comes directly after its stand-ins (the frames that replace erased ones), so few are
+enough.
+"""
 _UNPUBLISHED_US: Final = 120_000_000
-"""No key waits longer: a lookback is a minute at most."""
+"""The longest time in µs that a key can wait to be published: a lookback is at most a minute.
+
+A frame without a key cannot be later than this after the last frame that counts.
+"""
 Gather = Callable[[int, bytes], object | None]
-"""From a media frame's start and content to one value for all its packets, or None."""
+"""Makes one value of all packets of a media frame, from its start (µs) and its plaintext.
+
+It returns None if it cannot; the packets are then given one by one.
+"""
 _Records = Iterator[object]
 _release = msgspec.msgpack.Decoder(Release)
 _tombstone = msgspec.msgpack.Decoder(Tombstone)
 
 
 def read_header(path: Path) -> SpoolHeader:
-    """The header alone, which needs no key. Raises `SpoolHeaderError`."""
+    """Return a spool's header, for which no key is needed. Raises `SpoolHeaderError`, `OSError`."""
     fd = _open(path)
     try:
         return find_header(fd, path.name)[0]
@@ -59,7 +69,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Whether a writer holds this spool open."""
+    """Return whether a writer still has this spool open: it then holds the file's lock."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -71,7 +81,7 @@ def is_live(path: Path) -> bool:
 
 
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
-    """Unlink a spool that is archived, its unpublished keys overwritten first. Idempotent."""
+    """Overwrite the unpublished keys of an archived spool, then unlink it. Idempotent."""
     if runtime_keys_folder is not None:
         shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")
     path.unlink(missing_ok=True)
@@ -84,7 +94,20 @@ def read_spool(
     spool_key: bytes | None = None,
     runtime_keys_folder: Path | None = None,
 ) -> "SpoolReader":
-    """Open a spool for reading. Raises `SpoolHeaderError`, `SpoolKeyError`."""
+    """Open a spool for reading.
+
+    Args:
+        path: The spool.
+        boot_key: The key that opens the spool key in the header; not needed with `spool_key`.
+        spool_key: The spool's own key, if it is known.
+        runtime_keys_folder: The folder with the keys that a dead writer had not published; None
+            reads only media frames whose keys were published.
+
+    Raises:
+        SpoolHeaderError: The file has no header of a spool that this program can read.
+        SpoolKeyError: The given key does not open this spool, or no key was given.
+        OSError: The file cannot be read.
+    """
     reader = SpoolReader.open(path, boot_key, spool_key)
     if runtime_keys_folder is not None:
         reader.add_keys_of(runtime_keys_folder)
@@ -92,19 +115,24 @@ def read_spool(
 
 
 class SpoolReader(Iterator[Record]):
-    """The records of one spool, in order. After the last one its findings are complete.
+    """An iterator over the records of one spool, in order.
+
+    The attributes have their final values once the last record was read.
 
     Attributes:
-        header: what the file says of itself.
-        interrupted: no END was found (the writer died).
-        truncated: the file stops inside a frame.
-        damaged: something in the file was changed, if only a spare copy of the header.
-        last_us: the offset of the last thing that is known to have happened.
+        header: The file's header.
+        interrupted: No END was found: the writer died.
+        truncated: The file stops inside a frame.
+        damaged: Something in the file was changed, even if it is only the header's second copy.
+        last_us: The latest offset (µs) at which something is known to have happened.
     """
 
     @classmethod
     def open(cls, path: Path, boot_key: bytes | None, spool_key: bytes | None = None) -> Self:
-        """Open a spool with one of these keys. Raises `SpoolHeaderError`, `SpoolKeyError`."""
+        """Open a spool with one of these keys; `spool_key` is used if both are given.
+
+        Raises `SpoolHeaderError`, `SpoolKeyError`, `OSError`.
+        """
         fd = _open(path)
         try:
             header, identity, start, whole = find_header(fd, path.name)
@@ -122,7 +150,7 @@ class SpoolReader(Iterator[Record]):
         return reader
 
     def __init__(self, fd: int, header: SpoolHeader, seal: Seal, start: int) -> None:
-        """Use `open`, or `read_spool`."""
+        """Use `open` or `read_spool` instead."""
         self.header = header
         self.interrupted = True
         self.truncated = False
@@ -135,7 +163,11 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._stands_for: dict[int, tuple[int, int, int]] = {}
-        """By an erased frame: its stand-in, where that lies (-1: nowhere), and until when it is."""
+        """The stand-in of each erased frame, by the erased frame's index.
+
+        A value holds the stand-in's index, its offset in the file (-1 if it was not found), and
+        the time in µs before which its packets arrived.
+        """
         self._stand_ins: set[int] = set()
         self._next_index = 1
         self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
@@ -150,7 +182,10 @@ class SpoolReader(Iterator[Record]):
         return cast("Record", next(self._records))
 
     def gathered(self, gather: Gather) -> Iterator[object]:
-        """The records, but for a frame's packets what `gather` makes of them, where it does."""
+        """Return the records, with one value from `gather` in place of each frame's packets.
+
+        The packets of a frame for which `gather` returns None stay packets.
+        """
         self._gather = gather
         return self._records
 
@@ -166,7 +201,7 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def close(self) -> None:
-        """Let go of the file. Reading to the end does it too."""
+        """Close the file. Reading to the end also closes it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -176,16 +211,16 @@ class SpoolReader(Iterator[Record]):
 
     @property
     def last_index(self) -> int:
-        """The number of the last frame that is known to have been written; 0: of none."""
+        """The index of the last frame that is known to have been written; 0 if none is."""
         return self._next_index - 1
 
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
-        """Take the keys of frames that were never published, where a dead writer left them."""
+        """Add the keys that a dead writer left unpublished in the runtime folder."""
         path = keys_path(runtime_keys_folder, self.header.call_id, self.header.life)
         self._keys.update(load_keys(path, self._seal.identity))
 
     def _read(self) -> _Records:
-        """Second pass."""
+        """Make the first pass, then yield the records in a second one."""
         self._collect()
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -206,7 +241,7 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def _collect(self) -> None:
-        """First pass: published keys, tombstones, and where stand-ins lie."""
+        """Make the first pass: collect published keys, tombstones and the offsets of stand-ins."""
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -241,7 +276,7 @@ class SpoolReader(Iterator[Record]):
                 self._stand_ins.add(new)
 
     def _records_of(self, frame: Frame) -> _Records | None:
-        """What a frame says; None if it is none of ours."""
+        """Return a frame's records; None if it does not authenticate or cannot be decoded."""
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
         plaintext = self._seal.open(frame)
@@ -284,7 +319,11 @@ class SpoolReader(Iterator[Record]):
         return unpack_packets(frame.from_us, plaintext) if all_at_once is None else [all_at_once]
 
     def _instead_of(self, frame: Frame) -> Sequence[object]:
-        """What stands for an erased frame: the part before the trigger, or nothing."""
+        """Return the records in place of an erased frame.
+
+        They are the packets from before the trigger, if there is a stand-in with them, and the
+        loss.
+        """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
         while index in self._stands_for:
@@ -303,17 +342,18 @@ class SpoolReader(Iterator[Record]):
         return [*kept, lost]
 
     def _counted(self, frame: Frame, records: Sequence[object]) -> _Records:
-        """What is missing before `frame`, then what is in it."""
+        """Yield the losses before `frame`, then its records."""
         yield from self._missing(frame.index, frame.from_us)
         self._next_index = frame.index + 1
         self.last_us = max(self.last_us, frame.to_us)
         yield from records
 
     def _missing(self, before: int, until_us: int | None) -> _Records:
-        """Account for the indices from the last frame that counted up to `before`.
+        """Yield a loss for each missing index after the last frame that counts, up to `before`.
 
-        Frames without a key have shown a right CRC and no more, so their times are believed
-        only between those of the frames that count, or soon after the last of them.
+        A frame without a key has a correct CRC, but is not authenticated. Its times are therefore
+        limited to the time between the frames that count, or, at the end of the file (`until_us`
+        None), to `_UNPUBLISHED_US` after the last one.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._keyless if entry[0] < before]
@@ -334,7 +374,11 @@ class SpoolReader(Iterator[Record]):
             yield self._hole(before, until_us)
 
     def _pass_over_stand_ins(self, before: int) -> None:
-        """They are there; what is missing before them lasts until what comes after them."""
+        """Skip stand-ins at the next index, up to `before`: they are not missing.
+
+        A stand-in has the times of the frame that it replaces. So a loss directly before it ends
+        only at the next other frame.
+        """
         while self._next_index < before and self._next_index in self._stand_ins:
             self._next_index += 1
 
@@ -343,11 +387,11 @@ class SpoolReader(Iterator[Record]):
         return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
 
     def _tail(self, scanner: Scanner) -> _Records:
-        """The end of a file without END."""
+        """Yield the losses at the end of a file without END."""
         last = max((index for index, _, _ in self._keyless), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.torn else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.rubble):
-            # nothing shows that its header, and so its start, is its own
+            # No frame authenticated, so this header and its start time may be another file's.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._missing(last + 1, None)
@@ -357,9 +401,11 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Open what may be no spool at all, without waiting for whoever writes to a pipe.
+    """Open a path that may not be a spool, without waiting for a writer if it is a pipe.
 
-    Raises `SpoolHeaderError`, `OSError`.
+    Raises:
+        SpoolHeaderError: The path is not a regular file.
+        OSError: The file cannot be opened.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):

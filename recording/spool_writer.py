@@ -1,9 +1,10 @@
 """Writes the spool of one call.
 
-Media gathers in an open frame in memory; about once a second the owner's `tick` seals it under a
-fresh key and hands it to the kernel, and publishes the keys of frames that are older than the
-lookback. A key is published twice, in two release records, so that no single damaged frame costs
-more than itself. What the disk refuses is dropped and never retried: the caller shows it as a gap.
+Packets gather in memory, in the open frame. About once a second the owner calls `tick`. It seals
+the open frame under a new key, hands it to the kernel, and publishes the keys of frames that are
+older than the lookback. Each key is published in two RELEASE frames, so that one damaged frame
+loses nothing but its own contents. Data that the disk refuses is dropped and never retried; the
+recorder shows it as a gap.
 """
 
 import os
@@ -38,16 +39,20 @@ from recording.spool_records import Clock, Field, SpoolHeader
 TOLD_TWICE = frozenset(
     {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}
 )
-"""Without one of these, what follows would be explained by nothing: no single frame holds it."""
+"""The event kinds that are written twice, in two frames.
+
+A reader cannot explain what follows such an event if it is lost. With two frames, no single
+damaged frame loses it.
+"""
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
 
 
 class SpoolWriter:
-    """An append-only file for one call and process life. Not thread-safe, but for `sync_job`.
+    """An append-only file for one life of one call. Only `sync_job` is thread-safe.
 
-    Every method that writes raises `SpoolWriteError` when the disk refuses; the spool stays
-    usable, and the next write that succeeds leaves a file that a reader can follow.
+    Every method that writes raises `SpoolWriteError` when the disk refuses the data. The spool
+    stays usable, and after the next successful write a reader can follow the file.
     """
 
     @classmethod
@@ -63,11 +68,24 @@ class SpoolWriter:
         lookback_s: float = 5.0,
         disk: Disk = TRUSTED,
     ) -> Self:
-        """Make `folder/CALL_ID.LIFE.spool`, locked, with its header written.
+        """Create `folder/CALL_ID.LIFE.spool`, lock it and write its header.
 
-        The name appears only once the file is locked and its header whole. `recipients_wrap`
-        seals the spool key to the archive's recipients (an age file comes back). `disk`: that of
-        `folder`.
+        The file gets its name only when it is locked and its header is complete.
+
+        Args:
+            folder: The folder of the spool.
+            runtime_keys_folder: The folder for the keys that are not published yet.
+            call_id: The call's id.
+            life: The number of this spool among the call's spools, from 1.
+            boot_key: The key under which the spool key is wrapped for this machine.
+            recipients_wrap: Wraps the spool key for the archive's recipients and returns an age
+                file. None if there are no recipients.
+            started: The instant of offset 0.
+            lookback_s: The seconds for which a frame's key is held back.
+            disk: The disk of `folder`.
+
+        Raises:
+            SpoolWriteError: The file system refuses the spool or its file of keys.
         """
         spool_key, spool_id = os.urandom(32), os.urandom(16)
         header = SpoolHeader(
@@ -109,17 +127,18 @@ class SpoolWriter:
         self._released_to_us = -1
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """Keep one packet (a datagram, so under 64 KiB) in the open frame.
+        """Add one packet (a datagram, so under 64 KiB) to the open frame.
 
-        `at_us` is never negative. The hot path: no system call, unless the owner has let the
-        frame grow beyond its limit, or time runs backwards.
+        `at_us` must not be negative. This is the hot path. It makes no system call, unless the
+        frame is full because the owner did not call `tick`, or `at_us` is before the frame's first
+        packet.
         """
         if not self._open.takes(at_us):
             self.flush_frame()
         self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Seal the open frame, then append an event: what is read comes in this order."""
+        """Seal the open frame, then append an event, so that a reader meets them in this order."""
         self._append(event=(kind, fields, max(0, at_us)))
 
     def flush_frame(self) -> None:
@@ -128,30 +147,35 @@ class SpoolWriter:
             self._append()
 
     def release_due(self, now_us: int) -> None:
-        """Publish the keys of frames that ended `lookback` or longer before `now_us`."""
+        """Publish the keys of frames that ended at least the lookback before `now_us`."""
         due = self._due(now_us)
         if due:
             self._write(self._release(due, now_us), published=due)
 
     def tick(self, now_us: int) -> None:
-        """`flush_frame` and `release_due` in one write. To be called at least once a second."""
+        """Do `flush_frame` and `release_due` in one write. Call it at least once a second."""
         self._append(release_at=now_us)
 
     @property
     def last_index(self) -> int:
-        """The number of the last frame that the kernel took; 0 before the first."""
+        """The index of the last frame that was handed to the kernel; 0 before the first."""
         return self._written
 
     @property
     def erasable_from_us(self) -> int:
-        """The earliest offset that `erase_back_to` can still reach."""
+        """The earliest offset (µs) that `erase_back_to` can still erase."""
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make every packet with offset >= `at_us` unreadable, as far as keys are unpublished.
+        """Make every packet with offset >= `at_us` unreadable, where its key is not published yet.
 
-        One write tells the file: what the frame that straddles `at_us` held before it, sealed
-        anew, and the tombstone. The keys are destroyed after it, whether the disk took it or not.
+        One write adds two things to the file: the tombstone, and a new frame with the packets from
+        before `at_us` of each frame that began earlier. The keys are destroyed after this write,
+        even if the disk refused it.
+
+        Raises:
+            SpoolWriteError: The disk refused the write, or a key could not be removed from the
+                runtime folder.
         """
         self._open.forget_from(at_us)
         doomed = [f for f in self._unreleased if not f.published and f.span[1] >= at_us]
@@ -166,7 +190,7 @@ class SpoolWriter:
             raise SpoolWriteError(f"{self.path.name}: keys of frames {stuck} stay behind")
 
     def _bury(self, doomed: list[Unreleased], at_us: int) -> None:
-        """Write what is kept of these frames, and that they are erased."""
+        """Write the packets to keep of these frames in new frames, and the tombstone twice."""
         saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
         try:
@@ -179,10 +203,13 @@ class SpoolWriter:
         self._write(blocks, media=sealed, lost_from=lost_from)
 
     def check_place(self) -> None:
-        """Whether the file still lies under its name, where it will be looked for.
+        """Check that the file is still in its folder under its name, where readers look for it.
 
-        A disk that is unmounted under it takes writes as if nothing were, until the last file on it
-        is closed. Raises `SpoolGoneError`.
+        If its disk is unmounted while the file is open, the kernel still accepts writes to it.
+
+        Raises:
+            SpoolGoneError: The name is gone, cannot be read or belongs to another file.
+            SpoolWriteError: The disk hangs.
         """
         try:
             in_place = self._file.is_in_place()
@@ -195,35 +222,44 @@ class SpoolWriter:
 
     @property
     def room(self) -> int:
-        """Bytes that the disk says it can still take."""
+        """The free bytes on the disk, as it reports them; 0 if the spool is closed."""
         return 0 if self.closed else self._file.room
 
     def sync(self) -> None:
-        """Block until what was written is on the disk (`fdatasync`). Raises `SpoolSyncError`."""
+        """Block until all written data is on the disk (`fdatasync`). Raises `SpoolSyncError`."""
         self.sync_job()()
 
     def sync_job(self) -> Callable[[], None]:
-        """What `sync` does, to be run in a thread; safe against a `close` meanwhile."""
+        """Return the work of `sync` as a function for a thread.
+
+        The spool may be closed before or while the function runs.
+
+        Raises:
+            SpoolClosedError: The spool is closed already.
+        """
         if self.closed:
             raise SpoolClosedError(self.path.name)
         return self._file.sync_job()
 
     @property
     def hangs(self) -> bool:
-        """Whether the disk neither takes nor refuses anything: it is not waited for."""
+        """True while the disk hangs, so that it neither accepts nor refuses a write."""
         return self._file.hangs
 
     def when_it_goes_on(self, job: Callable[[], None]) -> None:
-        """Have this done, by another thread, when a disk that hangs goes on."""
+        """Let another thread run `job` when a disk that hangs answers again."""
         self._file.entrust(job)
 
     @property
     def threads(self) -> Executor | None:
-        """Where to run a `sync_job`; None: in the loop's own threads."""
+        """The executor for a `sync_job`; None means the event loop's default executor."""
         return self._file.threads
 
     def close(self, at_us: int) -> None:
-        """Publish every key left, append END, unlock. Closing again does nothing."""
+        """Publish every remaining key, append END and unlock the file.
+
+        A second call does nothing.
+        """
         if self.closed:
             return
         try:
@@ -242,27 +278,27 @@ class SpoolWriter:
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
-        """Let go of the file as it is, without END: the recording reads as interrupted."""
+        """Close the file without END, so that the recording is read as interrupted."""
         if not self.closed:
             self._let_go(unlink_keys=False)
 
     def duplicate(self) -> int:
-        """Another descriptor of the file; its lock holds until that is closed, too."""
+        """Return a second descriptor of the file; the lock lasts until both are closed."""
         return self._file.duplicate()
 
     def hand_on(self) -> OpenFrame:
-        """Let go of the file as it is; what was not sealed yet is for the call's next spool."""
+        """Close the file without END and return its open frame for the call's next spool."""
         frame, self._open = self._open, OpenFrame()
         self.abandon()
         return frame
 
     def take_on(self, frame: OpenFrame) -> None:
-        """Seal next what another spool of this call had not sealed yet."""
+        """Seal our open frame, then continue with the open frame of the call's previous spool."""
         self.flush_frame()
         self._open = frame
 
     def withdraw(self) -> None:
-        """Let go of the file and remove it: nobody was told of it yet."""
+        """Close and remove the file; no other process knows of it yet."""
         if not self.closed:
             self._let_go(unlink_keys=True)
         self._file.remove()
@@ -279,7 +315,7 @@ class SpoolWriter:
         event: tuple[str, Mapping[str, Field], int] | None = None,
         release_at: int | None = None,
     ) -> None:
-        """Write the open frame, an event and what is due to be published, all or nothing."""
+        """Write the open frame, an event and the keys due at `release_at`: all of it or nothing."""
         blocks: list[bytes] = []
         sealed: list[Unreleased] = []
         lost_from = self._open.first_us if self._open.packed else None
@@ -310,7 +346,7 @@ class SpoolWriter:
     def _seal_media(
         self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
     ) -> tuple[bytes, Unreleased]:
-        """A media frame under a key of its own, which the runtime folder has before the disk."""
+        """Seal a media frame under a new key, which is stored in the runtime folder first."""
         self._index += 1
         key = bytearray(os.urandom(32))
         self._slots.put(self._index, key)
@@ -320,7 +356,11 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[Unreleased], list[tuple[int, int]]]:
-        """New frames for what is kept of erased ones, and which stands for which."""
+        """Seal the packets to keep of erased frames into new frames.
+
+        Returns the new frames' bytes, their descriptions, and pairs of old and new index. An
+        erased frame without packets to keep gets no new frame.
+        """
         blocks: list[bytes] = []
         sealed: list[Unreleased] = []
         replaced: list[tuple[int, int]] = []
@@ -335,7 +375,7 @@ class SpoolWriter:
         return blocks, sealed, replaced
 
     def _packets_before(self, frame: Unreleased, at_us: int) -> _Packets:
-        """What a sealed frame holds from before `at_us`; nothing if it cannot be read back."""
+        """Return a sealed frame's packets from before `at_us`; empty if it cannot be read back."""
         try:
             data = self._file.read(frame.size, frame.offset)
         except OSError:
@@ -361,7 +401,17 @@ class SpoolWriter:
         published: list[Unreleased] | None = None,
         lost_from: int | None = None,
     ) -> None:
-        """Hand `blocks` to the kernel; then, and only then, what they say is so."""
+        """Hand `blocks` to the kernel, and update the writer's state only if that succeeds.
+
+        Args:
+            blocks: The frames, as bytes.
+            media: The new media frames among them.
+            published: The frames whose keys `blocks` publishes.
+            lost_from: The first offset that is lost if the write fails; None if no media is.
+
+        Raises:
+            SpoolWriteError: The disk refused; the keys of `media` are destroyed.
+        """
         media = media or []
         try:
             self._hand_over(b"".join(blocks))
@@ -380,7 +430,7 @@ class SpoolWriter:
         self._unreleased = [f for f in self._unreleased if f.published < 2]
 
     def _forget(self, frame: Unreleased) -> bool:
-        """Destroy a key wherever it is; False if the runtime folder would not have it."""
+        """Destroy every copy of a key; return False if the runtime folder refused the write."""
         frame.key[:] = bytes(len(frame.key))
         try:
             self._slots.forget(frame.index)
@@ -389,7 +439,7 @@ class SpoolWriter:
         return True
 
     def _hand_over(self, data: bytes) -> None:
-        """Append all of `data` or nothing."""
+        """Append all of `data` or nothing. Raises `SpoolWriteError`, `SpoolClosedError`."""
         if self.closed:
             raise SpoolClosedError(self.path.name)
         try:
