@@ -1,8 +1,8 @@
-"""From packets to samples: two tracks, one clock.
+"""Turns a call's RTP packets into samples: two tracks on one time axis.
 
-Where a stream begins is told by arrival, where each of its packets lies by its RTP timestamp
-(`recording.timeline_track`). Both tracks fill a window of ten seconds; what leaves it is
-final. What never came, what was lost and what a gap covers is exact silence of true length.
+Arrival decides where a stream begins; RTP timestamps decide the position of each of its packets
+(`recording.timeline_track`). Both tracks fill a window of ten seconds; samples that leave it are
+final. Missing and lost packets and gaps become exact silence of the correct length.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["Timeline", "TrackCount", "WidebandError"]
 
 TRACKS = 2
 WINDOW_S = 10
-"""What a network holds back for longer than this is left out."""
+"""The longest delay of a packet; one that is held back for longer is left out."""
 _HEADER = 12
 _US = 1_000_000
 
 
 class Timeline:
-    """Takes packets in the order of their arrival, gives blocks of stereo samples.
+    """Takes packets in the order of their arrival and returns blocks of stereo samples.
 
-    Offsets are microseconds since the recording's start. Memory is bounded by the window.
+    Offsets are microseconds since the recording's start. The window limits the memory used.
     """
 
     def __init__(self, rate: int) -> None:
         """`rate` is 8000 or 16000 samples a second.
 
-        At 8000 the first packet of a wideband codec raises `WidebandError`: begin again at
+        At 8000 the first packet of a wideband codec raises `WidebandError`; then begin again at
         16000.
         """
         self.rate = rate
@@ -49,25 +49,25 @@ class Timeline:
 
     @property
     def counts(self) -> list[TrackCount]:
-        """What each track received and missed so far."""
+        """The packet counts of each track so far."""
         return [track.count() for track in self._tracks]
 
     def media(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
-        """From now on this track's payload types mean these codecs."""
+        """Set the codecs of a track's payload types from now on."""
         if 0 <= track < TRACKS:
             self._tracks[track].media(payloads)
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """One RTP packet. What is none is counted and left out."""
+        """Take one RTP packet. Data that is not RTP is counted and left out."""
         if track < TRACKS:
             self._now_us = at_us
             self._tracks[track].packet(at_us, data)
 
     def burst(self, burst: BurstRecord, shift_us: int, told_us: int, step_us: int) -> Iterator[int]:
-        """Many packets, `shift_us` added to their times; gives each time to advance to.
+        """Take many packets, with the same result as `packet` for each; yield times to advance to.
 
-        That is, after `packet` for each of them, the time of the first that lies `step_us` past
-        the last time given, which was `told_us` at first.
+        `shift_us` is added to the packets' times. A time is yielded, for `advance`, after the first
+        packet that is at least `step_us` later than the last yielded time (at first `told_us`).
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -89,36 +89,39 @@ class Timeline:
             start = end
 
     def mute(self, from_us: int) -> None:
-        """A gap begins: silence from here on, and what is missing is no loss."""
+        """Begin a gap: silence from `from_us` on, and missing packets are not lost."""
         self._mutes.append((self._sample(from_us), None))
         self.interrupt(from_us)
 
     def unmute(self, at_us: int) -> None:
-        """The gap ends."""
+        """End the gap at `at_us`."""
         if self._mutes and self._mutes[-1][1] is None:
             start, _ = self._mutes.pop()
             self._mutes.append((start, self._sample(at_us)))
         self.interrupt(at_us)
 
     def interrupt(self, at_us: int | None = None) -> None:
-        """Packets may be missing here that were not lost, and clocks may have stood still.
+        """Expect a break in both tracks: missing packets are not lost, and timestamps may jump.
 
-        `at_us`: when; if nobody knows better, with the last packet.
+        `at_us` is the time of the break; None means the time of the last packet.
         """
         position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
             track.interrupt(position)
 
     def refused(self) -> list[Refused]:
-        """What could not be decoded, is final and was not given yet, as it arrived.
+        """Return the packets that could not be decoded, once each, as soon as they are final.
 
-        What arrived in a gap, or holds any of its sound, is not among it.
+        Packets that arrived in a gap or have audio from one are left out.
         """
         given, self._refused = self._refused, []
         return given
 
     def _release(self, end: int | None) -> None:
-        """Let go of what was refused and arrived before a position that is final now."""
+        """Make undecodable packets available that arrived before `end`, which is final now.
+
+        None as `end` means all of them.
+        """
         for number, track in enumerate(self._tracks):
             for each, position in track.refused:
                 length = self._sample(each.length_us)
@@ -138,14 +141,14 @@ class Timeline:
         return self._is_silenced(begun, arrived + 1)
 
     def _is_silenced(self, start: int, end: int) -> bool:
-        """Whether a gap has any of this."""
+        """Return whether a gap overlaps these positions."""
         return any(
             end > mute_from and (mute_to is None or start < mute_to)
             for mute_from, mute_to in self._mutes
         )
 
     def advance(self, now_us: int) -> None:
-        """Time has come this far: what lies before the window is final."""
+        """Move the window to end at `now_us`: samples before it become final."""
         for track in self._tracks:
             track.advance(now_us)
         horizon = self._sample(now_us) - WINDOW_S * self.rate
@@ -153,12 +156,12 @@ class Timeline:
             self._emit(self.rate)
 
     def blocks(self) -> Iterator[Samples]:
-        """What is final and was not given yet: arrays of shape (n, 2), int16."""
+        """Yield the final samples, once each, as int16 arrays of shape (n, 2)."""
         while self._ready:
             yield self._ready.popleft()
 
     def finish(self, length_us: int) -> None:
-        """The call is over; its samples are complete at exactly this length."""
+        """Make all samples final, up to exactly the call's length."""
         for track in self._tracks:
             track.flush()
         end = self._sample(length_us)

@@ -1,10 +1,12 @@
-"""Where the packets of one RTP stream lie, in samples, told by timestamp and arrival.
+"""Computes the position of each packet of an RTP stream on the track, from timestamp and arrival.
 
-A stream is anchored by the least delayed packets of its beginning; from there its timestamps
-decide. If arrivals show that the sender's clock runs at another speed, the anchor follows in
-steps of half a millisecond. After a gap, and when arrivals contradict the anchor, it is proven
-again by a handful of packets, or made anew: what timestamps did while nobody heard them says
-nothing.
+The least delayed packets at a stream's beginning give its anchor: the position of one timestamp.
+From there the timestamps decide. If arrivals show that the sender's clock runs faster or slower,
+the anchor follows in steps of half a millisecond. After a gap, and when arrivals contradict the
+anchor, some more packets must confirm it, or they give a new one: timestamps may have jumped while
+no packet was received.
+
+Positions are samples since the recording's start.
 """
 
 from __future__ import annotations
@@ -23,84 +25,101 @@ _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
 _PROOF_S = 5
 _LONGEST_SECOND_US = 5_000_000
-"""A sender that is mostly silent is judged by what there is of it."""
+"""The time after which the observations are judged even if there is no second of packets.
+
+A sender that is mostly silent sends few packets.
+"""
 _MOST_STEPS = 4
 _PPM = 300
-"""No sender's clock is taken to be further off than this many millionths."""
+"""The largest assumed error of a sender's clock, in millionths."""
 QUIET_US = 2_000_000
-"""After so long a silence the clocks may have parted: the next packets tell."""
+"""A silence after which the clocks may differ, so that the next packets must confirm the anchor."""
 LATE_US = 400_000
-"""Later than this, the network is slow or the sender's clock stood still: the next packets tell."""
+"""The delay of a packet above which the next packets must confirm the anchor.
+
+Either the network is slow, or the sender's clock stood still.
+"""
 EARLY_US = 60_000
-"""Nothing arrives before it was sent: earlier than this, the anchor is wrong."""
+"""The time before its due time at which a packet shows that the anchor is wrong.
+
+No packet arrives before it was sent.
+"""
 LAGS_US = 60_000
-"""Later than this, it is the network for a while, or the sender's clock for good."""
+"""The delay above which the network is slow for a while, or the sender's clock has changed."""
 _SAME_US = 20_000
-"""An anchor that is no further off than this stands."""
+"""The largest error with which an anchor is kept."""
 _FEW = 3
 _APART_US = 500_000
 
 
 class _Pace(NamedTuple):
-    """So many ticks in so many microseconds."""
+    """The speed of a stream's timestamps: so many ticks in so many microseconds."""
 
     ticks: int
     in_us: int
     by_number: bool = False
-    """The ticks are those of sequence numbers: the timestamps never change."""
+    """True if sequence numbers are counted instead, because the timestamps never change."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Packet:
-    """One RTP packet on its way to its place."""
+    """One RTP packet that is not placed on the track yet."""
 
     sequence: int
-    """Extended: never wraps."""
+    """The extended sequence number, which never wraps."""
     at_us: int = field(compare=False)
     timestamp: int = field(compare=False)
     codec: PayloadCodec = field(compare=False)
     payload: bytes = field(compare=False)
     data: bytes = field(compare=False)
-    """The datagram as it came."""
+    """The datagram as it was received."""
     lead_us: int = field(compare=False)
-    """By how much earlier its sound began than that of a usual packet sent with it."""
+    """The packet's length less the usual 20 ms.
+
+    A packet is sent when its last sample is known, so by so much earlier does its sound begin than
+    that of a usual packet sent at the same moment. Negative for a shorter packet.
+    """
 
     @property
     def length_us(self) -> int:
-        """How long its sound is."""
+        """The length of the packet's audio."""
         return self.lead_us + USUAL_US
 
     @property
     def noise(self) -> bytes:
-        """What it says of the silence after it, as RFC 3389 would; empty: nothing."""
+        """The noise to play in the silence after this packet, as an RFC 3389 payload, or empty."""
         return told(self.codec, self.payload)
 
     @property
     def silent(self) -> bool:
-        """Whether there is nothing in it to be laid."""
+        """True if the packet has no audio to decode."""
         return is_silence(self.codec, self.payload)
 
 
 class StreamClock:
-    """Where a timestamp lies, in samples since the start; follows the sender's clock."""
+    """Converts timestamps of one stream into positions, and follows the sender's clock."""
 
     def __init__(self, rate: int, packet: Packet, position: int) -> None:
         self.stretch = 0
-        """Samples by which the next block is to be longer."""
+        """The samples by which the next packet must be made longer; shorter if negative."""
         self._rate = rate
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self.judged_us = packet.at_us
-        """When arrivals were last compared with the anchor."""
+        """The time at which arrivals were last compared with the anchor."""
         self._proven_us = packet.at_us
-        """When enough of them last agreed with it, or it was moved."""
+        """The time at which enough arrivals last agreed with the anchor, or it was last moved."""
         self._moves: dict[int, int] = {}
-        """By how much the anchor moves at these packets."""
+        """The samples by which the anchor moves at a packet, by its sequence number."""
         self._rebase(packet, position)
 
     @classmethod
     def anchored(cls, packets: list[Packet], rate: int, former: StreamClock | None) -> StreamClock:
-        """By `former`, if it is right about these packets; else by the least delayed of them."""
+        """Return the clock for these packets.
+
+        It is `former` if that clock agrees with their arrivals; otherwise it is a new one, anchored
+        at the least delayed of them.
+        """
         if former is not None and former._holds_for(packets):  # noqa: SLF001 - of our own kind
             return former
         first = min(packets)
@@ -109,12 +128,16 @@ class StreamClock:
         errors = sorted(clock.arrival(packet) - clock.place(packet) for packet in packets)
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
-            del errors[0]  # a timestamp that is like no other
+            del errors[0]  # a timestamp far from all others
         clock._base = errors[0]
         return clock
 
     def _holds_for(self, packets: list[Packet]) -> bool:
-        """Whether some of them arrived when they should have, by this clock."""
+        """Return whether enough of the packets arrived when this clock expects them.
+
+        If so, correct the anchor by at most the drift of `_PPM` since it was last confirmed, and
+        forget the observations before.
+        """
         if any(packet.codec.clock != self._told for packet in packets):
             return False
         same = _SAME_US * self._rate // _US
@@ -135,11 +158,11 @@ class StreamClock:
         return True
 
     def counts(self, pace: _Pace) -> bool:
-        """Whether timestamps go on like this."""
+        """Return whether this clock counts timestamps at this pace."""
         return self._pace == pace
 
     def arrival(self, packet: Packet) -> int:
-        """Where it would lie if arrival decided."""
+        """Return the packet's position according to its arrival."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
@@ -155,24 +178,28 @@ class StreamClock:
         self.stretch = 0
 
     def doubts(self, packet: Packet) -> bool:
-        """Whether arrival and anchor disagree, or may have parted: more packets must be asked."""
+        """Return whether the packet's arrival or clock rate contradicts the anchor.
+
+        More packets must then confirm the anchor or give a new one.
+        """
         error = self.arrival(packet) - self.place(packet)
         late = error * _US > LATE_US * self._rate
         return late or error < self._early or packet.codec.clock != self._told
 
     def knows(self, packet: Packet) -> bool:
-        """Whether its timestamp counts as this clock does, and is not of what comes yet."""
+        """Return whether the packet has this clock's rate and no timestamp from the future."""
         of_the_past = self.arrival(packet) - self.place(packet) >= self._early
         return of_the_past and packet.codec.clock == self._told
 
     def lags(self, packet: Packet) -> bool:
-        """Whether it is late enough to ask whether those after it are, too."""
+        """Return whether the packet is so late that the packets after it must be examined."""
         return (self.arrival(packet) - self.place(packet)) * _US > LAGS_US * self._rate
 
     def explains(self, packets: list[Packet]) -> bool:
-        """Whether they are only late; where that is for good, move the anchor from there on.
+        """Return whether the packets fit this clock and are only late.
 
-        Late for good is by how much even the least delayed of those that follow are.
+        A delay is permanent if all packets that follow have it too. Where one begins, the anchor
+        will move by the delay of the least delayed of them (see `follow`).
         """
         ordered = sorted(packets)
         errors = [self.arrival(packet) - self.place(packet) for packet in ordered]
@@ -186,18 +213,18 @@ class StreamClock:
         moved = self._owed = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
-                break  # too few follow to tell
+                break  # too few packets follow to decide
             if (later - moved) * _US > _SAME_US * self._rate:
                 self._moves[packet.sequence] = later - moved
                 moved = later
         return True
 
     def due_us(self, packet: Packet, position: int) -> int:
-        """When a packet at this position arrives if nothing delays it."""
+        """Return the time in µs at which a packet at this position arrives without delay."""
         return position * _US // self._rate + packet.lead_us
 
     def place(self, packet: Packet) -> int:
-        """By timestamp alone."""
+        """Return the packet's position according to its timestamp."""
         ticks, in_us, by_number = self._pace
         ahead = (packet.timestamp - self._timestamp) % _MODULUS
         if ahead >= _MODULUS // 2:
@@ -207,7 +234,10 @@ class StreamClock:
         return self._base + ahead * self._rate * in_us // (ticks * _US)
 
     def roughly(self, packet: Packet) -> int:
-        """Where something lies that is no sound: by timestamp if that can be, else by arrival."""
+        """Return the position of a packet without audio.
+
+        Its timestamp decides if that is plausible, otherwise its arrival.
+        """
         position, arrival = self.place(packet), self.arrival(packet)
         late = LATE_US * self._rate // _US
         fits = packet.codec.clock == self._told and self._early <= arrival - position <= late
@@ -218,9 +248,9 @@ class StreamClock:
         return self._steps > 0 and self._owed != 0
 
     def note(self, late_us: int) -> bool:
-        """Take one more observation of a packet that lies where it was expected.
+        """Note the delay of a packet that is the next one expected; return whether it was noted.
 
-        False: this one must go through `follow`, for the anchor may have to move.
+        If not, the packet must go through `follow`, because the anchor may have to move.
         """
         if len(self._second) >= self._enough - 1 or self._paying:
             return False
@@ -230,7 +260,7 @@ class StreamClock:
         return True
 
     def note_all(self, late_us: list[int]) -> int:
-        """`note` them one after the other up to the first that it refuses; how many it took."""
+        """Do `note` for each delay up to the first that it refuses; return the number noted."""
         taken = [] if self._paying else late_us[: max(0, self._enough - 1 - len(self._second))]
         if taken and not (min(taken) > -EARLY_US and max(taken) < LAGS_US):
             wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < LAGS_US)
@@ -240,10 +270,10 @@ class StreamClock:
         return len(taken)
 
     def follow(self, packet: Packet) -> int:
-        """By timestamp, the anchor corrected by what the arrival tells.
+        """Return the packet's position by timestamp, and correct the anchor by its arrival.
 
-        However late it came: a network that held it back held back those before it, too, and
-        whoever doubted the anchor has asked others.
+        The timestamp decides no matter how late the packet is. The stream has already examined the
+        packets after it if this one contradicted the anchor (`doubts`, `lags`).
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
@@ -253,9 +283,9 @@ class StreamClock:
             self._rebase(packet, arrival)
             return arrival
         if error < self._early:
-            return arrival  # a timestamp that is like no other
+            return arrival  # a timestamp far from all others
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
-            self._base, self._timestamp = position, packet.timestamp  # far from half the range
+            self._base, self._timestamp = position, packet.timestamp  # before it can wrap
             self._sequence = packet.sequence
         if error * _US <= LAGS_US * self._rate:
             self._second.append(error)
@@ -270,9 +300,10 @@ class StreamClock:
         return position
 
     def _correct(self, least: int) -> None:
-        """Note that in a second no packet was less delayed than this.
+        """Note the least delay of a second's packets.
 
-        Five seconds of this are proof, since jitter looks the same for a while; it is then owed.
+        Jitter can look like a wrong anchor for a while. So the least delay of five seconds is the
+        error of the anchor, and is then corrected step by step (`_pay`).
         """
         self._second.clear()
         if not self._owed:
@@ -285,11 +316,14 @@ class StreamClock:
                     self._owed = proven
 
     def _is_much(self, samples: int) -> bool:
-        """Whether an error is more than jitter makes: for less, no sample is moved."""
+        """Return whether an error is larger than jitter can explain; smaller ones stay."""
         return abs(samples) > 3 * self._step
 
     def _pay(self) -> int:
-        """Move by what nobody hears, and stretch this packet to fit."""
+        """Move the anchor by one step, which is inaudible, and stretch this packet to fit.
+
+        Returns the samples moved.
+        """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._owed))
         self._owed -= move
@@ -299,11 +333,12 @@ class StreamClock:
 
 
 def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
-    """How fast their timestamps count: as their codec is told to, or plainly otherwise.
+    """Return the pace of the packets' timestamps: their codec's, unless another one is evident.
 
-    Some senders of G.722 count 16,000 a second, of Opus what their microphone gives, or packets;
-    some do not count at all. Then all steps are alike, and the packets' lengths agree with the
-    arrivals, not the timestamps. `former` is what the stream was told by until now.
+    Some senders of G.722 count 16,000 ticks a second; some senders of Opus count at their
+    microphone's rate, or count packets; others do not count at all. In these cases all steps are
+    equal, and the arrivals agree with the packets' lengths but not with the timestamps. `former` is
+    the stream's clock until now; if it already has such a pace, equal steps are enough.
     """
     first, last = min(packets), max(packets)
     told, length_us = _Pace(first.codec.clock or NARROW, _US), first.length_us
@@ -325,5 +360,5 @@ def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
 
 
 def _a_second(packet: Packet) -> int:
-    """How many packets like this one a second has."""
+    """Return the number of packets like this one in a second; at least `_FEWEST_A_SECOND`."""
     return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.length_us))

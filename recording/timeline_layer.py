@@ -1,4 +1,4 @@
-"""What a stream sees of the track on which it is laid, and what both count."""
+"""The interface of a track for its streams, and the packet counts that both update."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HEADER: Final = struct.Struct("!BBHII")
 
 
 class WidebandError(Exception):
-    """A wideband packet came while 8000 samples a second are made."""
+    """A wideband packet was received while the timeline works at 8000 samples a second."""
 
 
 @dataclass(slots=True)
 class TrackCount:
-    """What became of a track's packets."""
+    """The numbers of a track's packets, by what became of them."""
 
     received: int = 0
     lost: int = 0
@@ -29,7 +29,10 @@ class TrackCount:
     malformed: int = 0
     undecoded: int = 0
     withheld: int = 0
-    """Without a payload: of a key press its number in the stream is kept, and no more."""
+    """Packets without RTP payload: key presses, and payload types that were not negotiated.
+
+    Only their fixed header is stored.
+    """
     codecs: Counter[str] = field(default_factory=Counter)
     """Packets by codec, such as `PCMA/8000`."""
 
@@ -41,10 +44,13 @@ class Layer(Protocol):
     counted: TrackCount
 
     def put(self, position: int, samples: Samples) -> bool:
-        """False when the position is final already."""
+        """Write samples at a position; return False if all of them would be final already."""
 
     def comfort(self, position: int, noise: bytes, clock: int) -> None:
-        """From here on the silence is this noise, told as RFC 3389 would."""
+        """Fill the silence from here on with noise, which `noise` describes (RFC 3389 payload)."""
 
     def refuse(self, packet: Packet, position: int) -> bool:
-        """Nobody here can decode this one, whose sound would lie there; False as `put` says it."""
+        """Keep a packet that cannot be decoded, with the position of its audio.
+
+        Returns False if all of its audio would be final already.
+        """

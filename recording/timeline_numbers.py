@@ -1,4 +1,4 @@
-"""Sequence numbers of one stream, as they count on: they never wrap, and never stand still."""
+"""The sequence numbers of one stream, extended so that they never wrap and never repeat."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ _MODULUS = 1 << 16
 
 
 class Numbering:
-    """Numbers its packets, even those of a sender that gives all of them one number."""
+    """Numbers a stream's packets, even if their sender gives all of them the same number."""
 
     def __init__(self) -> None:
         self.last: tuple[int, ...] = ()
-        """The fixed header of the packet that came last."""
+        """The fixed header of the packet that was received last; empty before the first."""
         self._added = 0
 
     def number(self, head: tuple[int, ...], near: int | None) -> int:
-        """The number of the packet that came, the nearest to `near` that its own may stand for.
+        """Return the extended number of the received packet with this fixed header.
 
-        A packet that came twice has the timestamp that it had. With another one it is another
-        packet, and so from here on all are counted one higher.
+        Of all extended numbers that fit its sequence number, this is the one nearest to `near`.
+        Without `near` it is the 16-bit number itself.
+
+        A duplicate has the sequence number and the timestamp of the last packet. A packet with the
+        same number but another timestamp is a new packet: it and all later ones are counted one
+        higher.
         """
         if self.last and head[2] == self.last[2] and head[3] != self.last[3]:
             self._added += 1

@@ -1,6 +1,6 @@
-"""Packets of one stream that are not laid yet: those that wait for others, and strays.
+"""Packets of one stream that are not on the track yet: those that wait for others, and strays.
 
-Neither decides anything about them; that is the matter of `recording.timeline_stream`.
+These classes only store packets; `recording.timeline_stream` decides about them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from recording.timeline_clock import Packet
 
 HOLD_US = 400_000
-"""So long a packet waits for those before it, and a stray for its like."""
+"""The time for which a packet waits for those before it, and a stray for others like it."""
 _NEAR = 3000
 _MOST = 2000
-"""What a network held back for ten seconds, of 5 ms each, comes all at once."""
+"""The most packets that wait: ten seconds of 5 ms packets that a network held back."""
 
 
 class Queue:
@@ -22,7 +22,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.since_us = 0
-        """When the first of them came."""
+        """The arrival time of the packet that was the first to wait."""
         self._heap: list[Packet] = []
         self._numbers: set[int] = set()
 
@@ -37,32 +37,32 @@ class Queue:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more should wait."""
+        """True if no more packets should wait."""
         return len(self._heap) > _MOST
 
     @property
     def first(self) -> Packet:
-        """The one with the lowest number; there must be one."""
+        """The packet with the lowest number. The queue must not be empty."""
         return self._heap[0]
 
     def push(self, packet: Packet) -> None:
-        """Take one whose number is not there yet."""
+        """Add a packet, whose number must not be in the queue yet."""
         if not self._heap:
             self.since_us = packet.at_us
         heapq.heappush(self._heap, packet)
         self._numbers.add(packet.sequence)
 
     def pop(self) -> Packet:
-        """Give the first."""
+        """Remove and return the packet with the lowest number."""
         packet = heapq.heappop(self._heap)
         self._numbers.discard(packet.sequence)
         return packet
 
 
 class Strays:
-    """Packets whose numbers are far from what is next, in the order of arrival.
+    """Packets whose numbers are far from the next expected one, in the order of arrival.
 
-    They are of long ago, or the sender has begun to count anew; what comes next tells.
+    Either they are very late, or the sender has restarted its numbering; later packets show which.
     """
 
     def __init__(self) -> None:
@@ -72,21 +72,25 @@ class Strays:
         return len(self._came)
 
     def add(self, packet: Packet) -> None:
-        """Take one."""
+        """Add a packet."""
         self._came.append(packet)
 
     def is_a_beginning(self, now_us: int) -> bool:
-        """Whether nothing else came for so long that they are the stream now."""
+        """Return whether the strays are a new beginning of the stream.
+
+        They are if no other packet was received for `HOLD_US` since the first stray, or if there
+        are too many of them.
+        """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)
 
     def take(self) -> list[Packet]:
-        """Give all of them."""
+        """Remove and return all strays."""
         came, self._came = self._came, []
         return came
 
     def take_alike(self) -> tuple[list[Packet], int]:
-        """Give those whose numbers are near the last one's, and say how many others there were."""
+        """Remove all strays; return those with numbers near the last one's, and how many others."""
         came = self.take()
         last = came[-1].sequence
         alike = [p for p in came if (p.sequence - last + _NEAR) & 0xFFFF < 2 * _NEAR]

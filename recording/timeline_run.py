@@ -1,21 +1,21 @@
-"""Payloads of packets that follow each other without a break, decoded at once."""
+"""RTP payloads of packets that follow each other without a break, to be decoded at once."""
 
 from __future__ import annotations
 
 from recording.voice import Voice
 
 _MOST = 50
-"""Packets: about a second."""
+"""The most packets in a run: about a second."""
 
 
 class Run:
-    """Payloads of one stateless voice that lie behind one another."""
+    """The joined RTP payloads of consecutive packets, all for one stateless voice."""
 
     def __init__(self) -> None:
         self.count = 0
-        """Packets in it; a part may be of several."""
+        """The number of packets in the run; one entry of `_parts` can hold several."""
         self.end = 0
-        """Where the next would lie."""
+        """The position of the next packet's samples on the track."""
         self.voice: Voice | None = None
         self.codec = ""
         self._parts: list[bytes] = []
@@ -25,22 +25,22 @@ class Run:
 
     @property
     def room(self) -> int:
-        """How many packets more it may take."""
+        """The number of packets that can still be added."""
         return _MOST - self.count
 
     def begin(self, voice: Voice, codec: str, position: int) -> None:
-        """Begin anew: what was in it was taken."""
+        """Begin a new run at `position`, after the last one was taken."""
         self.voice, self.codec, self.end = voice, codec, position
 
     def add(self, payload: bytes, count: int = 1) -> None:
-        """Take the next payload, or those of `count` packets joined."""
+        """Add the next RTP payload, or the joined RTP payloads of the next `count` packets."""
         if self.voice is not None:
             self._parts.append(payload)
             self.count += count
             self.end += len(payload) * self.voice.scale
 
     def take(self) -> bytes:
-        """Give all of it, joined."""
+        """Empty the run and return its RTP payloads, joined."""
         payload = b"".join(self._parts)
         self._parts.clear()
         self.count = 0

@@ -1,8 +1,10 @@
-"""One RTP stream (one SSRC): its packets put in order, decoded, and laid on a track.
+"""One RTP stream (one SSRC): puts its packets in order, decodes them and writes them to a track.
 
-A packet whose predecessor is missing waits 0.4 seconds for it, and so do the first packets
-after a beginning, a gap or a doubt: together they tell where the stream lies. Packets that
+A packet whose predecessor is missing waits 0.4 seconds for it. The first packets after a beginning,
+a gap or a doubtful arrival wait as long: together they decide the stream's position. Packets that
 simply follow each other gather in a run of up to a second, which is decoded at once.
+
+To "lay" a packet is to write its samples at its position on the track.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from recording.voice import Voice, Voices
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
 _LAG_US = 4_000_000
-"""So long a sender is listened to before its clock is said to have stood still for a moment."""
+"""The time for which late packets gather before the sender's clock counts as having stood still."""
 _NEVER_US = 1 << 62
 _PLAIN = 0x80
 """Version 2, no padding, no extension, no CSRC."""
@@ -34,21 +36,21 @@ class Stream:
         self._track = track
         self._numbering = Numbering()
         self._waiting = Queue()
-        self._patience_us = HOLD_US  # what waits gathers for so long before it tells of the clock
+        self._patience_us = HOLD_US  # packets gather for this time, then settle the clock
         self._next: int | None = None
         self._numbered = False
-        """Whether what precedes `_next` was laid or given up."""
+        """True if all packets before `_next` were laid or given up."""
         self._settled = False
-        """Whether the clock is believed."""
+        """True while no arrival contradicts the clock."""
         self._strays = Strays()
         self._clock: StreamClock | None = None
         self.heard_us = 0
-        """Arrival of the last packet of sound, whether it is laid yet or waits."""
+        """The arrival of the last packet with audio, which may still wait."""
         self._voices = Voices(track.rate)
         self._end = 0
-        """Where what was laid last ends."""
+        """The position at which the audio that was laid last ends."""
         self._last: Voice | None = None
-        """Which made that, and may still hold its last millisecond."""
+        """The voice that decoded it, which may still hold its last millisecond."""
         self._run = Run()
         self._expected: tuple[int, ...] | None = None
         self._length = 0
@@ -56,7 +58,7 @@ class Stream:
         self._step_us = 0
 
     def continues(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
-        """Take the packet if it is what was expected next, which most packets are."""
+        """Take the packet if it is exactly the expected one, as most are; return whether it is."""
         if head != self._expected or len(data) != self._length or not self._run.room:
             return False
         if self._clock is None or not self._clock.note(at_us - self._due_us):
@@ -74,7 +76,7 @@ class Stream:
         return True
 
     def continues_all(self, burst: TrackBurst, start: int, end: int) -> int:
-        """As `continues`, for a burst's packets up to the first that it refuses; how many."""
+        """Do `continues` for a burst's packets up to the first refused one; return how many."""
         if burst.length != self._length or self._clock is None:
             return 0
         head = burst.head(start)
@@ -103,15 +105,20 @@ class Stream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def expect_nothing(self) -> None:
-        """The next packet is looked at closely."""
+        """Make the next packet go through `packet`, which examines it fully."""
         self._expected = None
 
     def packet(
         self, at_us: int, head: tuple[int, ...], codec: PayloadCodec, payload: bytes, data: bytes
     ) -> None:
-        """Take any packet, which came as `data`.
+        """Take any packet.
 
-        `head` is its fixed header: flags, kind, sequence, timestamp, SSRC.
+        Args:
+            at_us: The arrival, in µs since the recording's start.
+            head: The fixed header: flags, marker and payload type, sequence, timestamp, SSRC.
+            codec: The codec of the payload type.
+            payload: The RTP payload.
+            data: The whole datagram as received.
         """
         count = self._track.counted
         self._expected = None
@@ -141,7 +148,11 @@ class Stream:
             self._wait(packet)
 
     def _is_stray(self, packet: Packet) -> bool:
-        """Whether its number, or its timestamp with this number, is none of the stream's."""
+        """Return whether the packet does not fit the stream.
+
+        Either its number is far from the next one, or its number was laid already and its timestamp
+        is later than all that was laid, so that it is not a duplicate.
+        """
         if self._next is None:
             return False
         ahead = packet.sequence - self._next
@@ -149,11 +160,11 @@ class Stream:
             return True
         if ahead >= 0 or not self._numbered or packet.silent or packet.sequence in self.missing:
             return False
-        clock = self._clock  # what was laid before is no older than it
+        clock = self._clock  # a real duplicate has a position before the end of the audio
         return clock is not None and clock.place(packet) >= max(self._end, self._run.end)
 
     def _judge_strays(self, now_us: int) -> None:
-        """If nothing else came for so long, the sender counts anew from the first of them."""
+        """Restart the stream with the strays if they are a new beginning of it."""
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
             self._track.counted.late += others
@@ -164,7 +175,11 @@ class Stream:
                 self.packet(each.at_us, head, each.codec, each.payload, each.data)
 
     def _gone_before(self, packet: Packet) -> int:
-        """How many packets are missing before a distant one, if its sender counted on."""
+        """Return the number of packets lost before a packet with a distant number.
+
+        It is 0 if the sender has restarted its numbering: the missing numbers then stand for more
+        audio than the silence could hold.
+        """
         if self._next is None or self._clock is None or self._clock.doubts(packet):
             return 0
         missing = packet.sequence - self._next
@@ -172,7 +187,7 @@ class Stream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _disown_strays(self) -> None:
-        """The stream goes on: they are late, if they were not here before."""
+        """Treat the strays as late packets or duplicates, because the stream continues."""
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
             if self._numbered and 0 < behind < _MOST_MISSING:
@@ -181,7 +196,7 @@ class Stream:
                 self._track.counted.late += 1
 
     def _wait(self, packet: Packet) -> None:
-        """Let it wait for those before it, and see who has waited long enough."""
+        """Let a packet wait for those before it, and lay the packets that waited long enough."""
         waiting = self._waiting
         waiting.push(packet)
         if self._next is None:
@@ -189,7 +204,10 @@ class Stream:
         self.drain(_NEVER_US if waiting.is_full else packet.at_us)
 
     def _doubt(self, packet: Packet) -> None:
-        """Let this packet and those after it tell where the stream lies, if the clock is wrong."""
+        """Unsettle the clock if this packet contradicts it.
+
+        This packet and those after it then wait and give the stream's position again.
+        """
         if packet.silent:
             return
         quiet = packet.at_us - self.heard_us >= QUIET_US
@@ -197,7 +215,7 @@ class Stream:
         if self._clock is None:
             return
         if self._patience_us == _LAG_US and not self._clock.knows(packet):
-            self.flush()  # it is no more of those that the others are late with
+            self.flush()  # this packet does not belong to the late ones that wait
             self._settled = False
         if not self._settled:
             return
@@ -214,11 +232,14 @@ class Stream:
             self._patience_us = _LAG_US
 
     def interrupt(self) -> None:
-        """What does not come now was not lost, and timestamps go on as they like."""
+        """Begin again after an interruption.
+
+        Packets that are missing in it are not counted as lost, and timestamps may jump.
+        """
         self._restart()
 
     def flush(self) -> None:
-        """Wait no longer."""
+        """Lay all packets that wait."""
         if len(self._strays) > 1:
             self._judge_strays(_NEVER_US)
         self._disown_strays()
@@ -227,7 +248,7 @@ class Stream:
         self._lay_run()
 
     def advance(self, now_us: int) -> None:
-        """Leave nothing in hand that could be laid."""
+        """Lay everything that need not wait any longer at `now_us`."""
         self._judge_strays(now_us)
         self.drain(now_us)
         self._lay_run()
@@ -235,12 +256,15 @@ class Stream:
             self._break_off()
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Lay everything that waits and finish the audio, because no packet follows."""
         self.flush()
         self._break_off()
 
     def _break_off(self, before: int | None = None) -> None:
-        """What was laid last ends there: lay the rest of it, up to `before`."""
+        """Finish the audio that was laid last: lay the samples its voice still holds.
+
+        With `before`, only those before this position are laid.
+        """
         voice, self._last = self._last, None
         if voice is not None:
             rest = voice.rest()
@@ -250,7 +274,10 @@ class Stream:
                 self._track.put(self._end, rest)
 
     def drain(self, now_us: int) -> None:
-        """Lay what is next in order, or has waited long enough."""
+        """Lay the packets that are next in order or have waited long enough.
+
+        With an unsettled clock, nothing is laid until the packets have gathered for long enough.
+        """
         waiting = self._waiting
         if not waiting:
             return
@@ -264,7 +291,10 @@ class Stream:
             self._lay(waiting.pop())
 
     def _settle(self) -> None:
-        """Where the stream lies is told by what has gathered, if there is sound among it."""
+        """Settle the clock with the waiting packets, if there is audio among them.
+
+        If there is only comfort noise, it gives a clock that is not settled yet.
+        """
         if not self._numbered:
             self._next = self._waiting.first.sequence
             self._numbered = True
@@ -280,7 +310,7 @@ class Stream:
             self._clock = StreamClock.anchored(noises, rate, self._clock)
 
     def _restart(self) -> None:
-        """Number and place what follows without regard to what was."""
+        """Finish what is there, and number and place the next packets independently of it."""
         self.end()
         self._expected = None
         self._track.counted.lost += len(self.missing)
@@ -299,7 +329,7 @@ class Stream:
         if self._clock is None or packet.silent:
             return
         self._lay_run()
-        voice = Voice.of(packet.codec, self._track.rate)  # the stream's own is beyond this packet
+        voice = Voice.of(packet.codec, self._track.rate)  # the stream's voice is past this packet
         samples = None if voice is None else voice.samples(packet.payload, follows=False)
         position = self._clock.place(packet)
         if samples is None or not len(samples):
@@ -308,7 +338,10 @@ class Stream:
             count.late += 1
 
     def _lay(self, packet: Packet) -> bool:
-        """Place one packet, all before it being laid or given up; whether it is in the run."""
+        """Lay one packet after all before it were laid or given up.
+
+        Returns whether the packet was added to the run, to be decoded with it later.
+        """
         if self._next is None:
             return False
         if packet.sequence > self._next:
@@ -347,7 +380,7 @@ class Stream:
             self._track.counted.withheld += 1
 
     def _joins(self, packet: Packet, position: int) -> bool:
-        """Whether the packet continues, or can begin, a run that is decoded at once."""
+        """Return whether the packet continues the run or begins a new one, which this prepares."""
         voice = self._voice(packet.codec)
         if voice is None or not voice.stateless:
             return False
@@ -370,7 +403,10 @@ class Stream:
             self._end = self._run.end
 
     def _continues(self, voice: Voice, start: int, *, joins: bool) -> bool:
-        """Whether what this voice says next follows; if not, what was laid last is finished."""
+        """Return whether this voice's next samples directly follow the last ones.
+
+        If not, finish the audio that was laid last.
+        """
         follows = joins and voice is self._last
         if not follows:
             self._break_off(start)

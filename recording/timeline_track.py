@@ -1,6 +1,6 @@
 """One track of the timeline: the streams of one party, and a window of its samples.
 
-Nothing here remembers more than the window.
+Nothing older than the window stays in memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ __all__ = ["Track", "TrackCount", "WidebandError"]
 _MOST_STREAMS = 4
 _US = 1_000_000
 _ROOM_S = 32
-"""What is final is moved out of the way when it fills half of this."""
+"""The seconds in the sample buffer. Final samples are dropped when they fill half of it."""
 
 
 class Track:
-    """The samples of one party, and how they came about."""
+    """The samples of one party, and its packet counts.
+
+    A position is a number of samples since the recording's start.
+    """
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
@@ -34,17 +37,17 @@ class Track:
         self._streams: dict[int, Stream] = {}
         self._samples = np.zeros(_ROOM_S * rate, dtype=np.int16)
         self._origin = 0
-        """Where the first of them lies."""
+        """The position of the first sample in the buffer."""
         self._start = 0
-        """What lies before it is final."""
+        """The position before which all samples are final."""
         self._noise: Noise | None = None
         self._noise_at = 0
-        """Where the noise begins of which nothing was laid yet."""
+        """The position from which the noise is not written yet."""
         self.refused: list[tuple[Packet, int]] = []
-        """What nobody here can decode, and where it would lie, until somebody takes it."""
+        """Packets that cannot be decoded, with their positions, until the timeline takes them."""
 
     def count(self) -> TrackCount:
-        """With what is still missing counted as lost."""
+        """Return the packet counts; packets that are still missing count as lost."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         return TrackCount(
             self.counted.received,
@@ -58,7 +61,7 @@ class Track:
         )
 
     def media(self, payloads: Mapping[int, PayloadCodec]) -> None:
-        """New meanings for payload types."""
+        """Set the codecs of dynamic payload types."""
         self._payloads = {**STATIC, **payloads}
         for stream in self._streams.values():
             stream.expect_nothing()
@@ -81,7 +84,7 @@ class Track:
         stream.packet(at_us, head, codec, payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
-        """Take packets of a burst, as `packet` would take them one by one."""
+        """Take packets `start` to `end` of a burst, with the same result as `packet` for each."""
         while start < end:
             stream = self._streams.get(burst.ssrc(start))
             taken = 0 if stream is None else stream.continues_all(burst, start, end)
@@ -100,25 +103,29 @@ class Track:
         return self._streams[ssrc]
 
     def interrupt(self, position: int) -> None:
-        """What does not come now was not lost; a noise that lasts ends here."""
+        """Begin again after an interruption, and end a noise at `position`.
+
+        Packets that are missing in the interruption are not counted as lost.
+        """
         for stream in self._streams.values():
             stream.interrupt()
         self._hush(position)
 
     def advance(self, now_us: int) -> None:
-        """Lay down whatever has waited long enough for its predecessors."""
+        """Write the packets that have waited long enough for their predecessors."""
         for stream in self._streams.values():
             stream.advance(now_us)
 
     def flush(self) -> None:
-        """Lay down everything."""
+        """Write all packets that still wait."""
         for stream in self._streams.values():
             stream.end()
 
     def refuse(self, packet: Packet, position: int) -> bool:
-        """Keep as it came what cannot be decoded; False where all of it would be final.
+        """Keep a packet that cannot be decoded; return False if all of its audio would be final.
 
-        Of a gap that is over for so long nothing is known any more.
+        Such a late packet is not kept, because the gaps of that time are forgotten and it might be
+        from one.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
@@ -126,13 +133,19 @@ class Track:
         return True
 
     def comfort(self, position: int, noise: bytes, clock: int) -> None:
-        """Let the silence from here on be a noise, until anything else is laid after it."""
+        """Fill the silence from `position` on with noise, until other samples are written there.
+
+        Args:
+            position: The first sample of the noise.
+            noise: Its description, an RFC 3389 payload.
+            clock: The sampling rate at which the sender measured it, in Hz.
+        """
         self._hush(position)
         self._noise = Noise(noise, clock, self.rate)
         self._noise_at = position
 
     def _hush(self, position: int) -> None:
-        """The noise ends here."""
+        """End the noise at `position`."""
         self._lay_noise(position)
         self._noise = None
 
@@ -143,7 +156,7 @@ class Track:
             self._noise_at = end
 
     def put(self, position: int, samples: Samples) -> bool:
-        """Lay samples at a position (samples since the start); False when that is too late."""
+        """Write samples at a position; return False if all of them would be final already."""
         if self._noise is not None and position >= self._noise_at:
             self._hush(position)
         return self._lay(position, samples)
@@ -163,7 +176,7 @@ class Track:
         return True
 
     def take(self, count: int) -> Samples:
-        """The oldest samples, which become final."""
+        """Return the next `count` samples, which become final."""
         self._lay_noise(self._start + count)
         begin = self._start - self._origin
         taken = np.zeros(count, dtype=np.int16)
@@ -182,7 +195,10 @@ class Track:
 
 
 def _payload(data: bytes, flags: int) -> bytes:
-    """What follows CSRCs and extension, without padding (RFC 3550 section 5.1)."""
+    """Return the RTP payload: the data after CSRCs and extension, without padding.
+
+    See RFC 3550 section 5.1. It is empty if the lengths do not fit.
+    """
     start = 12 + 4 * (flags & 0x0F)
     if flags & 0x10 and len(data) >= start + 4:
         start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")

@@ -1,4 +1,4 @@
-"""One codec of one stream, from payloads to samples at the track's rate."""
+"""Decodes the RTP payloads of one stream into samples at the track's rate."""
 
 from __future__ import annotations
 
@@ -8,39 +8,46 @@ from recording.codecs import Decoder, PayloadCodec, Samples, clipped, decoder_fo
 from recording.resample import Floats, Resampler
 
 _MOST = 16
-"""Codecs of a stream; each re-INVITE may bring another, and a decoder has 35 KB."""
+"""The most decoders of one stream: each re-INVITE can add a codec, and a decoder needs 35 KB."""
 
 
 class Voice:
-    """A decoder, and what brings its samples to the rate that is wanted."""
+    """A decoder, with a resampler if its rate is not the track's."""
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
         self.stateless = decoder.stateless and rate % decoder.rate == 0
-        """Whether payloads joined make their samples joined, `scale` for each byte."""
+        """True if joined RTP payloads decode to their joined samples, `scale` samples a byte."""
         self.scale = max(1, rate // decoder.rate)
         self._decoder = decoder
         self._resampler = Resampler(decoder.rate, rate) if decoder.rate != rate else None
 
     @classmethod
     def of(cls, codec: PayloadCodec, rate: int) -> Voice | None:
-        """None when nobody here can decode it."""
+        """Return a voice for a codec; None if there is no decoder for it."""
         decoder = decoder_for(codec)
         return None if decoder is None else cls(decoder, rate)
 
     @property
     def native(self) -> int:
-        """The decoder's samples a second."""
+        """The sampling rate of the decoder, in Hz."""
         return self._decoder.rate
 
     @property
     def resamples(self) -> bool:
-        """Whether its lengths are right in the long run, not to the sample in each packet."""
+        """True if samples are resampled.
+
+        The length of a single packet is then not exact to the sample, but there is no error in the
+        long run.
+        """
         return self._resampler is not None
 
     def samples(self, payload: bytes, *, follows: bool, stretch: int = 0) -> Samples:
-        """The samples of what was decoded; none when it could not be.
+        """Return the samples of one RTP payload; empty if it cannot be decoded.
 
-        `follows`: right upon those before. `stretch`: make so many more, or fewer if negative.
+        Args:
+            payload: The RTP payload, or several joined ones for a stateless voice.
+            follows: Whether it follows the last one directly, without a break.
+            stretch: The number of samples to add, or to remove if negative.
         """
         decoded = self._decoder.decode(payload)
         if self._resampler is not None and len(decoded):
@@ -52,21 +59,27 @@ class Voice:
         return decoded
 
     def rest(self) -> Samples:
-        """The last millisecond or so of what was decoded, once it is known that a break follows."""
+        """Return the last samples (about a millisecond) that the resampler still holds.
+
+        Call it when a break follows; the samples are empty without a resampler.
+        """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)
         return clipped(self._resampler.rest())
 
 
 class Voices:
-    """Those of one stream, by codec; beyond some, the one that was made first is made anew."""
+    """The voices of one stream, by codec.
+
+    There are at most `_MOST`: a new one then replaces the oldest, which is made again when needed.
+    """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._made: dict[PayloadCodec, Voice | None] = {}
 
     def of(self, codec: PayloadCodec) -> Voice | None:
-        """The codec's; None when nobody here can decode it."""
+        """Return the voice of a codec; None if there is no decoder for it."""
         if codec not in self._made:
             if len(self._made) >= _MOST:
                 del self._made[next(iter(self._made))]
@@ -75,7 +88,7 @@ class Voices:
 
 
 def _stretched(samples: Samples, count: int) -> Floats:
-    """So many samples in the same time, by straight lines between those that were."""
+    """Return `count` samples for the same time, by linear interpolation between the given ones."""
     at = np.arange(count) * (len(samples) / count)
     made: Floats = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
     return made
