@@ -1,4 +1,7 @@
-"""What a spool asks of the file system: a locked file, whole writes, a lasting name."""
+"""The file operations of a spool: a locked file, all-or-nothing writes, syncs, a check of its name.
+
+They go through the spool's `Disk`, except for syncs, which run in a thread.
+"""
 
 import contextlib
 import fcntl
@@ -12,17 +15,17 @@ from recording.errors import SpoolSyncError
 
 
 class SpoolFile:
-    """A file under a lock, which grows by whole writes and is let go of with its last descriptor.
+    """A locked file to which data is only appended; the lock ends with its last descriptor.
 
-    Not thread-safe, but for `sync_job`. Everything raises OSError as the disk does: TimeoutError if
-    it hangs.
+    Only `sync_job` is thread-safe. Every method can raise `OSError`, which is `TimeoutError` if the
+    disk hangs.
 
     Attributes:
-        size: how long the file is.
+        size: The length of the file in bytes.
     """
 
     def __init__(self, path: Path, data: bytes, disk: Disk) -> None:
-        """Make the file; it appears under its name only when it is locked and holds `data`."""
+        """Create the file; it gets its name only when it is locked and contains `data`."""
         self.path = path
         self.size = len(data)
         self._disk = disk
@@ -30,50 +33,57 @@ class SpoolFile:
         self._folder_synced = False
 
     def append(self, data: bytes) -> None:
-        """Append all of `data` or nothing: a torn tail is cut off again, if the disk lets us."""
+        """Append all of `data` or nothing: after a partial write, the file is cut back.
+
+        If the disk refuses that too, the partial data stays; readers skip it.
+        """
         fd, size = self._fd, self.size
         try:
             self._disk.ask(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
         except OSError:
-            with contextlib.suppress(OSError):  # `check_place` looks again
+            with contextlib.suppress(OSError):  # `is_in_place` will read the size again
                 self.size = self._disk.ask(lambda: os.fstat(fd).st_size)
             raise
         self.size += len(data)
 
     def read(self, size: int, offset: int) -> bytes:
-        """What was written there."""
+        """Read `size` bytes at `offset`."""
         return self._disk.ask(lambda: os.pread(self._fd, size, offset))
 
     def is_in_place(self) -> bool:
-        """Whether the file still lies under its name; looks how long it is, too."""
+        """Return whether the file still has its name in its folder; also update `size`."""
         there, ours = self._disk.ask(lambda: (self.path.stat(), os.fstat(self._fd)))
         self.size = ours.st_size
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     @property
     def room(self) -> int:
-        """Bytes that the disk says it can still take."""
+        """The free bytes on the disk, as it reports them."""
         disk = self._disk.ask(lambda: os.fstatvfs(self._fd))
         return disk.f_bavail * disk.f_frsize
 
     @property
     def threads(self) -> Executor | None:
-        """Where to run a `sync_job`: no other disk waits there for this one."""
+        """The executor for a `sync_job`: this disk's own, so that no other disk waits for it.
+
+        None means the event loop's default executor.
+        """
         return self._disk.threads
 
     @property
     def hangs(self) -> bool:
-        """Whether the disk does."""
+        """True while the disk hangs."""
         return self._disk.hangs
 
     def entrust(self, job: Callable[[], None]) -> None:
-        """Have this done when the disk goes on."""
+        """Run `job` after all earlier work of the disk; later, if the disk hangs."""
         self._disk.entrust(job)
 
     def sync_job(self) -> Callable[[], None]:
-        """Brings what was written to the disk; blocks while it lasts, safe against `close`.
+        """Return a function that syncs all written data to the disk, for a thread.
 
-        What comes back is to be run in a thread. It raises `SpoolSyncError`.
+        The function blocks and raises `SpoolSyncError`. The file may be closed before or while it
+        runs.
         """
         fd = os.dup(self._fd)
         folder = None if self._folder_synced else self.path.parent
@@ -92,16 +102,16 @@ class SpoolFile:
         return job
 
     def duplicate(self) -> int:
-        """Another descriptor of the file; its lock holds until that is closed, too."""
+        """Return a second descriptor of the file; the lock lasts until both are closed."""
         return os.dup(self._fd)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; later, if the disk hangs."""
         fd = self._fd
         self._disk.entrust(lambda: os.close(fd))
 
     def remove(self) -> None:
-        """Take its name away."""
+        """Unlink the file; later, if the disk hangs."""
         self._disk.entrust(lambda: self.path.unlink(missing_ok=True))
 
 
@@ -131,20 +141,20 @@ def _append(fd: int, data: bytes, size: int) -> None:
     try:
         write_all(fd, data)
     except OSError:
-        with contextlib.suppress(OSError):  # the reader skips what stays behind
+        with contextlib.suppress(OSError):  # readers skip data that cannot be cut off
             os.ftruncate(fd, size)
         raise
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`, however many calls that takes."""
+    """Write all of `data`, with more than one system call if necessary."""
     written = 0
     while written < len(data):
         written += os.write(fd, memoryview(data)[written:])
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in `folder` to the disk."""
+    """Sync the file names in `folder` to the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

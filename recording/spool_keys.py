@@ -1,9 +1,9 @@
-"""Where keys live before they are published, and how the spool key is wrapped.
+"""Stores frame keys until they are published, and wraps the spool key.
 
-The runtime folder (a tmpfs) holds, for each open spool, a file of fixed slots: one key each,
-overwritten with zeros as soon as the key is published or must be forgotten. It outlives a process
-that crashes, never a reboot. A key that was forgotten cannot be had again: its slot is zeros, the
-copy in memory is zeros, and no other copy was made on purpose.
+The runtime folder (a tmpfs) has a file for each open spool, with fixed slots of one key each. A
+slot is overwritten with zeros as soon as its key is published or must be destroyed. The file
+survives a crash of the process, but not a reboot. A destroyed key cannot be restored: its slot and
+the copy in memory are zeros, and no other copy is made on purpose.
 """
 
 import contextlib
@@ -24,19 +24,19 @@ _MAGIC: Final = b"GALSKEYS"
 _IDENTITY: Final = 32
 _START: Final = len(_MAGIC) + _IDENTITY
 _SLOT = struct.Struct(">I32sI")
-"""Index of the frame, its key, CRC-32 of both. Free: all zeros."""
+"""The frame's index, its key, and the CRC-32 of both. A free slot is all zeros."""
 _FREE: Final = bytes(_SLOT.size)
 _MAX_FILE: Final = 1 << 20
 _WRAP_CONTEXT: Final = b"galwad spool key v1\0"
 
 
 def keys_path(folder: Path, call_id: str, life: int) -> Path:
-    """The runtime file of one spool."""
+    """Return the path of a spool's file of keys in the runtime folder."""
     return folder / f"{call_id}.{life}.keys"
 
 
 class KeySlots:
-    """The runtime file of one open spool. Raises OSError as the file system does."""
+    """The file of unpublished keys of one open spool. Every method can raise `OSError`."""
 
     def __init__(self, path: Path, identity: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ class KeySlots:
         self._by_index: dict[int, int] = {}
 
     def put(self, index: int, key: bytearray) -> None:
-        """Keep a frame's key until it is forgotten."""
+        """Store a frame's key until `forget`."""
         if not self._free:
             self._free.append(self._slots)
             self._slots += 1
@@ -60,21 +60,24 @@ class KeySlots:
         self._by_index[index] = self._free.pop()
 
     def forget(self, index: int) -> None:
-        """Overwrite a frame's key with zeros; nothing happens if there is none."""
+        """Overwrite a frame's key with zeros, if it is stored here."""
         slot = self._by_index.pop(index, None)
         if slot is not None:
             os.pwrite(self._fd, _FREE, _START + slot * _SLOT.size)
             self._free.append(slot)
 
     def close(self, *, unlink: bool) -> None:
-        """Let go of the file, and of its name when nothing in it is wanted any more."""
+        """Close the file; `unlink` also removes it, if no key in it is needed any more."""
         os.close(self._fd)
         if unlink:
             self.path.unlink(missing_ok=True)
 
 
 def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
-    """The unpublished keys of the spool with this identity; empty when there are none."""
+    """Return the unpublished keys of the spool with this identity, by frame index.
+
+    The result is empty if the file cannot be read or belongs to another spool.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE)
@@ -91,7 +94,7 @@ def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
 
 
 def shred_keys(path: Path) -> None:
-    """Overwrite and unlink a runtime file, whatever it holds. Idempotent."""
+    """Overwrite a file in the runtime folder with zeros and unlink it. Idempotent."""
     with contextlib.suppress(FileNotFoundError):
         with path.open("r+b", buffering=0) as file:
             file.write(bytes(min(path.stat().st_size, _MAX_FILE)))
@@ -99,13 +102,13 @@ def shred_keys(path: Path) -> None:
 
 
 def wrap_spool_key(spool_key: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """The spool key sealed under the boot key: nonce, then AES-256-GCM."""
+    """Return the spool key encrypted under the boot key: nonce, then AES-256-GCM."""
     nonce = os.urandom(12)
     return nonce + AESGCM(boot_key).encrypt(nonce, spool_key, _WRAP_CONTEXT + spool_id)
 
 
 def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Undo `wrap_spool_key`. Raises `SpoolKeyError` for another boot's key."""
+    """Undo `wrap_spool_key`. Raises `SpoolKeyError` if this is not the right boot key."""
     try:
         return AESGCM(boot_key).decrypt(wrapped[:12], wrapped[12:], _WRAP_CONTEXT + spool_id)
     except (InvalidTag, ValueError) as error:
@@ -113,5 +116,8 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 
 
 def key_check(spool_key: bytes) -> bytes:
-    """Tells a wrong spool key from a damaged file, and nothing about the key."""
+    """Return a digest that distinguishes a wrong spool key from a damaged file.
+
+    It does not reveal the key.
+    """
     return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]

@@ -1,4 +1,4 @@
-"""Events on their way into a spool: in order, and kept in memory while the disk refuses them."""
+"""The outbox of one call's spool: keeps events in order in memory while the disk refuses them."""
 
 import asyncio
 from collections import deque
@@ -11,14 +11,17 @@ from recording.spool_rescue import Behind
 from recording.spool_writer import SpoolWriter
 
 _MAX_WAITING = 10_000
-"""Holds of a whole day's fault; only facts wait here, never media."""
+"""The most events that wait: enough for the pauses of a fault that lasts a day.
+
+Above this number the oldest are dropped. Only events wait here, never packets.
+"""
 
 
 class SpoolOutbox:
-    """Owns the spool of one call, and opens it when the disk lets it.
+    """Owns the spool of one call, and opens it as soon as the disk permits.
 
     Attributes:
-        writer: the spool; None while none could be opened.
+        writer: The spool; None until one could be opened.
     """
 
     def __init__(self, open_spool: Callable[[], SpoolWriter]) -> None:
@@ -30,15 +33,18 @@ class SpoolOutbox:
 
     @property
     def waiting(self) -> bool:
-        """Whether something was said that the kernel does not have yet."""
+        """True if there are events that the kernel does not have yet."""
         return bool(self._waiting)
 
     def put(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Queue an event behind those that wait."""
+        """Queue an event behind the waiting ones; `drain` writes it."""
         self._waiting.append((kind, fields, at_us))
 
     def drain(self) -> SpoolWriter:
-        """Open the spool if need be and write what waits. Raises as `SpoolWriter` does."""
+        """Open the spool if it is not open yet, and write the waiting events.
+
+        Returns the spool. Raises as `SpoolWriter` does; events that were not written still wait.
+        """
         if self.writer is None:
             self.writer = self._open_spool()
         while self._waiting:
@@ -47,11 +53,14 @@ class SpoolOutbox:
         return self.writer
 
     def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
-        """Go on in a new spool, wherever that is made; the old one stays as it is.
+        """Continue in a new spool and leave the old file as it is.
 
-        The new one first tells what the old one knows and still holds, so that it can be read
-        alone; copies of those before it follow. Raises as `SpoolWriter` does; the old one is then
-        still ours.
+        The new spool begins with the facts from the old one that still apply, so that it can be
+        read alone. A thread copies the earlier spools into the new one's folder. Raises as
+        `SpoolWriter` does; the old spool is then still in use.
+
+        Args:
+            open_spool: Makes the new spool; None means the function that made the first one.
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:
@@ -68,21 +77,26 @@ class SpoolOutbox:
         self.writer = new
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make what arrived at or after `at_us` unreadable."""
+        """Make packets from `at_us` on unreadable (`SpoolWriter.erase_back_to`)."""
         if self.writer is not None and not self.writer.closed:
             self.writer.erase_back_to(at_us)
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Bring it all to the disk in a thread; None when there is nothing that could be."""
+        """Start a sync of the spool in a thread and return its future.
+
+        Returns None if there is no open spool, or if events still wait. Raises as `SpoolWriter`
+        does.
+        """
         if self.writer is None or self.writer.closed or self._waiting:
             return None
         job, threads = self.writer.sync_job(), self.writer.threads
         return asyncio.get_running_loop().run_in_executor(threads, job)
 
     def close(self, at_us: int) -> None:
-        """Close the spool properly, unless facts are missing from it: then it is interrupted.
+        """Write the waiting events and close the spool with END.
 
-        If the disk hangs, that is done when it goes on; nothing else may be asked of us any more.
+        If the events cannot be written, the spool stays without END, as interrupted. If the disk
+        hangs, all this is done when it answers again. Use no other method after this one.
         """
         self._behind.close()
         writer = self.writer

@@ -1,8 +1,8 @@
-"""What a further spool of a call begins with: the facts that were told before and still hold.
+"""The first events of a call's further spool: the facts from the last spool that still apply.
 
-A spool whose disk went away is continued in another (`SpoolOutbox.move`). That one must be read
-alone if the first is never seen again, and beside the first must say nothing new: so each fact is
-told again as it was, with the time at which it became true.
+A spool whose disk went away is continued in another one (`SpoolOutbox.move`). The new spool must be
+readable without the first, in case that is lost; if the first is there, these events must add
+nothing. So each event is repeated unchanged, with the time at which it became true.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ _GAP = ("gap-start", None)
 
 
 class Preamble:
-    """Remembers, of the events of one call, those that still hold. Iterates over them in order."""
+    """Remembers those events of one call that still apply, and iterates over them in order."""
 
     def __init__(self) -> None:
         self._facts: dict[tuple[str, Field], _Fact] = {}
 
     def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """An event was written."""
+        """Note an event that was written, and drop the events that no longer apply after it."""
         fact = kind, fields, at_us
         match kind:
             case "call":

@@ -1,11 +1,11 @@
-"""The values that go into a spool and come out of it again."""
+"""The values that are written to a spool and read from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 Field = None | bool | int | float | str | bytes | Sequence["Field"] | Mapping[str, "Field"]
-"""What an event's field may hold: what msgpack can say."""
+"""The value of an event's field: anything that msgpack can encode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,48 +16,53 @@ class Clock:
     mono: float
 
     def at_us(self, mono: float) -> int:
-        """Microseconds from this instant to `mono` (monotonic seconds), to the nearest."""
+        """Return the µs from this instant to `mono` (monotonic seconds), rounded to the nearest."""
         return int((mono - self.mono) * 1_000_000 + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolHeader:
-    """What a spool says of itself in the clear. Nothing in it is personal."""
+    """The header of a spool, which is not encrypted. It has no personal data."""
 
     call_id: str
     life: int
-    """From 1: a restart opens a new file, and so does a disk that is gone under the last one."""
+    """The number of this spool among the call's spools, from 1.
+
+    A restart begins a new spool, and so does a disk change.
+    """
     spool_id: bytes
     """16 random bytes."""
     started_wall_us: int
-    """Unix epoch microseconds of offset 0."""
+    """Offset 0 in Unix epoch microseconds."""
     lookback_us: int
     boot_wrapped: bytes
-    """The spool key, sealed to the boot key (`spool_keys.wrap_spool_key`)."""
+    """The spool key, encrypted under the boot key (`spool_keys.wrap_spool_key`)."""
     recipients_wrapped: bytes
-    """The spool key, sealed to the archive's recipients (an age file); empty without any."""
+    """The spool key as an age file for the archive's recipients; empty without recipients."""
     key_check: bytes
-    """Tells a wrong spool key from a damaged file."""
+    """A digest that shows whether a spool key is the right one (`spool_keys.key_check`)."""
     started_mono_us: int = 0
-    """Offset 0 by the monotonic clock of its boot; 0 in spools that were written before it was."""
+    """Offset 0 by the machine's monotonic clock; 0 in spools of versions without this field."""
 
     def later_us(self, first: "SpoolHeader") -> int:
-        """How long after another life of its call this one began, whatever the wall clock did.
+        """Return the microseconds from the start of the `first` life to the start of this one.
 
-        The lives of a call are of one boot: what a life leaves to the next lies in memory.
+        Changes of the wall clock do not matter. All lives of a call belong to one boot, because the
+        checkpoint that continues a call is in memory (a tmpfs), so their monotonic clocks agree.
+        Without them, the wall clock is used.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
 
     def goes_on_from(self, last: "SpoolHeader") -> bool:
-        """Whether the process that wrote the `last` one wrote this, too, on another disk."""
+        """Return whether one process wrote this spool after the `last` one, on another disk."""
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
 
 
 class LossReason(StrEnum):
-    """Why a stretch of a spool cannot be read."""
+    """The reason why a part of a spool cannot be read."""
 
     DAMAGED = "damaged"
     """Bytes were changed, or are missing inside the file."""
@@ -80,7 +85,7 @@ class PacketRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """Something that happened, in its place among the packets."""
+    """One event of the call, in its place among the packets."""
 
     at_us: int
     kind: str
@@ -94,15 +99,15 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest that lost media can be; None where nothing tells."""
+    """The earliest time of the lost media; None if it is unknown."""
     to_us: int | None
-    """The latest that lost media can be; None where nothing tells (a cut tail)."""
+    """The latest time of the lost media; None if it is unknown, as at the end of a cut file."""
     why: LossReason
 
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """The spool was closed properly; without this record it is interrupted."""
+    """The end of a spool that was closed properly; a spool without it is interrupted."""
 
     at_us: int
 

@@ -1,7 +1,7 @@
-"""Brings a spool to the disk that took its own disk's place, so that a call lies in one folder.
+"""Copies a call's earlier spools from a disk that went away to the folder of the current spool.
 
-A disk that was unmounted under a spool, or that another was mounted over, can be read for as long
-as somebody has the file open; the recorder has. Nobody knows whether it will be seen again.
+If a disk is unmounted under a spool, or another one is mounted over it, the file can still be read
+while a process has it open, and the recorder has. The disk may never come back.
 """
 
 import contextlib
@@ -14,31 +14,36 @@ from recording.spool_file import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""One part in so many of the free room may be taken: what is being said comes first."""
+"""A copy may take at most one part in this many of the free space: live calls come first."""
 _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
 
 class Behind:
-    """The spools of one call that lie where nobody looks for them any more, held open."""
+    """The earlier spools of one call, on disks that went away. They are kept open."""
 
     def __init__(self) -> None:
         self._spools: list[tuple[int, str]] = []
 
     def add(self, fd: int, name: str) -> None:
-        """Hold this one; the descriptor is ours from now on."""
+        """Keep a spool open; this object will close the descriptor."""
         self._spools.append((fd, name))
 
     def bring(self, beside: int, folder: Path) -> None:
-        """Copy them into `folder`, in a thread, one after another; what cannot be is left.
+        """Copy the spools into `folder` in a thread, one after another.
 
-        `beside` is of the spool that goes on in `folder`. It is closed at the end: until then its
-        lock is held, so that nobody takes the call for finished. All of a spool or nothing: a part
-        of it would pass for the whole when the first disk is back.
+        A spool that cannot be copied completely is left out: a part of it would be taken for the
+        whole when its disk is back.
+
+        Args:
+            beside: A descriptor of the current spool in `folder`. It is closed after the last copy;
+                until then its lock is held, so that the finaliser does not take the call for
+                finished.
+            folder: The folder of the current spool.
         """
         _thread.submit(_bring, [(os.dup(fd), name) for fd, name in self._spools], beside, folder)
 
     def close(self) -> None:
-        """The call is over."""
+        """Close the spools at the end of the call."""
         for fd, _ in self._spools:
             os.close(fd)
         self._spools.clear()

@@ -1,6 +1,6 @@
-"""Finds the frames in a spool file: whatever was changed, it goes on at the next that is whole.
+"""Finds the frames in a spool file. After damage it continues at the next whole frame.
 
-Reads in small pieces; a frame is at most `MAX_CIPHERTEXT` long, whatever its length field says.
+It reads in small pieces. A length field above `MAX_CIPHERTEXT` is not believed.
 """
 
 import os
@@ -24,19 +24,19 @@ from recording.spool_records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""As long as a frame's tag: no frame that was written ends like this."""
+"""Zeros as long as a frame's authentication tag: no completely written frame ends with them."""
 
 
 class Scanner:
-    """The frames of one file from `start` to `end`, in order of their place.
+    """An iterator over the frames of one file from `start` to `end`, in the order of the file.
 
     Attributes:
-        offset: where the frame just given begins.
-        damaged: between frames lay bytes that belong to none.
-        rubble: what was read last belongs to no frame.
-        torn: that rubble begins as a frame does, and the file ends inside it; or it ends in
-            zeros, as a file does whose last bytes had a place on the disk when the power went, but
-            had not come there.
+        offset: The offset in the file at which the last yielded frame begins.
+        damaged: There were bytes between frames that belong to no frame.
+        rubble: The bytes read last belong to no frame.
+        torn: This rubble begins like a frame and the file ends inside it; or it ends with zeros.
+            A file ends with zeros if the power failed after its last bytes got their place on the
+            disk, but before they were written there.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -49,7 +49,7 @@ class Scanner:
         self._rejected = False
 
     def __iter__(self) -> Iterator[Frame]:
-        """Each frame whose CRC is right."""
+        """Yield each frame whose CRC is correct."""
         while self.offset < self._end:
             frame = frame_at(self._fd, self.offset, self._end)
             if frame is not None:
@@ -63,7 +63,7 @@ class Scanner:
             self.offset += frame.size
 
     def reject(self) -> None:
-        """The frame just given is none of this file's: look for the next inside it."""
+        """Reject the last yielded frame as not this file's: search inside it for the next one."""
         self._rejected = True
 
     def _skip(self) -> None:
@@ -97,7 +97,7 @@ class Scanner:
 
 
 def frame_at(fd: int, position: int, end: int) -> Frame | None:
-    """The frame at `position`, or None when no whole one lies there."""
+    """Return the frame at `position`, or None if no whole frame begins there before `end`."""
     if end - position < FRAME_OVERHEAD:
         return None
     head = os.pread(fd, FRAME_OVERHEAD, position)
@@ -112,9 +112,12 @@ def frame_at(fd: int, position: int, end: int) -> Frame | None:
 
 
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
-    """Header, identity, where the frames start, and whether both copies are whole.
+    """Return the header, the identity, the frames' offset, and whether both copies are whole.
 
-    Raises `SpoolHeaderError`.
+    `name` is the file's name, for errors.
+
+    Raises:
+        SpoolHeaderError: There is no whole copy, or it is of an unknown version.
     """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
     if not data:

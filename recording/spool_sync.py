@@ -1,8 +1,8 @@
-"""One `syncfs` a second brings all open spools to the disk.
+"""Syncs all open spools to the disk with one `syncfs` a second.
 
-A thread of its own makes the call, which releases the interpreter lock. Linux tells an error of
-writing back once, to descriptors that were open before it happened; so the folder is opened when
-the object is made, before the first spool, and a failing round counts for every open spool.
+A separate thread makes the call, which releases the interpreter lock. Linux reports a write-back
+error once, to descriptors that were open before it happened. So the folder is opened when the
+object is made, before the first spool, and a failed round counts for every open spool.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from recording.rhythm import FLUSH_S
 
 
 class SyncListener(Protocol):
-    """Who wants to know whether the spools reach the disk (each open `Recorder`)."""
+    """The interface of an object that is notified of failed syncs: each open `Recorder`."""
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """The last round failed; called on the loop after each failing round."""
+        """Take the error of a failed round. It is called on the loop after each failed round."""
 
     def sync_succeeded(self) -> None:
-        """A round succeeded after one that failed; called on the loop."""
+        """Note that a round succeeded after a failed one. It is called on the loop."""
 
 
 def syncfs(fd: int) -> None:
-    """`syncfs(2)`: bring the file system of `fd` to the disk. Raises OSError."""
+    """Sync the file system of `fd` to the disk with `syncfs(2)`. Raises `OSError`."""
     if _libc.syncfs(fd) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -45,19 +45,25 @@ def _open_folder(folder: Path) -> int:
 
 
 class SpoolSync:
-    """The thread that calls `syncfs`, and whom it tells.
+    """The thread that calls `syncfs`, and its listeners.
 
     Attributes:
-        folder: whose disk it brings up to date.
-        rounds: how many rounds were made.
-        last_round_s: how long the last one took, in seconds.
-        error: why the last one failed, or None.
+        folder: The folder whose file system it syncs.
+        rounds: The number of rounds so far.
+        last_round_s: The duration of the last round, in seconds.
+        error: The error of the last round, or None.
     """
 
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """`folder` is opened at once: errors of writes made before are not reported."""
+        """Open `folder` at once; errors of earlier writes are not reported.
+
+        Args:
+            folder: The folder of the spools.
+            interval_s: The seconds from the start of one round to the start of the next.
+            call: Syncs the file system of a descriptor.
+        """
         self.rounds = 0
         self.last_round_s = 0.0
         self.error: SpoolSyncError | None = None
@@ -70,11 +76,11 @@ class SpoolSync:
         self._thread: threading.Thread | None = None
 
     def attach(self, listener: SyncListener) -> None:
-        """Tell `listener` from now on."""
+        """Notify `listener` from now on."""
         self._listeners[listener] = None
 
     def detach(self, listener: SyncListener) -> None:
-        """Tell `listener` no longer."""
+        """Stop notifying `listener`."""
         self._listeners.pop(listener, None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -85,7 +91,7 @@ class SpoolSync:
         self._thread.start()
 
     def stop(self) -> None:
-        """One last round, then end the thread. Blocks while it lasts."""
+        """Make one last round, then end the thread. Blocks until both are done."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -104,11 +110,14 @@ class SpoolSync:
             self.error = error
             try:
                 loop.call_soon_threadsafe(self._tell, error)
-            except RuntimeError:  # the loop is closed: nobody is left to be told
+            except RuntimeError:  # the loop is closed: there are no listeners left
                 return
 
     def _rest_s(self) -> float:
-        """From start to start it is the interval, but a slow disk has some rest as well."""
+        """Return the seconds to wait for the next round.
+
+        Rounds start one interval apart, but a slow disk gets a quarter of it as rest.
+        """
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
     def _round(self) -> SpoolSyncError | None:
@@ -126,9 +135,10 @@ class SpoolSync:
         return None
 
     def _go_where_the_folder_is(self) -> None:
-        """A disk was mounted there, or taken away: new spools lie on another one.
+        """Open the folder again if another disk was mounted or unmounted there.
 
-        Those on the old one find out by themselves (`SpoolWriter.check_place`).
+        New spools are then on that other disk. Spools on the old one find out by themselves
+        (`SpoolWriter.check_place`).
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):

@@ -1,13 +1,13 @@
-"""The disk under one call's recorder: whether it takes writes, and when a fault is over.
+"""The disk under one call's recorder: notes its faults and finds out when they are over.
 
-A fault ends in one of four ways:
+What ends a fault depends on the fault:
 
-- The file takes writes and has room again.
-- A sync succeeds after one that failed.
-- The file's disk stayed away, and the call continues in a new file on what is mounted there now.
-- The disk goes on failing, and the call continues in a new file on another disk.
+- After a failed write, the file accepts writes and the disk has room again.
+- After a failed sync, a sync also succeeds.
+- If the file's disk stays away, the call continues in a new file on the disk now in its place.
+- If the disk keeps failing, the call continues in a new file on another disk.
 
-A full disk is still the same disk: no new file is opened on it.
+A full disk is not a failing one, so no new file is opened for it.
 """
 
 import asyncio
@@ -21,20 +21,24 @@ from recording.spool_outbox import SpoolOutbox
 from recording.spool_writer import SpoolWriter
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""Free bytes required to end a fault. They last for seconds, so that the fault does not flap."""
-AWAY_US: Final = 10_000_000
-"""Time (µs) for which a spool may be gone, or its disk fail, until the call uses a new spool.
+"""The bytes that must be free to end a fault.
 
-A disk that is mounted again, with a check of its journal, is back within seconds, and then hides
-what was written below its mount point. After this time it matters more to record what is said.
+They are enough for some seconds, so that the fault does not return at once.
+"""
+AWAY_US: Final = 10_000_000
+"""The time in µs for which a spool may be gone, or its disk fail, before a new spool is begun.
+
+A disk that is mounted again is back within seconds, even with a check of its journal. It then hides
+all files that were written below its mount point in the meantime, so a new spool is not begun
+earlier. After this time, recording the conversation is more important.
 """
 
 
 class Storage:
-    """Owns the spool of one call. Call every method in the loop's thread; none of them waits.
+    """Owns the spool of one call. Its methods run in the event loop's thread and do not wait.
 
     Attributes:
-        outbox: The events on their way into the spool.
+        outbox: The spool, with the events that are not written yet.
         error: The last error, or None.
     """
 
@@ -46,14 +50,16 @@ class Storage:
         open_elsewhere: Callable[[], SpoolWriter] | None = None,
         synced: Path | None = None,
     ) -> None:
-        """Prepare to open the spool.
+        """Set up the storage; no spool is opened yet.
 
         Args:
-            open_spool: Makes the call's next spool.
-            now: Returns microseconds since the recording's start.
-            failed: Receives the error of a failed sync.
-            open_elsewhere: Makes a spool on another disk; used once. None: there is no other disk.
-            synced: The folder whose spools another thread syncs each second; None: all of them.
+            open_spool: Creates the next spool of the call.
+            now: Returns the µs since the spool's start.
+            failed: Is called with the error of a failed sync.
+            open_elsewhere: Creates the next spool on another disk; it is used once at most. None if
+                there is no other disk.
+            synced: The folder whose spools `SpoolSync` syncs each second; None means that all
+                spools are synced by it.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -73,12 +79,12 @@ class Storage:
 
     @property
     def synced_by_others(self) -> bool:
-        """True if another thread syncs the spool's folder."""
+        """True if `SpoolSync` syncs the spool, or if there is no spool yet."""
         writer = self.writer
         return writer is None or self._synced_folder in {None, writer.path.parent}
 
     def note(self, error: RecordingError | OSError) -> None:
-        """Record an error, and since when the spool is gone or its disk fails."""
+        """Note an error, and since when the spool is gone or its disk fails."""
         self.error = error
         if isinstance(error, SpoolSyncError):
             self._synced = False
@@ -88,18 +94,18 @@ class Storage:
             self._failing_since = self._now()
 
     def sync_succeeded(self) -> None:
-        """Record that earlier writes have reached the disk."""
+        """Note that all data written so far reached the disk."""
         self._synced = True
 
     def keep_up(self) -> None:
-        """Sync the spool if no other thread does. Raises as `SpoolWriter` does."""
+        """Start a sync of a spool that `SpoolSync` does not sync. Raises as `SpoolWriter` does."""
         if not self.synced_by_others and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Sync the spool in a thread; return None when there is nothing that can be synced.
+        """Start a sync of the spool in a thread; return its future, or None if none is possible.
 
-        `failed` receives the error if the sync fails. Raises as `SpoolWriter` does.
+        If the sync fails, `failed` is called with its error. Raises as `SpoolWriter` does.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 
@@ -112,9 +118,10 @@ class Storage:
         return job
 
     def works_again(self) -> bool:
-        """Write the events that wait after a fault; return whether the fault is over.
+        """Write the waiting events after a fault; return whether the fault is over.
 
-        Raises `FAILURES` while the disk refuses.
+        If the spool is gone or the disk fails for too long, continue in a new spool. Raises
+        `FAILURES` while the disk refuses.
         """
         try:
             self._mind_the_place()
@@ -145,17 +152,17 @@ class Storage:
 
     @property
     def _has_to_leave(self) -> bool:
-        """True if the disk has failed for so long that the call must continue on another disk."""
+        """True if the disk has failed for `AWAY_US` and the call can continue on another one."""
         return self._open_elsewhere is not None and self._lasts(self._failing_since)
 
     def _lasts(self, since: int | None) -> bool:
         return since is not None and self._now() - since >= AWAY_US
 
     def _mind_the_place(self) -> None:
-        """Check that the spool is in its place; move to a new spool if it stays away.
+        """Check that the spool is in its place; if it is gone for too long, continue in a new one.
 
         Raises:
-            SpoolGoneError: The spool is gone, but not yet for `AWAY_US`.
+            SpoolGoneError: The spool is gone, but not for `AWAY_US` yet.
         """
         if self.writer is None:
             return
@@ -174,7 +181,7 @@ class Storage:
         self._failing_since = None
 
     def _try_sync(self) -> None:
-        """Start a sync: after one has failed, only one that succeeds ends the fault."""
+        """Start a sync unless one is running: only a successful sync ends this fault."""
         if self._probe is None or self._probe.done():
             self._probe = self.sync_soon()
 

@@ -1,6 +1,7 @@
-"""Proving a recording whole: from the outside with no key, from the inside with an identity.
+"""Verifies recordings: their signatures and digests without a key, their audio with an identity.
 
-Nothing else decides what is whole; `galwad recordings verify` prints what is found here.
+No other module decides whether a recording is whole. `galwad recordings verify` prints the verdicts
+from here.
 """
 
 from __future__ import annotations
@@ -38,11 +39,17 @@ _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
 _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
-"""Bytes of a manifest: a gap has a hundred, a day's call some thousand gaps."""
+"""The most bytes of a small object, such as a manifest.
+
+A gap needs about a hundred bytes, and a call of a whole day has some thousand gaps.
+"""
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""A call rings, and is answered: its name and its manifest are never a day apart."""
+"""The most time between the two starts of a call: the one in its id and the one in its manifest.
+
+The id has the time at which it began to ring, and the manifest the time of the answer.
+"""
 _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
 )
@@ -51,34 +58,40 @@ _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found: `notes` are worth knowing, the rest mean that it is not whole."""
+    """The result of a verification.
+
+    The recording is not whole if there are `problems` or `faults`, or if it was disposed of. The
+    `notes` are other facts that are worth knowing.
+    """
 
     call_id: str
     problems: tuple[str, ...] = ()
-    """How it differs from what was sealed."""
+    """The differences between the recording and what was sealed."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    """What was wrong already when it was sealed: a copy will not be better."""
+    """The faults that the recording had when it was sealed, so that a copy has them too."""
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
-    """It was disposed of, and this certifies it."""
+    """The certificate of its disposal; None if it was not disposed of."""
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if nothing is wrong and the recording was not disposed of."""
         return not self.problems and not self.faults and self.disposal is None
 
     @property
     def lost(self) -> bool:
-        """Whether anything is missing or wrong that no certificate accounts for."""
+        """True if anything is missing or wrong that a disposal certificate does not explain."""
         return bool(self.problems or self.faults)
 
 
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
-    """Folder and call id of whatever recording has any object here or below, in order.
+    """Return the folder and call id of every recording with an object in `folder` or below it.
+
+    They are in the order of their call ids.
 
     Raises:
-        OSError: a folder cannot be read; what is in it would seem not to be there.
+        OSError: A folder cannot be read. To pass over it would hide its recordings.
     """
     found = set()
     for parent, _, names in os.walk(folder, onerror=_unless_gone):
@@ -100,15 +113,16 @@ def verify_recording(
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> Verdict:
-    """Compare the three objects of a recording with each other and with the signature.
+    """Compare the objects of a recording with each other and with the signature.
 
     Args:
-        folder: where they lie.
-        call_id: the recording.
-        public_key: the node's signing key, known from elsewhere (base64). Without it the key in
-            the manifest is believed, which shows only that the recording is of one piece.
-        officer_keys: those whose rewraps are believed (base64); one that lies beside never is.
-        identities: with them, the audio is opened, decoded to its end and measured too.
+        folder: The folder with the objects.
+        call_id: The recording's call id.
+        public_key: The node's signing key (base64), from a trusted source. Without it the key in
+            the manifest is accepted, which shows only that the objects belong together.
+        officer_keys: The officers' public keys (base64) whose rewraps are accepted. A key stored
+            beside the recording is never accepted.
+        identities: If any are given, the audio is also opened, decoded to its end and measured.
     """
     strange = tuple(_strange(folder, call_id))
     if strange:
@@ -136,9 +150,12 @@ def verify_recording(
 
 
 def _strange(folder: Path, call_id: str) -> Iterator[str]:
-    """What nobody ends reading: a pipe, a device, what is called a header and fills the memory."""
+    """Yield a problem for each object that is not safe to read.
+
+    These are pipes and devices, and small objects (such as a header) that would fill the memory.
+    """
     for name in (*_LARGE, *_SMALL):
-        with contextlib.suppress(OSError):  # whoever reads it says why not
+        with contextlib.suppress(OSError):  # the later read reports the error
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):
                 yield f"the {name} is no file"
@@ -149,10 +166,17 @@ def _strange(folder: Path, call_id: str) -> Iterator[str]:
 def verify_disposal(
     call_id: str, certificate: bytes, manifest: bytes | None, public_key: str | None = None
 ) -> Verdict:
-    """Whether a certificate is that of this recording, and the node's.
+    """Return the verdict on a disposal certificate.
 
-    Without `public_key` it must be signed as the manifest beside it is. One that is not believed
-    is no `disposal` of the verdict.
+    It must name this recording and have the node's signature. Without `public_key` it must be
+    signed with the same key as the manifest. The verdict has the certificate as its `disposal` only
+    if both are right.
+
+    Args:
+        call_id: The recording's call id.
+        certificate: The content of the certificate's file.
+        manifest: The content of the manifest's file; None if there is no manifest.
+        public_key: The node's signing key (base64), from a trusted source.
     """
     if public_key is None and manifest is None:
         unproven = "only the node's key proves its disposal (--node-key)"
@@ -169,7 +193,7 @@ def verify_disposal(
 
 
 def _disposed(folder: Path, call_id: str, public_key: str | None) -> Verdict:
-    """A recording with a certificate: the header must be gone, the payload may be."""
+    """Verify a recording with a disposal certificate: no header may exist; a payload may."""
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
         manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None
@@ -196,9 +220,17 @@ def verify_indexed(
     rewrap: bytes = b"",
     officer_keys: Collection[str] = (),
 ) -> Verdict:
-    """Compare a manifest with what an index says of it, without the recording itself.
+    """Compare a manifest with its entry in an index, without the recording itself.
 
-    `rewrap` is the record beside it, empty if there is none, as `verify_recording` believes it.
+    Args:
+        call_id: The recording's call id.
+        manifest: The content of the manifest's file.
+        manifest_sha256: The manifest's digest in the index.
+        payload_sha256: The payload's digest in the index.
+        payload_size: The payload's size in the index, in bytes.
+        public_key: As in `verify_recording`.
+        rewrap: The record of a rewrap; b"" without one. It is read only with `officer_keys`.
+        officer_keys: As in `verify_recording`.
     """
     problems = []
     if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
@@ -239,7 +271,7 @@ def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
 
 
 def _sums(manifest: Manifest) -> Iterator[str]:
-    """Where its own account of its seconds is not what its segments and gaps come to."""
+    """Yield a problem if segments and gaps leave more unexplained than the manifest says."""
     segments, gaps, said = (
         [Span(each.from_us, each.to_us) for each in spans]
         for spans in (manifest.segments, manifest.gaps, manifest.unexplained)
@@ -259,14 +291,14 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _place(folder: Path, call_id: str) -> Iterator[str]:
-    """An archive keeps a recording by its day."""
+    """Yield a problem if a folder YYYY/MM/DD does not have the date in the recording's id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
 
 
 def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Where the packets kept raw are not what the manifest says."""
+    """Yield the differences between the raw object and the manifest."""
     if manifest.raw is not None:
         yield from _payload(path, manifest.raw, "raw object")
     elif path.exists():
@@ -274,7 +306,7 @@ def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterator[str]:
-    """Where the payload is not what the manifest says."""
+    """Yield the difference between an object and its size and digest in the manifest."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -286,7 +318,7 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> Judgement:
-    """Which header lies there, and what is wrong with it."""
+    """Return which of the recording's headers is in the file, and what is wrong with it."""
     record = path.with_suffix(".rewrap")
     try:
         header = path.read_bytes()
@@ -313,7 +345,7 @@ def _header_notes(manifest: Manifest, judged: Judgement) -> Iterator[str]:
 
 
 def rewrapped(record: Rewrap) -> str:
-    """That a header is for another set than at first, and for whom."""
+    """Return the note that a header was rewrapped: when, and for which recipients."""
     who = ", ".join(record.recipients)
     return f"rewrapped {record.made} to set {record.recipients_serial}: {who}"
 
