@@ -1,7 +1,8 @@
-"""Searching the index: what can be asked for, and the statement that reads no more than it must.
+"""Search in the index of recordings: the filters, and the SQL statement for them.
 
-Nothing here runs one. A page of a million recordings is found in milliseconds because each filter
-has an index in the order of the list; `tests/recording/test_index.py` holds SQLite to it.
+No statement is run here. Each filter has a database index in the order of the list, so a page out
+of a million recordings is found in milliseconds. `tests/recording/test_index.py` checks that SQLite
+uses these indices.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from sqlalchemy import (
 from recording.tables import gap_reasons, recordings, references
 
 RARE: Final = 2000
-"""So many recordings are looked up and sorted in some milliseconds."""
+"""The number of recordings below which a length is rare.
+
+So many recordings are looked up and sorted in some milliseconds.
+"""
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What `search` looks for; None means "any".
+    """The filters of a search; None means "any".
 
     `reference` is a call id, or a reference under which the recording was fetched. Lengths
     are talk time in microseconds; `since` ≤ started < `until` in Unix seconds.
@@ -51,9 +55,9 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the list a page ended: at the recording of this start and id.
+    """The place in the list at which a page ended: the start and id of its last recording.
 
-    The list may grow or shrink meanwhile: what follows the place still follows it.
+    It stays correct if recordings are added or removed in the meantime.
     """
 
     started: float
@@ -61,10 +65,10 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` wrote.
+        """Parse the text that `str` made of a place.
 
         Raises:
-            ValueError: it is no place.
+            ValueError: The text is not a place.
         """
         found = _PLACE.fullmatch(text)
         if found is None:
@@ -76,10 +80,15 @@ class Place:
 
 
 def searching(filters: Filters, after: Place | None = None, *, rare: bool = False) -> Select[Any]:
-    """The statement that finds what fits, in order; each filter by the index that is for it.
+    """Return the statement that selects the matching recordings, the latest first.
 
-    `rare`: few recordings are so long. Then these are sought out and sorted; else the list is
-    read in its order until enough of them have come.
+    It lets the database use the index made for each filter.
+
+    Args:
+        filters: The filters.
+        after: The place at which the last page ended; None for the first page.
+        rare: Whether few recordings have a length within the filters. If so, these are looked up
+            and sorted; otherwise the list is read in its order until a page is full.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -96,8 +105,8 @@ def searching(filters: Filters, after: Place | None = None, *, rare: bool = Fals
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # An expression has no index: none is wanted for a length that is not rare, nor for the line
-    # beside a narrow filter.
+    # SQLite uses no index for an expression. So `+ 0` and `concat("")` keep it from using one for a
+    # length that is not rare, and for the line beside a filter that matches few recordings.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")
@@ -131,7 +140,7 @@ def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElemen
 
 
 def of_length(filters: Filters) -> Select[Any]:
-    """How many recordings are so long, counted up to `RARE`."""
+    """Return the statement that counts recordings with a matching length, up to `RARE`."""
     few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE)
     return select(func.count()).select_from(few.subquery())
 

@@ -1,8 +1,9 @@
-"""Documents that are signed: one line of canonical JSON that says what it is, and by whom.
+"""Signed documents: one line of canonical JSON with the document, the signer's key and a signature.
 
 The line has `key` (the signer's public key, base64), the document under its kind's name, and
 `signature` (Ed25519, base64) over a context line and the document as canonical JSON: keys sorted,
-no spaces, UTF-8. A reader verifies before it interprets, so fields it does not know are covered.
+no spaces, UTF-8. A reader verifies before it interprets the document, so the signature also covers
+fields that the reader does not know.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def signer_of(data: bytes) -> str:
-    """The public key that a document names, unproven. Raises `ManifestError`."""
+    """Return the public key in a document, without verifying it. Raises `ManifestError`."""
     try:
         return str(msgspec.json.decode(data)["key"])
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
@@ -32,18 +33,25 @@ def signer_of(data: bytes) -> str:
 
 
 def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no spaces."""
+    """Return a value as JSON with sorted keys and no spaces."""
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
 
 
 def _canonical_base64(*texts: str) -> bool:
-    """Whether the bits that base64 leaves unused are zero, as every encoder writes them."""
+    """Return whether the bits that base64 leaves unused are zero, as every encoder writes them."""
     return all(base64.b64encode(base64.b64decode(each)).decode() == each for each in texts)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A kind of document: its name, its `format`, its fields, and who signs it."""
+    """A kind of signed document.
+
+    Attributes:
+        name: The document's name: its key in the line, and in error texts.
+        format: The value that its field `format` must have.
+        model: The class of its fields.
+        signer: The role of the signer, such as "node", for error texts.
+    """
 
     name: str
     format: str
@@ -55,7 +63,7 @@ class Kind(Generic[T]):
         return f"galwad {self.name} v1\n".encode()
 
     def sign(self, document: T, key: Ed25519PrivateKey) -> bytes:
-        """The file's content."""
+        """Return the content of the file with a signed document."""
         signature = key.sign(self._context + canonical(document))
         line = {
             "key": public_text(key.public_key()),
@@ -65,16 +73,17 @@ class Kind(Generic[T]):
         return canonical(line) + b"\n"
 
     def read(self, data: bytes, public_keys: Collection[str] | None = None) -> T:
-        """A document whose signature is right.
+        """Return the document in a file after verifying its signature.
 
         Args:
-            data: the file's content.
-            public_keys: those that are believed, known from elsewhere; None takes the key in the
-                file, which shows only that the document is of one piece.
+            data: The file's content.
+            public_keys: The accepted public keys, from a trusted source. None accepts the key in
+                the file, which shows only that document and signature belong together.
 
         Raises:
-            ManifestError: it is malformed, changed, or signed by another key; be it in a byte that
-                means nothing, since there is one way alone to write a document.
+            ManifestError: The document is malformed, was changed, or is signed by another key. A
+                change of any byte counts, even without a meaning, because a document can be
+                written in only one form.
         """
         try:
             line = msgspec.json.decode(data)

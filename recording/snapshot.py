@@ -1,4 +1,4 @@
-"""The snapshot of a recording that the page receives, and the notifier that sends each change."""
+"""The state of a call's recording for the page, which is reported each time that it changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from recording.policy import Policy, RecordingState
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of a recording as the page receives it."""
+    """The state of a recording, as the page shows it."""
 
     state: RecordingState
     since_us: int
-    """When this state began, in microseconds since the recording's start."""
+    """The time at which this state began, in µs since the spool's start."""
     holders: tuple[str, ...]
     storage_good: bool
 
 
 class Teller:
-    """Calls `on_change` with each new snapshot of a policy.
+    """Calls `on_change` with a new snapshot when a policy's state changes.
 
     Attributes:
-        last: The snapshot that was sent last.
+        last: The snapshot that was reported last.
     """
 
     def __init__(self, policy: Policy, on_change: Callable[[Snapshot], None] | None) -> None:
@@ -30,7 +30,7 @@ class Teller:
         self._on_change = on_change
 
     def tell(self, now: Callable[[], int]) -> None:
-        """Send a snapshot if something has changed; `now` returns microseconds since the start."""
+        """Report the state if it has changed. `now` returns the µs since the spool's start."""
         policy = self._policy
         since = self.last.since_us if policy.state is self.last.state else now()
         snapshot = Snapshot(policy.state, since, policy.holders, policy.storage_good)

@@ -1,7 +1,8 @@
-"""The spool: where a call's packets and events lie, sealed, until they are archived.
+"""The spool: the encrypted file of a call's packets and events until the call is archived.
 
-This is the door; `docs/file-formats.md` describes the file. The parts: `spool_format` (bytes),
-`spool_keys` (keys not yet published), `spool_writer`, `spool_reader`, `spool_sync`.
+Import the public names from here. `docs/file-formats.md` describes the file. The implementation is
+in `spool_format` (bytes), `spool_keys` (keys that are not published yet), `spool_writer`,
+`spool_reader` and `spool_sync`.
 """
 
 from recording.spool_reader import SpoolReader, is_live, read_header, read_spool, remove_spool

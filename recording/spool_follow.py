@@ -1,10 +1,10 @@
-"""Reads a spool while it is still written: only what nothing can change any more.
+"""Reads a spool while it is still being written, but only frames that can no longer change.
 
-A media frame counts from the moment its key lies in the file: until then a late payment trigger
-can make it unreadable, from then on nothing can (`SpoolWriter.erase_back_to`). So what comes out
-here is what `read_spool` gives after the end, or less: at the first thing that is not as an
-undisturbed writer leaves it, the follower stands still for good and `complete` stays False.
-Whoever follows then begins again with `read_spool`.
+A media frame counts as soon as its key is in the file. Before that, a late payment trigger can
+still make it unreadable; afterwards nothing can (`SpoolWriter.erase_back_to`). So the follower
+yields the same records as `read_spool` does after the end, or fewer. At the first frame that an
+undisturbed writer would not have written, it stops for good, and `complete` stays False. The caller
+must then read the spool again with `read_spool`.
 """
 
 import os
@@ -17,14 +17,15 @@ from recording.spool_scan import frame_at
 
 
 class SpoolFollower(SpoolReader):
-    """The records of a spool that grows, frame by frame.
+    """Returns the records of a growing spool, frame by frame.
 
-    Two places move through the file: what was given so far, and, some seconds ahead, what was
-    looked at for keys and erasures. Memory is bounded by what lies between them.
+    Two offsets move through the file: up to the first, records were returned; up to the second,
+    some seconds ahead, frames were searched for keys and erasures. Memory grows only with the
+    distance between them.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: Seal, start: int) -> None:
-        """Use `open`."""
+        """Use `open` instead."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1
@@ -34,14 +35,15 @@ class SpoolFollower(SpoolReader):
 
     @property
     def complete(self) -> bool:
-        """Whether all of a spool was given that was closed properly and is whole."""
+        """True if the spool was closed properly, is whole, and all its records were returned."""
         whole = not self.interrupted and not self.damaged and not self._stuck
         return whole and self._offset == os.fstat(self._fd).st_size
 
     def take(self, gather: Gather) -> Sequence[object] | None:
-        """What the next frame says (it may be nothing); None while that may still change.
+        """Return the next frame's records, which may be none.
 
-        A frame's packets are what `gather` makes of them, as in `gathered`.
+        Returns None while the frame is not written yet or may still change, and after the follower
+        has stopped. `gather` makes one value of a frame's packets, as in `gathered`.
         """
         self._gather = gather
         self._end = os.fstat(self._fd).st_size
@@ -63,7 +65,7 @@ class SpoolFollower(SpoolReader):
         return given
 
     def _frame_of(self, offset: int, index: int) -> Frame | None:
-        """The frame at a place; none while it is not there, or if it is another's."""
+        """Return the frame at `offset`; None if it is not written yet or has another index."""
         frame = frame_at(self._fd, offset, self._end)
         return frame if frame is not None and frame.index == index else None
 
@@ -74,7 +76,10 @@ class SpoolFollower(SpoolReader):
         return not self._stuck
 
     def _is_decided(self, frame: Frame) -> bool:
-        """Whether it is known what a frame, or what stands for it, holds."""
+        """Return whether it is known how to read a frame: its key, or its erasure.
+
+        For an erased frame, the key of the frame that replaces it must be known too.
+        """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._stand_ins:
             return True
@@ -85,7 +90,7 @@ class SpoolFollower(SpoolReader):
         return index in self._keys
 
     def _look_ahead(self) -> bool:
-        """Learn from one frame more; False when there is none yet."""
+        """Search one more frame for keys and erasures; return False if none has been written."""
         frame = self._frame_of(self._ahead, self._ahead_index)
         if frame is None:
             return False
@@ -102,8 +107,11 @@ class SpoolFollower(SpoolReader):
         return True
 
     def _check(self, erased: set[int]) -> None:
-        """Stand still if what was given already, or could have been, is erased after all."""
+        """Stop for good if these erased frames were returned, or could have been.
+
+        Also drop the keys of returned frames, which arrive again when they are published twice.
+        """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True
         for index in [index for index in self._keys if index < self._next_index]:
-            del self._keys[index]  # published for the second time
+            del self._keys[index]

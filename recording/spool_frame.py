@@ -1,7 +1,7 @@
-"""The media frame that is still open: packets in memory, packed as they will be sealed.
+"""The open media frame: packets in memory, in the format in which they will be sealed.
 
-A packet is copied into one growing block of bytes, so that a second of a call is not a hundred
-objects that lie scattered in memory until they are sealed.
+Each packet is copied into one growing block of bytes. So a second of a call is not a hundred
+objects, scattered in memory until they are sealed.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _MAX_SPAN_US = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class Unreleased:
-    """A sealed media frame whose key is still ours to publish or to destroy."""
+    """A sealed media frame whose key the writer still has, to publish or destroy it."""
 
     index: int
     key: bytearray
@@ -21,25 +21,28 @@ class Unreleased:
     offset: int
     size: int
     published: int = 0
-    """How many release records hold the key; after the first nothing can be erased."""
+    """The number of RELEASE frames with the key; after the first, the frame cannot be erased."""
 
 
 @dataclass(slots=True, eq=False)
 class OpenFrame:
-    """The plaintext of a MEDIA frame that grows packet by packet."""
+    """The plaintext of a MEDIA frame, to which packets are added."""
 
     first_us: int = 0
-    """The offset from which its packets count theirs."""
+    """The offset (µs) of the first packet; the packed times are relative to it."""
     last_us: int = 0
     packed: bytearray = field(default_factory=bytearray)
 
     def takes(self, at_us: int) -> bool:
-        """Whether a packet of this offset still belongs here; if not, seal and empty it."""
+        """Return whether a packet with this offset can be added.
+
+        If not, seal and empty the frame first.
+        """
         packed = len(self.packed)
         return not packed or (packed <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
     def add(self, track: int, at_us: int, data: bytes) -> None:
-        """Append a packet that it takes."""
+        """Append a packet for which `takes` is true."""
         packed = self.packed
         if not packed:
             self.first_us = self.last_us = at_us
@@ -50,11 +53,11 @@ class OpenFrame:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Offsets of the first and the last packet."""
+        """The earliest and the latest offset of the packets, in µs."""
         return self.first_us, self.last_us
 
     def clear(self) -> None:
-        """Empty it; the memory that held the packets is let go."""
+        """Empty the frame and release the packets' memory."""
         self.packed = bytearray()
 
     def forget_from(self, at_us: int) -> None:

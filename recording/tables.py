@@ -1,4 +1,4 @@
-"""The index's tables, and the metadata that whatever else keeps rows here puts its own into."""
+"""The tables of the index, and the metadata to which other modules add their tables."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
-    # Each index lies in the order of the list, so a page is read as it lies; and each has the
-    # length, so that looking for a rare one passes over a million others without reading them.
+    # Each index is in the order of the list, so that a page is read in sequence. Each also has the
+    # length, so that a search for a rare length skips a million others without reading their rows.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
@@ -56,8 +56,9 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
-# A call once for each reason, in the order of the list and with what is often asked for beside
-# the reason: the filter reads this table as it lies, and of the other only what it shows.
+# One row for each call and reason, in the order of the list, with the columns by which people often
+# filter as well. So this filter reads this table in sequence, and of `recordings` only the rows
+# that it shows.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,
