@@ -113,7 +113,7 @@ class SpoolWriter:
         return cls(file, slots, header, Seal(spool_key, identity))
 
     def __init__(self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: Seal) -> None:
-        """Use `create`."""
+        """Use `create` instead."""
         self.path = file.path
         self.header = header
         self.closed = False

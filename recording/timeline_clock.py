@@ -76,8 +76,9 @@ class Packet:
     lead_us: int = field(compare=False)
     """The packet's length less the usual 20 ms.
 
-    A packet is sent when its last sample is known, so by so much earlier does its sound begin than
-    that of a usual packet sent at the same moment. Negative for a shorter packet.
+    A packet is sent when its last sample is known. Of two packets sent at the same moment, the
+    audio of the longer one therefore began earlier, by the difference in length. Negative for a
+    packet shorter than usual.
     """
 
     @property

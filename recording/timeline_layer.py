@@ -38,7 +38,7 @@ class TrackCount:
 
 
 class Layer(Protocol):
-    """The track on which a stream lays its samples."""
+    """The track to which a stream writes its samples."""
 
     rate: int
     counted: TrackCount

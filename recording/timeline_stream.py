@@ -204,9 +204,9 @@ class Stream:
         self.drain(_NEVER_US if waiting.is_full else packet.at_us)
 
     def _doubt(self, packet: Packet) -> None:
-        """Unsettle the clock if this packet contradicts it.
+        """Mark the clock as not settled if this packet contradicts it or follows a long silence.
 
-        This packet and those after it then wait and give the stream's position again.
+        This packet and those after it then wait, and decide the stream's position again.
         """
         if packet.silent:
             return

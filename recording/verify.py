@@ -46,7 +46,7 @@ A gap needs about a hundred bytes, and a call of a whole day has some thousand g
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""The most time between the two starts of a call: the one in its id and the one in its manifest.
+"""The longest time between a call's two starts: the one in its id and the one in its manifest.
 
 The id has the time at which it began to ring, and the manifest the time of the answer.
 """
