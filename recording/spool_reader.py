@@ -121,7 +121,7 @@ class SpoolReader(Iterator[Record]):
 
     Attributes:
         header: The file's header.
-        interrupted: No END was found: the writer died.
+        interrupted: No END was found: the writer died or had to leave the file unfinished.
         truncated: The file stops inside a frame.
         damaged: Something in the file was changed, even if it is only the header's second copy.
         last_us: The latest offset (µs) at which something is known to have happened.

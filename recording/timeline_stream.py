@@ -41,7 +41,7 @@ class Stream:
         self._numbered = False
         """True if all packets before `_next` were laid or given up."""
         self._settled = False
-        """True while no arrival contradicts the clock."""
+        """True once packets have confirmed the clock, until an arrival contradicts it."""
         self._strays = Strays()
         self._clock: StreamClock | None = None
         self.heard_us = 0
