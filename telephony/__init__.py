@@ -1,1 +1,1 @@
-"""SIP, SDP and RTP. Knows nothing of recordings, customer records or HTTP."""
+"""SIP, SDP and RTP. This package does not use recordings, customer records or HTTP."""

@@ -1,28 +1,28 @@
 """The exceptions of this package, as one tree.
 
 TelephonyError
-├── ParseError                 the peer broke the protocol: what it sent cannot be read
-│   ├── SipParseError          a SIP message, header or URI
+├── ParseError                 the peer sent something that cannot be read
+│   ├── SipParseError          a SIP message, header field or URI
 │   ├── SdpParseError          a session description
 │   └── RtpParseError          an RTP or RTCP packet
-├── SrtpError                  a packet that is not authentic, a replay, or cannot be protected
-├── ProtocolError              our own mistake: what we were about to do or send is not allowed
+├── SrtpError                  a packet is not authentic, is a replay, or cannot be protected
+├── ProtocolError              our own mistake: the protocol forbids what we tried to do or send
 └── NoPortsError               no pair of media ports is free
 
-A `ParseError` never quotes what it read: messages carry telephone numbers, and errors are logged.
+A `ParseError` never quotes its input: messages carry telephone numbers, and errors are logged.
 """
 
 
 class TelephonyError(Exception):
-    """Anything that this package raises on purpose."""
+    """The base of all exceptions that this package raises on purpose."""
 
 
 class ParseError(TelephonyError):
-    """What the peer sent cannot be read.
+    """Something that the peer sent cannot be read.
 
     Attributes:
-        reason: what is wrong, in a few words fit for a log.
-        status: the SIP status to answer with, if an answer is possible at all.
+        reason: What is wrong, in a few words that may be logged.
+        status: The SIP status for the answer, if an answer is possible at all.
     """
 
     def __init__(self, reason: str, status: int = 400) -> None:
@@ -32,11 +32,11 @@ class ParseError(TelephonyError):
 
 
 class SipParseError(ParseError):
-    """A SIP message, header or URI cannot be read."""
+    """A SIP message, header field or URI cannot be read."""
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read, or (status 488) holds nothing that we can do."""
+    """A session description cannot be read, or (status 488) has no media that we support."""
 
 
 class RtpParseError(ParseError):
@@ -44,11 +44,11 @@ class RtpParseError(ParseError):
 
 
 class SrtpError(TelephonyError):
-    """An SRTP or SRTCP packet is not authentic or a replay; or ours cannot be protected."""
+    """A received SRTP or SRTCP packet is not authentic or a replay, or ours cannot be protected."""
 
 
 class ProtocolError(TelephonyError):
-    """We were about to do or send what the protocol does not allow."""
+    """We tried to do or send something that the protocol does not allow."""
 
 
 class NoPortsError(TelephonyError):

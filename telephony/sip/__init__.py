@@ -1,1 +1,1 @@
-"""The SIP core (RFC 3261): bytes and time in; datagrams, events, the next timer out. No I/O."""
+"""The SIP core (RFC 3261), without I/O: bytes and time in; datagrams, events and next timer out."""

@@ -1,8 +1,8 @@
-"""A dialog (RFC 3261 section 12): its state, its sequence numbers and what goes on in it.
+"""A dialog (RFC 3261 section 12): its state, its sequence numbers and the requests in it.
 
-Confirmed dialogs live in the core until BYE; early ones until their INVITE is answered or fails.
-What may travel inside a dialog, and when, is decided here; dialog_ends.py knows the way to the
-peer, and transactions carry it.
+The core holds a confirmed dialog until BYE, and an early one until its INVITE is answered or fails.
+This module decides which requests are allowed in a dialog, and when. dialog_ends.py finds their
+destination; transactions send them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SPARING = {"NOTIFY", "REFER", "PRACK"}
-"""Of these a 481 may mean the subscription, or the provisional response: the dialog lives on."""
+"""A 481 to one of these may concern only the subscription or response: the dialog continues."""
 
 
 class DialogState(enum.Enum):
@@ -41,19 +41,19 @@ class DialogState(enum.Enum):
 
 
 class Refusal(NamedTuple):
-    """How the core itself answers a request within a dialog."""
+    """The response that the core itself gives to a request within a dialog."""
 
     status: int
     headers: HeaderList = ()
 
 
 class Dialog(DialogEnds):
-    """One dialog; made by the core, never by its user.
+    """One dialog, created by the core and never by the application.
 
-    Attributes, beside those of `DialogEnds`:
-        state: early, confirmed or terminated.
-        caller: True if we sent the INVITE that made it.
-        owner: the user's own; inherited from the INVITE's handle.
+    Attributes, in addition to those of `DialogEnds`:
+        state: Early, confirmed or terminated.
+        caller: True if we sent the INVITE that created it.
+        owner: The application's own object, inherited from the INVITE; the core only stores it.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Dialog(DialogEnds):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, Outgoing | None] = {}
-        """By CSeq of our INVITE: None while its 2xx waits for `ack`, then what was sent."""
+        """By our INVITE's CSeq number: None while its 2xx waits for `ack`, then the ACK as sent."""
         self._invite_client: InviteClient | None = None
         self._invite_server: InviteServer | None = None
         self._update_server: ServerRequest | None = None
         self._established = caller
-        """False at the callee until the first ACK: no BYE before it (RFC 3261 15)."""
+        """False at the callee until the first ACK: it may not send BYE before (RFC 3261 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -105,7 +105,7 @@ class Dialog(DialogEnds):
 
     @property
     def invite_pending(self) -> bool:
-        """True while an INVITE is under way in either direction; ours must wait (14.1)."""
+        """True while an INVITE is under way in either direction; we may not send another (14.1)."""
         return (
             self.state is DialogState.EARLY
             or self._invite_client is not None
@@ -115,10 +115,10 @@ class Dialog(DialogEnds):
 
     @property
     def ack_due(self) -> bool:
-        """True while our 2xx to the peer's INVITE waits for its ACK; `AckReceived` tells of it."""
+        """True while our 2xx to the peer's INVITE waits for its ACK (event: `AckReceived`)."""
         return self._invite_server is not None and self._invite_server.ack_due
 
-    # What the user does.
+    # For the application.
 
     def request(
         self,
@@ -128,15 +128,16 @@ class Dialog(DialogEnds):
         body: bytes = b"",
         now: float,
     ) -> ClientRequest:
-        """Send a request (never ACK or CANCEL); an `InviteClient` for INVITE.
+        """Send a request in the dialog; return an `InviteClient` if it is an INVITE.
 
-        `headers` are added after those of the dialog (Via, Route, From, To, Call-ID, CSeq,
-        Max-Forwards, Contact). A body wants its Content-Type among them. The answers come as
-        `DialogResponse` or `DialogRequestFailed`; after BYE, `DialogEnded` follows. A callee's BYE
-        waits for the ACK to its 2xx, or for that to be given up (RFC 3261 15).
+        `headers` follow those of the dialog (Via, Route, From, To, Call-ID, CSeq, Max-Forwards,
+        Contact). If there is a body, they must include its Content-Type. Answers arrive as
+        `DialogResponse` or `DialogRequestFailed`; after a BYE, `DialogEnded` follows. The callee's
+        BYE waits until the ACK to its 2xx arrives or is given up (RFC 3261 15).
 
         Raises:
-            ProtocolError: the dialog is terminated; INVITE while `invite_pending`.
+            ProtocolError: The method is ACK or CANCEL; the dialog is terminated or our BYE is on
+                the way; or the method is INVITE while `invite_pending`.
         """
         from telephony.sip.uac import InviteClient, NonInviteClient  # noqa: PLC0415 - a cycle
 
@@ -158,10 +159,10 @@ class Dialog(DialogEnds):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Acknowledge the 2xx to `client`'s INVITE; the core repeats it for each repeated 2xx.
+        """Acknowledge the 2xx to `client`'s INVITE; the core repeats the ACK for each repeated 2xx.
 
         Raises:
-            ProtocolError: no 2xx to that INVITE came in this dialog.
+            ProtocolError: No 2xx to that INVITE was received in this dialog.
         """
         del now  # the ACK has no timer of its own
         number = client.request.cseq.number
@@ -180,15 +181,15 @@ class Dialog(DialogEnds):
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:
-        """Seconds to wait after a 491 before the next try (RFC 3261 14.1), drawn afresh.
+        """Return a random number of seconds to wait after a 491 before a retry (RFC 3261 14.1).
 
-        2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in steps of 10 ms.
+        2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other side, in steps of 10 ms.
         """
         low, high = (210, 400) if self.caller else (0, 200)
         return self._core.rng.randint(low, high) / 100
 
     def forget(self, reason: str) -> None:
-        """Drop the dialog without a word to the peer; `DialogEnded` if it was confirmed."""
+        """Drop the dialog without notifying the peer; emit `DialogEnded` if it was confirmed."""
         if self.state is DialogState.TERMINATED:
             return
         confirmed = self.state is DialogState.CONFIRMED
@@ -203,9 +204,9 @@ class Dialog(DialogEnds):
             self._core.emit(DialogEnded(self, reason))
 
     def checkpoint(self) -> dict[str, object]:
-        """Plain values (msgpack-able), enough to go on with the dialog after a restart.
+        """Return the dialog as plain values (msgpack-able) that survive a restart.
 
-        `Endpoint.restore_dialog` takes it up again.
+        `Endpoint.restore_dialog` restores the dialog from them.
         """
         return {
             "version": 2,
@@ -224,23 +225,23 @@ class Dialog(DialogEnds):
         }
 
     def resume(self, send_to: Address | None) -> None:
-        """Be confirmed again after a restart."""
+        """Mark the restored dialog as confirmed; `send_to` None leaves its destination open."""
         self.state = DialogState.CONFIRMED
         self.send_to = send_to
         self._established = True
 
-    # What the core tells it, as a client.
+    # For the core's client side.
 
     @property
     def ending(self) -> bool:
-        """Over, or its BYE is on the way: `request` raises."""
+        """True if the dialog is over or our BYE is on the way: `request` then raises."""
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
-        """The next request of ours, numbered.
+        """Return the draft of our next request, with the next CSeq number.
 
         Raises:
-            ProtocolError: see `request`.
+            ProtocolError: See `request`.
         """
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
@@ -253,65 +254,65 @@ class Dialog(DialogEnds):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """The same request with other headers and the next number, even if it is our BYE."""
+        """Return the same request with other headers and the next number, even if it is our BYE."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
     def sent(self, client: ClientRequest) -> None:
-        """Note what is being sent."""
+        """Note that our INVITE or BYE is now under way."""
         if client.request.method == "INVITE":
             self._invite_client = client  # type: ignore[assignment]  # by its method
         elif client.request.method == "BYE":
             self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
-        """Take the peer's Contact, and until the dialog is confirmed the route set (13.2.2.4)."""
+        """Take over the peer's Contact and, in the early state, a response's routes (13.2.2.4)."""
         self.remote_target = target_of(message) or self.remote_target
         if self.state is DialogState.EARLY and isinstance(message, Response):
             self.routes = tuple(reversed(recorded_routes(message)))
 
     def answered(self, number: int) -> bool:
-        """True if a 2xx to our INVITE of that number came before."""
+        """Return whether a 2xx to our INVITE with this CSeq number was already received."""
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Take the 2xx to the INVITE that makes this dialog."""
+        """Process the 2xx to the INVITE that creates this dialog."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
-        self._bye = None  # one that was sent in the early dialog does not end this one
+        self._bye = None  # a BYE sent in the early dialog does not end the confirmed one
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, client: InviteClient) -> None:
-        """Take the 2xx to a re-INVITE."""
+        """Process the 2xx to our re-INVITE."""
         self.refresh(response)
         self._acks[client.request.cseq.number] = None
         self.invite_over(client)
 
     def invite_over(self, client: InviteClient) -> None:
-        """Note that our re-INVITE has its final response, or will have none."""
+        """Note that our re-INVITE has its final response, or will not get one."""
         if self._invite_client is client:
             self._invite_client = None
 
     def repeat_ack(self, number: int) -> None:
-        """Send the ACK again, if the user has given one."""
+        """Send the ACK again, if the application has already supplied it."""
         ack = self._acks.get(number)
         if ack is not None:
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Draw the dialog's conclusions from a response that the user was told of."""
+        """Update the dialog after a response that was reported to the application."""
         if response.status < 200:
             return
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SPARING:
-            if self._established:  # before the ACK, the peer may not have seen our 2xx yet
+            if self._established:  # before the ACK, the peer may not have received our 2xx yet
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
             self.refresh(response)
 
     def on_failure(self, client: ClientRequest, now: float) -> None:
-        """Draw the conclusion from a request without an answer: only a BYE ends the dialog."""
+        """End the dialog if our BYE got no answer; other unanswered requests do not end it."""
         if client is self._bye:
             self.end("bye sent", now)
 
@@ -319,16 +320,19 @@ class Dialog(DialogEnds):
         if status not in {401, 407}:
             self.end("bye sent", now)
             return
-        self._bye = None  # the user may retry with credentials, for a while
+        self._bye = None  # the application may retry with credentials, for 64*T1
         if self._challenged is None:
             self._challenged = self._core.timers.at(
                 now + self._core.timings.timeout, lambda now: self.end("bye sent", now)
             )
 
-    # What the core tells it, as a server.
+    # For the core's server side.
 
     def receive(self, request: Request) -> Refusal | None:
-        """Check a request's turn; None if the user may have it (12.2.2, 14.2, RFC 3311 5.2)."""
+        """Check a request against the dialog's state (12.2.2, 14.2, RFC 3311 5.2).
+
+        Return None if the application may answer it, else the response that the core gives.
+        """
         number = request.cseq.number
         if self._remote_cseq is not None and number <= self._remote_cseq:
             return Refusal(500)
@@ -347,7 +351,7 @@ class Dialog(DialogEnds):
         return None
 
     def pass_number(self, number: int) -> None:
-        """Note the number of a request that has an order of its own (PRACK)."""
+        """Record the CSeq number of a PRACK, which may arrive out of order."""
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
@@ -359,21 +363,21 @@ class Dialog(DialogEnds):
         return self.caller and self.state is DialogState.EARLY
 
     def serving(self, server: ServerRequest) -> None:
-        """Note a request that waits for our answer."""
+        """Note an INVITE or UPDATE that waits for our answer."""
         if server.request.method == "INVITE":
             self._invite_server = server  # type: ignore[assignment]  # by its method
         elif server.request.method == "UPDATE":
             self._update_server = server
 
     def confirm_served(self) -> None:
-        """Our 2xx to the INVITE is on its way."""
+        """Note that our 2xx to the INVITE is on its way: an early dialog becomes confirmed."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
     def served(self, server: InviteServer, now: float) -> bool:
-        """The final response to an INVITE is acknowledged, or never will be.
+        """Note that the final response to an INVITE is acknowledged, or never will be.
 
-        Returns True if a BYE had waited for that, and is sent.
+        Returns True if a BYE was waiting for this and has now been sent.
         """
         if self._invite_server is server:
             self._invite_server = None
@@ -385,17 +389,21 @@ class Dialog(DialogEnds):
         return False
 
     def give_up_invite(self, request: Request, now: float) -> None:
-        """The caller's BYE in the early dialog is as good as a CANCEL (15.1.2)."""
+        """Treat the caller's BYE in the early dialog like a CANCEL (15.1.2)."""
         if self._invite_server is not None:
             self._invite_server.give_up(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """The peer's BYE came while ours was under way; one that still waits need not go out."""
+        """End the dialog if our BYE still waits and the peer's BYE has come: ours is not needed."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """The dialog is over; an INVITE that waits for us gets 487, ours not for ever."""
+        """End the dialog.
+
+        An INVITE that waits for our answer gets 487. Our own INVITE waits for its final response
+        64*T1 at most.
+        """
         if self._invite_client is not None:
             self._invite_client.expect_no_more(now)
         if self._invite_server is not None:

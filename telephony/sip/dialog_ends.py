@@ -1,6 +1,6 @@
-"""The two ends of a dialog and the way between them; here requests to the other end are addressed.
+"""The two ends of a dialog, and the destination of the requests that we send in it.
 
-What may be sent, and when, is in dialog.py (RFC 3261 12.2.1.1 is what both of them carry out).
+RFC 3261 12.2.1.1. The rules for which request may be sent, and when, are in dialog.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
 
 
 class DialogId(NamedTuple):
-    """Identifies a dialog at this end (RFC 3261 12)."""
+    """The identifiers of a dialog at this end (RFC 3261 12)."""
 
     call_id: str
     local_tag: str
@@ -27,20 +27,20 @@ class DialogId(NamedTuple):
 
 
 class DialogEnds:
-    """Who speaks with whom, and where.
+    """The two parties of a dialog and their addresses.
 
-    Attributes (read, except where said):
+    Attributes (read-only, except `send_to`):
         id: Call-ID, local tag, remote tag.
-        local: our From/To of requests in it, with our tag.
-        remote: the peer's, with its tag.
-        remote_target: the peer's Contact URI, refreshed by INVITE and UPDATE.
-        routes: the route set, in the order of our Route headers.
-        local_address: the socket that it uses.
-        peer: where the INVITE came from, or went to.
-        send_to: may be set by the owner: every request then goes there (a phone behind NAT),
-            else to the first route or the remote target if that is an IP address, else to `peer`.
-            A connection to the peer that is still open is used before a new one is made.
-        contact: our Contact value in it.
+        local: Our address with our tag: the From of our requests, the To of the peer's.
+        remote: The peer's address with its tag.
+        remote_target: The peer's Contact URI, refreshed by INVITE and UPDATE.
+        routes: The route set, in the order of our Route headers.
+        local_address: The address of our socket for this dialog.
+        peer: The address from which the INVITE came, or to which it went.
+        send_to: The owner may set it: every request then goes there (a phone behind NAT). If None,
+            a request goes to the first route or the remote target if that is an IP address, else
+            to `peer`. An open connection to the peer is used before a new one is made.
+        contact: Our Contact value in this dialog.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class DialogEnds:
 
     @property
     def call_id(self) -> str:
-        """The Call-ID."""
+        """The dialog's Call-ID."""
         return self.id.call_id
 
     @property
     def destination(self) -> Address:
-        """Where the next request goes."""
+        """The address to which the next request goes."""
         return self._way().destination
 
     def _draft(self, method: str, number: int, headers: HeaderList, body: bytes) -> Draft:

@@ -1,8 +1,8 @@
-"""Requests and responses (RFC 3261 7, 8.2.6): read from a datagram, written as bytes.
+"""SIP requests and responses (RFC 3261 7, 8.2.6): parse them from a datagram, write them as bytes.
 
-Reading is lenient (folded lines, compact names, bare LF, no Content-Length), writing is strict:
-nothing that holds a CR, LF or NUL leaves us. Values are read when they are asked for, but what
-transactions need (Via, From, To, Call-ID, CSeq) is known to be sound once `parse_message` returns.
+Reading is lenient (folded lines, compact names, bare LF, no Content-Length). Writing is strict:
+a CR, LF or NUL in the message's head raises ProtocolError. Header values are parsed on first use,
+but `parse_message` has already checked those that transactions need (Via, From, To, Call-ID, CSeq).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from telephony.sip.via import Via
 __all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respond"]
 
 MAX_MESSAGE: Final = 65535
-"""Longest message that we read, in bytes."""
+"""The longest message that we read, in bytes."""
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE: Final = re.compile(
@@ -40,11 +40,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Message(ABC):
-    """What requests and responses share.
+    """The common base of requests and responses.
 
     Attributes:
-        headers: all of them but Content-Length, which is worked out when the message is written.
-        body: the bytes after the headers.
+        headers: All header fields except Content-Length, which is computed on writing.
+        body: The bytes after the header fields.
     """
 
     headers: Headers
@@ -54,51 +54,51 @@ class Message(ABC):
     @property
     @abstractmethod
     def start_line(self) -> str:
-        """The first line, without its end."""
+        """The first line, without its line end."""
 
     @property
     def vias(self) -> list[Via]:
-        """All hops, the nearest first."""
+        """All Via hops, the nearest first."""
         return [Via.parse(element) for element in self.headers.get_list("Via")]
 
     @property
     def via(self) -> Via:
-        """The nearest hop."""
+        """The nearest Via hop."""
         return self._value("Via", _first_via)
 
     @property
     def from_(self) -> NameAddr:
-        """Who sends the request."""
+        """The From value: the sender of the request."""
         return self._value("From", NameAddr.parse)
 
     @property
     def to(self) -> NameAddr:
-        """Whom the request was first meant for."""
+        """The To value: the original addressee of the request."""
         return self._value("To", NameAddr.parse)
 
     @property
     def call_id(self) -> str:
-        """The Call-ID."""
+        """The Call-ID value."""
         return self._value("Call-ID", str)
 
     @property
     def cseq(self) -> CSeq:
-        """The number and the method."""
+        """The CSeq value: number and method."""
         return self._value("CSeq", CSeq.parse)
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """All contacts, over all lines; raises SipParseError for `*`."""
+        """All Contact addresses, from all Contact lines; raises SipParseError for `*`."""
         return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
 
     @property
     def content_type(self) -> str:
-        """The body's type in lower case without its parameters; "" if none is given."""
+        """The body's type in lower case without its parameters; "" if there is no Content-Type."""
         value = self.headers.get("Content-Type") or ""
         return value.partition(";")[0].strip(" \t").lower()
 
     def replace_top_via(self, via: Via) -> None:
-        """Put `via` in the place of the nearest hop."""
+        """Replace the nearest Via hop by `via`."""
         lines = self.headers.get_all("Via")
         rest = split_list(lines[0])[1:] if lines else []
         self.headers.replace_first("Via", via, *rest)
@@ -134,11 +134,11 @@ class Message(ABC):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Request(Message):
-    """A request.
+    """A SIP request.
 
     Attributes:
-        method: as it came; methods are case-sensitive.
-        uri: the Request-URI.
+        method: As received; methods are case-sensitive.
+        uri: The Request-URI.
     """
 
     method: str
@@ -166,11 +166,11 @@ class Request(Message):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Response(Message):
-    """A response.
+    """A SIP response.
 
     Attributes:
         status: 100 to 699.
-        reason: the phrase; may be empty.
+        reason: The reason phrase; may be empty.
     """
 
     status: int
@@ -202,10 +202,11 @@ class Response(Message):
 
 
 def parse_message(data: bytes) -> Request | Response:
-    """Read the message in a datagram; bytes after its body are cut off.
+    """Parse the message in a datagram; drop any bytes after its body.
 
     Raises:
-        SipParseError: it is no message; `status` says what to answer if an answer is possible.
+        SipParseError: The data is not a SIP message. Its `status` is the one to answer with, if an
+            answer is possible.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)
@@ -231,11 +232,11 @@ def respond(
     """Make the response to a request (RFC 3261 8.2.6.2).
 
     Args:
-        request: what is answered.
+        request: The request to answer.
         status: 100 to 699.
-        reason: the phrase, if not the usual one.
-        to_tag: our tag, added unless the request's To has one already.
-        headers: more of them, after those that are copied.
+        reason: The reason phrase; None for the usual one.
+        to_tag: Our tag; it is added unless the request's To already has a tag.
+        headers: More header fields, placed after those copied from the request.
     """
     kept = Headers()
     for value in request.headers.get_all("Via"):
@@ -283,7 +284,7 @@ def _start(line: str, headers: Headers) -> Request | Response:
     _require_version(version)
     if not is_token(method):
         raise SipParseError("a method is not a token")
-    # Headers have no place in a Request-URI (19.1.1): they are ignored and go no further.
+    # Headers are not allowed in a Request-URI (19.1.1): they are dropped here.
     return Request(method, Uri.parse(uri).without_headers(), headers)
 
 
@@ -304,9 +305,9 @@ def _require_sound(message: Request | Response) -> None:
     if isinstance(message, Response):
         return
     if keys.count("via") > 1 or "," in (message.headers.get("Via") or ""):
-        _ = message.vias  # each names an element that the responses go through
+        _ = message.vias  # responses go through all these hops, so all must be readable
     if cseq.method != message.method and message.method in KNOWN_METHODS:
-        # With a method that nobody knows, it is the method that must be refused (501).
+        # A method that no RFC names is refused later with 501, not here with 400.
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -1,8 +1,8 @@
-"""Addresses: sip, sips and tel URIs (RFC 3261 19.1, RFC 3966); any other scheme is kept as text.
+"""Sip, sips and tel URIs (RFC 3261 19.1, RFC 3966); any other scheme is stored as text.
 
-The parts are kept as they stand on the wire, %-escapes included, so that a peer's Contact comes
-back to it unchanged; `number`, `parameter` and `header` give the plain text, in which the escapes
-of control characters stay escapes: no %0D%0A becomes the end of a header.
+The parts are stored as on the wire, %-escapes included, so that a peer's Contact goes back to it
+unchanged. `number`, `parameter` and `header` return plain text. Escapes of control characters stay
+escaped even there: a %0D%0A must not become a line break in a header.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.grammar import Parameters, replace_parameter
 
 MAX_URI: Final = 4096
-"""Longest URI that we read, in characters."""
+"""The longest URI that we read, in characters."""
 
 SIP_SCHEMES: Final = frozenset({"sip", "sips"})
 
@@ -45,14 +45,14 @@ class Uri:
     """A URI.
 
     Attributes:
-        scheme: in lower case.
-        user: escaped as on the wire. The number of a tel URI; all after the colon for a scheme
-            that is not ours.
-        password: escaped as on the wire; never use one.
-        host: a name or an address, an IPv6 one without its brackets; "" unless sip or sips.
-        port: None if it is not given.
-        parameters: escaped as on the wire.
-        headers: escaped as on the wire.
+        scheme: In lower case.
+        user: Escaped as on the wire. For a tel URI, the number; for a scheme other than sip, sips
+            and tel, all text after the colon.
+        password: Escaped as on the wire; never use one.
+        host: A name or an address, IPv6 without its brackets; "" unless the scheme is sip or sips.
+        port: None if the URI has no port.
+        parameters: Escaped as on the wire.
+        headers: Escaped as on the wire.
     """
 
     scheme: str = "sip"
@@ -72,7 +72,7 @@ class Uri:
 
     @classmethod
     def parse(cls, text: str) -> Uri:
-        """Read a URI without angle brackets; raise SipParseError if it is none."""
+        """Parse a URI without angle brackets; raise SipParseError if the text is not a URI."""
         text = text.strip(" \t")
         if len(text) > MAX_URI:
             raise SipParseError("a URI is too long", status=414)
@@ -96,22 +96,23 @@ class Uri:
 
     @property
     def number(self) -> str:
-        """The user part as plain text: escapes undone, a tel URI's visual separators left out."""
+        """The user part with its escapes decoded; a tel URI's visual separators are removed."""
         plain = _plain(self.user or "")
         return plain.translate(_VISUAL_SEPARATORS) if self.scheme == "tel" else plain
 
     @property
     def dialled(self) -> str:
-        """What was dialled: `number` without a telephone number's parameters and separators.
+        """The dialled number: `number` without a telephone number's parameters and separators.
 
-        `sip:%2B44-1632-960123;phone-context=x@host;user=phone` is +441632960123 (RFC 3261 19.1.6).
+        `sip:%2B44-1632-960123;phone-context=x@host;user=phone` gives +441632960123
+        (RFC 3261 19.1.6).
         """
         plain = _plain((self.user or "").partition(";")[0])
         is_phone = self.scheme == "tel" or (self.parameter("user") or "").lower() == "phone"
         return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
 
     def parameter(self, name: str) -> str | None:
-        """Return a parameter as plain text; "" for a flag, None if it is not there."""
+        """Return a URI parameter as plain text; "" for a flag, None if it is missing."""
         wanted = name.lower()
         for key, value in self.parameters:
             if _plain(key).lower() == wanted:
@@ -119,7 +120,7 @@ class Uri:
         return None
 
     def header(self, name: str) -> str | None:
-        """Return a header of the URI (`?Replaces=…`) as plain text, None if it is not there."""
+        """Return a header of the URI (`?Replaces=…`) as plain text, None if it is missing."""
         wanted = name.lower()
         for key, value in self.headers:
             if percent_unquote(key).lower() == wanted:
@@ -127,17 +128,20 @@ class Uri:
         return None
 
     def with_parameter(self, name: str, value: str | None) -> Uri:
-        """Return the URI with a parameter set."""
+        """Return the URI with this parameter set; `value` None makes it a flag."""
         wanted = name.lower()
         kept = ((wanted if _plain(key).lower() == wanted else key, v) for key, v in self.parameters)
         return replace(self, parameters=replace_parameter(tuple(kept), name, value))
 
     def without_headers(self) -> Uri:
-        """Return the URI as it may stand in a request line (RFC 3261 19.1.1)."""
+        """Return the URI without its headers, as a request line needs it (RFC 3261 19.1.1)."""
         return replace(self, headers=()) if self.headers else self
 
     def equivalent(self, other: Uri) -> bool:
-        """Compare by the rules of RFC 3261 19.1.4, and of RFC 3966 4 for telephone numbers."""
+        """Return whether two URIs are equivalent.
+
+        The rules are those of RFC 3261 19.1.4, and of RFC 3966 4 for telephone numbers.
+        """
         if self.scheme != other.scheme:
             return False
         if self.scheme == "tel":
@@ -157,12 +161,12 @@ class Uri:
 
 
 def escape_user(text: str) -> str:
-    """Escape plain text for the user part of a URI; ProtocolError if it is not Unicode."""
+    """Escape plain text for a URI's user part; raise ProtocolError if it is not valid Unicode."""
     return _escape(text, "-_.!~*'()&=+$,;?/")
 
 
 def escape_header(text: str) -> str:
-    """Escape plain text for a header within a URI; ProtocolError if it is not Unicode."""
+    """Escape plain text for a header in a URI; raise ProtocolError if it is not valid Unicode."""
     return _escape(text, "-_.!~*'()[]/?:+$")
 
 
@@ -174,24 +178,30 @@ def _escape(text: str, safe: str) -> str:
 
 
 def join_host_port(host: str, port: int | None) -> str:
-    """Write a host, an IPv6 address in brackets, and its port if there is one."""
+    """Write a host, with brackets if it is an IPv6 address, and its port, unless None."""
     shown = f"[{host}]" if ":" in host else host
     return shown if port is None else f"{shown}:{port}"
 
 
 def without_brackets(host: str) -> str:
-    """Return an IPv6 address without its brackets, any other host as it is."""
+    """Return an IPv6 address without its brackets, and any other host unchanged."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
-    """Read `host`, `host:port` or `[v6]:port`; the host comes back without brackets."""
+    """Parse `host`, `host:port` or `[v6]:port`; return the host without brackets and the port.
+
+    Without a port in the text, return None for it.
+
+    Raises:
+        SipParseError: The text is not a host and port.
+    """
     found = _HOST_AND_PORT.fullmatch(text)
     if found is None:
         raise SipParseError("not a host and port")
     six, name, digits = found.groups()
     if six is not None and ":::" in six:
-        # The grammar of RFC 3261 asks for three colons before an IPv4 part (RFC 5118 4.10).
+        # The grammar of RFC 3261 requires three colons before an IPv4 part (RFC 5118 4.10).
         six = six.replace(":::", "::", 1)
     host = name if six is None else six
     port = int(digits) if digits else None
@@ -201,12 +211,12 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 
 
 def is_user(text: str) -> bool:
-    """Say whether `text`, escaped as on the wire, may be a sip URI's user part."""
+    """Return whether `text`, escaped as on the wire, is valid as the user part of a sip URI."""
     return _USER.fullmatch(text) is not None
 
 
 def is_host(text: str) -> bool:
-    """Say whether `text` is a host name, an IPv4 or (without brackets) an IPv6 address."""
+    """Return whether `text` is a host name, an IPv4 or (without brackets) an IPv6 address."""
     return _HOST.fullmatch(text) is not None or _is_ipv6(text)
 
 
@@ -233,7 +243,7 @@ def _parse(text: str) -> Uri:
         return Uri("tel", _lenient(number, _TEL_NUMBER), parameters=_split_parameters(tail))
     if scheme not in SIP_SCHEMES:
         return Uri(scheme, rest)
-    # A user part may hold ";" and "?", but no "@": the first "@" ends it.
+    # A user part may contain ";" and "?", but not "@": the first "@" ends it.
     userinfo, at, tail = rest.partition("@")
     user: str | None = None
     password: str | None = None
@@ -277,7 +287,7 @@ def _split_headers(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _lenient(text: str, allowed: re.Pattern[str]) -> str:
-    """Escape what should have come escaped (`#` in a dialled code, a blank, a letter like â)."""
+    """Escape characters that the sender should have escaped (`#` in a dialled code, a blank, â)."""
     if allowed.fullmatch(text) is not None:
         return text
     if "\r" in text or "\n" in text or "\0" in text:
@@ -343,7 +353,7 @@ def _join_parameters(parameters: Parameters) -> str:
 
 
 def _normal(text: str | None) -> str | None:
-    # An escaped reserved character differs from a bare one; all other escapes are mere spelling.
+    # An escaped reserved character differs from an unescaped one; other escapes make no difference.
     if text is None or "%" not in text:
         return text
     return re.sub(r"%([0-9A-Fa-f]{2})", _normal_escape, text)
@@ -361,7 +371,7 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _folded(parameters: Parameters) -> dict[str, str | None]:
-    # Of a parameter that stands twice, which 19.1.1 forbids, the first counts, as in `parameter`.
+    # If a parameter occurs twice, which 19.1.1 forbids, the first one counts, as in `parameter`.
     return {
         (_normal(name) or "").lower(): None if value is None else (_normal(value) or "").lower()
         for name, value in reversed(parameters)
@@ -369,7 +379,7 @@ def _folded(parameters: Parameters) -> dict[str, str | None]:
 
 
 def _folded_of_tel(parameters: Parameters) -> dict[str, str | None]:
-    # RFC 3966 section 4: an extension and a number as context are compared without separators.
+    # RFC 3966 section 4: `ext`, and a number in `phone-context`, are compared without separators.
     folded = _folded(parameters)
     for name in ("ext", _PHONE_CONTEXT):
         value = folded.get(name)
