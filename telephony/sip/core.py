@@ -1,6 +1,6 @@
-"""What the parts of the SIP core share: tables, timers, queues, addresses and randomness.
+"""The state that the parts of the SIP core share: tables, timers, queues, addresses, randomness.
 
-`Endpoint` feeds it, the handles (uac.py, uas.py, dialog.py) act on it. Nothing is decided here.
+`Endpoint` feeds it, the handles (uac.py, uas.py, dialog.py) act on it. It makes no decisions.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ DEFAULT_ALLOW = (
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """One of our addresses: where the socket is bound, and what peers are told."""
+    """One of our addresses: the one to which the socket is bound, and the one shown to peers."""
 
     address: Address
     advertised: Address
@@ -69,14 +69,14 @@ class Local:
         return self.address.transport
 
     def reaches(self, destination: Address) -> bool:
-        """True if one may send from here to there: same transport and family."""
+        """Return whether the destination has this address's transport and IP family."""
         here = self.address
         same_family = is_ipv6(here.host) == is_ipv6(destination.host)
         return same_family and here.transport == destination.transport
 
 
 class Way(NamedTuple):
-    """How a message gets to its peer; see `Outgoing`."""
+    """The path of a message to its peer: destination, local address, fallback (see `Outgoing`)."""
 
     destination: Address
     local: Local
@@ -84,7 +84,7 @@ class Way(NamedTuple):
 
 
 class Core:
-    """Shared state of one `Endpoint`."""
+    """The shared state of one `Endpoint`."""
 
     def __init__(
         self,
@@ -110,37 +110,37 @@ class Core:
         self.clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self.servers: dict[ServerKey, ServerTransaction] = {}
         self.origins: dict[tuple[str, str, int, str], ServerKey] = {}
-        """What a merged request (8.2.2.2) would repeat: Call-ID, From tag, CSeq."""
+        """By Call-ID, From tag and CSeq, to detect merged requests (8.2.2.2)."""
         self.datagrams_only: dict[Address, float] = {}
-        """Peers that refused TCP, and until when that is remembered."""
+        """Peers that refused TCP, each with the time until which they get only datagrams."""
         self.dialogs: dict[DialogId, Dialog] = {}
         self.call_ids: Counter[str] = Counter()
-        """How many dialogs and client transactions there are of each Call-ID."""
+        """The number of dialogs and client transactions with each Call-ID."""
         self.unacknowledged: dict[tuple[DialogId, int], InviteServer] = {}
         self.unpracked: dict[tuple[DialogId, int, int], ReliableSequence] = {}
         """Reliable provisional responses that wait for their PRACK: dialog, RSeq, CSeq."""
 
     def emit(self, event: Event) -> None:
-        """Queue an event for the user."""
+        """Queue an event for the application."""
         self.events.append(event)
 
     def hold(self, call_id: str) -> None:
-        """Count one more user of a Call-ID."""
+        """Count one more dialog or client transaction with this Call-ID."""
         self.call_ids[call_id] += 1
 
     def release(self, call_id: str) -> None:
-        """Count one less."""
+        """Count one dialog or client transaction less with this Call-ID."""
         self.call_ids[call_id] -= 1
         if self.call_ids[call_id] <= 0:
             del self.call_ids[call_id]
 
     def drop(self, source: Address, why: str) -> None:
-        """Count a message that nothing is done with, and say so."""
+        """Count a dropped message and emit `MessageDropped`."""
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
 
     def tag_for(self, request: Request) -> str:
-        """A To tag that is the same for each copy of a request, and cannot be guessed (8.2.7)."""
+        """Return a To tag that is equal for all copies of a request and unguessable (8.2.7)."""
         via = request.via
         parts = (via.branch or "", via.host, request.call_id, request.from_.tag or "")
         text = "\0".join((*parts, str(request.cseq.number)))
@@ -148,20 +148,20 @@ class Core:
         return hashlib.blake2b(data, digest_size=8, key=key).hexdigest()
 
     def token(self) -> str:
-        """Sixty-four fresh random bits, for tags, branches and Call-IDs."""
+        """Return 64 random bits in hex, for tags, branches and Call-IDs."""
         return f"{self.rng.getrandbits(64):016x}"
 
     def transmit(
         self, data: bytes, destination: Address, local: Address, otherwise: Address | None = None
     ) -> None:
-        """Queue a message."""
+        """Queue a message to be sent."""
         self.outbox.append(Outgoing(data, destination, local, otherwise))
 
     def local(self, address: Address | None, destination: Address) -> Local:
-        """The local address to use; by default the first that reaches the destination.
+        """Return the local address to use; if `address` is not given, the first that fits.
 
         Raises:
-            ProtocolError: there is none.
+            ProtocolError: No local address fits, or `address` was never passed to `listen`.
         """
         if address is not None:
             if address in self.locals:
@@ -173,7 +173,10 @@ class Core:
         return found
 
     def local_for(self, destination: Address, near: Local | None = None) -> Local | None:
-        """A local address that reaches the destination: `near` itself, then one on its host."""
+        """Return a local address that reaches the destination; None if no address does.
+
+        `near` is preferred, then another address on its host.
+        """
         if near is not None and near.reaches(destination):
             return near
         found = [local for local in self.locals.values() if local.reaches(destination)]
@@ -182,7 +185,7 @@ class Core:
         return found[0] if found else None
 
     def is_own(self, host: str, port: int | None) -> bool:
-        """True if a sent-by is one that we put into our Via headers."""
+        """Return whether this host and port are those that we put into our Via headers."""
         return any(
             host.strip("[]").lower() == local.advertised.host.lower()
             and (port or 5060) == local.advertised.port
@@ -212,7 +215,7 @@ class Core:
         return transaction
 
     def asked(self, destination: Address) -> list[ClientTransaction]:
-        """The client transactions whose request goes there."""
+        """Return the client transactions whose request went to `destination`."""
         return [transaction for transaction, where in self.clients.values() if where == destination]
 
     def end_client(self, request: Request) -> None:
@@ -223,7 +226,7 @@ class Core:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, way: Way
     ) -> ServerTransaction:
-        """Open a server transaction; its responses go by `way`."""
+        """Open a server transaction; its responses take the path `way`."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         transaction = kind(
             user,
@@ -252,20 +255,20 @@ class Core:
 
 
 def origin(request: Request) -> tuple[str, str, int, str]:
-    """What two copies of one request have in common, whichever way they came (8.2.2.2)."""
+    """Return the values that all copies of one request share, whatever their path (8.2.2.2)."""
     cseq = request.cseq
     return request.call_id, request.from_.tag or "", cseq.number, cseq.method
 
 
 def is_ipv6(host: str) -> bool:
-    """True for an IPv6 address, with or without brackets."""
+    """Return whether `host` is an IPv6 address (brackets allowed), not IPv4 or a name."""
     return ":" in host
 
 
 def address_of(uri: Uri) -> Address | None:
-    """Where a URI points, if it names an IP address; names are for the user to resolve.
+    """Return the address in a URI whose host is an IP address; None for a host name.
 
-    None, too, for a transport that we do not know.
+    The application resolves names. A transport that we do not know gives None too.
     """
     host = literal(uri.host)
     if host is None:

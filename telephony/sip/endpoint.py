@@ -1,10 +1,11 @@
-"""The SIP core (RFC 3261), sans I/O: messages and `now` in; messages, events, next timer out.
+"""The SIP core (RFC 3261), without I/O: messages and `now` in; messages, events, next timer out.
 
-Feed it with `receive` and `handle_timer`, act on the handles that its events carry, then send
-`outgoing()` and take `next_event()` until None. `now` is monotonic seconds. Which calls exist and
-what becomes of them is the user's business: the core answers alone only what the RFC leaves no
-choice about (100, 200 to CANCEL, 400, 405, 420, 481, 482, 487, 491, 500 for sequence, 501, 505);
-how, is in incoming.py.
+The application is the code that uses this core. It feeds the core with `receive` and
+`handle_timer`, acts on the handles that the events carry, then sends `outgoing()` and takes
+`next_event()` until None. `now` is monotonic seconds. The application decides about calls. The core
+answers only where the RFC leaves no choice: 100, 200 to CANCEL and to a BYE or PRACK that needs no
+decision, 400, 405, 413, 414, 416, 420, 481, 482, 487, 491, 500 for sequence, 501, 504 for a missing
+PRACK, 505 and 513. incoming.py does most of this.
 """
 
 from __future__ import annotations
@@ -46,18 +47,18 @@ __all__ = [
 
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
-"""What the core and its user can do, unless told otherwise."""
+"""The option tags that the core and the application support, unless `Endpoint` gets others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the core holds at this moment; all zero when idle."""
+    """The numbers of objects that the core holds at this moment; all zero when idle."""
 
     client_transactions: int
     server_transactions: int
     dialogs: int
     unacknowledged: int
-    """2xx that wait for their ACK."""
+    """2xx responses that wait for their ACK."""
     unpracked: int
     """Reliable provisional responses that wait for their PRACK."""
     timers: int
@@ -75,16 +76,16 @@ class Endpoint:
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
     ) -> None:
-        """Make a core without addresses; `listen` gives it some.
+        """Make a core without addresses; `listen` adds them.
 
         Args:
-            allow: methods that the user handles; all of the known ones that we serve if empty.
-                Others get 405 (or 501 if no RFC that we know names them), with Allow.
-            supported: option tags; a Require with another gets 420.
-            user_agent: User-Agent and Server; empty leaves them out.
-            rng: source of tags, branches, Call-IDs and back-off; the system's unless a test
-                wants it seeded.
-            timings: T1, T2, T4, in seconds.
+            allow: The methods that the application handles; if empty, `DEFAULT_ALLOW`. Other
+                methods get 405 (or 501 if no RFC that we know names them), with Allow.
+            supported: The option tags that we support; a Require with another one gets 420.
+            user_agent: The value of User-Agent and Server; "" leaves them out.
+            rng: The source of tags, branches, Call-IDs and back-off times; None for the system's.
+                Tests pass a seeded one.
+            timings: T1, T2, T4 and the like, in seconds.
         """
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
@@ -93,60 +94,60 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """Messages dropped, by reason."""
+        """Counts by reason of dropped messages, keep-alives and answered malformed requests."""
         return self._core.dropped
 
     @property
     def malformed(self) -> int:
-        """Messages that could not be read, answered or not."""
+        """The number of messages that could not be parsed, whether answered or not."""
         dropped = self._core.dropped
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
-        """Have every 401 and 407 answered by these, as far as they can (RFC 3261 22)."""
+        """Answer every later 401 and 407 with these credentials where they fit (RFC 3261 22)."""
         self._core.credentials = credentials
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
-        """The Contact by which a peer at `destination` reaches us, for a REGISTER.
+        """Return the Contact under which a peer at `destination` can reach us, for a REGISTER.
 
         Raises:
-            ProtocolError: no local address fits.
+            ProtocolError: No local address fits.
         """
         return own_contact(user, self._core.local(local, destination))
 
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
-        """Add a local address; `advertised` (its own if None) goes into Via and Contact.
+        """Add a local address; `advertised` (the address itself if None) goes into Via and Contact.
 
         Raises:
-            ProtocolError: a wildcard address without an advertised one: peers could not answer.
+            ProtocolError: A wildcard address has no advertised one: peers could not answer.
         """
         if (advertised or local).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
             raise ProtocolError("a wildcard address wants an advertised one")
         self._core.locals[local] = Local(local, advertised or local)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Take a message that came to `local`. No exception comes out, whatever the bytes."""
+        """Process a message that arrived at `local`; never raise, whatever the bytes are."""
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: Frame, source: Address, local: Address) -> None:
-        """Answer what spoilt a stream, as far as its head can be read; the stream then closes."""
+        """Answer the message that broke a stream, if its head allows; the stream then closes."""
         self._incoming.refuse(fault, source, local)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due by `now`."""
+        """Run all timers that are due by `now`."""
         self._core.timers.run(now)
 
     def next_timer(self) -> float | None:
-        """When `handle_timer` is wanted next."""
+        """Return when `handle_timer` must be called next; None if no timer is active."""
         return self._core.timers.next()
 
     def outgoing(self) -> list[Outgoing]:
-        """Take the messages that wait to be sent."""
+        """Remove and return the messages that wait to be sent."""
         outbox, self._core.outbox = self._core.outbox, []
         return outbox
 
     def next_event(self) -> Event | None:
-        """Take the oldest event."""
+        """Remove and return the oldest event; None if no event is left."""
         events = self._core.events
         return events.popleft() if events else None
 
@@ -168,13 +169,13 @@ class Endpoint:
     ) -> InviteClient:
         """Send an INVITE outside any dialog.
 
-        Via, Max-Forwards, From (tagged here if it has no tag), To, Call-ID, CSeq, Contact, Allow,
-        Supported and User-Agent are made here; `headers` come after them and, by name, take the
-        place of Contact, Allow, Supported and User-Agent. `local` None: the first local address
-        of the destination's family and transport.
+        The core writes Via, Max-Forwards, From (with a new tag if it has none), To, Call-ID, CSeq,
+        Contact, Allow, Supported and User-Agent. `headers` follow them; a Contact, Allow, Supported
+        or User-Agent among `headers` replaces the core's own. Without `local`, the first local
+        address of the destination's family and transport is used.
 
         Raises:
-            ProtocolError: no local address fits; a header holds CR, LF or NUL.
+            ProtocolError: No local address fits, or a header holds CR, LF or NUL.
         """
         draft = self._draft(
             "INVITE",
@@ -215,8 +216,8 @@ class Endpoint:
         """Send any other request outside any dialog (OPTIONS, REGISTER, MESSAGE, …).
 
         Raises:
-            ProtocolError: INVITE, ACK or CANCEL; no local address fits; a header holds CR, LF
-                or NUL.
+            ProtocolError: The method is INVITE, ACK or CANCEL; no local address fits; or a header
+                holds CR, LF or NUL.
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
             raise ProtocolError("INVITE, ACK and CANCEL have calls of their own")
@@ -239,11 +240,11 @@ class Endpoint:
         return client
 
     def restore_dialog(self, data: dict[str, object]) -> Dialog:
-        """Take up a confirmed dialog from `Dialog.checkpoint()`.
+        """Restore a confirmed dialog from `Dialog.checkpoint()`.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint; its local address is not ours any more;
-                the dialog is here already.
+            ProtocolError: `data` is not a checkpoint, its local address is no longer ours, or the
+                dialog already exists.
         """
         return checkpoint.restore(self._core, data)
 
@@ -252,18 +253,19 @@ class Endpoint:
     ) -> InviteClient:
         """Cancel an INVITE that an earlier process sent, from `InviteClient.checkpoint()`.
 
-        Its end comes as ever: `InviteFailed`, or an `InviteAnswered` that is to be hung up.
+        It ends as usual: with `InviteFailed`, or with an `InviteAnswered` whose dialog the
+        application must end with BYE.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint; its local address is not ours any more.
+            ProtocolError: `data` is not a checkpoint, or its local address is no longer ours.
         """
         return checkpoint.give_up(self._core, data, owner, now)
 
     def serve_again(self, data: Mapping[str, object], now: float) -> str:
-        """Take an INVITE once more that an earlier process was serving: `IncomingInvite`.
+        """Receive again an INVITE that an earlier process was serving; `IncomingInvite` follows.
 
-        From `InviteServer.checkpoint()`; the caller sees one more early dialog. Returns the
-        Call-ID, by which its owner knows it.
+        `data` is from `InviteServer.checkpoint()`. The caller sees one more early dialog. Returns
+        the Call-ID, by which the owner recognises the INVITE.
 
         Raises:
             ProtocolError: `data` is not a checkpoint.
@@ -273,43 +275,43 @@ class Endpoint:
         return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
-        """The dialog of these identifiers (for Replaces)."""
+        """Return the dialog with these identifiers (for Replaces); None if no dialog has them."""
         return self._core.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def knows(self, call_id: str) -> bool:
-        """True if a dialog, or a request of ours that waits for its answer, has this Call-ID."""
+        """Return whether a dialog or a pending request that we sent has this Call-ID."""
         return call_id in self._core.call_ids
 
     def peers(self) -> set[str]:
-        """The hosts to which the dialogs' requests go."""
+        """Return the hosts to which the dialogs send their requests."""
         return {dialog.destination.host for dialog in self._core.dialogs.values()}
 
     def looped(self, request: Request) -> bool:
-        """True if one of the request's Via headers is ours: it has been here before."""
+        """Return whether a Via header of the request is ours: it has passed through here before."""
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """The transport cannot reach `destination`.
+        """Handle that the transport cannot reach `destination`.
 
-        What we asked there and had no word about fails with 503. Where a provisional response
-        came, the final one may yet come by another connection (RFC 3261 18.2.2).
+        Requests sent there that have had no response fail with 503. Where a provisional response
+        came, the final one may still come over another connection (RFC 3261 18.2.2).
         """
         for transaction in self._core.asked(destination):
             transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
     def cut_off(self, destination: Address, now: float) -> None:
-        """The transport has lost the connection to `destination`: what may be lost goes again.
+        """Handle that the connection to `destination` is lost: repeat requests that may be lost.
 
-        Whoever asked there and had no word asks once more, by another connection if there can be
-        one; if not, `unreachable` follows.
+        Each request without a response is sent once more, over another connection if one can be
+        made. If not, the transport calls `unreachable`.
         """
         for transaction in self._core.asked(destination):
             transaction.cut_off(now)
         self._core.emit(PeerLost(destination))
 
     def moved(self, old: Address, new: Address) -> None:
-        """A peer whose connection `old` is gone has come back by `new`: its dialogs follow."""
+        """Move the dialogs of a peer that has replaced its lost connection `old` by `new`."""
         for dialog in self._core.dialogs.values():
             if dialog.send_to == old:
                 dialog.send_to = new
@@ -317,7 +319,7 @@ class Endpoint:
                 dialog.peer = new
 
     def counts(self) -> Counts:
-        """What is held now, for metrics and leak tests."""
+        """Return the numbers of objects held now, for metrics and leak tests."""
         core = self._core
         return Counts(
             client_transactions=len(core.clients),

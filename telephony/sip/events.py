@@ -1,9 +1,9 @@
-"""What the SIP core says to its user: addresses, messages and events.
+"""Addresses, messages and events: everything that the SIP core reports to the application.
 
-Each event is a small frozen dataclass. Handles in them (`InviteServer`, `InviteClient`, `Dialog`,
-…) are the live objects of the core on which the user acts; each has an `owner` attribute that the
-user may set, and that dialogs inherit from the INVITE which makes them, so that an event finds its
-call without a table. What the core does with a message is in endpoint.py, not here.
+Each event is a small frozen dataclass. Its handles (`InviteServer`, `InviteClient`, `Dialog`, …)
+are live objects of the core, on which the application acts. Each handle has an `owner` attribute,
+which the application may set and which dialogs inherit from their INVITE; so an event leads to its
+call without a table. endpoint.py and incoming.py decide what the core does with a message.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class Address(NamedTuple):
-    """Where one speaks SIP: an IP address, a port, and how."""
+    """An address for SIP: IP address, port and transport."""
 
     host: str
-    """Never a name; IPv6 without brackets."""
+    """An IP address, never a name; IPv6 without brackets."""
     port: int
     transport: str = "UDP"
     """UDP, TCP or TLS."""
     name: str = ""
-    """TLS: whom the peer's certificate must name (RFC 5922 7.3); the host if empty."""
+    """TLS: the name that the peer's certificate must have (RFC 5922 7.3); "" for the host."""
     flow: int = 0
-    """Not 0: the very connection that the peer opened (RFC 5626), and no other in its place."""
+    """If not 0, the id of the connection that the peer opened (RFC 5626); no other may be used."""
 
     @property
     def reliable(self) -> bool:
@@ -39,52 +39,56 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be sent from `local`: a datagram, or over a connection."""
+    """A message to be sent from `local`: as a datagram, or over a connection."""
 
     data: bytes
     destination: Address
     local: Address
     otherwise: Address | None = None
-    """Where to connect to if no connection to `destination` is open."""
+    """The address to connect to if no connection to `destination` is open; None for no fallback."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingInvite:
-    """A new INVITE outside any dialog. 100 has been sent; the user answers the rest."""
+    """A new INVITE outside any dialog, for the application to answer.
+
+    The core sends 100 by itself if there is no response within 200 ms.
+    """
 
     invite: InviteServer
 
 
 @dataclass(frozen=True, slots=True)
 class InviteCancelled:
-    """The caller gave up (CANCEL, or BYE in the early dialog). 487 has been sent.
+    """The caller cancelled (by CANCEL, or by BYE in the early dialog). 487 has been sent.
 
-    Also for a re-INVITE (then `invite.dialog` is the dialog, which lives on).
+    This event also comes for a re-INVITE: then `invite.dialog` is its dialog, which continues.
     """
 
     invite: InviteServer
     request: Request
-    """The CANCEL or BYE, for its Reason."""
+    """The CANCEL or BYE; it may hold a Reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteProgress:
-    """A provisional response to our INVITE (outside a dialog)."""
+    """A provisional response to an INVITE that we sent outside a dialog."""
 
     client: InviteClient
     dialog: Dialog | None
     """The early dialog; None for 100 and for responses without a To tag."""
     response: Response
     answer_due: bool = False
-    """A reliable response holds the offer that our INVITE did not: `client.prack` answers it."""
+    """True if a reliable response holds an offer, as our INVITE had none: answer by `prack`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """A 2xx to our INVITE, once for each dialog that it makes.
+    """A 2xx to our INVITE; one event for each dialog that it creates.
 
-    The user must `dialog.ack(client, now=now)`, and BYE those that it does not want: a second
-    2xx of a fork, or one that crossed our CANCEL (`client.cancelled`).
+    The application must call `dialog.ack(client, now=now)`. It must also send BYE in each dialog
+    that it does not need: one from a second fork, or from a 2xx that crossed our CANCEL
+    (`client.cancelled`).
     """
 
     client: InviteClient
@@ -94,18 +98,18 @@ class InviteAnswered:
 
 @dataclass(frozen=True, slots=True)
 class InviteFailed:
-    """Our INVITE ended without an answer; its early dialogs are gone. Comes at most once."""
+    """Our INVITE failed; its early dialogs are gone. At most one for each INVITE."""
 
     client: InviteClient
     response: Response | None
-    """None when nobody answered: timed out (408), unreachable (503), CANCEL unanswered (487)."""
+    """None without a final response: timeout (408), unreachable (503), CANCEL unanswered (487)."""
     status: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class AckReceived:
-    """The first ACK to our 2xx (later copies are absorbed)."""
+    """The first ACK to our 2xx; later copies are absorbed."""
 
     dialog: Dialog
     request: Request
@@ -113,16 +117,16 @@ class AckReceived:
 
 @dataclass(frozen=True, slots=True)
 class AckMissing:
-    """Our 2xx was repeated for 64*T1 and never acknowledged: the user sends BYE."""
+    """Our 2xx was repeated for 64*T1 without an ACK: the application should send BYE."""
 
     dialog: Dialog
 
 
 @dataclass(frozen=True, slots=True)
 class PrackMissing:
-    """A reliable provisional response was repeated for 64*T1 and never acknowledged.
+    """A reliable provisional response was repeated for 64*T1 without a PRACK.
 
-    The INVITE has been answered 504; its dialogs are gone, that of a 2xx which waited among them.
+    The INVITE has been answered with 504. Its dialogs are gone, even that of a 2xx held back.
     """
 
     invite: InviteServer
@@ -130,11 +134,11 @@ class PrackMissing:
 
 @dataclass(frozen=True, slots=True)
 class DialogRequest:
-    """A request within a dialog, in order. The user answers it: `transaction.respond`.
+    """A request within a dialog, in order; the application answers it by `transaction.respond`.
 
     A re-INVITE's `transaction` is an `InviteServer`. After a BYE, `DialogEnded` follows by itself.
-    A PRACK comes here only if it has a body: an offer, or the answer to one of ours. It has
-    acknowledged its response whatever it is answered.
+    A PRACK is reported only if it has a body: an offer, or the answer to our offer. It acknowledges
+    the provisional response whatever the application answers.
     """
 
     dialog: Dialog
@@ -146,7 +150,7 @@ class DialogRequest:
 class DialogResponse:
     """A response, provisional or final, to a request that we sent within a dialog.
 
-    A 2xx to a re-INVITE wants `dialog.ack(transaction, now=now)`.
+    After a 2xx to a re-INVITE the application must call `dialog.ack(transaction, now=now)`.
     """
 
     dialog: Dialog
@@ -156,29 +160,29 @@ class DialogResponse:
 
 @dataclass(frozen=True, slots=True)
 class DialogRequestFailed:
-    """A request that we sent within a dialog had no final response.
+    """A request that we sent within a dialog got no final response.
 
-    After 408 the user should send BYE (RFC 3261 12.2.1.2).
+    After 408 the application should send BYE (RFC 3261 12.2.1.2).
     """
 
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """408 timed out, 503 unreachable."""
+    """408 for a timeout, 503 if unreachable, 487 if our CANCEL was not answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded:
-    """A confirmed dialog is over; comes exactly once for each, and last."""
+    """A confirmed dialog has ended; the last event of each such dialog, and sent exactly once."""
 
     dialog: Dialog
     reason: str
-    """`bye received`, `bye sent`, `unknown to the peer` (481), or what `Dialog.forget` was told."""
+    """`bye received`, `bye sent`, `unknown to the peer` (481), or another fixed phrase."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandaloneRequest:
-    """A request outside any dialog, INVITE excepted: REGISTER, OPTIONS, MESSAGE and so on."""
+    """A request other than INVITE outside any dialog: REGISTER, OPTIONS, MESSAGE and so on."""
 
     transaction: ServerRequest
     request: Request
@@ -187,33 +191,33 @@ class StandaloneRequest:
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse:
-    """A response, or the lack of one, to a request that we sent outside any dialog."""
+    """The result of a request that we sent outside any dialog: a response, or no response."""
 
     transaction: NonInviteClient
     response: Response | None
-    """None when there was none."""
+    """None if no response came."""
     status: int
-    """The response's status; 408 timed out, 503 unreachable."""
+    """The response's status; without a response, 408 for a timeout or 503 if unreachable."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOffered:
     """A peer lets us send requests over the connection that it opened (`alias`, RFC 5923).
 
-    Whether it may is for the transport to judge, by the certificate that the peer showed.
+    The transport decides whether the peer may do so, from the certificate that the peer showed.
     """
 
     source: Address
     """The connection."""
     port: int
-    """The port of the peer's sent-by: requests to that one may go over it."""
+    """The port in the peer's Via: requests to this port may use the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerLost:
-    """No connection to `peer` stands any more, or none came about.
+    """The connection to `peer` is lost, or could not be made.
 
-    What waited for a first answer from there has failed with 503.
+    Requests there without a response have failed with 503, or are sent again (`Endpoint.cut_off`).
     """
 
     peer: Address
@@ -221,7 +225,7 @@ class PeerLost:
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped:
-    """A message that nothing was done with, except a count (`Endpoint.dropped`)."""
+    """A message that the core dropped; it is only counted (`Endpoint.dropped`)."""
 
     source: Address
     why: str

@@ -1,8 +1,8 @@
-"""What the core does with a message that arrives (RFC 3261 8.2, 9.2, 12.2.2, 17.2.3, 18).
+"""The handling of each message that arrives (RFC 3261 8.2, 9.2, 12.2.2, 17.2.3, 18).
 
-Requests go, in this order, to the transaction that they repeat, to what they cancel or
-acknowledge, through the checks of section 8.2, to their dialog, or to the user. Responses go to
-the transaction that they answer, or nowhere.
+A request goes to the first of these that fits: the transaction that it repeats; the INVITE that it
+cancels or acknowledges; a refusal by the checks of section 8.2; its dialog; the application. A
+response goes to the transaction that it answers, or is dropped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from telephony.sip.uas import InviteServer, ServerRequest
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
-"""A To tag means nothing on these."""
+"""Methods on which a To tag has no meaning."""
 
 
 class Incoming:
@@ -42,7 +42,7 @@ class Incoming:
         self._core = core
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Take a message; no exception comes out."""
+        """Process a message; never raise."""
         at = self._core.locals.get(local)
         if at is None:
             self._core.drop(source, "came to no address of ours")
@@ -52,7 +52,7 @@ class Incoming:
             self._read(data, source, at, now)
 
     def refuse(self, fault: Frame, source: Address, local: Address) -> None:
-        """Answer the head of a message whose end cannot be told, if it is a request's."""
+        """Answer a request on a stream whose end cannot be found, if its head can be read."""
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
         if answer is not None:
@@ -60,7 +60,7 @@ class Incoming:
         self._core.drop(source, fault.why)
 
     def looped(self, request: Request) -> bool:
-        """True if one of the request's Via headers is ours."""
+        """Return whether one of the request's Via headers is ours."""
         try:
             vias = request.vias
         except ParseError:
@@ -82,7 +82,7 @@ class Incoming:
                 self._core.dropped["malformed, answered"] += 1
                 self._core.outbox.append(answer)
         except ProtocolError:
-            # The answer would have held what the serialiser refuses (a NUL in a copied header).
+            # The answer would hold something that cannot be written (a NUL in a copied header).
             self._core.drop(source, "cannot be answered")
 
     def _response(self, response: Response, source: Address, now: float) -> None:
@@ -130,10 +130,10 @@ class Incoming:
     def _mistagged(
         self, transaction: InviteServerTransaction, request: Request
     ) -> InviteServer | None:
-        """The INVITE whose 2xx is acknowledged in all but the To tag.
+        """Return the INVITE whose 2xx this ACK acknowledges except for its To tag, or None.
 
-        pyVoIP 1.6.8 makes up a To tag for every ACK, and gives it the INVITE's branch. RFC 6026
-        section 7.1 passes such an ACK to the user; refusing it would cost the call after 64*T1.
+        pyVoIP 1.6.8 invents a To tag for every ACK and gives the ACK its INVITE's branch. RFC 6026
+        section 7.1 passes such an ACK to the user; without it the call would end after 64*T1.
         """
         invite = transaction.user
         if not isinstance(invite, InviteServer) or invite.dialog is None:
@@ -184,7 +184,7 @@ class Incoming:
     def _prack(
         self, request: Request, key: ServerKey, source: Address, at: Local, now: float
     ) -> None:
-        """Match it to what it acknowledges (RFC 3262 section 3), if an UPDATE overtook it too."""
+        """Match a PRACK to its response (RFC 3262 section 3), even if an UPDATE overtook it."""
         dialog_id = _dialog_id(request)
         dialog = self._core.dialogs.get(dialog_id)
         if dialog is not None:
@@ -206,7 +206,10 @@ class Incoming:
         sequence.acknowledge(now)
 
     def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Sections 8.2.1 (method) and 8.2.2 (scheme, merged requests, Require), in this order."""
+        """Check a new request; return the refusal (status, headers), or None.
+
+        Sections 8.2.1 (method) and 8.2.2 (scheme, merged requests, Require), in this order.
+        """
         core = self._core
         if request.method not in core.allow:
             return (405 if request.method in KNOWN_METHODS else 501), (
@@ -258,7 +261,7 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Whether each Contact can be read; a REGISTER's, which may be `*`, is its registrar's."""
+    """Return whether all Contacts can be read; True for REGISTER: the registrar checks its own."""
     try:
         return request.method == "REGISTER" or request.contacts is not None
     except SipParseError:
@@ -266,7 +269,7 @@ def _has_sound_contacts(request: Request) -> bool:
 
 
 def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
-    """The option tags that a request requires and `supported` lacks: the Unsupported of a 420."""
+    """Return the required option tags that `supported` lacks, for the Unsupported of a 420."""
     known = {tag.lower() for tag in supported}
     wanted = [
         tag.strip() for value in request.headers.get_all("Require") for tag in value.split(",")
@@ -275,5 +278,5 @@ def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
 
 
 def _dialog_id(request: Request) -> DialogId:
-    """The dialog that a request to us names."""
+    """Return the identifiers of the dialog in which the peer sent this request."""
     return DialogId(request.call_id, request.to.tag or "", request.from_.tag or "")

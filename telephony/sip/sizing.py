@@ -1,6 +1,6 @@
-"""Which transport a long request takes (RFC 3261 18.1.1): a datagram must not be cut on its way.
+"""The choice of transport for a long request (RFC 3261 18.1.1): avoid fragmented datagrams.
 
-A peer that refuses TCP gets datagrams after all, and for a while nothing else.
+A peer that refuses TCP gets datagrams after all, and only datagrams for the next ten minutes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from telephony.sip.events import Address
 from telephony.sip.message import Request
 
 LONGEST_DATAGRAM: Final = 1300
-"""Bytes, where the path's MTU is unknown."""
+"""In bytes: the limit where the path's MTU is unknown."""
 _REMEMBERED: Final = 600.0
-"""Seconds for which a peer that refused TCP is not asked again."""
+"""The time in seconds for which a peer that refused TCP gets no TCP."""
 _MOST_REMEMBERED: Final = 1000
 
 
 def by_stream(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
-    """The same request over TCP, if it is too long for UDP; None if it goes as it is.
+    """Return the same request for TCP if it is too long for UDP; None to send it unchanged.
 
-    It does where we have no TCP, where the peer refused it, and where the peer is not at the
-    address that it names: no connection gets through address translation from outside.
+    It is sent unchanged where we have no TCP, where the peer refused TCP, and where the peer's real
+    address differs from the one it names: a connection from outside cannot pass its NAT.
     """
     there = draft.destination
     if there.reliable or core.datagrams_only.get(there, now) > now:
@@ -41,7 +41,7 @@ def by_stream(core: Core, draft: Draft, request: Request, now: float) -> Draft |
 
 
 def remember_refusal(core: Core, destination: Address, now: float) -> None:
-    """Send this peer datagrams alone, for ten minutes."""
+    """Send this peer only datagrams for the next ten minutes."""
     if len(core.datagrams_only) >= _MOST_REMEMBERED:
         core.datagrams_only.clear()
     core.datagrams_only[destination] = now + _REMEMBERED

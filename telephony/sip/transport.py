@@ -1,4 +1,4 @@
-"""The Via header at this hop: received and rport (RFC 3261 18.2, RFC 3581)."""
+"""Via and addresses at this hop: `received`, `rport`, reply address (RFC 3261 18.2, RFC 3581)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from telephony.sip.events import Address
 from telephony.sip.headers import Via
 
 DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-"""The transports that we know, and their ports (RFC 3261 19.1.2)."""
+"""The transports that we know, with their default ports (RFC 3261 19.1.2)."""
 
 
 def stamp(via: Via, source: Address) -> Via:
-    """A Via with `received` where it is due, and `rport` filled in where it was asked for."""
+    """Return the Via with `received` where it is required and `rport` filled in if requested."""
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
     if wants_port:
@@ -25,10 +25,11 @@ def stamp(via: Via, source: Address) -> Via:
 
 
 def reply_address(via: Via, source: Address) -> Address:
-    """Where responses go: over the connection on which the request came (RFC 3261 18.2.2).
+    """Return the address for responses (RFC 3261 18.2.2).
 
-    Over UDP to the source if it asked for that, else to its sent-by port there. `maddr` is not
-    followed: it would let anyone aim our responses.
+    Over a connection, it is the source. Over UDP, it is the source if the Via has `rport`, else the
+    Via's port at the source's host. `maddr` is ignored: it would let anyone choose the target of
+    our responses.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source
@@ -36,7 +37,10 @@ def reply_address(via: Via, source: Address) -> Address:
 
 
 def reply_otherwise(via: Via, source: Address) -> Address | None:
-    """Where a response goes when that connection is gone: to the sent-by port, by a new one."""
+    """Return the address for a new connection if that of the request is gone; None for UDP.
+
+    It is the Via's port at the source's host (RFC 3261 18.2.2).
+    """
     if not source.reliable:
         return None
     port = via.port or DEFAULT_PORTS[source.transport]
@@ -46,7 +50,7 @@ def reply_otherwise(via: Via, source: Address) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """An IP address, with or without brackets, as it is usually written; None for a name."""
+    """Return an IP address (brackets allowed) in its usual form; None for a host name."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:
@@ -54,5 +58,5 @@ def literal(host: str) -> str | None:
 
 
 def is_literal(host: str) -> bool:
-    """True for an IP address, with or without brackets."""
+    """Return whether `host` is an IP address, with or without brackets."""
     return literal(host) is not None
