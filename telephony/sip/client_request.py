@@ -1,6 +1,6 @@
-"""The user agent client's side of any request (RFC 3261 8.1): the handle of what we sent.
+"""The client's side of any request (RFC 3261 8.1): the handle of a request that we sent.
 
-What an INVITE has beyond that is in uac.py; retransmission in client_transaction.py.
+The additions for INVITE are in uac.py, retransmission is in client_transaction.py.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class ClientRequest:
     """A request that we sent, INVITE or not.
 
     Attributes:
-        request: as sent.
-        destination: where it went.
-        local: the socket it left by.
-        dialog: the dialog in which it was sent, else None.
-        response: the final response, once there is one (of several 2xx the first).
-        owner: the user's own.
+        request: The request as sent.
+        destination: The address to which it was sent.
+        local: The address of the socket that sent it.
+        dialog: The dialog in which it was sent, else None.
+        response: The final response, once there is one (of several 2xx the first).
+        owner: The application's own object for this request; the core only stores it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ClientRequest:
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        """Make a request of the draft; `sent`: an earlier process made and sent it."""
+        """Make a request from the draft; `sent` is the request if an earlier process sent it."""
         self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
         self.local: Address = draft.local.address
@@ -65,7 +65,7 @@ class ClientRequest:
         self._answers = Answers()
 
     def begin(self, now: float) -> None:
-        """Send it; done by the core, once."""
+        """Send the request; the core calls this once."""
         longer = by_stream(self._core, self._draft, self.request, now)
         if longer is not None:
             self._as_datagram = self._draft
@@ -74,13 +74,13 @@ class ClientRequest:
         self._transaction = self._core.start_client(self.request, turn, self._draft.way, now)
 
     def _take(self, draft: Draft) -> None:
-        """Go by another way: that is another Via, and another transaction."""
+        """Take another draft with its own path; the request gets a new Via and transaction."""
         self._draft = draft
         self.request = compose(self._core, draft)
         self.destination, self.local = draft.destination, draft.local.address
 
     def on_failure(self, status: int, now: float) -> None:
-        """Learn that no final response will come; TCP that is refused leaves UDP (18.1.1)."""
+        """Report that no final response will come, or try UDP after a refused TCP (18.1.1)."""
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
             self._failed(status, now)
@@ -123,25 +123,28 @@ class ClientRequest:
         return again
 
     def on_response(self, response: Response, now: float) -> None:
-        """Take a response from the transaction."""
+        """Process a response from the transaction."""
         raise NotImplementedError
 
     def _failed(self, status: int, now: float) -> None:
         raise NotImplementedError
 
     def on_terminated(self, now: float) -> None:
-        """Learn that the transaction is gone."""
+        """Note that the transaction is terminated."""
 
     def end(self, request: Request) -> None:
-        """Forget one of its transactions."""
+        """Forget one of the request's transactions."""
         self._core.end_client(request)
 
     def is_turn(self, turn: Turn) -> bool:
-        """True for the last transaction, which is the one that counts."""
+        """Return whether `turn` is the last transaction, the only one that counts."""
         return self._turn is turn
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials, if it is challenged and there are some."""
+        """Send the request again if `response` is a challenge that we have credentials for.
+
+        Return whether it was sent.
+        """
         given = self._answers.take(self._core, self.request, response, self.destination)
         if given is None:
             return False
@@ -157,20 +160,21 @@ class ClientRequest:
 
 
 class NonInviteClient(ClientRequest):
-    """Any request but INVITE, ACK and CANCEL."""
+    """Any request except INVITE, ACK and CANCEL."""
 
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send it again: same Call-ID and From tag, next CSeq, `headers` put in their place.
+        """Send the request again: same Call-ID and From tag, next CSeq.
 
-        For 401 and 407 (credentials in `headers`), 423, …
+        `headers` replace those of the same name. Used after 401 and 407 (with credentials in
+        `headers`), 423 and the like.
 
         Raises:
-            ProtocolError: its dialog is terminated.
+            ProtocolError: The dialog is terminated.
         """
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Hand the response to the user."""
+        """Report the response to the application."""
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:
@@ -183,7 +187,7 @@ class NonInviteClient(ClientRequest):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Tell the user that there will be no answer."""
+        """Report to the application that no final response will come."""
         if self.dialog is None:
             self._core.emit(StandaloneResponse(self, None, status))
         elif self.dialog.state is not DialogState.TERMINATED:

@@ -1,7 +1,8 @@
 """Client transactions (RFC 3261 17.1, with the Accepted state of RFC 6026).
 
-They retransmit, recognise retransmissions and give up; the ACK to a non-2xx is theirs. What a
-response means (dialogs, forks, the ACK to a 2xx, CANCEL) is the UAC core's business: uac.py.
+They retransmit requests, absorb repeated responses, time out, and send the ACK to a non-2xx.
+uac.py handles the meaning of a response: dialogs, forks, the ACK to a 2xx, CANCEL. The "user" here
+is RFC 3261's transaction user: the object that receives the responses.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ Send = Callable[[bytes], None]
 
 
 class ClientState(enum.Enum):
-    """States of both client machines (figure 5 as amended by RFC 6026, and figure 6)."""
+    """The states of both client state machines (figure 5 as amended by RFC 6026, and figure 6)."""
 
     CALLING = "calling"
-    """INVITE sent, nothing heard."""
+    """INVITE sent, no response yet."""
     TRYING = "trying"
-    """Non-INVITE sent, nothing heard."""
+    """Non-INVITE sent, no response yet."""
     PROCEEDING = "proceeding"
-    """A provisional response came. For INVITE this has no timer: it may ring for ever."""
+    """A provisional response came. For INVITE this state has no timer: it may ring for ever."""
     COMPLETED = "completed"
-    """Final response came (INVITE: a non-2xx); its copies are absorbed."""
+    """A final response came (INVITE: a non-2xx); its copies are absorbed."""
     ACCEPTED = "accepted"
-    """INVITE: a 2xx came; more of them, of this or other forks, go to the user."""
+    """INVITE: a 2xx came; further 2xx, from this fork or others, go to the user."""
     TERMINATED = "terminated"
 
 
@@ -39,17 +40,17 @@ class ClientUser(Protocol):
     """The transaction user of a client transaction."""
 
     def on_response(self, response: Response, now: float) -> None:
-        """A response that is not a retransmission, or any 2xx to INVITE."""
+        """Take a response that is not a retransmission, or any 2xx to INVITE."""
 
     def on_failure(self, status: int, now: float) -> None:
-        """No final response will come: 408 (timer B or F) or 503 (transport)."""
+        """Note that no final response will come: 408 (timer B or F) or 503 (transport)."""
 
     def on_terminated(self, now: float) -> None:
-        """The transaction is gone; always the last call."""
+        """Note that the transaction is terminated; always the last call."""
 
 
 class ClientTransaction:
-    """What both client machines share: one request, its retransmission and its end."""
+    """The common base of both client state machines: one request, its retransmission, its end."""
 
     _first_state = ClientState.TRYING
 
@@ -83,25 +84,28 @@ class ClientTransaction:
         self._schedule_retransmission(now)
 
     def receive(self, response: Response, now: float) -> None:
-        """Take a response that matches this transaction."""
+        """Process a response that matches this transaction."""
         raise NotImplementedError
 
     def fail(self, status: int, now: float) -> None:
-        """End without a final response, if none has come: transport error or CANCEL unanswered."""
+        """End the transaction with `status` (transport error, CANCEL unanswered).
+
+        After a final response this does nothing.
+        """
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
 
     def unreachable(self, now: float) -> None:
-        """The transport has failed: end with 503, if nothing was heard yet."""
+        """End with 503, as the transport has failed; do nothing if a response has come."""
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 
     def cut_off(self, now: float) -> None:
-        """The connection is gone by which the request went, and it may never have arrived.
+        """Handle that the connection is lost over which the request, perhaps, never arrived.
 
-        If nothing was heard yet, it goes once more by another connection: the peer knows a copy by
-        its branch (RFC 3261 17.2.3). The second time is the last.
+        Without a response, send the request once more over another connection: the peer recognises
+        a copy by its branch (RFC 3261 17.2.3). If that is lost too, the request fails with 503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)
@@ -132,7 +136,7 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter a state that absorbs retransmissions for `duration`, then ends."""
+        """Enter a state that absorbs retransmissions for `duration` seconds, then terminate."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -142,7 +146,7 @@ class ClientTransaction:
 
 
 class InviteClientTransaction(ClientTransaction):
-    """RFC 3261 17.1.1, RFC 6026 7.2.
+    """The INVITE client transaction (RFC 3261 17.1.1, RFC 6026 7.2).
 
     ========== ============== ============================== ============
     state      input          action                         next
@@ -164,7 +168,7 @@ class InviteClientTransaction(ClientTransaction):
     _ack: bytes = b""
 
     def receive(self, response: Response, now: float) -> None:
-        """Take a response by the table above; whatever it does not name is dropped."""
+        """Process a response by the table above; drop a response that the table does not name."""
         open_ = self.state in {ClientState.CALLING, ClientState.PROCEEDING}
         if open_ and response.status < 200:
             if self.state is ClientState.CALLING:
@@ -192,7 +196,7 @@ class InviteClientTransaction(ClientTransaction):
 
 
 class NonInviteClientTransaction(ClientTransaction):
-    """RFC 3261 17.1.2.
+    """The non-INVITE client transaction (RFC 3261 17.1.2).
 
     ========== ============== ================================ ==========
     state      input          action                           next
@@ -208,7 +212,7 @@ class NonInviteClientTransaction(ClientTransaction):
     """
 
     def receive(self, response: Response, now: float) -> None:
-        """Take a response by the table above."""
+        """Process a response by the table above."""
         if self.state not in {ClientState.TRYING, ClientState.PROCEEDING}:
             return
         if response.status < 200:
@@ -227,7 +231,7 @@ class NonInviteClientTransaction(ClientTransaction):
 
 
 def ack_to_failure(invite: Request, response: Response) -> Request:
-    """The ACK to a non-2xx: same branch and route as the INVITE (RFC 3261 17.1.1.3)."""
+    """Return the ACK to a non-2xx: same branch and route as the INVITE (RFC 3261 17.1.1.3)."""
     headers = Headers()
     headers.add("Via", str(invite.via))
     for route in invite.headers.get_all("Route"):

@@ -1,6 +1,6 @@
-"""Requests and responses as this end writes them: which headers, in which order, from what.
+"""The composition of requests and responses: which headers, in which order, from which values.
 
-The message layer serialises; the values come from handles and dialogs.
+Handles and dialogs supply the values; message.py serialises the result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CONTACT_IN = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All that a request of ours is made from; kept so that it can be made again."""
+    """All values from which we compose a request; kept so that it can be composed again."""
 
     method: str
     uri: Uri
@@ -43,20 +43,20 @@ class Draft:
 
     @property
     def way(self) -> Way:
-        """How it gets to its peer."""
+        """The path of the request to its peer."""
         return Way(self.destination, self.local, self.otherwise)
 
     @property
     def secure(self) -> bool:
-        """True if it asks for TLS on every hop: its Contact must too (RFC 3261 8.1.1.8)."""
+        """True if the request demands TLS on every hop: then its Contact must too (8.1.1.8)."""
         target = self.routes[0].uri if self.routes else self.uri
         return "sips" in {self.uri.scheme, target.scheme}
 
 
 def own_contact(user: str | None, local: Local, *, secure: bool = False) -> str:
-    """Our Contact value at a local address; without a user part that only another scheme has.
+    """Return our Contact value at a local address; a sips URI if `secure` and the address is TLS.
 
-    `secure` makes it a sips URI, where the address is one for TLS.
+    A user part that is not valid in a sip URI (from a tel URI, for instance) is left out.
     """
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
@@ -74,10 +74,10 @@ def own_contact(user: str | None, local: Local, *, secure: bool = False) -> str:
 
 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
-    """Write the request; with a fresh branch unless one is given.
+    """Compose the request, with a new branch unless one is given.
 
-    A first route without `lr` is a strict router (RFC 3261 12.2.1.1): it gets the Request-URI,
-    and the target goes to the end of the route.
+    A first route without `lr` is a strict router (RFC 3261 12.2.1.1): its URI becomes the
+    Request-URI, and the target moves to the end of the route.
     """
     uri, routes = draft.uri, [str(route) for route in draft.routes]
     if routes and not _is_loose(draft.routes[0]):
@@ -115,7 +115,11 @@ def compose_response(
     headers: Iterable[tuple[str, str]],
     body: bytes,
 ) -> Response:
-    """Write a response; Contact in what makes or refreshes a dialog, Allow where it helps."""
+    """Compose a response.
+
+    Contact is added if the response creates or refreshes a dialog; Allow and Supported are added to
+    a 405 and to a 2xx to INVITE or OPTIONS.
+    """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []
     if request.method in _CONTACT_IN and 100 < status < 300:
@@ -129,7 +133,7 @@ def compose_response(
 
 
 def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
-    """The CANCEL of an INVITE: same branch, route, From, To and number (RFC 3261 9.1)."""
+    """Return the CANCEL of an INVITE: same branch, route, From, To and number (RFC 3261 9.1)."""
     copy = Headers()
     copy.add("Via", str(invite.via))
     for route in invite.headers.get_all("Route"):
@@ -142,7 +146,7 @@ def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
 
 
 def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
-    """`headers` with those of `newer` in the place of their namesakes."""
+    """Return `headers` with those of `newer` in place of the ones with the same name."""
     newer = tuple(newer)
     names = {name.lower() for name, _ in newer}
     return (*(pair for pair in headers if pair[0].lower() not in names), *newer)
@@ -153,9 +157,10 @@ def _is_loose(route: NameAddr) -> bool:
 
 
 def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]:
-    """What we can do. Without an offer in the INVITE no response before the 2xx is reliable.
+    """Return Allow and Supported. An INVITE without an offer does not list 100rel as supported.
 
-    The first such must hold the callee's offer (RFC 3261 13.2.1), long before there is an answer.
+    The first reliable response to it would have to hold the callee's offer (RFC 3261 13.2.1), long
+    before the call is answered.
     """
     pairs = [("Allow", ", ".join(core.allow))]
     supported = [tag for tag in core.supported if offering or tag != RELIABLE]

@@ -1,29 +1,30 @@
-"""Which transaction a message belongs to (RFC 3261 17.1.3 and 17.2.3)."""
+"""The keys by which a message finds its transaction (RFC 3261 17.1.3 and 17.2.3)."""
 
 from __future__ import annotations
 
 from telephony.sip.message import Request, Response
 
 MAGIC = "z9hG4bK"
-"""What the branch of an RFC 3261 element starts with."""
+"""The first characters of every branch that an RFC 3261 element makes (the magic cookie)."""
 
 ClientKey = tuple[str, str]
 ServerKey = tuple[str, ...]
 
 
 def client_key(message: Request | Response) -> ClientKey:
-    """Branch of the top Via and method of the CSeq: a CANCEL shares its INVITE's branch."""
+    """Return the top Via's branch and the CSeq method: a CANCEL shares its INVITE's branch."""
     return message.via.branch or "", message.cseq.method
 
 
 def server_key(request: Request, method: str | None = None) -> ServerKey:
-    """Branch, sent-by and method; what RFC 2543 had instead for a branch without the cookie.
+    """Return branch, sent-by, CSeq number and method; RFC 2543's fields if there is no cookie.
 
-    The CSeq number is in both: a retransmission, an ACK and a CANCEL have their request's, and a
-    phone that uses a branch again, as pyVoIP does after a 401, has begun another transaction.
+    Both kinds of key contain the CSeq number: a retransmission, an ACK and a CANCEL have their
+    request's number. A phone that reuses a branch, as pyVoIP does after a 401, starts another
+    transaction.
 
-    ACK belongs to its INVITE's transaction (if that ended in a non-2xx). `method` puts another in
-    place of the request's: INVITE, to find what a CANCEL cancels.
+    An ACK to a non-2xx belongs to its INVITE's transaction, so ACK counts as INVITE. `method`
+    replaces the request's own: INVITE finds the transaction that a CANCEL cancels.
     """
     method = method or request.method
     if method == "ACK":

@@ -1,6 +1,6 @@
-"""The user agent server's side of any request (RFC 3261 8.2): the handle by which it is answered.
+"""The server's side of any request (RFC 3261 8.2): the handle that sends the responses.
 
-What an INVITE has beyond that is in uas.py; retransmission in server_transaction.py.
+The additions for INVITE are in uas.py, retransmission is in server_transaction.py.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class ServerRequest:
-    """A request that came to us, INVITE or not.
+    """A request that we received, INVITE or not.
 
     Attributes:
-        request: as parsed, with received and rport filled in on its top Via.
-        source: where it came from.
-        local: the socket it came to.
-        dialog: the dialog in which it came, else None (INVITE: see there).
-        owner: the user's own.
+        request: The parsed request, with `received` and `rport` filled in on its top Via.
+        source: The address from which it came.
+        local: The address of the socket at which it arrived.
+        dialog: The dialog in which it came, else None (for INVITE, see `InviteServer`).
+        owner: The application's own object for this request; the core only stores it.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class ServerRequest:
         self._local = way.local
         self._final = False
         self.own_tag: str = core.token()
-        """Our To tag, unless `respond` is given another."""
+        """Our To tag, unless `respond` receives another one."""
         self._transaction = core.start_server(request, self, key, way)
 
     @property
     def answered(self) -> bool:
-        """True once a final response was sent."""
+        """True once a final response was given."""
         return self._final
 
     def begin(self, now: float) -> None:
-        """Start waiting for an answer; done by the core, once."""
+        """Start to wait for the application's answer; the core calls this once."""
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -75,16 +75,18 @@ class ServerRequest:
         to_tag: str | None = None,
         now: float,
     ) -> Dialog | None:
-        """Send a response. A body wants its Content-Type among `headers`.
+        """Send a response; if it has a body, `headers` must include its Content-Type.
 
-        To INVITE: a provisional response above 100 makes an early dialog for its To tag (one tag
-        of our own choosing unless `to_tag` is given; several tags make several dialogs), a 2xx
-        confirms it; that dialog is returned, and for 2xx also kept as `dialog`. A response after
-        the caller's CANCEL, or so late that the caller has given up (non-INVITE, 64*T1), does
-        nothing and returns None.
+        For an INVITE, a provisional response above 100 creates an early dialog for its To tag: ours
+        unless `to_tag` is given; several tags make several dialogs. A 2xx confirms the dialog. The
+        dialog is returned, and after a 2xx also stored as `dialog`. None is returned for any other
+        response and for a request that is not an INVITE.
+
+        A response does nothing after the caller's CANCEL or, for a non-INVITE, after 64*T1, when
+        the client has given up.
 
         Raises:
-            ProtocolError: a final response was sent before.
+            ProtocolError: A final response was already sent.
         """
         if self._final:
             raise ProtocolError("a final response was sent before")
@@ -96,13 +98,13 @@ class ServerRequest:
     def turn_away(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse a request outside dialogs, and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
+        """Refuse a request outside dialogs without storing any state (RFC 3261 8.2.7, 26.3.2.4).
 
-        The response is sent once; a copy of the request is a new request to us, and its answer's
-        To tag the same. An ACK or CANCEL that follows belongs to nothing.
+        The response is sent once. A copy of the request counts as a new request, and its response
+        gets the same To tag. A later ACK or CANCEL matches no transaction.
 
         Raises:
-            ProtocolError: something was answered before, or the request came in a dialog.
+            ProtocolError: A final response was already sent, or the request came in a dialog.
         """
         if self._final or self.dialog is not None:
             raise ProtocolError("only a new request outside dialogs can be turned away")
@@ -112,15 +114,15 @@ class ServerRequest:
         self._transaction.answer_once(data, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """Learn that the final response arrived (INVITE)."""
+        """Note that the ACK to a non-2xx arrived, or never will (INVITE only)."""
 
     def on_terminated(self, now: float) -> None:
-        """Learn that the transaction is gone."""
+        """Release the terminated transaction."""
         del now
         self._core.end_server(self.request, self._key)
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
-        """The To tag for a response: none on 100, none where the request has one."""
+        """Return the To tag to add; None on a 100, or if the request already has a To tag."""
         if status == 100 or self.request.to.tag:
             return None
         return self.own_tag if to_tag is None else to_tag

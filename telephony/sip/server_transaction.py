@@ -1,7 +1,8 @@
 """Server transactions (RFC 3261 17.2, with the Accepted state of RFC 6026).
 
-They absorb repeated requests and repeat the last response. Repeating a 2xx until its ACK comes is
-the UAS core's business (uas.py), as RFC 3261 13.3.1.4 has it.
+They absorb repeated requests and repeat the last response. uas.py, not this module, repeats a 2xx
+until its ACK comes (RFC 3261 13.3.1.4). The "user" here is RFC 3261's transaction user: the object
+that responds to the request.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ Send = Callable[[bytes], None]
 
 
 class ServerState(enum.Enum):
-    """States of both server machines (figure 7 as amended by RFC 6026, and figure 8)."""
+    """The states of both server state machines (figure 7 as amended by RFC 6026, and figure 8)."""
 
     TRYING = "trying"
-    """Non-INVITE came, nothing sent."""
+    """A non-INVITE came, nothing sent yet."""
     PROCEEDING = "proceeding"
-    """A provisional response was sent (INVITE: or is about to be)."""
+    """A provisional response was sent (INVITE: or will be sent soon)."""
     COMPLETED = "completed"
-    """Final response sent (INVITE: a non-2xx, repeated until its ACK)."""
+    """A final response was sent (INVITE: a non-2xx, repeated until its ACK)."""
     CONFIRMED = "confirmed"
     """INVITE: the ACK to our non-2xx came; its copies are absorbed."""
     ACCEPTED = "accepted"
@@ -38,14 +39,14 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction."""
 
     def on_acknowledged(self, now: float) -> None:
-        """INVITE: the ACK to our non-2xx came, or timer H gave up on it."""
+        """Note that the ACK to our non-2xx to an INVITE came, or that timer H gave up on it."""
 
     def on_terminated(self, now: float) -> None:
-        """The transaction is gone; always the last call."""
+        """Note that the transaction is terminated; always the last call."""
 
 
 class ServerTransaction:
-    """What both server machines share: the last response, repeated on demand."""
+    """The common base of both server state machines: the last response, repeated on demand."""
 
     _first_state = ServerState.TRYING
 
@@ -73,7 +74,7 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def receive_again(self, now: float) -> None:
-        """Take a retransmission of the request: repeat the last response, if any."""
+        """Process a retransmission of the request: repeat the last response, if any."""
         del now
         self.repeat()
 
@@ -83,17 +84,17 @@ class ServerTransaction:
             self._send(self._last)
 
     def answer_once(self, data: bytes, now: float) -> None:
-        """Send a final response and end at once (RFC 3261 8.2.7)."""
+        """Send a final response and terminate at once (RFC 3261 8.2.7)."""
         self._send(data)
         self._terminate(now)
 
     def send_again(self, data: bytes) -> None:
-        """Send a provisional response again that is not the last one, unless there is a final."""
+        """Repeat an earlier provisional response, unless a final response was sent."""
         if not self.answered:
             self._send(data)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send a response; the caller sees to it that nothing follows a final one."""
+        """Send a response; the caller of this method sends none after a final one."""
         raise NotImplementedError
 
     def _set_state(self, state: ServerState, now: float) -> None:
@@ -108,7 +109,7 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter a state that absorbs retransmissions for `duration`, then ends."""
+        """Enter a state that absorbs retransmissions for `duration` seconds, then terminate."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -118,7 +119,7 @@ class ServerTransaction:
 
 
 class InviteServerTransaction(ServerTransaction):
-    """RFC 3261 17.2.1, RFC 6026 7.1.
+    """The INVITE server transaction (RFC 3261 17.2.1, RFC 6026 7.1).
 
     ========== ============== ================================== ===========
     state      input          action                             next
@@ -142,7 +143,7 @@ class InviteServerTransaction(ServerTransaction):
     _repeat: Timer | None = None
 
     def receive_again(self, now: float) -> None:
-        """Take a retransmission of the INVITE."""
+        """Process a retransmission of the INVITE."""
         if self.state in {ServerState.PROCEEDING, ServerState.COMPLETED}:
             super().receive_again(now)
 
@@ -161,7 +162,7 @@ class InviteServerTransaction(ServerTransaction):
             self._schedule_repeat(self._timings.t1, now)
 
     def acknowledge(self, now: float) -> None:
-        """Take an ACK that matches: to a non-2xx."""
+        """Process a matching ACK: it belongs to a non-2xx."""
         if self.state is ServerState.COMPLETED:
             self._linger(ServerState.CONFIRMED, 0.0 if self._reliable else self._timings.t4, now)
             self.user.on_acknowledged(now)
@@ -184,7 +185,7 @@ class InviteServerTransaction(ServerTransaction):
 
 
 class NonInviteServerTransaction(ServerTransaction):
-    """RFC 3261 17.2.2.
+    """The non-INVITE server transaction (RFC 3261 17.2.2).
 
     ========== ============== =========================== ===========
     state      input          action                      next
@@ -193,18 +194,18 @@ class NonInviteServerTransaction(ServerTransaction):
     trying     1xx to send    send                        proceeding
     proceeding request        last provisional again      proceeding
     both       200-699        send, timer J               completed
-    both       64*T1        (the client has given up)   terminated
+    both       64*T1          (the client gives up)       terminated
     completed  request        response again              completed
     completed  timer J                                    terminated
     ========== ============== =========================== ===========
     """
 
     def start(self, now: float) -> None:
-        """Begin to wait for the user's answer; after 64*T1 none would be heard."""
+        """Wait for the application's response; terminate after 64*T1, when the client gives up."""
         self._deadline = self._timers.at(now + self._timings.timeout, self._terminate)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send a response."""
+        """Send a response to the request."""
         self._last = data
         self._send(data)
         if status >= 200:

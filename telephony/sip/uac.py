@@ -1,7 +1,7 @@
-"""The user agent client's side of an INVITE (RFC 3261 9.1, 13.2): the handle of one that we sent.
+"""The client's side of an INVITE (RFC 3261 9.1, 13.2): the handle of an INVITE that we sent.
 
-An `InviteClient` gathers what one INVITE may bring: several early dialogs, several 2xx, a CANCEL
-that waits for the first provisional response. Retransmission belongs to client_transaction.py.
+An `InviteClient` collects all results of one INVITE: several early dialogs, several 2xx, and a
+CANCEL that waits for the first provisional response. client_transaction.py retransmits.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class InviteClient(ClientRequest):
     """An INVITE that we sent, outside a dialog or in one.
 
     Attributes:
-        dialogs: by To tag, early and confirmed (outside a dialog); for a re-INVITE, empty.
-        cancelled: True once `cancel` was called.
+        dialogs: Early and confirmed dialogs by To tag; empty for a re-INVITE.
+        cancelled: True once `cancel` was called before a final response.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class InviteClient(ClientRequest):
 
     @property
     def over(self) -> bool:
-        """True once a final response came, or none will."""
+        """True once a final response came, or can no longer come."""
         return self._over
 
     def checkpoint(self) -> dict[str, object]:
-        """Plain values for `Endpoint.give_up`, in a next life of the process."""
+        """Return plain values for `Endpoint.give_up` in the next process."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "destination": list(self.destination),
@@ -72,10 +72,10 @@ class InviteClient(ClientRequest):
         }
 
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
-        """Give up: CANCEL goes out now or with the first provisional response (9.1).
+        """Cancel the INVITE: send CANCEL now, or after the first provisional response (9.1).
 
-        `InviteFailed` follows (487 as a rule), or `InviteAnswered` if a 2xx crossed it. Does
-        nothing when a final response has come. `headers`: a Reason, for instance.
+        `InviteFailed` follows (usually with 487), or `InviteAnswered` if a 2xx crossed the CANCEL.
+        After a final response this does nothing. `headers` are for the CANCEL, such as a Reason.
         """
         if self._over or self.cancelled:
             return
@@ -95,10 +95,10 @@ class InviteClient(ClientRequest):
         """Send the INVITE again after its failure: same Call-ID and From tag, next CSeq.
 
         `headers` replace those of the same name (credentials after 401/407, Session-Expires and
-        Min-SE after 422); `uri` and `destination` follow a 3xx. The owner is carried over.
+        Min-SE after 422); `uri` and `destination` follow a 3xx. The owner is the same.
 
         Raises:
-            ProtocolError: its dialog is terminated, or a re-INVITE is pending there.
+            ProtocolError: The dialog is terminated, or a re-INVITE is pending in it.
         """
         return self._again(headers, uri, destination, now)
 
@@ -111,12 +111,12 @@ class InviteClient(ClientRequest):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Acknowledge a reliable response whose offer is to be answered (RFC 3262 section 5).
+        """Acknowledge a reliable response whose offer we must answer (RFC 3262 section 5).
 
-        Every other one is acknowledged by the core, before the user hears of it.
+        The core acknowledges every other reliable response before it reports it.
 
         Raises:
-            ProtocolError: it is no reliable provisional response.
+            ProtocolError: `response` is not a reliable provisional response.
         """
         rseq = rseq_of(response)
         if rseq is None:
@@ -125,7 +125,7 @@ class InviteClient(ClientRequest):
         acknowledge(self._core, dialog, rack, headers=tuple(headers), body=body, now=now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Take a response that the transaction lets through: 1xx, each 2xx, one other final."""
+        """Process a response that the transaction passes on: 1xx, each 2xx, one other final."""
         if response.status < 200:
             self._progress(response, now)
             return
@@ -146,7 +146,7 @@ class InviteClient(ClientRequest):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Tell the user that there will be no answer."""
+        """Report to the application that no final response will come."""
         self._finish()
         if self.dialog is None:
             self._drop_early_dialogs()
@@ -157,7 +157,7 @@ class InviteClient(ClientRequest):
             self.dialog.on_failure(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Let go of forks that never answered."""
+        """Drop the early dialogs of forks that never answered."""
         del now
         self._drop_early_dialogs()
 
@@ -215,9 +215,9 @@ class InviteClient(ClientRequest):
                 dialog.forget("not answered")
 
     def expect_no_more(self, now: float) -> None:
-        """Its dialog is over: wait 64*T1 for the final response, which may be lost (RFC 3261 15).
+        """Give the final response 64*T1 to arrive after the dialog has ended (RFC 3261 15).
 
-        A provisional response stopped every timer of the transaction.
+        It may be lost, and a provisional response has stopped all timers of the transaction.
         """
         if self._cancel_deadline is None and not self._over:
             self._cancel_deadline = self._core.timers.at(
@@ -234,7 +234,7 @@ class InviteClient(ClientRequest):
         )
 
     def _cancel_unanswered(self, now: float) -> None:
-        """Consider the INVITE cancelled 64*T1 after the CANCEL (9.1)."""
+        """End the INVITE as cancelled if it has no final response 64*T1 after the CANCEL (9.1)."""
         if self._transaction is not None:
             self._transaction.fail(487, now)
 

@@ -1,8 +1,8 @@
-"""The user agent server's side of an INVITE (RFC 3261 9.2, 13.3): the handle for what came.
+"""The server's side of an INVITE (RFC 3261 9.2, 13.3): the handle of an INVITE that we received.
 
-An `InviteServer` may make several early dialogs, repeats its 2xx until the ACK comes and its last
-provisional response once a minute; reliable provisional responses are in reliable.py.
-Retransmission of all else belongs to server_transaction.py.
+An `InviteServer` may create several early dialogs. It repeats its 2xx until the ACK comes, and its
+last provisional response once a minute. Reliable provisional responses are in reliable.py;
+server_transaction.py does all other retransmission.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = ["InviteServer", "ServerRequest"]
 
 
 class InviteServer(ServerRequest):
-    """An INVITE that came to us, outside a dialog or in one.
+    """An INVITE that we received, outside a dialog or in one.
 
     Attributes:
-        dialogs: those made by our responses, by our tag.
-        dialog: the dialog of our 2xx; for a re-INVITE, that in which it came.
-        cancelled: True once the caller gave up; 487 has then been sent.
+        dialogs: The dialogs that our responses created, by our tag.
+        dialog: The dialog of our 2xx; for a re-INVITE, the dialog in which it came.
+        cancelled: True once the caller has cancelled; 487 has then been sent.
     """
 
     dialogs: dict[str, Dialog]
@@ -47,14 +47,14 @@ class InviteServer(ServerRequest):
     _deadline: Timer | None = None
     _sequences: dict[str, ReliableSequence]
     _last: Provisional | None = None
-    """The last provisional response, if it was a reliable one."""
+    """The last provisional response if it was sent reliably, else None."""
     _held: Callable[[float], None] | None = None
-    """Sends the 2xx, which waits for a PRACK."""
+    """Sends the 2xx that waits for a PRACK; None if no 2xx waits."""
 
     def begin(self, now: float) -> None:
-        """Send 100 unless there is something better to say within 200 ms (17.2.1).
+        """Schedule a 100, sent unless another response is sent within 200 ms (17.2.1).
 
-        Phones exist that take a 100 for the answer and are deaf to the 401 behind it.
+        Some phones take an immediate 100 for the answer and ignore the 401 after it.
         """
         self.dialogs = {}
         self._sequences = {}
@@ -74,16 +74,17 @@ class InviteServer(ServerRequest):
         reliable: bool = False,
         now: float,
     ) -> Dialog | None:
-        """See `ServerRequest.respond`.
+        """Send a response; see `ServerRequest.respond`.
 
-        With `reliable`, and always where the caller requires it, a provisional response above 100
-        is repeated until its PRACK; each waits for the one before it in the same early dialog. A
-        2xx waits for the PRACK to a response with a body (RFC 3262 section 3): until it is sent,
+        A provisional response above 100 is repeated until its PRACK if `reliable` is true or the
+        caller requires it. Each one waits for the one before it in the same early dialog. A 2xx
+        waits for the PRACK to a response with a body (RFC 3262 section 3); until the 2xx is sent,
         the caller may still cancel. Without a PRACK within 64*T1 the INVITE gets 504, and
         `PrackMissing` follows.
 
         Raises:
-            ProtocolError: a final response was sent before; the caller takes no reliable ones.
+            ProtocolError: A final response was already sent, or `reliable` is true and the caller
+                or the core does not support reliable provisional responses.
         """
         if self.cancelled:
             return None
@@ -104,7 +105,7 @@ class InviteServer(ServerRequest):
 
     @property
     def takes_reliable(self) -> bool:
-        """True if provisional responses may be reliable: the caller can, and so do we."""
+        """True if both the caller and the core support reliable provisional responses."""
         return RELIABLE in self._core.supported and takes_reliable(self.request)
 
     def _say(self, told: Provisional, *, reliable: bool, now: float) -> Dialog | None:
@@ -120,7 +121,7 @@ class InviteServer(ServerRequest):
         return dialog
 
     def _accept(self, told: Provisional, now: float) -> Dialog:
-        """Send a 2xx, or hold it back until the caller has what was said before."""
+        """Send a 2xx, or hold it back until the caller has acknowledged a response with a body."""
         self.dialog = dialog = self._dialog_for(told.tag or "")
         dialog.confirm_served()
         sequence = self._sequences.get(told.tag or "")
@@ -168,19 +169,19 @@ class InviteServer(ServerRequest):
         return self._sequences[tag]
 
     def _all_told(self, now: float) -> None:
-        """An early dialog has acknowledged all: a 2xx that waited for that may go."""
+        """Send the held 2xx, if any, once no early dialog has an unacknowledged body."""
         if self._held is not None and not any(s.described for s in self._sequences.values()):
             self._held(now)
 
     def _prack_missing(self, now: float) -> None:
-        """Nobody acknowledges: the INVITE has failed (RFC 3262 section 3)."""
+        """Fail the INVITE with 504, as a PRACK is missing (RFC 3262 section 3)."""
         if self._final and self._held is None:
             return
         self._refuse(504, "not acknowledged", now)
         self._core.emit(PrackMissing(self))
 
     def _refuse(self, status: int, why: str, now: float) -> None:
-        """Give another final response in the place of a 2xx that was held back, or of none."""
+        """Send a non-2xx final response, also in place of a 2xx that was held back."""
         held, self._held = self._held is not None, None
         self._conclude(Provisional(status, None, (), b"", self._tag(None, status)), now)
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:
@@ -189,12 +190,12 @@ class InviteServer(ServerRequest):
     def turn_away(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """See `ServerRequest.turn_away`."""
+        """Refuse the INVITE without keeping its state; see `ServerRequest.turn_away`."""
         self._stop(self._trying)
         super().turn_away(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
-        """Plain values for `Endpoint.serve_again`, in a next life of the process."""
+        """Return plain values for `Endpoint.serve_again` in the next process."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "source": list(self.source),
@@ -202,7 +203,7 @@ class InviteServer(ServerRequest):
         }
 
     def give_up(self, request: Request, now: float) -> None:
-        """The caller's CANCEL (or BYE in the early dialog): 487, unless answered (9.2)."""
+        """Answer 487 after the caller's CANCEL, or BYE in the early dialog, if in time (9.2)."""
         if self._final and self._held is None:
             return
         self.cancelled = True
@@ -210,7 +211,7 @@ class InviteServer(ServerRequest):
         self._refuse(487, "cancelled", now)
 
     def abandon(self, now: float) -> None:
-        """The dialog of this re-INVITE is over: 487 if it still waits (15.1.2)."""
+        """Answer an open re-INVITE with 487, as its dialog has ended (15.1.2)."""
         if not self._final or self._held is not None:
             self._held = None
             self._conclude(Provisional(487, None, (), b"", self._tag(None, 487)), now)
@@ -219,26 +220,26 @@ class InviteServer(ServerRequest):
 
     @property
     def ack_due(self) -> bool:
-        """True from our 2xx until its ACK."""
+        """True from our 2xx, even if it is held back, until its ACK."""
         dialog = self.dialog
         return self._held is not None or (
             dialog is not None and self._ack_key(dialog) in self._core.unacknowledged
         )
 
     def acknowledge(self, request: Request, now: float) -> None:
-        """Take the ACK to our 2xx."""
+        """Process the ACK to our 2xx."""
         self.stop_repeating()
         if self.dialog is not None:
             self._core.emit(AckReceived(self.dialog, request))
             self.dialog.served(self, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """The ACK to our non-2xx came, or never will."""
+        """Note that the ACK to our non-2xx came, or never will."""
         if self.dialog is not None:
             self.dialog.served(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Learn that the transaction is gone."""
+        """Release the terminated transaction and the sequences of reliable responses."""
         super().on_terminated(now)
         for sequence in self._sequences.values():
             sequence.forget()
@@ -298,7 +299,7 @@ class InviteServer(ServerRequest):
         return dialog.id, self.request.cseq.number
 
     def stop_repeating(self) -> None:
-        """Send the 2xx no more: it is acknowledged, given up, or its dialog is over."""
+        """Stop repeating the 2xx: it is acknowledged, given up, or its dialog is over."""
         self._stop(self._repeat)
         self._stop(self._deadline)
         if self.dialog is not None:
