@@ -1,9 +1,9 @@
 """Digest authentication (RFC 3261 22, RFC 7616, RFC 8760), as a server and as a client.
 
-MD5 and SHA-256 with qop=auth; `auth-int`, `-sess` and userhash are neither offered nor answered.
-The server keeps no passwords: it asks a callable for the HA1, and does the same work for a user
-who is unknown. A nonce is a time with an HMAC, good for the host that it was given to alone; only
-nonces that were used are remembered.
+It supports MD5 and SHA-256 with qop=auth, but not `auth-int`, `-sess` and userhash. The server
+stores no passwords: it gets each HA1 from a callable, and does the same work for an unknown user.
+A nonce is a time with an HMAC, valid only for the host that received it. The server stores only
+the nonces that were used.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from telephony.sip.message import Request, Response, respond
 from telephony.sip.uri import Uri
 
 FindHa1 = Callable[[str, str, str], str | None]
-"""From user name, realm and algorithm (`MD5`, `SHA-256`) to the HA1 in hex, None if unknown."""
+"""Takes user name, realm and algorithm (`MD5`, `SHA-256`); returns the HA1 in hex or None."""
 
 MAX_NONCES: Final = 20_000
-"""More used nonces than this are not remembered; the next use is then told to take a fresh one."""
+"""The most used nonces that are stored; if the store is full, a new nonce counts as stale."""
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _NONCE: Final = struct.Struct(">QQ")
@@ -42,15 +42,15 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the digest of a user's name, realm and password, in hex: what a server stores."""
+    """Return the digest of user name, realm and password in hex, which a server stores."""
     return _digest(algorithm, f"{user}:{realm}:{password}")
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Read `Digest name=value, …` of a challenge or of credentials; names come in lower case.
+    """Parse the `Digest name=value, …` of a challenge or credentials; names become lower case.
 
     Raises:
-        SipParseError: another scheme, a name twice, or no such list at all.
+        SipParseError: The scheme is another one, a name occurs twice, or the list is malformed.
     """
     scheme, *tail = _BLANKS.split(text.strip(" \t"), maxsplit=1)
     if scheme.lower() != "digest" or not tail:
@@ -66,13 +66,13 @@ def parse_digest(text: str) -> dict[str, str]:
 
 
 class Outcome(enum.Enum):
-    """What the server makes of a request's credentials."""
+    """The server's verdict on a request's credentials."""
 
     ACCEPTED = "accepted"
     MISSING = "missing"
-    """There are none for this realm that we can read."""
+    """The request has no readable credentials for this realm."""
     STALE = "stale"
-    """The password is right; the nonce is old, not ours, or was used with this count before."""
+    """The password is right, but the nonce is old, not ours, or was used with this count before."""
     REFUSED = "refused"
 
 
@@ -81,8 +81,8 @@ class Verification:
     """The result of `DigestServer.verify`.
 
     Attributes:
-        outcome: what to do.
-        user: the user name if it was accepted, else "".
+        outcome: The verdict on the credentials.
+        user: The user name if the credentials are accepted, else "".
     """
 
     outcome: Outcome
@@ -90,7 +90,7 @@ class Verification:
 
 
 class DigestServer:
-    """Challenges requests and checks the answers."""
+    """Challenges requests and verifies the credentials in the answers."""
 
     def __init__(
         self,
@@ -104,15 +104,15 @@ class DigestServer:
         """Make a server.
 
         Args:
-            realm: shown to the users' phones.
-            secret: random bytes, at least 16; nonces made with another secret are stale.
-            find_ha1: the users' secrets.
-            lifetime: seconds for which a nonce may be used.
-            algorithms: those offered, the preferred first.
+            realm: The realm; phones show it to their users.
+            secret: Random bytes, at least 16; nonces made with another secret are stale.
+            find_ha1: Returns a user's HA1.
+            lifetime: The time in seconds for which a nonce may be used.
+            algorithms: The algorithms to offer, the preferred first.
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
             raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
-        octets(quote(realm))  # or it could not be shown
+        octets(quote(realm))  # raises ProtocolError if the realm cannot be written in a header
         self.realm = realm
         self._secret = secret
         self._find_ha1 = find_ha1
@@ -124,13 +124,13 @@ class DigestServer:
     def challenge(
         self, request: Request, now: float, outcome: Outcome = Outcome.MISSING, *, host: str = ""
     ) -> Response:
-        """Make the 401 to a request, with one challenge an algorithm (RFC 8760 2.4)."""
+        """Make the 401 to a request, with one challenge for each algorithm (RFC 8760 2.4)."""
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
     def challenges(
         self, now: float, outcome: Outcome = Outcome.MISSING, *, host: str = ""
     ) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate headers of a 401 to `host`, as (name, value)."""
+        """Return the WWW-Authenticate headers of a 401 to `host`, as (name, value) pairs."""
         nonce = self._nonce(now, host)
         stale = ", stale=true" if outcome is Outcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
@@ -140,26 +140,26 @@ class DigestServer:
         ]
 
     def verify(self, request: Request, now: float, *, host: str = "") -> Verification:
-        """Check the Authorization of a request from `host`; never raises for what a peer sent."""
+        """Check the Authorization of a request from `host`; never raise because of its contents."""
         given = self._credentials(request)
         if given is None:
             return Verification(Outcome.MISSING)
         if not self._is_right(request, given):
             return Verification(Outcome.REFUSED)
-        # Without qop (RFC 2069) nothing counts the uses of a nonce: it is good for one.
+        # Without qop (RFC 2069) there is no count of uses, so each nonce is valid once.
         nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
         if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
             return Verification(Outcome.STALE)
         return Verification(Outcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """The first Authorization for our realm with all that a check needs."""
+        """Return the first complete Authorization for our realm, or None."""
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:
                 given = _with_user(parse_digest(value))
             except SipParseError:
-                continue  # another scheme, or unreadable: as good as none
+                continue  # another scheme or unreadable: treated like no credentials
             if (
                 given.get("realm") == self.realm
                 and needed <= given.keys()
@@ -173,7 +173,7 @@ class DigestServer:
         algorithm = given.get("algorithm", "MD5").upper()
         user = given["username"]
         known = self._find_ha1(user, self.realm, algorithm)
-        # The stand-in depends on a secret, so that nobody can log in as an unknown user.
+        # An unknown user gets a secret stand-in: the same work, and no answer can match it.
         stand_in = _digest(algorithm, f"{self._secret.hex()}:{user}")
         secret = stand_in if known is None else known.lower()
         expected = _response(secret, request.method, given, algorithm)
@@ -202,7 +202,10 @@ class DigestServer:
         return -1.0 <= now - made_ms / 1000 <= self._lifetime
 
     def _count(self, nonce: str, count: int, now: float) -> bool:
-        """Note the use of a nonce; False if this count or a later one was seen before."""
+        """Record the use of a nonce; return False if this count or a later one was used before.
+
+        A new nonce is refused too if the store is full.
+        """
         _, last = self._used.get(nonce, (now, 0))
         if count <= last:
             return False
@@ -215,13 +218,13 @@ class DigestServer:
         return True
 
     def _forget(self, now: float) -> None:
-        # A nonce is made before it is first used, so it has died by then.
+        # A nonce is made before its first use, so one first used before `limit` has expired.
         limit = now - self._lifetime - 1.0
         self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
 
 
 class DigestClient:
-    """Answers challenges with one user's name and password."""
+    """Answers challenges with the name and password of one user."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user
@@ -229,16 +232,16 @@ class DigestClient:
         self._counts: dict[str, int] = {}
 
     def answer(self, request: Request, response: Response, cnonce: str) -> tuple[str, str] | None:
-        """Return the header that the request needs to be sent again, as (name, value).
+        """Return the credentials header for sending the request again, as (name, value).
 
         Args:
-            request: what was challenged.
-            response: the 401 or 407.
-            cnonce: a fresh random token.
+            request: The request that was challenged.
+            response: The 401 or 407.
+            cnonce: A new random token.
 
         Returns:
-            None if no challenge can be answered, or if the request carried credentials already
-            and the server does not call them stale: the password is wrong.
+            None if no challenge can be answered, or if the request already carried credentials and
+            the server does not call them stale: then the password is wrong.
         """
         asked, answered = (
             ("Proxy-Authenticate", "Proxy-Authorization")
@@ -259,7 +262,7 @@ class DigestClient:
         realm, nonce = challenge["realm"], challenge["nonce"]
         values = {"username": self._user, "realm": realm, "nonce": nonce, "uri": str(request.uri)}
         if "qop" in challenge:
-            # One nonce is kept: a server that changes its nonce starts the count anew.
+            # Only the last nonce's count is stored: a new nonce starts again at 1.
             self._counts = {nonce: self._counts.get(nonce, 0) + 1}
             values |= {"nc": f"{self._counts[nonce]:08x}", "cnonce": cnonce, "qop": "auth"}
         secret = ha1(self._user, realm, self._password, algorithm)
@@ -275,7 +278,7 @@ class DigestClient:
 
 
 def _with_user(given: dict[str, str]) -> dict[str, str]:
-    """The credentials, with `username` read from a phone's `username*` (RFC 7616 3.4)."""
+    """Return the credentials with `username` filled in from `username*` (RFC 7616 3.4)."""
     extended = given.get("username*")
     if extended is None:
         return given
@@ -292,7 +295,7 @@ def _usable(value: str) -> dict[str, str] | None:
     try:
         challenge = parse_digest(value)
     except SipParseError:
-        return None  # another scheme: not for us
+        return None  # another scheme, which we do not support
     qop = challenge.get("qop")
     offered = qop is None or "auth" in (word.strip().lower() for word in qop.split(","))
     known = challenge.get("algorithm", "MD5").upper() in _HASHES
@@ -319,7 +322,7 @@ def _digest(algorithm: str, text: str) -> str:
 
 
 def _protects(given: dict[str, str]) -> bool:
-    """Whether quality of protection is `auth`, or that of phones older than it (RFC 2069)."""
+    """Return whether qop is `auth`, or missing as on old phones (RFC 2069)."""
     if not given.keys() & {"qop", "nc", "cnonce"}:
         return True
     counted = _COUNT.fullmatch(given.get("nc", "")) is not None and "cnonce" in given
@@ -327,7 +330,7 @@ def _protects(given: dict[str, str]) -> bool:
 
 
 def _names_target(text: str, target: Uri) -> bool:
-    # Phones leave out or add the port, parameters or (pyVoIP) the user; the rest must agree.
+    # Phones omit or add a port, parameters or (pyVoIP) the user; only the rest must match.
     try:
         named = Uri.parse(text)
     except SipParseError:

@@ -1,7 +1,7 @@
-"""Answering 401 and 407 in the user's stead (RFC 3261 22.2, 22.3): with what, how often.
+"""Answers to 401 and 407 that the core gives by itself (RFC 3261 22.2, 22.3), and their limit.
 
-The request goes out once more under the same handle, with the next CSeq; the user hears of a
-challenge only if it cannot be answered. Whose password it is, the user's `Credentials` know.
+The request goes out again under the same handle, with the next CSeq. The application receives a
+challenge only if the core cannot answer it. The application's `Credentials` supply the password.
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ if TYPE_CHECKING:
     from telephony.sip.uac import ClientRequest
 
 Credentials = Callable[[Request, Response, "Address"], tuple[str, str] | None]
-"""From a request, its 401 or 407 and where it went, to the header (name, value) that it lacked;
-None if there is no password for there, or a wrong one."""
+"""Takes a request, its 401 or 407 and its destination; returns the missing header (name, value).
+None if there is no password for the destination, or the password is wrong."""
 
 MOST: Final = 4
-"""Challenges to one request: a proxy's, a server's, and each of them with a stale nonce."""
+"""Most challenges answered for one request: a proxy's, a server's, and a stale nonce of each."""
 
 
 class Answers:
-    """What one request has been asked for so far."""
+    """The credentials that one request has received so far."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start without credentials."""
         self._given: HeaderList = ()
         self._challenges = 0
 
     def take(
         self, core: Core, request: Request, response: Response, destination: Address
     ) -> HeaderList | None:
-        """All credentials that the request wants now; None if the challenge is the user's."""
+        """Return all credentials for the next try; None if the application must handle this.
+
+        That is so if `response` is not a challenge, we lack credentials, or `MOST` is exceeded.
+        """
         if response.status not in {401, 407} or core.credentials is None:
             return None
         self._challenges += 1
@@ -49,29 +52,29 @@ class Answers:
         return self._given
 
     def without(self, headers: HeaderList) -> HeaderList:
-        """The headers that the user gave: a nonce is not for another request."""
+        """Return the application's own headers: our credentials fit only one request."""
         return tuple(row for row in headers if row not in self._given)
 
 
 class Turn:
-    """One transaction of a request: after a challenge there is another, and this is over."""
+    """One transaction of a request; a challenge starts the next one, which then replaces it."""
 
     def __init__(self, client: ClientRequest, request: Request) -> None:
         self._client = client
         self._request = request
 
     def on_response(self, response: Response, now: float) -> None:
-        """Hand on what still counts."""
+        """Pass on the response unless another transaction has replaced this one."""
         if self._client.is_turn(self):
             self._client.on_response(response, now)
 
     def on_failure(self, status: int, now: float) -> None:
-        """Likewise."""
+        """Pass on the failure unless another transaction has replaced this one."""
         if self._client.is_turn(self):
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
-        """Forget the transaction; the request is over with its last."""
+        """Forget the transaction; if it is the request's last one, the request is over."""
         self._client.end(self._request)
         if self._client.is_turn(self):
             self._client.on_terminated(now)

@@ -1,8 +1,8 @@
-"""Messages out of a byte stream (RFC 3261 7.5, 18.3; RFC 5626 3.5.1, 4.4.1), sans I/O.
+"""The split of a byte stream into SIP messages (RFC 3261 7.5, 18.3; RFC 5626 3.5.1, 4.4.1), no I/O.
 
-However the stream is cut into reads, the same frames come out. What is held is bounded: one head
-of `MAX_HEAD` bytes and one body of `MAX_BODY`. A stream that has lost its framing cannot find it
-again: the fault is the last frame, and the connection is for its owner to close.
+The result does not depend on how the stream is cut into reads. The buffer is bounded: one head of
+`MAX_HEAD` bytes and one body of `MAX_BODY`. A stream that has lost its framing cannot recover: a
+fault is its last frame, and the owner must close the connection.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 from telephony.sip.message import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
-"""Bytes of start line and headers."""
+"""The longest start line and headers, in bytes."""
 MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
-"""Bytes of body."""
+"""The longest body, in bytes."""
 
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END: Final = 4
@@ -36,27 +36,27 @@ _FIRST_BYTE: Final = frozenset(
 
 
 class Kind(enum.Enum):
-    """What a frame is."""
+    """The kinds of frame."""
 
     MESSAGE = "message"
     """One message, head and body."""
     PING = "ping"
-    """A double CRLF between messages: it is answered by one CRLF."""
+    """A double CRLF between messages; it is answered by one CRLF."""
     PONG = "pong"
     """The CRLF that answers our ping."""
     FAULT = "fault"
-    """No message can be told from what follows; the last frame of its stream."""
+    """The stream can no longer be split into messages; the last frame of its stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A piece of the stream.
+    """One unit of the stream: a message, a ping, a pong or a fault.
 
     Attributes:
-        kind: what it is.
-        data: the message; of a fault, the head that may still be answered, or nothing.
-        status: of a fault, the status to answer with.
-        why: of a fault, a fixed phrase for the log and the count.
+        kind: One of the kinds above.
+        data: The message; for a fault, the head if it can still be answered, else empty.
+        status: For a fault, the status to answer with.
+        why: For a fault, a fixed phrase for the log and the counter.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ class Frame:
 
 
 class Framer:
-    """One direction of one connection."""
+    """Splits the stream of one direction of one connection into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -79,20 +79,20 @@ class Framer:
 
     @property
     def midway(self) -> bool:
-        """True while a message has begun and not ended."""
+        """True while a message has started but is not complete."""
         return bool(self._buffer)
 
     @property
     def held(self) -> int:
-        """Bytes that wait for the rest of their message."""
+        """The number of buffered bytes of an incomplete message."""
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Take the next lone CRLF as the answer to the ping that was sent."""
+        """Expect that the next CRLF between messages answers our ping."""
         self._pongs_due += 1
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take what was read; what became whole by it comes out. After a fault, nothing does."""
+        """Take the bytes of one read; return the frames that they complete. [] after a fault."""
         if self._broken:
             return []
         self._buffer += data
@@ -108,7 +108,7 @@ class Framer:
             yield frame
 
     def _between(self) -> Iterator[Frame]:
-        """Take the CRLFs that come before a message."""
+        """Consume the CRLFs before a message; yield pings and pongs."""
         buffer, at = self._buffer, 0
         while at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):
@@ -165,7 +165,7 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> Frame | None:
-        """Read the Content-Length; without one nobody knows where the message ends (18.3)."""
+        """Read the Content-Length, which a stream needs to find the message's end (18.3)."""
         lengths = set(_LENGTH.findall(head))
         if not lengths:
             return Frame(Kind.FAULT, head, why="no Content-Length on a stream")

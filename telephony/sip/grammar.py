@@ -1,8 +1,8 @@
-"""What all SIP headers share (RFC 3261 25.1): tokens, quoted strings, lists, parameters, phrases.
+"""The grammar shared by all SIP headers (RFC 3261 25.1): tokens, quoted strings, lists, parameters.
 
-Values are kept as they stand on the wire (quotes and escapes included) so that a header which we
-pass on is the header that came; `unquote` and `quote` go between the wire and plain text.
-Every pattern here is linear in its input.
+Values are stored as on the wire (quotes and escapes included), so that a forwarded header stays
+unchanged; `unquote` and `quote` convert between the wire and plain text. Every pattern here takes
+time linear in its input.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Names as they came, each with its value as it came (quotes included), or None if it has none."""
+"""Names as received, each with its value as received (quotes included), or None without a value."""
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -43,7 +43,7 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""Methods that an RFC names: 405 if not allowed; any other is 501."""
+"""Methods that an RFC names: they get 405 if not allowed; any other method gets 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -147,25 +147,25 @@ REASONS: Final[dict[int, str]] = {
 
 
 def is_token(text: str) -> bool:
-    """Say whether `text` is a token: a method, a header's or a parameter's name."""
+    """Return whether `text` is a token: a valid method, header name or parameter name."""
     return TOKEN.fullmatch(text) is not None
 
 
 def refuse_line_breaks(text: str) -> str:
-    """Return `text`; raise ProtocolError if it could break out of its line."""
+    """Return `text`; raise ProtocolError if it contains CR, LF or NUL."""
     if FORBIDDEN.search(text):
         raise ProtocolError("a CR, LF or NUL in a header value")
     return text
 
 
 def quote(text: str) -> str:
-    """Write plain text as a quoted string; raise ProtocolError for CR, LF and NUL."""
+    """Write plain text as a quoted string; raise ProtocolError if it contains CR, LF or NUL."""
     refuse_line_breaks(text)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unquote(value: str) -> str:
-    """Read a quoted string; text without quotes comes back as it is."""
+    """Return the plain text of a quoted string; text without quotes is returned unchanged."""
     if len(value) < 2 or value[0] != '"' or value[-1] != '"':
         return value
     inner = value[1:-1]
@@ -173,10 +173,10 @@ def unquote(value: str) -> str:
 
 
 def leading_quoted(text: str) -> tuple[str, int]:
-    """Read the quoted string with which `text` begins.
+    """Read the quoted string at the start of `text`.
 
     Returns:
-        Its plain text, and the index just after its closing quote.
+        Its plain text, and the index after its closing quote.
     """
     found = _QUOTED.match(text)
     if found is None:
@@ -185,9 +185,9 @@ def leading_quoted(text: str) -> tuple[str, int]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a comma-separated list; commas within quotes or angle brackets do not count.
+    """Split a comma-separated list, but not at commas within quotes or angle brackets.
 
-    Empty elements are dropped (RFC 3261 7.3.1 forbids them, phones send them).
+    Empty elements are dropped: RFC 3261 7.3.1 forbids them, but some phones send them.
     """
     if '"' not in text and "<" not in text:
         parts = text.split(",")
@@ -211,7 +211,7 @@ def _split(text: str, marks: re.Pattern[str], separator: str) -> list[str]:
 
 
 def parse_parameters(text: str) -> Parameters:
-    """Read `;name=value;flag`; `text` is empty or begins, after blanks, with its semicolon."""
+    """Parse `;name=value;flag`; `text` is empty or starts with its semicolon, blanks allowed."""
     text = text.strip(WHITESPACE)
     if not text:
         return ()
@@ -235,14 +235,14 @@ def _parameter(part: str) -> tuple[str, str | None]:
 
 
 def format_parameters(parameters: Parameters) -> str:
-    """Write parameters, each with its semicolon."""
+    """Write parameters, each with its leading semicolon."""
     return "".join(
         f";{name}" if value is None else f";{name}={value}" for name, value in parameters
     )
 
 
 def check_parameters(parameters: Parameters) -> None:
-    """Raise ProtocolError for a parameter that cannot be written."""
+    """Raise ProtocolError if a parameter cannot be written."""
     for name, value in parameters:
         if TOKEN.fullmatch(name) is None:
             raise ProtocolError("a parameter's name is not a token")
@@ -251,7 +251,7 @@ def check_parameters(parameters: Parameters) -> None:
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """Return a parameter's value without its quotes; "" for a flag, None if it is not there."""
+    """Return a parameter's value without quotes; "" for a flag, None if it is missing."""
     wanted = name.lower()
     for key, value in parameters:
         if key.lower() == wanted:
@@ -260,7 +260,7 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """Return the parameters with `name` set, in its place if it was there, else at the end."""
+    """Return the parameters with `name` set: in its old place, or at the end if it is new."""
     wanted = name.lower()
     replaced = tuple(
         (key, value) if key.lower() == wanted else (key, old) for key, old in parameters

@@ -1,9 +1,8 @@
-"""The headers of a message, in order and in the spelling in which they came (RFC 3261 7.3).
+"""The header fields of a message, in their original order and spelling (RFC 3261 7.3).
 
-`Headers` holds text; what a value means is read by its own type when asked for: `NameAddr`,
-`Via` and `CSeq` live in files of their own and are offered here too. SIP is UTF-8; a line that is
-not is taken for Latin-1, as some phones write it, and a value that is passed on untouched leaves
-in the bytes in which it came.
+`Headers` stores text; the type of a value parses it on request. `NameAddr`, `Via` and `CSeq` have
+their own modules and are exported here too. SIP is UTF-8. A line that is not valid UTF-8 is read as
+Latin-1, which some phones send; a value that is forwarded unchanged keeps its original bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "header_key", "oc
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
-"""Longest header that we read, unfolded, in characters."""
+"""The longest header line that we read, after unfolding, in characters."""
 
 _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_LENGTH: Final = 64
@@ -33,13 +32,13 @@ _keys: dict[str, str] = {}
 
 
 class Latin1Text(str):
-    """Text that came as Latin-1 and is not UTF-8: untouched, it leaves as it came."""
+    """Text that came as Latin-1 and is not valid UTF-8; unchanged, it is written as Latin-1."""
 
     __slots__ = ()
 
 
 def octets(text: str) -> bytes:
-    """Return what `text` is on the wire; raise ProtocolError if it cannot be written."""
+    """Return the bytes of `text` on the wire; raise ProtocolError if it cannot be encoded."""
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
     except UnicodeEncodeError:
@@ -47,10 +46,10 @@ def octets(text: str) -> bytes:
 
 
 def header_key(name: str) -> str:
-    """Return the one spelling under which a header is looked up: long form, lower case.
+    """Return the spelling under which a header is looked up: long form, lower case.
 
     Raises:
-        ProtocolError: `name` is no token.
+        ProtocolError: `name` is not a token.
     """
     key = _keys.get(name)
     if key is None:
@@ -64,13 +63,13 @@ def header_key(name: str) -> str:
 
 
 def unfold(head: bytes) -> list[str]:
-    """Split a message's or part's head into lines, each with its continuations (RFC 3261 7.3.1).
+    """Split a message's or part's head into lines, joining continuation lines (RFC 3261 7.3.1).
 
-    A NUL that a quoted string escapes is legal (25.1), and ends the text for whoever is written
-    in C: it is read as U+FFFD.
+    A NUL escaped in a quoted string is legal (25.1), but ends the text in programs written in C.
+    It is therefore read as U+FFFD.
 
     Raises:
-        SipParseError: a bare CR or a NUL.
+        SipParseError: The head contains a bare CR or a NUL.
     """
     head = head.replace(b"\r\n", b"\n")
     if b"\n " in head or b"\n\t" in head:
@@ -86,7 +85,7 @@ def unfold(head: bytes) -> list[str]:
 
 
 def _without_nul(quoted: re.Match[bytes]) -> bytes:
-    if not quoted[1]:  # no quote ends it
+    if not quoted[1]:  # the closing quote is missing
         return quoted[0]
     return _PAIR.sub(lambda pair: "\ufffd".encode() if pair[1] == b"\0" else pair[0], quoted[0])
 
@@ -99,7 +98,7 @@ def _decode(line: bytes) -> str:
 
 
 class Headers:
-    """An ordered map of many values a name; names compare without case, in long or compact form."""
+    """An ordered multimap of header fields; names match in any case, in long or compact form."""
 
     __slots__ = ("_rows",)
 
@@ -110,14 +109,14 @@ class Headers:
 
     @classmethod
     def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
-        """Take over rows of (key, name, value) which the parser has checked."""
+        """Make headers from checked rows of (key, name, value), without copying the list."""
         headers = cls()
         headers._rows = rows
         return headers
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Read unfolded lines; raise SipParseError for what is no header, too long or too many."""
+        """Parse unfolded lines; raise SipParseError if one is malformed, too long, or too many."""
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []
@@ -139,11 +138,11 @@ class Headers:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """All headers as (key, name, value); for reading only."""
+        """All headers as (key, name, value); do not change the list."""
         return self._rows
 
     def get(self, name: str) -> str | None:
-        """Return the first value of `name`, None if there is none."""
+        """Return the first value of `name`, None if the header is missing."""
         key = _keys.get(name) or header_key(name)
         for row in self._rows:
             if row[0] == key:
@@ -151,29 +150,29 @@ class Headers:
         return None
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of `name`, one a line, as they came (lists are not split)."""
+        """Return the values of `name`, one for each line, as received (lists are not split)."""
         key = header_key(name)
         return [row[2] for row in self._rows if row[0] == key]
 
     def get_list(self, name: str) -> list[str]:
-        """Return the elements of `name` over all its lines, split at the commas.
+        """Return the list elements of `name` from all its lines, split at the commas.
 
         Raises:
-            SipParseError: a quote or an angle bracket has no end.
+            SipParseError: A quote or an angle bracket is not closed.
         """
         return [element for value in self.get_all(name) for element in split_list(value)]
 
     def has_token(self, name: str, token: str) -> bool:
-        """Say whether `token` is in the list `name` (Supported, Require, Allow), without case.
+        """Return whether `token` is in the list `name` (Supported, Require, Allow), in any case.
 
         Raises:
-            SipParseError: a quote or an angle bracket has no end.
+            SipParseError: A quote or an angle bracket is not closed.
         """
         wanted = token.lower()
         return any(element.lower() == wanted for element in self.get_list(name))
 
     def add(self, name: str, value: object) -> None:
-        """Add a value after all others; raise ProtocolError for CR, LF or NUL in it."""
+        """Add a value after all others; raise ProtocolError if it contains CR, LF or NUL."""
         self._rows.append(_row(name, value))
 
     def prepend(self, name: str, value: object) -> None:
@@ -181,7 +180,7 @@ class Headers:
         self._rows.insert(0, _row(name, value))
 
     def set(self, name: str, value: object) -> None:
-        """Put one value in the place of the first of that name (or at the end); drop the others."""
+        """Replace the first value of `name` (or append one); drop its other values."""
         row = _row(name, value)
         place = next((i for i, old in enumerate(self._rows) if old[0] == row[0]), None)
         if place is None:
@@ -191,7 +190,7 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Put values in the place of the first of that name; the others stay."""
+        """Replace the first value of `name` (or append) by `values`; its other values stay."""
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]
@@ -202,11 +201,11 @@ class Headers:
         self._rows = [row for row in self._rows if row[0] != key]
 
     def copy(self) -> Headers:
-        """Return a copy that changes by itself."""
+        """Return an independent copy."""
         return Headers.from_rows(self._rows.copy())
 
     def items(self) -> list[tuple[str, str]]:
-        """Return all names and values, in order and as they were spelled."""
+        """Return all names and values, in order and in their original spelling."""
         return [(name, value) for _, name, value in self._rows]
 
     def __contains__(self, name: str) -> bool:
@@ -224,7 +223,7 @@ class Headers:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # Values are personal data: a traceback shows the names alone.
+        # Values are personal data, so a traceback must show only the names.
         return f"Headers({', '.join(name for _, name, _ in self._rows)})"
 
 

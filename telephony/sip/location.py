@@ -1,7 +1,7 @@
-"""From a SIP URI to the addresses to try, in order (RFC 3263 section 4), sans I/O.
+"""The addresses to try for a SIP URI, in order (RFC 3263 section 4), without I/O.
 
-`locate` is a generator: it yields the questions that the name system has to answer, takes the
-answers, and returns the candidates. Whoever drives it decides how to ask, and for how long.
+`locate` is a generator: it yields DNS questions, receives their answers, and returns the candidate
+addresses. The code that drives it decides how to query DNS, and how long to wait.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from telephony.sip.uri import Uri
 Kind: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 MAX_CANDIDATES: Final = 20
-"""More are not worth trying for one call."""
+"""The most addresses that are tried for one call."""
 _SERVICES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 _NAPTR_SERVICES: Final = {"sip+d2u": "UDP", "sip+d2t": "TCP", "sips+d2t": "TLS"}
 
 
 class Question(NamedTuple):
-    """What is asked of the name system."""
+    """A DNS question."""
 
     name: str
     kind: Kind
@@ -54,14 +54,14 @@ class Srv:
 
 
 Record: TypeAlias = Naptr | Srv | str
-"""An address, for A and AAAA, is its text."""
+"""A DNS record; an A or AAAA record is its address as text."""
 Answers: TypeAlias = Sequence[Sequence[Record]]
-"""For each question of a batch its records; none if there are none."""
+"""The records for each question of a batch, in the batch's order; empty if it has no records."""
 Asking: TypeAlias = Generator[list[Question], Answers, list[Address]]
 
 
 class Speaks(NamedTuple):
-    """A way in which we can send."""
+    """A transport and IP family over which we can send."""
 
     transport: str
     ipv6: bool
@@ -73,12 +73,13 @@ class _Service(NamedTuple):
 
 
 def locate(uri: Uri, speaks: Sequence[Speaks], rng: random.Random) -> Asking:
-    """Where a request to `uri` may go, the best first.
+    """Return the addresses to try for a request to `uri`, the best first.
 
     Args:
-        uri: a sip or sips URI. A sips URI leads to TLS alone.
-        speaks: how we can send, the preferred first; nothing else comes out.
-        rng: decides between SRV records of one priority, by their weights.
+        uri: A sip or sips URI. A sips URI leads only to TLS.
+        speaks: The transports and families that we have, the preferred first; other addresses are
+            left out.
+        rng: Chooses between SRV records of one priority, by their weights.
     """
     host = (uri.parameter("maddr") or uri.host).strip("[]")
     wanted = _wanted(uri)
@@ -104,7 +105,7 @@ def locate(uri: Uri, speaks: Sequence[Speaks], rng: random.Random) -> Asking:
 
 
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
-    """SRV records in the order in which they are to be tried (RFC 2782); `.` is no target."""
+    """Return SRV records in the order to try them (RFC 2782), without those with the target `.`."""
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []
     while left:
@@ -121,7 +122,10 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 
 
 def _wanted(uri: Uri) -> str | None:
-    """The transport that the URI itself asks for; none that we have where it contradicts itself."""
+    """Return the transport that the URI requests, None if it requests none in particular.
+
+    For a sips URI with a transport that cannot be TLS, return "NONE", which we never have.
+    """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":
         return "TLS" if named in {"", "TCP", "TLS"} else "NONE"
@@ -135,7 +139,7 @@ def _default(uri: Uri) -> str:
 def _services(
     host: str, uri: Uri, wanted: str | None, speaks: Sequence[Speaks]
 ) -> Generator[list[Question], Answers, list[_Service]]:
-    """The SRV names to ask, in order: by NAPTR, else one for each transport that we have."""
+    """Return the SRV names to query, in order: from NAPTR, else one for each of our transports."""
     ours = list(dict.fromkeys(way.transport for way in speaks))
     if uri.scheme == "sips":
         ours = [transport for transport in ours if transport == "TLS"]
@@ -157,7 +161,7 @@ def _services(
 def _addresses(
     places: Sequence[tuple[str, int]], transport: str, speaks: Sequence[Speaks]
 ) -> Generator[list[Question], Answers, list[Address]]:
-    """The addresses of hosts, in the hosts' order, each host's in the order of our families."""
+    """Return the addresses of the hosts, in the hosts' order, then in that of our IP families."""
     families = [way.ipv6 for way in speaks if way.transport == transport]
     kinds: list[Kind] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
     places = places[:MAX_CANDIDATES]
@@ -181,7 +185,7 @@ def _fit(candidates: Iterable[Address], speaks: Sequence[Speaks]) -> list[Addres
 
 
 def _named(candidates: Iterable[Address], name: str) -> list[Address]:
-    """Each candidate once; over TLS, it must prove the name that was asked for (RFC 5922)."""
+    """Return each candidate once; over TLS its certificate must have `name` (RFC 5922)."""
     named = (
         address._replace(name=name) if address.transport == "TLS" else address
         for address in candidates

@@ -1,9 +1,10 @@
-"""The registrar's binding store (RFC 3261 10.3): where the phones of an address-of-record are.
+"""The registrar's bindings (RFC 3261 10.3): the phones of each address-of-record.
 
-A phone that registered through proxies which named themselves is reached through these (RFC 3327).
+If a phone registered through proxies that added themselves as Path, requests take the same path
+back (RFC 3327).
 
-It neither authenticates nor decides who may register: the caller has done so. Times are the
-caller's `now`, in seconds; what is saved are remaining times, so any clock will do.
+The registrar neither authenticates nor decides who may register; the application does this before.
+`now` is in seconds of any clock: saved bindings store the remaining time.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import SIP_SCHEMES, Uri
 
 FALLBACK_EXPIRES: Final = 3600
-"""What an expiry that cannot be read counts as (RFC 3261 20.19), in seconds."""
+"""The expiry in seconds used if a phone's expiry cannot be read (RFC 3261 20.19)."""
 
 MAX_CONTACTS: Final = 32
-"""More contacts than this in one REGISTER are refused."""
+"""The most contacts that one REGISTER may have."""
 
 MAX_PATH: Final = 10
-"""More proxies than this between a phone and us are refused."""
+"""The most proxies that may be between a phone and us."""
 
 _SIP_PORT: Final = 5060
 
@@ -37,12 +38,12 @@ class Binding:
     """One contact of an address-of-record.
 
     Attributes:
-        contact: as registered, without its `expires`.
-        call_id: of the REGISTER that made or refreshed it.
-        cseq: of that REGISTER.
-        source: the address from which it came: a phone behind NAT is reached there alone.
-        expires_at: by the caller's clock, in seconds.
-        path: the proxies between us and the phone, the nearest first (RFC 3327).
+        contact: As registered, without its `expires`.
+        call_id: The Call-ID of the REGISTER that made or refreshed the binding.
+        cseq: The CSeq number of that REGISTER.
+        source: The address from which it came, the only one that reaches a phone behind NAT.
+        expires_at: By the clock of `now`, in seconds.
+        path: The proxies between us and the phone, the nearest first (RFC 3327).
     """
 
     contact: NameAddr
@@ -54,17 +55,16 @@ class Binding:
 
     @property
     def uri(self) -> Uri:
-        """What a request to the phone has as its Request-URI."""
+        """The Request-URI of a request to the phone."""
         return self.contact.uri.without_headers()
 
     @property
     def address(self) -> Address:
-        """Where a request to the phone is sent.
+        """The address to which a request to the phone is sent.
 
-        It is the address that its Contact names, or the nearest proxy of its path, unless the
-        REGISTER came from another host: then that stands behind address translation, and is
-        reached where it sends from. So is one that registered over a connection: by that
-        connection (RFC 5626).
+        If the phone registered over a connection, it is that connection (RFC 5626). Otherwise it is
+        the address in the Contact, or the nearest proxy of the path; but if the REGISTER came from
+        another host than that, the sender is behind NAT and its source address is used.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
@@ -72,7 +72,7 @@ class Binding:
         return Address(uri.host, uri.port or _SIP_PORT)
 
     def is_same_contact(self, other: NameAddr) -> bool:
-        """Say whether `other` is this contact: equivalent URIs, or the same phone's instance."""
+        """Return whether `other` is this contact: an equivalent URI, or the same phone instance."""
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
             return self.contact.parameter("reg-id") == other.parameter("reg-id")
@@ -90,13 +90,13 @@ class Registrar:
         default_expires: int = 3600,
         max_bindings: int = 10,
     ) -> None:
-        """Make an empty store.
+        """Make a registrar without bindings.
 
         Args:
-            min_expires: seconds; a shorter wish is refused by 423.
-            max_expires: seconds; a longer wish is cut.
-            default_expires: seconds, if the phone has no wish.
-            max_bindings: for one address-of-record; beyond it, what would expire first goes.
+            min_expires: In seconds; a shorter request is refused with 423.
+            max_expires: In seconds; a longer request is reduced to this.
+            default_expires: In seconds, for a phone that does not request an expiry.
+            max_bindings: For one address-of-record; above it, those that expire first are dropped.
         """
         self._min_expires = min_expires
         self._max_expires = max_expires
@@ -105,7 +105,7 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
-        """Apply a REGISTER to the bindings of `aor`, wholly or not at all, and answer it."""
+        """Apply a REGISTER to the bindings of `aor`, all or nothing; return the response."""
         held = self.bindings(aor, now)
         try:
             wanted, path = _wanted(request), _path(request)
@@ -128,16 +128,16 @@ class Registrar:
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return Request-URI and address of each phone, in the order of `reachable`."""
+        """Return the Request-URI and address of each phone, in the order of `reachable`."""
         return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
     def reachable(self, aor: str, now: float) -> list[Binding]:
-        """Return the bindings of `aor`, by falling q and then the newest first."""
+        """Return the bindings of `aor`: highest q first, then the one that expires last."""
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
         return held[::-1]
 
     def count(self, now: float) -> int:
-        """Return how many bindings there are, of all addresses-of-record."""
+        """Return the number of bindings of all addresses-of-record."""
         return sum(len(self.bindings(aor, now)) for aor in self._bindings)
 
     def hosts(self, now: float) -> set[str]:
@@ -145,7 +145,7 @@ class Registrar:
         return {b.source.host for aor in self._bindings for b in self.bindings(aor, now)}
 
     def expire(self, now: float) -> list[str]:
-        """Drop what has expired; return the addresses-of-record that have lost a binding."""
+        """Drop expired bindings; return the addresses-of-record that have lost one."""
         lost = [
             aor for aor, held in self._bindings.items() if len(self.bindings(aor, now)) < len(held)
         ]
@@ -158,7 +158,7 @@ class Registrar:
         self._bindings.pop(aor, None)
 
     def to_dict(self, now: float) -> dict[str, object]:
-        """Return what `from_dict` needs, in types that JSON has."""
+        """Return the saved form for `from_dict`, in types that JSON has."""
         return {
             aor: [_save(binding, now) for binding in held]
             for aor in self._bindings
@@ -176,7 +176,11 @@ class Registrar:
         default_expires: int = 3600,
         max_bindings: int = 10,
     ) -> Registrar:
-        """Restore a store; a row that cannot be read is left out, its phone registers again."""
+        """Restore a registrar from `to_dict`.
+
+        A binding that cannot be read or lasts longer than `max_expires` is left out; its phone
+        registers again.
+        """
         registrar = cls(
             min_expires=min_expires,
             max_expires=max_expires,
@@ -203,7 +207,7 @@ class Registrar:
         source: Address,
         now: float,
     ) -> Binding:
-        """The binding that a contact of a REGISTER asks for; over at once, if it asks for none."""
+        """Return the binding that a contact requests; already expired if it requests removal."""
         if contact.uri.scheme not in SIP_SCHEMES:
             raise SipParseError("a contact that is no SIP address")
         seconds = self._seconds(contact, request)
@@ -311,7 +315,7 @@ def _restore(row: object, now: float) -> Binding | None:
 
 
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
-    """The proxies of a path; files from before there were any have none."""
+    """Return the proxies of a saved path; older files have no path, and `()` is returned."""
     if not isinstance(saved, list):
         raise SipParseError("not a path")
     return tuple(NameAddr.parse(str(proxy)) for proxy in saved)

@@ -1,7 +1,8 @@
-"""Registering with somebody else's registrar (RFC 3261 10.2), as a trunk or PBX may want it.
+"""Our registration with an external registrar (RFC 3261 10.2), which a trunk or PBX may require.
 
-One binding, made again in good time, or after a pause that doubles while it fails (RFC 5626 4.5).
-Challenges are the core's business (`Endpoint.authenticate`). No I/O and no clock.
+There is one binding. It is refreshed before it expires; after a failure it is tried again, with a
+pause that doubles each time (RFC 5626 4.5). The core answers challenges (`Endpoint.authenticate`).
+No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -23,53 +24,53 @@ from telephony.sip.uri import Uri
 logger = logging.getLogger(__name__)
 
 EXPIRES: Final = 3600
-"""Seconds that we ask for."""
+"""The expiry that we request, in seconds."""
 LONGEST: Final = 86_400
-"""A registrar that wants more is not believed."""
+"""The longest expiry in seconds that we accept from a registrar."""
 FIRST_PAUSE: Final = 30.0
 LONGEST_PAUSE: Final = 1800.0
-"""Seconds between tries, before the jitter that takes up to half of them away."""
+"""The pauses between tries in seconds, before the jitter, which reduces them by up to half."""
 
 
 class Standing(enum.Enum):
-    """What we know of our binding."""
+    """The state of our binding."""
 
     TRYING = "trying"
-    """No answer yet, since the start or since the last one failed."""
+    """No answer since the start, or since the connection was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """Refused, or nobody answers; it is tried again."""
+    """The registrar refused or did not answer; we try again later."""
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom we register as, and where."""
+    """The account that we register: name, registrar, user."""
 
     name: str
-    """For the log: the trunk's name, never its number."""
+    """The trunk's name for the log; never its number."""
     registrar: Uri
-    """Its domain, as the Request-URI of REGISTER."""
+    """The registrar's domain, the Request-URI of REGISTER."""
     user: str
-    """The user part of our address there, and of our Contact."""
+    """The user part of our address-of-record, and of our Contact."""
     expires: int = EXPIRES
 
 
 class Registration:
     """One binding at one registrar.
 
-    The owner calls `handle_timer` when `next_timer` is due, and hands over each
-    `StandaloneResponse` whose transaction has this as its owner.
+    The owner calls `handle_timer` when `next_timer` is due, and passes to `handle` each
+    `StandaloneResponse` whose transaction has this object as its owner.
 
     Attributes:
-        standing: what became of it.
-        status: the last final response's status, 408 or 503 for none; 0 before the first.
+        standing: The state of the binding.
+        status: The last final status, 408 or 503 if there was no response; 0 before the first.
     """
 
     def __init__(
         self, endpoint: Endpoint, account: Account, rng: random.Random | None = None
     ) -> None:
-        """Nothing is sent before the first `handle_timer`."""
+        """Make a registration; nothing is sent before the first `handle_timer`."""
         self.account = account
         self.standing = Standing.TRYING
         self.status = 0
@@ -84,11 +85,15 @@ class Registration:
         self._us = NameAddr("", domain, ())
 
     def next_timer(self) -> float | None:
-        """When the next REGISTER is due; None while one is under way, and when stopped."""
+        """Return when the next REGISTER is due; None while one is under way, and after `stop`."""
         return self._next
 
     def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
-        """Register, if that is due. `destinations`: where the registrar is now, the best first."""
+        """Send REGISTER if it is due.
+
+        `destinations` are the registrar's present addresses, the best first. Each failed try moves
+        to the next one; if there are none, the try fails with 503.
+        """
         if self._next is None or now < self._next:
             return
         if not destinations:
@@ -98,7 +103,7 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def lost(self, peer: Address, now: float) -> None:
-        """The connection to `peer` is gone, and with it the way by which calls came."""
+        """Register again at once if the lost connection to `peer` was the registrar's."""
         if (
             self.standing is Standing.REGISTERED
             and self._client is not None
@@ -108,14 +113,14 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Take the binding away, if there is one; what is answered is not waited for."""
+        """Remove the binding, if there is one, by a REGISTER whose response is ignored."""
         client, standing = self._client, self.standing
         self.standing, self._next = Standing.STOPPED, None
         if standing is Standing.REGISTERED and client is not None:
             self._register(client.destination, 0, now)
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Take the answer to our REGISTER."""
+        """Process the response to our REGISTER."""
         if event.transaction is not self._client or self.standing is Standing.STOPPED:
             return
         response = event.response
@@ -145,18 +150,18 @@ class Registration:
                 owner=self,
                 now=now,
             )
-        except ProtocolError:  # no address of ours reaches there
+        except ProtocolError:  # no local address reaches the destination
             self._failed(503, None, now)
 
     def _registered(self, response: Response, now: float) -> None:
         granted = self._granted(response)
-        if granted == 0:  # it answers well, and does not list us
+        if granted == 0:  # a 2xx, but our contact is not in its list
             self._failed(self.status, None, now)
             return
         if self.standing is not Standing.REGISTERED:
             logger.info("registration.made %s", self.account.name)
         self.standing, self._failures = Standing.REGISTERED, 0
-        # Half of a short time, all but a few minutes of a long one: a lost answer costs 32 s.
+        # Refresh 300 s before the end, but never before half the time: a lost answer costs 32 s.
         self._next = now + max(granted / 2, granted - 300.0)
 
     def _failed(self, status: int, response: Response | None, now: float) -> None:
@@ -170,7 +175,7 @@ class Registration:
             self._next = now + max(pause, min(_seconds(asked, 0), LONGEST_PAUSE))
 
     def _take_minimum(self, response: Response) -> bool:
-        """Ask for what the registrar takes at least; False if that makes no difference."""
+        """Request the registrar's minimum expiry next time; return False if that is no help."""
         least = _seconds(response.headers.get("Min-Expires"), 0)
         if not self._expires < least <= LONGEST:
             return False
@@ -178,13 +183,16 @@ class Registration:
         return True
 
     def _granted(self, response: Response) -> int:
-        """For how many seconds: what our Contact says, else the Expires header, else as asked."""
+        """Return the granted seconds: our Contact's `expires`, else Expires, else as requested.
+
+        0 if the response cannot be read or lists only other contacts.
+        """
         try:
             ours, contacts = NameAddr.parse(self._contact).uri, response.contacts
         except ParseError:
             return 0
         mine = [contact for contact in contacts if contact.uri.equivalent(ours)]
-        # Registrars exist that write the address that they saw into it.
+        # Some registrars replace our host by the address from which the REGISTER came.
         mine = mine or [contact for contact in contacts if contact.uri.user == ours.user]
         if contacts and not mine:
             return 0
