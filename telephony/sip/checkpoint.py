@@ -1,7 +1,7 @@
-"""Taking up what an earlier process had: its dialogs, and the INVITEs that nobody had answered.
+"""Restore what an earlier process left: its dialogs, and the INVITEs that were still unanswered.
 
-The other half of `Dialog.checkpoint`, `InviteClient.checkpoint` and `InviteServer.checkpoint`.
-Connections do not outlive a process: peers who came by one are called at their own address.
+This reads what `Dialog.checkpoint`, `InviteClient.checkpoint` and `InviteServer.checkpoint` return.
+Connections do not outlive a process: a peer that opened one is reached at its own address.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from telephony.sip.uac import InviteClient
 from telephony.sip.uri import Uri
 
 _NOT_ONE: Final = (KeyError, TypeError, ValueError, ParseError)
-"""What comes of reading plain values that are not what we wrote."""
+"""The exceptions that reading data other than our own checkpoint can raise."""
 
 
 def restore(core: Core, data: dict[str, object]) -> Dialog:
-    """Make the dialog anew, confirmed.
+    """Make a confirmed dialog from its checkpoint.
 
     Raises:
-        ProtocolError: `data` is not a checkpoint; its local address is not ours any more; the
-            dialog is here already.
+        ProtocolError: `data` is not a checkpoint, its local address is no longer ours, or the
+            dialog already exists.
     """
     try:
         return _restore(core, data)
@@ -68,13 +68,14 @@ def _restore(core: Core, data: dict[str, object]) -> Dialog:
 
 
 def give_up(core: Core, data: Mapping[str, object], owner: object, now: float) -> InviteClient:
-    """Cancel an INVITE of ours that an earlier process sent.
+    """Cancel an INVITE that an earlier process sent.
 
-    It goes out once more, to its peer a retransmission: that brings the provisional response
-    which a CANCEL must wait for (RFC 3261 9.1), or the 2xx that it would have crossed.
+    The INVITE is sent once more, which is a retransmission for its peer. That brings the
+    provisional response for which a CANCEL must wait (RFC 3261 9.1), or the 2xx that would have
+    crossed the CANCEL.
 
     Raises:
-        ProtocolError: `data` is not a checkpoint, or its local address is not ours any more.
+        ProtocolError: `data` is not a checkpoint, or its local address is no longer ours.
     """
     try:
         request, destination = _request(data), _address(data["destination"])
@@ -98,7 +99,7 @@ def give_up(core: Core, data: Mapping[str, object], owner: object, now: float) -
 
 
 def served_again(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
-    """The INVITE that an earlier process was serving, where it came from and where to.
+    """Return the INVITE that an earlier process was serving, its source and its local address.
 
     Raises:
         ProtocolError: `data` is not a checkpoint.

@@ -10,7 +10,7 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.grammar import is_token
 
 MAX_NUMBER: Final = 2**31 - 1
-"""The RFC wants less than 2**31."""
+"""The RFC requires a number less than 2**31."""
 
 _CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 
@@ -21,7 +21,7 @@ class CSeq:
 
     Attributes:
         number: 0 to 2**31 - 1.
-        method: as it came; methods are case-sensitive.
+        method: As received; methods are case-sensitive.
     """
 
     number: int
@@ -33,7 +33,7 @@ class CSeq:
 
     @classmethod
     def parse(cls, text: str) -> CSeq:
-        """Read a number and a method; raise SipParseError if it is something else."""
+        """Parse a number and a method; raise SipParseError if the text is something else."""
         found = _CSEQ.fullmatch(text.strip(" \t"))
         if found is None:
             raise SipParseError("not a CSeq")

@@ -1,4 +1,4 @@
-"""Keys by INFO: `application/dtmf-relay` and `application/dtmf`, which no RFC describes."""
+"""DTMF keys in INFO: `application/dtmf-relay` and `application/dtmf`, not defined by any RFC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ALONE: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 def key_of(request: Request) -> str | None:
-    """The key that an INFO carries, None if it carries none."""
+    """Return the key in an INFO, in upper case; None if it has no key."""
     if not request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
         return None
     match = _SIGNAL.search(request.body) or _ALONE.fullmatch(request.body)
@@ -21,5 +21,5 @@ def key_of(request: Request) -> str | None:
 
 
 def body_of(key: str, milliseconds: int) -> bytes:
-    """The body of an INFO for one key, of `CONTENT_TYPE`."""
+    """Return the body of an INFO for one key; its type is `CONTENT_TYPE`."""
     return f"Signal={key}\r\nDuration={milliseconds}\r\n".encode()

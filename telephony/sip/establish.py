@@ -1,4 +1,4 @@
-"""How a dialog begins: from a response to our INVITE, or from our response (RFC 3261 12.1)."""
+"""The start of a dialog: from a response to our INVITE, or from our response (RFC 3261 12.1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telephony.sip.route_set import recorded_routes, target_of, wants_sips
 
 
 def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object) -> Dialog:
-    """The dialog that a 1xx or 2xx to our INVITE makes (12.1.2)."""
+    """Return the dialog that a 1xx or 2xx to our INVITE creates (12.1.2)."""
     dialog = Dialog(
         core,
         call_id=draft.call_id,
@@ -34,7 +34,7 @@ def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object
 def dialog_at_server(
     core: Core, request: Request, tag: str, *, source: Address, at: Local, owner: object
 ) -> Dialog:
-    """The dialog that our 1xx or 2xx makes (12.1.1)."""
+    """Return the dialog that our 1xx or 2xx creates (12.1.1)."""
     return Dialog(
         core,
         call_id=request.call_id,

@@ -1,7 +1,7 @@
-"""Asking a neighbour with OPTIONS, now and then, whether it is there (RFC 3261 11).
+"""Check with OPTIONS at intervals whether a neighbour answers (RFC 3261 11).
 
-One address, asked again so many seconds after its answer. Any final answer but 408 and 503 says
-that it lives: whoever refuses OPTIONS is there. No I/O and no clock.
+A `KeepAlive` asks one address, again a fixed time after each answer. Any final answer except 408
+and 503 shows that the neighbour is alive, even one that refuses OPTIONS. No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ _GONE = (408, 503)
 
 
 class Health(enum.Enum):
-    """What we know of a neighbour."""
+    """The known state of a neighbour."""
 
     UNKNOWN = "unknown"
-    """It has not been asked, or not answered yet."""
+    """It has not been asked, or has not answered yet."""
     ALIVE = "alive"
     DOWN = "down"
 
 
 class KeepAlive:
-    """One neighbour's pings.
+    """The OPTIONS checks of one neighbour.
 
-    The owner calls `handle_timer` when `next_timer` is due, and hands over each
-    `StandaloneResponse` whose transaction has this as its owner.
+    The owner calls `handle_timer` when `next_timer` is due, and passes to `handle` each
+    `StandaloneResponse` whose transaction has this object as its owner.
 
     Attributes:
-        health: what its last answer, or the lack of one, says.
-        status: that answer's status, 408 or 503 for none; 0 before the first.
+        health: The state by the last answer, or by its absence.
+        status: The last answer's status, 408 or 503 if there was none; 0 before the first.
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, every: float) -> None:
-        """`every`: seconds from an answer to the next question. Nothing is sent yet."""
+        """Prepare checks, each one `every` seconds after the last answer. Nothing is sent yet."""
         self.destination = destination
         self.every = every
         self.health = Health.UNKNOWN
@@ -48,11 +48,11 @@ class KeepAlive:
         self._client: NonInviteClient | None = None
 
     def next_timer(self) -> float | None:
-        """When the next question is due; None while one waits for its answer."""
+        """Return when the next OPTIONS is due; None while one waits for its answer."""
         return self._next
 
     def handle_timer(self, now: float) -> None:
-        """Ask, if that is due."""
+        """Send OPTIONS if it is due."""
         if self._next is None or now < self._next:
             return
         self._next = None
@@ -70,17 +70,17 @@ class KeepAlive:
                 owner=self,
                 now=now,
             )
-        except ProtocolError:  # no address of ours reaches there
+        except ProtocolError:  # no local address reaches the destination
             self._heard(503, now)
 
     def lost(self, peer: Address, now: float) -> None:
-        """The connection to `peer`, who lived, is gone: ask at once whether another can be had."""
+        """Check again at once if the lost connection was to our neighbour and it was alive."""
         waits = self._next is not None and self.health is Health.ALIVE
         if waits and peer == self.destination:
             self._next = now
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Take the answer."""
+        """Process the answer to our last OPTIONS."""
         if event.transaction is self._client and event.status >= 200:
             self._heard(event.status, now)
 

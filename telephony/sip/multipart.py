@@ -1,4 +1,4 @@
-"""Bodies of several parts (RFC 2046 5.1, RFC 5621), such as SDP with recording metadata."""
+"""Multipart bodies (RFC 2046 5.1, RFC 5621), such as SDP with recording metadata."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Part:
     """One part of a body.
 
     Attributes:
-        content_type: with its parameters, as it came.
-        body: the bytes.
-        headers: the part's other headers, such as Content-Disposition.
+        content_type: With its parameters, as received.
+        body: The part's bytes.
+        headers: The part's other headers, such as Content-Disposition.
     """
 
     content_type: str
@@ -41,10 +41,10 @@ class Part:
 
 
 def parts_of(message: Request | Response) -> list[Part]:
-    """Return the parts of a message's body; a body that is not multipart is one part.
+    """Return the parts of a message's body: one part if it is not multipart, [] if it is empty.
 
     Raises:
-        SipParseError: the body says that it is multipart and cannot be read.
+        SipParseError: The body's type is multipart, but it cannot be read.
     """
     if not message.body:
         return []
@@ -57,10 +57,10 @@ def parts_of(message: Request | Response) -> list[Part]:
 
 
 def parse_multipart(content_type: str, body: bytes) -> list[Part]:
-    """Read the parts of a multipart body; a missing last boundary is tolerated.
+    """Parse the parts of a multipart body; accept a missing last boundary.
 
     Raises:
-        SipParseError: no boundary is named or found, there are too many parts, or a part's
+        SipParseError: No boundary is named or found, there are too many parts, or a part's
             headers cannot be read.
     """
     _, semicolon, tail = content_type.partition(";")
@@ -91,15 +91,15 @@ def build_multipart(parts: Iterable[Part], boundary: str | None = None) -> tuple
     """Write a multipart/mixed body.
 
     Args:
-        parts: at least one.
-        boundary: made from the parts' digest unless given.
+        parts: At least one.
+        boundary: If None, it is made from the digest of the parts.
 
     Returns:
         The Content-Type, and the body.
 
     Raises:
-        ProtocolError: there is no part, a header cannot be written, or the boundary is wrong or
-            occurs in a part.
+        ProtocolError: There is no part, a header cannot be written, or the boundary is malformed
+            or occurs in a part.
     """
     written = [_format_part(part) for part in parts]
     if not written:
@@ -116,7 +116,7 @@ def build_multipart(parts: Iterable[Part], boundary: str | None = None) -> tuple
 
 
 def _parse_part(content: bytes) -> Part:
-    # `content` begins with the end of the boundary's line.
+    # `content` starts right after the boundary, with the end of its line.
     first = _LINE_END.match(content)
     content = content[first.end() :] if first else content
     blank = _LINE_END.match(content)

@@ -1,4 +1,4 @@
-"""From, To, Contact, Route, Refer-To and their like (RFC 3261 20.10): a name, a URI, parameters."""
+"""The format of From, To, Contact, Route, Refer-To, … (RFC 3261 20.10): name, URI, parameters."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from telephony.sip.uri import Uri
 
 @dataclass(frozen=True, slots=True)
 class NameAddr:
-    """A URI with a display name and the header's own parameters.
+    """A URI with a display name and header parameters.
 
     Attributes:
-        display_name: plain text without quotes; "" if there is none.
-        uri: the address.
-        parameters: the header's, not the URI's; values as on the wire, quotes included.
+        display_name: Plain text without quotes; "" for no name.
+        uri: The address.
+        parameters: Those of the header, not of the URI; values as on the wire, quotes included.
     """
 
     display_name: str
@@ -45,12 +45,12 @@ class NameAddr:
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
-        """Read one address, in angle brackets or bare; raise SipParseError if it is none."""
+        """Parse one address, with or without angle brackets; raise SipParseError if it fails."""
         return _parse_short(text) if len(text) <= _SHORT else _parse(text)
 
     @classmethod
     def parse_list(cls, text: str) -> list[NameAddr]:
-        """Read a comma-separated list of addresses."""
+        """Parse a comma-separated list of addresses."""
         return [cls.parse(element) for element in split_list(text)]
 
     def __str__(self) -> str:
@@ -59,17 +59,17 @@ class NameAddr:
 
     @property
     def tag(self) -> str | None:
-        """The tag, None if there is none."""
+        """The tag; None if the address has no tag."""
         return find_parameter(self.parameters, "tag") or None
 
     def with_tag(self, tag: str | None) -> NameAddr:
-        """Return the address with this tag in place of any other; None takes it away."""
+        """Return the address with this tag instead of any other; None removes the tag."""
         if tag is None:
             return replace(self, parameters=drop_parameter(self.parameters, "tag"))
         return self.with_parameter("tag", tag)
 
     def parameter(self, name: str) -> str | None:
-        """Return a header parameter as plain text; "" for a flag, None if it is not there."""
+        """Return a header parameter as plain text; "" for a flag, None if it is missing."""
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
@@ -84,25 +84,25 @@ def _parse(text: str) -> NameAddr:
         rest = text[end:].lstrip(WHITESPACE)
         return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
     before, bracket, after = text.partition("<")
-    # A quote before the bracket: it belongs to a parameter such as +sip.instance="<urn:…>".
+    # A quote before the bracket belongs to a parameter such as +sip.instance="<urn:…>".
     if bracket and '"' not in before:
         return _bracketed(before.strip(WHITESPACE), bracket + after)
     if bracket and ";" not in before:
         return _misquoted(text)
-    # Without brackets, parameters are the header's and not the URI's (RFC 3261 20.10).
+    # Without brackets, parameters belong to the header and not to the URI (RFC 3261 20.10).
     address, semicolon, parameters = text.partition(";")
     return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
 
 
 _SHORT = 256
-"""Longer ones are read anew each time, so that strangers cannot fill the memory."""
+"""Longer texts are not cached, so that strangers cannot fill the memory."""
 
-# The messages of a dialog say the same From, To and Contact again and again.
+# The messages of a dialog repeat the same From, To and Contact.
 _parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def _misquoted(text: str) -> NameAddr:
-    """An address whose name has quotes within: `"Siân "Jo" Evans" <sip:…>`, as some PBXs write."""
+    """Parse an address with quotes inside its name, `"Siân "Jo" Evans" <sip:…>`, as PBXs do."""
     before, bracket, after = text.partition("<")
     name = before.strip(WHITESPACE)
     if not bracket or "<" in after or before.count('"') % 2:

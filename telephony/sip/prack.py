@@ -1,4 +1,4 @@
-"""The caller's half of reliable provisional responses (RFC 3262 section 4): order, and PRACK."""
+"""The caller's side of reliable provisional responses (RFC 3262 section 4): order and PRACK."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from telephony.sip.rack import RAck
 
 
 class Order:
-    """Which reliable responses of one INVITE are new, and next; each early dialog counts alone."""
+    """The last RSeq of each early dialog of one INVITE: decides which response is next."""
 
     def __init__(self) -> None:
-        """None came yet."""
+        """Start before the first response."""
         self._last: dict[str, int] = {}
 
     def takes(self, tag: str, rseq: int) -> bool:
-        """True for the first of a dialog and for each that follows the last; notes it.
+        """Record a response; return whether it is the first of its dialog or follows the last one.
 
-        What is repeated, or came before its turn, is not acknowledged: it will be repeated.
+        A repeated or early response must not be acknowledged: the callee will repeat it.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:
@@ -30,7 +30,7 @@ class Order:
 
 
 class Unheard:
-    """The user of a transaction whose answer changes nothing: a CANCEL's, and nearly a PRACK's.
+    """A transaction user that ignores the answer: for a CANCEL and, except challenges, a PRACK.
 
     Without a PRACK the callee gives up by itself; a cancelled INVITE has a deadline of its own.
     """
@@ -40,13 +40,13 @@ class Unheard:
         self._request = request
 
     def on_response(self, response: Response, now: float) -> None:
-        """Ignore it."""
+        """Ignore the response."""
 
     def on_failure(self, status: int, now: float) -> None:
-        """Ignore its absence."""
+        """Ignore that no response will come."""
 
     def on_terminated(self, now: float) -> None:
-        """Forget it."""
+        """Release the terminated transaction."""
         del now
         self._core.end_client(self._request)
 
@@ -68,7 +68,7 @@ def acknowledge(
 
 
 class _Prack(Unheard):
-    """The user of a PRACK: of its answers only a challenge is heard."""
+    """The transaction user of a PRACK: it answers a challenge and ignores all other responses."""
 
     def __init__(self, core: Core, dialog: Dialog, draft: Draft, answers: Answers) -> None:
         super().__init__(core, compose(core, draft))
@@ -77,11 +77,11 @@ class _Prack(Unheard):
         self._answers = answers
 
     def begin(self, now: float) -> None:
-        """Send it."""
+        """Send the PRACK."""
         self._core.start_client(self._request, self, self._draft.way, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Send it again with credentials, where they are wanted."""
+        """Send the PRACK again with credentials if the response is a challenge we can answer."""
         where = self._draft.destination
         given = self._answers.take(self._core, self._request, response, where)
         if given is not None:

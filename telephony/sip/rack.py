@@ -1,4 +1,4 @@
-"""RSeq and RAck, and the option tag 100rel (RFC 3262 section 7): values, no behaviour."""
+"""RSeq, RAck and the option tag 100rel (RFC 3262 section 7): values without behaviour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from telephony.sip.message import Request, Response
 
 RELIABLE: Final = "100rel"
 MAX_FIRST: Final = 2**31 - 1
-"""The first RSeq is at most this, so that later ones do not wrap."""
+"""The largest first RSeq, so that later ones do not overflow."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _RSEQ: Final = re.compile(r"[0-9]{1,10}")
@@ -21,11 +21,11 @@ _RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
 
 @dataclass(frozen=True, slots=True)
 class RAck:
-    """Which reliable provisional response a PRACK acknowledges.
+    """The RAck of a PRACK: it names the reliable provisional response that it acknowledges.
 
     Attributes:
-        rseq: the response's number, 1 to 2**32 - 1.
-        cseq: the response's CSeq.
+        rseq: The response's number, 1 to 2**32 - 1.
+        cseq: The response's CSeq.
     """
 
     rseq: int
@@ -37,7 +37,7 @@ class RAck:
 
     @classmethod
     def parse(cls, text: str) -> RAck:
-        """Read two numbers and a method; raise SipParseError if it is something else."""
+        """Parse two numbers and a method; raise SipParseError if the text is something else."""
         found = _RACK.fullmatch(text.strip(" \t"))
         if found is None or not 1 <= int(found[1]) <= MAX_RSEQ:
             raise SipParseError("not an RAck")
@@ -48,7 +48,7 @@ class RAck:
 
 
 def rseq_of(response: Response) -> int | None:
-    """The number of a reliable provisional response; None for any other response."""
+    """Return the RSeq of a reliable provisional response; None for any other response."""
     if not 100 < response.status < 200 or not _names(response, "Require"):
         return None
     text = (response.headers.get("RSeq") or "").strip(" \t")
@@ -57,12 +57,12 @@ def rseq_of(response: Response) -> int | None:
 
 
 def requires_reliable(request: Request) -> bool:
-    """True if every provisional response above 100 must be reliable."""
+    """Return whether the request requires reliable provisional responses (above 100)."""
     return _names(request, "Require")
 
 
 def takes_reliable(request: Request) -> bool:
-    """True if provisional responses may be reliable."""
+    """Return whether the request allows reliable provisional responses."""
     return _names(request, "Supported") or _names(request, "Require")
 
 

@@ -1,7 +1,7 @@
-"""The callee's half of reliable provisional responses (RFC 3262 section 3).
+"""The callee's side of reliable provisional responses (RFC 3262 section 3).
 
-Each early dialog has a sequence of its own: to the caller, each is another user agent. Within one,
-a response waits until that before it is acknowledged, or it was given up after 64*T1.
+Each early dialog has its own sequence, as the caller sees each one as another user agent. In a
+sequence, a response waits until the one before it is acknowledged; after 64*T1 all are given up.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from telephony.sip.rack import MAX_FIRST, RELIABLE
 from telephony.sip.timers import Timer
 
 MOST_WAITING: Final = 8
-"""Beyond these, a response that says nothing but another ringing is left out."""
+"""If this many responses wait, a further one without a body (another ringing) is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """A provisional response that is to be sent."""
+    """A provisional response to be sent.
+
+    uas.py also uses it for final responses.
+    """
 
     status: int
     reason: str | None
@@ -32,17 +35,17 @@ class Provisional:
     tag: str | None
 
     def numbered(self, rseq: int) -> HeaderList:
-        """Its headers, with what makes it reliable."""
+        """Return its headers with the Require and RSeq that make it reliable."""
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> Provisional:
-        """The same once more: a description is said but once."""
+        """Return the same response without its body: a session description is sent only once."""
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
 
 
 class ReliableSequence:
-    """What one early dialog is told, one response after the other.
+    """The reliable responses of one early dialog, sent one after the other.
 
     Attributes:
         described: True while a response with a body is unacknowledged: a 2xx must wait.
@@ -59,16 +62,11 @@ class ReliableSequence:
         told: Callable[[float], None],
         missing: Callable[[float], None],
     ) -> None:
-        """Nothing is said yet.
+        """Make an empty sequence for the INVITE with CSeq `number`, in the early dialog `dialog`.
 
-        Args:
-            core: timers, randomness, and the table of what waits for its PRACK.
-            dialog: the early dialog.
-            number: of the INVITE's CSeq.
-            send: sends a response under an RSeq, and returns it.
-            repeat: sends it once more.
-            told: told that everything was said and acknowledged.
-            missing: told that there was no PRACK within 64*T1.
+        `send` sends a response with an RSeq and returns its bytes; `repeat` sends these bytes
+        again. `missing` is called if there was no PRACK within 64*T1. The other callback is called
+        when all responses are sent and acknowledged.
         """
         self.described = False
         self._core = core
@@ -83,7 +81,7 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def say(self, provisional: Provisional, now: float) -> None:
-        """Send it, as soon as what was said before is acknowledged."""
+        """Send a response, as soon as the ones before it are acknowledged."""
         if self._outstanding and len(self._waiting) >= MOST_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
@@ -91,7 +89,7 @@ class ReliableSequence:
             self._next(now)
 
     def acknowledge(self, now: float) -> None:
-        """The PRACK came."""
+        """Handle the PRACK: send the next response, or report that all are acknowledged."""
         self.forget()
         if self._waiting:
             self._next(now)
@@ -99,16 +97,16 @@ class ReliableSequence:
             self._told(now)
 
     def close(self) -> None:
-        """A final response is on its way: nothing new, no repetition; a PRACK may yet come."""
+        """Stop sending and repeating, as a final response is on its way; a PRACK may still come."""
         self._waiting.clear()
         self._stop()
 
     def say_no_more(self) -> None:
-        """The 2xx waits for the PRACK to what was said last; what was not yet said is left out."""
+        """Drop the waiting responses; the outstanding one still waits for its PRACK."""
         self._waiting.clear()
 
     def forget(self) -> None:
-        """Expect no PRACK any more."""
+        """Stop waiting for the PRACK."""
         self._stop()
         self._outstanding = self.described = False
         self._core.unpracked.pop(self._key, None)
@@ -128,7 +126,7 @@ class ReliableSequence:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def _schedule(self, data: bytes, interval: float, now: float) -> None:
-        """Repeat it after T1, twice T1 and so on, by whatever transport (section 3)."""
+        """Repeat the response after T1, 2*T1 and so on, over any transport (section 3)."""
 
         def repeat(now: float) -> None:
             self._repeat_data(data)
@@ -148,6 +146,6 @@ class ReliableSequence:
 
 
 def close_all(sequences: Iterable[ReliableSequence]) -> None:
-    """See `ReliableSequence.close`."""
+    """Close each sequence; see `ReliableSequence.close`."""
     for sequence in sequences:
         sequence.close()

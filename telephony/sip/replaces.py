@@ -1,4 +1,4 @@
-"""The Replaces header (RFC 3891): the dialog that a new one shall take the place of."""
+"""The Replaces header (RFC 3891): it names the dialog that a new dialog replaces."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from telephony.sip.grammar import is_token
 
 @dataclass(frozen=True, slots=True)
 class Replaces:
-    """One Replaces value, as whoever receives it sees the dialog."""
+    """One Replaces value, from the point of view of its receiver."""
 
     call_id: str
     to_tag: str
-    """The receiver's own tag in the dialog; `0` stands for none (RFC 2543)."""
+    """The receiver's own tag in the dialog; `0` means no tag (RFC 2543)."""
     from_tag: str
-    """The peer's."""
+    """The other peer's tag in the dialog."""
     early_only: bool = False
-    """Not wanted if the dialog is confirmed."""
+    """If true, the dialog must not be replaced once it is confirmed."""
 
     @classmethod
     def parse(cls, text: str) -> Replaces:
-        """Read a header's value.
+        """Parse a header's value.
 
         Raises:
-            SipParseError: no Call-ID, a tag that is missing or there twice.
+            SipParseError: The Call-ID is missing, or a tag is missing or occurs twice.
         """
         call_id, *parameters = (part.strip() for part in text.split(";"))
         found: dict[str, str] = {}

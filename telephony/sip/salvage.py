@@ -1,8 +1,8 @@
-"""Answering a request that cannot be read, as far as its Via can (RFC 3261 8.2, 16.3, 21.4.1).
+"""Answers to malformed requests, if their top Via can be read (RFC 3261 8.2, 16.3, 21.4.1).
 
-The answer copies the lines that a response must have, as they stand. Without a readable Via on
-top, or for an ACK or a response, there is none; what else stands in the Via list and is no hop is
-left out. A Via of another version counts, and is answered as it came: it is owed the 505.
+The answer copies the lines that a response must have, unchanged. There is no answer if the top Via
+cannot be read, nor to an ACK or a response. Other unreadable entries of the Via list are left out.
+A Via of another SIP version counts as readable and is copied unchanged: its sender must get a 505.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from telephony.sip.headers import Via
 from telephony.sip.transport import reply_address, reply_otherwise, stamp
 
 _SIGHT = 16384
-"""Of a longer message only so many bytes are looked at."""
+"""The number of bytes that are read of a longer message."""
 
 _LIMIT = 1024
-"""A copied line longer than this is not worth sending back."""
+"""The longest line that is copied, in characters."""
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
@@ -35,7 +35,7 @@ _UNSAFE = re.compile(r"[\x00\r\n]")
 def answer_malformed(
     data: bytes, error: ParseError, source: Address, local: Address
 ) -> Outgoing | None:
-    """The response that a malformed request deserves, or None."""
+    """Return the response to a malformed request, or None if it must not have one."""
     head = re.split(rb"\r?\n\r?\n", data[:_SIGHT].lstrip(b"\r\n"), maxsplit=1)[0]
     first, *lines = re.split(rb"\r?\n(?![ \t])", head)
     request_line = _REQUEST_LINE.match(first)
@@ -63,7 +63,7 @@ def answer_malformed(
 
 
 def _hop(text: str) -> tuple[Via, str]:
-    """The hop, and the protocol version of which it is."""
+    """Return the Via hop, and its protocol version such as "SIP/2.0"."""
     found = _VERSION.match(text)
     if found is None:
         raise SipParseError("not a Via")
@@ -79,16 +79,16 @@ def _is_hop(text: str) -> bool:
 
 
 def _tagged(line: str, data: bytes) -> str:
-    """A To line with a tag: the same for each copy of the request (RFC 3261 8.2.6.2, 8.2.7)."""
+    """Return the line; a To without a tag gets one, equal for all copies of the request (8.2.7)."""
     if not line.startswith("To: ") or _TAG.search(line):
         return line
     return f"{line};tag={zlib.crc32(data):08x}"
 
 
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
-    """The copied headers' values, unfolded; what could not be sent back safely is left out.
+    """Return the values of the headers to copy, unfolded, without those unsafe to send back.
 
-    Of a Via an empty value stays, so that the next hop is not taken for the nearest.
+    An unsafe Via becomes "", so that the hop after it is not taken for the nearest one.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""Via (RFC 3261 20.42, RFC 3581): by which hop a request came, and the way back."""
+"""The Via header (RFC 3261 20.42, RFC 3581): a request's hops, and the address for responses."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Via:
 
     Attributes:
         transport: UDP, TCP, TLS, … in capitals.
-        host: as the sender gave it, an IPv6 address without its brackets.
-        port: None if it is not given.
-        parameters: values as on the wire.
+        host: As the sender wrote it, IPv6 without its brackets.
+        port: None if the Via has no port.
+        parameters: Values as on the wire.
     """
 
     transport: str
@@ -52,7 +52,7 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        """Read one hop; raise SipParseError if it is none."""
+        """Parse one hop; raise SipParseError if the text is not a Via."""
         text = text.strip(" \t")
         found = _VIA.match(text)
         if found is None:
@@ -67,7 +67,7 @@ class Via:
 
     @classmethod
     def parse_list(cls, text: str) -> list[Via]:
-        """Read a comma-separated list of hops, the nearest first."""
+        """Parse a comma-separated list of hops, the nearest first."""
         return [cls.parse(element) for element in split_list(text)]
 
     def __str__(self) -> str:
@@ -76,33 +76,33 @@ class Via:
 
     @property
     def branch(self) -> str | None:
-        """The transaction's branch, None if there is none."""
+        """The transaction's branch; None if it is missing or empty."""
         return self.parameter("branch") or None
 
     @property
     def received(self) -> str | None:
-        """The address from which the request really came, without brackets."""
+        """The real source address of the request, without brackets; None if not filled in."""
         value = self.parameter("received")
         return value.strip("[]") if value else None
 
     @property
     def rport(self) -> int | None:
-        """The port from which the request really came; see `wants_rport` for an empty one."""
+        """The real source port of the request; None if not filled in (see `wants_rport`)."""
         value = self.parameter("rport")
-        # isdecimal() alone would let through digits of other scripts, and int() reads those.
+        # isdecimal() also accepts digits of other scripts, and so does int().
         if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
             return None
         return int(value)
 
     @property
     def wants_rport(self) -> bool:
-        """True if the sender asks us to answer to the port from which it sent (RFC 3581)."""
+        """True if the sender requests responses to its source port (RFC 3581)."""
         return self.parameter("rport") is not None
 
     def parameter(self, name: str) -> str | None:
-        """Return a parameter as plain text; "" for a flag, None if it is not there."""
+        """Return a parameter as plain text; "" for a flag, None if it is missing."""
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return the hop with a parameter set; `value` as on the wire."""
+        """Return the hop with a parameter set; `value` is as on the wire, None for a flag."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))

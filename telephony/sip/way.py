@@ -1,4 +1,4 @@
-"""How a request within a dialog gets to its peer (RFC 3261 12.2.1.1, 18.1.1)."""
+"""The path of a request within a dialog to its peer (RFC 3261 12.2.1.1, 18.1.1)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from telephony.sip.uri import Uri
 
 
 def way_to(core: Core, next_hop: Uri, peer: Address, pinned: Address | None, at: Local) -> Way:
-    """Where a dialog's next request goes, and from where.
+    """Return the destination, local address and fallback of a dialog's next request.
+
+    If `pinned` (without it, `peer`) is a connection and the next hop has the same host and
+    transport, the request uses the connection. Otherwise, without `pinned`, it goes to the next hop
+    if that is an IP address that we can reach. In all other cases it goes to `pinned` or `peer`.
 
     Args:
-        core: knows our addresses.
-        next_hop: the first route or the remote target.
-        peer: where the dialog's INVITE came from, or went to.
-        pinned: where every request goes, if the dialog's owner said so.
-        at: our address in the dialog.
+        core: Holds our local addresses.
+        next_hop: The first route or the remote target.
+        peer: The address from which the dialog's INVITE came, or to which it went.
+        pinned: The address that the dialog's owner has set for every request, or None.
+        at: Our address in the dialog.
     """
     known = pinned or peer
     named = _reachable(core, next_hop, at)
@@ -32,7 +36,7 @@ def way_to(core: Core, next_hop: Uri, peer: Address, pinned: Address | None, at:
 
 
 def _behind(known: Address, next_hop: Uri) -> Address | None:
-    """Where to look for a peer that opened the connection, and names itself by a name."""
+    """Return a fallback if the peer opened the connection and its URI has a host name, or None."""
     if not known.flow or is_literal(next_hop.host):
         return None
     port = next_hop.port or DEFAULT_PORTS[known.transport]
