@@ -1,0 +1,1 @@
+"""Recordings at rest: sealing, manifest, headers, verification, disposal, backup."""

@@ -1,0 +1,1 @@
+"""From RTP packets to samples: codecs, one clock for both parties, and FLAC in an age payload."""

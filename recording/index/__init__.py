@@ -1,0 +1,1 @@
+"""The database beside the archive: recordings, the ledger of answered calls, retention, coverage."""
