@@ -23,7 +23,7 @@ from pathlib import Path
 
 import _aside  # noqa: F401 - before the package `recording`
 
-from recording.keys import OfficerKeys, RecipientSet
+from recording.keys.keyring import OfficerKeys, RecipientSet
 
 SWITCH, CALLER, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 """Where the program under test is, who calls, and who is called."""

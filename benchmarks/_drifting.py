@@ -18,7 +18,7 @@ import av
 import numpy as np
 import soundfile
 
-from recording.codecs import PayloadCodec
+from recording.audio.codecs import PayloadCodec
 from recording.spool import SpoolWriter
 
 PPM = (200, -200)

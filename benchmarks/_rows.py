@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 
 from galwad.desk.database import upgrade
-from recording.tables import gap_reasons, gaps, recordings, references
+from recording.index.tables import gap_reasons, gaps, recordings, references
 
 YEARS = 4
 LINES = ("Council Tax", "Housing", "Waste", "Planning", "Parking", "Licensing", "Elections")

@@ -29,8 +29,8 @@ from _common import (
 
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.users import User, Users
-from recording.age import Identity
-from recording.keys import RecipientSet
+from recording.age.file import Identity
+from recording.keys.keyring import RecipientSet
 
 LATCHING_CALLER, ECHO = "127.0.0.5", "127.0.0.6"
 LINE, LATCHING_LINE, ECHO_LINE = "01970000100", "01970000200", "01970000300"

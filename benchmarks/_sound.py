@@ -8,7 +8,7 @@ import soundfile
 from _common import found
 from numpy.typing import NDArray
 
-from recording.codecs import NARROW, PayloadCodec, decoder_for
+from recording.audio.codecs import NARROW, PayloadCodec, decoder_for
 
 FRAME = 160
 """Octets, and samples, of a packet of 20 ms."""

@@ -4,8 +4,8 @@
 
 A database of its own with rows that never were calls (_rows.py), and the real desk over it. Each
 search is for a page of 50, as `galwad recordings list` asks for it: by the index itself (`index`,
-recording/index.py), by a request to the desk with its audit entry, which waits for the disk
-(`http`), and, for a floor, by a bare SQL lookup of the same page's rows by their primary keys
+recording/index/catalogue.py), by a request to the desk with its audit entry, which waits for the
+disk (`http`), and, for a floor, by a bare SQL lookup of the same page's rows by their primary keys
 (`bare`). Each is told in ms by the wall clock, for somebody waits for it: the best of some rounds,
 which says what the work takes, and the median, which has what else the machine was doing. `ratio`
 is the best of the index to the best of the bare lookup. `command` is a whole `galwad recordings
@@ -30,7 +30,7 @@ from _rows import fill
 from _site import Site, site
 
 from galwad.desk.database import open_engine
-from recording.index import Catalogue, Filters, Page, Place
+from recording.index.catalogue import Catalogue, Filters, Page, Place
 
 PAGE = 50
 DAY_S = 86400.0

@@ -50,8 +50,8 @@ from _rows import fill
 from _site import ECHO, ECHO_LINE, LATCHING_CALLER, LATCHING_LINE, LINE, Site, site
 from _speakers import Press, Speaker, converse
 
-from recording.accounting import Span, account
-from recording.verify import verify_recording
+from recording.archive.accounting import Span, account
+from recording.archive.verify import verify_recording
 from telephony.sip.events import Address
 
 USERS = tuple(f"supervisor{number}" for number in range(8))

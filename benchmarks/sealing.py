@@ -31,14 +31,14 @@ import numpy as np
 import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age import open_parts
-from recording.archive import Archive, Node
-from recording.burst import unpack_burst
-from recording.codecs import PayloadCodec, decoder_for
-from recording.following import Following
-from recording.keys import OfficerKeys, RecipientSet
-from recording.sealing import SpoolKeys
+from recording.age.file import open_parts
+from recording.archive.live_sealing import Following
+from recording.archive.sealing import SpoolKeys
+from recording.archive.store import Archive, Node
+from recording.audio.codecs import PayloadCodec, decoder_for
+from recording.keys.keyring import OfficerKeys, RecipientSet
 from recording.spool import Clock, SpoolWriter
+from recording.spool.burst import unpack_burst
 
 Row = dict[str, float]
 BOOT_KEY = bytes(32)

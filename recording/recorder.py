@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from recording.errors import RecordingError, SpoolSyncError, SpoolWriteError
-from recording.gate import FAILURES, Gate, Tap
 from recording.policy import (
     DestinationClass,
     EraseBackTo,
@@ -29,12 +28,13 @@ from recording.policy import (
     Standing,
     Trigger,
 )
-from recording.rhythm import TICK_S
-from recording.snapshot import Snapshot, Teller
-from recording.spool_records import Clock, Field
-from recording.spool_sync import SpoolSync
-from recording.spool_writer import SpoolWriter
-from recording.storage import Storage
+from recording.spool.gate import FAILURES, Gate, Tap
+from recording.spool.intervals import TICK_S
+from recording.spool.records import Clock, Field
+from recording.spool.storage import Storage
+from recording.spool.sync import SpoolSync
+from recording.spool.writer import SpoolWriter
+from recording.status import Snapshot, Teller
 
 __all__ = ["Recorder", "Snapshot"]
 
@@ -71,7 +71,7 @@ class Recorder:
             started: The call's start by the monotonic and the wall clock.
             clock: The monotonic clock, in seconds.
             wall: The wall clock, in Unix seconds.
-            tick_s: Seconds between two ticks: `rhythm.tick_for` of the lookback.
+            tick_s: Seconds between two ticks: `recording.spool.intervals.tick_for` of the lookback.
             erase_back_s: A payment pause also makes unreadable what was recorded this many seconds
                 before it, as far as the lookback allows.
             on_change: Receives the new snapshot after each change.

@@ -19,13 +19,13 @@ from typing import Final
 
 from galwad.cli import chain
 from galwad.cli.console import CliError
-from recording.chain import Link
-from recording.disposal import CERTIFICATE, Certificate
+from recording.archive.disposal import CERTIFICATE, Certificate
+from recording.archive.manifest import verify_manifest
+from recording.archive.stability import at_rest
+from recording.archive.verify import recordings_below
+from recording.audit.chain import Link
 from recording.errors import ManifestError
-from recording.in_motion import at_rest
-from recording.manifest import verify_manifest
-from recording.orphans import YOUNG_S
-from recording.verify import recordings_below
+from recording.index.orphans import YOUNG_S
 
 _US: Final = 1_000_000
 _ORDERED: Final = "recording.purge-ordered"

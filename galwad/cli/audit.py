@@ -15,8 +15,8 @@ from galwad.cli.console import CliError, local_time, one_line, print_json, print
 from galwad.cli.fetching import checked_id
 from galwad.cli.options import Json, Server
 from galwad.cli.whole import whole_file
-from recording.anchors import Restore
-from recording.chain import Link
+from recording.audit.anchors import Restore
+from recording.audit.chain import Link
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from galwad.cli.client import ask
 from galwad.cli.console import CliError
 from galwad.when import HINT, Period, period
-from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
-from recording.chain import Link, Verification, read_export, verify_links
+from recording.audit.anchors import Anchor, Restore, append_anchor, parse_anchors
+from recording.audit.chain import Link, Verification, read_export, verify_links
 from recording.errors import ChainError
 
 _PAGE: Final = 1000

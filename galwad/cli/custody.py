@@ -15,7 +15,7 @@ from galwad.cli.fetching import checked_id
 from galwad.cli.options import CallId, Json, Server
 from galwad.cli.proof import disposed
 from galwad.cli.whole import check_free, whole_file
-from recording.disposal import CERTIFICATE
+from recording.archive.disposal import CERTIFICATE
 from recording.errors import ManifestError
 
 Why = Annotated[str, typer.Option("--reason", help="Why; goes into the audit.")]

@@ -21,10 +21,10 @@ from galwad.cli.passphrases import VARIABLE, new_passphrase, passphrase_of
 from galwad.cli.proof import public_key
 from galwad.cli.sealed import hinted, read_identity
 from galwad.cli.whole import whole_file
-from recording.age import Recipient
-from recording.age_passphrase import Passphrase
+from recording.age.file import Recipient
+from recording.age.passphrase import Passphrase
 from recording.errors import AgeError, KeyFileError, KeySetError
-from recording.keys import OfficerKeys, RecipientSet, fingerprint
+from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

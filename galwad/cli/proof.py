@@ -1,6 +1,6 @@
 """What is to be proven whole: a folder's recordings, one of them, or one that the server has.
 
-`recording.verify` decides; here it is found out what was meant, and said.
+`recording.archive.verify` decides; here it is found out what was meant, and said.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from galwad.cli.client import ask
 from galwad.cli.console import CliError, one_line
 from galwad.cli.fetching import CALL_ID
 from galwad.when import HINT, period
-from recording.age import Identity
-from recording.disposal import Certificate
-from recording.errors import KeySetError
-from recording.in_motion import at_rest
-from recording.keys import parse_public
-from recording.verify import (
+from recording.age.file import Identity
+from recording.archive.disposal import Certificate
+from recording.archive.stability import at_rest
+from recording.archive.verify import (
     Verdict,
     recordings_below,
     verify_disposal,
     verify_indexed,
     verify_recording,
 )
+from recording.errors import KeySetError
+from recording.keys.keyring import parse_public
 
 _PAGE: Final = 500
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})

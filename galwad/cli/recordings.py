@@ -17,7 +17,7 @@ from galwad.cli.console import CliError, clock, console, local_time, print_json,
 from galwad.cli.options import CallId, Json, Server
 from galwad.cli.timeline import Span
 from galwad.when import HINT, period
-from recording.rewrap import UNPROVEN
+from recording.archive.rewrap import UNPROVEN
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

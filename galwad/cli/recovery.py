@@ -19,7 +19,7 @@ from galwad.cli.console import CliError, print_json
 from galwad.cli.options import Json, Server
 from galwad.cli.whole import check_free, whole_file
 from recording.errors import SpoolError
-from recording.recovery import RecoveredKey, recover_key
+from recording.spool.recovery import RecoveredKey, recover_key
 
 
 @dataclass(frozen=True, slots=True)

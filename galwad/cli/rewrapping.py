@@ -16,11 +16,11 @@ import httpx
 from galwad.cli.bar import bar
 from galwad.cli.client import check, refusal, told_as_ours
 from galwad.cli.console import CliError, one_line
-from recording.age import Identity
+from recording.age.file import Identity
+from recording.archive.manifest import read_manifest
+from recording.archive.rewrap import HeaderIs, facts_of, judge_header, rewrap
 from recording.errors import KeySetError, RecordingError
-from recording.keys import OfficerKeys, RecipientSet, fingerprint
-from recording.manifest import read_manifest
-from recording.rewrap import HeaderIs, facts_of, judge_header, rewrap
+from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
 _THIS_ONE_ALONE = frozenset({404, 409, 422})
 

@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 from galwad.cli.console import CliError
 from galwad.cli.passphrases import passphrase_of
-from recording.age import Identity, open_parts
+from recording.age.file import Identity, open_parts
+from recording.age.identity_file import IdentityFile
 from recording.errors import AgeError, ArchiveError, KeyFileError, NoMatchError, RecordingError
-from recording.identity_file import IdentityFile
-from recording.keys import OfficerKeys
+from recording.keys.keyring import OfficerKeys
 
 
 def read_identity(path: Path) -> IdentityFile:

@@ -23,8 +23,8 @@ from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
-from recording.audit import AuditLog, Entry, Facts, verify
-from recording.chain import Head, Verification
+from recording.audit.chain import Head, Verification
+from recording.audit.log import AuditLog, Entry, Facts, verify
 
 
 class Administration:

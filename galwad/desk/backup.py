@@ -34,14 +34,14 @@ from galwad.desk.database import open_engine, upgrade
 from galwad.desk.ownership import give_to_the_service
 from galwad.desk.tables import sessions
 from galwad.supervise import START_ORDER
-from recording import backup as archive_backup
-from recording.audit import AuditLog, Facts
-from recording.chain import RESTORED, Link
-from recording.commit import sync_folder, write_whole
-from recording.custody import Custodian
-from recording.disposal import Certificate
-from recording.keys import load_or_create_node_key, public_text
-from recording.tables import recordings
+from recording.archive import backup as archive_backup
+from recording.archive.disposal import Certificate
+from recording.audit.chain import RESTORED, Link
+from recording.audit.log import AuditLog, Facts
+from recording.files.atomic import sync_folder, write_whole
+from recording.index.custody import Custodian
+from recording.index.tables import recordings
+from recording.keys.keyring import load_or_create_node_key, public_text
 
 FORMAT: Final = "galwad-backup-1"
 _INDEX: Final = "backup.json"

@@ -1,7 +1,7 @@
 """The bookkeeping: every answered call held against index, archive and the spools that wait.
 
-The switch's word on a call goes into the ledger as it comes; the comparing is
-`recording.coverage`'s and `recording.orphans`'. Nothing is ever changed or deleted here.
+The switch's word on a call goes into the ledger as it comes; `recording.index.coverage` and
+`recording.index.orphans` compare. Nothing is ever changed or deleted here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import structlog
 
 from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
-from recording import orphans
-from recording.coverage import Covered, cover, missing
-from recording.custody import Custodian
 from recording.errors import CatalogueError
-from recording.index import Catalogue, Filters, Place, Recording
-from recording.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
-from recording.orphans import Orphan, is_young
+from recording.index import orphans
+from recording.index.catalogue import Catalogue, Filters, Place, Recording
+from recording.index.coverage import Covered, cover, missing
+from recording.index.custody import Custodian
+from recording.index.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
+from recording.index.orphans import Orphan, is_young
 
 _MARGIN_S: Final = 60.0
 """A call's answer and its recording's start are two readings of a clock."""

@@ -77,7 +77,7 @@ ASKED: tuple[type[Asked], ...] = (AuditQuery,)
 
 
 class AuditPage(BaseModel):
-    """Entries as lines of an export (`recording.chain.Link`); `last` is the last one's number.
+    """Entries as lines of an export (`recording.audit.chain.Link`); `last` is the last number.
 
     `contradicting`: numbers of those that the database finds under another number, time or kind
     than they have: a search passes over them.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from galwad.desk.errors import ApiError
-from recording.index import Recording
+from recording.index.catalogue import Recording
 
 CALL_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
 _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")

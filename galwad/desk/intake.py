@@ -29,7 +29,7 @@ from galwad.messages import (
     UsersChanged,
 )
 from recording.errors import AuditError, CatalogueError
-from recording.index import Catalogue, GapRow, Recording
+from recording.index.catalogue import Catalogue, GapRow, Recording
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ import structlog
 
 from galwad.desk.bookkeeping import Bookkeeper, Books
 from galwad.messages import Alarm
-from recording.audit import AuditLog
+from recording.audit.log import AuditLog
 from recording.errors import RecordingError
 
 KIND: Final = "coverage.checked"

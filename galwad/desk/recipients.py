@@ -15,9 +15,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.messages import Alarm
-from recording.audit import AuditLog, Facts, Sought
+from recording.audit.log import AuditLog, Facts, Sought
 from recording.errors import AuditError, KeySetError
-from recording.keys import RecipientSet
+from recording.keys.keyring import RecipientSet
 
 CHANGED: Final = "recipients.changed"
 _STEP_S: Final = 60.0

@@ -36,11 +36,11 @@ from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
 from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
-from recording.anchors import Anchor, append_anchor, last_anchor
-from recording.audit import AuditLog
-from recording.custody import Custodian
-from recording.index import Catalogue
-from recording.ledger import Ledger
+from recording.audit.anchors import Anchor, append_anchor, last_anchor
+from recording.audit.log import AuditLog
+from recording.index.catalogue import Catalogue
+from recording.index.custody import Custodian
+from recording.index.ledger import Ledger
 
 _PATIENCE_S = 2.0
 log = structlog.get_logger()

@@ -15,10 +15,10 @@ from typing import Final
 import structlog
 
 from galwad.finaliser.spools import Spools
-from recording.archive import Archive
+from recording.archive.live_sealing import Following
+from recording.archive.sealing import SpoolKeys
+from recording.archive.store import Archive
 from recording.errors import RecordingError
-from recording.following import Following
-from recording.sealing import SpoolKeys
 from recording.spool import is_live
 
 _WORTH: Final = 256 * 1024

@@ -31,9 +31,12 @@ from galwad.messages import (
     Sealed,
     StageHeader,
 )
-from recording.archive import Archive, Node, SealedRecording
-from recording.call_facts import Personal
-from recording.disposal import AuditPlace, Disposals, Order
+from recording.archive.call_facts import Personal
+from recording.archive.disposal import AuditPlace, Disposals, Order
+from recording.archive.headers import Headers
+from recording.archive.reindex import disposed_at, prove
+from recording.archive.sealing import SpoolKeys
+from recording.archive.store import Archive, Node, SealedRecording
 from recording.errors import (
     ArchiveError,
     KeyFileError,
@@ -42,12 +45,9 @@ from recording.errors import (
     SpoolError,
     SpoolKeyError,
 )
-from recording.headers import Headers
-from recording.keys import RecipientSet, load_boot_key, load_or_create_node_key, public_text
-from recording.recovery import recovered_keys, shred_recovered
-from recording.reindex import disposed_at, prove
-from recording.sealing import SpoolKeys
+from recording.keys.keyring import RecipientSet, load_boot_key, load_or_create_node_key, public_text
 from recording.spool import is_live, remove_spool
+from recording.spool.recovery import recovered_keys, shred_recovered
 
 _LEFT_S: Final = 300.0
 """A spool that waits as long as this is told to the desk: sealing takes moments."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from alembic import context
 
 import callerid.contacts
-import recording.audit
-import recording.custody
-import recording.ledger
+import recording.audit.log
+import recording.index.custody
+import recording.index.ledger
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.tables import metadata as desk_metadata
-from recording.index import metadata as recording_metadata
+from recording.index.catalogue import metadata as recording_metadata
 
 # Tables join their package's metadata when their module is imported.
 TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from galwad.messages import CallEnded
-from recording.commit import write_whole
+from recording.files.atomic import write_whole
 
 MOST: Final = 20_000
 """So many calls may wait; then the oldest are forgotten. A busy centre's long weekend."""

@@ -19,7 +19,7 @@ import structlog
 
 from config.sections import Phone
 from galwad.messages import Account
-from recording.disk import WatchedDisk
+from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
 from telephony.sip.message import Request, Response
 from telephony.sip.registrar import Binding, Registrar

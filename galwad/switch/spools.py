@@ -17,13 +17,13 @@ from pathlib import Path
 import structlog
 
 from config.settings import Settings
-from recording.age import Recipient, encrypt_small
-from recording.disk import WatchedDisk
+from recording.age.file import Recipient, encrypt_small
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
-from recording.keys import RecipientSet, load_or_create_boot_key
+from recording.files.disk import WatchedDisk
+from recording.keys.keyring import RecipientSet, load_or_create_boot_key
 from recording.recorder import Recorder, Snapshot
-from recording.rhythm import tick_for
 from recording.spool import Clock, SpoolSync, SpoolWriter
+from recording.spool.intervals import tick_for
 
 log = structlog.get_logger()
 

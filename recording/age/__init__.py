@@ -1,1 +1,1 @@
-"""The age v1 format (https://c2sp.org/age): headers, payloads, armor, passphrases, identity files."""
+"""The age v1 format (https://c2sp.org/age): headers, payloads, armor, passphrases, key files."""

@@ -11,7 +11,7 @@ import base64
 import binascii
 from typing import Final
 
-from recording.age_header import MAGIC
+from recording.age.header import MAGIC
 from recording.errors import ArmorError
 
 BEGIN: Final = b"-----BEGIN AGE ENCRYPTED FILE-----"

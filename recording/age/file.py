@@ -1,10 +1,10 @@
 """age v1 (https://c2sp.org/age), on the primitives of `cryptography`.
 
 This module has the X25519 recipients and identities, and the functions that open a file.
-`age_header` has the header, `age_stream` the payload. Header and payload are written and read
-separately, so that a header can be replaced or destroyed while the payload is never written again.
-Joined, they are a file that stock `age` opens. `age_passphrase` and `age_armor` are for officers'
-key files; the server uses neither.
+`recording.age.header` has the header, `recording.age.stream` the payload. Header and payload are
+written and read separately, so that a header can be replaced or destroyed while the payload is
+never written again. Joined, they are a file that stock `age` opens. `passphrase` and `armor`
+beside it are for officers' key files; the server uses neither.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from recording import bech32
-from recording.age_armor import dearmored, looks_armored
-from recording.age_header import AnyIdentity, AnyRecipient, Header, make_header
-from recording.age_stanza import FILE_KEY, X25519, Stanza, encode, x25519_share
-from recording.age_stream import (
+from recording.age import bech32
+from recording.age.armor import dearmored, looks_armored
+from recording.age.header import AnyIdentity, AnyRecipient, Header, make_header
+from recording.age.stanza import FILE_KEY, X25519, Stanza, encode, x25519_share
+from recording.age.stream import (
     CHUNK,
     NONCE,
     PayloadReader,

@@ -1,8 +1,8 @@
 """The header of an age v1 file: the stanzas that wrap its key, and the MAC over them.
 
 https://c2sp.org/age, "Header". A recipient is an object that wraps a file key in a stanza; an
-identity is an object that unwraps it. `recording.age` has those of X25519, `age_passphrase` those
-of scrypt.
+identity is an object that unwraps it. `recording.age.file` has those of X25519,
+`recording.age.passphrase` those of scrypt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, Protocol, Self
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from recording.age_stanza import COLUMNS, SCRYPT, Stanza, check_native, decode, encode
+from recording.age.stanza import COLUMNS, SCRYPT, Stanza, check_native, decode, encode
 from recording.errors import (
     AgeError,
     HeaderError,

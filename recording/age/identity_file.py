@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from recording.age import Header, Identity, decrypt_small, encrypt_small
-from recording.age_armor import BEGIN, armored, dearmored
-from recording.age_header import MAGIC
-from recording.age_passphrase import Passphrase
-from recording.age_stanza import SCRYPT, check_native
-from recording.commit import read_small
+from recording.age.armor import BEGIN, armored, dearmored
+from recording.age.file import Header, Identity, decrypt_small, encrypt_small
+from recording.age.header import MAGIC
+from recording.age.passphrase import Passphrase
+from recording.age.stanza import SCRYPT, check_native
 from recording.errors import AgeError, KeyFileError, NoMatchError
+from recording.files.atomic import read_small
 
 Ask = Callable[[Path], str]
 """A function that returns the passphrase of a protected file when it is needed."""

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from recording.age_stanza import SALT, SCRYPT, Stanza, encode, scrypt_parameters
+from recording.age.stanza import SALT, SCRYPT, Stanza, encode, scrypt_parameters
 from recording.errors import KeyTextError, WorkFactorError
 
 WORK_FACTOR: Final = 18

@@ -1,8 +1,8 @@
 """One stanza of an age header, and the checks of the two native types of stanza.
 
 https://c2sp.org/age: "Recipient stanza", "The X25519 recipient type", "The scrypt recipient type".
-This module checks only whether a stanza is well-formed; `recording.age` and `age_passphrase` wrap
-and unwrap file keys.
+This module checks only whether a stanza is well-formed; `recording.age.file` and
+`recording.age.passphrase` wrap and unwrap file keys.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from recording.archive import folder_of
-from recording.commit import make_folder, read_small, write_loose, write_whole
-from recording.disposal import CERTIFICATE, FORMAT, Certificate, destroy_header
+from recording.archive.disposal import CERTIFICATE, FORMAT, Certificate, destroy_header
+from recording.archive.store import folder_of
+from recording.archive.verify import recordings_below
 from recording.errors import ManifestError
-from recording.spool_sync import syncfs
-from recording.verify import recordings_below
+from recording.files.atomic import make_folder, read_small, write_loose, write_whole
+from recording.spool.sync import syncfs
 
 _BESIDE: Final = ("manifest", "disposal")
 _LARGEST_CERTIFICATE: Final = 65_536

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from recording.accounting import Span, account
-from recording.codecs import PayloadCodec
-from recording.manifest import ClockCheck, Fault, Gap, Interval, Segment
+from recording.archive.accounting import Span, account
+from recording.archive.manifest import ClockCheck, Fault, Gap, Interval, Segment
+from recording.audio.codecs import PayloadCodec
 from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
 

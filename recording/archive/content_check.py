@@ -12,10 +12,10 @@ from typing import BinaryIO, Final
 
 import soundfile
 
-from recording.age import Identity, open_parts
+from recording.age.file import Identity, open_parts
+from recording.archive.manifest import Manifest
 from recording.errors import AgeError
-from recording.keys import fingerprint
-from recording.manifest import Manifest
+from recording.keys.keyring import fingerprint
 
 _US: Final = 1_000_000
 _BLOCK: Final = 1 << 20

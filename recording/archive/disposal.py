@@ -16,13 +16,13 @@ from typing import Final
 
 import msgspec
 
-from recording.archive import Node, folder_of
-from recording.commit import overwrite, sync_folder, write_whole
+from recording.archive.manifest import Manifest, ObjectFacts, verify_manifest
+from recording.archive.rewrap import facts_of
+from recording.archive.store import Node, folder_of
 from recording.errors import DisposalError, ManifestError
-from recording.keys import public_text
-from recording.manifest import Manifest, ObjectFacts, verify_manifest
-from recording.rewrap import facts_of
-from recording.signed import Kind
+from recording.files.atomic import overwrite, sync_folder, write_whole
+from recording.keys.keyring import public_text
+from recording.keys.signed_document import Kind
 
 FORMAT: Final = "galwad-disposal-1"
 REASONS: Final = ("retention", "erasure", "mistake", "order")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from recording.archive import folder_of
-from recording.commit import overwrite, sync_file, sync_folder, write_loose
+from recording.archive.manifest import Manifest, verify_manifest
+from recording.archive.rewrap import REWRAP, Rewrap, check_shape, facts_of
+from recording.archive.store import folder_of
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
-from recording.keys import RecipientSet
-from recording.manifest import Manifest, verify_manifest
-from recording.rewrap import REWRAP, Rewrap, check_shape, facts_of
+from recording.files.atomic import overwrite, sync_file, sync_folder, write_loose
+from recording.keys.keyring import RecipientSet
 
 _ORDER: Final = ("rewrap", "header")
 _AGAIN: Final = "run `galwad keys rewrap` again"

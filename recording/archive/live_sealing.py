@@ -11,13 +11,13 @@ import contextlib
 import os
 from pathlib import Path
 
-from recording.burst import unpack_burst
-from recording.codecs import NARROW, WIDE
-from recording.commit import Part
-from recording.flac_payload import FlacPayload
-from recording.raw_packets import RawPayload
-from recording.sealing import CHANNELS, Reading, Sound, SpoolKeys
-from recording.timeline import WidebandError
+from recording.archive.sealing import CHANNELS, Reading, Sound, SpoolKeys
+from recording.audio.codecs import NARROW, WIDE
+from recording.audio.flac_payload import FlacPayload
+from recording.audio.raw_packets import RawPayload
+from recording.audio.timeline import WidebandError
+from recording.files.atomic import Part
+from recording.spool.burst import unpack_burst
 
 
 class Following:

@@ -1,6 +1,6 @@
 """The manifest: what a recording is, what is missing from it and why, signed by the node.
 
-It names no caller and no number. `recording.signed` makes and checks the signature.
+It names no caller and no number. `recording.keys.signed_document` makes and checks the signature.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.errors import ManifestError
-from recording.signed import Kind
+from recording.keys.signed_document import Kind
 
 FORMAT: Final = "galwad-manifest-1"
 

@@ -12,12 +12,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from recording.archive import SealedRecording, described, folder_of
-from recording.disposal import CERTIFICATE, Certificate
+from recording.archive.disposal import CERTIFICATE, Certificate
+from recording.archive.manifest import MANIFEST
+from recording.archive.store import SealedRecording, described, folder_of
+from recording.archive.verify import verify_recording
 from recording.errors import ArchiveError, ManifestError
-from recording.manifest import MANIFEST
-from recording.signed import signer_of
-from recording.verify import verify_recording
+from recording.keys.signed_document import signer_of
 
 
 @dataclass(frozen=True, slots=True)

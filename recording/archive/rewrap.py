@@ -18,12 +18,12 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age import Header, Identity, make_header, x25519_share
-from recording.age_stanza import X25519
+from recording.age.file import Header, Identity, make_header, x25519_share
+from recording.age.stanza import X25519
+from recording.archive.manifest import Manifest, ObjectFacts
 from recording.errors import HeaderError, ManifestError, RewrapError
-from recording.keys import RecipientSet
-from recording.manifest import Manifest, ObjectFacts
-from recording.signed import Kind
+from recording.keys.keyring import RecipientSet
+from recording.keys.signed_document import Kind
 
 FORMAT: Final = "galwad-rewrap-1"
 UNPROVEN: Final = "the header was replaced: who by, only the officer's key proves (--officer-key)"

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from recording.burst import BurstRecord, unpack_burst
-from recording.call_facts import CallFacts, payloads_of
-from recording.codecs import NARROW, WIDE
+from recording.archive.call_facts import CallFacts, payloads_of
+from recording.archive.manifest import Fault, Life, TrackFacts
+from recording.audio.codecs import NARROW, WIDE
+from recording.audio.flac_payload import FlacPayload
+from recording.audio.raw_packets import RawPayload
+from recording.audio.timeline import Timeline, TrackCount, WidebandError
 from recording.errors import SpoolError, SpoolHeaderError
-from recording.flac_payload import FlacPayload
-from recording.manifest import Fault, Life, TrackFacts
-from recording.raw_packets import RawPayload
-from recording.recovery import fitting
 from recording.spool import (
     EventRecord,
     Field,
@@ -33,8 +32,9 @@ from recording.spool import (
     read_header,
     read_spool,
 )
-from recording.spool_follow import SpoolFollower
-from recording.timeline import Timeline, TrackCount, WidebandError
+from recording.spool.burst import BurstRecord, unpack_burst
+from recording.spool.follower import SpoolFollower
+from recording.spool.recovery import fitting
 
 _STEP_US = 500_000
 _MINUTE_US = 60_000_000

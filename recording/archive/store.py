@@ -22,13 +22,10 @@ from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age import make_header
-from recording.call_facts import CallFacts, Personal
-from recording.commit import Part, committed, make_folder, write_whole
-from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
-from recording.following import Following
-from recording.keys import RecipientSet, public_text
-from recording.manifest import (
+from recording.age.file import make_header
+from recording.archive.call_facts import CallFacts, Personal
+from recording.archive.live_sealing import Following
+from recording.archive.manifest import (
     FORMAT,
     Manifest,
     ObjectFacts,
@@ -36,8 +33,11 @@ from recording.manifest import (
     read_manifest,
     sign_manifest,
 )
-from recording.raw_packets import RawPayload
-from recording.sealing import Sound, SpoolKeys, damage_of, write_sound
+from recording.archive.sealing import Sound, SpoolKeys, damage_of, write_sound
+from recording.audio.raw_packets import RawPayload
+from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
+from recording.files.atomic import Part, committed, make_folder, write_whole
+from recording.keys.keyring import RecipientSet, public_text
 from recording.spool import EventRecord
 
 _CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
@@ -119,7 +119,7 @@ class Archive:
     ) -> SealedRecording:
         """Make the recording of a call from its spools.
 
-        The work that `following` has done is used if possible.
+        The work that `live_sealing` has done is used if possible.
 
         Raises:
             SpoolKeyError: No key at hand opens a spool of a call that is not sealed yet.

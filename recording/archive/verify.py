@@ -18,13 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from recording.accounting import Span, account
-from recording.age import Header, Identity
-from recording.disposal import CERTIFICATE, Certificate
-from recording.errors import HeaderError, ManifestError
-from recording.inside import inside
-from recording.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
-from recording.rewrap import (
+from recording.age.file import Header, Identity
+from recording.archive.accounting import Span, account
+from recording.archive.content_check import inside
+from recording.archive.disposal import CERTIFICATE, Certificate
+from recording.archive.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
+from recording.archive.rewrap import (
     HeaderIs,
     Judgement,
     Rewrap,
@@ -33,7 +32,8 @@ from recording.rewrap import (
     judge_header,
     read_rewrap,
 )
-from recording.signed import signer_of
+from recording.errors import HeaderError, ManifestError
+from recording.keys.signed_document import signer_of
 
 _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")

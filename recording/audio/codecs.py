@@ -2,7 +2,7 @@
 
 A decoder returns mono int16 samples at its own rate. A codec that cannot be decoded here has no
 decoder, and the manifest says so: the timeline has silence in its place, and the packet itself is
-stored (`recording.raw_packets`). No decoder conceals a loss: lost packets are silence.
+stored (`recording.audio.raw_packets`). No decoder conceals a loss: lost packets are silence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from recording.packet_time import duration_us
+from recording.audio.packet_duration import duration_us
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext

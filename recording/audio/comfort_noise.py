@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recording.codecs import NARROW, WIDE, PayloadCodec, Samples, clipped
+from recording.audio.codecs import NARROW, WIDE, PayloadCodec, Samples, clipped
 
 _FULL: Final = 32767.0
 """0 dBov: the level of the loudest square wave (RFC 3389, section 3)."""

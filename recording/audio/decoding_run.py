@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recording.voice import Voice
+from recording.audio.stream_decoder import Voice
 
 _MOST = 50
 """The most packets in a run: about a second."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import soundfile
 
-from recording.age import PayloadWriter, new_file_key
-from recording.codecs import Samples
+from recording.age.file import PayloadWriter, new_file_key
+from recording.audio.codecs import Samples
 from recording.errors import ArchiveError, PayloadError
 
 

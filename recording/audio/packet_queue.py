@@ -1,6 +1,6 @@
 """Packets of one stream that are not on the track yet: those that wait for others, and strays.
 
-These classes only store packets; `recording.timeline_stream` decides about them.
+These classes only store packets; `recording.audio.rtp_stream` decides about them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from recording.timeline_clock import Packet
+from recording.audio.stream_clock import Packet
 
 HOLD_US = 400_000
 """The time for which a packet waits for those before it, and a stray for others like it."""

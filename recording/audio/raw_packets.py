@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from recording.age import PayloadWriter
-from recording.codecs import PayloadCodec
-from recording.commit import Part, sync_folder
+from recording.age.file import PayloadWriter
+from recording.audio.codecs import PayloadCodec
+from recording.files.atomic import Part, sync_folder
 
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1

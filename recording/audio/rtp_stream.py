@@ -9,15 +9,15 @@ To "lay" a packet is to write its samples at its position on the track.
 
 from __future__ import annotations
 
-from recording.burst import RTP_HEADER, TrackBurst
-from recording.codecs import NARROW, PayloadCodec
-from recording.packet_time import USUAL_US
-from recording.timeline_clock import QUIET_US, Packet, StreamClock
-from recording.timeline_layer import HEADER, Layer, WidebandError
-from recording.timeline_numbers import Numbering
-from recording.timeline_queue import HOLD_US, Queue, Strays
-from recording.timeline_run import Run
-from recording.voice import Voice, Voices
+from recording.audio.codecs import NARROW, PayloadCodec
+from recording.audio.decoding_run import Run
+from recording.audio.packet_duration import USUAL_US
+from recording.audio.packet_queue import HOLD_US, Queue, Strays
+from recording.audio.sequence_numbers import Numbering
+from recording.audio.stream_clock import QUIET_US, Packet, StreamClock
+from recording.audio.stream_decoder import Voice, Voices
+from recording.audio.track_layer import HEADER, Layer, WidebandError
+from recording.spool.burst import RTP_HEADER, TrackBurst
 
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100

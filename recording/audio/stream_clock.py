@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from recording.codecs import NARROW, PayloadCodec
-from recording.comfort import is_silence, told
-from recording.packet_time import USUAL_US
+from recording.audio.codecs import NARROW, PayloadCodec
+from recording.audio.comfort_noise import is_silence, told
+from recording.audio.packet_duration import USUAL_US
 
 _US = 1_000_000
 _MODULUS = 1 << 32

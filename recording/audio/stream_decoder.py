@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recording.codecs import Decoder, PayloadCodec, Samples, clipped, decoder_for
-from recording.resample import Floats, Resampler
+from recording.audio.codecs import Decoder, PayloadCodec, Samples, clipped, decoder_for
+from recording.audio.resampler import Floats, Resampler
 
 _MOST = 16
 """The most decoders of one stream: each re-INVITE can add a codec, and a decoder needs 35 KB."""

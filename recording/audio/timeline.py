@@ -1,7 +1,7 @@
 """Turns a call's RTP packets into samples: two tracks on one time axis.
 
 Arrival decides where a stream begins; RTP timestamps decide the position of each of its packets
-(`recording.timeline_track`). Both tracks fill a window of ten seconds; samples that leave it are
+(`recording.audio.track`). Both tracks fill a window of ten seconds; samples that leave it are
 final. Missing and lost packets and gaps become exact silence of the correct length.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from recording.burst import BurstRecord, TrackBurst
-from recording.codecs import PayloadCodec, Samples
-from recording.raw_packets import Refused
-from recording.timeline_track import Track, TrackCount, WidebandError
+from recording.audio.codecs import PayloadCodec, Samples
+from recording.audio.raw_packets import Refused
+from recording.audio.track import Track, TrackCount, WidebandError
+from recording.spool.burst import BurstRecord, TrackBurst
 
 __all__ = ["Timeline", "TrackCount", "WidebandError"]
 

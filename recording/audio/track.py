@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recording.burst import TrackBurst
-from recording.codecs import NARROW, STATIC, PayloadCodec, Samples
-from recording.comfort import Noise
-from recording.timeline_clock import Packet
-from recording.timeline_layer import HEADER, TrackCount, WidebandError
-from recording.timeline_stream import Stream
+from recording.audio.codecs import NARROW, STATIC, PayloadCodec, Samples
+from recording.audio.comfort_noise import Noise
+from recording.audio.rtp_stream import Stream
+from recording.audio.stream_clock import Packet
+from recording.audio.track_layer import HEADER, TrackCount, WidebandError
+from recording.spool.burst import TrackBurst
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
 

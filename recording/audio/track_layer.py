@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from recording.codecs import Samples
-from recording.timeline_clock import Packet
+from recording.audio.codecs import Samples
+from recording.audio.stream_clock import Packet
 
 HEADER: Final = struct.Struct("!BBHII")
 """The fixed header: flags, marker and payload type, sequence, timestamp, SSRC."""

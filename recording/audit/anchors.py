@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from recording.chain import RESTORED, Head, Link
+from recording.audit.chain import RESTORED, Head, Link
 from recording.errors import ChainError
 
 FORMAT: Final = "galwad-anchor-1"

@@ -1,9 +1,9 @@
 """The audit chain: the form of its entries, the links between them, and the checks on both.
 
-There is no database here: entries come from `recording.audit`, or from an export (one JSON object
-in each line) that everyone can check with `sha256sum` and `openssl`. An entry's hash covers the
-hash before it and its body. Anchors are heads kept by another custodian; they show whether a chain
-was cut.
+There is no database here: entries come from `recording.audit.log`, or from an export (one JSON
+object in each line) that everyone can check with `sha256sum` and `openssl`. An entry's hash covers
+the hash before it and its body. Anchors are heads kept by another custodian; they show whether a
+chain was cut.
 """
 
 from __future__ import annotations

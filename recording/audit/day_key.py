@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.commit import overwrite, sync_folder
+from recording.files.atomic import overwrite, sync_folder
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:

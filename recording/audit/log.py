@@ -2,9 +2,9 @@
 
 An entry's hash covers its body and the hash before it. Personal values are not in the chain. The
 chain holds salted commitments; values and salts are in separate rows that can be erased without
-breaking it. Each day's key (`recording.daykey`) signs the head and the next day's public key and is
-then destroyed, so that a person who controls the server today cannot rewrite yesterday. The chain
-proves no more than this: tampering before the last anchor is detectable.
+breaking it. Each day's key (`recording.audit.day_key`) signs the head and the next day's public
+key and is then destroyed, so that a person who controls the server today cannot rewrite yesterday.
+The chain proves no more than this: tampering before the last anchor is detectable.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from recording.chain import (
+from recording.audit.chain import (
     DAY_KEY,
     DAY_US,
     GENESIS,
@@ -50,9 +50,9 @@ from recording.chain import (
     commitment,
     to_sign,
 )
-from recording.daykey import DayKeys, public_hex
+from recording.audit.day_key import DayKeys, public_hex
 from recording.errors import AuditError, reason_of
-from recording.index import metadata
+from recording.index.catalogue import metadata
 
 audit_entries = Table(
     "audit_entries",

@@ -1,1 +1,1 @@
-"""The database beside the archive: recordings, the ledger of answered calls, retention, coverage."""
+"""The database beside the archive: recordings, answered calls, retention, coverage."""

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.errors import CatalogueError, reason_of
-from recording.search import RARE, Filters, Place, of_length, searching
-from recording.tables import gap_reasons, gaps, metadata, recordings, references
+from recording.index.search import RARE, Filters, Place, of_length, searching
+from recording.index.tables import gap_reasons, gaps, metadata, recordings, references
 
 __all__ = ["Catalogue", "Filters", "GapRow", "Page", "Place", "Recording", "metadata"]
 

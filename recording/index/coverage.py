@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from recording.accounting import Span, account
+from recording.archive.accounting import Span, account
+from recording.archive.manifest import Manifest, read_manifest
 from recording.errors import ManifestError
-from recording.index import Recording
-from recording.ledger import AnsweredCall
-from recording.manifest import Manifest, read_manifest
+from recording.index.catalogue import Recording
+from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
 """Accepted difference between the switch's and the recording's length of a call, in µs."""

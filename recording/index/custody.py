@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recording.errors import CatalogueError, reason_of
-from recording.index import metadata
+from recording.index.catalogue import metadata
 
 _PART = 2000
 """Number of call ids that one statement reads when all are needed."""

@@ -1,7 +1,7 @@
 """The ledger: which calls were answered, according to the switch, and the coverage findings.
 
 It knows nothing of spools and archive, so that both can be checked against it: a call in the ledger
-without a recording is missing one. `recording.coverage` compares them.
+without a recording is missing one. `recording.index.coverage` compares them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.errors import CatalogueError, reason_of
-from recording.index import metadata
+from recording.index.catalogue import metadata
 
 _PART = 1000
 """Number of names that fit into one statement."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from recording.tables import gap_reasons, recordings, references
+from recording.index.tables import gap_reasons, recordings, references
 
 RARE: Final = 2000
 """The number of recordings below which a length is rare.

@@ -21,12 +21,12 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from recording import bech32
-from recording.age import Identity, Recipient, make_header
-from recording.age_passphrase import Passphrase
-from recording.commit import read_small
+from recording.age import bech32
+from recording.age.file import Identity, Recipient, make_header
+from recording.age.identity_file import Ask, IdentityFile, protected
+from recording.age.passphrase import Passphrase
 from recording.errors import AgeError, KeyFileError, KeySetError
-from recording.identity_file import Ask, IdentityFile, protected
+from recording.files.atomic import read_small
 
 FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"

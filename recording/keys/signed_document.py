@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.errors import KeySetError, ManifestError
-from recording.keys import parse_public, public_text
+from recording.keys.keyring import parse_public, public_text
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from recording.disk import Disk
 from recording.errors import SpoolSyncError
+from recording.files.disk import Disk
 
 
 class SpoolFile:

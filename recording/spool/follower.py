@@ -10,10 +10,10 @@ must then read the spool again with `read_spool`.
 import os
 from collections.abc import Sequence
 
-from recording.spool_format import Frame, FrameKind, Seal
-from recording.spool_reader import RECENT, Gather, SpoolReader
-from recording.spool_records import SpoolHeader
-from recording.spool_scan import frame_at
+from recording.spool.format import Frame, FrameKind, Seal
+from recording.spool.reader import RECENT, Gather, SpoolReader
+from recording.spool.records import SpoolHeader
+from recording.spool.scanner import frame_at
 
 
 class SpoolFollower(SpoolReader):

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recording.errors import SpoolHeaderError
-from recording.spool_records import EventRecord, Field, PacketRecord, SpoolHeader
+from recording.spool.records import EventRecord, Field, PacketRecord, SpoolHeader
 
 HEADER_MAGIC = b"GALSPOOL"
 VERSION = 1

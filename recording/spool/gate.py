@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from recording.errors import RecordingError
-from recording.spool_writer import SpoolWriter
+from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
 """The errors that a spool raises when the disk or the runtime folder refuses."""

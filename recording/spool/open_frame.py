@@ -6,7 +6,7 @@ objects, scattered in memory until they are sealed.
 
 from dataclasses import dataclass, field
 
-from recording.spool_format import MAX_MEDIA, PACKET, unpack_packets
+from recording.spool.format import MAX_MEDIA, PACKET, unpack_packets
 
 _MAX_SPAN_US = 0xFFFFFFFF
 

@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from recording.gate import FAILURES
-from recording.spool_preamble import Preamble
-from recording.spool_records import Field
-from recording.spool_rescue import Behind
-from recording.spool_writer import SpoolWriter
+from recording.spool.gate import FAILURES
+from recording.spool.preamble import Preamble
+from recording.spool.records import Field
+from recording.spool.rescue import Behind
+from recording.spool.writer import SpoolWriter
 
 _MAX_WAITING = 10_000
 """The most events that wait: enough for the pauses of a fault that lasts a day.

@@ -7,7 +7,7 @@ nothing. So each event is repeated unchanged, with the time at which it became t
 
 from collections.abc import Iterator, Mapping
 
-from recording.spool_records import Field
+from recording.spool.records import Field
 
 _Fact = tuple[str, Mapping[str, Field], int]
 _GAP = ("gap-start", None)

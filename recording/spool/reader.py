@@ -18,7 +18,7 @@ from typing import Final, Self, cast
 import msgspec
 
 from recording.errors import SpoolError, SpoolHeaderError, SpoolKeyError
-from recording.spool_format import (
+from recording.spool.format import (
     Frame,
     FrameKind,
     Release,
@@ -27,8 +27,8 @@ from recording.spool_format import (
     unpack_event,
     unpack_packets,
 )
-from recording.spool_keys import key_check, keys_path, load_keys, shred_keys, unwrap_spool_key
-from recording.spool_records import (
+from recording.spool.keys import key_check, keys_path, load_keys, shred_keys, unwrap_spool_key
+from recording.spool.records import (
     EndRecord,
     EventRecord,
     LossReason,
@@ -36,7 +36,7 @@ from recording.spool_records import (
     Record,
     SpoolHeader,
 )
-from recording.spool_scan import Scanner, find_header, frame_at
+from recording.spool.scanner import Scanner, find_header, frame_at
 
 RECENT = 16
 """The number of recent media frames whose offsets in the file are remembered.

@@ -36,11 +36,11 @@ class SpoolHeader:
     """Offset 0 in Unix epoch microseconds."""
     lookback_us: int
     boot_wrapped: bytes
-    """The spool key, encrypted under the boot key (`spool_keys.wrap_spool_key`)."""
+    """The spool key, encrypted under the boot key (`recording.spool.keys.wrap_spool_key`)."""
     recipients_wrapped: bytes
     """The spool key as an age file for the archive's recipients; empty without recipients."""
     key_check: bytes
-    """A digest that shows whether a spool key is the right one (`spool_keys.key_check`)."""
+    """Shows whether a spool key is the right one: made by `recording.spool.keys.key_check`."""
     started_mono_us: int = 0
     """Offset 0 by the machine's monotonic clock; 0 in spools of versions without this field."""
 

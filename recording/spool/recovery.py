@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from recording.age import Identity, decrypt_small
+from recording.age.file import Identity, decrypt_small
 from recording.errors import AgeError, SpoolError, SpoolKeyError
 from recording.spool import SpoolHeader, read_header
-from recording.spool_keys import key_check, shred_keys, unwrap_spool_key
+from recording.spool.keys import key_check, shred_keys, unwrap_spool_key
 
 _NAME: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\.(\d+)\.recovered")
 _BYTES: Final = 32

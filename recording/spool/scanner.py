@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from recording.errors import SpoolHeaderError
-from recording.spool_format import (
+from recording.spool.format import (
     CRC,
     FRAME_HEADER,
     FRAME_MAGIC,
@@ -20,7 +20,7 @@ from recording.spool_format import (
     parse_frame,
     parse_header,
 )
-from recording.spool_records import SpoolHeader
+from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)

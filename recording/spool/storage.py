@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from recording.errors import RecordingError, SpoolGoneError, SpoolSyncError, has_failed
-from recording.gate import FAILURES
-from recording.spool_outbox import SpoolOutbox
-from recording.spool_writer import SpoolWriter
+from recording.spool.gate import FAILURES
+from recording.spool.outbox import SpoolOutbox
+from recording.spool.writer import SpoolWriter
 
 ROOM_TO_RESUME: Final = 64 * 1024
 """The bytes that must be free to end a fault.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recording.errors import SpoolSyncError
-from recording.rhythm import FLUSH_S
+from recording.spool.intervals import FLUSH_S
 
 
 class SyncListener(Protocol):

@@ -15,10 +15,10 @@ from typing import Self
 
 import msgspec
 
-from recording.disk import TRUSTED, Disk
 from recording.errors import SpoolClosedError, SpoolGoneError, SpoolWriteError
-from recording.spool_file import SpoolFile
-from recording.spool_format import (
+from recording.files.disk import TRUSTED, Disk
+from recording.spool.file import SpoolFile
+from recording.spool.format import (
     CRC,
     FRAME_HEADER,
     End,
@@ -32,9 +32,9 @@ from recording.spool_format import (
     parse_frame,
     unpack_packets,
 )
-from recording.spool_frame import OpenFrame, Unreleased
-from recording.spool_keys import KeySlots, key_check, keys_path, wrap_spool_key
-from recording.spool_records import Clock, Field, SpoolHeader
+from recording.spool.keys import KeySlots, key_check, keys_path, wrap_spool_key
+from recording.spool.open_frame import OpenFrame, Unreleased
+from recording.spool.records import Clock, Field, SpoolHeader
 
 TOLD_TWICE = frozenset(
     {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}

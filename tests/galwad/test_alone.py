@@ -12,7 +12,7 @@ import pytest
 from loopback import free_port
 
 from galwad.alone import AtWorkError, alone
-from recording.keys import OfficerKeys
+from recording.keys.keyring import OfficerKeys
 
 PATIENCE_S = 20
 

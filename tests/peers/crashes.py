@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import httpx
 
-from recording.keys import load_boot_key
+from recording.keys.keyring import load_boot_key
 from recording.spool import PacketRecord, read_spool
 
 FRAME_S = 0.02

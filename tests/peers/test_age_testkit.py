@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from recording.age import Identity, open_file
-from recording.age_passphrase import Passphrase
+from recording.age.file import Identity, open_file
+from recording.age.passphrase import Passphrase
 from recording.errors import (
     AgeError,
     ArmorError,

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from database import engine
 
-from recording.audit import AuditLog
-from recording.chain import GENESIS, Link, chained, verify_links
+from recording.audit.chain import GENESIS, Link, chained, verify_links
+from recording.audit.log import AuditLog
 
 __all__ = ["engine"]
 pytestmark = pytest.mark.peer

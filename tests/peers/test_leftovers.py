@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from recording.keys import load_boot_key
+from recording.keys.keyring import load_boot_key
 from recording.spool import Clock, SpoolWriter
 
 pytestmark = pytest.mark.peer

@@ -9,14 +9,14 @@ from itertools import pairwise
 
 import pytest
 
-from recording.keys import load_boot_key
+from recording.keys.keyring import load_boot_key
 from recording.spool import LostRecord, PacketRecord, read_spool
 
 pytestmark = pytest.mark.peer
 
 PACKET_US = 20_000
 LOOKBACK_AND_MORE_S = 5 + 2
-"""A frame fills, its lookback passes, the next flush is done: see `recording/rhythm.py`."""
+"""A frame fills, its lookback passes, the next flush is done: `recording/spool/intervals.py`."""
 
 
 @pytest.fixture

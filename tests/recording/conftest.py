@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from database import engine
 from rooted import as_root
 
-from recording import commit
-from recording.age import open_parts
-from recording.archive import Archive, Node, folder_of
-from recording.disk import TRUSTED, Disk
-from recording.keys import OfficerKeys, RecipientSet, public_text
-from recording.sealing import SpoolKeys
+from recording.age.file import open_parts
+from recording.archive.sealing import SpoolKeys
+from recording.archive.store import Archive, Node, folder_of
+from recording.archive.verify import verify_recording
+from recording.files import atomic as commit
+from recording.files.disk import TRUSTED, Disk
+from recording.keys.keyring import OfficerKeys, RecipientSet, public_text
 from recording.spool import Clock, SpoolReader, SpoolWriter, read_spool
-from recording.verify import verify_recording
 
 __all__ = ["engine"]
 

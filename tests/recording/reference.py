@@ -16,7 +16,7 @@ from functools import cache
 import av
 import numpy as np
 
-from recording.codecs import PayloadCodec
+from recording.audio.codecs import PayloadCodec
 
 US = 1_000_000
 

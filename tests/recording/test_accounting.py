@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.accounting import Span, account
+from recording.archive.accounting import Span, account
 
 SECOND = 1_000_000
 

@@ -15,9 +15,9 @@ from age_files import header
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording import age
-from recording.age import Header, Identity, PayloadReader, PayloadWriter, Recipient
-from recording.age_stream import CHUNK
+from recording.age import file as age
+from recording.age.file import Header, Identity, PayloadReader, PayloadWriter, Recipient
+from recording.age.stream import CHUNK
 from recording.errors import (
     AgeError,
     BadTagError,

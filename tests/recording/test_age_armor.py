@@ -20,9 +20,9 @@ from age_files import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.age import encrypt_small, open_file
-from recording.age_armor import BEGIN, armored, dearmored
-from recording.age_passphrase import Passphrase
+from recording.age.armor import BEGIN, armored, dearmored
+from recording.age.file import encrypt_small, open_file
+from recording.age.passphrase import Passphrase
 from recording.errors import (
     AgeError,
     ArmorError,

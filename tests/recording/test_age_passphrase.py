@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from terminal import on_terminal
 
-from recording.age import (
+from recording.age.file import (
     Identity,
     Stanza,
     decrypt_small,
@@ -28,7 +28,7 @@ from recording.age import (
     make_header,
     open_file,
 )
-from recording.age_passphrase import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
+from recording.age.passphrase import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
 from recording.errors import (
     AgeError,
     Base64Error,

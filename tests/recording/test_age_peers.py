@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from recording import age
-from recording.age import Identity, PayloadWriter, Recipient, open_file, open_parts
-from recording.age_stream import CHUNK
+from recording.age import file as age
+from recording.age.file import Identity, PayloadWriter, Recipient, open_file, open_parts
+from recording.age.stream import CHUNK
 from recording.errors import KeyTextError
 
 SOME = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -29,9 +29,9 @@ from age_files import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording import age
-from recording.age import open_file
-from recording.age_stream import CHUNK
+from recording.age import file as age
+from recording.age.file import open_file
+from recording.age.stream import CHUNK
 from recording.errors import (
     AgeError,
     BadTagError,

@@ -8,9 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from recording import spool_file
-from recording.codecs import STATIC, decoder_for
+from recording.audio.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
+from recording.spool import file as spool_file
 
 from .conftest import rtp
 

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.age import Header, encrypt_small, open_file, open_header, open_parts
-from recording.age_stream import CHUNK, PayloadReader
-from recording.archive import Archive
+from recording.age.file import Header, encrypt_small, open_file, open_header, open_parts
+from recording.age.stream import CHUNK, PayloadReader
+from recording.archive.manifest import read_manifest
+from recording.archive.store import Archive
+from recording.archive.verify import verify_recording
 from recording.errors import ArchiveError, HeaderError, ManifestError, PayloadError
-from recording.keys import OfficerKeys, public_text
-from recording.manifest import read_manifest
-from recording.verify import verify_recording
+from recording.keys.keyring import OfficerKeys, public_text
 
 CALL_ID = "20260301-090000-abcdefgh"
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

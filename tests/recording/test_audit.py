@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from recording.audit import AuditLog, Sought, verify
-from recording.chain import Head
-from recording.daykey import DayKeys
+from recording.audit.chain import Head
+from recording.audit.day_key import DayKeys
+from recording.audit.log import AuditLog, Sought, verify
 from recording.errors import AuditError
 
 DAY_S = 86_400
@@ -222,7 +222,7 @@ async def test_a_crash_between_announcing_and_adopting_a_key_is_mended(
 ):
     await three(audit)
     clock.now += DAY_S
-    monkeypatch.setattr("recording.daykey.DayKeys.adopt", lambda _self: None)
+    monkeypatch.setattr("recording.audit.day_key.DayKeys.adopt", lambda _self: None)
     await audit.append("x")
     assert (tmp_path / "audit.key.next").exists()
     monkeypatch.undo()

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.archive import Node
-from recording.backup import certificates, certificates_in, copy_out, put_back, replay
-from recording.disposal import AuditPlace, Disposals, Order
-from recording.keys import public_text
-from recording.verify import verify_recording
+from recording.archive.backup import certificates, certificates_in, copy_out, put_back, replay
+from recording.archive.disposal import AuditPlace, Disposals, Order
+from recording.archive.store import Node
+from recording.archive.verify import verify_recording
+from recording.keys.keyring import public_text
 
 CALL_ID = "20260301-090000-abcdefgh"
 AUDIT = AuditPlace("galwad-1", 17, "ab" * 32)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording import bech32
+from recording.age import bech32
 from recording.errors import KeyTextError
 
 LONG = "an83characterlonghumanreadablepartthatcontainsthenumber1andtheexcludedcharactersbio"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.burst import BurstRecord, TrackBurst, unpack_burst
-from recording.codecs import PayloadCodec
-from recording.spool_format import pack_packets, unpack_packets
-from recording.timeline import Timeline
+from recording.audio.codecs import PayloadCodec
+from recording.audio.timeline import Timeline
+from recording.spool.burst import BurstRecord, TrackBurst, unpack_burst
+from recording.spool.format import pack_packets, unpack_packets
 
 US = 1_000_000
 STEP_US = 500_000

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.anchors import Anchor, Restore, append_anchor, parse_anchors
-from recording.audit import AuditLog
-from recording.chain import (
+from recording.audit.anchors import Anchor, Restore, append_anchor, parse_anchors
+from recording.audit.chain import (
     GENESIS,
     RESTORED,
     Head,
@@ -20,6 +19,7 @@ from recording.chain import (
     read_export,
     verify_links,
 )
+from recording.audit.log import AuditLog
 from recording.errors import ChainError
 
 TEXTS = st.text(max_size=60)

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from recording.codecs import STATIC, PayloadCodec, decoder_for
+from recording.audio.codecs import STATIC, PayloadCodec, decoder_for
 from telephony.sdp.codecs import STATIC_PAYLOADS
 
 

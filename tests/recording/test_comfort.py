@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from bcg729 import Decoder, Encoder
 
-from recording.codecs import PayloadCodec
-from recording.comfort import Noise
-from recording.timeline import Timeline
+from recording.audio.codecs import PayloadCodec
+from recording.audio.comfort_noise import Noise
+from recording.audio.timeline import Timeline
 
 from .test_timeline import ALAW, US, played, rtp, sent, speech
 

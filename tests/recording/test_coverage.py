@@ -6,11 +6,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from recording.accounting import Span
-from recording.coverage import cover, missing
-from recording.index import GapRow, Recording
-from recording.ledger import AnsweredCall
-from recording.manifest import Interval, Segment, sign_manifest
+from recording.archive.accounting import Span
+from recording.archive.manifest import Interval, Segment, sign_manifest
+from recording.index.catalogue import GapRow, Recording
+from recording.index.coverage import cover, missing
+from recording.index.ledger import AnsweredCall
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from recording.disk import TRUSTED, WatchedDisk
+from recording.files.disk import TRUSTED, WatchedDisk
 
 SOON = 30.0
 PATIENCE_S = 0.05
@@ -126,7 +126,7 @@ def test_one_that_hung_is_left_alone_for_a_while(hang):
 
 STOPPED = """
 import os, signal, time
-from recording.disk import WatchedDisk
+from recording.files.disk import WatchedDisk
 
 def job():
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.archive import Node
-from recording.custody import FREE, Custodian
-from recording.disposal import CERTIFICATE, AuditPlace, Disposals, Order, destroy_header
+from recording.archive.disposal import CERTIFICATE, AuditPlace, Disposals, Order, destroy_header
+from recording.archive.store import Node
+from recording.archive.verify import recordings_below, verify_recording
 from recording.errors import CatalogueError, DisposalError
-from recording.index import Catalogue, Recording
-from recording.keys import public_text
-from recording.orphans import orphans
-from recording.signed import signer_of
-from recording.verify import recordings_below, verify_recording
+from recording.index.catalogue import Catalogue, Recording
+from recording.index.custody import FREE, Custodian
+from recording.index.orphans import orphans
+from recording.keys.keyring import public_text
+from recording.keys.signed_document import signer_of
 
 CALL_ID = "20260301-090000-abcdefgh"
 AUDIT = AuditPlace("galwad-1", 17, "ab" * 32)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording import archive as archive_module
+from recording.archive import store as archive_module
 from recording.errors import SpoolError
 
 US = 1_000_000
@@ -254,8 +254,8 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from recording.archive import Archive, Node
-from recording.sealing import SpoolKeys
+from recording.archive.store import Archive, Node
+from recording.archive.sealing import SpoolKeys
 root, spool, key, steps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 archive = Archive(root / "archive", Node("galwad-1", "0.1.0", Ed25519PrivateKey.generate()))
 following = archive.follow(spool.name[:24], spool, SpoolKeys(bytes.fromhex(key)))

@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from recording import spool_file
-from recording.disk import WatchedDisk
 from recording.errors import SpoolGoneError, SpoolWriteError
+from recording.files.disk import WatchedDisk
 from recording.policy import RecordingState, Trigger
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord
+from recording.spool import file as spool_file
 
 SOON = 30.0
 PATIENCE_S = 0.5

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from terminal import on_terminal
 
-from recording.age import Identity, encrypt_small
-from recording.age_armor import armored
-from recording.age_passphrase import Passphrase
+from recording.age.armor import armored
+from recording.age.file import Identity, encrypt_small
+from recording.age.identity_file import IdentityFile, protected
+from recording.age.passphrase import Passphrase
 from recording.errors import KeyFileError
-from recording.identity_file import IdentityFile, protected
-from recording.keys import OfficerKeys
+from recording.keys.keyring import OfficerKeys
 
 SECRET = "Ŵyth o'r gloch bob bore"
 QUICK = Passphrase(SECRET, work_factor=5)

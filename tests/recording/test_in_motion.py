@@ -9,9 +9,9 @@ from operator import attrgetter
 import pytest
 from at_work import Clock
 
-from recording import in_motion
-from recording.disposal import AuditPlace, Disposals, Order
-from recording.in_motion import at_rest
+from recording.archive import stability as in_motion
+from recording.archive.disposal import AuditPlace, Disposals, Order
+from recording.archive.stability import at_rest
 
 CALL_ID = "20260301-090000-abcdefgh"
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from recording.errors import CatalogueError
-from recording.index import Catalogue, Filters, GapRow, Place, Recording
-from recording.search import searching
-from recording.tables import recordings
+from recording.index.catalogue import Catalogue, Filters, GapRow, Place, Recording
+from recording.index.search import searching
+from recording.index.tables import recordings
 
 
 def row(letter="a", **fields):
@@ -163,8 +163,8 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
     catalogue, monkeypatch, rare
 ):
     """Whether lengths count as rare, up to 2000 recordings, or not."""
-    monkeypatch.setattr("recording.index.RARE", rare)
-    monkeypatch.setattr("recording.search.RARE", rare)
+    monkeypatch.setattr("recording.index.catalogue.RARE", rare)
+    monkeypatch.setattr("recording.index.search.RARE", rare)
     rows = many()
     for recording in rows:
         await catalogue.add(recording)
@@ -232,7 +232,7 @@ async def test_a_page_begins_where_the_last_ended_whatever_came_or_went(catalogu
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
 async def test_where_everything_lies_is_read_in_parts_and_whole(catalogue, monkeypatch, count):
-    monkeypatch.setattr("recording.index._PART", 2)
+    monkeypatch.setattr("recording.index.catalogue._PART", 2)
     rows = many()[:count]
     for recording in rows:
         await catalogue.add(recording)

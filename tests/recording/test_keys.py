@@ -7,11 +7,11 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording import bech32
-from recording.age import Identity, Recipient, encrypt_small
+from recording.age import bech32
+from recording.age.file import Identity, Recipient, encrypt_small
+from recording.age.identity_file import IdentityFile
 from recording.errors import KeyFileError, KeySetError
-from recording.identity_file import IdentityFile
-from recording.keys import (
+from recording.keys.keyring import (
     NamedRecipient,
     OfficerKeys,
     RecipientSet,

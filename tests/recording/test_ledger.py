@@ -3,7 +3,7 @@
 import pytest
 
 from recording.errors import CatalogueError
-from recording.ledger import Answered, AnsweredCall, Ended, EndedBut, Ledger
+from recording.index.ledger import Answered, AnsweredCall, Ended, EndedBut, Ledger
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recording.orphans import LeftSpool, orphans, spool_orphans
+from recording.index.orphans import LeftSpool, orphans, spool_orphans
 
 CALL_ID = "20260301-090000-abcdefgh"
 OTHER = "20260301-091000-bcdefghi"

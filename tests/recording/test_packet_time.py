@@ -2,7 +2,7 @@
 
 import pytest
 
-from recording.packet_time import duration_us, opus_us
+from recording.audio.packet_duration import duration_us, opus_us
 
 from .reference import KINDS, Ear, payloads
 

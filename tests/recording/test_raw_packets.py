@@ -7,8 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from recording.age import make_header, open_header
-from recording.commit import write_whole
+from recording.age.file import make_header, open_header
+from recording.files.atomic import write_whole
 
 from .conftest import CALL_ID, US, WALL, rtp
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.age import Identity, encrypt_small
+from recording.age.file import Identity, encrypt_small
+from recording.archive.sealing import SpoolKeys
 from recording.errors import SpoolHeaderError, SpoolKeyError
-from recording.recovery import RecoveredKey, recover_key, recovered_keys, shred_recovered
-from recording.sealing import SpoolKeys
 from recording.spool import EventRecord
+from recording.spool.recovery import RecoveredKey, recover_key, recovered_keys, shred_recovered
 
 FEW = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 OFFICER = Identity.generate()

@@ -7,11 +7,11 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.archive.manifest import read_manifest
+from recording.archive.reindex import prove
 from recording.errors import ArchiveError
-from recording.keys import public_text
-from recording.manifest import read_manifest
-from recording.orphans import unindexed
-from recording.reindex import prove
+from recording.index.orphans import unindexed
+from recording.keys.keyring import public_text
 
 CALL_ID = "20260301-090000-abcdefgh"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.resample import Resampler
+from recording.audio.resampler import Resampler
 
 RATES = [(8000, 16_000), (48_000, 16_000), (44_100, 16_000), (32_000, 16_000), (11_025, 16_000)]
 

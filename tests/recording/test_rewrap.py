@@ -14,13 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.age import Identity, make_header, new_file_key, open_header
-from recording.disposal import AuditPlace, Disposals, Order
-from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
-from recording.headers import Headers
-from recording.keys import OfficerKeys, RecipientSet
-from recording.manifest import Manifest, read_manifest
-from recording.rewrap import (
+from recording.age.file import Identity, make_header, new_file_key, open_header
+from recording.archive.disposal import AuditPlace, Disposals, Order
+from recording.archive.headers import Headers
+from recording.archive.manifest import Manifest, read_manifest
+from recording.archive.rewrap import (
     REWRAP,
     HeaderIs,
     check_shape,
@@ -28,6 +26,8 @@ from recording.rewrap import (
     judge_header,
     rewrap,
 )
+from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
+from recording.keys.keyring import OfficerKeys, RecipientSet
 
 CALL_ID = "20260301-090000-abcdefgh"
 WALL = 1_772_355_600.25

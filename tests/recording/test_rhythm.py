@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.recorder import Recorder
-from recording.rhythm import FLUSH_MAY_LAST_S, FLUSH_S, TICK_S, tick_for
 from recording.spool import Clock, PacketRecord, read_spool
+from recording.spool.intervals import FLUSH_MAY_LAST_S, FLUSH_S, TICK_S, tick_for
 
 PACKET_MS = 20
 MS_LATE = 15

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.accounting import Span, account
+from recording.archive.accounting import Span, account
 from recording.errors import SpoolHeaderError
-from recording.spool_format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
+from recording.spool.format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
 
 US = 1_000_000
 TALK_US = 4 * US

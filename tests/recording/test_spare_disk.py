@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from recording import spool_file
 from recording.errors import SpoolSyncError
 from recording.policy import RecordingState
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord
-from recording.storage import AWAY_US
+from recording.spool import file as spool_file
+from recording.spool.storage import AWAY_US
 
 AWAY_S = AWAY_US / 1_000_000
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from recording.errors import SpoolKeyError
 from recording.spool import EndRecord, EventRecord, PacketRecord
-from recording.spool_follow import SpoolFollower
-from recording.spool_scan import Scanner, find_header
+from recording.spool.follower import SpoolFollower
+from recording.spool.scanner import Scanner, find_header
 
 MANY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 

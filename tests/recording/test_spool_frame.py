@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.spool_format import MAX_MEDIA, pack_packets
-from recording.spool_frame import OpenFrame
+from recording.spool.format import MAX_MEDIA, pack_packets
+from recording.spool.open_frame import OpenFrame
 
 PACKETS = st.lists(
     st.tuples(st.integers(0, 3_000_000), st.integers(0, 1), st.binary(max_size=40)), max_size=30

@@ -25,7 +25,7 @@ from recording.spool import (
     SpoolWriter,
     read_spool,
 )
-from recording.spool_format import (
+from recording.spool.format import (
     CRC,
     FRAME_HEADER,
     FRAME_MAGIC,

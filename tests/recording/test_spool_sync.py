@@ -9,7 +9,7 @@ import pytest
 
 from recording.errors import SpoolSyncError
 from recording.spool import SpoolSync
-from recording.spool_sync import syncfs
+from recording.spool.sync import syncfs
 
 
 class Disk:

@@ -18,8 +18,8 @@ from recording.spool import (
     read_spool,
     remove_spool,
 )
-from recording.spool_format import FRAME_MAGIC, FRAME_OVERHEAD
-from recording.spool_writer import TOLD_TWICE
+from recording.spool.format import FRAME_MAGIC, FRAME_OVERHEAD
+from recording.spool.writer import TOLD_TWICE
 
 
 def packets(records):

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.accounting import Span, account
+from recording.archive.accounting import Span, account
 from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder
-from recording.rhythm import TICK_S
 from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter, is_live
-from recording.storage import AWAY_US
+from recording.spool.intervals import TICK_S
+from recording.spool.storage import AWAY_US
 
 US = 1_000_000
 AWAY_S = AWAY_US / US
@@ -372,7 +372,7 @@ def test_where_no_spool_can_be_opened_it_is_tried_again_and_the_old_one_stays_ou
 def test_a_spool_that_cannot_follow_and_is_found_late_is_kept_and_told(live, office, monkeypatch):
     live.talk(2)
     disk = live.away()
-    monkeypatch.setattr("recording.spool_rescue._LEAVE", 1 << 50)
+    monkeypatch.setattr("recording.spool.rescue._LEAVE", 1 << 50)
     live.talk(AWAY_S + 3)
     paths = live.end()
     assert [path.name for path in paths] == [f"{CALL_ID}.2.spool"]

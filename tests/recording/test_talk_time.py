@@ -14,10 +14,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.coverage import cover
 from recording.errors import SpoolWriteError
-from recording.index import GapRow, Recording
-from recording.ledger import AnsweredCall
+from recording.index.catalogue import GapRow, Recording
+from recording.index.coverage import cover
+from recording.index.ledger import AnsweredCall
 from recording.policy import DestinationClass, Standing, Trigger
 from recording.recorder import Recorder
 from recording.spool import Clock, SpoolWriter

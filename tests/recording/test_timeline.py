@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.codecs import PayloadCodec, decoder_for
-from recording.timeline import Timeline, WidebandError
+from recording.audio.codecs import PayloadCodec, decoder_for
+from recording.audio.timeline import Timeline, WidebandError
 
 US = 1_000_000
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.codecs import PayloadCodec, decoder_for
-from recording.timeline import Timeline
+from recording.audio.codecs import PayloadCodec, decoder_for
+from recording.audio.timeline import Timeline
 
 from .test_timeline import rtp, speech
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recording.codecs import PayloadCodec
-from recording.timeline import Timeline
+from recording.audio.codecs import PayloadCodec
+from recording.audio.timeline import Timeline
 
 from .test_timeline import ALAW, US, played, rtp, sent, speech
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from recording.timeline import Timeline, WidebandError
+from recording.audio.timeline import Timeline, WidebandError
 
 from .reference import KINDS, MEDIA, Party, expected, offsets, silences
 

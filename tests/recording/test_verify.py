@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age import make_header, new_file_key
-from recording.keys import public_text
-from recording.manifest import Interval, sign_manifest, verify_manifest
-from recording.signed import canonical
-from recording.verify import recordings_below, verify_recording
+from recording.age.file import make_header, new_file_key
+from recording.archive.manifest import Interval, sign_manifest, verify_manifest
+from recording.archive.verify import recordings_below, verify_recording
+from recording.keys.keyring import public_text
+from recording.keys.signed_document import canonical
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"

@@ -5,8 +5,8 @@ import weakref
 import numpy as np
 import pytest
 
-from recording.codecs import PayloadCodec
-from recording.voice import Voice, Voices
+from recording.audio.codecs import PayloadCodec
+from recording.audio.stream_decoder import Voice, Voices
 
 LINEAR = PayloadCodec("L16", 44_100)
 LOUD = np.full(441, 12_000, dtype=">i2").tobytes()

@@ -7,9 +7,9 @@ import subprocess
 
 import pyrage
 
-from recording.age import Identity, Stanza
-from recording.age_passphrase import Passphrase
-from recording.age_stream import payload_cipher
+from recording.age.file import Identity, Stanza
+from recording.age.passphrase import Passphrase
+from recording.age.stream import payload_cipher
 
 FILE_KEY = b"YELLOW SUBMARINE"
 NONCE = bytes(range(16))

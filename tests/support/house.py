@@ -12,7 +12,7 @@ from galwad.desk.app import DeskServer, options_of
 from galwad.desk.service import Desk
 from galwad.desk.users import User
 from galwad.finaliser.process import Finaliser, workshop_of
-from recording.archive import folder_of
+from recording.archive.store import folder_of
 
 PATIENCE_S = 30
 _LOOK_ROUND_S = 2.0

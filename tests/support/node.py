@@ -13,10 +13,10 @@ from galwad import link
 from galwad.finaliser.process import Finaliser, workshop_of
 from galwad.finaliser.workshop import Workshop
 from galwad.messages import AnyMessage, Indexed, Sealed
-from recording.age import encrypt_small
-from recording.keys import OfficerKeys, RecipientSet, load_or_create_boot_key
+from recording.age.file import encrypt_small
+from recording.archive.verify import verify_recording
+from recording.keys.keyring import OfficerKeys, RecipientSet, load_or_create_boot_key
 from recording.spool import Clock, SpoolWriter
-from recording.verify import verify_recording
 
 NUMBER = "+442079460123"
 

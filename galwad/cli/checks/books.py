@@ -16,7 +16,7 @@ from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
 from galwad.cli.console import local_time
 from galwad.desk.nightly import KIND, next_time
-from recording.orphans import fix_of
+from recording.index.orphans import fix_of
 
 _MOST: Final = 10
 _LATE_S: Final = 3600.0

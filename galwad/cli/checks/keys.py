@@ -11,9 +11,9 @@ from typing import Final
 from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, fine, warning
 from galwad.desk.recipients import CHANGED, highest_serial
-from recording.chain import Link
+from recording.audit.chain import Link
 from recording.errors import KeySetError
-from recording.keys import RecipientSet
+from recording.keys.keyring import RecipientSet
 
 _NODE_KEY_LENGTH: Final = 32
 

@@ -10,8 +10,8 @@ from typing import Final
 from config.settings import Settings
 from galwad.cli.checks.finding import Finding, fault, warning
 from recording.errors import SpoolError
-from recording.recovery import fitting, recovered_keys
 from recording.spool import SpoolHeader, read_header
+from recording.spool.recovery import fitting, recovered_keys
 
 _MOST: Final = 10
 

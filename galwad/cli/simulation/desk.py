@@ -20,7 +20,7 @@ from galwad.cli.fetching import received
 from galwad.cli.simulation.plan import Plan
 from galwad.cli.simulation.sound import RATE, Samples
 from galwad.cli.simulation.steps import StepError
-from recording.age import Identity
+from recording.age.file import Identity
 
 _PATIENCE: Final = 30.0
 """Seconds until a recording must be there."""

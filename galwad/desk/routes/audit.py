@@ -11,7 +11,7 @@ from galwad.desk.errors import ApiError
 from galwad.desk.evidence import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.recordings import span_of
 from galwad.desk.sessions import Session
-from recording.audit import Facts, Sought
+from recording.audit.log import Facts, Sought
 
 router = APIRouter()
 

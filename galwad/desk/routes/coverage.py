@@ -11,7 +11,7 @@ from galwad.desk.bookkeeping import MOST_FINDINGS
 from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
-from recording.coverage import Covered
+from recording.index.coverage import Covered
 
 router = APIRouter()
 

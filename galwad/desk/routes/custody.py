@@ -18,9 +18,9 @@ from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.desk.users import PURGE
 from galwad.messages import Dispose
-from recording.audit import Facts
-from recording.chain import Head
-from recording.index import Recording
+from recording.audit.chain import Head
+from recording.audit.log import Facts
+from recording.index.catalogue import Recording
 
 router = APIRouter()
 

@@ -27,10 +27,10 @@ from galwad.desk.errors import ApiError
 from galwad.desk.files import ArchiveFolder
 from galwad.desk.routes.recordings import recording_of, refuse_if_disposed
 from galwad.messages import CommitHeader, StageHeader
+from recording.archive.manifest import read_manifest
+from recording.archive.rewrap import REWRAP
 from recording.errors import ManifestError
-from recording.index import Recording
-from recording.manifest import read_manifest
-from recording.rewrap import REWRAP
+from recording.index.catalogue import Recording
 
 router = APIRouter()
 

@@ -28,10 +28,10 @@ from galwad.desk.models import (
 )
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
-from recording.custody import FREE, Custody
+from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.errors import ManifestError
-from recording.index import Filters, Place, Recording
-from recording.manifest import ObjectFacts, read_manifest
+from recording.index.catalogue import Filters, Place, Recording
+from recording.index.custody import FREE, Custody
 
 router = APIRouter()
 

@@ -21,10 +21,10 @@ from galwad.desk.routes.recordings import row_of
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.messages import Prove, Proven
-from recording.audit import Facts
-from recording.custody import Custody
-from recording.index import Recording
-from recording.orphans import unindexed
+from recording.audit.log import Facts
+from recording.index.catalogue import Recording
+from recording.index.custody import Custody
+from recording.index.orphans import unindexed
 
 router = APIRouter()
 

@@ -21,13 +21,13 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad import cli
-from recording import in_motion
-from recording.age import Recipient, make_header, new_file_key
-from recording.age_stream import PayloadWriter
-from recording.anchors import Anchor
-from recording.chain import Head, Link
-from recording.keys import OfficerKeys
-from recording.manifest import Manifest, sign_manifest
+from recording.age.file import Recipient, make_header, new_file_key
+from recording.age.stream import PayloadWriter
+from recording.archive import stability as in_motion
+from recording.archive.manifest import Manifest, sign_manifest
+from recording.audit.anchors import Anchor
+from recording.audit.chain import Head, Link
+from recording.keys.keyring import OfficerKeys
 
 CALL = "20261125-093000-abcdefgh"
 RATE = 8000

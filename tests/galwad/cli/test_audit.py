@@ -9,9 +9,9 @@ import tracemalloc
 import pytest
 from at_work import Clock
 
-from recording import in_motion
-from recording.anchors import Anchor
-from recording.chain import GENESIS, Head, Link, canonical, chained
+from recording.archive import stability as in_motion
+from recording.audit.anchors import Anchor
+from recording.audit.chain import GENESIS, Head, Link, canonical, chained
 
 CALL = "20261125-093000-abcdefgh"
 NAMED = "an anchor kept elsewhere names it"

@@ -16,9 +16,9 @@ from node import Site
 from rooted import as_root
 
 from galwad.alone import alone
-from recording.age import Identity, open_header
-from recording.chain import RESTORED
-from recording.keys import RecipientSet
+from recording.age.file import Identity, open_header
+from recording.audit.chain import RESTORED
+from recording.keys.keyring import RecipientSet
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
 WHY = ("--reason", "retention", "--reference", "R-1", "--yes")

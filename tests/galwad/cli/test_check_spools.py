@@ -7,8 +7,8 @@ import os
 import pytest
 from node import Site
 
-from recording.recovery import recover_key
 from recording.spool import Clock, SpoolWriter
+from recording.spool.recovery import recover_key
 
 CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 

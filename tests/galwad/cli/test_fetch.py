@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recording.age import open_header
-from recording.keys import OfficerKeys
+from recording.age.file import open_header
+from recording.keys.keyring import OfficerKeys
 
 from .conftest import payload_of
 

@@ -13,10 +13,10 @@ from house import House
 from node import Site
 from terminal import CTRL_D, on_terminal
 
-from recording.age import Identity, encrypt_small
-from recording.age_armor import dearmored
-from recording.age_passphrase import Passphrase
-from recording.keys import OfficerKeys, RecipientSet
+from recording.age.armor import dearmored
+from recording.age.file import Identity, encrypt_small
+from recording.age.passphrase import Passphrase
+from recording.keys.keyring import OfficerKeys, RecipientSet
 
 CALL = "20261125-093000-abcdefgh"
 SECRET = "Ŵyth o'r gloch bob bore"

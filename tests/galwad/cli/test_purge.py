@@ -15,9 +15,9 @@ from house import House
 from msgspec.structs import replace
 from node import Site
 
-from recording.disposal import CERTIFICATE
-from recording.keys import RecipientSet, load_or_create_node_key
-from recording.manifest import read_manifest
+from recording.archive.disposal import CERTIFICATE
+from recording.archive.manifest import read_manifest
+from recording.keys.keyring import RecipientSet, load_or_create_node_key
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(2)]
 FIRST, SECOND = CALLS

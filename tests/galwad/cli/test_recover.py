@@ -8,9 +8,9 @@ import pytest
 from house import House
 from node import NUMBER, Site
 
-from recording.age import Identity
-from recording.recovery import recovered_keys
+from recording.age.file import Identity
 from recording.spool import read_spool
+from recording.spool.recovery import recovered_keys
 
 CALL = "20260301-090000-abcdefgh"
 WHY = ("--reference", "POWER-1")

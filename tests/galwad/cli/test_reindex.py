@@ -10,7 +10,7 @@ from house import House
 from node import Site
 
 from galwad.messages import Sealed
-from recording.keys import OfficerKeys, RecipientSet
+from recording.keys.keyring import OfficerKeys, RecipientSet
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]
 WHY = ("--reference", "RESTORE-1")

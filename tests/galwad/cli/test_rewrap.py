@@ -11,8 +11,8 @@ from house import House
 from node import Site
 
 from galwad.cli import rewrapping
-from recording.age import Identity, open_header
-from recording.keys import OfficerKeys, RecipientSet, fingerprint
+from recording.age.file import Identity, open_header
+from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
 WHY = ("--reference", "KEYS-1")

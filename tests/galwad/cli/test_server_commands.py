@@ -17,8 +17,8 @@ import pytest
 from config.settings import load
 from galwad.desk.database import open_engine
 from galwad.desk.recipients import RecipientsWatch
-from recording.audit import AuditLog
-from recording.keys import OfficerKeys, RecipientSet, fingerprint
+from recording.audit.log import AuditLog
+from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
 PEOPLE = """\
 reference,name,numbers,language,shared

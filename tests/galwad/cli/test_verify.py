@@ -10,8 +10,8 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.chain import Link
-from recording.keys import public_text
+from recording.audit.chain import Link
+from recording.keys.keyring import public_text
 
 CALL = "20261125-093000-abcdefgh"
 

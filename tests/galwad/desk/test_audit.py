@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from recording.anchors import parse_anchors
-from recording.audit import verify
-from recording.chain import read_export, verify_links
+from recording.audit.anchors import parse_anchors
+from recording.audit.chain import read_export, verify_links
+from recording.audit.log import verify
 
 
 async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):

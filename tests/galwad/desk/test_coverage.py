@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad.desk.nightly import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Entered, Hello, LeftSpool, Sealed, SpoolsLeft
-from recording.audit import verify
-from recording.manifest import Manifest, ObjectFacts, Segment, sign_manifest
+from recording.archive.manifest import Manifest, ObjectFacts, Segment, sign_manifest
+from recording.audit.log import verify
 
 FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"
 ANSWERED = 1_800_000_005.0

@@ -8,13 +8,13 @@ from database import open_patiently
 from sqlalchemy import create_engine
 
 import callerid.contacts
-import recording.audit
-import recording.custody
-import recording.ledger
+import recording.audit.log
+import recording.index.custody
+import recording.index.ledger
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.tables import metadata as desk_metadata
-from recording.index import metadata as recording_metadata
+from recording.index.catalogue import metadata as recording_metadata
 
 TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from galwad.desk.recipients import CHANGED, RecipientsWatch
-from recording.age import Identity
-from recording.audit import AuditLog
-from recording.keys import OfficerKeys, RecipientSet
+from recording.age.file import Identity
+from recording.audit.log import AuditLog
+from recording.keys.keyring import OfficerKeys, RecipientSet
 
 
 class Room:

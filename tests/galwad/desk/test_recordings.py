@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.link import Link
 from galwad.messages import GapFacts, Hello
-from recording.audit import verify
-from recording.commit import overwrite
-from recording.manifest import FORMAT, Manifest, sign_manifest
+from recording.archive.manifest import FORMAT, Manifest, sign_manifest
+from recording.audit.log import verify
+from recording.files.atomic import overwrite
 
 
 def manifest_of(sealed, **more):

@@ -12,8 +12,8 @@ import pytest
 from galwad.finaliser import apprentice
 from galwad.finaliser.process import HANDS, workshop_of
 from galwad.messages import Sealed
-from recording import archive as archive_module
-from recording.following import Following
+from recording.archive import store as archive_module
+from recording.archive.live_sealing import Following
 from recording.spool import SpoolWriter
 
 FIRST = "20260301-090000-abcdefgh"

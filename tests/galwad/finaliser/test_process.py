@@ -15,7 +15,7 @@ import structlog
 from galwad.finaliser.process import HANDS, folders_of
 from galwad.finaliser.workshop import Workshop
 from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
-from recording.recovery import recover_key
+from recording.spool.recovery import recover_key
 
 FIRST = "20260301-090000-abcdefgh"
 SECOND = "20260301-090500-bcdefghi"

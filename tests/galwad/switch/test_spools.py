@@ -5,9 +5,9 @@ import pytest
 
 from config.settings import Settings
 from galwad.switch.spools import SpoolRoom
-from recording.age import Identity
+from recording.age.file import Identity
 from recording.errors import KeyFileError
-from recording.keys import OfficerKeys, RecipientSet
+from recording.keys.keyring import OfficerKeys, RecipientSet
 from recording.spool import Clock
 
 
