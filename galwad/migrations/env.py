@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from alembic import context
 
-import callerid.contacts
-import recording.audit.log
-import recording.index.custody
-import recording.index.ledger
+from callerid import contacts
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.tables import metadata as desk_metadata
+from recording.audit import log as audit_log
+from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
 # Tables join their package's metadata when their module is imported.
-TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
+TABLE_MODULES = (contacts, audit_log, custody, ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
 context.configure(

@@ -7,16 +7,15 @@ from alembic.migration import MigrationContext
 from database import open_patiently
 from sqlalchemy import create_engine
 
-import callerid.contacts
-import recording.audit.log
-import recording.index.custody
-import recording.index.ledger
+from callerid import contacts
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.tables import metadata as desk_metadata
+from recording.audit import log as audit_log
+from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
-TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
+TABLE_MODULES = (contacts, audit_log, custody, ledger)
 
 
 def test_the_revisions_make_exactly_the_tables_that_the_code_declares(tmp_path):
