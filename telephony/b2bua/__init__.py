@@ -1,8 +1,9 @@
-"""A back-to-back user agent: one call as a set of legs, at most one pair of them joined.
+"""A back-to-back user agent (RFC 3261): one call with its legs, of which at most two are joined.
 
-No I/O and no clock: endpoint events and `now` go in; requests and responses leave through
-the `Endpoint`, media orders through the `MediaPlane`, and `CallEvent`s tell the owner what
-happened. `BackToBackCall` is the face of the package; `find_call` tells whose an event is.
+The package does no I/O and reads no clock: endpoint events and the current time (`now`) go in.
+Requests and responses leave through the `Endpoint`, and media commands through the `MediaPlane`.
+`CallEvent`s report to the owner (the code that uses this package) what happened. `BackToBackCall`
+is the main class; `find_call` finds the call that an endpoint event belongs to.
 """
 
 from telephony.b2bua.attempt import decline

@@ -1,4 +1,4 @@
-"""`BackToBackCall`: the face of a call, and the dispatcher of what its legs say."""
+"""`BackToBackCall`: the public interface of a call, and the dispatcher of its endpoint events."""
 
 from __future__ import annotations
 
@@ -47,14 +47,15 @@ from telephony.sip.uas import InviteServer
 
 
 class BackToBackCall:
-    """One caller's leg, any number of advisor-side legs, at most one pair of them joined.
+    """One caller's leg and any number of callee legs; at most one of them is joined with it.
 
-    The owner's loop, for each event of the endpoint whose call is this one (`find_call`):
-    `handle(event, now)`, then `next_event()` until None, then flush the endpoint.
-    The same after `handle_timer` and after every other method.
+    For each endpoint event of this call (`find_call`), the owner calls `handle(event, now)`, then
+    `next_event()` until it returns None, then flushes the endpoint. It does the same after
+    `handle_timer` and after every other method.
 
-    After `CallEnded` late events (a 200 that crossed our CANCEL) may still come and want
-    `handle`; the call itself may be forgotten, since `find_call` finds it by them.
+    After `CallEnded`, late events (a 200 that crossed our CANCEL) can still come and must go to
+    `handle`. The owner may drop its own reference to the call, because `find_call` finds it by the
+    event.
     """
 
     @classmethod
@@ -68,11 +69,11 @@ class BackToBackCall:
         call_id: str,
         now: float,
     ) -> BackToBackCall:
-        """Take over an incoming INVITE: it is checked here and may be refused at once.
+        """Create a call from an incoming INVITE; check the INVITE and perhaps refuse it at once.
 
-        Refused with 482 (it was here before), 483 (Max-Forwards), 406 (Accept), 481 or 603
-        (Replaces), 415, 488 (no common codec), 422 (session interval), 503 (no ports): then
-        `CallEnded` waits.
+        It is refused with 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603 (Replaces), 400,
+        415 or 488 (its body or no common codec), 422 (session interval) or 503 (no ports).
+        `CallEnded` is then the next event.
         """
         call = cls(CallCore(endpoint, media, settings, call_id), invite.request)
         call._begin(Setup(call._core, call._refresh, invite), invite, now)
@@ -88,15 +89,16 @@ class BackToBackCall:
         *,
         now: float,
     ) -> BackToBackCall:
-        """Go on with a call of an earlier life of the process, from its `checkpoint()`.
+        """Continue a call of an earlier process from its `checkpoint()`.
 
-        `MediaNegotiated` waits for each leg that talks, and `TransferFailed` if a transfer was
-        under way (with `advisor_gone`, `ring_again` is wanted, as ever).
+        `MediaNegotiated` is then queued for each talking leg, and `TransferFailed` if a transfer
+        was under way. With `advisor_gone`, call `ring_again`, as always.
 
         Raises:
-            ProtocolError: it is no checkpoint; the call had not been answered; a dialog is not
-                ours any more. Nothing is left open; `bye_from_checkpoint` may still be tried.
-            NoPortsError: a leg's ports are not to be had; likewise.
+            ProtocolError: This is not a checkpoint; the call had not been answered; or a dialog's
+                local address is no longer ours. Nothing stays open, and `bye_from_checkpoint` can
+                still be tried.
+            NoPortsError: A leg's former ports are not available. Nothing stays open here either.
         """
         request = invite_of(checkpoint)
         core = CallCore(endpoint, media, settings, checkpoint["call_id"])
@@ -106,7 +108,7 @@ class BackToBackCall:
         return call
 
     def __init__(self, core: CallCore, request: Request) -> None:
-        """Wire the parts together; `incoming` and `restored` are the ways in."""
+        """Connect the call's parts; use `incoming` or `restored` to create a call."""
         self.call_id = core.call_id
         self._core = core
         offers = Offers(core)
@@ -119,7 +121,7 @@ class BackToBackCall:
         self._takeover = Takeover(core, self._refresh, self._alignment)
         self._dialogue = Dialogue(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
-        """None in a call that was restored: its setup was over."""
+        """None in a restored call, whose setup was finished before the restart."""
         self._invite: InviteServer | None = None
 
     def _gone(self, leg: Leg) -> None:
@@ -143,7 +145,7 @@ class BackToBackCall:
         if status:
             setup.refuse(status, now, Cause.REFUSED)
 
-    # --- what is seen -----------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------
 
     @property
     def core(self) -> CallCore:
@@ -152,54 +154,55 @@ class BackToBackCall:
 
     @property
     def legs(self) -> Mapping[str, Leg]:
-        """By leg id; ended legs stay, with `state` ENDED."""
+        """All legs by leg id, including ended ones (`state` ENDED)."""
         return MappingProxyType(self._core.legs)
 
     @property
     def joined(self) -> tuple[str, str] | None:
-        """The caller's leg id and the advisor's, while they talk."""
+        """The leg ids of the caller and the callee while they are joined; None otherwise."""
         partner = self._core.partner
         return None if partner is None or self.ended else (self._core.caller.id, partner.id)
 
     @property
     def answered(self) -> bool:
-        """Whether the caller's INVITE was answered with a 2xx."""
+        """True once the caller's INVITE was answered with a 2xx."""
         return bool(self._core.legs) and self._core.caller.dialog is not None
 
     @property
     def ended(self) -> bool:
-        """Nothing is left; `CallEnded` was emitted."""
+        """True once `CallEnded` was emitted; no leg is left."""
         return self._core.ended
 
     @property
     def transferring(self) -> bool:
-        """Whether somebody is rung who is to talk with the caller instead."""
+        """True while the target of a transfer, or a callee after a failed transfer, is being rung.
+        """
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
     def owns(self, event: Event) -> bool:
-        """Whether the event belongs to one of this call's legs."""
+        """Return whether the event belongs to one of this call's legs."""
         leg = leg_of(event)
         return leg is not None and leg.call is self
 
     def next_event(self) -> CallEvent | None:
-        """The oldest event not yet taken, or None."""
+        """Return the oldest event that was not taken yet, or None."""
         return self._core.events.popleft() if self._core.events else None
 
-    # --- what the owner wants -----------------------------------------------------------------
+    # --- commands of the owner ----------------------------------------------------------------
 
     def follow(self, ask: Ask) -> None:
-        """Let a target of `dial` send the call elsewhere by a 3xx, to whom `ask` knows.
+        """Let a target of `dial` redirect the call with a 3xx, to the targets that `ask` returns.
 
-        Without it, and for strangers, a 3xx is a target that is not available.
+        Without this, or if `ask` returns no target, a 3xx counts as a target that is not available.
         """
         self._core.divert = ask
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
-        """Ring one target, or several at once. Without a free port: 503 and the call ends.
+        """Ring one target, or several at once; without a free port, answer 503 and end the call.
 
         Raises:
-            ProtocolError: the call was dialled before; no target.
+            ProtocolError: The call was dialled before, or there is no target.
         """
         if self.ended:
             return
@@ -208,7 +211,8 @@ class BackToBackCall:
         self._setup.dial(self, targets, now)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Answer the caller's INVITE with a failure; ends the call. Once answered: as `hangup`."""
+        """Answer the caller's INVITE with a failure and end the call; `hangup` if already answered.
+        """
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -217,7 +221,8 @@ class BackToBackCall:
             self._setup.refuse(status, now, Cause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End every leg by whatever its state asks for; `reason` is a Reason header's value."""
+        """End the call and every leg with BYE, CANCEL or 480; `reason` is a Reason header's value.
+        """
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(Cause.HUNG_UP, now, headers)
 
@@ -225,31 +230,31 @@ class BackToBackCall:
         """Answer the REFER with 202 and ring its targets with the caller's media.
 
         Returns:
-            False if that REFER is not waiting any more.
+            False if that REFER no longer waits, was refused with 603 here, or the call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def consulted(self, request_id: int) -> BackToBackCall | None:
-        """The other call of whoever sent the REFER, if its Replaces names their dialog there."""
+        """Return the other call of the REFER's sender, if its Replaces names their dialog there."""
         named = self._transfers.consulted(request_id)
         return None if named is None else named.call
 
     def joint(self, request_id: int) -> Joint | None:
-        """How that call and this one can become one; None if they cannot (yet)."""
+        """Return how that call and this one can be joined; None if they cannot be joined (yet)."""
         leg, named = self._transfers.referrer, self._transfers.consulted(request_id)
         return None if leg is None or named is None else joint_of(leg, named)
 
     def join(self, request_id: int, joint: Joint, target: Target, now: float) -> None:
-        """Answer the REFER with 202 and join the two calls; the party leaves both.
+        """Answer the REFER with 202 and join the two calls; the party that sent it leaves both.
 
-        `Joined` comes out of the keeper's call, `CallEnded` of the giver's: both want their
-        events taken. `target` is who is moved, as far as the owner knows.
+        The keeper's call emits `Joined` and the giver's `CallEnded`: take the events of both calls.
+        `target` describes the moved party, as far as the owner knows it.
         """
         joint.keeper.call.absorb(joint, target, now)
         self._transfers.joined(request_id, joint, now)
 
     def absorb(self, joint: Joint, target: Target, now: float) -> None:
-        """Let the caller talk with the moved leg."""
+        """Take the moved leg into this call and join it with the caller."""
         core, moved = self._core, joint.moved
         hand_over(joint)
         moved.call, moved.side, moved.target = self, Side.ADVISOR, target
@@ -263,10 +268,11 @@ class BackToBackCall:
         self._alignment.introduce(core.caller, moved, now)
 
     def take_over(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
-        """Put whoever sent an INVITE with Replaces in the place of an advisor's leg that talks.
+        """Replace a joined callee leg by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `replaced_by` finds that leg; `target` is the newcomer, as far as the owner knows. The
-        INVITE is answered in any case. With 200 `Joined` comes, and the old leg has its BYE.
+        `replaced_by` finds the old leg. `target` describes the new party, as far as the owner knows
+        it. The INVITE is answered in any case; if with 200, `Joined` is emitted and the old leg
+        gets a BYE.
         """
         if self.ended or old is not self._core.partner:
             answer(invite, 481, now)
@@ -282,32 +288,32 @@ class BackToBackCall:
     def answer_record(
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
-        """Answer the record key of a `RecordRequested`; the second time changes nothing."""
+        """Answer the INFO of a `RecordRequested`; a second call changes nothing."""
         self._dialogue.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """After `TransferFailed` with `advisor_gone`: ring these for `recall_timeout`.
+        """Ring these targets for `recall_timeout`, after `TransferFailed` with `advisor_gone`.
 
-        To be called before the next `handle_timer`, which rings the advisor's own target.
+        Call this before the next `handle_timer`, which would ring the former callee's own target.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
 
     def checkpoint(self) -> dict[str, Any]:
-        """All that `restored` and `bye_from_checkpoint` want, in plain values."""
+        """Return the state that `restored` and `bye_from_checkpoint` need, in plain values."""
         return checkpoint.take(self._core, self._transfers)
 
-    # --- what the legs say --------------------------------------------------------------------
+    # --- events of the legs -------------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> None:
-        """Take an endpoint event of this call. Never raises on what a peer did."""
+        """Handle an endpoint event of this call; never raise because of what a peer did."""
         leg = leg_of(event)
         if leg is None or leg.call is not self:
             return
         try:
             self._dispatch(event, leg, now)
         except ProtocolError:
-            # Our own mistake must not leave anybody in a call that nobody minds.
+            # A mistake of ours must not leave a party in a call that the owner no longer manages.
             self._core.end(Cause.FAULT, now)
 
     def _dispatch(self, event: Event, leg: Leg, now: float) -> None:
@@ -374,7 +380,7 @@ class BackToBackCall:
     # --- time ---------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """When `handle_timer` next wants to be called."""
+        """Return the time of the next `handle_timer` call; None if none is due."""
         if self.ended:
             return None
         attempt = self._first_attempt
@@ -388,7 +394,8 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: ring time-outs, session refreshes, dead peers."""
+        """Do what is due: ring timeouts, session refreshes, and the end of calls with dead peers.
+        """
         if self.ended:
             return
         try:

@@ -1,6 +1,6 @@
-"""What a call's components share: its legs, who is joined, what is sent and what is told.
+"""The state that a call's components share: its legs, which two are joined, and its events.
 
-Legs are made, joined and ended here and nowhere else; so are their states.
+Legs are created and ended only in this module.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MAX_ERRANDS = 64
 
 
 class Cause(StrEnum):
-    """Why a leg or a call ended."""
+    """The reason why a leg or a call ended."""
 
     REFUSED = "refused"
     CANCELLED = "cancelled"
@@ -70,14 +70,14 @@ class CallCore:
     def __init__(
         self, endpoint: Endpoint, plane: MediaPlane, settings: CallSettings, call_id: str
     ) -> None:
-        """A call without legs."""
+        """Create a call that has no legs yet."""
         self.endpoint = endpoint
         self.plane = plane
         self.settings = settings
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
         self.partner: Leg | None = None
-        """The advisor-side leg that talks with the caller."""
+        """The callee leg that is joined with the caller's leg; None while there is none."""
         self.ended = False
         self.ringback = False
         self.events: deque[CallEvent] = deque()
@@ -87,7 +87,7 @@ class CallCore:
 
     @property
     def caller(self) -> Leg:
-        """The leg that the call began with."""
+        """The caller's leg, which is the call's first leg."""
         return next(iter(self.legs.values()))
 
     def emit(self, event: CallEvent) -> None:
@@ -95,15 +95,15 @@ class CallCore:
         self.events.append(event)
 
     def trust(self, sender: Leg, receiver: Leg) -> Trust:
-        """Whether identities may pass from one leg to the other."""
+        """Return the rules by which identities may pass from `sender` to `receiver`."""
         return Trust(self.trusts(sender), self.trusts(receiver), self.pinned(receiver))
 
     def trusts(self, leg: Leg) -> bool:
-        """Whether the leg's peer is inside the trust domain."""
+        """Return whether the leg's peer is inside the trust domain (RFC 3325)."""
         return leg.target.trust if leg.target else self.settings.trust_caller
 
     def pinned(self, leg: Leg) -> bool:
-        """Whether the leg's peer is a phone of ours."""
+        """Return whether the leg's peer is one of our phones, which may be behind NAT."""
         return leg.target.pinned if leg.target is not None else self.settings.pin_caller
 
     # --- legs -------------------------------------------------------------------------------
@@ -111,10 +111,10 @@ class CallCore:
     def new_leg(
         self, call: BackToBackCall, side: Side, target: Target | None, *, ipv6: bool
     ) -> Leg:
-        """Make a leg with ports of its own, of the family of its peer's media.
+        """Create a leg with its own ports, in the address family of its peer's media.
 
         Raises:
-            NoPortsError: no ports, or too many legs.
+            NoPortsError: No port is free, or the call has had `max_legs` legs.
         """
         if len(self.legs) >= self.settings.max_legs:
             raise NoPortsError("too many legs in one call")
@@ -126,7 +126,7 @@ class CallCore:
     def restore_leg(
         self, call: BackToBackCall, side: Side, target: Target | None, media: LegMedia
     ) -> Leg:
-        """Make a leg that an earlier life of the process had, with the ports that it had."""
+        """Add a leg that an earlier process had; `media` holds the ports that the leg had then."""
         number = media.leg_id.rpartition("/b")[2]
         if number.isdigit():
             self._numbers = count(max(int(number) + 1, next(self._numbers)))
@@ -137,7 +137,7 @@ class CallCore:
         return leg
 
     def other(self, leg: Leg) -> Leg | None:
-        """Whom the leg is joined with."""
+        """Return the leg that this leg is joined with; None if it is joined with none."""
         if self.partner is None:
             return None
         if leg is self.partner:
@@ -145,7 +145,7 @@ class CallCore:
         return self.partner if leg is self.caller else None
 
     def connect(self, advisor: Leg) -> None:
-        """Let media flow between the caller and an advisor-side leg, as far as both have any."""
+        """Relay media between the caller and a callee leg, if both have agreed on media."""
         a, b = self.caller.media.remote, advisor.media.remote
         if a is not None and b is not None and self.caller.alive and advisor.alive:
             self.plane.join(
@@ -156,16 +156,16 @@ class CallCore:
             )
 
     def reconnect(self) -> None:
-        """Connect anew after what one of the two agreed to has changed."""
+        """Update the relay after one of the two joined legs has agreed on new media."""
         if self.partner is not None:
             self.connect(self.partner)
 
     def negotiated(self, leg: Leg) -> None:
-        """Tell the owner what the leg's peer now sends."""
+        """Notify the owner of the payload types that the leg's peer may now send."""
         self.emit(MediaNegotiated(leg.id, leg.side, leg.media.rows()))
 
     def set_ringback(self, *, wanted: bool) -> None:
-        """Start or stop the tone that the caller hears while an advisor is rung again."""
+        """Start or stop the ringing tone that the caller hears while a callee is rung again."""
         if wanted != self.ringback and isinstance(self.plane, RingbackPlane):
             act = self.plane.start_ringback if wanted else self.plane.stop_ringback
             act(self.caller.id)
@@ -173,16 +173,20 @@ class CallCore:
 
     @staticmethod
     def meet(leg: Leg, request: Request) -> None:
-        """Learn what the caller's INVITE says; the owner has it and is told only of changes."""
+        """Learn the methods and the identity from a new peer's INVITE, without an event.
+
+        The owner has seen the INVITE itself; it is notified only of later changes.
+        """
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
         if found is not None:
             leg.names_itself_by(found[1], identity_key(*found))
 
     def notice(self, leg: Leg, message: Request | Response) -> bool:
-        """Learn what a message says of its sender: methods, identity.
+        """Learn the sender's methods and identity from a message, and report a new identity.
 
-        True if the sender has another name now; a Contact says where, and is none.
+        Returns True if the sender has a new name. A new Contact is reported too, but returns False:
+        it is an address, not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
@@ -192,7 +196,7 @@ class CallCore:
         return found[1] != "Contact"
 
     def confirm(self, leg: Leg, dialog: Dialog) -> None:
-        """The leg's INVITE is answered."""
+        """Record that the leg's INVITE was answered with a 2xx and created `dialog`."""
         leg.dialog = dialog
         leg.state = LegState.TALKING
         if self.pinned(leg):
@@ -201,7 +205,10 @@ class CallCore:
     # --- requests ---------------------------------------------------------------------------
 
     def queue(self, leg: Leg, errand: Errand, now: float) -> bool:
-        """Send a non-INVITE when those before it are answered; False if too many wait."""
+        """Send a non-INVITE request as soon as the earlier ones on the leg are answered.
+
+        Returns False if the leg is not talking, or if `MAX_ERRANDS` requests already wait.
+        """
         if not leg.talking or len(leg.errands) >= MAX_ERRANDS:
             return False
         leg.errands.append(errand)
@@ -209,7 +216,7 @@ class CallCore:
         return True
 
     def send_next(self, leg: Leg, now: float) -> None:
-        """Send the leg's next errand unless one is under way."""
+        """Send the next request in the leg's queue, unless one is still unanswered."""
         if leg.errand is not None or not leg.errands or leg.dialog is None or not leg.talking:
             return
         errand = leg.errands.popleft()
@@ -217,7 +224,7 @@ class CallCore:
             client = leg.dialog.request(
                 errand.method, headers=errand.headers, body=errand.body, now=now
             )
-        except ProtocolError:  # the peer's BYE came, and waits to be handled
+        except ProtocolError:  # the peer's BYE has arrived and waits to be handled
             errand.then(None, 481, now)
             return
         leg.errand = client
@@ -226,7 +233,7 @@ class CallCore:
     def concluded(
         self, leg: Leg, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """A request of ours within a dialog came to its end."""
+        """Handle the end of one of our requests within a dialog, and call its callback."""
         then = leg.waiting.pop(client, None)
         if leg.errand is client:
             leg.errand = None
@@ -237,7 +244,11 @@ class CallCore:
     # --- ends -------------------------------------------------------------------------------
 
     def end_leg(self, leg: Leg, cause: str, now: float, headers: Fields = ()) -> None:
-        """End a leg by what its state asks for; nothing of it is left but late answers."""
+        """End a leg and free its ports; late responses may still arrive for it.
+
+        A leg with a confirmed dialog gets a BYE, an INVITE that we sent gets a CANCEL, and an
+        unanswered INVITE from the peer gets 480.
+        """
         if not leg.alive:
             return
         state, leg.state = leg.state, LegState.ENDED
@@ -260,18 +271,21 @@ class CallCore:
 
     @staticmethod
     def _abandon(leg: Leg, now: float) -> None:
-        """Those who wait for the leg's answers are told that none will come."""
+        """Report status 481 to each callback that still waits for a response from this leg."""
         waiting, leg.waiting = leg.waiting, {}
         errands, leg.errands = leg.errands, deque()
         leg.errand = None
         for client in waiting:
             if isinstance(client, InviteClient):
-                client.cancel(now=now)  # else it might wait for a final answer for ever
+                client.cancel(now=now)  # otherwise it could wait for a final response for ever
         for then in [*waiting.values(), *(errand.then for errand in errands)]:
             then(None, 481, now)
 
     def end(self, cause: str, now: float, headers: Fields = (), status: int = 0) -> None:
-        """End the call: every leg, then the last event. `status`: what the caller was told."""
+        """End the call: end every leg, then emit `CallEnded`.
+
+        `status` is the final status that the caller received, for `CallEnded`.
+        """
         if self.ended:
             return
         self.ended = True
@@ -282,7 +296,10 @@ class CallCore:
 
 
 def hang_up(leg: Leg, now: float, headers: Fields) -> None:
-    """BYE, unless the peer's own came first."""
+    """Send a BYE, unless the peer's BYE came first.
+
+    A 2xx that we have not acknowledged yet is acknowledged before the BYE.
+    """
     dialog, client = leg.dialog, leg.unacked
     if dialog is None or dialog.state is not DialogState.CONFIRMED:
         return
@@ -303,9 +320,11 @@ def answer(
     to_tag: str | None = None,
     reliable: bool = False,
 ) -> Dialog | None:
-    """Answer a request unless it was answered: by us, or by the core after a CANCEL or BYE.
+    """Answer a request, unless it already has an answer (the core answers it after CANCEL or BYE).
 
-    `reliable`: a provisional response to an INVITE, until its PRACK (RFC 3262).
+    With `reliable`, a provisional response to an INVITE is repeated until its PRACK (RFC 3262).
+
+    Returns the dialog that the response creates or confirms; None if there is none.
     """
     if transaction.answered:
         return None
@@ -324,9 +343,9 @@ def answer(
             status, reason, headers=headers, body=body, to_tag=to_tag, now=now
         )
     except ProtocolError:
-        return None  # its dialog ended between the question and the answer
+        return None  # the dialog ended after the request came
 
 
 def hash_of(text: str) -> int:
-    """A session id for an o= line: unique to the leg, below 2**31, the same in every run."""
+    """Return a leg's session id for its o= line: below 2**31, and the same in every run."""
     return zlib.crc32(text.encode()) & 0x7FFF_FFFF

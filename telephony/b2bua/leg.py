@@ -1,6 +1,6 @@
 """One leg of a call: a peer, the dialog with it, its media and its session timer.
 
-A leg decides nothing; the call's components act on it. Its state changes in `core.py` alone.
+A leg decides nothing; the call's components act on it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from telephony.b2bua.call import BackToBackCall
 
 Then = Callable[[Response | None, int, float], None]
-"""Told a final response (None: there was none), its status, and now."""
+"""A callback for the end of a request: the final response (None: none came), its status, and now.
+"""
 
 
 class LegState(StrEnum):
-    """How far a leg has come."""
+    """The state of a leg."""
 
     CALLING = "calling"
+    """The leg's INVITE has no final response yet, and no provisional one above 100."""
     RINGING = "ringing"
+    """The callee has sent a provisional response above 100."""
     TALKING = "talking"
-    """Its INVITE is answered with a 2xx."""
+    """The leg's INVITE was answered with a 2xx."""
     ENDED = "ended"
 
 
@@ -54,7 +57,7 @@ class Leg:
     def __init__(
         self, call: BackToBackCall, leg_id: str, side: Side, target: Target | None, media: LegMedia
     ) -> None:
-        """A leg without a dialog yet; `target` is None for the caller."""
+        """Create a leg that has no dialog yet; `target` is None for the caller."""
         self.call = call
         self.id = leg_id
         self.side = side
@@ -62,39 +65,45 @@ class Leg:
         self.media = media
         self.state = LegState.CALLING
         self.invite: InviteServer | None = None
+        """The INVITE that the peer sent; None if we sent it."""
         self.client: InviteClient | None = None
+        """The INVITE that we sent; None if the peer sent it."""
         self.dialog: Dialog | None = None
         self.unacked: InviteClient | None = None
-        """An answered INVITE of ours whose ACK waits for the other party's answer."""
+        """Our INVITE that has a 2xx, but gets its ACK only when the other party has answered."""
         self.timer: SessionTimer | None = None
         self.min_se = 90
+        """The largest Min-SE that the peer asked for, in seconds (RFC 4028)."""
         self.allow: frozenset[str] = frozenset()
+        """The methods in the peer's Allow header, in upper case."""
         self.identity: tuple[str, str] | None = None
-        """The header that the peer named itself in, and the name's essence."""
+        """The header field in which the peer named itself, and its `identity_key`."""
         self.errands: deque[Errand] = deque()
         self.waiting: dict[ClientRequest, Then] = {}
+        """The callbacks of our unanswered requests within the dialog."""
         self.errand: ClientRequest | None = None
-        """The one non-INVITE that is under way, BYE excepted."""
+        """The one non-INVITE request that is unanswered; a BYE does not count."""
 
     @property
     def alive(self) -> bool:
-        """Whether the leg is not over."""
+        """True until the leg ends."""
         return self.state is not LegState.ENDED
 
     @property
     def talking(self) -> bool:
-        """Whether its dialog is confirmed and takes requests."""
+        """True while the leg's dialog is confirmed and takes requests."""
         return self.state is LegState.TALKING
 
     def learn(self, allow: str | None) -> None:
-        """Take the methods that the peer's Allow header names."""
+        """Store the methods in the peer's Allow header; None (no such header) changes nothing."""
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
     def names_itself_by(self, header: str, key: str) -> bool:
-        """Take an identity; False if it is the same, or of less weight than one before.
+        """Store the peer's identity and return whether it is new.
 
-        A message that holds but a Contact does not undo a P-Asserted-Identity.
+        A header of less weight than the stored one changes nothing: a message that holds only a
+        Contact does not replace a P-Asserted-Identity.
         """
         before = self.identity
         weight = IDENTITY_HEADERS.index(header)
