@@ -175,8 +175,7 @@ class BackToBackCall:
 
     @property
     def transferring(self) -> bool:
-        """True while the target of a transfer, or a callee after a failed transfer, is being rung.
-        """
+        """True while a transfer's target is being rung, or a callee after a failed transfer."""
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
@@ -211,8 +210,7 @@ class BackToBackCall:
         self._setup.dial(self, targets, now)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Answer the caller's INVITE with a failure and end the call; `hangup` if already answered.
-        """
+        """Answer the INVITE with a failure and end the call; once answered, do as `hangup`."""
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -221,8 +219,7 @@ class BackToBackCall:
             self._setup.refuse(status, now, Cause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End the call and every leg with BYE, CANCEL or 480; `reason` is a Reason header's value.
-        """
+        """End the call and all its legs; `reason` is the value of a Reason header."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(Cause.HUNG_UP, now, headers)
 
@@ -394,8 +391,7 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: ring timeouts, session refreshes, and the end of calls with dead peers.
-        """
+        """Do what is due: ring timeouts, session refreshes, ending calls with dead peers."""
         if self.ended:
             return
         try:

@@ -165,7 +165,7 @@ class CallCore:
         self.emit(MediaNegotiated(leg.id, leg.side, leg.media.rows()))
 
     def set_ringback(self, *, wanted: bool) -> None:
-        """Start or stop the ringing tone that the caller hears while a callee is rung again."""
+        """Start or stop the ringing tone for the caller, if the media plane can play it."""
         if wanted != self.ringback and isinstance(self.plane, RingbackPlane):
             act = self.plane.start_ringback if wanted else self.plane.stop_ringback
             act(self.caller.id)
@@ -185,8 +185,8 @@ class CallCore:
     def notice(self, leg: Leg, message: Request | Response) -> bool:
         """Learn the sender's methods and identity from a message, and report a new identity.
 
-        Returns True if the sender has a new name. A new Contact is reported too, but returns False:
-        it is an address, not a name.
+        Return True if the sender has a new name. A new Contact is reported, but returns False: it
+        is an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
@@ -207,7 +207,7 @@ class CallCore:
     def queue(self, leg: Leg, errand: Errand, now: float) -> bool:
         """Send a non-INVITE request as soon as the earlier ones on the leg are answered.
 
-        Returns False if the leg is not talking, or if `MAX_ERRANDS` requests already wait.
+        Return False if the leg is not talking, or if `MAX_ERRANDS` requests already wait.
         """
         if not leg.talking or len(leg.errands) >= MAX_ERRANDS:
             return False
@@ -323,8 +323,7 @@ def answer(
     """Answer a request, unless it already has an answer (the core answers it after CANCEL or BYE).
 
     With `reliable`, a provisional response to an INVITE is repeated until its PRACK (RFC 3262).
-
-    Returns the dialog that the response creates or confirms; None if there is none.
+    Return the dialog that the response belongs to, or None.
     """
     if transaction.answered:
         return None
