@@ -1,7 +1,7 @@
-"""Ringing one target or several at once, until one answers or none is left (RFC 3261 16.7).
+"""Ringing one target, or several at once, until one answers or all have failed (RFC 3261 16.7).
 
-An attempt is made for an `Outcome`: the first ringing, a transfer, a recall. It knows how
-branches race; what an answer means for the caller is the outcome's.
+An attempt works for an `Outcome`: the first ringing, a transfer or a recall. The attempt controls
+the branches; the outcome decides what an answer means for the caller.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _TELLING = (486, 480, 603, 415, 420, 484, 488)
+"""Statuses that say most about a failure, the most useful first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A final response below or above 2xx, or the lack of one."""
+    """A final response other than 2xx, or (`response` None) the lack of one."""
 
     status: int
     response: Response | None = None
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The smaller, the better to tell the caller (RFC 3261 16.7 step 6)."""
+        """The sort key by which the caller gets the smallest failure (RFC 3261 16.7 step 6)."""
         if self.status >= 600:
             return 0, 0
         if self.status in _TELLING:
@@ -51,66 +52,77 @@ class Failure:
 
 
 class Outcome(Protocol):
-    """Whoever wants somebody to answer."""
+    """The part of a call that started an attempt and handles its result."""
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """A branch rings or sends early media."""
+        """Handle a branch that rings or sends early media."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """The first 2xx: 0 takes it (and has acknowledged it); a status turns it down."""
+        """Handle the first 2xx: return 0 to accept it, or the status with which the branch failed.
+
+        An outcome that accepts the 2xx also acknowledges it.
+        """
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Nobody answered."""
+        """Handle the failure of all branches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What the branches' INVITEs hold."""
+    """The contents of the branches' INVITEs."""
 
     request: Request
-    """The caller's INVITE: its identity and its surviving headers."""
+    """The caller's INVITE, from which the identity and the passed-on header fields are taken."""
     to: NameAddr | None
-    """None: each target's own URI."""
+    """The To header field; None stands for each target's own URI."""
     offer: SessionDescription | None
-    """None: the target makes the offer."""
+    """The caller's offer; None leaves the offer to the target."""
     max_forwards: int
     direction: Direction | None = None
-    """Offered instead of the offer's own: a party on hold is not on hold for a newcomer."""
+    """The direction to offer, if not None, in place of the one in `offer`.
+
+    If the former peer had put the caller on hold, the caller is not on hold for a new peer.
+    """
 
 
 class Attempt:
-    """Some branches that ring for one outcome."""
+    """One attempt: some branches (legs with an INVITE of ours) that ring for one outcome."""
 
     def __init__(
         self, core: CallCore, outcome: Outcome, invitation: Invitation, deadline: float
     ) -> None:
-        """An attempt without branches yet."""
+        """Create an attempt that has no branches yet."""
         self._core = core
         self._outcome = outcome
         self._invitation = invitation
         self.deadline: float | None = deadline
+        """The time at which ringing stops; None once the attempt is over."""
         self.branches: list[Leg] = []
         self.offers: dict[str, SessionDescription] = {}
-        """What each leg was offered, by leg id."""
+        """The offer that we sent on each leg, by leg id."""
         self._early: dict[tuple[str, str], SessionDescription] = {}
+        """The last description in a provisional response, by leg id and the peer's tag."""
         self._settled: set[tuple[str, str]] = set()
-        """Of those, which came reliably (RFC 3262)."""
+        """The keys of `_early` whose description came reliably (RFC 3262) and is final."""
         self._failures: list[Failure] = []
         self.diversions: Diversions | None = None
-        """Who may be rung for whoever answers 3xx; nobody if None."""
+        """Finds the targets that are rung after a 3xx; None treats every 3xx as a failure."""
         self.single = True
-        """One branch at a time: what it says before its answer may be passed on as it is."""
+        """True while at most one branch rings at a time.
+
+        The provisional responses of a single branch can be passed on as they are.
+        """
 
     @property
     def over(self) -> bool:
-        """Answered, failed or given up."""
+        """True once the attempt was answered, has failed or was cancelled."""
         return self.deadline is None
 
     def start(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
-        """Ring them all.
+        """Ring all targets.
 
         Raises:
-            NoPortsError: not every branch got ports; nobody was rung.
+            NoPortsError: There were not ports for every branch; no target was rung.
         """
         try:
             legs = self._bind(call, targets, now)
@@ -120,7 +132,7 @@ class Attempt:
         self._ring(legs, now)
 
     def _bind(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> list[Leg]:
-        """Legs with ports for all of the targets, or for none."""
+        """Create legs with ports for all of the targets, or for none of them."""
         legs: list[Leg] = []
         try:
             for target in targets:
@@ -177,14 +189,14 @@ class Attempt:
     # --- answers ----------------------------------------------------------------------------
 
     def progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """A provisional response to a branch."""
+        """Handle a provisional response to a branch."""
         if self.over or not leg.alive or event.response.status <= 100:
             return
         self._core.notice(leg, event.response)
         if leg.state is LegState.CALLING and leg.target is not None:
             leg.state = LegState.RINGING
             self._core.emit(LegRinging(leg.id, leg.target))
-        if event.answer_due:  # an offer to an INVITE that had none; we asked for no such thing
+        if event.answer_due:  # a reliable offer must be answered in the PRACK, which we do not do
             self._lost(leg, Failure(502), now)
             return
         early = early_description(event.response)
@@ -193,13 +205,14 @@ class Attempt:
         self._outcome.on_progress(leg, event, now)
 
     def said(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
-        """The 2xx's description, or that of a provisional response before it in its dialog.
+        """Return the peer's description from the 2xx or from a provisional response of its dialog.
 
-        Many send their answer in a 183 and a 200 without any; an answer in a reliable one is the
-        answer, whatever the 2xx holds (RFC 3261 13.2.1).
+        Many peers send their answer in a 183 and no SDP in the 200. An answer in a reliable
+        response is final, whatever the 2xx holds (RFC 3261 13.2.1). None means that there is no
+        description.
 
         Raises:
-            ParseError: it cannot be read.
+            ParseError: The description in the 2xx cannot be read.
         """
         dialog = leg.id, event.dialog.id.remote_tag
         early = self._early.get(dialog)
@@ -212,7 +225,7 @@ class Attempt:
                 self._settled.add((leg.id, tag))
 
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
-        """A 2xx to a branch: the first wins."""
+        """Handle a 2xx to a branch: the first one wins, and every later one is declined."""
         if self.over or not leg.alive:
             decline(event, now)
             return
@@ -228,7 +241,7 @@ class Attempt:
                 self._core.end_leg(other, Cause.LOST, now, ELSEWHERE)
 
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
-        """A branch ended without an answer."""
+        """Handle the end of a branch without an answer; after 422, repeat its INVITE."""
         if self.over or not leg.alive:
             return
         if event.status == 422 and event.response is not None and leg.client is not None:
@@ -242,7 +255,10 @@ class Attempt:
             self._lost(leg, Failure(event.status, event.response), now)
 
     def _elsewhere(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Try the target's next address if nobody was there, or with too much to do."""
+        """Try the target's next address if no answer came or the answer is 503.
+
+        Return whether the INVITE was sent to another address.
+        """
         absent = event.response is None and event.status in {408, 503}
         if leg.target is None or leg.client is None or not (absent or event.status == 503):
             return False
@@ -258,7 +274,7 @@ class Attempt:
         return False
 
     def _diverted(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Ring whom a 3xx names in the leg's place, if that is nobody strange."""
+        """Ring the known targets that a 3xx names in place of the leg; return whether it did."""
         if self.diversions is None or event.response is None:
             return False
         targets = self.diversions.targets(event.response, self.branches, now)
@@ -279,7 +295,7 @@ class Attempt:
             self._give_up(now)
 
     def timer(self, now: float) -> None:
-        """Ring no longer than until the deadline."""
+        """End the attempt if its deadline has passed."""
         if self.deadline is not None and now >= self.deadline:
             self._failures.append(Failure(408))
             self._give_up(now)
@@ -290,7 +306,7 @@ class Attempt:
         self._outcome.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """Ring no more; the outcome is not told."""
+        """Stop ringing, without a call to the outcome."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:
@@ -298,13 +314,13 @@ class Attempt:
 
 
 def decline(event: InviteAnswered, now: float) -> None:
-    """Acknowledge a 2xx that nobody wants, and hang up (RFC 3261 13.2.2.4, 15)."""
+    """Acknowledge a 2xx that no attempt needs, and hang up (RFC 3261 13.2.2.4, 15)."""
     event.dialog.ack(event.client, now=now)
     event.dialog.request("BYE", now=now)
 
 
 def early_description(response: Response) -> SessionDescription | None:
-    """A provisional response's SDP; None if there is none that can be read."""
+    """Return a provisional response's SDP; None if it has none, or none that can be read."""
     try:
         return description(response)
     except ParseError:

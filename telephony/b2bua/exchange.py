@@ -1,8 +1,8 @@
-"""Offers that come within a dialog: re-INVITE and UPDATE, carried across to the other leg.
+"""Offers that a peer sends within a dialog (re-INVITE or UPDATE), passed on to the other leg.
 
-Hold, resume and codec changes go to the other party, whose answer comes back; an unchanged
-refresh is answered here. One exchange at a time: whoever comes second gets 491 (RFC 3261 14.2).
-A failure leaves both legs' media as they were.
+Hold and codec changes go to the other party, and its answer comes back. An unchanged refresh is
+answered here. Only one exchange is in progress at a time: a second one gets 491 (RFC 3261 14.2). A
+failure leaves the media of both legs as they were.
 """
 
 from __future__ import annotations
@@ -32,47 +32,48 @@ from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer, ServerRequest
 
 _OURS_ALONE = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
-"""Failures that mean something between us and the other leg only.
+"""Failures between us and the other leg, and the statuses that the sender gets in their place.
 
-That the other leg is gone, or leaves, says nothing of the dialog with whoever asked: 408 and 481
-would end it (RFC 3261 12.2.1.2).
+408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
+gone.
 """
 
 
 @dataclass(slots=True)
 class Carried:
-    """An offer (None: the lack of one) on its way across."""
+    """A request whose offer is passed on; if it has none, the other leg is asked for an offer."""
 
     source: Leg
     transaction: ServerRequest
     offer: SessionDescription | None
     target: Leg
     asked: SessionDescription | None
-    """What the target is offered."""
+    """The offer to the target; None asks the target for its offer."""
     timer: SessionTimer
     deadline: float | None
+    """The time at which we stop waiting for the target; None before the start and afterwards."""
     held: bool = False
-    """It waits for the target's ACK to our 2xx; that dialog takes no offer before."""
+    """True until the target has acknowledged our 2xx: its dialog takes no offer before that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """We answered an INVITE without SDP with an offer; the ACK will hold the answer."""
+    """An INVITE without SDP that we answered with an offer; the ACK will hold the answer."""
 
     source: Leg
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The target's offer, which `ours` was made from."""
+    """The target's offer, from which `ours` was made; None if we made the offer ourselves."""
 
 
 class Exchange:
-    """At most one offer/answer exchange between the two parties."""
+    """The offer/answer exchange between the two parties; at most one is in progress."""
 
     def __init__(
         self, core: CallCore, offers: Offers, refresh: Refresh, alignment: Alignment
     ) -> None:
-        """Nothing is under way."""
+        """Create the object; no exchange is in progress."""
         self._core = core
         self._offers = offers
         self._refresh = refresh
@@ -82,13 +83,13 @@ class Exchange:
         self._owed: Owed | None = None
 
     def carries(self, transaction: ServerRequest) -> bool:
-        """Whether this request's offer is on its way to the other leg, with all that crosses."""
+        """Return whether this request's offer and header fields are being passed on."""
         return self._carried is not None and self._carried.transaction is transaction
 
-    # --- an offer comes ---------------------------------------------------------------------
+    # --- an incoming offer ------------------------------------------------------------------
 
     def incoming(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """INVITE or UPDATE within a confirmed dialog."""
+        """Handle an INVITE or UPDATE within a confirmed dialog."""
         try:
             offer = description(request)
             timer = agree_to_request(request, self._core.settings, now)
@@ -155,7 +156,10 @@ class Exchange:
         *,
         said: SessionDescription | None = None,
     ) -> None:
-        """Answer for ourselves: nobody is at the other end, or has `said` what will do still."""
+        """Answer an offer without asking the other leg.
+
+        Either no other leg is talking, or its last description (`said`) still answers the offer.
+        """
         try:
             ours = leg.media.answer(offer, said, self._allowed)
             leg.media.agree(ours, offer)
@@ -177,7 +181,7 @@ class Exchange:
         else:
             answer(transaction, 500, now)
 
-    # --- it crosses -------------------------------------------------------------------------
+    # --- to the other leg and back ----------------------------------------------------------
 
     def _carry(self, carried: Carried, now: float) -> None:
         carried.deadline = now + self._core.settings.request_timeout
@@ -214,7 +218,7 @@ class Exchange:
 
     @staticmethod
     def _forgive(carried: Carried, now: float) -> None:
-        """A 2xx without the offer that was asked for is acknowledged all the same."""
+        """Acknowledge the target's 2xx although the offer that we asked for is missing."""
         target = carried.target
         if target.unacked is not None and target.dialog is not None and target.talking:
             client, target.unacked = target.unacked, None
@@ -228,7 +232,9 @@ class Exchange:
             if carried.asked is not None:
                 target.media.agree(carried.asked, theirs)
             if carried.transaction.answered or not source.talking:
-                self._alignment.align(target, source, now)  # it was given up; the target is ahead
+                # the sender gave up, but the target has agreed: offer it the sender's last media
+                # again
+                self._alignment.align(target, source, now)
                 return
             ours = source.media.answer(offer, theirs, self._allowed)
             source.media.agree(ours, offer)
@@ -241,7 +247,7 @@ class Exchange:
         self._accept(source, carried.transaction, ours, carried.timer, now)
 
     def _settled(self, leg: Leg) -> None:
-        """A party's offer was answered: media follows, and hold is told."""
+        """Connect the media after a party's offer was answered, and report a change of hold."""
         self._core.reconnect()
         self._core.negotiated(leg)
         holding = leg.media.held
@@ -267,7 +273,7 @@ class Exchange:
         self._accept(source, carried.transaction, ours, carried.timer, now)
 
     def _decline(self, target: Leg, source: Leg, theirs: SessionDescription, now: float) -> None:
-        """Answer the target's offer with what the source said last."""
+        """Answer the target's offer with the source's last description."""
         client, target.unacked = target.unacked, None
         if client is None or target.dialog is None or not target.talking:
             return
@@ -292,7 +298,7 @@ class Exchange:
         return back
 
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
-        """The ACK that holds the answer to our offer, or that another offer waits for."""
+        """Handle an ACK: take its answer to our offer, and send an offer that waited for it."""
         self._acknowledge(leg, request, now)
         carried = self._carried
         if carried is not None and carried.held and carried.target is leg:
@@ -332,10 +338,10 @@ class Exchange:
         target.dialog.ack(client, headers=SDP_TYPE, body=bytes(back), now=now)
         self._core.negotiated(target)
 
-    # --- giving up, and bringing into line ----------------------------------------------------
+    # --- giving up ----------------------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
-        """The re-INVITE's sender gave it up."""
+        """Give up the exchange whose re-INVITE its sender has cancelled."""
         if self._carried is not None and self._carried.transaction is invite:
             self._give_up(self._carried, now)
 
@@ -346,7 +352,7 @@ class Exchange:
             self._offers.cancel(carried.target, now)
 
     def gone(self, leg: Leg) -> None:
-        """A leg ended: nothing is owed to it any more."""
+        """Forget an answer or a waiting offer of a leg that has ended."""
         if self._owed is not None and leg in {self._owed.source, self._owed.target}:
             self._owed = None
         carried = self._carried
@@ -354,11 +360,11 @@ class Exchange:
             self._carried = None
 
     def next_timer(self) -> float | None:
-        """When something is due."""
+        """Return the time at which the exchange in progress is given up; None if there is none."""
         return None if self._carried is None else self._carried.deadline
 
     def timer(self, now: float) -> None:
-        """Give up what takes too long."""
+        """Answer 504 and give up an exchange whose deadline has passed."""
         carried = self._carried
         if carried is not None and carried.deadline is not None and now >= carried.deadline:
             carried.deadline = None

@@ -1,8 +1,8 @@
-"""What one leg and its peer have said of media: descriptions, origin and the relay's ports.
+"""The media state of one leg: its ports, its o= line and the descriptions of both sides.
 
-The o= line is the leg's own and its version grows only when what we say changes (RFC 3264 8).
-A description counts as agreed only when its offer was answered; a refused one leaves no trace
-but the version.
+The o= line is the leg's own, and its version grows only when our description changes (RFC 3264 8).
+A description counts as agreed only when its offer was answered; a refused one changes nothing but
+the version.
 """
 
 from __future__ import annotations
@@ -47,36 +47,37 @@ class LegMedia:
         ipv6: bool = False,
         again: LocalMedia | None = None,
     ) -> None:
-        """Bind the leg's ports; make its keys, which stay the same as long as it lives.
+        """Bind the leg's ports, and create its SRTP keys, which stay the same while the leg lives.
 
-        `ipv6`: where the peer's media is likely to be. `again`: the ports that the leg had in an
-        earlier life of the process.
+        `ipv6` tells whether the peer's media is likely to use IPv6. `again` holds the ports that
+        the leg had in an earlier process.
 
         Raises:
-            NoPortsError: there are none left, or not those.
+            NoPortsError: No ports are free, or the former ones are not available.
         """
         self._plane = plane
         self.leg_id = leg_id
         self.origin = origin
         self.said: SessionDescription | None = None
-        """What we last told the peer, agreed to or not."""
+        """Our last description to the peer, whether the peer agreed to it or not."""
         self._open = True
         self.local = plane.open(leg_id, ipv6=ipv6) if again is None else plane.reopen(leg_id, again)
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.ours: SessionDescription | None = None
-        """What we last told the peer and it agreed to."""
+        """Our description in the last completed exchange; None before one."""
         self.theirs: SessionDescription | None = None
-        """What the peer last told us and we agreed to."""
+        """The peer's description in the last completed exchange; None before one."""
         self.remote: RemoteMedia | None = None
+        """The result of that exchange for the relay; None before one."""
         self.holding = False
-        """The peer's last own offer put the other party on hold."""
+        """True if the peer's own last offer put the other party on hold."""
 
     def say(self, build: Builder) -> SessionDescription:
-        """Build a description for the peer, with a new version only if it differs.
+        """Build a description for the peer, with a new version only if it differs from the last.
 
         Raises:
-            SdpParseError: from `build`.
+            SdpParseError: `build` raised it.
         """
         if self.said is not None and build(self.origin) == self.said:
             return self.said
@@ -86,10 +87,11 @@ class LegMedia:
         return said
 
     def agree(self, ours: SessionDescription, theirs: SessionDescription) -> None:
-        """Offer and answer are complete: tell the relay.
+        """Complete an offer/answer exchange: store its result and configure the relay.
 
         Raises:
-            SdpParseError: there is no stream that can be carried.
+            SdpParseError: Status 488; no stream can be carried, no audio codec is in common, or the
+                leg requires SRTP and there is none.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -108,10 +110,10 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> SessionDescription:
-        """Offer the peer what the peer of `source` has offered.
+        """Build the offer to the peer from the offer that the peer of `source` sent.
 
         Raises:
-            SdpParseError: it holds nothing that we carry.
+            SdpParseError: The offer holds no stream that we can carry.
         """
         return self.say(lambda o: self._passed_on(offer, source, allowed, o, direction))
 
@@ -122,19 +124,21 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Whether `pass_on` would ask the peer for the codecs and direction that it has.
+        """Return whether the peer already has the codecs and direction that `pass_on` would offer.
 
         Raises:
-            SdpParseError: as `pass_on`.
+            SdpParseError: The same as for `pass_on`.
         """
         built = self._passed_on(offer, source, allowed, self.origin, direction)
         return self.ours is not None and _look(self.ours) == _look(built)
 
     def knows(self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]) -> bool:
-        """Whether `pass_on` would tell the peer nothing new: the other's key or address is none.
+        """Return whether `pass_on` would tell the peer nothing new.
+
+        The other party's key and address do not count: the peer never sees them.
 
         Raises:
-            SdpParseError: as `pass_on`.
+            SdpParseError: The same as for `pass_on`.
         """
         built = self._passed_on(offer, source, allowed, self.origin)
         return self.ours is not None and _details(self.ours) == _details(built)
@@ -160,31 +164,34 @@ class LegMedia:
     def answer(
         self, offer: SessionDescription, said: SessionDescription | None, allowed: Sequence[str]
     ) -> SessionDescription:
-        """Answer the peer's offer with what another peer has `said`; None: for ourselves.
+        """Build the answer to the peer's offer from `said`, the other party's description.
+
+        If `said` is None, build the answer without another party.
 
         Raises:
-            SdpParseError: the two have nothing in common.
+            SdpParseError: The offer and `said` have nothing in common, or we can carry no stream.
         """
         if said is None:
             return self.say(lambda o: build_answer(offer, self.local, o, allowed=allowed))
         return self.say(lambda o: answer_for(offer, said, self.local, o, allowed=allowed))
 
     def repeat(self) -> SessionDescription | None:
-        """What holds on this leg, to be said again; None before anything was agreed to."""
+        """Return our agreed description, to be sent again; None before an agreement."""
         ours = self.ours
         return self.say(lambda origin: renewed(ours, origin)) if ours is not None else None
 
     @property
     def held(self) -> bool:
-        """Whether the peer wants to hear nothing, by what it said last."""
+        """True if the peer's last description does not receive media; also before there is one."""
         index = agreed_index(self.theirs, self.ours) if self.theirs is not None else None
         return index is None or self.theirs is None or not self.theirs.direction(index).receives
 
     def consider(self, offer: SessionDescription) -> None:
-        """See whether media could be sent to where an offer says.
+        """Check that media could be sent to the address in an offer.
 
         Raises:
-            SdpParseError: it could not.
+            SdpParseError: Status 488; there is no live audio, or its address is unusable or of
+                another family than ours.
         """
         self._reachable(remote_media(offer))
 
@@ -194,15 +201,20 @@ class LegMedia:
         return remote
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
-        """The payload types that the peer may send, as plain rows."""
+        """Return the payload types that the peer may send, in order, as plain rows.
+
+        A row is (payload type, encoding name, clock in Hz, channels, fmtp).
+        """
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def move(self, *, ipv6: bool) -> None:
-        """Take ports of this family instead, if the plane has both: nothing was agreed to yet.
+        """Bind ports of this address family in place of the others, before any agreement.
+
+        Nothing changes if the ports already are of this family.
 
         Raises:
-            NoPortsError: there are none left, and those from before are gone.
+            NoPortsError: No ports are free; the former ones are closed already.
         """
         if (":" in self.local.host) == ipv6:
             return
@@ -212,7 +224,7 @@ class LegMedia:
         self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
 
     def close(self) -> None:
-        """Free the ports; a second time does nothing."""
+        """Free the ports; a second call does nothing."""
         if self._open:
             self._open = False
             self._plane.close(self.leg_id)
@@ -224,7 +236,7 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 
 
 def _look(session: SessionDescription) -> object:
-    """Codecs and direction: what the two legs of a call must have alike."""
+    """Return the codecs and the direction, which the two legs of a call must have in common."""
     index = session.audio_index()
     if index is None:
         return None
@@ -234,7 +246,7 @@ def _look(session: SessionDescription) -> object:
 
 
 def _details(session: SessionDescription) -> object:
-    """All that one party could notice of what the other has said."""
+    """Return all parts of a description that matter to the other party."""
     index = session.audio_index()
     if index is None:
         return None

@@ -15,24 +15,28 @@ from telephony.sip.uac import ClientRequest, InviteClient
 
 Fields = tuple[tuple[str, str], ...]
 Answered = Callable[[SessionDescription | None, int, float], None]
-"""Told the peer's description, the status, and now. 2xx without a description: None."""
+"""A callback for the end of an offer: the peer's description, the status, and now.
+
+The description is None after a failure, and after a 2xx without a readable one.
+"""
 
 
 class Offers:
-    """Sends offers; at most one is under way on a leg."""
+    """Sends our offers; at most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """`started` is set by the call: it runs a leg's new session timer."""
+        """Create the object; the call sets `started`, which starts a leg's session timer."""
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
+        """Our unanswered INVITEs within a dialog, by leg id."""
         self.started: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
 
     def offering(self, leg: Leg) -> bool:
-        """Whether an INVITE of ours is under way on the leg."""
+        """Return whether an INVITE of ours is in progress on the leg."""
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:
-        """Whether an offer to the leg, or a re-INVITE from it, is under way."""
+        """Return whether an INVITE to or from the leg is in progress, or it has no dialog."""
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
 
     def offer(
@@ -45,9 +49,11 @@ class Offers:
         headers: Fields = (),
         by_update: bool = False,
     ) -> None:
-        """Send an offer (None: ask for one); 491 at once if another is under way.
+        """Send an offer to the leg, or (`session` None) an INVITE that asks for its offer.
 
-        The 2xx to an offerless INVITE is not acknowledged: `leg.unacked` is set.
+        With `by_update`, use UPDATE if the peer allows it. `then` gets 491 at once if another offer
+        is in progress, and 481 if the leg is not talking. After a 2xx to an INVITE without an
+        offer, no ACK is sent: `leg.unacked` is set.
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)
@@ -59,7 +65,7 @@ class Offers:
             self._invite(leg, session, then, headers, now)
 
     def cancel(self, leg: Leg, now: float) -> None:
-        """Give up the offer to the leg, if it can be given up."""
+        """Cancel our INVITE to the leg, if one is in progress."""
         client = self._under_way.get(leg.id)
         if isinstance(client, InviteClient):
             client.cancel(now=now)
@@ -95,7 +101,7 @@ class Offers:
                 body=bytes(session) if session is not None else b"",
                 now=now,
             )
-        except ProtocolError:  # the peer's BYE came, and waits to be handled
+        except ProtocolError:  # the peer's BYE has arrived and waits to be handled
             then(None, 481, now)
             return
         self._under_way[leg.id] = client

@@ -1,4 +1,4 @@
-"""Which call an endpoint event belongs to: its handles know (`owner` is the leg)."""
+"""Finding the leg or the call of an endpoint event, by the `owner` of the event's handles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def leg_of(event: Event) -> Leg | None:
-    """The leg that an event concerns; None if it concerns no call."""
+    """Return the leg that an event concerns; None if it concerns no leg."""
     owner: object = None
     if isinstance(event, InviteCancelled | PrackMissing):
         dialog = event.invite.dialog
@@ -46,6 +46,9 @@ def leg_of(event: Event) -> Leg | None:
 
 
 def find_call(event: Event) -> BackToBackCall | None:
-    """The call that an event is for; None for events outside calls (IncomingInvite among them)."""
+    """Return the call that an event is for.
+
+    None means that the event is outside any call, as an `IncomingInvite` is.
+    """
     leg = leg_of(event)
     return leg.call if leg is not None else None

@@ -1,8 +1,8 @@
-"""What a call wants of whoever moves its media: the `MediaPlane` protocol.
+"""The media relay as a call sees it: the `MediaPlane` protocol.
 
-The call decides, the plane moves packets. `telephony.aio.relay` is the real one; the
-tests have a fake. Leg ids are unique over all calls of a process. Directions are seen
-from the plane: `a_to_b` maps a payload type received from `a` to the one sent to `b`.
+The call decides, and the plane moves packets. `telephony.aio.relay` is the real plane; the tests
+have a fake one. Leg ids are unique over all calls of a process. Directions are seen from the plane:
+`a_to_b` maps a payload type received from `a` to the one sent to `b`.
 """
 
 from typing import Protocol, runtime_checkable
@@ -11,30 +11,30 @@ from telephony.sdp import LocalMedia, RemoteMedia
 
 
 class MediaPlane(Protocol):
-    """Binds ports, and relays between the two legs that are joined."""
+    """Binds ports, and relays media between two joined legs."""
 
     def open(self, leg_id: str, *, ipv6: bool) -> LocalMedia:
-        """Bind an RTP and RTCP pair for a leg, of this family if the plane has both.
+        """Bind a pair of RTP and RTCP ports for a leg, of this family if the plane has both.
 
         Raises:
-            NoPortsError: the range is used up.
+            NoPortsError: No pair in the port range is free.
         """
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Bind the very pair that the leg had in an earlier life of the process.
+        """Bind the same pair of ports that the leg had in an earlier process.
 
         Raises:
-            NoPortsError: it is in use, or not of the range.
+            NoPortsError: The pair is in use, or outside the port range.
         """
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Say where the leg's party receives, and which way media may flow; may be repeated."""
+        """Set where the leg's party receives and which way media may flow; can be repeated."""
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay between two legs, in place of any earlier join of either."""
+        """Relay between two legs; this replaces an earlier join of either leg."""
 
     def part(self, leg_id: str) -> None:
-        """Relay nothing from or to the leg; its ports stay open."""
+        """Stop relaying from and to the leg; its ports stay open."""
 
     def close(self, leg_id: str) -> None:
         """Free the leg's ports."""
@@ -42,10 +42,10 @@ class MediaPlane(Protocol):
 
 @runtime_checkable
 class RingbackPlane(Protocol):
-    """A plane that can also play: the caller waits while an advisor is rung again."""
+    """A plane that can also play the ringing tone, for a caller who waits."""
 
     def start_ringback(self, leg_id: str) -> None:
-        """Play the ringing tone to the leg's party until told otherwise."""
+        """Play the ringing tone to the leg's party until `stop_ringback`."""
 
     def stop_ringback(self, leg_id: str) -> None:
-        """Play it no longer."""
+        """Stop the ringing tone."""

@@ -1,6 +1,6 @@
-"""What a call is told by whoever made it: its settings, and whom it may ring.
+"""The settings of a call, and the targets that it may ring.
 
-Plain values; where they come from (a file, a database) is nobody's business here.
+These are plain values; this module does not know whether they come from a file or a database.
 """
 
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from telephony.sip.uri import Uri
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """How one call behaves. Every time is in seconds."""
+    """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
-    """How long advisors are rung before the caller is told that nobody answers."""
+    """Time for which the callees are rung before the caller gets a failure."""
     session_expires: int = 1800
-    """Session-Expires that we ask for (RFC 4028); not below 90."""
+    """The Session-Expires that we ask for (RFC 4028); at least `min_se`."""
     min_se: int = 90
-    """Shortest session interval that we accept."""
+    """The shortest session interval that we accept; at least 90."""
     recall_timeout: float = 30.0
-    """How long the advisor is rung again after a blind transfer failed behind their back."""
+    """Time for which a callee is rung again whose blind transfer failed after their BYE."""
     transfer_timeout: float = 60.0
-    """How long a transfer's target is rung before the transfer has failed."""
+    """Time for which a transfer's target is rung before the transfer fails."""
     request_timeout: float = 33.0
-    """How long a request that was carried across may stay unanswered before we answer it."""
+    """Time that the other leg has to answer an offer that was passed on; then we answer 504."""
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """Encoding names that an offer is cut to: what the finaliser can decode."""
+    """Encoding names that stay in an offer: those that the finaliser can decode."""
     allow_transfer: bool = True
     """False: every REFER is refused with 603."""
     trust_caller: bool = False
-    """The caller's side is a trusted trunk: identities (RFC 3325) pass from it and to it."""
+    """True for a caller's side that is a trusted trunk: identities (RFC 3325) pass both ways."""
     pin_caller: bool = False
-    """As `Target.pinned`, for the caller's leg."""
+    """The same as `Target.pinned`, for the caller's leg."""
     caller_srtp: Srtp = Srtp.OFF
-    """How media may be protected on the caller's leg."""
+    """The protection of media on the caller's leg."""
     max_legs: int = 32
-    """Most legs that one call may have over its life; dialling beyond it is refused."""
+    """The most legs that one call may have over its life; then every further leg is refused."""
 
     def __post_init__(self) -> None:
         if self.min_se < 90 or self.session_expires < self.min_se:
@@ -47,23 +47,23 @@ class CallSettings:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somebody on the advisor's side whom a call may ring."""
+    """A destination that a call may ring."""
 
     uri: Uri
-    """Request-URI: a registered contact, or a number at the PBX."""
+    """The Request-URI: a registered contact, or a number at the PBX."""
     destination: Address
-    """Where the INVITE is sent."""
+    """The address to which the INVITE is sent."""
     name: str = ""
-    """Extension or route name."""
+    """The name of an extension or route."""
     user: str = ""
-    """The advisor, where it is known before they answer."""
+    """The advisor, if known before the answer; otherwise empty."""
     trust: bool = False
-    """The target is inside the trust domain (RFC 3325): it may see an asserted identity."""
+    """True if the target is inside the trust domain (RFC 3325): it may see an asserted identity."""
     pinned: bool = False
-    """Behind NAT: requests go where the INVITE went, whatever the peer's Contact says."""
+    """True for a phone behind NAT: requests go where the INVITE went, whatever its Contact says."""
     srtp: Srtp = Srtp.OFF
-    """How media may be protected on this leg; the caller's leg has nothing to do with it."""
+    """The protection of media on this leg, whatever the caller's leg uses."""
     others: tuple[Address, ...] = ()
-    """Where else it may be, in order, if nobody answers there (RFC 3263 4.3)."""
+    """Further addresses of the target, tried in order if the first fails (RFC 3263 4.3)."""
     path: tuple[NameAddr, ...] = ()
-    """The proxies by which it registered, the nearest first: the INVITE's Route (RFC 3327)."""
+    """The proxies through which it registered, the nearest first: the INVITE's Route (RFC 3327)."""

@@ -1,4 +1,4 @@
-"""The first ringing: from the caller's INVITE to its final answer."""
+"""The setup of a call: from the caller's INVITE to its final response."""
 
 from __future__ import annotations
 
@@ -34,34 +34,37 @@ if TYPE_CHECKING:
     from telephony.b2bua.call import BackToBackCall
 
 _HIDDEN = {401: 502, 407: 502, 487: 480, 503: 500}
-"""Failures that are between us and the target, as the caller is told them."""
+"""Failures between us and the target, and the statuses that the caller gets in their place."""
 
 
 class Setup:
-    """Rings the first targets, and answers the caller."""
+    """Rings the first targets and answers the caller."""
 
     def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
-        """Nothing is sent yet."""
+        """Create the object; nothing is sent yet."""
         self._core = core
         self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
+        """Our To tag for each dialog with a target, by the target's tag (see `_tag`)."""
         self._told: dict[str | None, SessionDescription] = {}
-        """Answers that the caller has had reliably, by our To tag."""
+        """The answers that the caller has received reliably (RFC 3262), by our To tag."""
         self._rang = False
+        """True once the caller got the one 180 that stands for several targets."""
         self.offer: SessionDescription | None = None
+        """The caller's offer; None if its INVITE has none."""
         self.max_forwards = 70
         self.attempt: Attempt | None = None
         self.delayed: tuple[Leg, InviteAnswered, SessionDescription] | None = None
-        """The winner whose offer waits for the caller's ACK."""
+        """While the caller's ACK is awaited: the leg that answered, its event and its offer."""
 
     # --- the caller's INVITE ----------------------------------------------------------------
 
     def check(self, now: float) -> int:
-        """Look the INVITE over; a status refuses it.
+        """Check the caller's INVITE; return the status that refuses it, or 0 if it is good.
 
-        One that has been here before is a loop even with a new Request-URI: we route by it, so
-        a spiral through a proxy would be recorded twice.
+        An INVITE that has passed through us before is a loop, even with a new Request-URI: we route
+        by the Request-URI, so a spiral through a proxy would be recorded twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):
@@ -87,14 +90,17 @@ class Setup:
         return 0
 
     def _replaces(self) -> int:
-        """481 unless it names a dialog of ours (RFC 3891 section 3); the owner gives away some."""
+        """Return 481 if Replaces names no dialog of ours (RFC 3891 section 3), else 603.
+
+        The owner takes the INVITEs that may replace a leg (`replaced_by`) before they come here.
+        """
         text = self._invite.request.headers.get("Replaces") or ""
         return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
 
     # --- dialling ---------------------------------------------------------------------------
 
     def dial(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
-        """Ring the targets, or answer 503 if there are no ports for them."""
+        """Ring the targets; answer 503 and end the call if there are not ports for all of them."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = Invitation(request, untagged(request.to), self.offer, self.max_forwards)
@@ -114,7 +120,7 @@ class Setup:
         reason: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Answer the caller with a failure, and end the call."""
+        """Answer the caller's INVITE with a failure, and end the call."""
         if status == 422:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:
@@ -126,14 +132,15 @@ class Setup:
     # --- Outcome ----------------------------------------------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """One target: pass it on. Several: one 180, without SDP.
+        """Pass a single target's provisional response on; for several targets, send one 180.
 
-        What holds an answer is sent reliably if the caller can take that, everything if it must
-        be (RFC 3262). The answer is then said once.
+        A response with an answer is sent reliably if the caller supports that, and every response
+        if the caller requires it (RFC 3262). The same answer is sent only once. The one 180 has no
+        SDP.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
-            return  # the first reliable response had to hold an offer, and we have none yet
+            return  # the first reliable response must hold an offer, and we have none yet
         if not self._single:
             if not self._rang and response.status in {180, 183}:
                 self._rang = True
@@ -162,7 +169,10 @@ class Setup:
         return self.attempt is not None and self.attempt.single
 
     def _tag(self, dialog: Dialog | None) -> str | None:
-        """Our To tag for a downstream dialog: one for each (None: the core's first choice)."""
+        """Return our To tag for a dialog with a target, a different one for each dialog.
+
+        None leaves the choice to the core: without a dialog, and for the first dialog.
+        """
         if dialog is None:
             return None
         tag = dialog.id.remote_tag
@@ -193,7 +203,7 @@ class Setup:
         return survivors(response.headers, self._core.trust(leg, self._core.caller))
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join caller and winner; CallAnswered goes before the caller's 200."""
+        """Join the caller with the leg that answered, and emit `CallAnswered` before the 200."""
         core, caller = self._core, self._core.caller
         try:
             theirs = self.attempt.said(leg, event) if self.attempt is not None else None
@@ -222,12 +232,13 @@ class Setup:
     def _agree(
         self, leg: Leg, event: InviteAnswered, theirs: SessionDescription
     ) -> SessionDescription | None:
-        """What the caller is told: the answer, or the target's offer if the caller made none.
+        """Agree with the target on media, and return the description for the caller's 2xx.
 
-        None: it has had the answer, reliably (RFC 3261 13.2.1).
+        It is our answer, or the target's offer if the caller made none. None means that the caller
+        has received the answer reliably before (RFC 3261 13.2.1).
 
         Raises:
-            SdpParseError: nothing in common.
+            SdpParseError: The caller and the target have nothing in common.
         """
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:
@@ -266,7 +277,7 @@ class Setup:
             self._refresh.start(caller, timer)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Tell the caller the best of the failures."""
+        """Answer the caller with the best of the failures."""
         status = _HIDDEN.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):
             status = 480
@@ -283,7 +294,10 @@ class Setup:
     # --- the caller's ACK -------------------------------------------------------------------
 
     def acknowledged(self, request: Request, now: float) -> None:
-        """The answer to the target's offer came in the caller's ACK."""
+        """Take the answer to the target's offer from the caller's ACK.
+
+        Without a usable answer, end the call.
+        """
         if self.delayed is None:
             return
         (leg, event, theirs), self.delayed = self.delayed, None
