@@ -1,7 +1,7 @@
-"""Offers of our own: telling a leg what its other party says, where that is not what it was told.
+"""Offers that we start ourselves, so that a leg's media fits the party that it now talks with.
 
-After a transfer, a join or a restart two parties talk who have never heard each other's SDP.
-What one party offers by itself is carried across in exchange.py.
+After a transfer, a join or a restart, two parties are joined that have never received each other's
+SDP. Offers that a party makes itself are passed on in `exchange.py`.
 """
 
 from __future__ import annotations
@@ -16,43 +16,47 @@ from telephony.errors import ParseError
 from telephony.sdp import Direction, SessionDescription
 
 Then = Callable[[float, bool], None]
-"""Told now, and whether the leg has agreed."""
+"""A callback for the end of an offer: now, and whether the leg has agreed."""
 
 
 def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's one fact
-    """Nothing comes after."""
+    """Do nothing after the offer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What `leg` is to be told of `source`, and what comes after that."""
+    """An offer to `leg` with the media of `source`; `then` is called after it."""
 
     leg: Leg
     source: Leg
     direction: Direction | None = None
+    """The direction to offer; None takes the direction of the source's description."""
     then: Then = _nothing
 
 
 class Alignment:
-    """At most one offer waits to be made again, after glare."""
+    """Makes these offers; at most one waits to be repeated after glare (a 491)."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Nothing is under way."""
+        """Create the object; no offer is in progress."""
         self._core = core
         self._offers = offers
         self._allowed = core.settings.codecs
         self._again: tuple[_Wish, float] | None = None
+        """The offer that waits after glare, and the time of its repetition."""
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
-        """Offer a leg what `source` last said, if that is not what it was told."""
+        """Offer a leg the last description of `source`, unless codecs and direction already fit."""
         self._tell(_Wish(leg, source), now)
 
     def introduce(self, one: Leg, other: Leg, now: float) -> None:
-        """Let two talk who are joined anew: each is told of the other, and then of its answer.
+        """Bring the media of two newly joined legs together: make an offer to each, one by one.
 
-        Whoever had put them on hold is gone; only what they hold themselves stays held. What one
-        of them answered somebody else may be one codec of many, which the other lacks: then it
-        is the first to be asked, and so it is if the other refuses.
+        A hold by a former peer ends; a party that holds the other itself keeps it on hold. `one` is
+        asked first, with the media of `other`. But a party's last answer to a former peer may hold
+        only one of its many codecs, which the other lacks. So if their last descriptions share no
+        audio codec, `other` is asked first. If the first leg refuses, the second is asked and then
+        the first again.
         """
         if not self._share(one, other):
             one, other = other, one
@@ -71,7 +75,10 @@ class Alignment:
 
     @staticmethod
     def _share(one: Leg, other: Leg) -> bool:
-        """Whether what the two have said of codecs last has an audio codec in common."""
+        """Return whether the last descriptions of the two have an audio codec in common.
+
+        True if one of them has no description yet.
+        """
         spoken = [
             {codec.identity for codec in leg.media.remote.accepts.values() if codec.is_audio}
             for leg in (one, other)
@@ -102,10 +109,10 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wish: _Wish) -> SessionDescription | None:
-        """The offer, or None where it would say nothing new.
+        """Return the offer, or None if there is none or it would change nothing.
 
         Raises:
-            SdpParseError: the source says nothing that we carry.
+            SdpParseError: The source's description holds no stream that we can carry.
         """
         said, source, allowed = wish.source.media.theirs, wish.source.media, self._allowed
         if said is None or wish.leg.media.is_in_line(said, source, allowed, wish.direction):
@@ -122,16 +129,16 @@ class Alignment:
         return True
 
     def gone(self, leg: Leg) -> None:
-        """A leg ended: nobody waits for what it says."""
+        """Forget the waiting offer if it concerns a leg that has ended."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 
     def next_timer(self) -> float | None:
-        """When something is due."""
+        """Return the time at which the waiting offer is repeated; None if none waits."""
         return None if self._again is None else self._again[1]
 
     def timer(self, now: float) -> None:
-        """Make the offer again that was refused for glare."""
+        """Repeat the offer that was refused for glare, if its time has come."""
         if self._again is not None and now >= self._again[1]:
             (wish, _), self._again = self._again, None
             self._tell(wish, now)

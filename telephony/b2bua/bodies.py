@@ -1,4 +1,4 @@
-"""The session description in a message's body: bare, or one part of a multipart body."""
+"""The session description in a message's body: the whole body, or one part of a multipart body."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
 
 
 def require_sdp_accepted(request: Request) -> None:
-    """Do nothing if the sender can read the description that we would answer with (20.1).
+    """Check that the sender accepts SDP, with which we would answer (RFC 3261 20.1).
 
     Raises:
-        SipParseError: status 406, it says what it accepts, and SDP is not among it.
+        SipParseError: Status 406; the request has an Accept header, and it does not include SDP.
     """
     ranges = {
         text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")
@@ -29,17 +29,18 @@ def require_sdp_accepted(request: Request) -> None:
 
 
 def wants_ipv6(request: Request, source: Address) -> bool:
-    """Whether the sender's media is at IPv6: by its offer, or by where it speaks from itself."""
+    """Return whether the sender's media uses IPv6, by its offer or else by its source address."""
     connection = _CONNECTION.search(request.body)
     return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
 
 
 def description(message: Request | Response) -> SessionDescription | None:
-    """The message's SDP; None if it has no body.
+    """Return the message's SDP; None if it has no body, or a multipart body without SDP.
 
     Raises:
-        SipParseError: status 415, the body is no SDP, or it is compressed (RFC 3261 8.2.3).
-        SdpParseError: it is, and cannot be read.
+        SipParseError: Status 415; the body is not SDP, or it has a content encoding (RFC 3261
+            8.2.3).
+        SdpParseError: The SDP cannot be read.
     """
     if not message.body:
         return None

@@ -1,11 +1,13 @@
-"""What must outlive the process, so that its successor can go on with a call (or end it).
+"""The state of a call that the next process needs to continue the call, or to end it.
 
-A checkpoint holds a call's confirmed dialogs, what each peer and we have said of media, the
-session timers and who talks with whom, in plain values. Times are monotonic seconds: they are
-good until the machine starts anew. It holds numbers, and while a caller with SRTP is rung their
-key: keep it in memory (the runtime folder), never on a disk. Keys in use are not in it: where an
-SRTP session was cut, nobody knows how often its sequence had wrapped (RFC 3711 3.3.1), so those
-legs are offered new ones.
+A checkpoint holds, in plain values: a call's confirmed dialogs, the descriptions that each peer and
+we have sent, the session timers, and which legs are joined. Times are monotonic seconds, so they
+are valid only until the machine restarts.
+
+It holds phone numbers and, while a caller with SRTP waits for an answer, the caller's key. Keep it
+in memory (the runtime folder), never on a disk. Keys in use are not in it: after the end of the
+process it is unknown how often an SRTP sequence number has wrapped (RFC 3711 3.3.1), so those legs
+are offered new keys.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
 _KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
 _TEXT = "latin-1"
-"""Any bytes, as text, and back."""
+"""The encoding that turns any bytes into text and back."""
 
 
 def take(core: CallCore, transfers: Transfers) -> dict[str, Any]:
-    """Everything that `restore.py` wants, in plain values."""
+    """Return the state that `restore.py` needs, in plain values."""
     live = [leg for leg in core.legs.values() if _confirmed(leg)]
     ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
     invite = core.caller.invite if ringing else None
@@ -89,10 +91,10 @@ def _media(media: LegMedia) -> dict[str, Any]:
 
 
 def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
-    """Hang up every leg of a checkpointed call; legs that cannot be restored are passed over.
+    """Hang up every leg of a call in a checkpoint; skip legs that cannot be restored.
 
     Returns:
-        How many got a BYE.
+        The number of legs that got a BYE.
     """
     sent = 0
     legs = data.get("legs") if data.get("version") == VERSION else None
@@ -105,34 +107,38 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
     return sent
 
 
-# --- values, there and back ---------------------------------------------------------------------
+# --- values, to plain ones and back -------------------------------------------------------------
 
 
 def session_to(session: SessionDescription | None) -> str | None:
-    """A description as text, its keys blanked."""
+    """Return a description as text with its SRTP keys blanked; None for None."""
     return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
 
 
 def session_from(text: str | None) -> SessionDescription | None:
-    """The description again. Raises `SdpParseError`."""
+    """Return the description that `session_to` made into text; None for None.
+
+    Raises:
+        SdpParseError: The text is not a description.
+    """
     return None if text is None else SessionDescription.parse(text.encode(_TEXT))
 
 
 def request_to(request: Request) -> str:
-    """A request as text, the keys in its body blanked."""
+    """Return a request as text, with the SRTP keys in its body blanked."""
     bare = Request(request.method, request.uri, request.headers, _blanked(request.body))
     return bytes(bare).decode(_TEXT)
 
 
 def _blanked(body: bytes) -> bytes:
-    """Zeros for every key (RFC 4568 6.1), in as many octets."""
+    """Replace each SRTP key (RFC 4568 6.1) by zeros in base64, of the same length."""
     if b"inline:" not in body.lower():
         return body
     return _KEYS.sub(lambda key: b"A" * len(key[0]), body)
 
 
 def target_to(target: Target | None) -> dict[str, Any] | None:
-    """A target in plain values."""
+    """Return a target in plain values; None for None."""
     if target is None:
         return None
     return {
@@ -148,10 +154,10 @@ def target_to(target: Target | None) -> dict[str, Any] | None:
 
 
 def target_from(data: dict[str, Any] | None) -> Target | None:
-    """The target again.
+    """Return the target that `target_to` made into plain values; None for None.
 
     Raises:
-        ParseError, KeyError, TypeError: it is none.
+        ParseError, KeyError, TypeError, ValueError: These are not the values of a target.
     """
     if data is None:
         return None

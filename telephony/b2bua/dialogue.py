@@ -1,12 +1,13 @@
-"""Requests within a dialog that are no offers: what crosses, what is answered here.
+"""Requests within a dialog, other than offers: they cross to the other leg or are answered here.
 
-INFO, MESSAGE and NOTIFY cross in order, one at a time a leg and direction; BYE overtakes them.
-Their contents (key presses among them) are never looked at. An INFO with a `Record` header, a
-phone's record key, does not cross: the owner answers it if it came from who has the caller.
+INFO, MESSAGE and NOTIFY cross in order, one at a time for each leg and direction; a BYE overtakes
+them. Their bodies (key presses among them) are never read. An INFO with a `Record` header comes
+from a phone's record key. It does not cross: the owner answers it if it came from the callee that
+is joined with the caller.
 
-What the core leaves of a PRACK to us is an offer in it: 488, as nobody who could answer it has
-answered the call. An UPDATE with an offer before the answer gets 500 with Retry-After (RFC 3311
-5.2): the same UPDATE after it is carried across.
+A PRACK comes here only if it holds an offer. It gets 488, because no callee has answered yet that
+could answer the offer. An UPDATE with an offer before the answer gets 500 with Retry-After (RFC
+3311 5.2); the same UPDATE after the answer is passed on.
 """
 
 from __future__ import annotations
@@ -25,28 +26,33 @@ from telephony.sip.uas import ServerRequest
 
 _CROSSING: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _OURS_ALONE: Final = {401: 500, 407: 500}
+"""Failures between us and the other leg, and the statuses that the sender gets in their place."""
 _NO_ANSWER: Final = {408: 504, 481: 500}
-"""What tells of the other leg's end without a word of this one's (RFC 3261 12.2.1.2)."""
+"""Failures without a response, and the statuses that the sender gets in their place.
+
+408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
+gone.
+"""
 _ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 
 
 class Dialogue:
-    """Hands each request within a dialog to whom it concerns."""
+    """Handles each request within a dialog, or hands it to the component that does."""
 
     def __init__(
         self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: Transfers
     ) -> None:
-        """Nothing is under way."""
+        """Create the object; no request is in progress."""
         self._core = core
         self._exchange = exchange
         self._refresh = refresh
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
-        """Record keys that wait for the owner's answer."""
+        """INFOs of record keys that wait for the owner's answer, by request id."""
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """Take a request from a leg's peer."""
+        """Handle a request from a leg's peer."""
         method = request.method
         if method == "BYE":
             answer(transaction, 200, now)
@@ -56,7 +62,7 @@ class Dialogue:
         elif method == "OPTIONS":
             answer(transaction, 200, now, headers=_ACCEPT)
         elif method == "PRACK":
-            answer(transaction, 488, now)  # a further offer, before anybody could answer it
+            answer(transaction, 488, now)  # it holds an offer, and no callee can answer that yet
         elif method == "UPDATE" and not leg.talking:
             self._early_update(leg, transaction, request, now)
         elif not leg.talking:
@@ -77,7 +83,7 @@ class Dialogue:
             self._rename(leg, request, now)
 
     def _rename(self, leg: Leg, request: Request, now: float) -> None:
-        """The other leg learns who speaks there now (RFC 4916), by the rules of trust."""
+        """Send the other leg the new name of this leg's party (RFC 4916), if trust allows it."""
         other = self._core.other(leg)
         if other is None or not other.talking:
             return
@@ -88,7 +94,7 @@ class Dialogue:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Before the answer only a party's name can change (RFC 3311 section 5.2)."""
+        """Handle an UPDATE before the answer; it can only change a name (RFC 3311 section 5.2)."""
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
@@ -99,7 +105,8 @@ class Dialogue:
         if not leg.alive:
             return
         if leg.client is not None and not leg.talking:
-            return  # no callee may do that (RFC 3261 15); its answer to the INVITE still counts
+            # a callee may not send BYE now (RFC 3261 15); its answer to the INVITE still counts
+            return
         other = self._core.other(leg)
         headers = survivors(request.headers, self._core.trust(leg, other or leg))
         self.lost(leg, Cause.ADVISOR_HUNG_UP, now, headers)
@@ -107,7 +114,7 @@ class Dialogue:
     def lost(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """A leg's dialog is over: it hung up, or knows of no dialog."""
+        """Handle the end of a leg's dialog: the peer hung up, or no longer knows the dialog."""
         leg.dialog = None
         if leg is self._core.caller:
             told = Cause.CALLER_HUNG_UP if cause == Cause.ADVISOR_HUNG_UP else cause
@@ -115,7 +122,8 @@ class Dialogue:
         elif self._transfers.left_by(leg, now) or leg is not self._core.partner:
             self._core.end_leg(leg, Cause.TRANSFERRED, now)
             if not any(other.alive for other in self._core.legs.values()):
-                self._core.end(Cause.TRANSFERRED, now)  # another call has absorbed it
+                # another call has taken over the last other leg
+                self._core.end(Cause.TRANSFERRED, now)
         else:
             self._core.end(cause, now, headers)
 
@@ -146,7 +154,8 @@ class Dialogue:
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
         if leg is self._core.caller:
-            answer(transaction, 200, now)  # that side has no say, and learns nothing
+            # the caller cannot control the recording, and learns nothing about it
+            answer(transaction, 200, now)
         elif leg is not self._core.partner:
             answer(transaction, 480, now)
         else:
@@ -156,7 +165,7 @@ class Dialogue:
             self._core.emit(RecordRequested(self._serial, leg.id, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
-        """Answer a record key, once."""
+        """Answer the INFO of a record key; a second call changes nothing."""
         transaction = self._keys.pop(request_id, None)
         if transaction is not None:
             answer(transaction, status, now, reason=reason)

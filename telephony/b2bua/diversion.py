@@ -1,7 +1,8 @@
-"""What becomes of a 3xx: a target sends a call elsewhere (RFC 3261 8.1.3.4).
+"""Redirection: a target sends a call to other targets by a 3xx (RFC 3261 8.1.3.4).
 
-Strangers are never called for it: the owner is asked whom, of those that it knows, a Contact
-means. Nobody is rung twice for one call, so that two phones cannot send it to and fro.
+The owner decides which of the targets that it knows a Contact means; unknown addresses are never
+called. No target is rung twice for one call, so that two phones cannot send it to each other for
+ever.
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ from telephony.sip.message import Response
 from telephony.sip.name_addr import NameAddr
 
 Ask = Callable[[NameAddr, float], Sequence[Target]]
-"""From a Contact and now, to whom to ring for it; nobody if it is a stranger's."""
+"""A callback from a Contact and now to the targets to ring; none for an unknown address."""
 
 MOST: Final = 5
-"""Times that one call is sent elsewhere."""
+"""The most redirections of one call."""
 
 
 class Diversions:
     """The redirections of one attempt."""
 
     def __init__(self, ask: Ask) -> None:
-        """None yet."""
+        """Create the object; no redirection has happened yet."""
         self._ask = ask
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
-        """Whom to ring in the place of the leg that gave this response; nobody as a rule."""
+        """Return the targets to ring in place of the leg that sent this response.
+
+        Empty unless it is a 3xx with a known Contact whose targets are not among `rung`.
+        """
         if not 300 <= response.status < 400 or self._count >= MOST:
             return ()
         known = {leg.target.uri for leg in rung if leg.target is not None}

@@ -1,7 +1,7 @@
-"""What a call tells its owner: small frozen values, taken from `BackToBackCall.next_event`.
+"""The events that a call reports to its owner: small frozen values from `next_event`.
 
-Nothing here is a log line: `identity`, `refer_to`, `request` and `response` hold personal
-data and are for policy, not for the journal.
+Do not write their fields to the log: `identity`, `refer_to`, `request` and `response` hold personal
+data. They are only for decisions.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ from telephony.sip.message import Request, Response
 
 
 class Side(StrEnum):
-    """Which end of the call a leg belongs to."""
+    """The end of the call that a leg belongs to."""
 
     CALLER = "caller"
     ADVISOR = "advisor"
+    """The callee's side."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegRinging:
-    """An advisor's side leg rings (the first 18x of that leg)."""
+    """A callee leg rings: it has sent its first provisional response above 100."""
 
     leg_id: str
     target: Target
@@ -29,20 +30,20 @@ class LegRinging:
 
 @dataclass(frozen=True, slots=True)
 class CallDiverted:
-    """A target sent the call elsewhere, to somebody whom the owner knew: they are rung now."""
+    """A target redirected the call to targets that the owner knows; they are being rung now."""
 
     leg_id: str
-    """The leg that is over."""
+    """The leg that has ended."""
     targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A leg's 2xx is in hand; the caller's own 200 is not on the wire yet.
+    """A callee has answered with a 2xx; the caller's own 200 is not on the wire yet.
 
-    Emitted for the first answer only: recording starts here. The owner drains
-    `next_event` after every `handle` and before it flushes `Endpoint.outgoing`, so
-    that whatever it does on this event precedes the caller's 200.
+    Emitted for the first answer only: recording starts here. The owner takes all events after every
+    `handle` and before it flushes `Endpoint.outgoing`. So its actions on this event come before the
+    caller's 200.
     """
 
     leg_id: str
@@ -52,7 +53,7 @@ class CallAnswered:
 
 @dataclass(frozen=True, slots=True)
 class LegEnded:
-    """A leg is over; its ports are free."""
+    """A leg has ended, and its ports are free."""
 
     leg_id: str
     side: Side
@@ -61,7 +62,7 @@ class LegEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallHeld:
-    """The leg's party put the other on hold."""
+    """The leg's party has put the other party on hold."""
 
     leg_id: str
     side: Side
@@ -69,7 +70,7 @@ class CallHeld:
 
 @dataclass(frozen=True, slots=True)
 class CallResumed:
-    """The leg's party took the other off hold."""
+    """The leg's party has ended its hold."""
 
     leg_id: str
     side: Side
@@ -77,9 +78,10 @@ class CallResumed:
 
 @dataclass(frozen=True, slots=True)
 class TransferRequested:
-    """The advisor's side sent a REFER that is well formed.
+    """A party that may transfer the call has sent a well-formed REFER.
 
-    It is unanswered until `accept_transfer` or `refuse_transfer`.
+    It stays unanswered until `accept_transfer`, `join` or `refuse_transfer`; after 5 seconds it is
+    refused with 603.
     """
 
     request_id: int
@@ -92,7 +94,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """The transfer's target answered provisionally."""
+    """The transfer's target rings: it has sent a provisional response."""
 
     request_id: int
     leg_id: str
@@ -101,7 +103,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleted:
-    """The caller now talks with `leg_id`, the leg to the transfer's target."""
+    """The caller now talks with `leg_id`, the leg of the transfer's target."""
 
     request_id: int
     leg_id: str
@@ -111,7 +113,7 @@ class TransferCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The caller now talks with `leg_id`, which came from another call (attended transfer)."""
+    """The caller now talks with `leg_id`, after an attended transfer or an INVITE with Replaces."""
 
     leg_id: str
     target: Target
@@ -119,11 +121,11 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """The target did not answer.
+    """The transfer's target did not answer.
 
-    With `advisor_gone` nobody is there to go back to: call `ring_again`, or the advisor's own
-    target is rung. Otherwise caller and advisor are joined as before; but if the advisor hangs up
-    within two seconds of hearing it, the same comes once more, with `advisor_gone`.
+    With `advisor_gone`, the sender of the REFER has left: call `ring_again`, or the sender's own
+    target is rung again. Otherwise the caller and the sender stay joined. But if the sender hangs
+    up within two seconds of the report, this event comes once more, with `advisor_gone`.
     """
 
     request_id: int
@@ -133,7 +135,7 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """After a failed transfer an advisor has been rung again and has answered."""
+    """A callee that was rung again after a failed transfer has answered."""
 
     leg_id: str
     target: Target
@@ -142,7 +144,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO without a `Record` header came in; emitted before it is passed on."""
+    """An INFO without a `Record` header has come; emitted before it is passed on."""
 
     leg_id: str
     side: Side
@@ -151,48 +153,49 @@ class InfoReceived:
 
 @dataclass(frozen=True, slots=True)
 class RecordRequested:
-    """The phone that has the call pressed its record key (an INFO with a `Record` header).
+    """The callee's phone has sent its record key (an INFO with a `Record` header).
 
-    It is unanswered until `answer_record`, and never passed on.
+    It stays unanswered until `answer_record`, and is never passed on.
     """
 
     request_id: int
     leg_id: str
     value: str
-    """The header as it came; several are joined by commas."""
+    """The header's value; several values are joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityChanged:
-    """A leg's party named itself (P-Asserted-Identity, Remote-Party-ID or Contact)."""
+    """A leg's party has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact)."""
 
     leg_id: str
     side: Side
     identity: NameAddr
     source: str
-    """The header that it came from."""
+    """The name of the header field with the identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
-    """A leg's media was agreed or agreed anew: what its party sends, by payload type."""
+    """A leg's media was agreed, for the first time or again: what its party may send."""
 
     leg_id: str
     side: Side
     payloads: tuple[tuple[int, str, int, int, str], ...]
-    """(payload type received from the party, encoding name, clock rate, channels, fmtp)."""
+    """(payload type received from the party, encoding name, clock in Hz, channels, fmtp)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The call is over: every leg has its BYE, CANCEL or answer. Emitted exactly once, last.
+    """The call has ended: every leg got its BYE, CANCEL or final response. Always the last event.
 
-    No port is left; transactions may still run out, and late answers are dealt with.
+    Emitted exactly once. All ports are free; transactions may still run, and late responses are
+    handled.
     """
 
     cause: str
     status: int = 0
-    """What the caller was told, if it was refused or nobody answered."""
+    """The status with which the caller's INVITE was refused or failed; 0 in all other cases."""
 
 
 CallEvent = (

@@ -1,7 +1,7 @@
-"""Which headers cross from one leg to the other, and with whose name on them.
+"""Header fields that cross from one leg to the other, and the names that they may carry.
 
-Three kinds: those that belong to one leg and are made anew there; those that name people and
-pass by trust and privacy (RFC 3323, 3325); the rest, which survives unchanged.
+There are three kinds. Some belong to one leg and are written again for the other. Some name people
+and pass by the rules of trust and privacy (RFC 3323, RFC 3325). The rest crosses unchanged.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _REGENERATED = frozenset(
         "record",
     ]
 )
-"""Made anew on each leg, or of no meaning on another."""
+"""Header fields that each leg gets its own of, or that mean nothing on another leg."""
 
 _NAMING = frozenset(
     [
@@ -92,17 +92,17 @@ _NAMING = frozenset(
         "p-associated-uri",
     ]
 )
-"""Pass only inside the trust domain."""
+"""Header fields that pass only inside the trust domain."""
 
 _TELLING = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
-"""Freely written, yet they may name a caller who asked for privacy (RFC 3323 4.1)."""
+"""Header fields with free text, which may name a caller who asked for privacy (RFC 3323 4.1)."""
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
 ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), ())
 
 
 def wants_privacy(headers: Headers) -> bool:
-    """Whether the sender asked to be withheld: Privacy, or Remote-Party-ID with privacy."""
+    """Return whether the sender asks for privacy, by Privacy or by Remote-Party-ID."""
     words = {w.strip().lower() for v in headers.get_all("Privacy") for w in re.split("[;,]", v)}
     if words & _PRIVATE:
         return True
@@ -112,20 +112,22 @@ def wants_privacy(headers: Headers) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Who may name whom: both ends must be inside the trust domain for an identity to pass."""
+    """The rules for one direction: an identity passes only if both ends are in the trust domain."""
 
     sender: bool
+    """True if the sending peer is inside the trust domain."""
     receiver: bool
+    """True if the receiving peer is inside the trust domain."""
     shown: bool = False
-    """The receiver is a phone, which shows names to a person: a withheld one stops before it."""
+    """True for a phone, which shows names to a person: a private name does not pass to it."""
 
     def passes(self, headers: Headers) -> bool:
-        """Whether the identities in these headers may cross."""
+        """Return whether the identities in these header fields may cross."""
         return self.sender and self.receiver and not (self.shown and wants_privacy(headers))
 
 
 def survivors(headers: Headers, trust: Trust) -> Fields:
-    """The headers that cross to the other leg, in their order."""
+    """Return the header fields that cross to the other leg, in their order."""
     names_pass = trust.passes(headers)
     withheld = wants_privacy(headers) and not names_pass
     kept = []
@@ -140,7 +142,7 @@ def survivors(headers: Headers, trust: Trust) -> Fields:
 
 
 def naming(headers: Headers, trust: Trust) -> Fields:
-    """How the sender names itself from now on, as far as the other leg may know."""
+    """Return the header fields with the sender's new name, as far as the other leg may see it."""
     if not trust.passes(headers):
         return ()
     known = ("p-asserted-identity", "remote-party-id", "privacy")
@@ -148,19 +150,19 @@ def naming(headers: Headers, trust: Trust) -> Fields:
 
 
 def presented(request: Request, trust: Trust) -> NameAddr:
-    """The From that the other leg is shown, without a tag."""
+    """Return the From that the other leg sees, without a tag."""
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
     return untagged(request.from_)
 
 
 def untagged(address: NameAddr) -> NameAddr:
-    """The same party without its dialog's tag."""
+    """Return the address without its dialog's tag."""
     return address.with_tag(None)
 
 
 def body_fields(message: Request | Response) -> Fields:
-    """What describes a body that is passed on as it is."""
+    """Return the header fields that describe a body that is passed on unchanged."""
     if not message.body:
         return ()
     names = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language")
@@ -169,11 +171,11 @@ def body_fields(message: Request | Response) -> Fields:
 
 
 IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
-"""Where a party names itself, the weightiest first."""
+"""The header fields in which a party names itself, the most reliable one first."""
 
 
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
-    """How a party names itself, and the header that says so."""
+    """Return the address that a party gives as its own, and the header field's name; or None."""
     for name in IDENTITY_HEADERS:
         for value in message.headers.get_all(name):
             try:
@@ -184,6 +186,9 @@ def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
 
 
 def identity_key(identity: NameAddr, header: str) -> str:
-    """What makes two identities the same: a Contact's host and port say where, not who."""
+    """Return a text that is the same for two addresses of one identity.
+
+    Of a Contact only the user counts, because its host and port are an address and no name.
+    """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"

@@ -1,8 +1,9 @@
 """Attended transfer (RFC 5589 section 7, RFC 3891): two calls of one party become one.
 
-The party that consulted somebody names, in a Replaces, its dialog with us in the one call while
-it speaks in the other. Both dialogs end here, so nothing is forwarded: the call whose caller the
-party was serving takes over whoever is at the far end of the other, and the party leaves both.
+The party consulted another one in a second call. It sends a REFER in one call, and the Replaces in
+it names the party's dialog with us in the other call. Both dialogs end here, so nothing is
+forwarded. The call in which the party is the callee takes over the leg at the far end of the other
+call, and the party leaves both.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from telephony.sip.replaces import Replaces
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Where two calls meet."""
+    """The three legs at which two calls are joined."""
 
     keeper: Leg
-    """The party's leg in the call that goes on: an advisor's side."""
+    """The party's leg in the call that goes on; it is on the callee's side there."""
     giver: Leg
-    """The party's leg in the call that is absorbed."""
+    """The party's leg in the call that ends."""
     moved: Leg
-    """Who was at the other end of it, and talks with the caller from now on."""
+    """The leg at the other end of the giver's call; it is joined with the keeper's caller."""
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
-    """The dialog of ours that a Replaces names; None if it names none."""
+    """Return our dialog that a Replaces names; None if it names none or cannot be read."""
     try:
         replaces = Replaces.parse(text)
     except SipParseError:
@@ -39,16 +40,17 @@ def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
 
 
 def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
-    """The live leg of a call whose dialog a Replaces names; None if there is none."""
+    """Return the live leg whose dialog a Replaces names; None if there is none."""
     dialog = replaced_dialog(endpoint, text)
     owner = dialog.owner if dialog is not None else None
     return owner if isinstance(owner, Leg) and owner.alive else None
 
 
 def consulted_leg(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
-    """The leg by which the party of `leg` is in another call, as its Replaces says.
+    """Return the leg in another call that a REFER from the peer of `leg` names in its Replaces.
 
-    None unless both lead to one and the same host: nobody gives away another's call.
+    None unless the peers of both legs are at the same host: a party cannot give away another
+    party's call.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:
@@ -57,9 +59,9 @@ def consulted_leg(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
 
 
 def joint_of(leg: Leg, named: Leg) -> Joint | None:
-    """How the calls of two legs of one party can be joined; None if they cannot.
+    """Return how the calls of two legs of one party can be joined; None if they cannot.
 
-    Where the party is on the advisor's side of both, the call goes on in which it asked.
+    If the party is the callee in both calls, the call in which it sent the REFER goes on.
     """
     for keeper, giver in ((leg, named), (named, leg)):
         core = keeper.call.core
@@ -72,7 +74,7 @@ def joint_of(leg: Leg, named: Leg) -> Joint | None:
 
 
 def hand_over(joint: Joint) -> None:
-    """Take the moved leg out of its call, which is left with the party alone."""
+    """Remove the moved leg from its call, where only the party's own leg remains."""
     core: CallCore = joint.giver.call.core
     core.partner = None
     del core.legs[joint.moved.id]

@@ -1,4 +1,4 @@
-"""One REFER (RFC 3515): what it asks for, and the NOTIFYs that tell what came of it."""
+"""One REFER (RFC 3515), and the NOTIFYs that report its result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 
 @dataclass(slots=True)
 class Referral:
-    """One REFER and what came of it."""
+    """One REFER and its state."""
 
     request_id: int
     leg: Leg
@@ -24,17 +24,19 @@ class Referral:
     event: str
     """The Event header of its NOTIFYs."""
     subscribed: bool
+    """True while the sender gets NOTIFYs; it can decline them by Refer-Sub (RFC 4488)."""
     replaces: str | None
-    """The Replaces of its Refer-To: it asks for a join."""
+    """The Replaces in its Refer-To, which asks to join two calls; None for a blind transfer."""
     asked_at: float
     accepted: bool = False
     ringing: Leg | None = None
+    """The target's leg that was last reported as ringing."""
 
     @classmethod
     def of(
         cls, request_id: int, leg: Leg, transaction: ServerRequest, to: NameAddr, now: float
     ) -> Referral:
-        """The referral that a REFER to `to` asks for."""
+        """Create the referral for the REFER of `transaction`, whose Refer-To is `to`."""
         request = transaction.request
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
         return cls(
@@ -49,19 +51,22 @@ class Referral:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """What the 202 holds (RFC 4488)."""
+        """The extra header fields of the 202 (RFC 4488)."""
         return () if self.subscribed else (("Refer-Sub", "false"),)
 
 
 def notice(event: str, status_line: str, then: Then, *, lasts: int, last: bool) -> Errand:
-    """A NOTIFY with a sipfrag; `lasts` is how long the subscription may go on, in seconds."""
+    """Return a NOTIFY with a sipfrag body.
+
+    The subscription goes on for `lasts` seconds, or ends with this NOTIFY (`last`).
+    """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
     fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)
     return Errand("NOTIFY", fields, f"SIP/2.0 {status_line}\r\n".encode("utf-8", "replace"), then)
 
 
 def refer_to(request: Request) -> NameAddr | int:
-    """Where to; or the status that the REFER deserves (RFC 3515 section 2.4.1)."""
+    """Return the address in Refer-To, or the status that refuses it (RFC 3515 section 2.4.1)."""
     lines = request.headers.get_all("Refer-To")
     try:
         found = [address for line in lines for address in NameAddr.parse_list(line)]

@@ -1,6 +1,6 @@
-"""Session timers at work: refreshes what we must refresh, ends the call whose peer is gone.
+"""Session timers at work: send our refreshes, and end a call whose peer is gone (RFC 4028).
 
-A refresh can carry news along: that the party at the other end has another name (RFC 4916).
+A refresh can also carry a new name of the party at the other end (RFC 4916).
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ _BUSY_WAIT = 2.0
 
 
 class Refresh:
-    """Keeps every leg's session alive, or finds that it is not."""
+    """Keeps the session of every leg alive, or ends the call if a session has expired."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """No timers run yet."""
+        """Create the object; no timers run yet."""
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
+        """The time of the next try, by leg id, after a refresh that was sent or put off."""
         self._news: dict[str, Fields] = {}
-        """Headers that a leg is to be told with its next refresh, by leg id."""
+        """Header fields that go out with a leg's next refresh, by leg id."""
 
     def start(self, leg: Leg, timer: SessionTimer) -> None:
-        """A session was made or refreshed."""
+        """Start the session timer of a leg whose session was created or refreshed."""
         leg.timer = timer
         self._tried_at.pop(leg.id, None)
 
     def tell(self, leg: Leg, news: Fields, now: float) -> None:
-        """Refresh now, with these headers; after glare once more."""
+        """Refresh the leg's session now, with these header fields; try again after glare."""
         self._news[leg.id] = news
         self._refresh(leg, now)
 
     def next_timer(self) -> float | None:
-        """When something is due."""
+        """Return the time at which `timer` has something to do; None if no session timer runs."""
         return min((self._due(leg) for leg in self._legs()), default=None)
 
     def _legs(self) -> list[Leg]:
@@ -63,7 +64,7 @@ class Refresh:
         return min(leg.timer.refresh_at if tried is None else tried, leg.timer.expires_at)
 
     def timer(self, now: float) -> None:
-        """Refresh, or end the call."""
+        """Send the refreshes that are due, or end the call if a session has expired."""
         for leg in self._legs():
             if leg.timer is None or not leg.talking or now < self._due(leg):
                 continue
@@ -75,7 +76,7 @@ class Refresh:
     def _refresh(self, leg: Leg, now: float) -> None:
         if leg.timer is None or leg.dialog is None:
             return
-        self._tried_at[leg.id] = leg.timer.expires_at  # until its answer says otherwise
+        self._tried_at[leg.id] = leg.timer.expires_at  # no second try before the answer
         if "UPDATE" in leg.allow:
             self._update(leg, now)
         elif self._offers.busy(leg) or (ours := leg.media.repeat()) is None:
@@ -126,7 +127,7 @@ class Refresh:
         if not leg.talking or leg.dialog is None:
             return
         if status not in _LATER:
-            self._news.pop(leg.id, None)  # whoever refuses it does not want to know
+            self._news.pop(leg.id, None)  # the peer refuses the new name: do not send it again
         if status in _DEAD:
             self._core.end(Cause.PEER_GONE, now, _REASON)
         elif status == 422 and response is not None:

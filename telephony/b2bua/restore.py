@@ -1,8 +1,8 @@
-"""Going on with a call of an earlier life of the process (the other half of `checkpoint.py`).
+"""Continuing a call of an earlier process from its checkpoint (`checkpoint.py`).
 
-Dialogs, media, session timers and the pair that talks are as they were. What was under way is
-not: an offer that nobody answered was never made, a transfer has failed, and a caller whom nobody
-talked with any more has the advisor rung again.
+Dialogs, media, session timers and the joined pair are as before. What was in progress is lost: an
+unanswered offer counts as never made, and a transfer as failed. If the caller was joined with no
+leg any more, the sender of the REFER is rung again.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from telephony.b2bua.transfer import Transfers
 
 _NOT_ONE = (LookupError, TypeError, ValueError, AttributeError, ParseError)
-"""What comes of reading plain values that are not what we wrote."""
+"""Errors from reading plain values that are not one of our checkpoints."""
 _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
 def invite_of(data: Mapping[str, Any]) -> Request:
-    """The INVITE that the call began with.
+    """Return the INVITE that the call began with.
 
     Raises:
-        ProtocolError: it is no checkpoint, or that of another version.
+        ProtocolError: This is not a checkpoint, or one of another version.
     """
     try:
         if data["version"] != VERSION or not isinstance(data["call_id"], str):
@@ -50,9 +50,9 @@ def invite_of(data: Mapping[str, Any]) -> Request:
 
 
 def give_up_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
-    """Cancel the branches that rang when the process died; what is no branch is passed over.
+    """Cancel the branches that were ringing when the process ended; skip invalid entries.
 
-    A 2xx that crosses the CANCEL comes as an `InviteAnswered` of no call: `decline` it.
+    A 2xx that crosses the CANCEL comes as an `InviteAnswered` without a call: give it to `decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
@@ -61,10 +61,10 @@ def give_up_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) ->
 
 
 def ring_anew(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
-    """Let the INVITE of a caller who was not answered yet come in once more; its Call-ID.
+    """Take a caller's unanswered INVITE once more, as a new one; return its Call-ID.
 
     Raises:
-        ProtocolError: there is none in the checkpoint.
+        ProtocolError: The checkpoint holds no such INVITE.
     """
     invite = data.get("invite")
     if not isinstance(invite, Mapping):
@@ -81,11 +81,12 @@ def restore(
     transfers: Transfers,
     alignment: Alignment,
 ) -> None:
-    """Make the legs anew and join the two that talked; all of it, or nothing.
+    """Create the legs again and join the two that were joined: either everything or nothing.
 
     Raises:
-        ProtocolError: it is no checkpoint; there is no caller in it; a dialog is not ours.
-        NoPortsError: a leg's ports are not to be had.
+        ProtocolError: This is not a checkpoint; it has no caller; or a dialog's local address is no
+            longer ours.
+        NoPortsError: A leg's former ports are not available.
     """
     try:
         for row in data["legs"]:
@@ -105,14 +106,14 @@ def restore(
 
 
 def _part_from_leavers(core: CallCore, now: float) -> None:
-    """Advisor-side legs that wait for nothing but their BYE get it."""
+    """Send a BYE to each callee leg that is not joined: it only waited for that."""
     for leg in list(core.legs.values()):
         if leg.side is Side.ADVISOR and leg is not core.partner:
             core.end_leg(leg, Cause.TRANSFERRED, now)
 
 
 def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
-    """SRTP legs of the pair that talks are silent until they have agreed to new keys."""
+    """Offer new keys to the joined SRTP legs, which are silent until they have agreed to them."""
     partner = core.partner
     if partner is not None:
         for leg, other in ((core.caller, partner), (partner, core.caller)):
@@ -147,7 +148,7 @@ def _agree(media: LegMedia, facts: Mapping[str, Any]) -> None:
     media.said = session_from(facts["said"])
     media.holding = bool(facts["holding"])
     if facts["protected"]:
-        media.theirs = theirs  # says what codecs there are; an offer with new keys comes next
+        media.theirs = theirs  # only its codecs are used; an offer with new keys comes next
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)
 

@@ -1,8 +1,8 @@
-"""INVITE with Replaces (RFC 3891): a newcomer takes an advisor's place in a call that goes on.
+"""INVITE with Replaces (RFC 3891): a new party takes the callee's place in a call.
 
-A PBX joins the caller with whom an advisor consulted like this, and a phone picks up what
-another has. The newcomer is answered with what the caller speaks, then the one who is replaced
-gets the BYE.
+A PBX uses it to join the caller with the party that a callee consulted, and a phone uses it to pick
+up the call of another phone. The new party is answered with the caller's media. Then the replaced
+party gets a BYE.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 
 
 def replaced_by(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
-    """The leg whose place an INVITE asks for; the status of its refusal; None: it asks for none.
+    """Return the leg that an INVITE asks to replace, or the status that refuses the INVITE.
 
-    Only an advisor's leg that talks is given away (RFC 3891 section 3).
+    None means that the INVITE has no Replaces. Only a callee leg that is joined with the caller can
+    be replaced (RFC 3891 section 3).
     """
     values = invite.request.headers.get_all("Replaces")
     if not values:
@@ -60,7 +61,7 @@ def replaced_by(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
 
 
 class Takeover:
-    """Puts a newcomer in the place of one of a call's advisors."""
+    """Puts a new party in the place of a call's callee."""
 
     def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:
         self._core = core
@@ -70,7 +71,7 @@ class Takeover:
     def take(
         self, call: BackToBackCall, old: Leg, invite: InviteServer, target: Target, now: float
     ) -> None:
-        """Answer the newcomer: with 200, and they talk with the caller, or with why not."""
+        """Answer the new party: with 200 and the caller's media, or with a failure."""
         core = self._core
         try:
             offer, timer = self._read(invite, target, now)
@@ -102,7 +103,7 @@ class Takeover:
             return
         headers = (*answer_fields(timer), *SDP_TYPE)
         dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
-        if dialog is None:  # it was given up meanwhile
+        if dialog is None:  # the INVITE was cancelled in the meantime
             core.end_leg(leg, Cause.CANCELLED, now)
             return
         core.confirm(leg, dialog)
@@ -112,11 +113,11 @@ class Takeover:
     def _read(
         self, invite: InviteServer, target: Target, now: float
     ) -> tuple[SessionDescription, SessionTimer]:
-        """The newcomer's offer and session timer.
+        """Return the new party's offer and session timer.
 
         Raises:
-            ParseError: it has no offer, or none that we carry.
-            IntervalTooSmallError: see there.
+            ParseError: The INVITE has no offer, or none that we can carry, or SDP is not accepted.
+            IntervalTooSmallError: The session interval is too short.
         """
         request, settings = invite.request, self._core.settings
         require_sdp_accepted(request)

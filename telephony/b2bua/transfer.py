@@ -1,8 +1,10 @@
-"""Blind transfer (RFC 3515, 5589), and the advisor rung again when it fails behind their back.
+"""Blind transfer (RFC 3515, RFC 5589), and the recall of its sender when it fails.
 
-The REFER waits for the owner's word. Then the target is rung with the caller's media while the
-advisor stays joined; they leave when it answered, or before. An attended transfer (a Replaces in
-Refer-To) ends here too; how two calls become one stands in join.py.
+A REFER waits until the owner accepts or refuses it. Then the target is rung with the caller's
+media, while the sender of the REFER stays joined with the caller. The sender leaves when the target
+has answered, or earlier by itself; if the transfer then fails, the sender is rung again (the
+recall). A REFER with Replaces in its Refer-To asks for an attended transfer. It comes here too;
+`join.py` describes how two calls become one.
 """
 
 from __future__ import annotations
@@ -36,34 +38,34 @@ from telephony.sip.message import Request, Response
 from telephony.sip.uas import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
-"""Seconds that the owner may take over a REFER before it is refused."""
+"""Seconds that the owner has to decide about a REFER; then it is refused with 603."""
 _FAREWELL_WAIT: Final = 4.0
-"""Seconds that the last NOTIFY may take before the advisor's leg gets its BYE."""
+"""Seconds that the last NOTIFY may take before its receiver's leg gets a BYE."""
 _PARTING_WAIT: Final = 2.0
-"""Seconds after the news of a failure in which the advisor's BYE still belongs to the transfer.
+"""Seconds after the report of a failure in which the sender's BYE still belongs to the transfer.
 
-Some phones hang up when they hear that it failed (baresip 1.1, 10 ms after the NOTIFY), and mean
-no harm to the caller.
+Some phones hang up when they learn that it failed (baresip 1.1, 10 ms after the NOTIFY). They do
+not mean to end the caller's call.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """A transfer that has just failed, whose advisor may yet hang up because of it."""
+    """A transfer that has just failed; the REFER's sender may still hang up because of it."""
 
     leg: Leg
     until: float
-    """Endless until the advisor's phone has answered the NOTIFY."""
+    """Infinite until the sender's phone has answered the NOTIFY."""
     failed: TransferFailed
 
 
 class Transfers:
-    """The transfers of one call, one at a time; an `Outcome`."""
+    """The transfers of one call, one at a time; also the `Outcome` of their attempts."""
 
     def __init__(
         self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
     ) -> None:
-        """`request` is the caller's INVITE, from which the target's is made."""
+        """Create the object; `request` is the caller's INVITE, the model for a target's INVITE."""
         self._core = core
         self._alignment = alignment
         self._refresh = refresh
@@ -73,15 +75,18 @@ class Transfers:
         self._referral: Referral | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
+        """True while the sender of a failed transfer is being rung again."""
         self._recall_at: float | None = None
+        """The time at which `_recall_target` is rung if the owner chooses no other target."""
         self._recall_target: Target | None = None
         self._farewell: tuple[Leg, float] | None = None
+        """The leg whose last NOTIFY is unanswered, and the time at which it gets a BYE anyway."""
         self._parting: Parting | None = None
 
     # --- the REFER --------------------------------------------------------------------------
 
     def requested(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """Look a REFER over; a good one goes to the owner."""
+        """Check a REFER: refuse a bad one, and emit `TransferRequested` for a good one."""
         if not self._may_refer(leg, request):
             answer(transaction, 603, now)
             return
@@ -99,7 +104,11 @@ class Transfers:
         self._core.emit(TransferRequested(self._serial, leg.id, leg.side, found, replaces))
 
     def _may_refer(self, leg: Leg, request: Request) -> bool:
-        """The advisor may; the caller only if they consulted somebody for a call of their own."""
+        """Return whether the leg may send this REFER.
+
+        The joined callee may. The caller may only name, in a Replaces, another call in which it is
+        the callee itself.
+        """
         if not self._core.settings.allow_transfer:
             return False
         if leg is self._core.partner:
@@ -112,20 +121,24 @@ class Transfers:
         return named is not None and named is named.call.core.partner
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
-        """Answer the REFER with a failure."""
+        """Answer the waiting REFER with a failure; do nothing if it no longer waits."""
         referral = self._referral
         if referral is not None and referral.request_id == request_id and not referral.accepted:
             self._referral = None
             answer(referral.transaction, status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer it with 202 and ring the targets; False if there is no such REFER any more."""
+        """Answer the REFER with 202 and ring the targets; return False if that is not possible.
+
+        It is not possible if the REFER no longer waits. A REFER whose sender is no longer joined,
+        or whose Replaces names no other call of the sender, is refused with 603.
+        """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
         unknown = referral.replaces is not None and self.consulted(request_id) is None
         if unknown or referral.leg is not self._core.partner:
-            self.refuse(request_id, 603, now)  # ringing the target anew is not what was asked
+            self.refuse(request_id, 603, now)  # a new call to the target is not what was asked
             return False
         referral.accepted = True
         answer(referral.transaction, 202, now, headers=referral.headers)
@@ -135,18 +148,18 @@ class Transfers:
 
     @property
     def referrer(self) -> Leg | None:
-        """Whose REFER waits, or is under way."""
+        """The leg whose REFER waits or is in progress; None if there is none."""
         return None if self._referral is None else self._referral.leg
 
     def consulted(self, request_id: int) -> Leg | None:
-        """The leg by which whoever sent the REFER is in the other call that it names."""
+        """Return the leg of the REFER's sender in the call that its Replaces names, or None."""
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.replaces is None:
             return None
         return consulted_leg(self._core.endpoint, referral.leg, referral.replaces)
 
     def joined(self, request_id: int, joint: Joint, now: float) -> None:
-        """The two calls are one: tell so, and let the party leave both."""
+        """Report to the REFER's sender that the two calls are joined, and end both of its legs."""
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
@@ -176,7 +189,7 @@ class Transfers:
             self.on_failure(Failure(503), now)
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """The target rings."""
+        """Report to the owner and to the REFER's sender that a target rings."""
         referral = self._referral
         if referral is None or self._recalling:
             return
@@ -187,7 +200,7 @@ class Transfers:
             self._notify(f"{status} {reason}", now)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with whoever answered."""
+        """Join the caller with the target that answered."""
         core, attempt = self._core, self._attempt
         try:
             theirs = attempt.said(leg, event) if attempt is not None else None
@@ -222,7 +235,7 @@ class Transfers:
             self._part_from(referral, now)
 
     def _part_from(self, referral: Referral, now: float) -> None:
-        """The last NOTIFY, then BYE, unless the advisor hangs up first."""
+        """Send the last NOTIFY to the REFER's sender, then a BYE unless it hangs up first."""
         old = referral.leg
         if not old.talking:
             return
@@ -235,10 +248,13 @@ class Transfers:
             self._farewell = None
         self._core.end_leg(leg, Cause.TRANSFERRED, now)
         if not any(other.alive for other in self._core.legs.values()):
-            self._core.end(Cause.TRANSFERRED, now)  # it was a call that another has absorbed
+            self._core.end(Cause.TRANSFERRED, now)  # another call has taken over the last other leg
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Back to the advisor, who may be gone."""
+        """Report the failure; plan a recall if the REFER's sender has left.
+
+        If the recall itself fails, end the call.
+        """
         if self._recalling:
             self._core.end(Cause.NOBODY_LEFT, now)
             return
@@ -257,7 +273,7 @@ class Transfers:
         self._core.emit(failed)
 
     def _gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """The transfer failed, and nobody is there to go back to."""
+        """Report a failed transfer whose sender has left, and plan the recall."""
         self._core.emit(TransferFailed(request_id, status, advisor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
@@ -265,7 +281,7 @@ class Transfers:
     # --- the advisor leaves, and is rung again ------------------------------------------------
 
     def left_by(self, leg: Leg, now: float) -> bool:
-        """The leg hung up: True if that is part of a transfer and the call goes on."""
+        """Handle the BYE of a leg; return True if it is part of a transfer: the call goes on."""
         parting, self._parting = self._parting, None
         if parting is not None and parting.leg is leg and now <= parting.until:
             self._core.set_ringback(wanted=True)
@@ -283,7 +299,7 @@ class Transfers:
         return True
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these; the owner's choice comes before ours."""
+        """Ring these targets for the planned recall, in place of the sender's own target."""
         if self._recall_at is None:
             return
         self._recall_at = None
@@ -320,7 +336,7 @@ class Transfers:
     # --- a restart of the process -------------------------------------------------------------
 
     def checkpoint(self) -> dict[str, Any]:
-        """What `resume` wants: the caller's INVITE, and the transfer that is under way."""
+        """Return the state for `resume`: the caller's INVITE and the transfer in progress."""
         referral = self._referral
         waiting = referral is not None and referral.accepted and referral.subscribed
         recall = self._recall_target if referral is None else referral.leg.target
@@ -334,11 +350,11 @@ class Transfers:
         }
 
     def resume(self, data: dict[str, Any], now: float) -> None:
-        """After a restart: a transfer that was under way has failed, as far as anybody can tell.
+        """Continue after a restart: a transfer that was in progress counts as failed.
 
         Raises:
-            ProtocolError: the caller is alone, and there is nobody to ring again.
-            ParseError, KeyError, TypeError: it is no checkpoint.
+            ProtocolError: The caller is not joined with a leg, and there is no target to recall.
+            ParseError, KeyError, TypeError, ValueError: This is not a checkpoint.
         """
         self.max_forwards, self._serial = int(data["max_forwards"]), int(data["serial"])
         partner, event = self._core.partner, data["event"]
@@ -356,11 +372,11 @@ class Transfers:
 
     @property
     def attempt(self) -> Attempt | None:
-        """Who is being rung."""
+        """The current attempt, or the last one; None before the first."""
         return self._attempt
 
     def next_timer(self) -> float | None:
-        """When something is due."""
+        """Return the time at which `timer` has something to do; None if nothing is due."""
         due = [self._recall_at] if self._recall_at is not None else []
         if self._farewell is not None:
             due.append(self._farewell[1])
@@ -371,7 +387,7 @@ class Transfers:
         return min(due, default=None)
 
     def timer(self, now: float) -> None:
-        """Do what is due."""
+        """Do what is due: a recall, a late BYE, refusing a waiting REFER, or a ring timeout."""
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)
         if self._farewell is not None and now >= self._farewell[1]:
@@ -394,7 +410,7 @@ class Transfers:
 
 
 def _heedless(_response: Response | None, _status: int, _now: float) -> None:
-    """Nothing follows from how a NOTIFY is answered."""
+    """Ignore the answer to a NOTIFY."""
 
 
 _CUT_SHORT: Final = "503 Service Unavailable"
