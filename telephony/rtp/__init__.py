@@ -1,1 +1,1 @@
-"""RTP and RTCP packets (RFC 3550) and telephone events (RFC 4733). No I/O, no clock."""
+"""RTP, RTCP (RFC 3550), SRTP (RFC 3711) and telephone events (RFC 4733). No I/O, no clock."""

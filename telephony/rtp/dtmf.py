@@ -1,7 +1,8 @@
-"""Key presses as RTP events (RFC 4733): one packet read, and a run of packets made one press.
+"""Key presses as RTP events (RFC 4733): one packet is read, and several become one press.
 
-An event's packets share a timestamp; the last is sent three times, and any may be lost. A key that
-is held for longer than a packet can say goes on in another segment, with a timestamp of its own.
+The packets of an event share a timestamp. The last one is sent three times, and any packet may be
+lost. A key that is held longer than the duration field can count goes on in another segment, which
+has its own timestamp.
 """
 
 from dataclasses import dataclass
@@ -10,27 +11,27 @@ from telephony.errors import RtpParseError
 from telephony.rtp.packet import RtpPacket
 
 _LONGEST = 0xFFFF
-"""Ticks that one segment lasts when another follows it."""
+"""Duration of a segment that another one follows, in ticks."""
 _KEYS = "0123456789*#ABCD"
 
 
 @dataclass(frozen=True, slots=True)
 class TelephoneEvent:
-    """The payload of one packet (RFC 4733 section 2.3)."""
+    """The RTP payload of one packet (RFC 4733 section 2.3)."""
 
     code: int
     end: bool
     volume: int
-    """Below 0 dBm0, 0 to 63."""
+    """Power in dB below 0 dBm0, 0 to 63."""
     duration: int
-    """Since the event's start, in ticks of the event's clock (8000 Hz unless SDP says other)."""
+    """Ticks of the event's clock since its start (8000 Hz unless the SDP gives another clock)."""
 
     @classmethod
     def parse(cls, payload: bytes) -> "TelephoneEvent":
-        """Read a payload.
+        """Read an RTP payload.
 
         Raises:
-            RtpParseError: it is shorter than four bytes.
+            RtpParseError: The RTP payload is shorter than four bytes.
         """
         if len(payload) < 4:
             raise RtpParseError("a telephone event has four bytes")
@@ -47,21 +48,23 @@ class TelephoneEvent:
 
     @property
     def key(self) -> str | None:
-        """The key of the telephone, None for events that are none (flash, fax tones)."""
+        """The telephone's key; None for an event that is not a key (flash, fax tones)."""
         return _KEYS[self.code] if self.code < len(_KEYS) else None
 
 
 class KeyPresses:
-    """Turns one stream's event packets into presses: each once, at its first packet."""
+    """Turns the event packets of one stream into presses: each press once, at its first packet."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int, int] | None = None
 
     def receive(self, data: bytes) -> str | None:
-        """The key that this packet begins, None when it goes on or is no key.
+        """Return the key whose press starts with this packet.
+
+        None if the packet continues a press, is late, or belongs to an event that is not a key.
 
         Raises:
-            RtpParseError: the packet or its payload cannot be read.
+            RtpParseError: The packet or its RTP payload cannot be read.
         """
         packet = RtpPacket.parse(data)
         event = TelephoneEvent.parse(packet.payload)
@@ -73,7 +76,7 @@ class KeyPresses:
         return None if goes_on else event.key
 
     def _goes_on(self, packet: RtpPacket, event: TelephoneEvent) -> bool:
-        """Whether this is the next segment of the key that is held (RFC 4733 2.5.1.3)."""
+        """Return whether this is the next segment of the key that is held (RFC 4733 2.5.1.3)."""
         if self._last is None or packet.marker:
             return False
         ssrc, timestamp, code = self._last
@@ -81,7 +84,7 @@ class KeyPresses:
         return follows and (packet.ssrc, event.code) == (ssrc, code)
 
     def _is_late(self, packet: RtpPacket) -> bool:
-        """Whether the packet belongs to an event before the last one (16 s at 8000 Hz)."""
+        """Return whether the event began up to 16 s (at 8000 Hz) before the last one."""
         if self._last is None or packet.ssrc != self._last[0]:
             return False
         return 0 < (self._last[1] - packet.timestamp) & 0xFFFFFFFF < 128_000

@@ -1,6 +1,7 @@
-"""RTP packets (RFC 3550 section 5.1): told from other things, read and written.
+"""RTP packets (RFC 3550 section 5.1): recognised, read and written.
 
-The relay asks `is_rtp` and looks at single bytes; whoever needs the fields parses.
+The relay calls `is_rtp` and reads single bytes; `RtpPacket.parse` is for code that needs the
+fields.
 """
 
 import struct
@@ -13,9 +14,9 @@ _HEADER = struct.Struct("!BBHII")
 
 
 def is_rtp(data: bytes) -> bool:
-    """Whether `data` is RTP by its form: version 2, and all that the header announces is there.
+    """Return whether `data` has the form of RTP: version 2, and no shorter than its header says.
 
-    RTCP that shares the port passes too; `is_rtcp` tells it apart (RFC 5761).
+    RTCP that shares the port passes too; `is_rtcp` recognises it (RFC 5761).
     """
     size = len(data)
     if size < HEADER_BYTES or data[0] & 0xC0 != 0x80:
@@ -33,7 +34,7 @@ def is_rtp(data: bytes) -> bool:
 
 
 def is_rtcp(data: bytes) -> bool:
-    """Whether `data`, of version 2, is RTCP by its packet type (RFC 5761 section 4)."""
+    """Return whether `data` is RTCP: version 2, and a packet type of RTCP (RFC 5761 section 4)."""
     return len(data) >= 8 and data[0] & 0xC0 == 0x80 and 192 <= data[1] <= 223
 
 
@@ -49,14 +50,14 @@ class RtpPacket:
     marker: bool = False
     csrcs: tuple[int, ...] = ()
     extension: tuple[int, bytes] | None = None
-    """Profile word and content of the header extension; the length is a multiple of four."""
+    """Profile word and content of the header extension (a multiple of four octets), or None."""
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":
-        """Read a packet; padding is taken off.
+        """Read a packet; its padding is removed.
 
         Raises:
-            RtpParseError: it is too short for what it announces, or not version 2.
+            RtpParseError: The packet is shorter than its header says, or not of version 2.
         """
         if not is_rtp(data):
             raise RtpParseError("not an RTP packet")

@@ -1,8 +1,8 @@
-"""A stream from which packets are taken, renumbered so that none seems lost.
+"""A stream from which packets are removed, renumbered so that none seems lost.
 
-The translator of RFC 3550 section 7.2: source and timestamps stay, so the gap is a silence; the
-sequence numbers close up, and RTCP speaks to either side in the numbers that it knows. Packets
-that overtake each other keep their places.
+This is the translator of RFC 3550 section 7.2. SSRC and timestamps stay, so that a gap is a silence
+to the receiver. The sequence numbers close up, and RTCP to either side is rewritten to the numbers
+that this side knows. Packets that overtake each other keep their places.
 """
 
 import struct
@@ -16,8 +16,9 @@ from telephony.rtp.packet import HEADER_BYTES
 from telephony.rtp.rtcp import RECEIVER_REPORT, SENDER_REPORT, RtcpPacket, parse_compound
 
 _REMEMBERED: Final = 256
-"""Packets taken out whose places are known one by one; none comes later than so many after it."""
+"""Removed packets whose places are stored one by one; no packet should arrive later than that."""
 _MOST_SOURCES: Final = 32
+"""SSRCs that are tracked at once; the oldest one makes room for a new one."""
 _WORD: Final = struct.Struct("!I")
 _Change = Callable[[RtcpPacket, bytearray, int], None]
 
@@ -25,11 +26,13 @@ _Change = Callable[[RtcpPacket, bytearray, int], None]
 @dataclass(slots=True)
 class _Source:
     highest: int
-    """The newest sequence number that went on or was taken, counted on through wraps."""
+    """The sequence number after the newest one, sent or removed, counted on through wraps."""
     before: int = 0
-    """Packets taken out before those of `taken`."""
+    """Removed packets that are no longer in `taken`."""
     taken: deque[int] = field(default_factory=deque)
+    """The places of the packets that were removed last, counted like `highest`."""
     octets: int = 0
+    """Octets of the removed packets, without their RTP headers."""
 
     @property
     def packets(self) -> int:
@@ -39,20 +42,20 @@ class _Source:
         return self.highest + ((sequence - self.highest + 0x8000 & 0xFFFF) - 0x8000)
 
     def missing(self, place: int) -> int:
-        """How many were taken out before this place."""
+        """Return how many packets were removed before this place."""
         if place >= self.highest:
             return self.packets
         return self.before + sum(other < place for other in self.taken)
 
 
 class Renumbering:
-    """One party's packets, some of which do not go on."""
+    """Renumbers the packets of one party, of which some are removed."""
 
     def __init__(self) -> None:
         self._sources: dict[bytes, _Source] = {}
 
     def take_out(self, data: bytes) -> None:
-        """This RTP packet does not go on; where others have overtaken it, its gap stays."""
+        """Remove this RTP packet; if later packets were sent before it, its gap stays."""
         source, place = self._place(data)
         if place < source.highest:
             return
@@ -64,7 +67,7 @@ class Renumbering:
             source.before += 1
 
     def sent(self, data: bytes) -> bytes:
-        """This RTP packet as it goes on; asked twice, the same."""
+        """Return this RTP packet with its new number; a second call returns the same."""
         source, place = self._place(data)
         missing = source.missing(place)
         source.highest = max(source.highest, place + 1)
@@ -73,11 +76,11 @@ class Renumbering:
         return data[:2] + (place - missing & 0xFFFF).to_bytes(2) + data[4:]
 
     def report(self, data: bytes) -> bytes:
-        """The party's RTCP: its sender reports count what went on."""
+        """Return the party's RTCP, with sender reports that count only the packets sent on."""
         return self._rewritten(data, self._sender)
 
     def heard_of(self, data: bytes) -> bytes:
-        """RTCP about the party: its reception in the party's own numbers."""
+        """Return RTCP about the party, with its reception in the party's own numbers."""
         return self._rewritten(data, self._reception)
 
     def _place(self, data: bytes) -> tuple[_Source, int]:

@@ -1,9 +1,10 @@
-"""libsrtp's sessions, and how one is brought to a roll-over counter that it cannot be told.
+"""libsrtp's sessions, and a way to bring one to a roll-over counter that libsrtp cannot set.
 
-Who joins a stream late, or after it was given a new key, does not know how often its sequence
-number has wrapped (RFC 3711 section 3.3.1: the counter is not reset by a new key, though most do).
-A session of the same key that sends to ours, in leaps, takes it through one wrap after another
-until the packet in hand is authentic. What it sends never leaves this module.
+A receiver that joins a stream late, or after a new key, does not know how often the sequence number
+has wrapped (RFC 3711 section 3.3.1: a new key does not reset the counter, although most senders do
+reset it). So a second session with the same key sends packets to ours, in leaps. They take ours
+through one wrap after another, until the received packet is authentic. The packets of the second
+session never leave this module.
 """
 
 from typing import Final
@@ -19,20 +20,20 @@ PROFILES: Final = {
     Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
 }
 MOST_WRAPS: Final = 32
-"""Twelve hours at 50 packets a second."""
+"""The most wraps that are tried: twelve hours at 50 packets a second."""
 _LEAP: Final = 0x7000
-"""Less than half of the sequence numbers: more would be taken for a step back."""
+"""Sequence numbers in a leap: less than half of all, because more would be a step back."""
 _BEHIND: Final = 0x1000
-"""Sequence numbers before the packet's at which the leaps end, clear of the replay window."""
+"""Sequence numbers between the last leap and the packet, to stay out of the replay window."""
 
 
 def sending(key: MasterKey) -> Session:
-    """A session that protects, for any source."""
+    """Return a session that protects packets of any SSRC."""
     return _session(key, Policy.SSRC_ANY_OUTBOUND)
 
 
 def receiving(key: MasterKey) -> Session:
-    """A session that unprotects, for any source."""
+    """Return a session that unprotects packets of any SSRC."""
     return _session(key, Policy.SSRC_ANY_INBOUND)
 
 
@@ -41,9 +42,9 @@ def _session(key: MasterKey, kind: int) -> Session:
 
 
 def wrapped(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None:
-    """A session in which this SRTP packet is authentic after some wraps, and what was in it.
+    """Return a session in which this SRTP packet is authentic after some wraps, and the RTP packet.
 
-    None if it is not within `MOST_WRAPS`.
+    None if the packet is not authentic after 1 to `MOST_WRAPS` wraps.
     """
     sender, receiver = sending(key), receiving(key)
     sequence, index = int.from_bytes(packet[2:4]), -_LEAP

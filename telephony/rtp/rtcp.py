@@ -1,7 +1,6 @@
-"""RTCP (RFC 3550 section 6): compound packets taken apart, reports read.
+"""RTCP (RFC 3550 section 6): compound packets are split, and reports are read and written.
 
-Only what is asked for is understood: sender and receiver reports and BYE; other types are kept
-as bytes.
+Only sender and receiver reports are read, and SSRCs can be replaced. Other contents stay bytes.
 """
 
 import struct
@@ -15,30 +14,31 @@ RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 BYE = 203
 _FEEDBACK = {205, 206}
-"""Of transport and payload (RFC 4585): the second source is the one that it is about."""
+"""Types of feedback on transport and payload (RFC 4585), whose second SSRC is their subject."""
 
 _INFO = struct.Struct("!BBHIQIII")
 _NTP_EPOCH = 2_208_988_800
-"""1970 in seconds since 1900."""
+"""The start of 1970, in seconds since 1900."""
 _BLOCK = struct.Struct("!IIIIII")
 
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """What one receiver says of one source (RFC 3550 section 6.4.1)."""
+    """One receiver's report about one source (RFC 3550 section 6.4.1)."""
 
     ssrc: int
     fraction_lost: int
-    """Of 256, since the last report."""
+    """Packets lost since the last report, in 1/256 of those expected."""
     lost: int
-    """Since the beginning; negative when there were duplicates."""
+    """Packets lost since the beginning; negative if there were duplicates."""
     highest_sequence: int
-    """Extended by the count of wraps in the upper 16 bits."""
+    """The highest sequence number received, with the count of wraps in the upper 16 bits."""
     jitter: int
-    """In ticks of the codec's clock."""
+    """Interarrival jitter, in ticks of the codec's clock."""
     last_sender_report: int
+    """The `sent_at` of the last sender report from the source; 0 if there was none."""
     delay: int
-    """Since that report, in 1/65536 s."""
+    """Time since that sender report, in 1/65536 s."""
 
     def __bytes__(self) -> bytes:
         loss = self.fraction_lost << 24 | max(-0x800000, min(self.lost, 0x7FFFFF)) & 0xFFFFFF
@@ -48,7 +48,7 @@ class ReportBlock:
 
 @dataclass(frozen=True, slots=True)
 class RtcpPacket:
-    """One packet of a compound. `count` is the five-bit field, `body` what follows the header."""
+    """One packet of a compound: `count` is the five-bit field, and `body` follows the header."""
 
     type: int
     count: int
@@ -56,7 +56,7 @@ class RtcpPacket:
 
     @property
     def ssrc(self) -> int | None:
-        """Who sent it; None in a packet without sources."""
+        """The SSRC of the sender; None in a packet without sources."""
         return int.from_bytes(self.body[:4]) if len(self.body) >= 4 else None
 
     @property
@@ -65,7 +65,7 @@ class RtcpPacket:
         return int.from_bytes(self.body[6:10]) if self.type == SENDER_REPORT else None
 
     def reports(self) -> Iterator[ReportBlock]:
-        """The report blocks of a sender or receiver report; nothing for other types."""
+        """Yield the report blocks of a sender or receiver report; none for other types."""
         start = {SENDER_REPORT: 24, RECEIVER_REPORT: 4}.get(self.type)
         if start is None:
             return
@@ -77,10 +77,11 @@ class RtcpPacket:
 
 
 def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
-    """Take a datagram apart.
+    """Split a datagram into its packets.
 
     Raises:
-        RtpParseError: a length does not fit, the version is not 2, or a report is cut short.
+        RtpParseError: The datagram is empty, a length does not fit, the version is not 2, or a
+            report is cut short.
     """
     packets: list[RtcpPacket] = []
     offset = 0
@@ -104,7 +105,10 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
 
 
 def short_time(wall: float) -> int:
-    """The middle 32 bits of the NTP timestamp of `wall`, in 1/65536 s (RFC 3550 section 4)."""
+    """Return the middle 32 bits of an NTP timestamp, in 1/65536 s (RFC 3550 section 4).
+
+    `wall` is the time in seconds since 1970.
+    """
     return round((wall + _NTP_EPOCH) * 2**16) & 0xFFFFFFFF
 
 
@@ -118,16 +122,16 @@ def sender_report(
     name: str,
     blocks: Sequence[ReportBlock] = (),
 ) -> bytes:
-    """A compound of what a source has sent, and its CNAME (RFC 3550 sections 6.4.1, 6.5).
+    """Return a compound of a sender report and the CNAME (RFC 3550 sections 6.4.1, 6.5).
 
     Args:
-        ssrc: the source.
-        wall: now, in seconds since 1970.
-        timestamp: the RTP timestamp that is the same moment.
-        packets: sent so far.
-        octets: of payload in them.
-        name: the CNAME, at most 255 octets.
-        blocks: what it receives itself, at most 31.
+        ssrc: The source.
+        wall: The current time, in seconds since 1970.
+        timestamp: The RTP timestamp of the same moment.
+        packets: The packets sent so far.
+        octets: The octets of RTP payload in them.
+        name: The CNAME, at most 255 octets.
+        blocks: Reports about the streams that the source receives, at most 31.
     """
     ntp = round((wall + _NTP_EPOCH) * 2**32) & 0xFFFFFFFFFFFFFFFF
     first, length = 0x80 | len(blocks), 6 + 6 * len(blocks)
@@ -136,7 +140,7 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """The compound of who has sent nothing since the last one (RFC 3550 section 6.4.2)."""
+    """Return the compound of a source that sent nothing since its last one (RFC 3550 6.4.2)."""
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
 
@@ -150,17 +154,18 @@ def _description(ssrc: int, name: str) -> bytes:
 
 
 def goodbye(ssrc: int) -> bytes:
-    """The packet that says that a source has ended; it follows a report in its compound."""
+    """Return the packet that ends a source (BYE); it follows a report in its compound."""
     return struct.pack("!BBHI", 0x81, BYE, 1, ssrc)
 
 
 def renamed(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
-    """A compound with other SSRCs: every source that `names` knows, by its four octets.
+    """Return a compound in which each SSRC that `names` knows is replaced; both are four octets.
 
-    Senders, reported and leaving sources, and what feedback is about (RFC 4585) are renamed.
+    The SSRCs of senders, reported, described and leaving sources are replaced, and those that
+    feedback is about (RFC 4585).
 
     Raises:
-        RtpParseError: as `parse_compound`.
+        RtpParseError: The same as for `parse_compound`.
     """
     out = bytearray(data)
     offset = 0
@@ -174,7 +179,7 @@ def renamed(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
 
 
 def _sources_of(packet: RtcpPacket) -> Iterator[int]:
-    """Where in the packet's body a source stands."""
+    """Yield the position of each SSRC in the packet's body."""
     if packet.type == BYE:
         yield from range(0, 4 * packet.count, 4)
     elif packet.type == SOURCE_DESCRIPTION:
@@ -189,7 +194,7 @@ def _sources_of(packet: RtcpPacket) -> Iterator[int]:
 
 
 def _chunks_of(packet: RtcpPacket) -> Iterator[int]:
-    """Where each chunk of a source description begins (RFC 3550 section 6.5)."""
+    """Yield the position of each chunk of a source description (RFC 3550 section 6.5)."""
     at, body = 0, packet.body
     for _ in range(packet.count):
         if at + 4 > len(body):

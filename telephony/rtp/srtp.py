@@ -1,12 +1,12 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg, by libsrtp: packets in, packets out.
 
-A session lives as long as its key is in use, whatever is negotiated meanwhile: libsrtp cannot be
-told a roll-over counter, and one key must never protect two packets of one index. So a key that
-comes back finds its session again, and our own keys stay the same as long as the leg lives. A peer
-whose counter is not 0 when we first hear it is found all the same (`rollover`).
+A session lives as long as its key is in use, whatever is negotiated in the meantime. There are two
+reasons: libsrtp cannot be given a roll-over counter, and one key must never protect two packets
+with the same index. So a key that comes back finds its session again, and our own keys stay the
+same while the leg lives. A peer whose counter is not 0 at its first packet is found by `rollover`.
 
-A new key of the peer's counts from the first packet that is authentic under it; until then the
-old one holds, since the packets that were on their way have it.
+A new key of the peer takes effect with the first packet that is authentic under it. Until then the
+old key is used, because the packets on their way still have it.
 """
 
 import secrets
@@ -21,28 +21,29 @@ from telephony.rtp.rtcp import renamed
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
-"""Octets after the MKI in SRTP; in GCM the tag is before it."""
+"""Octets of the SRTP tag after the MKI; in GCM the tag comes before the MKI."""
 _CONTROL_TAG: Final = 10
-"""In SRTCP, of either suite (RFC 4568 section 6.2)."""
+"""Octets of the SRTCP tag in these suites (RFC 4568 section 6.2)."""
 _MOST_SOURCES: Final = 256
-"""SSRCs in one session; each costs libsrtp some memory for as long as that lives."""
+"""The most SSRCs in one session; each costs libsrtp memory until the session ends."""
 _KEPT_SESSIONS: Final = 8
-"""Keys of a peer's whose sessions are kept: its early dialogs', those before a new key."""
+"""The most keys of a peer whose sessions are kept: of early dialogs, and from before a new key."""
 _STALE: Final = 5
-"""Packets in a row, of an index long gone by, that mean that their source begins anew."""
+"""Packets in a row with a far too old index after which their source counts as restarted."""
 _SEARCHES: Final = 50
-"""For the counter of one key's sources; each costs half a millisecond."""
+"""The most searches for a roll-over counter under one key; each takes half a millisecond."""
 _FORGED: Final = "authentication"
-"""What libsrtp says of a packet that is not authentic, and of no other."""
+"""A word in libsrtp's error for a packet that is not authentic, and in no other error."""
 _SMALLEST: Final = 12
 
 
 class _Sender:
-    """One key of ours, in use.
+    """The sending side of one of our keys.
 
-    A source that begins its sequence anew, or went on while the peer was on hold, would have to
-    wait until libsrtp has seen its numbers again: it goes on under another SSRC instead. So does
-    every source where `rename` is set: the peer has counted its wraps, and we have not.
+    If a source restarts its sequence, or went on while the peer was on hold, libsrtp takes its
+    packets for old ones until the numbers catch up. Such a source goes on under another SSRC
+    instead. So does every source if `rename` is set, because the peer has counted the wraps of its
+    own SSRC and we have not.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -52,8 +53,9 @@ class _Sender:
         self._own: set[bytes] = set()
         """Sources that are sent under their own SSRC."""
         self._given: dict[bytes, bytes] = {}
-        """Those that have another, and the reverse of it."""
+        """The SSRCs that other sources are sent under."""
         self._back: dict[bytes, bytes] = {}
+        """The reverse of `_given`."""
         self._streams = 0
         self._stale = 0
 
@@ -81,13 +83,17 @@ class _Sender:
         return data[:8] + name + data[12:]
 
     def _count(self) -> None:
-        """Another stream for libsrtp."""
+        """Count a new SSRC; raise SrtpError at the limit."""
         if self._streams >= _MOST_SOURCES:
             raise SrtpError("more sources than one call has")
         self._streams += 1
 
     def _anew(self, data: bytes) -> bytes:
-        """A packet whose source, as sent, has begun anew if many are like it."""
+        """Handle a packet that is too old; after several in a row, give its source another SSRC.
+
+        Raises:
+            SrtpError: There were not enough such packets yet, or the packet cannot be protected.
+        """
         self._stale += 1
         if self._stale < _STALE:
             raise SrtpError("a packet that comes far too late")
@@ -117,7 +123,7 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """The peer's RTCP, speaking of sources by their own SSRCs."""
+        """Return the peer's RTCP, in which sources have their own SSRCs again."""
         try:
             return renamed(data, self._back) if self._back else data
         except RtpParseError:
@@ -125,7 +131,7 @@ class _Sender:
 
 
 class _Receiver:
-    """One key of the peer's, in use."""
+    """The receiving side of one of the peer's keys."""
 
     def __init__(self, key: MasterKey) -> None:
         self.key = key
@@ -133,9 +139,9 @@ class _Receiver:
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._heard: set[bytes] = set()
-        """Those whose RTP has been heard and needs nothing but the session."""
+        """Sources whose RTP needs only the session: no MKI, and no wraps before it came."""
         self._wrapped: dict[bytes, Session] = {}
-        """Sessions of sources that had wrapped before they were first heard."""
+        """Sessions of sources whose sequence had wrapped before their first packet came."""
         self._searches = 0
 
     def unprotect(self, data: bytes) -> bytes:
@@ -147,7 +153,7 @@ class _Receiver:
             raise SrtpError(str(error)) from None
 
     def _unusual(self, data: bytes) -> bytes:
-        """The first packet of a source, or any packet of one that needs more than the session."""
+        """Unprotect the first packet of a source, or one that needs more than the session."""
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
         if self.key.mki:
@@ -168,7 +174,7 @@ class _Receiver:
         return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
-        """A first packet of a source may have wraps behind it."""
+        """Unprotect a source's first packet with a roll-over counter above 0, or return None."""
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:
             return None
@@ -207,31 +213,31 @@ def _without(data: bytes, mki: bytes, tag: int) -> bytes:
 
 
 class Protection:
-    """A leg's SRTP, both ways, by the keys that were agreed on last.
+    """A leg's SRTP in both directions, with the keys that were agreed last.
 
     Attributes:
-        protect: makes an RTP packet SRTP. Raises `SrtpError`: it was sent before, is far too late
-            or too long.
-        unprotect: gives the RTP packet in an SRTP packet. Raises `SrtpError`: it is not the
-            peer's, or came before.
+        protect: Turns an RTP packet into SRTP. Raises `SrtpError` if the packet was sent before, is
+            far too late or too long.
+        unprotect: Returns the RTP packet in an SRTP packet. Raises `SrtpError` if the packet is not
+            the peer's, or came before.
     """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
-        """Protect and unprotect by these keys.
+        """Create the sessions for these keys.
 
-        `rename` gives all that is sent other SSRCs than the sources have: for a leg that had
-        another `Protection` before, of which nothing is known any more.
+        `rename` sends every source under another SSRC. It is for a leg that had another
+        `Protection` before, whose counters are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
-        """The one for the peer's new key, of which no packet has come yet."""
+        """The receiver for the peer's new key, until the first packet under it; else None."""
         self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:
-        """Go on with what was agreed on now; keys that stay the same change nothing."""
+        """Use the keys that were agreed now; keys that stay the same change nothing."""
         self._sender = self._sender_of(keys.ours)
         self.protect: Callable[[bytes], bytes] = self._sender.protect
         wanted = self._receiver_of(keys.theirs)
@@ -241,7 +247,7 @@ class Protection:
         )
 
     def _by_either(self, data: bytes) -> bytes:
-        """By the new key, from the first packet on that is authentic under it; or by the old."""
+        """Unprotect with the new key or, until a packet is authentic under it, with the old key."""
         fresh = self._next
         if fresh is None:
             return self._receiver.unprotect(data)
@@ -254,18 +260,18 @@ class Protection:
         return plain
 
     def protect_control(self, data: bytes) -> bytes:
-        """An RTCP compound as SRTCP.
+        """Return an RTCP compound as SRTCP.
 
         Raises:
-            SrtpError: it is none, or too long.
+            SrtpError: The data is not RTCP, or is too long.
         """
         return self._sender.protect_control(data)
 
     def unprotect_control(self, data: bytes) -> bytes:
-        """The RTCP compound in an SRTCP packet.
+        """Return the RTCP compound in an SRTCP packet.
 
         Raises:
-            SrtpError: it is not the peer's, or came before.
+            SrtpError: The packet is not the peer's, or came before.
         """
         try:
             plain = (self._next or self._receiver).unprotect_control(data)
@@ -282,7 +288,7 @@ class Protection:
         return found
 
     def _receiver_of(self, key: MasterKey) -> _Receiver:
-        """The key's session; the one unused for longest is forgotten when there are too many."""
+        """Return the key's receiver; forget the one unused for longest if there are too many."""
         found = self._receivers.pop(key, None) or _Receiver(key)
         self._receivers[key] = found
         if len(self._receivers) > _KEPT_SESSIONS:

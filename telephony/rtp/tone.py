@@ -1,27 +1,28 @@
 """The ringing tone of the United Kingdom as G.711, for a caller who waits.
 
-400 Hz and 450 Hz together, 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN 350). Both fit a whole
-number of times into 20 ms, so one packet of tone and one of silence make all of it.
+It is 400 Hz and 450 Hz together: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN 350). Both
+frequencies have a whole number of periods in 20 ms, so one packet of tone and one of silence are
+enough.
 """
 
 import math
 
 PACKET_SAMPLES = 160
-"""20 ms at 8000 Hz."""
+"""Samples in one packet: 20 ms at 8000 Hz."""
 CYCLE_PACKETS = 150
-"""3 s."""
+"""Packets in one cycle of the tone: 3 s."""
 _AMPLITUDE = 4_000
-"""Of each of the two, in 16-bit samples."""
+"""Amplitude of each of the two frequencies, in 16-bit samples."""
 
 
 def is_sounding(packet: int) -> bool:
-    """Whether the `packet`-th packet of the tone sounds, counted from its start."""
+    """Return whether packet number `packet`, counted from the tone's start, is tone."""
     place = packet % CYCLE_PACKETS
     return place < 20 or 30 <= place < 50
 
 
 def to_pcmu(sample: int) -> int:
-    """A 16-bit sample as µ-law (ITU-T G.711)."""
+    """Return a 16-bit sample as µ-law (ITU-T G.711)."""
     sign = 0x80 if sample < 0 else 0
     magnitude = min(abs(sample), 32_635) + 132
     exponent = magnitude.bit_length() - 8
@@ -29,7 +30,7 @@ def to_pcmu(sample: int) -> int:
 
 
 def to_pcma(sample: int) -> int:
-    """A 16-bit sample as A-law (ITU-T G.711)."""
+    """Return a 16-bit sample as A-law (ITU-T G.711)."""
     sign = 0x80 if sample >= 0 else 0
     magnitude = (sample if sample >= 0 else ~sample) >> 3
     exponent = max(magnitude.bit_length() - 5, 0)
@@ -48,4 +49,4 @@ RINGING: dict[str, tuple[bytes, bytes]] = {
     "pcmu": (bytes(map(to_pcmu, _samples())), bytes([to_pcmu(0)]) * PACKET_SAMPLES),
     "pcma": (bytes(map(to_pcma, _samples())), bytes([to_pcma(0)]) * PACKET_SAMPLES),
 }
-"""By encoding name in lower case: the payload that sounds, and the one that does not."""
+"""The RTP payloads of tone and of silence, by encoding name in lower case."""
