@@ -1,6 +1,6 @@
-"""What an offer and its answer have agreed on: where media goes, and with which keys.
+"""The result of an offer and its answer: where media goes, and with which keys.
 
-One description is ours, the other the peer's; which of them was the offer makes no difference.
+One description is ours and the other is the peer's; it does not matter which was the offer.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from telephony.sdp.transport import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """The live audio section of what was said."""
+    """Return the live audio section of a description; None if there is none."""
     index = said.audio_index() if said is not None else None
     return said.media[index] if said is not None and index is not None else None
 
 
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
-    """What the relay must know of a peer that said `theirs`, while we told it `ours`.
+    """Return what the relay must know of a peer, from its description and from ours to it.
 
-    The peer may send the payload types of `ours` and, as some do, those of its own, which come
-    first where ours stands for a codec that it does not take; media flows in the directions that
-    both descriptions allow.
+    The peer may send the payload types of `ours` and, as some peers do, those of its own. If both
+    give one number to different codecs, ours counts, unless the peer does not take our codec. Media
+    flows in the directions that both descriptions allow.
 
     Raises:
-        SdpParseError: status 488; no live audio section, no IP literal to send to, or what one
-            side protects with SRTP the other does not.
+        SdpParseError: Status 488; there is no live audio section, its address is not a unicast IP
+            literal, or the two sides agree on no SRTP key.
     """
     index = agreed_index(theirs, ours)
     if index is None:
@@ -58,13 +58,19 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(told: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """What of `told` the peer takes: a number of a codec that it left out may be its own keys'."""
+    """Return the part of `told` whose codecs the peer takes.
+
+    The number of a codec that the peer left out may be its own number for key presses.
+    """
     known = {codec.identity for codec in takes.values()}
     return {number: codec for number, codec in told.items() if codec.identity in known}
 
 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
-    """The place in `theirs` of the stream that both speak of: where ours is, if theirs lives."""
+    """Return the index in `theirs` of the audio stream that both describe; None if there is none.
+
+    It is the place of our live section if theirs is live there, else their first live section.
+    """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
         return index
@@ -72,10 +78,10 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 
 
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
-    """The keys of both; None where neither speaks of SRTP.
+    """Return the keys of both sides; None if neither uses SRTP.
 
     Raises:
-        SdpParseError: status 488; only one does.
+        SdpParseError: Status 488; only one side uses SRTP, or they agree on no key.
     """
     told = usable(own.attributes("crypto"))
     if not told and not own.is_secure and not section.is_secure:
@@ -87,9 +93,9 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """`ours` as it holds once `theirs` is known: of several keys that we offered, the one chosen.
+    """Return `ours` as it is once `theirs` is known: of several offered keys, only the chosen one.
 
-    What is said again later (a refresh, the next offer) says no more than that.
+    A later refresh or offer on the leg repeats only this key.
     """
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
@@ -118,7 +124,7 @@ def _literal(host: str | None) -> str:
 
 
 def _rtcp_port(section: MediaDescription) -> int:
-    """The port of a=rtcp (RFC 3605), or the one after RTP's."""
+    """Return the port of a=rtcp (RFC 3605), or the one after the RTP port."""
     words = (section.attribute("rtcp") or "").split()
     if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
         port = int(words[0])
@@ -128,7 +134,7 @@ def _rtcp_port(section: MediaDescription) -> int:
 
 
 def _rtcp_host(section: MediaDescription, host: str) -> str:
-    """The address of a=rtcp, if it is another of the same family that can be sent to."""
+    """Return the address of a=rtcp if it is another unicast address of the same family, else ""."""
     words = (section.attribute("rtcp") or "").split()
     try:
         address = ip_address(words[3] if len(words) == 4 else "")
@@ -139,10 +145,10 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Whether two descriptions ask for the same media: an unchanged refresh.
+    """Return whether two descriptions ask for the same media, as in an unchanged refresh.
 
-    Compared are sections, addresses, ports, codecs with fmtp, direction and attributes; not
-    o=, s= or t=. Two that are both absent are the same.
+    Sections, addresses, ports, codecs with fmtp, directions and attributes are compared; o=, s= and
+    t= are not. Two absent descriptions are the same.
     """
     if one is None or other is None:
         return one is other

@@ -20,15 +20,15 @@ DEFAULT_ALLOWED: tuple[str, ...] = (
     TELEPHONE_EVENT,
     COMFORT_NOISE,
 )
-"""Encoding names that offers are cut to: what the finaliser can decode, plus events and CN."""
+"""Encoding names that stay in an offer: codecs that the finaliser can decode, events and CN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
     """One encoding of an m-line, without its payload type.
 
-    `clock` is the RTP clock in Hz (8000 for G722, RFC 3551 section 4.5.2); `fmtp` the text after
-    the payload type of the a=fmtp line, empty where there is none.
+    `clock` is the RTP clock in Hz (8000 for G722, RFC 3551 section 4.5.2). `fmtp` is the text after
+    the payload type in the a=fmtp line, empty if there is none.
     """
 
     name: str
@@ -38,17 +38,17 @@ class Codec:
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """What makes two codecs the same: name without case, clock, channels."""
+        """Name in lower case, clock and channels, which are equal for the same codec."""
         return self.name.lower(), self.clock, self.channels
 
     @property
     def is_event(self) -> bool:
-        """Whether its packets carry key presses (RFC 4733), which are never recorded."""
+        """True if its packets carry key presses (RFC 4733), which are never recorded."""
         return self.name.lower() == TELEPHONE_EVENT
 
     @property
     def is_audio(self) -> bool:
-        """Whether a conversation can be held in it: neither events nor comfort noise."""
+        """True if it can carry a conversation: it is neither for events nor for comfort noise."""
         return self.name.lower() not in {TELEPHONE_EVENT, COMFORT_NOISE.lower()}
 
     def __str__(self) -> str:
@@ -71,9 +71,10 @@ STATIC_PAYLOADS: Mapping[int, Codec] = {
 
 
 def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
-    """The payload type of `codec` in `table`, the one with the same fmtp where there are several.
+    """Return the payload type of `codec` in `table`; None if `table` does not have the codec.
 
-    Several telephone-event lines of one clock, or two modes of one codec, differ in fmtp alone.
+    Of several payload types, one with the same fmtp is preferred: several telephone-event lines of
+    one clock, or two modes of one codec, differ only in fmtp.
     """
     found = [number for number, other in table.items() if other.identity == codec.identity]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
@@ -81,27 +82,28 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
 
 
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:
-    """Which payload type a packet gets on its way from one peer to the other.
+    """Return the payload types that packets get on their way from one peer to the other.
 
     Args:
-        sends: what the sending peer may use (`RemoteMedia.payloads`).
-        accepts: what the receiving peer announced (`RemoteMedia.accepts`).
+        sends: The codecs that the sending peer may use (`RemoteMedia.payloads`).
+        accepts: The codecs that the receiving peer announced (`RemoteMedia.accepts`).
 
     Returns:
-        Sent type to accepted type, same codec; what the receiver does not take is left out.
+        Sent type to accepted type of the same codec; types that the receiver does not take are left
+        out.
     """
     found = {number: find_payload(accepts, codec) for number, codec in sends.items()}
     return {number: other for number, other in found.items() if other is not None}
 
 
 def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
-    """New payload types for `table` that give none of `known` another meaning.
+    """Return new payload types for `table` that give no number of `known` another meaning.
 
-    A codec has the number that it has in `known`, else its own, else a free dynamic one
-    (RFC 3264 section 8.3.2).
+    A codec gets the number that it has in `known`, else its own, else a free dynamic one (RFC 3264
+    section 8.3.2).
 
     Returns:
-        Numbers of `table` to new ones, all different; what finds none free is left out.
+        Numbers of `table` to new ones, all different; a codec is left out if no number is free.
     """
     numbers: dict[int, int] = {}
     left = dict(known)
@@ -122,11 +124,11 @@ def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[i
 
 
 def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, str]]:
-    """The table as plain rows for a recorder: {payload type: (name, clock, channels, fmtp)}."""
+    """Return the table as plain rows: {payload type: (name, clock, channels, fmtp)}."""
     return {n: (c.name, c.clock, c.channels, c.fmtp) for n, c in table.items()}
 
 
 def is_allowed(codec: Codec, allowed: Iterable[str]) -> bool:
-    """Whether the codec's name is among `allowed`, without regard to case."""
+    """Return whether the codec's name is among `allowed`, without regard to case."""
     wanted = codec.name.lower()
     return any(name.lower() == wanted for name in allowed)

@@ -1,8 +1,8 @@
 """SRTP keys in descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
-Each description names the key of what its *writer* sends. A line that we could not honour (an
-unknown suite, several keys at once, a parameter that weakens the protection) counts as absent,
-so that a later line may be chosen. Nothing here shows a key in its `repr`.
+Each description gives the key of the media that its *writer* sends. A line that we cannot use (an
+unknown suite, several keys at once, a parameter that weakens the protection) counts as absent, so
+that a later line can be chosen. No `repr` here shows a key.
 """
 
 import base64
@@ -20,22 +20,22 @@ _LIFETIME = re.compile(r"2\^[0-9]{1,2}|[0-9]{1,15}")
 _MKI = re.compile(r"([0-9]{1,38}):([0-9]{1,3})")
 _HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*")
 _MOST_PACKETS = 2**48
-"""That one master key may protect (RFC 3711 section 9.2)."""
+"""The most packets that one master key may protect (RFC 3711 section 9.2)."""
 
 
 class Srtp(StrEnum):
-    """What a leg's media may be."""
+    """The protection that a leg's media may have."""
 
     OFF = "off"
-    """Plain RTP alone."""
+    """Plain RTP only."""
     OPTIONAL = "optional"
-    """Whatever the peer offers; we offer plain RTP."""
+    """Plain RTP or SRTP, as the peer offers; our own first offer is plain RTP."""
     REQUIRED = "required"
-    """SRTP alone."""
+    """SRTP only."""
 
 
 class Suite(StrEnum):
-    """Cipher and authentication of a stream, as SDES names them; the preferred first."""
+    """Cipher and authentication of a stream, by their SDES names; the preferred one first."""
 
     AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
     AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
@@ -50,12 +50,12 @@ class Suite(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """A master key with its salt; what it is made of is never shown."""
+    """A master key with its salt; its `repr` does not show them."""
 
     suite: Suite
     material: bytes = field(repr=False)
     mki: bytes = field(default=b"", repr=False)
-    """The identifier that the sender puts into each packet (RFC 3711 section 3.1), or nothing."""
+    """The identifier that the sender puts into each packet (RFC 3711 section 3.1), or empty."""
 
     def __post_init__(self) -> None:
         if len(self.material) != self.suite.key_bytes:
@@ -64,7 +64,7 @@ class MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The two keys of a protected stream, of one suite: each side's for what it sends."""
+    """The two keys of a protected stream, of one suite; each side sends under its own key."""
 
     ours: MasterKey
     theirs: MasterKey
@@ -72,7 +72,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Crypto:
-    """One a=crypto line that we can honour."""
+    """One a=crypto line that we can use."""
 
     tag: int
     key: MasterKey
@@ -81,10 +81,11 @@ class Crypto:
     def parse(cls, value: str) -> "Crypto":
         """Read the value of an a=crypto line.
 
-        A lifetime is taken note of and no more: whoever set it changes the key before its end.
+        A lifetime is checked but has no effect: the side that set it changes the key before its
+        end.
 
         Raises:
-            SdpParseError: status 488; it is not one, or not one that we can honour.
+            SdpParseError: Status 488; the value is not a key line, or not one that we can use.
         """
         found = _CRYPTO.fullmatch(value.strip())
         if found is None:
@@ -101,7 +102,7 @@ class Crypto:
 
 
 def _key(suite: Suite, text: str) -> MasterKey:
-    """The one key of `inline:key||salt[|lifetime][|MKI:length]`."""
+    """Return the only key of `inline:key||salt[|lifetime][|MKI:length]`."""
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
         raise SdpParseError("not one inline SRTP key", status=488)
@@ -136,25 +137,26 @@ def _mki(text: str) -> bytes:
 
 
 def usable(values: Iterable[str]) -> tuple[Crypto, ...]:
-    """The a=crypto lines among `values` that we can honour, in the writer's order."""
+    """Return the a=crypto lines among `values` that we can use, in the writer's order."""
     found = []
     for value in values:
         try:
             found.append(Crypto.parse(value))
         except SdpParseError:
-            continue  # one that we cannot is no line at all (RFC 4568 section 7.1.2)
+            continue  # a line that we cannot use counts as absent (RFC 4568 section 7.1.2)
     return tuple(found)
 
 
 def fresh_keys() -> Mapping[Suite, MasterKey]:
-    """New random keys for one leg, one of each suite: kept for as long as the leg lives."""
+    """Return new random keys for one leg, one of each suite; the leg keeps them while it lives."""
     return {suite: MasterKey(suite, secrets.token_bytes(suite.key_bytes)) for suite in Suite}
 
 
 def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None:
-    """The keys that an offer and its answer agree on: lines of one tag and one suite.
+    """Return the keys that an offer and its answer agree on: lines of the same tag and suite.
 
-    The answer holds one line (RFC 4568 section 7.1.3); of more, its first counts.
+    An answer should hold one line (RFC 4568 section 7.1.3); of several, the first that fits counts.
+    None means that no line fits.
     """
     told = {(line.tag, line.key.suite): line.key for line in ours}
     for line in theirs:

@@ -1,6 +1,6 @@
-"""Where media goes: our side and the peer's side of one stream, as plain values.
+"""Our side and the peer's side of one media stream, as plain values.
 
-A `LocalMedia` is what the relay has bound and what our SDP therefore says; a `RemoteMedia` is
+A `LocalMedia` is what the relay has bound and what our SDP therefore contains. A `RemoteMedia` is
 what the relay needs to know of the peer's SDP. Nothing here parses or negotiates.
 """
 
@@ -13,7 +13,7 @@ from telephony.sdp.crypto import KeyPair, MasterKey, Srtp, Suite
 
 
 class Direction(StrEnum):
-    """The direction attributes of RFC 8866 section 6.7, from the view of who wrote them."""
+    """The direction attributes of RFC 8866 section 6.7, as seen by the party that wrote them."""
 
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
@@ -22,40 +22,40 @@ class Direction(StrEnum):
 
     @classmethod
     def of(cls, *, sends: bool, receives: bool) -> "Direction":
-        """The attribute of a party that sends and receives as told."""
+        """Return the attribute of a party that sends and receives like this."""
         if sends:
             return cls.SENDRECV if receives else cls.SENDONLY
         return cls.RECVONLY if receives else cls.INACTIVE
 
     @property
     def sends(self) -> bool:
-        """Whether the writer sends media."""
+        """True if the writer sends media."""
         return self in {Direction.SENDRECV, Direction.SENDONLY}
 
     @property
     def receives(self) -> bool:
-        """Whether the writer is willing to receive media."""
+        """True if the writer is willing to receive media."""
         return self in {Direction.SENDRECV, Direction.RECVONLY}
 
     @property
     def reverse(self) -> "Direction":
-        """The same stream as the other party would write it."""
+        """The direction of the same stream as the other party would write it."""
         return Direction.of(sends=self.receives, receives=self.sends)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
-    """What our SDP says for one leg: the address, and how media is protected there.
+    """The address in our SDP for one leg, and the protection of media there.
 
-    `host` is the advertised address, an IPv4 or IPv6 literal; RTCP is on `port + 1`, and on
-    `port` where the peer wishes it (RFC 5761).
+    `host` is the advertised address, an IPv4 or IPv6 literal. RTCP is on `port + 1`, or on `port`
+    if the peer asks for that (RFC 5761).
     """
 
     host: str
     port: int
     srtp: Srtp = Srtp.OFF
     keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
-    """What we protect with, by suite; of no use while `srtp` is off."""
+    """The keys that we send under, by suite; unused while `srtp` is off."""
 
     @property
     def rtcp_port(self) -> int:
@@ -65,13 +65,13 @@ class LocalMedia:
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
-    """What one peer's SDP says of its audio stream, ready for the relay.
+    """The audio stream in one peer's SDP, as the relay needs it.
 
     `send` and `receive` are the peer's: `receive=False` means that nothing is sent to it.
     """
 
     host: str
-    """IP literal to send to; may be the unspecified address while `receive` is false."""
+    """The IP literal to send to; it may be the unspecified address while `receive` is false."""
     rtp_port: int
     rtcp_port: int
     receive: bool = True
@@ -81,11 +81,11 @@ class RemoteMedia:
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """Payload types that the peer *receives*: those of its own SDP."""
     rtcp_host: str = ""
-    """IP literal of RTCP where that is another (RFC 3605)."""
+    """The IP literal to send RTCP to, if it is another one (RFC 3605); else empty."""
     rtcp_mux: bool = False
-    """RTCP shares RTP's port, both ways (RFC 5761); `rtcp_port` is `rtp_port` then."""
+    """True if RTCP shares RTP's port both ways (RFC 5761); `rtcp_port` is `rtp_port` then."""
     keys: KeyPair | None = None
-    """Both ways are SRTP with these; None: plain RTP."""
+    """The SRTP keys of both directions; None for plain RTP."""
 
     @property
     def direction(self) -> Direction:
@@ -94,20 +94,21 @@ class RemoteMedia:
 
     @property
     def on_hold(self) -> bool:
-        """Whether the peer holds the other party: it does not want to receive."""
+        """True if the peer holds the other party: it does not want to receive media."""
         return not self.receive
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The o= line of the SDP we write (RFC 8866 section 5.2).
+    """The o= line of the SDP that we write (RFC 8866 section 5.2).
 
-    One `session_id` a leg; `version` grows by one whenever what we say on that leg changes.
+    Each leg has one `session_id`. `version` grows by one whenever our description on that leg
+    changes.
     """
 
     session_id: int
     version: int = 1
 
     def next(self) -> "Origin":
-        """The origin of the next, changed, description."""
+        """Return the origin of the next, changed description."""
         return Origin(self.session_id, self.version + 1)

@@ -1,17 +1,17 @@
 """Offer and answer (RFC 3264) as a back-to-back user agent needs them.
 
-One audio stream a leg. What one peer offers is cut to codecs we can decode, given our own
-address and offered to the other; what that one answers is carried back in the first one's
-payload types. Everything else that is offered is refused with port 0 in its place.
+Each leg has one audio stream. The offer of one peer is cut to the codecs that we can decode, gets
+our own address and goes to the other peer. The answer of that peer goes back with the payload types
+of the first peer. Every other offered stream is refused with port 0 in its place.
 
-    caller                    us                       advisor
+    caller                    us                       callee
       offer  ───────────▶ offer_for(offer) ──────────────▶
       ◀─────────── answer_for(offer, answer) ◀─────── answer
 
-A description without a stream that we can carry raises `SdpParseError` with status 488. So does
-one that asks for T.38 in place of audio: a fax is no conversation, and the peer then sends it as
-the G.711 that it is to us (a fax beside audio is refused with port 0). How each leg's stream is
-protected is the matter of `transport`.
+A description without a stream that we can carry raises `SdpParseError` with status 488. So does one
+that asks for T.38 in place of audio: a fax is not a conversation. After the refusal the peer sends
+the fax as G.711, which is audio to us. (A fax beside audio is refused with port 0.) `transport`
+decides how each leg's stream is protected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ OWN_CODECS: tuple[Codec, ...] = (
     Codec("G722", 8000),
     Codec("telephone-event", 8000, 1, "0-16"),
 )
-"""What an offer of our own holds when nobody says otherwise."""
+"""The codecs of an offer that we make ourselves, unless others are given."""
 
 
 def _kept(section: MediaDescription, allowed: Sequence[str]) -> dict[int, Codec]:
@@ -56,7 +56,11 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 
 
 def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
-    """The place of the section that we carry: one with keys rather than one without."""
+    """Return the index of the section that we carry; one with SRTP keys is preferred.
+
+    Raises:
+        SdpParseError: Status 488; there is no such section.
+    """
 
     def fits(media: MediaDescription) -> bool:
         speaks = media.is_rtp_audio and _speaks(_kept(media, allowed))
@@ -81,12 +85,14 @@ def cut_offer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Leave the audio section that we carry with its allowed codecs; refuse the others.
+    """Reduce an offer to the audio section that we carry, with its allowed codecs.
 
-    Order, fmtp, ptime and unknown attributes are kept; refused sections stay with port 0.
+    Order, fmtp, ptime and unknown attributes are kept. The other sections stay, refused with port
+    0.
 
     Raises:
-        SdpParseError: status 488; no audio, none protected as `srtp` asks, or no allowed codec.
+        SdpParseError: Status 488; there is no audio, none with the protection that `srtp` requires,
+            or no allowed codec.
     """
     index = _carried(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
@@ -103,21 +109,21 @@ def offer_for(
     previous: SessionDescription | None = None,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """The offer for the other leg: `cut_offer`, then `rewrite`, in that leg's own shape.
+    """Return the offer for the other leg: `cut_offer`, then `rewrite`, in that leg's own shape.
 
     Args:
-        offer: what the first peer offered.
-        local: the address of the other leg, and how media is protected there.
-        origin: the o= line of the other leg.
-        allowed: encoding names to keep.
-        srtp: how media may be protected on the leg that `offer` came from.
-        previous: what we last said on the other leg: its m-lines keep their number and order,
-            its codecs their payload types (RFC 3264 section 8). Without it there is one audio
+        offer: The first peer's offer.
+        local: The address of the other leg, and the protection of media there.
+        origin: The o= line of the other leg.
+        allowed: The encoding names to keep.
+        srtp: The protection that media may have on the leg that `offer` came from.
+        previous: Our last description on the other leg: its m-lines keep their number and order,
+            its codecs their payload types (RFC 3264 section 8). If it is None, there is one audio
             section.
-        direction: said instead of the offer's own.
+        direction: The direction to offer in place of the offer's own, if not None.
 
     Raises:
-        SdpParseError: as `cut_offer`.
+        SdpParseError: The same as for `cut_offer`.
     """
     index = _carried(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)
@@ -130,14 +136,14 @@ def offer_for(
 
 
 def _as_before(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """`section` with the payload types that its codecs have in `before`."""
+    """Return `section` with the payload types that its codecs have in `before`."""
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
 
 
 def _shaped(session: SessionDescription, previous: SessionDescription | None) -> SessionDescription:
-    """`session`, of one section, in the place that audio has in `previous`."""
+    """Return `session` with its one section in the place that audio has in `previous`."""
     if previous is None:
         return session
     index = previous.audio_index()
@@ -154,12 +160,14 @@ def answer_for(
     *,
     allowed: Sequence[str] = DEFAULT_ALLOWED,
 ) -> SessionDescription:
-    """The answer for the peer that made `offer`, from the other peer's `answer`.
+    """Return the answer for the peer that made `offer`, from the other peer's `answer`.
 
-    Sections as in `offer`, codecs in the answer's order with the offer's payload types.
+    It has the sections of `offer`, and the codecs in the order of `answer` with the payload types
+    of `offer`.
 
     Raises:
-        SdpParseError: status 488; the answer refuses the audio or shares no audio codec.
+        SdpParseError: Status 488; the answer refuses the audio or shares no audio codec, or the
+            offer has no section that we carry.
     """
     index = _carried(offer, allowed, local.srtp)
     theirs = answer.audio_index()
@@ -183,7 +191,7 @@ def answer_for(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """The answered codecs by offered payload type, and answered type to offered type."""
+    """Return the answered codecs by offered payload type, and answered type to offered type."""
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
     for number, codec in answered.items():
@@ -198,7 +206,7 @@ def _matched(
 def _answering(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
-    """`written`, of one section, as the answer to the `index`-th section of `offer`."""
+    """Return `written`, of one section, as the answer to section number `index` of `offer`."""
     return SessionDescription(written.lines, placed(written.media[0], offer.media, index))
 
 
@@ -210,7 +218,7 @@ def build_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """An offer of our own, for an INVITE that came without one or a party brought back."""
+    """Return an offer that we make ourselves, without an offer of another peer."""
     table = _numbered(codecs)
     lines = [Line("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [Line("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
@@ -223,7 +231,7 @@ def build_offer(
 
 
 def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
-    """Static payload types where there are any, 101 for the first events, then 96 and up."""
+    """Return the codecs by payload type: static ones, 101 for the first events, then 96 and up."""
     static = {codec.identity: number for number, codec in STATIC_PAYLOADS.items()}
     free = iter([number for number in range(96, 128) if number != 101])
     table: dict[int, Codec] = {}
@@ -243,12 +251,12 @@ def build_answer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """An answer of our own (a refresh, ringback): its first allowed codec, and events.
+    """Return an answer that we make ourselves: the offer's first allowed codec, and events.
 
-    `direction` defaults to the reverse of the offer's.
+    `direction` defaults to the reverse of the offer's direction.
 
     Raises:
-        SdpParseError: as `cut_offer`.
+        SdpParseError: The same as for `cut_offer`.
     """
     index = _carried(offer, allowed, local.srtp)
     section = offer.media[index]

@@ -1,7 +1,7 @@
-"""Session descriptions (RFC 8866): parsed, looked into, changed and written.
+"""Session descriptions (RFC 8866): parsing, reading, changing and writing them.
 
-Every line is kept in its order, those of unknown type too; reading is lenient about line ends
-and order, writing is strict. Codec choice and addresses of our own live in `negotiation`.
+Every line is kept in its order, even one of unknown type. Reading is lenient about line ends and
+order; writing is strict. The choice of codecs and our own addresses are in `negotiation`.
 """
 
 import re
@@ -45,7 +45,7 @@ def _number(text: str, limit: int, what: str) -> int:
 
 
 def _address(value: str) -> str:
-    """The host of a c= line or of the second half of an a=rtcp line."""
+    """Return the host of a c= line."""
     words = value.split()
     if len(words) != 3 or words[0].upper() != "IN" or words[1].upper() not in {"IP4", "IP6"}:
         raise SdpParseError("connection data is not 'IN IP4|IP6 address'")
@@ -77,7 +77,7 @@ def _connection(lines: Iterable[Line]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MediaDescription:
-    """One m= section. `lines` are what follows the m= line, in order."""
+    """One m= section; `lines` are the lines after the m= line, in order."""
 
     kind: str
     port: int
@@ -86,14 +86,14 @@ class MediaDescription:
     lines: tuple[Line, ...] = ()
     port_count: int = 1
     _table: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
-    """What `codecs` has read: it is asked for again and again."""
+    """The result of `codecs`, stored because it is needed often."""
 
     @classmethod
     def parse(cls, value: str, lines: Iterable[Line] = ()) -> "MediaDescription":
-        """Read the value of an m= line.
+        """Read the value of an m= line; `lines` are the section's other lines.
 
         Raises:
-            SdpParseError: it is not `kind port[/count] protocol format…`.
+            SdpParseError: The value is not `kind port[/count] protocol format…`.
         """
         words = value.split()
         if len(words) < 4:
@@ -114,16 +114,16 @@ class MediaDescription:
         return "\r\n".join([head, *map(str, self.lines)])
 
     def attribute(self, name: str) -> str | None:
-        """The value of the first a=`name`, empty for a flag, None where there is none."""
+        """Return the value of the first a=`name`; empty for a flag, None if there is none."""
         return next(self.attributes(name), None)
 
     def attributes(self, name: str) -> Iterator[str]:
-        """The values of every a=`name` (lower case) in order."""
+        """Return the values of every a=`name`, in order; `name` is in lower case."""
         return _attribute(self.lines, name)
 
     @property
     def is_rtp_audio(self) -> bool:
-        """Whether this is live audio over RTP or SRTP: neither refused nor DTLS nor video."""
+        """True for live audio over RTP or SRTP: not refused, not over DTLS, and not video."""
         return (
             self.kind.lower() == "audio"
             and self.port > 0
@@ -132,16 +132,16 @@ class MediaDescription:
 
     @property
     def is_secure(self) -> bool:
-        """Whether its profile is one of SRTP's."""
+        """True if its profile is one of SRTP."""
         return self.protocol.upper() in _SECURE_PROFILES
 
     def codecs(self) -> dict[int, Codec]:
-        """The encodings by payload type, in the order of preference.
+        """Return the codecs by payload type, in the order of preference.
 
-        Formats that are no payload type, and dynamic ones without a=rtpmap, are left out.
+        Formats that are not payload types, and dynamic ones without a=rtpmap, are left out.
 
         Raises:
-            SdpParseError: an a=rtpmap of a listed format cannot be read.
+            SdpParseError: An a=rtpmap of a listed format cannot be read.
         """
         if self._table is None:
             object.__setattr__(self, "_table", self._read_codecs())
@@ -185,14 +185,14 @@ class SessionDescription:
     lines: tuple[Line, ...]
     media: tuple[MediaDescription, ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
-    """What was written last: a call's descriptions are written with every checkpoint."""
+    """The text that `str` made, stored because every checkpoint writes the descriptions again."""
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
         """Read a description.
 
         Raises:
-            SdpParseError: it is not one; never anything else, whatever the bytes.
+            SdpParseError: The data is not a description. No data raises any other error.
         """
         lines = list(_lines(data))
         if not lines or lines[0] != Line("v", "0"):
@@ -212,10 +212,10 @@ class SessionDescription:
         return session
 
     def check(self) -> None:
-        """Read what the lines must say, so that later questions find no surprise.
+        """Check the lines that other methods read, so that those raise no errors later.
 
         Raises:
-            SdpParseError: the o= line, a c= line or an a=rtpmap of an m=audio cannot be read.
+            SdpParseError: The o= line, a c= line or an a=rtpmap of an m=audio cannot be read.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:
@@ -223,7 +223,8 @@ class SessionDescription:
         _connection(self.lines)
         for index, media in enumerate(self.media):
             self.host(index)
-            if media.kind.lower() == "audio":  # of what is declined, nothing need be understood
+            # other sections are refused, so we need not be able to read them
+            if media.kind.lower() == "audio":
                 media.codecs()
 
     def __str__(self) -> str:
@@ -246,7 +247,7 @@ class SessionDescription:
         return str(self).encode("utf-8", "surrogateescape")
 
     def attribute(self, name: str) -> str | None:
-        """The value of the first session-level a=`name`, None where there is none."""
+        """Return the value of the first session-level a=`name`; None if there is none."""
         return next(_attribute(self.lines, name), None)
 
     @property
@@ -255,23 +256,23 @@ class SessionDescription:
         return next((line.value for line in self.lines if line.type == "o"), "")
 
     def host(self, index: int) -> str | None:
-        """The connection address of the `index`-th section, its own or the session's."""
+        """Return the connection address of section `index`, its own or the session's, or None."""
         own = _connection(self.media[index].lines)
         return own if own is not None else _connection(self.lines)
 
     def direction(self, index: int) -> Direction:
-        """What the `index`-th section wants, an address of 0.0.0.0 counting as hold."""
+        """Return the direction of section `index`; the address 0.0.0.0 or :: counts as hold."""
         said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
         if self.host(index) in _UNSPECIFIED:
             return Direction.of(sends=said.sends, receives=False)
         return said
 
     def audio_index(self) -> int | None:
-        """The place of the first live RTP or SRTP audio section."""
+        """Return the index of the first live RTP or SRTP audio section; None if there is none."""
         return self.find(lambda media: media.is_rtp_audio)
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:
-        """The place of the first section that is `wanted`."""
+        """Return the index of the first section for which `wanted` is true, or None."""
         return next((i for i, media in enumerate(self.media) if wanted(media)), None)
 
 

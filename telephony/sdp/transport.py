@@ -1,9 +1,10 @@
-"""How one audio section is carried: its RTP profile, its SRTP keys, and RTCP beside RTP.
+"""The transport of one audio section: its RTP profile, its SRTP keys, and RTCP on the RTP port.
 
-This is each leg's own affair (RFC 4568, 5761, 4585): what one peer speaks says nothing of the
-other. We write RTP/AVP or RTP/SAVP first of all and keep to whatever a peer wrote, AVPF and SAVPF
-included; feedback messages (RFC 4585) are not negotiated, since the other leg may know none.
-DTLS-SRTP is not spoken: a section that offers nothing else holds no usable key, and is refused.
+Each leg has its own transport (RFC 4568, 5761, 4585): the profile of one peer says nothing about
+the other. Our first offer has RTP/AVP or RTP/SAVP. After that we keep the profile that the peer
+wrote, even AVPF or SAVPF. Feedback messages (RFC 4585) are not negotiated, because the other leg
+may not know them. We do not support DTLS-SRTP: a section that offers only that has no usable key
+and is refused.
 """
 
 from dataclasses import dataclass
@@ -15,35 +16,36 @@ from telephony.sdp.session import Line, MediaDescription
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What our section says of transport, besides address and port."""
+    """The transport part of our section, besides address and port."""
 
     profile: str
     crypto: tuple[Crypto, ...] = ()
     rtcp_mux: bool = False
 
     def lines(self) -> tuple[Line, ...]:
-        """The attribute lines."""
+        """Return the attribute lines of this transport."""
         keys = tuple(Line("a", f"crypto:{line}") for line in self.crypto)
         return (*keys, Line("a", "rtcp-mux")) if self.rtcp_mux else keys
 
 
 def keys_of(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """The keys of a peer's section that a leg of this kind can use, in the peer's order.
+    """Return the keys of a peer's section that a leg of this kind can use, in the peer's order.
 
-    They count in an RTP/AVP section too: so do phones offer SRTP that prefer it (RFC 8643).
+    Keys in an RTP/AVP section count too, because phones that prefer SRTP offer it like that (RFC
+    8643).
     """
     return () if srtp is Srtp.OFF else usable(section.attributes("crypto"))
 
 
 def accepts(section: MediaDescription, srtp: Srtp) -> bool:
-    """Whether a peer's audio section can be taken up on a leg of this kind."""
+    """Return whether a leg of this kind can carry a peer's audio section."""
     if keys_of(section, srtp):
         return True
     return not section.is_secure and srtp is not Srtp.REQUIRED
 
 
 def first_offer(local: LocalMedia) -> Transport:
-    """What a leg's first offer says: SRTP where nothing else will do, plain RTP elsewhere."""
+    """Return the transport of a leg's first offer: SRTP if the leg requires it, else plain RTP."""
     if local.srtp is not Srtp.REQUIRED:
         return Transport("RTP/AVP", rtcp_mux=True)
     keys = tuple(Crypto(tag, key) for tag, key in enumerate(local.keys.values(), 1))
@@ -51,12 +53,15 @@ def first_offer(local: LocalMedia) -> Transport:
 
 
 def later_offer(previous: MediaDescription) -> Transport:
-    """What the next offer on a leg says: what we said before."""
+    """Return the transport of a leg's next offer: that of our previous section."""
     return Transport(previous.protocol, usable(previous.attributes("crypto")), rtcp_mux=True)
 
 
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
-    """Our answer to a peer's section: its profile, its first key's suite and tag, our key."""
+    """Return the transport of our answer to a peer's section.
+
+    It has the peer's profile, and our key with the suite and tag of the peer's first usable line.
+    """
     line = next(iter(keys_of(section, local.srtp)), None)
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)
     mux = section.attribute("rtcp-mux") is not None

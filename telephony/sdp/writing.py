@@ -1,7 +1,7 @@
-"""Descriptions as we write them: our origin, address and ports, and nothing of the peer's.
+"""Descriptions that we write: with our origin, address and ports, and without the peer's.
 
-Sections that we do not carry stay where they are with port 0 (RFC 3264 section 6); what would
-tell one peer how to reach the other past us is taken out.
+Sections that we do not carry stay in their place with port 0 (RFC 3264 section 6). Everything that
+would let one peer reach the other without us is removed.
 """
 
 import re
@@ -25,8 +25,12 @@ _DROPPED = re.compile(
     r"|sendrecv|sendonly|recvonly|inactive",
     re.IGNORECASE,
 )
-"""Addresses, identities and keys of the peer, what is negotiated on its leg alone (RFC 4585, 5761),
-and offers of other transports (RFC 3407, 5939), which may hold keys."""
+"""Attributes that are not passed on to the other peer.
+
+They are addresses, identities and keys of the peer, what is negotiated only on its own leg (RFC
+4585, 5761), offers of other transports (RFC 3407, 5939), which may hold keys, and directions, which
+are written again.
+"""
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
 
@@ -38,11 +42,12 @@ def rewrite(
     direction: Direction | None = None,
     transport: Transport | None = None,
 ) -> SessionDescription:
-    """`session` with our origin, address and ports, and without what names the peer's.
+    """Return `session` with our origin, address and ports, and without those of the peer.
 
-    Dropped: s=, i=, u=, e= and p= texts, ICE, DTLS and SDES attributes, rtcp, rtcp-mux. A live
-    audio section gets `local`'s port and `transport`, without which its profile stays; hold by
-    0.0.0.0 becomes a direction attribute.
+    Removed are the session's s=, i=, u=, e= and p= texts, k= lines, attributes of ICE, DTLS and
+    SDES, rtcp and rtcp-mux. A live audio section gets the port of `local` and the given
+    `transport`; without one, it keeps its profile. Hold by the address 0.0.0.0 becomes a direction
+    attribute.
     """
     carried = session.audio_index()
     media = tuple(
@@ -71,12 +76,12 @@ def _passes(line: Line) -> bool:
 
 
 def refused(section: MediaDescription) -> MediaDescription:
-    """`section` refused: port 0, its formats kept because an m= line needs one."""
+    """Return `section` refused: with port 0, and with its formats because an m= line needs one."""
     return replace(section, port=0, port_count=1, lines=())
 
 
 def session_lines(local: LocalMedia, origin: Origin, kept: Iterable[Line] = ()) -> tuple[Line, ...]:
-    """The session's own lines in the order of RFC 8866 section 5, `kept` ones among them."""
+    """Return the session-level lines, with those of `kept`, in the order of RFC 8866 section 5."""
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
         Line("v", "0"),
@@ -93,7 +98,7 @@ def session_lines(local: LocalMedia, origin: Origin, kept: Iterable[Line] = ()) 
 
 
 def renewed(session: SessionDescription, origin: Origin) -> SessionDescription:
-    """What we said once, said again under another version."""
+    """Return our description with the session id and version of `origin`, otherwise unchanged."""
     lines = []
     for line in session.lines:
         rest = line.value.split(" ", 3)
@@ -106,13 +111,13 @@ def renewed(session: SessionDescription, origin: Origin) -> SessionDescription:
 def with_codecs(
     section: MediaDescription, table: Mapping[int, Codec], renumbered: Mapping[int, int]
 ) -> MediaDescription:
-    """`section` with the codecs of `table` alone.
+    """Return `section` with only the codecs of `table`.
 
     Args:
-        section: where the other attributes come from.
-        table: the formats to write, by their new payload type, in order.
-        renumbered: the section's payload type of each to the new one, for attributes that
-            name one (fmtp, rtcp-fb).
+        section: The section that the other attributes come from.
+        table: The codecs to write, by their new payload type, in order.
+        renumbered: The section's payload types to the new ones, for attributes that name one (fmtp,
+            rtcp-fb).
     """
     lines = [Line("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
@@ -131,7 +136,7 @@ def with_codecs(
 def placed(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
-    """The sections of `shape` refused, `audio` instead of the `index`-th or after them."""
+    """Return the sections of `shape` refused, with `audio` at `index` or (None) after them."""
     others = [refused(section) for section in shape]
     if index is None:
         return (*others, audio)
