@@ -109,7 +109,7 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wish: _Wish) -> SessionDescription | None:
-        """Return the offer, or None if there is none or it would change nothing.
+        """Return the offer, or None if it would change nothing or the source has no description.
 
         Raises:
             SdpParseError: The source's description holds no stream that we can carry.

@@ -86,7 +86,7 @@ class Invitation:
 
 
 class Attempt:
-    """One attempt: some branches (legs with an INVITE of ours) that ring for one outcome."""
+    """One attempt: some branches (legs with our INVITE) that ring for one outcome."""
 
     def __init__(
         self, core: CallCore, outcome: Outcome, invitation: Invitation, deadline: float

@@ -310,7 +310,7 @@ class BackToBackCall:
         try:
             self._dispatch(event, leg, now)
         except ProtocolError:
-            # A mistake of ours must not leave a party in a call that the owner no longer manages.
+            # Our own mistake must not leave a party in a call that the owner no longer manages.
             self._core.end(Cause.FAULT, now)
 
     def _dispatch(self, event: Event, leg: Leg, now: float) -> None:

@@ -77,7 +77,7 @@ class CallCore:
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
         self.partner: Leg | None = None
-        """The callee leg that is joined with the caller's leg; None while there is none."""
+        """The callee leg that is joined with the caller's leg, or None."""
         self.ended = False
         self.ringback = False
         self.events: deque[CallEvent] = deque()

@@ -360,7 +360,7 @@ class Exchange:
             self._carried = None
 
     def next_timer(self) -> float | None:
-        """Return the time at which the exchange in progress is given up; None if there is none."""
+        """Return the time at which the exchange in progress is given up, or None."""
         return None if self._carried is None else self._carried.deadline
 
     def timer(self, now: float) -> None:

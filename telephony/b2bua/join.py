@@ -40,7 +40,7 @@ def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
 
 
 def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
-    """Return the live leg whose dialog a Replaces names; None if there is none."""
+    """Return the live leg whose dialog a Replaces names, or None."""
     dialog = replaced_dialog(endpoint, text)
     owner = dialog.owner if dialog is not None else None
     return owner if isinstance(owner, Leg) and owner.alive else None

@@ -57,7 +57,7 @@ class Leg:
     def __init__(
         self, call: BackToBackCall, leg_id: str, side: Side, target: Target | None, media: LegMedia
     ) -> None:
-        """Create a leg that has no dialog yet; `target` is None for the caller."""
+        """Create a leg that has no dialog yet; the caller's leg has no `target`."""
         self.call = call
         self.id = leg_id
         self.side = side

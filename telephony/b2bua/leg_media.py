@@ -49,8 +49,8 @@ class LegMedia:
     ) -> None:
         """Bind the leg's ports, and create its SRTP keys, which stay the same while the leg lives.
 
-        `ipv6` tells whether the peer's media is likely to use IPv6. `again` holds the ports that
-        the leg had in an earlier process.
+        `ipv6` is true if the peer's media probably uses IPv6. `again` holds the ports that the leg
+        had in an earlier process.
 
         Raises:
             NoPortsError: No ports are free, or the former ones are not available.
@@ -91,7 +91,7 @@ class LegMedia:
 
         Raises:
             SdpParseError: Status 488; no stream can be carried, no audio codec is in common, or the
-                leg requires SRTP and there is none.
+                leg requires SRTP and the peer has plain RTP.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -166,7 +166,7 @@ class LegMedia:
     ) -> SessionDescription:
         """Build the answer to the peer's offer from `said`, the other party's description.
 
-        If `said` is None, build the answer without another party.
+        Without `said` (None), choose the answer ourselves.
 
         Raises:
             SdpParseError: The offer and `said` have nothing in common, or we can carry no stream.

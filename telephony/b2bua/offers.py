@@ -15,9 +15,9 @@ from telephony.sip.uac import ClientRequest, InviteClient
 
 Fields = tuple[tuple[str, str], ...]
 Answered = Callable[[SessionDescription | None, int, float], None]
-"""A callback for the end of an offer: the peer's description, the status, and now.
+"""A callback for the end of an offer: the peer's description or None, the status, and now.
 
-The description is None after a failure, and after a 2xx without a readable one.
+There is no description after a failure, or after a 2xx without a readable one.
 """
 
 
@@ -32,7 +32,7 @@ class Offers:
         self.started: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
 
     def offering(self, leg: Leg) -> bool:
-        """Return whether an INVITE of ours is in progress on the leg."""
+        """Return whether our INVITE is in progress on the leg."""
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:

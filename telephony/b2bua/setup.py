@@ -90,7 +90,7 @@ class Setup:
         return 0
 
     def _replaces(self) -> int:
-        """Return 481 if Replaces names no dialog of ours (RFC 3891 section 3), else 603.
+        """Return 481 if Replaces names no dialog that we have (RFC 3891 section 3), else 603.
 
         The owner takes the INVITEs that may replace a leg (`replaced_by`) before they come here.
         """

@@ -148,7 +148,7 @@ class Transfers:
 
     @property
     def referrer(self) -> Leg | None:
-        """The leg whose REFER waits or is in progress; None if there is none."""
+        """The leg whose REFER waits or is in progress, or None."""
         return None if self._referral is None else self._referral.leg
 
     def consulted(self, request_id: int) -> Leg | None:
@@ -278,7 +278,7 @@ class Transfers:
         self._recall_target = leg.target
         self._recall_at = now
 
-    # --- the advisor leaves, and is rung again ------------------------------------------------
+    # --- the REFER's sender leaves, and is rung again -----------------------------------------
 
     def left_by(self, leg: Leg, now: float) -> bool:
         """Handle the BYE of a leg; return True if it is part of a transfer: the call goes on."""

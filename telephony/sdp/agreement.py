@@ -16,7 +16,7 @@ from telephony.sdp.transport import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """Return the live audio section of a description; None if there is none."""
+    """Return the live audio section of a description, or None."""
     index = said.audio_index() if said is not None else None
     return said.media[index] if said is not None and index is not None else None
 
@@ -58,7 +58,7 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(told: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the part of `told` whose codecs the peer takes.
+    """Return the part of `told` (our codecs) that the peer takes.
 
     The number of a codec that the peer left out may be its own number for key presses.
     """
@@ -67,7 +67,7 @@ def _common(told: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 
 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
-    """Return the index in `theirs` of the audio stream that both describe; None if there is none.
+    """Return the index in `theirs` of the audio stream that both describe, or None.
 
     It is the place of our live section if theirs is live there, else their first live section.
     """

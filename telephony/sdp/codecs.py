@@ -28,7 +28,7 @@ class Codec:
     """One encoding of an m-line, without its payload type.
 
     `clock` is the RTP clock in Hz (8000 for G722, RFC 3551 section 4.5.2). `fmtp` is the text after
-    the payload type in the a=fmtp line, empty if there is none.
+    the payload type in the a=fmtp line, or empty without that line.
     """
 
     name: str

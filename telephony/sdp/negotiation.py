@@ -118,7 +118,7 @@ def offer_for(
         allowed: The encoding names to keep.
         srtp: The protection that media may have on the leg that `offer` came from.
         previous: Our last description on the other leg: its m-lines keep their number and order,
-            its codecs their payload types (RFC 3264 section 8). If it is None, there is one audio
+            its codecs their payload types (RFC 3264 section 8). Without it, there is one audio
             section.
         direction: The direction to offer in place of the offer's own, if not None.
 

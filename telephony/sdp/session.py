@@ -114,7 +114,7 @@ class MediaDescription:
         return "\r\n".join([head, *map(str, self.lines)])
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first a=`name`; empty for a flag, None if there is none."""
+        """Return the value of the first a=`name`, which is empty for a flag, or None."""
         return next(self.attributes(name), None)
 
     def attributes(self, name: str) -> Iterator[str]:
@@ -247,7 +247,7 @@ class SessionDescription:
         return str(self).encode("utf-8", "surrogateescape")
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first session-level a=`name`; None if there is none."""
+        """Return the value of the first session-level a=`name`, or None."""
         return next(_attribute(self.lines, name), None)
 
     @property
@@ -268,7 +268,7 @@ class SessionDescription:
         return said
 
     def audio_index(self) -> int | None:
-        """Return the index of the first live RTP or SRTP audio section; None if there is none."""
+        """Return the index of the first live RTP or SRTP audio section, or None."""
         return self.find(lambda media: media.is_rtp_audio)
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:
