@@ -43,7 +43,7 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key by which the caller gets the smallest failure (RFC 3261 16.7 step 6)."""
+        """The sort key of failures: the caller gets the smallest one (RFC 3261 16.7 step 6)."""
         if self.status >= 600:
             return 0, 0
         if self.status in _TELLING:
@@ -58,9 +58,10 @@ class Outcome(Protocol):
         """Handle a branch that rings or sends early media."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Handle the first 2xx: return 0 to accept it, or the status with which the branch failed.
+        """Handle the first 2xx: return 0 to accept it, or a status to reject it.
 
-        An outcome that accepts the 2xx also acknowledges it.
+        An outcome that accepts the 2xx also acknowledges it. A branch that is rejected counts as
+        failed with the returned status.
         """
 
     def on_failure(self, failure: Failure, now: float) -> None:

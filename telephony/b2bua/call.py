@@ -237,7 +237,10 @@ class BackToBackCall:
         return None if named is None else named.call
 
     def joint(self, request_id: int) -> Joint | None:
-        """Return how that call and this one can be joined; None if they cannot be joined (yet)."""
+        """Return how this call and the one that `consulted` returns can be joined.
+
+        None means that they cannot be joined, or not yet.
+        """
         leg, named = self._transfers.referrer, self._transfers.consulted(request_id)
         return None if leg is None or named is None else joint_of(leg, named)
 

@@ -107,7 +107,7 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
     return sent
 
 
-# --- values, to plain ones and back -------------------------------------------------------------
+# --- conversion to plain values and back --------------------------------------------------------
 
 
 def session_to(session: SessionDescription | None) -> str | None:

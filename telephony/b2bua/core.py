@@ -284,7 +284,7 @@ class CallCore:
     def end(self, cause: str, now: float, headers: Fields = (), status: int = 0) -> None:
         """End the call: end every leg, then emit `CallEnded`.
 
-        `status` is the final status that the caller received, for `CallEnded`.
+        `status` goes into `CallEnded`: the status with which the caller's INVITE was refused, or 0.
         """
         if self.ended:
             return

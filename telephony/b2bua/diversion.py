@@ -17,7 +17,10 @@ from telephony.sip.message import Response
 from telephony.sip.name_addr import NameAddr
 
 Ask = Callable[[NameAddr, float], Sequence[Target]]
-"""A callback from a Contact and now to the targets to ring; none for an unknown address."""
+"""A callback that gets a Contact and now, and returns the targets to ring.
+
+It returns none for an unknown address.
+"""
 
 MOST: Final = 5
 """The most redirections of one call."""

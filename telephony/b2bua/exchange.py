@@ -352,7 +352,7 @@ class Exchange:
             self._offers.cancel(carried.target, now)
 
     def gone(self, leg: Leg) -> None:
-        """Forget an answer or a waiting offer of a leg that has ended."""
+        """Forget an awaited ACK or a waiting offer that concerns a leg that has ended."""
         if self._owed is not None and leg in {self._owed.source, self._owed.target}:
             self._owed = None
         carried = self._carried

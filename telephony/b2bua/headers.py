@@ -74,7 +74,7 @@ _REGENERATED = frozenset(
         "record",
     ]
 )
-"""Header fields that each leg gets its own of, or that mean nothing on another leg."""
+"""Header fields that each leg writes for itself, or that mean nothing on another leg."""
 
 _NAMING = frozenset(
     [

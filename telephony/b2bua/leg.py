@@ -52,7 +52,7 @@ class Errand:
 
 
 class Leg:
-    """One peer of a call."""
+    """One leg of a call."""
 
     def __init__(
         self, call: BackToBackCall, leg_id: str, side: Side, target: Target | None, media: LegMedia

@@ -44,7 +44,10 @@ class Refresh:
         self._tried_at.pop(leg.id, None)
 
     def tell(self, leg: Leg, news: Fields, now: float) -> None:
-        """Refresh the leg's session now, with these header fields; try again after glare."""
+        """Refresh the leg's session now, with these header fields.
+
+        If the peer refuses them for the moment (422, 491, 500 or 503), they are sent again later.
+        """
         self._news[leg.id] = news
         self._refresh(leg, now)
 

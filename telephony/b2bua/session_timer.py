@@ -42,7 +42,11 @@ class SessionTimer:
 
     @property
     def expires_at(self) -> float:
-        """The time at which a session without a refresh has expired (RFC 4028 section 10)."""
+        """The time at which a session without a refresh has expired (RFC 4028 section 10).
+
+        If the peer refreshes, this is 32 s, or a third of a shorter interval, before the interval's
+        end.
+        """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
 

@@ -22,7 +22,7 @@ class CallSettings:
     min_se: int = 90
     """The shortest session interval that we accept; at least 90."""
     recall_timeout: float = 30.0
-    """Time for which a callee is rung again whose blind transfer failed after their BYE."""
+    """Time for which the sender of a REFER is rung again if it hung up and the transfer failed."""
     transfer_timeout: float = 60.0
     """Time for which a transfer's target is rung before the transfer fails."""
     request_timeout: float = 33.0

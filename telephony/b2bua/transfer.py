@@ -1,10 +1,10 @@
-"""Blind transfer (RFC 3515, RFC 5589), and the recall of its sender when it fails.
+"""Blind transfer (RFC 3515, RFC 5589), and the recall when a transfer fails.
 
 A REFER waits until the owner accepts or refuses it. Then the target is rung with the caller's
 media, while the sender of the REFER stays joined with the caller. The sender leaves when the target
-has answered, or earlier by itself; if the transfer then fails, the sender is rung again (the
-recall). A REFER with Replaces in its Refer-To asks for an attended transfer. It comes here too;
-`join.py` describes how two calls become one.
+has answered, or hangs up earlier. If the transfer fails and the sender has hung up, the sender is
+rung again: this is the recall. A REFER with Replaces in its Refer-To asks for an attended transfer.
+It comes here too; `join.py` describes how two calls become one.
 """
 
 from __future__ import annotations

@@ -16,7 +16,10 @@ from telephony.rtp.packet import HEADER_BYTES
 from telephony.rtp.rtcp import RECEIVER_REPORT, SENDER_REPORT, RtcpPacket, parse_compound
 
 _REMEMBERED: Final = 256
-"""Removed packets whose places are stored one by one; no packet should arrive later than that."""
+"""The most removed packets whose places are stored one by one.
+
+A packet that arrives more than this many packets late can get a wrong number.
+"""
 _MOST_SOURCES: Final = 32
 """SSRCs that are tracked at once; the oldest one makes room for a new one."""
 _WORD: Final = struct.Struct("!I")

@@ -139,7 +139,7 @@ class _Receiver:
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._heard: set[bytes] = set()
-        """Sources whose RTP needs only the session: no MKI, and no wraps before it came."""
+        """Sources whose RTP needs only the session: no MKI, and no earlier wraps."""
         self._wrapped: dict[bytes, Session] = {}
         """Sessions of sources whose sequence had wrapped before their first packet came."""
         self._searches = 0

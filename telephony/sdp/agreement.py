@@ -58,7 +58,7 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(told: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the part of `told` (our codecs) that the peer takes.
+    """Return those of our codecs that the peer takes, by our payload types.
 
     The number of a codec that the peer left out may be its own number for key presses.
     """
