@@ -182,7 +182,7 @@ class LegMedia:
 
     @property
     def held(self) -> bool:
-        """True if the peer's last description does not receive media; also before there is one."""
+        """True if the peer receives no media by its last description, or has sent none yet."""
         index = agreed_index(self.theirs, self.ours) if self.theirs is not None else None
         return index is None or self.theirs is None or not self.theirs.direction(index).receives
 

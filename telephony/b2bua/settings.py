@@ -38,7 +38,7 @@ class CallSettings:
     caller_srtp: Srtp = Srtp.OFF
     """The protection of media on the caller's leg."""
     max_legs: int = 32
-    """The most legs that one call may have over its life; then every further leg is refused."""
+    """The most legs that one call may have over its life; any further leg is refused."""
 
     def __post_init__(self) -> None:
         if self.min_se < 90 or self.session_expires < self.min_se:

@@ -23,7 +23,7 @@ from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
 """Octets of the SRTP tag after the MKI; in GCM the tag comes before the MKI."""
 _CONTROL_TAG: Final = 10
-"""Octets of the SRTCP tag in these suites (RFC 4568 section 6.2)."""
+"""Octets of the SRTCP tag in the suites of `_TAGS` (RFC 4568 section 6.2)."""
 _MOST_SOURCES: Final = 256
 """The most SSRCs in one session; each costs libsrtp memory until the session ends."""
 _KEPT_SESSIONS: Final = 8
