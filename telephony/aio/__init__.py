@@ -1,1 +1,1 @@
-"""The thin asyncio shells around the protocol cores: sockets, relay and ports."""
+"""The asyncio shells around the protocol cores: sockets, connections, the media relay, ports."""

@@ -1,4 +1,4 @@
-"""Which of this machine's addresses others are told, where the settings leave it open."""
+"""The choice of this machine's address to advertise where the settings name only a wildcard."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import socket
 from ipaddress import ip_address
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""With an address (RFC 5737, 3849) that only a default route leads to."""
+"""Each wildcard with a documentation address (RFC 5737, 3849) that only a default route reaches."""
 
 
 def reachable_host(listen: str) -> str:
-    """The address by which a socket bound to `listen` is reached.
+    """Return the address by which a socket bound to `listen` is reached.
 
-    A wildcard is reached by the address from which this machine's default route leaves, or by
-    loopback where there is no route.
+    For a wildcard, this is the address from which this machine's default route leaves, or loopback
+    if there is no default route.
     """
     if listen not in _WILDCARDS:
         return listen
@@ -24,12 +24,12 @@ def reachable_host(listen: str) -> str:
 
 
 def host_towards(peer: str) -> str:
-    """The address of ours from which datagrams to `peer`, an IP literal, leave.
+    """Return the local address from which datagrams to `peer`, an IP literal, leave.
 
     Raises:
-        OSError: no route leads there.
+        OSError: No route leads to the peer.
     """
     family = socket.AF_INET6 if ip_address(peer).version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((peer, 9))  # asking sends nothing
+        probe.connect((peer, 9))  # connecting a UDP socket sends nothing
         return str(probe.getsockname()[0])

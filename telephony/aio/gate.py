@@ -1,4 +1,4 @@
-"""What stands before the SIP transports, if somebody wants to: see `galwad.switch.guard`."""
+"""The interface of a filter in front of the SIP transports; `galwad.switch.guard` implements it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,41 @@ from telephony.sip.events import Address
 
 
 class Gate(Protocol):
-    """Asked before anything is read."""
+    """Decides, before a message is parsed, whether a message or a connection is accepted."""
 
     def heard(self, data: bytes, source: Address, now: float) -> bool:
-        """Whether a message is worth reading; else it, or its connection, goes no further."""
+        """Return whether a message may be read.
+
+        If not, the message is dropped, and its connection (if any) is closed.
+        """
 
     def welcome(self, source: Address, now: float) -> bool:
-        """Whether a connection from there is accepted."""
+        """Return whether a connection from this address is accepted."""
 
     def esteems(self, source: Address, now: float) -> bool:
-        """Whether it is accepted even where others have taken all the room."""
+        """Return whether a connection from this address is accepted even above the total limit."""
 
     def malformed(self, source: Address, now: float) -> None:
-        """Told of what could not be read, and of connections that came to nothing."""
+        """Note a message that could not be read, or a connection that sent nothing usable."""
 
 
 class OpenGate:
-    """Lets everybody in."""
+    """A gate that accepts every message and connection."""
 
     def heard(self, data: bytes, source: Address, now: float) -> bool:
-        """All of it."""
+        """Return True for every message."""
         del data, source, now
         return True
 
     def welcome(self, source: Address, now: float) -> bool:
-        """All of them."""
+        """Return True for every connection."""
         del source, now
         return True
 
     def esteems(self, source: Address, now: float) -> bool:
-        """None more than the others."""
+        """Return False: no address has a privilege."""
         del source, now
         return False
 
     def malformed(self, source: Address, now: float) -> None:
-        """Make nothing of it."""
+        """Do nothing."""

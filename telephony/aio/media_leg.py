@@ -1,8 +1,8 @@
-"""One leg of the relay: its sockets and what it knows of its peer.
+"""One leg of the relay: its sockets and what is known of its peer.
 
-A leg has up to two sockets for RTP on one port: `line`, connected to the peer, and `pair.rtp`, to
-which comes what anyone else sends; so only the second has to ask who the sender is. What is done
-with a packet stands in `media_path`. A leg whose media is protected sends nothing that is not.
+A leg has up to two RTP sockets on one port. `line` is connected to the peer. `pair.rtp` receives
+packets from every other source, so that only its packets need a check of the sender. `media_path`
+defines what is done with a packet. A leg with SRTP sends no unprotected media.
 """
 
 import contextlib
@@ -18,103 +18,113 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, withheld)`: what stores a packet. It must not raise.
+"""`tap(track, data, arrival_mono, withheld)`: a function that stores a packet. It must not raise.
 
-Of a telephone-event, or of a payload type that nobody negotiated, `data` is the fixed header alone
-and `withheld` true.
+For a telephone event, or a payload type that was not negotiated, `data` is only the fixed header
+and `withheld` is true.
 """
 Watcher = Callable[[bytes, float], None]
-"""`watch(data, arrival_mono)`: what is shown each telephone-event packet."""
+"""`watch(data, arrival_mono)`: a function that receives each telephone-event packet."""
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""Packets that are not authentic before anyone is told: those that cross a new key are few."""
+"""Packets that are not authentic before the leg's owner is notified.
+
+A few are normal: they were sent just before a key changed.
+"""
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared
 
 
 class SourceRule(StrEnum):
-    """Which sender is believed to be the leg's peer."""
+    """Which sender is accepted as the leg's peer."""
 
     SDP_HOST = "sdp-host"
     """Any port of the host that the SDP names."""
     SYMMETRIC = "symmetric"
-    """The very address that we send to (RFC 4961)."""
+    """Only the address and port that we send to (RFC 4961)."""
     LATCH = "latch"
-    """The first valid packet's sender, until there is new SDP; we send there too, since a peer
-    behind address translation can be reached in no other way."""
+    """The sender of the first valid packet, until new SDP gives another address.
+
+    We also send to that address, since a peer behind address translation can be reached in no other
+    way.
+    """
 
 
 @dataclass(slots=True)
 class Counters:
-    """Packets of one leg since it was opened; RTCP is counted apart."""
+    """Counts of one leg's packets since it was opened; RTCP is counted separately."""
 
     received: int = 0
-    """Valid RTP from the peer, events included."""
+    """Valid RTP from the peer, telephone events included."""
     withheld: int = 0
-    """Of those: not passed on (nobody joined, on hold, an event that is filtered)."""
+    """The part of `received` that was not forwarded: no joined leg, on hold, or a filtered event.
+    """
     unsent: int = 0
-    """Of those: the socket would not take it, or it could not be protected."""
+    """Packets that the socket did not accept or that could not be protected."""
     events: int = 0
-    """Of those: telephone events."""
+    """The part of `received` that was telephone events."""
     unknown: int = 0
-    """Of those: payload types that nobody negotiated; passed on, never stored."""
+    """The part of `received` with a payload type that was not negotiated: forwarded, never stored.
+    """
     unwanted: int = 0
-    """From a peer that must not send now (inactive, held): neither passed on nor stored."""
+    """RTP from a peer that must not send now (inactive, held): neither forwarded nor stored."""
     refused: int = 0
-    """From a sender that the source rule does not believe; SRTP that is not authentic."""
+    """Packets from a sender that the source rule does not accept, and SRTP that is not authentic.
+    """
     malformed: int = 0
-    """Neither RTP nor RTCP: STUN, DTLS, too short."""
+    """Packets that are neither RTP nor RTCP: STUN, DTLS, too short."""
     rtcp: int = 0
     first: float | None = None
-    """Arrival of the first packet, monotonic seconds."""
+    """The arrival of the first packet, in monotonic seconds."""
     last: float | None = None
-    """Arrival of the last."""
+    """The arrival of the last packet, in monotonic seconds."""
 
     @property
     def forwarded(self) -> int:
-        """Packets that went on to the other leg."""
+        """The number of packets that went on to the other leg."""
         return self.received - self.withheld - self.unsent
 
 
 @dataclass(slots=True, eq=False)
 class MediaLeg:
-    """Sockets and settings. The relay changes them and then asks for new readers."""
+    """A leg's sockets and settings. The relay changes them and then makes new readers."""
 
     leg_id: str
     pair: PortPair
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
     renew: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """Makes a leg's readers anew, when what they took for granted has changed."""
+    """Makes a leg's readers again when a setting that they depend on has changed."""
     line: socket.socket | None = None
-    """Connected to `line_to`; the relay keeps it so that this is `address`."""
+    """The RTP socket that is connected to `line_to`. The relay keeps `line_to` equal to `address`.
+    """
     line_to: tuple[str, int] | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     renumbered: dict[int, int] = field(default_factory=dict)
-    """Payload types on the way to `peer`, by the one received."""
+    """The payload type to send to `peer`, by the payload type received."""
     events: set[int] = field(default_factory=set)
     """Payload types that were ever agreed on for telephone events."""
     kinds: bytes = b""
-    """What a packet of the peer's is by its second byte, since there is a `remote`."""
+    """The kind of a packet from the peer by its second byte; empty until `remote` is set."""
     tap: Tap | None = None
     track: int = 0
     watcher: Watcher | None = None
     drops_events: bool = False
     renumbering: Renumbering | None = None
-    """Set from the first time that events are dropped: what goes on is to have no gaps."""
+    """Renumbers the forwarded packets without gaps. Set when events are first dropped."""
     latched: tuple[str, int] | None = None
     protection: Protection | None = None
-    """SRTP as it is now agreed on; None while the leg is plain."""
+    """SRTP as now agreed on; None while the leg is unprotected."""
     kept: Protection | None = None
-    """As it was ever agreed on: what it has counted must not be lost."""
+    """SRTP as it was ever agreed on. Its counters must not be lost while the leg is unprotected."""
     reborn: bool = False
-    """It had an earlier life, of whose SRTP nothing is known."""
+    """True if the leg was opened before a restart. The state of its SRTP is then unknown."""
     forged: int = 0
-    """Packets that were not authentic, since SDP last changed."""
+    """Packets that were not authentic, since the SDP last changed."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
-    """When media was last due to begin: the floor of any silence."""
+    """When media was last due to begin, in monotonic seconds; no silence starts earlier."""
     silence_reported: bool = False
     refused_at: float = float("-inf")
 
@@ -130,7 +140,7 @@ class MediaLeg:
 
     @property
     def destination(self) -> tuple[str, int] | None:
-        """Where RTP for this leg's peer goes; None while it wants none."""
+        """The address to which RTP for this leg's peer is sent; None while it accepts no media."""
         if self.remote is None or not self.remote.receive:
             return None
         if self.rule is SourceRule.LATCH and self.latched:
@@ -139,7 +149,7 @@ class MediaLeg:
 
     @property
     def control_destination(self) -> tuple[str, int] | None:
-        """Where RTCP for this leg's peer goes, on hold too."""
+        """The address to which RTCP for this leg's peer is sent, also on hold; None if unknown."""
         if self.remote is None or self.remote.host in _NOWHERE:
             return None
         if self.remote.rtcp_mux and self.rule is SourceRule.LATCH and self.latched:
@@ -147,7 +157,7 @@ class MediaLeg:
         return self.remote.rtcp_host or self.remote.host, self.remote.rtcp_port
 
     def secure(self, keys: KeyPair | None) -> None:
-        """Protect by these keys from now on; None: by none."""
+        """Protect the media with these keys from now on; None turns protection off."""
         self.forged = 0
         if keys is not None and self.kept is not None:
             self.kept.rekey(keys)
@@ -156,7 +166,7 @@ class MediaLeg:
         self.protection = self.kept if keys is not None else None
 
     def send_own(self, data: bytes) -> None:
-        """Send an RTP packet of our own making to the peer, if it wants any."""
+        """Send an RTP packet that we made to the peer, unless the peer accepts no media."""
         target = self.destination
         if target is None:
             return
@@ -166,22 +176,28 @@ class MediaLeg:
             self.counters.unsent += 1
 
     def send_control(self, data: bytes) -> None:
-        """Send RTCP to the peer, on RTP's port if it shares that."""
+        """Send RTCP to the peer, from the RTP port if the peer multiplexes both (RFC 5761)."""
         target = self.control_destination
         if target is None or self.remote is None:
             return
         made = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # reports are repeated: a lost one is none
+        with contextlib.suppress(OSError, SrtpError):  # reports repeat: a loss is harmless
             made.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def may_be(self, host: str, port: int) -> bool:
-        """Whether a packet from there could be the peer's, before it has shown that it is."""
+        """Return whether a packet from this address could be the peer's.
+
+        This is for packets that are not authenticated yet. Unlike `believes`, it never latches.
+        """
         if self.rule is SourceRule.LATCH:
             return self.latched is None or (host, port) == self.latched
         return self.believes(host, port)
 
     def believes(self, host: str, port: int) -> bool:
-        """Whether a valid packet from there is the peer's; latches where the rule says so."""
+        """Return whether a valid packet from this address is the peer's.
+
+        With the rule `LATCH`, the first such call latches to the address.
+        """
         if self.remote is None:
             return False
         if self.rule is SourceRule.SDP_HOST:
@@ -195,7 +211,7 @@ class MediaLeg:
         return (host, port) == self.latched
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:
-        """Count a packet that is not authentic, and tell the owner when there are many."""
+        """Count a packet that is not authentic; notify the owner when there are many."""
         self.forged += 1
         if self.forged < _FORGERIES:
             self.counters.refused += 1
@@ -203,7 +219,7 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a packet from a stranger, and tell the owner once a burst."""
+        """Count a packet from a wrong source; notify the owner once for each burst."""
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S
         self.refused_at = now

@@ -1,11 +1,12 @@
-"""A packet's way through a leg of the relay: classify, forward, store.
+"""The path of a packet through a leg of the relay: classify, forward, store.
 
 `reader_of`, `line_reader_of` and `control_reader_of` turn a leg's settings into a function that
-handles one packet. A setting that changes makes a new one, so that a packet pays for nothing that
-is not used.
+handles one packet. A changed setting makes a new function, so that a packet pays for no unused
+feature.
 
-With hundreds of calls a packet finds nothing of its leg in the processor's caches, and fetching it
-costs more than working with it. So a `_Path` holds all that a usual packet needs, in few objects.
+With hundreds of calls, a leg's data is never in the processor's caches when a packet arrives, and
+fetching it costs more than the work itself. A `_Path` therefore holds all that an ordinary packet
+needs, in few objects.
 """
 
 import socket
@@ -21,19 +22,23 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
 Reader = Callable[[float], None]
-"""Takes one datagram from its socket; the argument is its arrival, monotonic seconds."""
+"""Reads and handles one datagram from its socket; the argument is the arrival in monotonic seconds.
+"""
 
 DATAGRAM_BYTES = 8_192
-"""L16 in stereo has 3852 in 20 ms at 48 kHz, more than a frame of Ethernet; Opus at most 7662."""
+"""The largest datagram that is read.
+
+20 ms of stereo L16 at 48 kHz have 3852 bytes, of Opus at most 7662: more than an Ethernet frame.
+"""
 _PLAIN, _PLAIN_BYTES = 0x80, 12
-"""First byte and least length of the plainest RTP: nothing in it needs a closer look."""
+"""First byte and least length of the plainest RTP packet, which needs no closer check."""
 _NOBODY = "", 0
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN, _DOUBTFUL = range(5)
 _EVENT_BYTES = HEADER_BYTES + 4
 
 
 def reader_of(leg: MediaLeg) -> Reader:
-    """The function for `leg.pair.rtp`, to which anybody may send."""
+    """Return the reader for `leg.pair.rtp`, to which any host may send."""
     path = _path_of(leg, leg.pair.rtp)
     if path is None:
         return _discarding_reader(leg, leg.pair.rtp)
@@ -41,7 +46,7 @@ def reader_of(leg: MediaLeg) -> Reader:
 
 
 def line_reader_of(leg: MediaLeg, line: socket.socket) -> Reader:
-    """The function for `leg.line`, whose sender is known."""
+    """Return the reader for `leg.line`, the connected socket; the kernel has checked its sender."""
     path = _path_of(leg, line)
     if path is None:
         return _discarding_reader(leg, line)
@@ -49,7 +54,7 @@ def line_reader_of(leg: MediaLeg, line: socket.socket) -> Reader:
 
 
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
-    """`reader` until the first packet, whose arrival is noted."""
+    """Wrap `reader` to note the arrival of the first packet; the wrapper is then dropped."""
 
     def read(now: float) -> None:
         reader(now)
@@ -62,12 +67,12 @@ def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
 
 @dataclass(slots=True, eq=False)
 class _Path:
-    """What is done with RTP that comes to `made`, from the leg's peer to the joined leg's."""
+    """The handling of RTP that arrives on `made`, from the leg's peer to the joined leg's peer."""
 
     leg: MediaLeg
     made: socket.socket
     way: Way | None
-    """None while the joined peer wants nothing, or there is none."""
+    """Sends to the joined peer; None while that peer accepts no media or no leg is joined."""
     kinds: bytes
     second_bytes: bytes
     counters: Counters
@@ -75,10 +80,10 @@ class _Path:
     track: int
 
     def trust(self, now: float) -> None:
-        """Take a packet whose sender the kernel has compared."""
+        """Read a packet whose source address the kernel has already compared."""
         try:
             data = self.made.recv(DATAGRAM_BYTES)
-        except OSError:  # nothing there after all, or an ICMP error of an earlier packet
+        except OSError:  # nothing there after all, or an ICMP error for an earlier packet
             return
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._handle(data, now)
@@ -86,7 +91,7 @@ class _Path:
             self.counters.malformed += 1
 
     def ask(self, now: float) -> None:
-        """Take a packet and find out whether it is the peer's."""
+        """Read a packet and check that it comes from the peer."""
         try:
             data, source = self.made.recvfrom(DATAGRAM_BYTES)
         except OSError:
@@ -102,7 +107,7 @@ class _Path:
     def _handle(self, data: bytes, now: float) -> None:
         second = data[1]
         kind = self.kinds[second]
-        if kind == _DOUBTFUL:  # a key that was on its way when its number got another meaning
+        if kind == _DOUBTFUL:  # maybe a key press, sent before its payload type got another meaning
             kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
         if kind and not _unusual(self.leg, kind, data, now):
             return
@@ -125,12 +130,12 @@ class _Path:
 
 @dataclass(slots=True, eq=False)
 class _SecurePath(_Path):
-    """The same for SRTP: what is not authentic is neither believed, nor passed on, nor stored."""
+    """The same for SRTP. A packet that is not authentic is not latched to, forwarded or stored."""
 
     protection: Protection
 
     def trust(self, now: float) -> None:
-        """Take a packet whose sender the kernel has compared."""
+        """Read a packet whose source address the kernel has already compared."""
         try:
             data = self.made.recv(DATAGRAM_BYTES)
         except OSError:
@@ -149,7 +154,7 @@ class _SecurePath(_Path):
             _opened(self.leg, self.protection, data, self.leg.line_to or _NOBODY, now)
 
     def ask(self, now: float) -> None:
-        """Take a packet; a sender that cannot be the peer costs no cryptography."""
+        """Read a packet; one from an impossible source is refused before any cryptography."""
         try:
             data, source = self.made.recvfrom(DATAGRAM_BYTES)
         except OSError:
@@ -165,7 +170,10 @@ class _SecurePath(_Path):
 def _opened(
     leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
 ) -> bytes | None:
-    """The RTP in a datagram that could be the peer's; whatever else it is, is dealt with here."""
+    """Return the RTP packet in a datagram that could be the peer's.
+
+    Everything else is handled here (RTCP) or counted as malformed or refused. None then.
+    """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):
             leg.refuse(source[0], source[1], now)
@@ -178,7 +186,7 @@ def _opened(
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
-    leg.believes(source[0], source[1])  # only now may it be latched to
+    leg.believes(source[0], source[1])  # only an authentic packet may set the latch
     if is_rtp(plain):
         return plain
     leg.counters.malformed += 1
@@ -186,7 +194,7 @@ def _opened(
 
 
 def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
-    """The way of valid RTP from the leg's peer; None if it must not send, or is not known."""
+    """Return the path for the peer's RTP; None if the peer is unknown or must not send."""
     remote, other = leg.remote, leg.peer
     if remote is None or not remote.send:
         return None
@@ -204,7 +212,11 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
 
 
 def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
-    """Send on what the line would not: it told an ICMP error of an earlier packet instead."""
+    """Send a packet without the connected socket, which reported an earlier packet's ICMP error.
+
+    Returns whether the packet was sent. It is not if the peer's leg is protected, because
+    `_Protected` makes the second attempt itself.
+    """
     peer = leg.peer
     target = peer.destination if peer else None
     if peer is None or peer.line is None or target is None or peer.protection:
@@ -217,9 +229,9 @@ def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
 
 
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
-    """What a packet of this peer is by its second byte: audio, an event, RTCP or unknown.
+    """Return the kind of packet for each value of the second byte: audio, event, RTCP or unknown.
 
-    `events` are the payload types that were ever events; those that are now are added.
+    `events` holds every payload type that ever meant telephone events. The current ones are added.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -233,9 +245,9 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """What a packet is by its second byte, marker and payload type together.
+    """Return a table of kinds, indexed by the second byte (marker bit and payload type).
 
-    Legs with the same payloads share a table, and so do those in `_second_bytes`.
+    Legs with the same payload types share one table. The same holds for `_second_bytes`.
     """
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:
@@ -246,7 +258,7 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _second_bytes(renumbered: Iterable[tuple[int, int]]) -> bytes:
-    """The second byte to send by the one received."""
+    """Return the second byte to send for each second byte received."""
     table = bytearray(range(256))
     for old, new in renumbered:
         table[old], table[old | 0x80] = new, new | 0x80
@@ -258,7 +270,7 @@ def _with_second(data: bytes, second: int) -> bytes:
 
 
 def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
-    """Handle what is not plain audio; False when that was all there is to do."""
+    """Handle RTCP, telephone events and unknown types; return whether the packet goes on."""
     counters = leg.counters
     if kind == _CONTROL:
         forward_control(leg, data, leg.line_to or _NOBODY, now)
@@ -281,13 +293,13 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Let the tap know that the packet was not lost, and nothing of what is in it."""
+    """Pass only the RTP header to the tap, which then knows that the packet was not lost."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
 def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
-    """For a leg whose peer must not send, or is not known yet."""
+    """Return a reader for a leg whose peer must not send, or is not yet known."""
     receive, counters = made.recvfrom, leg.counters
 
     def read(now: float) -> None:
@@ -299,7 +311,7 @@ def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
             if not leg.may_be(source[0], source[1]):
                 leg.refuse(source[0], source[1], now)
             elif _opened(leg, leg.protection, data, source, now) is not None:
-                counters.unwanted += 1  # opened all the same: its numbers go on being counted
+                counters.unwanted += 1  # decrypted so that libsrtp keeps counting
         elif _shared_port_control(leg, data, source, now):
             pass
         elif not is_rtp(data):
@@ -315,7 +327,7 @@ def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
 def _shared_port_control(
     leg: MediaLeg, data: bytes, source: tuple[str, int] | None, now: float
 ) -> bool:
-    """Pass on RTCP that came to the RTP port (RFC 5761), where an RTP reader would not."""
+    """Forward RTCP from the RTP port (RFC 5761); return False if it is not the peer's RTCP."""
     if not is_rtcp(data) or source is None or leg.remote is None:
         return False
     if source[0] != _control_host(leg):
@@ -331,7 +343,7 @@ def _control_host(leg: MediaLeg) -> str | None:
 
 
 def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: float) -> None:
-    """Send RTCP from `leg`'s peer on to the joined leg's."""
+    """Forward RTCP from `leg`'s peer to the joined leg's peer."""
     if leg.protection is not None:
         try:
             data = leg.protection.unprotect_control(data)
@@ -349,7 +361,7 @@ def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: fl
 
 
 def control_reader_of(leg: MediaLeg) -> Reader:
-    """The function for the leg's RTCP socket."""
+    """Return the reader for the leg's RTCP socket."""
     receive: Callable[[int], tuple[bytes, tuple[str, int]]] = leg.pair.rtcp.recvfrom
 
     def read(now: float) -> None:

@@ -1,7 +1,7 @@
-"""How RTP gets to a leg's peer: by its line or without one, closed up, protected.
+"""Senders of RTP to a leg's peer: with or without the connected socket, renumbered, protected.
 
-A way is made anew whenever a leg's settings change, so that it holds nothing but what they ask
-for: the plainest is the socket itself.
+A sender is made again whenever a leg's settings change, so that it contains only the needed steps.
+The simplest sender is the connected socket itself.
 """
 
 import errno
@@ -16,10 +16,10 @@ from telephony.rtp.srtp import Protection
 
 
 class Way(Protocol):
-    """What has a socket's `send`."""
+    """Anything with a socket's `send`."""
 
     def send(self, data: bytes, /) -> int:
-        """Send a packet. Raises `OSError`: it was not sent."""
+        """Send a packet. Raises `OSError` if it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +33,38 @@ class _Unconnected:
 
 @dataclass(frozen=True, slots=True)
 class _Protected:
-    """The way to a peer that takes nothing but SRTP."""
+    """A sender to a peer that accepts only SRTP."""
 
     protection: Protection
     way: Way
     otherwise: _Unconnected
 
     def send(self, data: bytes, /) -> int:
-        """As a socket sends; what cannot be protected, it will not take."""
+        """Protect and send; raise OSError (EPERM) if the packet cannot be protected."""
         try:
             out = self.protection.protect(data)
         except SrtpError as error:
             raise OSError(errno.EPERM, str(error)) from None
         try:
             return self.way.send(out)
-        except OSError:  # an ICMP error of an earlier packet; this one must not be made twice
+        except OSError:  # an ICMP error of an earlier packet; protect this one only once
             return self.otherwise.send(out)
 
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """The way of a stream from which packets are taken: it closes up."""
+    """A sender for a stream from which packets were removed: it renumbers the rest without gaps."""
 
     renumbering: Renumbering
     way: Way
 
     def send(self, data: bytes, /) -> int:
-        """As a socket sends."""
+        """Renumber and send, as a socket sends."""
         return self.way.send(self.renumbering.sent(data))
 
 
 def way_between(leg: MediaLeg, other: MediaLeg) -> Way | None:
-    """How RTP of `leg`'s peer gets to `other`'s; None while that wants nothing."""
+    """Return the sender from `leg`'s peer to `other`'s peer; None while that accepts no media."""
     way = _way_to(other)
     return _Closed(leg.renumbering, way) if way is not None and leg.renumbering else way
 

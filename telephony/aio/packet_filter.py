@@ -1,8 +1,8 @@
-"""Sources that the kernel drops for us before a datagram reaches the process (SO_ATTACH_FILTER).
+"""A kernel filter that drops datagrams from chosen sources (SO_ATTACH_FILTER).
 
-A flood is cheapest where it is never read: what the filter drops takes no place in the socket's
-queue, so the requests of others still find one. It is a classic BPF program on the source
-address, which the kernel checks before it takes it; no right is needed for that.
+A flood is cheapest if it is never read: a dropped datagram takes no place in the socket's queue, so
+the requests of others still find one. The filter is a classic BPF program on the source address.
+The kernel verifies it before use; attaching it needs no privilege.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 MOST_BARRED: Final = 256
-"""More than these are not told to the kernel, which holds the program in little memory."""
+"""The most barred networks in one program; the kernel limits the memory that it may take."""
 MOST_FRIENDS: Final = 500
-"""With more friends than these nobody is thinned out."""
+"""With more friends than this, datagrams from strangers are not thinned out."""
 ONE_IN: Final = 64
-"""So many datagrams of strangers come to one that is let in, where they are thinned out."""
+"""When strangers' datagrams are thinned out, one in this many is accepted, chosen at random."""
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
@@ -29,24 +29,24 @@ _AND: Final = 0x54
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
-"""SKF_NET_OFF: offsets from the head of the IP packet; the filter begins at UDP's."""
+"""SKF_NET_OFF: offsets count from the head of the IP packet; by default they count from UDP's."""
 _RANDOM: Final = 0xFFFFF000 + 56
-"""SKF_AD_RANDOM: a number that the kernel draws."""
+"""SKF_AD_RANDOM: a random number from the kernel."""
 _SOURCE: Final = {4: 12, 6: 8}
 _ALL: Final = 0xFFFFFFFF
 _WHOLE: Final = 0x7FFFFFFF
 
 Network = IPv4Network | IPv6Network
 Instruction = tuple[int, int, int, int]
-"""Code, jump if true, jump if false, constant."""
+"""Opcode, jump if true, jump if false, constant."""
 
 
 def program(
     barred: Iterable[Network], friends: Sequence[Network] | None = None, *, version: int
 ) -> list[Instruction]:
-    """The filter that drops what comes from `barred`; empty where it has nothing to drop.
+    """Return the filter that drops datagrams from `barred`; empty if there is nothing to drop.
 
-    Given `friends`, of all others one datagram in `ONE_IN` is let in.
+    If `friends` is given, one in `ONE_IN` of all other sources' datagrams is accepted.
     """
     written: list[Instruction] = []
     for network in [each for each in barred if each.version == version][:MOST_BARRED]:
@@ -65,7 +65,7 @@ def program(
 
 
 def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
-    """Return `verdict` for a packet from this network, else go on behind it."""
+    """Yield code that returns `verdict` for a packet from this network, else goes on after it."""
     words = struct.iter_unpack("!I", network.network_address.packed)
     masks = struct.iter_unpack("!I", network.netmask.packed)
     checks: list[Instruction] = []
@@ -85,16 +85,17 @@ def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
 def shun(
     made: socket.socket, barred: Iterable[Network], friends: Sequence[Network] | None = None
 ) -> None:
-    """Let the kernel drop what these send to a UDP socket, and most of what strangers do.
+    """Let the kernel drop datagrams from `barred` to a UDP socket.
 
-    Without either all are let in again.
+    If `friends` is given, the kernel also drops most datagrams from all other sources. With nothing
+    to drop, the filter is removed.
 
     Raises:
-        OSError: this kernel does not take it; the datagrams then arrive.
+        OSError: This kernel does not accept the filter; the datagrams still arrive.
     """
     code = program(barred, friends, version=6 if made.family == socket.AF_INET6 else 4)
     if not code:
-        with contextlib.suppress(FileNotFoundError):  # there was none
+        with contextlib.suppress(FileNotFoundError):  # no filter was attached
             made.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         return
     packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)

@@ -1,7 +1,7 @@
 """Pairs of UDP sockets for media: RTP on an even port, RTCP on the next.
 
-The order begins at random and a freed pair goes to its end, so that stragglers of one call do
-not reach the next. A port that another program holds is passed over and tried again later.
+The order is random at first, and a freed pair goes to the end, so that late packets of one call do
+not reach the next. A port that another program uses is skipped and tried again later.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from typing import NamedTuple
 from telephony.errors import NoPortsError
 
 RECEIVE_BUFFER = 512 * 1024
-"""Bytes: a stall of the loop of many seconds at 50 packets/s."""
+"""Bytes: enough for many seconds in which the event loop is blocked, at 50 packets/s."""
 _EXPEDITED = 0xB8
-"""DSCP EF (RFC 3246), what networks expect of voice."""
+"""DSCP EF (RFC 3246), which networks expect for voice."""
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
 
 class PortPair(NamedTuple):
-    """Two bound, non-blocking sockets and the port of the first."""
+    """Two bound, non-blocking sockets and the first one's port."""
 
     port: int
     rtp: socket.socket
@@ -30,16 +30,16 @@ class PortPair(NamedTuple):
 
 
 class PortPool:
-    """The pairs of one address. Not for several threads."""
+    """The port pairs of one address. Not safe for use by several threads."""
 
     def __init__(self, host: str, first: int, last: int, *, advertise: str | None = None) -> None:
-        """Hold the even ports from `first` to `last`, each with its neighbour.
+        """Prepare the even ports from `first` to `last`, each with the next port.
 
         Args:
-            host: the IP literal to bind.
-            first: lowest port of the range.
-            last: highest port of the range, RTCP's included.
-            advertise: the address for SDP, `host` where absent.
+            host: The IP literal to bind.
+            first: The lowest port of the range.
+            last: The highest port of the range, including RTCP.
+            advertise: The address for SDP; without one, `host`.
         """
         self.host = host
         self.advertise = advertise or host
@@ -51,19 +51,20 @@ class PortPool:
 
     @property
     def ipv6(self) -> bool:
-        """Whether its address is of IPv6."""
+        """True if the pool's address is an IPv6 address."""
         return self._family == socket.AF_INET6
 
     @property
     def free(self) -> int:
-        """How many pairs are not in use by us."""
+        """The number of pairs that this process does not use."""
         return len(self._free)
 
     def take(self) -> PortPair:
         """Bind the next pair that can be bound.
 
         Raises:
-            NoPortsError: none can: all in use, too many open files, or not our address.
+            NoPortsError: All pairs are in use, too many files are open, or the address is not this
+                machine's.
         """
         for _ in range(len(self._free)):
             port = self._free.popleft()
@@ -79,7 +80,7 @@ class PortPool:
         """Bind the pair whose lower port is `port`, as it was bound before a restart.
 
         Raises:
-            NoPortsError: it is in use, not of this pool, or cannot be bound.
+            NoPortsError: The pair is in use, not of this pool, or cannot be bound.
         """
         if port not in self._free:
             raise NoPortsError("that pair of media ports is not free")
@@ -91,7 +92,7 @@ class PortPool:
         return pair
 
     def give_back(self, pair: PortPair) -> None:
-        """Close both sockets; the pair is the last to be taken again."""
+        """Close both sockets; the pair goes to the end of the queue."""
         pair.rtp.close()
         pair.rtcp.close()
         self._free.append(pair.port)
@@ -116,14 +117,14 @@ class PortPool:
 
 
 def connected_twin(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
-    """A second socket on the port of `bound`, connected to `peer`.
+    """Return a second socket on the port of `bound`, connected to `peer`.
 
-    The kernel gives it all that comes from that very address, and `bound` the rest; neither
-    `recv` nor `send` has an address to convert or a route to look up. Both let the port be
-    shared for no longer than that takes, so that a port in use is still refused to others.
+    The kernel delivers to it every datagram from exactly that address, and all others to `bound`.
+    Its `recv` and `send` convert no address and look up no route. The port is open to sharing only
+    during this call, so that other programs are still refused a port in use.
 
     Raises:
-        OSError: as `bind` and `connect` do.
+        OSError: The socket cannot be bound or connected.
     """
     made = socket.socket(bound.family, socket.SOCK_DGRAM)
     try:
@@ -152,7 +153,7 @@ def _prepare(made: socket.socket) -> None:
 
 
 def _empty(made: socket.socket) -> None:
-    """Discard what anyone sent in the microseconds between `bind` and `connect`."""
+    """Discard datagrams from any source that came between `bind` and `connect`."""
     with contextlib.suppress(OSError):
         while True:
             made.recv(1)

@@ -1,15 +1,17 @@
-"""The media relay: RTP and RTCP from each leg to the leg it is joined to, and to its tap.
+"""The media relay: passes each leg's RTP and RTCP to the joined leg and to the leg's tap.
 
-All sockets stand in one epoll set, which the loop watches: one wake-up serves every packet that
-is there, which costs less than one transport a socket (`benchmarks/media.py`). Under load even
-that would be a wake-up for each packet or two: then the relay rests for 2 ms, which no ear and
-no jitter buffer notices, and serves what came meanwhile. Payload, SSRC,
-sequence and timestamp go through unchanged; the payload type changes where the two legs number
-a codec differently. Of a telephone event a tap is given the RTP header, so that it is not
-taken for lost, and never the key. SRTP begins and ends at each leg: what is between them, and what
-a tap is given, is plain.
+All sockets are in one epoll set, which the event loop watches. One wake-up then serves every packet
+that has arrived, which costs less than one asyncio transport for each socket
+(`benchmarks/media.py`). Under load this would still mean a wake-up for every packet or two. The
+relay therefore changes to polling every 2 ms, a delay that neither a listener nor a jitter buffer
+notices.
 
-Media is sent to where the SDP says and accepted by the leg's `SourceRule`.
+RTP payload, SSRC, sequence number and timestamp pass through unchanged. The payload type changes
+where the two legs number a codec differently. Of a telephone event, the tap receives only the RTP
+header, so that the packet does not count as lost; the tap never receives the key that was pressed.
+SRTP begins and ends at each leg: media between the legs, and media for a tap, is not encrypted.
+
+Media is sent to the address in the SDP and accepted by the leg's `SourceRule`.
 """
 
 import asyncio
@@ -35,15 +37,15 @@ from telephony.sdp import LocalMedia, RemoteMedia
 __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
 
 _BATCH = 64
-"""Packets at a time; at 10 µs each the loop's other work waits 0.7 ms."""
+"""The most sockets served in one poll. At 10 µs for each packet, other work waits up to 0.7 ms."""
 _OVERDUE = 256
-"""Packets at most that a socket has served at once: five seconds of speech, in 2.5 ms."""
+"""The most overdue packets read from one socket: five seconds of speech, in 2.5 ms."""
 _REST_S = 0.002
-"""When packets come more often than this, the relay looks for them this often."""
+"""Seconds between two polls while packets come more often than this."""
 
 
 class Relay:
-    """The `MediaPlane` of a process: legs by id. Belongs to one running loop."""
+    """The `MediaPlane` of a process: its legs, by leg id. Belongs to one running event loop."""
 
     def __init__(
         self,
@@ -54,15 +56,15 @@ class Relay:
         on_refused: Callable[[str, str, int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Hold the ports; nothing is bound before a leg is opened.
+        """Keep the pools; no port is bound before a leg is opened.
 
         Args:
-            pools: where pairs are taken from: one for IPv4, one for IPv6, or both.
-            source: the rule of legs for which `source_rule` says nothing else.
-            silence_s: seconds without a packet, while not on hold, that are worth a word.
-            on_silence: told leg id and seconds, once a silence, by `sweep`.
-            on_refused: told leg id, host and port when a burst of strangers' packets begins.
-            clock: monotonic seconds.
+            pools: The port pools: one for IPv4, one for IPv6, or both.
+            source: The rule for legs for which `source_rule` sets no other.
+            silence_s: Seconds without a packet, while not on hold, after which a leg is reported.
+            on_silence: Called by `sweep` with leg id and seconds, once for each silence.
+            on_refused: Called with leg id, host and port when a burst of refused packets begins.
+            clock: Returns monotonic seconds.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -77,22 +79,22 @@ class Relay:
         self._served_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
-    # The media plane
+    # The methods of MediaPlane
 
     def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
-        """Bind an RTP and an RTCP port for a leg, of this family if we have both.
+        """Bind an RTP and an RTCP port for a leg, of the requested family if a pool has it.
 
         Raises:
-            NoPortsError: there is no pair left.
+            NoPortsError: No pair is free, or none can be bound.
         """
         pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
         return self._open(leg_id, pool, pool.take())
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Bind the very ports that the leg had in an earlier life of the process.
+        """Bind the same ports that the leg had before the process restarted.
 
         Raises:
-            NoPortsError: they are not to be had.
+            NoPortsError: The ports are in use, outside the pool, or of a family without a pool.
         """
         pool = self._pools.get(":" in local.host)
         if pool is None:
@@ -117,7 +119,10 @@ class Relay:
         return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Say where the leg's peer is and which way media may flow; re-arms a latch."""
+        """Set the peer's address and the directions in which media may flow.
+
+        If the peer's address or port has changed, the leg latches again.
+        """
         leg = self._legs[leg_id]
         moved = leg.remote is None or (leg.remote.host, leg.remote.rtp_port) != (
             remote.host,
@@ -132,10 +137,11 @@ class Relay:
         self._renew(leg, leg.peer)
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay between two legs; replaces any earlier join of either.
+        """Relay between two legs. Any earlier join of either leg ends.
 
-        `a_to_b` maps a payload type that `a`'s peer sends to the one that `b`'s peer expects.
-        What has come from who talked with somebody else before was said to them: it goes nowhere.
+        `a_to_b` maps a payload type that `a`'s peer sends to the one that `b`'s peer expects. If a
+        leg had another partner before, its unread packets were meant for that partner: they are
+        discarded, unless a tap still has to receive them.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -157,7 +163,7 @@ class Relay:
         self._renew(leg)
 
     def close(self, leg_id: str) -> None:
-        """Free the leg's ports; an unknown leg is closed already."""
+        """Free the leg's ports. Closing an unknown leg does nothing."""
         leg = self._legs.pop(leg_id, None)
         if leg is None:
             return
@@ -170,18 +176,18 @@ class Relay:
             self._readers.pop(made.fileno(), None)
         self._pools[leg.pair.rtp.family == socket.AF_INET6].give_back(leg.pair)
 
-    # What the switch adds
+    # Further methods, for the switch
 
     @property
     def free_pairs(self) -> int:
-        """Pairs of ports that are left, in the family that has fewer."""
+        """The number of free port pairs, in the family that has fewer."""
         return min(pool.free for pool in self._pools.values())
 
     def tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
-        """Give what the leg's peer sends to `tap` as `track`; None: to nobody.
+        """Pass packets from the leg's peer to `tap` as `track`; None removes the tap.
 
-        A leg that was closed meanwhile is passed over, here and in the next three: what its
-        owner was told of it may be older than its end.
+        This method and the next three ignore an unknown leg, because it may have been closed since
+        the caller of the method last heard of it.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -189,22 +195,23 @@ class Relay:
             self._renew(leg)
 
     def source_rule(self, leg_id: str, rule: SourceRule) -> None:
-        """Accept the leg's media by `rule` from now on."""
+        """Accept the leg's media by `rule` from now on, and forget a latched address."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.rule, leg.latched = rule, None
             self._renew(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
-        """Show the leg's telephone-event packets to `watcher`, before they go on."""
+        """Show the leg's telephone-event packets to `watcher` before they go on; None ends it."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.watcher = watcher
 
     def drop_events(self, leg_id: str, *, drop: bool) -> None:
-        """Keep the leg's telephone events from going on to the joined leg, or let them.
+        """Stop forwarding the leg's telephone events to the joined leg, or forward them again.
 
-        What goes on closes up (`telephony.rtp.renumbering`): to the other party nothing is lost.
+        The forwarded packets are renumbered without gaps (`telephony.rtp.renumbering`), so that the
+        other party sees no loss.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -214,19 +221,20 @@ class Relay:
                 self._renew(leg)
 
     def start_ringback(self, leg_id: str) -> None:
-        """Play the ringing tone to the leg's peer, if it speaks G.711; once is enough."""
+        """Play the ringing tone to the leg's peer if it uses G.711. Repeating does nothing."""
         self._ringback.start(self._legs[leg_id])
 
     def stop_ringback(self, leg_id: str) -> None:
-        """Play it no longer."""
+        """Stop the ringing tone; does nothing if none is playing or the leg is unknown."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             self._ringback.stop(leg)
 
     def catch_up(self, *leg_ids: str) -> None:
-        """Serve all that has come for these legs, for whatever comes next came after it.
+        """Handle all media that has already arrived for these legs, before the next SIP event.
 
-        A loop that was kept from its work would hear the end of a call before its last words.
+        Without this, an event loop that was delayed would handle the end of a call before the
+        call's last packets.
         """
         now = self._clock()
         for leg in filter(None, map(self._legs.get, leg_ids)):
@@ -234,16 +242,19 @@ class Relay:
                 self._serve_overdue(made.fileno(), now)
 
     def counters(self, leg_id: str) -> Counters:
-        """The leg's counters, live; who holds them can read them after the leg was closed."""
+        """Return the leg's live counters, which stay readable after the leg was closed."""
         return self._legs[leg_id].counters
 
     def silent_since(self, leg_id: str) -> float:
-        """The last packet's arrival or, if later, when media became due; monotonic seconds."""
+        """Return when the last packet came or, if later, when media became due.
+
+        The unit is monotonic seconds.
+        """
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
 
     def sweep(self, now: float) -> None:
-        """Report each leg that has been silent too long; to be called once a second."""
+        """Report each leg that has been silent for too long. Call this once a second."""
         for leg_id, leg in list(self._legs.items()):
             seconds = now - self.silent_since(leg_id)
             if seconds < self._silence_s:
@@ -254,7 +265,7 @@ class Relay:
                     self._on_silence(leg_id, seconds)
 
     def shut(self) -> None:
-        """Serve what has come, close every leg and leave the loop."""
+        """Handle the media that has already arrived, close every leg and leave the event loop."""
         self.catch_up(*self._legs)
         for leg_id in list(self._legs):
             self.close(leg_id)
@@ -265,7 +276,7 @@ class Relay:
             self._poll.close()
             self._poll = None
 
-    # Inside
+    # Internals
 
     def _leave(self, leg: MediaLeg) -> None:
         partner = leg.peer
@@ -283,7 +294,10 @@ class Relay:
                     self._readers[leg.line.fileno()] = line_reader_of(leg, leg.line)
 
     def _aim(self, leg: MediaLeg) -> None:
-        """Connect the leg's line to where its peer is; without one all goes through `pair.rtp`."""
+        """Connect the leg's second socket to its peer's address, or close it while that is unknown.
+
+        Without a connected socket all RTP goes through `pair.rtp`.
+        """
         address = leg.address
         if address == leg.line_to:
             return
@@ -297,14 +311,14 @@ class Relay:
                 leg.line = connected_twin(leg.pair.rtp, address)
                 self._watched().register(leg.line, select.EPOLLIN)
             leg.line_to = address
-        except OSError:  # no route now, or no more open files: each packet tries for itself
+        except OSError:  # no route now, or too many open files: each packet tries for itself
             self._hang_up_line(leg)
 
     def _hang_up_line(self, leg: MediaLeg) -> None:
         line, leg.line, leg.line_to = leg.line, None, None
         if line is not None:
             self._readers.pop(line.fileno(), None)
-            line.close()  # which takes it out of the epoll set too
+            line.close()  # closing also removes it from the epoll set
 
     def _watched(self) -> select.epoll:
         if self._poll is None:
@@ -316,7 +330,10 @@ class Relay:
         asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
 
     def _ready(self) -> None:
-        """Serve what is there; if this was so a moment ago too, begin to rest in between."""
+        """Serve the ready sockets.
+
+        If the last time was less than `_REST_S` ago, stop watching epoll and poll instead.
+        """
         if self._poll is None:
             return
         before, now = self._served_at, self._clock()
@@ -327,13 +344,13 @@ class Relay:
             self._timer = loop.call_later(_REST_S, self._rested)
 
     def _rested(self) -> None:
-        """Serve what came meanwhile; if nothing did, the loop watches again."""
+        """Serve the packets that came during the rest; if there were none, watch epoll again."""
         if self._poll is None:
             return
         count = 1
         try:
             count = self._serve(self._poll, self._clock())
-        finally:  # whatever one leg's tap does, the other legs' media goes on
+        finally:  # an exception from one leg's tap must not stop the other legs' media
             if count:
                 rest = 0.0 if count == _BATCH else _REST_S
                 self._timer = asyncio.get_running_loop().call_later(rest, self._rested)
@@ -341,7 +358,7 @@ class Relay:
                 self._watch(self._poll)
 
     def _serve(self, poll: select.epoll, now: float) -> int:
-        """One packet from every socket that has something, so that all get their turn."""
+        """Read one packet from each ready socket, so that all get their turn; return how many."""
         self._served_at = now
         readers = self._readers
         found = poll.poll(0, _BATCH)
@@ -359,7 +376,7 @@ class Relay:
                     made.recv(1)
                 except BlockingIOError:
                     break
-                except OSError:  # an ICMP error of what was sent
+                except OSError:  # an ICMP error caused by an earlier packet
                     continue
 
     def _serve_overdue(self, number: int, now: float) -> None:
@@ -373,6 +390,6 @@ class Relay:
 
 
 def _is_due(leg: MediaLeg) -> bool:
-    """Whether media should be coming: joined, and neither side on hold."""
+    """Return whether media should be arriving: the leg is joined and neither side is on hold."""
     remote = leg.remote
     return leg.peer is not None and remote is not None and remote.send and remote.receive

@@ -1,7 +1,7 @@
-"""The ringing tone for callers who wait, sent as a stream of our own.
+"""The ringing tone for waiting callers, sent as an RTP stream of our own.
 
-One timer serves all legs; each has its SSRC, sequence and timestamp (RFC 3550 section 5.1), and
-says so by RTCP: a report at its start and every five seconds, and a BYE at its end.
+One timer serves all legs. Each leg has its own SSRC, sequence number and timestamp (RFC 3550
+section 5.1) and sends RTCP: a report at the start and every five seconds, and a BYE at the end.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""5 s (RFC 3550 section 6.2)."""
+"""Packets between two sender reports: 5 s (RFC 3550 section 6.2)."""
 
 
 @dataclass(slots=True)
@@ -26,15 +26,15 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
-    """Packets' worth of time."""
+    """Packet intervals of 20 ms since the start, including those in which no packet was sent."""
     packets: int = 0
     octets: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Its CNAME: random, and so nobody's (RFC 7022)."""
+    """The CNAME. It is random, so that it identifies no one (RFC 7022)."""
 
 
 class Ringback:
-    """The legs that are played to."""
+    """The legs to which the ringing tone is played."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
@@ -42,7 +42,7 @@ class Ringback:
         self._due = 0.0
 
     def start(self, leg: MediaLeg) -> None:
-        """Begin, unless it is playing already."""
+        """Begin to play to the leg, unless the tone is already playing."""
         if leg.leg_id not in self._streams:
             self._streams[leg.leg_id] = _Stream(
                 leg, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
@@ -53,7 +53,7 @@ class Ringback:
             self._timer = loop.call_soon(self._tick)
 
     def stop(self, leg: MediaLeg) -> None:
-        """End; the timer ends with the last leg."""
+        """Stop playing to the leg; the timer stops after the last leg."""
         stream = self._streams.pop(leg.leg_id, None)
         if stream is not None and stream.packets:
             leg.send_control(_report(stream) + goodbye(stream.ssrc))
@@ -104,7 +104,10 @@ def _report(stream: _Stream) -> bytes:
 
 
 def _payload(leg: MediaLeg) -> tuple[int, tuple[bytes, bytes]] | None:
-    """The payload type and the two payloads of the peer's first codec, if that is G.711."""
+    """Return the payload type of the peer's first audio codec and its sounding and silent payloads.
+
+    None if that codec is not G.711 or the peer is not known.
+    """
     if leg.remote is None:
         return None
     for number, codec in leg.remote.accepts.items():
