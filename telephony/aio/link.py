@@ -1,7 +1,7 @@
-"""One SIP connection, TCP or TLS: bytes to frames, and messages to bytes (RFC 3261 18, RFC 5626).
+"""One SIP connection over TCP or TLS: turns bytes into messages and back (RFC 3261 18, RFC 5626).
 
-What it holds is bounded in both directions. It closes when its stream cannot be framed, when the
-peer does not read, and when `due` says that it has waited long enough.
+The amount of data that it holds is limited in both directions. It closes when the stream cannot be
+divided into messages, when the peer does not read, and when `due` finds that a wait was too long.
 """
 
 from __future__ import annotations
@@ -23,35 +23,38 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 )
-"""The kernel finds a peer that is gone: 30 s after what it does not acknowledge, 90 s if idle."""
+"""TCP options by which the kernel finds a peer that is gone.
+
+That is 30 s after data that the peer does not acknowledge, and 90 s on an idle connection.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What connections may take."""
+    """The limits of connections: numbers, bytes and times."""
 
     connections: int = 2000
-    """At once, accepted ones."""
+    """The most accepted connections at one time."""
     per_source: int = 200
-    """At once, accepted from one address; a site behind address translation is one."""
+    """The most accepted connections from one address at one time; a site behind NAT is one."""
     unwritten: int = 256 * 1024
-    """Bytes that wait for a peer to read."""
+    """The most bytes that wait for the peer to read them."""
     connect_s: float = 4.0
-    """Until a connection stands, TLS included."""
+    """Seconds in which a connection must be established, TLS included."""
     first_message_s: float = 30.0
-    """For the first message of a connection that was accepted, and for each one begun."""
+    """Seconds for an accepted connection's first message, and for the rest of a message begun."""
     idle_s: float = 2 * 3600.0
-    """Without a byte: longer than a phone's registration lives."""
+    """Seconds without a byte: longer than the lifetime of a phone's registration."""
     ping_s: float = 110.0
-    """Between our pings on connections that we opened (RFC 5626 4.4.1 says 95 to 120)."""
+    """Seconds between our pings on connections that we opened (RFC 5626 4.4.1 gives 95 to 120)."""
     pong_s: float = 10.0
-    """For the answer, from a peer that has answered before."""
+    """Seconds to answer a ping, for a peer that has answered one before."""
     linger_s: float = 1.0
-    """For a peer whose stream has lost its framing, to read our last word."""
+    """Seconds for a peer to read our last answer after its stream could not be divided."""
 
 
 class Ending(enum.StrEnum):
-    """Why a connection is over, as it is counted."""
+    """Why a connection ended; used as a counter's key."""
 
     PEER = "closed by the peer"
     US = "closed by us"
@@ -64,32 +67,35 @@ class Ending(enum.StrEnum):
 
 
 class LinkOwner(Protocol):
-    """Who takes what comes over a connection."""
+    """The receiver of a connection's messages and changes of state."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """A message came."""
+        """Handle a message that was received."""
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
-        """No message can be told any more: answer, if that is possible."""
+        """Answer, if possible, after the stream's messages can no longer be separated."""
 
     def stands(self, link: Link) -> None:
-        """The connection is there; called before anything is received."""
+        """Note that the connection is established; called before anything is received."""
 
     def ended(self, link: Link, why: Ending) -> None:
-        """The connection is over."""
+        """Note that the connection has ended."""
 
 
 class Link(asyncio.Protocol):
-    """A connection, from the first wish for it."""
+    """A SIP connection, from the request to open it until its end."""
 
     def __init__(self, owner: LinkOwner, peer: Address, local: Address, limits: Limits) -> None:
-        """`peer.flow` is 0 if we opened it; `local` is the address of ours that it stands for."""
+        """Prepare a connection; asyncio then establishes it.
+
+        `peer.flow` is 0 if we open it. `local` is the local address that it belongs to.
+        """
         self.peer = peer
         self.local = local
         self.served: set[Address] = {peer}
-        """The destinations of all that was sent over it."""
+        """The destinations of all messages sent over it."""
         self.names: frozenset[str] = frozenset()
-        """What the peer's certificate names, if it showed one that we trust."""
+        """The names in the peer's certificate; empty if it showed none that we trust."""
         self._owner = owner
         self._limits = limits
         self._framer = Framer()
@@ -106,26 +112,26 @@ class Link(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """True if something may be sent over it, now or once it stands."""
+        """True if messages can be sent over it, now or when it is established."""
         return not self._over and self._why is None
 
     @property
     def stands(self) -> bool:
-        """True once there is a connection."""
+        """True if the connection has been established, even if it has ended since."""
         return self._transport is not None
 
     @property
     def accepted(self) -> bool:
-        """True if the peer opened it."""
+        """True if the peer opened the connection."""
         return self.peer.flow != 0
 
     def send(self, data: bytes, destination: Address) -> None:
-        """Send a message, or keep it until the connection stands."""
+        """Send a message, or keep it until the connection is established."""
         self.served.add(destination)
         self._write(data)
 
     def end(self, why: Ending) -> None:
-        """Close at once; what waits is lost."""
+        """Close at once; data that waits to be sent is lost."""
         self._why = self._why or why
         if self._transport is not None:
             self._transport.abort()
@@ -133,7 +139,7 @@ class Link(asyncio.Protocol):
             self._finish()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take over the sockets, send what waits."""
+        """Set the socket's options and send the waiting messages."""
         self._transport = transport  # type: ignore[assignment]  # a stream's
         made = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
@@ -149,7 +155,7 @@ class Link(asyncio.Protocol):
             self._write(data)
 
     def data_received(self, data: bytes) -> None:
-        """Frame what came."""
+        """Divide the received bytes into messages and handle each."""
         now = asyncio.get_running_loop().time()
         self._heard = now
         for frame in self._framer.feed(data):
@@ -162,12 +168,12 @@ class Link(asyncio.Protocol):
             self._midway_since = now
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Note the end of the connection."""
         self._why = self._why or (Ending.DEAD if isinstance(exc, TimeoutError) else Ending.PEER)
         self._finish()
 
     def due(self, now: float) -> None:
-        """Close if it has waited too long, ping if it is time; to be called every few seconds."""
+        """Close after too long a wait, or send a ping that is due; call this every few seconds."""
         limits = self._limits
         begun = self._midway_since
         if self.accepted and not self._had_message:
@@ -202,7 +208,7 @@ class Link(asyncio.Protocol):
                 self._last_word()
 
     def _last_word(self) -> None:
-        """Let the peer read our answer before the connection goes."""
+        """Give the peer time to read our answer before the connection closes."""
         self._why = self._why or Ending.BROKEN
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -231,7 +237,7 @@ class Link(asyncio.Protocol):
 
 
 def _names(certificate: object) -> frozenset[str]:
-    """DNS names and addresses of a verified peer certificate, as `ssl` gives it."""
+    """Return the DNS names and addresses in a verified peer certificate, as `ssl` represents it."""
     if not isinstance(certificate, dict):
         return frozenset()
     rows = certificate.get("subjectAltName", ())

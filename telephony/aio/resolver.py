@@ -1,7 +1,7 @@
-"""The name system, asked without blocking the loop (dnspython; RFC 3263).
+"""DNS queries that do not block the event loop (dnspython; RFC 3263).
 
-Which questions to ask, and what the answers mean, is telephony/sip/location.py's business.
-Answers are kept as long as their TTL says.
+telephony/sip/location.py decides which questions to ask and what the answers mean. Answers are
+cached for their TTL.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from telephony.sip.location import Naptr, Question, Record, Srv
 logger = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 3.0
-"""For one question, all name servers and repetitions included."""
+"""Seconds for one question, including all name servers and retries."""
 _CACHED: Final = 1000
 
 
 class Resolver:
-    """The system's name servers, and its hosts file before them."""
+    """A resolver that reads the hosts file first, then asks the system's name servers."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Resolver:
         port: int = 53,
         hosts: Path = Path("/etc/hosts"),
     ) -> None:
-        """Make one; nothing is asked yet.
+        """Prepare the resolver; this sends no query.
 
         Args:
-            timeout_s: for one question, in seconds.
-            nameservers: their addresses; those of resolv.conf if None.
-            port: theirs.
-            hosts: the hosts file.
+            timeout_s: The limit for one question, in seconds.
+            nameservers: Their addresses; None stands for those in resolv.conf.
+            port: The name servers' port; used only with `nameservers`.
+            hosts: The hosts file.
         """
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
@@ -60,7 +60,7 @@ class Resolver:
         self._hosts = hosts
 
     async def ask(self, question: Question) -> list[Record] | None:
-        """The records; none if there are none, and None if nobody says."""
+        """Return the records: an empty list if there are none, and None without any answer."""
         if question.kind in {"A", "AAAA"} and (known := self._in_hosts(question)):
             return list(known)
         try:
@@ -75,7 +75,7 @@ class Resolver:
         return [record for record in found if record is not None]
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Several at once."""
+        """Ask several questions at the same time; the answers have the questions' order."""
         return await asyncio.gather(*(self.ask(question) for question in questions))
 
     def _in_hosts(self, question: Question) -> list[str]:

@@ -1,8 +1,8 @@
-"""All SIP connections of a process: those accepted, those opened, and which one to send by.
+"""All SIP connections of a process: it accepts and opens them, and chooses one for each message.
 
-A destination with a flow is one accepted connection; any other is reached by the connection that
-we opened to it, by one whose peer stands at that very address, or by one whose peer may be
-reached so (alias, RFC 5923); else a new one is opened.
+A destination with a flow is one accepted connection. Any other destination is reached by the
+connection that we opened to it, by an accepted connection from exactly that address, or by one that
+the peer may be reached by (alias, RFC 5923). Otherwise a new connection is opened.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from telephony.sip.framing import Frame
 _BACKLOG = 256
 _SWEEP_S = 2.0
 _REST_S = 0.1
-"""After the system refused to accept (out of descriptors), before the next try."""
+"""Seconds to wait when the system cannot accept a connection (too many open files)."""
 
 
 class StreamOwner(Protocol):
-    """Who takes what comes over connections."""
+    """The receiver of all connections' messages and failures."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """A message came."""
+        """Handle a message that was received."""
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
-        """A stream has lost its framing."""
+        """Handle a stream whose messages can no longer be separated."""
 
     def unreachable(self, destination: Address) -> None:
-        """No connection stands, or comes about, by which it could be reached."""
+        """Note that no connection to this destination exists or can be opened."""
 
     def cut_off(self, destination: Address) -> None:
-        """The connection by which it was reached is gone, and what it had not read."""
+        """Note that the connection to this destination ended; unread messages are lost."""
 
 
 class Streams:
-    """The table of connections. Belongs to one running loop."""
+    """The table of connections. Belongs to one running event loop."""
 
     def __init__(self, owner: StreamOwner, limits: Limits, gate: Gate) -> None:
         self.endings: Counter[Ending] = Counter()
-        """How connections ended."""
+        """The number of connections by the reason of their end."""
         self.refused = 0
-        """Connections turned away at once, by the limits."""
+        """The number of connections closed at once because of the limits or the gate."""
         self._owner = owner
         self._limits = limits
         self._gate = gate
@@ -66,11 +66,14 @@ class Streams:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def listen(self, wanted: Address, tls: Tls | None) -> Address:
-        """Bind an address, and accept there unless it is one for TLS without a server's context.
+        """Bind an address and accept connections there.
+
+        An address for TLS without a server context accepts none; it serves only to open
+        connections.
 
         Raises:
-            OSError: it cannot be bound.
-            ProtocolError: TLS without `tls`, or the reverse.
+            OSError: The address cannot be bound.
+            ProtocolError: A TLS address without `tls`, or `tls` with another address.
         """
         if (wanted.transport == "TLS") is (tls is None):
             raise ProtocolError("an address for TLS, and no other, wants certificates")
@@ -86,7 +89,7 @@ class Streams:
         return local
 
     def send(self, out: Outgoing) -> None:
-        """Send a message by the connection that is there, or by a new one."""
+        """Send a message by an existing connection, or by a new one."""
         link = self._find(out.destination)
         if link is None and out.otherwise is not None:
             link = self._find(out.otherwise) or self._connect(out.otherwise, out.local)
@@ -98,17 +101,17 @@ class Streams:
             link.send(out.data, out.destination)
 
     def is_open(self, address: Address) -> bool:
-        """True if a connection to the address stands or is being opened."""
+        """True if a connection to the address exists or is being opened."""
         return self._find(address) is not None
 
     def hang_up(self, source: Address) -> None:
-        """Close the connection by which something came, if it came by one."""
+        """Close the connection by which a message came; does nothing for a datagram."""
         link = self._links.get(source)
         if link is not None:
             link.end(Ending.BARRED)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Take a connection for requests to `port` of its peer, by the names it has proved."""
+        """Use a connection for requests to `port` of its peer, by each name in its certificate."""
         link = self._links.get(flow)
         if link is None:
             return
@@ -117,7 +120,7 @@ class Streams:
             self._links.setdefault(Address(flow.host, port, flow.transport, shown), link)
 
     def close(self) -> None:
-        """Close everything."""
+        """Close all sockets and connections."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -129,18 +132,18 @@ class Streams:
         for link in set(self._links.values()):
             link.end(Ending.US)
 
-    # What the connections say.
+    # The methods of LinkOwner
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Hand a message on."""
+        """Pass a message to the owner."""
         self._owner.received(data, source, local)
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
-        """Hand a fault on."""
+        """Pass a fault of the stream to the owner."""
         self._owner.broken(fault, source, local)
 
     def stands(self, link: Link) -> None:
-        """Know an accepted connection; over TCP by its peer's plain address as well."""
+        """Add an accepted connection to the table; over TCP also under its peer's plain address."""
         if link.accepted:
             self._links[link.peer] = link
             if link.peer.transport == "TCP":
@@ -148,7 +151,7 @@ class Streams:
         self._watch()
 
     def ended(self, link: Link, why: Ending) -> None:
-        """Forget a connection; what was sent by it and not answered may never have arrived."""
+        """Remove a connection; report its destinations, since unanswered messages may be lost."""
         self.endings[why] += 1
         for address in [key for key, held in self._links.items() if held is link]:
             del self._links[address]
@@ -159,7 +162,7 @@ class Streams:
         for destination in link.served:
             gone(destination)
 
-    # Inside.
+    # Internals
 
     def _find(self, address: Address) -> Link | None:
         link = self._links.get(address)
@@ -207,7 +210,7 @@ class Streams:
             self._spawn(self._greet(made, there, local))
 
     async def _greet(self, made: socket.socket, peer: Address, local: Address) -> None:
-        """Take an accepted socket over; TLS has to be agreed on in time."""
+        """Take over an accepted socket; the TLS handshake has a time limit."""
         link = Link(self, peer, local, self._limits)
         tls = self._tls.get(local)
         try:

@@ -1,4 +1,4 @@
-"""TLS for SIP (RFC 3261 26.2.1, RFC 5922): contexts as we want them. 1.2 and later alone."""
+"""TLS contexts for SIP (RFC 3261 26.2.1, RFC 5922). They accept only TLS 1.2 and later."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a TLS address of ours needs."""
+    """The TLS contexts of one local address."""
 
     server: ssl.SSLContext | None = None
-    """For connections that come; without it none are accepted."""
+    """The context for incoming connections; without one, none are accepted."""
     client: ssl.SSLContext | None = None
-    """For connections that we open; without it none are."""
+    """The context for connections that we open; without one, none are opened."""
 
 
 def server_context(
     certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """A context that shows `certificate` and, given a `client_ca`, demands one of the peer.
+    """Return a context that shows `certificate`; with a `client_ca` the peer must show one too.
 
-    The certificate's file may hold its key, too.
+    The certificate's file may also contain its key.
 
     Raises:
-        OSError: a file cannot be read (ssl.SSLError is one: it cannot be used).
+        OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -39,12 +39,13 @@ def server_context(
 def client_context(
     *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> ssl.SSLContext:
-    """A context that verifies the peer and its name against `ca`, or else the system's.
+    """Return a context that verifies the peer and its name.
 
-    With `certificate` and `key` it proves itself to a peer that asks.
+    The trust anchors are those in `ca`, or else the system's. `certificate` and `key` are shown to
+    a peer that asks for them.
 
     Raises:
-        OSError: a file cannot be read (ssl.SSLError is one: it cannot be used).
+        OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).
     """
     context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2

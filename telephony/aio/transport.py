@@ -1,7 +1,7 @@
 """The SIP transports around an `Endpoint`, in three steps: feed, flush, dispatch.
 
-Owns every socket by which the endpoint speaks: UDP, TCP and TLS. Decides nothing. One call_later
-timer stands for all of the core's.
+They own every socket by which the endpoint communicates (UDP, TCP and TLS) and decide nothing. One
+call_later timer serves all of the core's timers.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[Event], None]
 _MOST_HELD_BACK = 10_000
-"""Messages; whoever sent more asks again."""
+"""The most messages held back; later ones are dropped and a UDP sender repeats its request."""
 
 
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
-    `on_event` is called for each event, in order; whoever acts on the endpoint at any other time
-    calls `flush()` afterwards.
+    `on_event` is called for each event, in order. Code that acts on the endpoint outside `on_event`
+    must call `flush()` afterwards.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class SipTransport:
     ) -> None:
         self.endpoint = endpoint
         self.send_errors = 0
-        """Datagrams that the system refused to send, and errors that it reported later."""
+        """Datagrams that the system refused to send, and send errors that it reported later."""
         self.faults = 0
-        """Exceptions out of the core or of `on_event`: each is a bug."""
+        """Exceptions from the core or from `on_event`; each is a bug."""
         self._on_event = on_event
         self._gate = gate or OpenGate()
         self._sockets: dict[Address, UdpSocket] = {}
         self.streams = Streams(self, limits, self._gate)
-        """The connections, for their counts."""
+        """The connections; public for their counts."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -64,20 +64,21 @@ class SipTransport:
 
     @property
     def now(self) -> float:
-        """The time that the core is told: the loop's, monotonic seconds."""
+        """The time given to the core: the event loop's, in monotonic seconds."""
         return self._loop.time()
 
     async def listen(
         self, local: Address, *, advertised: Address | None = None, tls: Tls | None = None
     ) -> Address:
-        """Bind an address; port 0 lets the system choose. Returns the bound address.
+        """Bind an address and return it; port 0 lets the system choose.
 
-        `advertised` goes into Via and Contact; its port 0 stands for the bound one. Without it a
-        wildcard address is advertised as the one from which this machine's default route leaves.
-        An address for TLS wants `tls`.
+        `advertised` goes into Via and Contact; its port 0 means the bound port. Without
+        `advertised`, a wildcard address is advertised as the address from which this machine's
+        default route leaves. A TLS address needs `tls`.
 
         Raises:
-            OSError: it cannot be bound.
+            OSError: The address cannot be bound.
+            ProtocolError: A TLS address without `tls`, or `tls` with TCP.
         """
         self._closed = False
         if local.transport == "UDP":
@@ -94,11 +95,11 @@ class SipTransport:
         return bound
 
     def hold_back(self) -> None:
-        """Keep what comes, unread, until `go_on`: the core does not know its dialogs yet."""
+        """Hold messages back until `go_on`, because the core does not know its dialogs yet."""
         self._held_back = []
 
     def go_on(self) -> None:
-        """Read what was held back, and all that comes."""
+        """Handle the messages that were held back, and from now on every message when it comes."""
         held_back, self._held_back = self._held_back or [], None
         for data, source, local in held_back:
             self.received(data, source, local)
@@ -123,36 +124,37 @@ class SipTransport:
         self.flush()
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
-        """Answer what has spoilt a stream, as far as it can be read."""
+        """Answer a message that broke its stream, as far as it can be read."""
         self.endpoint.refuse(fault, source, local)
         self._gate.malformed(source, self.now)
         self.flush()
 
     def unreachable(self, destination: Address) -> None:
-        """Let what waits for an answer from there fail."""
+        """Fail the transactions that wait for an answer from this destination."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
     def cut_off(self, destination: Address) -> None:
-        """Let what may never have arrived there be said again."""
+        """Repeat what may be lost because the connection to this destination ended."""
         if not self._closed:
             self.endpoint.cut_off(destination, self.now)
             self.flush()
 
     def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
-        """Have the kernel drop the datagrams of some, where it can; see packet_filter.py."""
+        """Let the kernel drop datagrams from these networks where it can; see packet_filter.py."""
         for made in self._sockets.values():
             made.shun(barred, friends)
 
     def is_open(self, address: Address) -> bool:
-        """True unless the address is a connection that is gone."""
+        """True unless the address is a connection that has ended."""
         return not address.flow or self.streams.is_open(address)
 
     def flush(self) -> None:
-        """Send what waits, dispatch the events, set the timer; until there is nothing more.
+        """Send waiting messages, dispatch events and set the timer, until nothing remains.
 
-        Called within `on_event` it returns at once: the flush that dispatches goes on.
+        A call within `on_event` returns at once, because the flush that called `on_event`
+        continues.
         """
         if self._flushing:
             return
@@ -221,7 +223,7 @@ class SipTransport:
     def _timer_fired(self) -> None:
         self._timer = None
         try:
-            # call_at may fire a clock tick early; the core then wants it still.
+            # call_at may fire one clock tick early; the core must not see a time before its timer.
             self.endpoint.handle_timer(max(self.now, self._timer_due))
         except Exception as error:  # noqa: BLE001 - as in received()
             self._fault("sip.core_fault", error)

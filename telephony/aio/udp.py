@@ -1,4 +1,4 @@
-"""One UDP socket of the SIP transport; knows its own address and hands everything on."""
+"""One UDP socket of the SIP transport. It knows its own address and passes every message on."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 
 _RECEIVE_BUFFER = 4 << 20
-"""Bytes: what a flood leaves room for. The kernel gives what it allows (net.core.rmem_max)."""
+"""Bytes: room for requests during a flood. The kernel limits it to net.core.rmem_max."""
 
 
 class DatagramOwner(Protocol):
-    """Who takes what comes."""
+    """The receiver of a socket's messages and errors."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """A message came."""
+        """Handle a message that was received."""
 
     def error(self) -> None:
-        """The system reports that an earlier datagram could not be sent."""
+        """Note that an earlier datagram could not be sent."""
 
 
 class UdpSocket(asyncio.DatagramProtocol):
-    """A bound socket."""
+    """A bound UDP socket."""
 
     def __init__(self, owner: DatagramOwner) -> None:
         self.local = Address("", 0)
@@ -37,10 +37,10 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, owner: DatagramOwner, wanted: Address) -> UdpSocket:
-        """Bind it; port 0 lets the system choose.
+        """Bind a socket; port 0 lets the system choose.
 
         Raises:
-            OSError: it cannot be bound.
+            OSError: The address cannot be bound.
         """
         bound = bind(socket.SOCK_DGRAM, wanted)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -57,48 +57,48 @@ class UdpSocket(asyncio.DatagramProtocol):
         """Send a datagram.
 
         Raises:
-            OSError: the system refuses, or the socket is closed.
+            OSError: The system refuses it, or the socket is closed.
         """
         if self._transport is None or self._transport.is_closing():
             raise OSError("the socket is closed")
         try:
             self._transport.sendto(data, destination[:2])
-        except ValueError as error:  # uvloop: another family
+        except ValueError as error:  # uvloop raises it for an address of another family
             raise OSError(str(error)) from None
 
     def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
-        """Have the kernel drop what is to be dropped; where it does not, it still arrives."""
+        """Let the kernel drop datagrams from these networks; where it cannot, they still arrive."""
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
                 packet_filter.shun(self._socket, barred, friends)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Learn the bound address."""
+        """Note the bound address."""
         self._transport = transport  # type: ignore[assignment]  # a datagram transport
         self._socket = transport.get_extra_info("socket")
         host, port = transport.get_extra_info("sockname")[:2]
         self.local = Address(host, port)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Hand it on."""
+        """Pass a message to the owner."""
         self._owner.received(data, Address(addr[0], addr[1]), self.local)
 
     def error_received(self, exc: Exception) -> None:
-        """Count it."""
+        """Report the error to the owner, which counts it."""
         del exc
         self._owner.error()
 
 
 def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
-    """A bound, non-blocking socket; one for IPv6 takes nothing of IPv4.
+    """Return a bound, non-blocking socket; one for IPv6 accepts no IPv4.
 
     Raises:
-        OSError: it cannot be bound.
+        OSError: The address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     made = socket.socket(family, kind)

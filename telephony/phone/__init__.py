@@ -1,9 +1,9 @@
-"""An asyncio-based pyVoIP: a phone for programs, on our own SIP core.
+"""A phone for programs, similar to pyVoIP, on asyncio and our own SIP core.
 
-Its vocabulary is pyVoIP's (`VoIPPhone`, `VoIPCall`, `CallState`, `answer`, `deny`, `hangup`,
-`transfer`, `read_audio`, `write_audio`, `get_dtmf`); its code, and that all of these are
-coroutines, is not. Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, on both sides;
-on the wire it is G.711. No thread, no dependency beyond the core's.
+It uses pyVoIP's names (`VoIPPhone`, `VoIPCall`, `CallState`, `answer`, `deny`, `hangup`,
+`transfer`, `read_audio`, `write_audio`, `get_dtmf`) but none of its code; here all of these methods
+are coroutines. Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, in both directions; on the
+network it is G.711. There are no threads and no dependencies beyond the core's.
 """
 
 from telephony.phone.call import VoIPCall

@@ -1,4 +1,4 @@
-"""One call of a phone: its state, its audio, and what its user may do with it."""
+"""One call of a phone: its state, its audio, and the methods for its user."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ _ORDER: Final = tuple(CallState)
 
 
 class VoIPCall:
-    """A call, placed or received. Everything that waits is a coroutine.
+    """A call, placed or received. Every method that waits is a coroutine.
 
-    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the wire.
+    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
 
     Attributes:
-        state: where it stands.
-        remote: the other party, as To or From named it.
-        request: the INVITE of a call that came in; None for one that we placed.
-        status: the SIP status that ended or answered it; 0 while there is none.
-        unreachable: True if it ended because nobody answered our INVITE, not even to refuse it;
-            `status` is then 408, or 503 where there is no way to the server.
-        statuses: what came for our INVITE so far, in order: 180, 200; challenges that were
-            answered are not among them.
-        moved_to: the URIs of the last 3xx, the preferred first; to call one of them is the
-            program's choice, unless it let the phone `follow` them.
-        takes_over: the call of ours whose place this one takes (RFC 3891), as its caller asks:
-            `answer` ends that one.
-        infos: INFO requests that came, oldest first.
+        state: The call's state.
+        remote: The other party, as named in To or From.
+        request: The INVITE of a received call; None for a call that we placed.
+        status: The SIP status that answered or ended the call; 0 while there is none.
+        unreachable: True if the call ended because our INVITE received no final response;
+            `status` is then 408, or 503 if there is no route to the server.
+        statuses: The statuses of the responses to our INVITE so far, in order: 180, 200.
+            Challenges that we answered are left out.
+        moved_to: The URIs of the last 3xx, the preferred first. The program chooses whether to
+            call one of them, unless it let the phone `follow` them.
+        takes_over: Our call that this one replaces at its caller's request (RFC 3891). `answer`
+            ends that call.
+        infos: The INFO requests received, oldest first.
     """
 
     def __init__(
         self, line: Line, remote: NameAddr, changes: Changes, invite: InviteServer | None = None
     ) -> None:
-        """Made by the phone alone.
+        """Bind media ports for a call. Only the phone creates calls.
 
         Raises:
-            NoPortsError: no pair of media ports is free.
+            NoPortsError: No pair of media ports is free.
         """
         self.state = CallState.DIALING if invite is None else CallState.RINGING
         self.remote = remote
@@ -83,40 +83,40 @@ class VoIPCall:
 
     @property
     def request(self) -> Request | None:
-        """The INVITE of a call that came in."""
+        """The INVITE of a received call; None for a call that we placed."""
         return self.invite.request if self.invite is not None else None
 
     @property
     def moved_to(self) -> list[str]:
-        """See above."""
+        """The URIs of the last 3xx, the preferred first."""
         return [str(uri) for uri in self.redirection.told]
 
     @property
     def protected(self) -> bool:
-        """Whether its media is SRTP, as it was agreed on last."""
+        """True if the media is SRTP, according to the last agreement."""
         return self.media.stream.protection is not None
 
     @property
     def held(self) -> bool:
-        """Whether the other party holds us, in whatever form: it wants no media of ours."""
+        """True while the other party holds us, in whatever form: it accepts no media from us."""
         return self.media.held
 
     @property
     def reception(self) -> Reception:
-        """How well the other party's media arrives, or did until the end."""
+        """The quality with which the other party's media arrives, or arrived until the end."""
         return self.media.stream.reception.now
 
     @property
     def report(self) -> PeerReport | None:
-        """How well ours arrives there, as their RTCP said last; None until it says so."""
+        """The quality of our media at the other party, by its last RTCP report; None before."""
         return self.media.stream.reports.peer
 
     @property
     def replaces(self) -> str:
-        """The Replaces header (RFC 3891) by which another phone may take this one's place.
+        """The Replaces header value (RFC 3891) by which another phone can take this one's place.
 
         Raises:
-            InvalidStateError: the call is over, or rings nowhere.
+            InvalidStateError: The call has ended, or has no dialog yet.
         """
         there = self._consulted()
         return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
@@ -133,7 +133,7 @@ class VoIPCall:
         """Return once the call is, or has been, in `state`.
 
         Raises:
-            CallFailedError: it ended before; `status` says how.
+            CallFailedError: The call ended before; `status` has the reason.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -143,7 +143,7 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Go on to `state`; the one place where the state changes."""
+        """Change to `state`; the only place where the state changes. Earlier states are ignored."""
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
         logger.debug("phone.call_state", before=self.state, after=state, status=status)
@@ -157,11 +157,11 @@ class VoIPCall:
     # --- setting up and ending ----------------------------------------------------------------
 
     async def progress(self) -> None:
-        """Let the caller hear us before we answer: 183 with our SDP; then `write_audio`.
+        """Send 183 with our SDP, so that the caller hears `write_audio` before the answer.
 
         Raises:
-            InvalidStateError: no call rings here, or its INVITE holds no offer.
-            CallFailedError: as `answer`.
+            InvalidStateError: The call is not a received call that rings, or its INVITE has no offer.
+            CallFailedError: As for `answer`.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -173,11 +173,11 @@ class VoIPCall:
         self._line.transport.flush()
 
     async def answer(self) -> None:
-        """Answer a call that rings here.
+        """Answer a received call.
 
         Raises:
-            InvalidStateError: it does not.
-            CallFailedError: its offer holds nothing that we speak; it has been refused with 488.
+            InvalidStateError: The call is not a received call that rings.
+            CallFailedError: Its offer has no codec that we know; it has been refused with 488.
         """
         invite = self._ringing_here()
         body = self._description(invite)
@@ -190,30 +190,30 @@ class VoIPCall:
         self._line.transport.flush()
 
     async def deny(self, status: int = 486) -> None:
-        """Refuse a call that rings here.
+        """Refuse a received call.
 
         Raises:
-            InvalidStateError: it does not.
+            InvalidStateError: The call is not a received call that rings.
         """
         self._ringing_here()
         self.refuse(status)
 
     def refuse(self, status: int) -> None:
-        """Answer the INVITE with a failure."""
+        """Answer the INVITE with a failure and end the call."""
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._line.now)
         self.become(CallState.ENDED, status)
         self._line.transport.flush()
 
     async def hangup(self) -> None:
-        """End the call, whatever its state; returns once it has ended."""
+        """End the call in whatever state it is; return once it has ended."""
         if self.state is CallState.ENDED:
             return
         self.part()
         await self.wait_for(CallState.ENDED)
 
     def part(self) -> None:
-        """Say that it is over: BYE, CANCEL or a refusal, as its state wants."""
+        """Send what ends the call in its present state: BYE, CANCEL or a refusal (480)."""
         if self.dialog is not None:
             self.bye()
         elif self.client is not None:
@@ -223,7 +223,7 @@ class VoIPCall:
         self._line.transport.flush()
 
     def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Send BYE; `DialogEnded` comes back."""
+        """Send BYE; the core then reports `DialogEnded`."""
         dialog = self.dialog
         if dialog is not None and self.state is CallState.ANSWERED:
             self.media.stream.outbox.clear()
@@ -235,53 +235,53 @@ class VoIPCall:
     # --- in the call ------------------------------------------------------------------------
 
     async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
-        """Put the other party on hold; what it sends meanwhile is not asked for.
+        """Put the other party on hold; we then ask it to send no media.
 
         Args:
-            direction: "sendonly": it may hear what we write; "inactive": nothing at all.
+            direction: "sendonly": it may hear what we write; "inactive": it hears nothing.
 
         Raises:
-            InvalidStateError: the call is not answered.
-            CallFailedError: the re-INVITE was refused.
+            InvalidStateError: The call is not answered.
+            CallFailedError: The re-INVITE was refused.
         """
         await change_hold(self, self._answered(), Direction(direction))
 
     async def resume(self) -> None:
-        """Take the other party off hold; raises as `hold`."""
+        """Take the other party off hold; raises the same errors as `hold`."""
         await change_hold(self, self._answered(), None)
 
     async def transfer(self, target: str) -> int:
-        """Transfer the other party to `target`, a number or a SIP URI, without asking it first.
+        """Transfer the other party to `target`, a number or a SIP URI, without a consultation.
 
         Returns:
-            The final status of the call to the target: 200 when it answered; or that of the
-            REFER itself, when it was refused. The call here ends by itself after a success.
+            The final status of the call to the target, 200 if it was answered; or the status of the
+            REFER itself, if that was refused. After a success this call ends by itself.
 
         Raises:
-            InvalidStateError: the call is not answered.
-            CallFailedError: the call ended before the outcome was told.
+            InvalidStateError: The call is not answered.
+            CallFailedError: The call ended before the outcome was reported.
         """
         return await refer(self, self._answered(), self._line.address, self._line.uri(target))
 
     async def join(self, other: VoIPCall) -> int:
-        """Let the other party talk with that of `other`, whom we consulted: attended transfer.
+        """Connect the other party with the party of `other`, which we consulted: attended transfer.
 
-        A REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 7). `other` may be a call of
-        ours that still rings. Both calls end by themselves after a success.
+        This sends a REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 7). `other` may be a
+        call that we placed and that still rings. After a success both calls end by themselves.
 
         Returns:
-            As `transfer`.
+            As for `transfer`.
 
         Raises:
-            InvalidStateError: this call is not answered; the other is over, or rings nowhere.
-            CallFailedError: as `transfer`.
+            InvalidStateError: This call is not answered; the other has ended or has no dialog yet.
+            CallFailedError: As for `transfer`.
         """
         there = other._consulted()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
         return await refer(self, self._answered(), self._line.address, uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
-        """Send INFO (RFC 6086); a body wants its Content-Type among `headers`.
+        """Send INFO (RFC 6086); with a body, `headers` must contain its Content-Type.
 
         Returns:
             The status of the answer.
@@ -292,12 +292,12 @@ class VoIPCall:
     # --- audio and keys ---------------------------------------------------------------------
 
     async def write_audio(self, pcm: bytes) -> None:
-        """Queue audio; returns when less than 200 ms of it wait. Without audio, silence is sent.
+        """Queue audio; return when less than 200 ms of it wait. Silence is sent when none waits.
 
-        Once the call has ended it goes nowhere; `read_audio` and `state` tell of the end.
+        After the end of the call the audio is ignored; `read_audio` and `state` show that end.
 
         Raises:
-            InvalidStateError: the call is not answered, nor was `progress` sent or received.
+            InvalidStateError: The call is not answered, and no `progress` was sent or received.
         """
         if self.state is CallState.ENDED:
             return
@@ -306,33 +306,35 @@ class VoIPCall:
         await self.media.stream.write(pcm)
 
     async def drain_audio(self) -> None:
-        """Return once all that was written has been sent, or the call has ended."""
+        """Return once all queued audio has been sent, or the call has ended."""
         outbox = self.media.stream.outbox
         await self.changes.until(lambda: not outbox.queued or self.state is CallState.ENDED)
 
     async def read_audio(self, samples: int = 160) -> bytes:
-        """The next `samples` received, each two bytes, in the order of their timestamps.
+        """Return the next `samples` received samples, two bytes each, in the order of timestamps.
 
-        Waits for them; loss is silence. Once the call has ended: what is left, at last b"".
+        Waits until they have arrived; lost packets become silence. After the end of the call, it
+        returns the rest, and then b"".
         """
         return await self.media.stream.read(samples)
 
     async def audio(self, samples: int = 160) -> AsyncIterator[bytes]:
-        """What is received, piece by piece, until the call has ended; the last may be shorter."""
+        """Yield the received audio in pieces until the call has ended; the last may be shorter."""
         while piece := await self.read_audio(samples):
             yield piece
 
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
-        """Press keys (0-9, *, #, A-D); returns when the last was let go.
+        """Press keys (0-9, *, #, A-D); return when the last key has been released.
 
         Args:
-            keys: in their order.
-            by: "rtp" sends RTP events (RFC 4733); "info" an INFO each (application/dtmf-relay).
+            keys: The keys, in order.
+            by: "rtp" sends RTP events (RFC 4733); "info" sends one INFO for each key
+                (application/dtmf-relay).
 
         Raises:
-            InvalidStateError: the call is not answered.
-            ProtocolError: no such keys, or, by RTP, the peer takes none.
-            CallFailedError: by INFO; the peer refuses it.
+            InvalidStateError: The call is not answered.
+            ProtocolError: A character is not a key, or the peer accepts no RTP events.
+            CallFailedError: The peer refused the INFO.
         """
         self._answered()
         if by == "info":
@@ -343,7 +345,7 @@ class VoIPCall:
         await self.changes.until(lambda: not outbox.pressing or self.state is CallState.ENDED)
 
     async def get_dtmf(self, length: int = 1) -> str:
-        """The next `length` keys that the peer presses; fewer if the call ends before."""
+        """Return the next `length` keys that the peer presses; fewer if the call ends first."""
         stream = self.media.stream
         await self.changes.until(
             lambda: len(stream.keys) >= length or self.state is CallState.ENDED
@@ -360,7 +362,7 @@ class VoIPCall:
             if status >= 300:
                 raise CallFailedError("the INFO was refused", status)
 
-    # --- within -----------------------------------------------------------------------------
+    # --- internals --------------------------------------------------------------------------
 
     def _answered(self) -> Dialog:
         if self.dialog is None or self.state is not CallState.ANSWERED:
@@ -373,7 +375,7 @@ class VoIPCall:
         return self.invite
 
     def _description(self, invite: InviteServer) -> bytes:
-        """Our answer to the INVITE, as said before; an offer, where it holds none."""
+        """Return our answer to the INVITE, the same each time; an offer, if the INVITE has none."""
         if self.media.agreed:
             return self.media.said
         offer = invite.request.body
@@ -384,7 +386,7 @@ class VoIPCall:
             raise CallFailedError("there is no common media", error.status) from None
 
     def _consulted(self) -> Dialog:
-        """The dialog of a call that is answered, or the first of one of ours that rings."""
+        """Return an answered call's dialog, or the first early dialog of a call that we placed."""
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
         )

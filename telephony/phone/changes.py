@@ -1,4 +1,4 @@
-"""Waiting for a condition to come true: what a phone's coroutines do."""
+"""Waiting for a condition to become true, as a phone's coroutines do."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Wakes those who wait whenever something changed; they look for themselves."""
+    """Wakes all waiting coroutines after a change; each then checks its condition."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Return once `holds()` is true; at once if it is already."""
+        """Return once `holds()` is true; at once if it already is."""
         while not holds():
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
@@ -23,7 +23,7 @@ class Changes:
                 self._waiting.discard(waiter)
 
     def tell(self) -> None:
-        """Let everyone look again."""
+        """Let every waiting coroutine check its condition again."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)

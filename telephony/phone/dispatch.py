@@ -1,4 +1,4 @@
-"""What a phone does, call by call, with the events of the SIP core; it waits for nothing."""
+"""A call's reactions to the events of the SIP core. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RINGS = {180, 183}
 
 
 def handle(line: Line, call: VoIPCall, event: Event) -> None:
-    """Let one call take an event of its own."""
+    """Handle an event that belongs to this call."""
     if not _on_setup(line, call, event):
         _in_dialog(line, call, event)
     call.changes.tell()
@@ -72,7 +72,7 @@ def _in_dialog(line: Line, call: VoIPCall, event: Event) -> None:
 
 
 def _on_progress(line: Line, call: VoIPCall, event: InviteProgress) -> None:
-    """Hear what is said before the answer (RFC 3262 5, RFC 3960); what cannot be read is not."""
+    """Accept the SDP of a provisional response (RFC 3262 5, RFC 3960); ignore unreadable SDP."""
     response = event.response
     call.statuses.append(response.status)
     if response.status in _RINGS:
@@ -96,7 +96,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
         _on_late_offer(line, call, event)
         return
     dialog.ack(event.client, now=line.now)
-    if call.dialog is not None or event.client.cancelled:  # a fork's second, or too late
+    if call.dialog is not None or event.client.cancelled:  # a fork's second answer, or too late
         dialog.request("BYE", now=line.now)
         if call.dialog is None:
             call.become(CallState.ENDED, 487)
@@ -106,7 +106,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     if not body and call.media.agreed:
-        return  # it was told in a reliable provisional response
+        return  # the answer came in a reliable provisional response
     try:
         call.media.answered(body)
     except (ParseError, CallFailedError) as error:
@@ -115,7 +115,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
 
 
 def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
-    """Answer, in the ACK, the offer of a 2xx (RFC 3261 13.2.1)."""
+    """Answer the offer of a 2xx in the ACK (RFC 3261 13.2.1)."""
     call.dialog = event.dialog
     call.session.told(event.response)
     call.statuses.append(event.response.status)
@@ -152,7 +152,7 @@ def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
-    """Take the answer to an offer that our 2xx held."""
+    """Accept the answer to an offer that our 2xx contained."""
     if not call.media.awaits_answer or not event.request.body:
         return
     try:

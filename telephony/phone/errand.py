@@ -1,4 +1,4 @@
-"""Requests inside a call's dialog, awaited: sent, challenged, answered."""
+"""Requests within a call's dialog: send one, answer a challenge, wait for the final response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telephony.sip.message import Request, Response
 
 
 class Errands:
-    """What we asked in one dialog and still wait for."""
+    """Our requests in one dialog that still wait for their final response."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -27,11 +27,13 @@ class Errands:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> tuple[Request, Response]:
-        """Send a request and return it, as it went out last, with its final response.
+        """Send a request; return its last version with the final response.
+
+        A challenge (401, 407) is answered once.
 
         Raises:
-            InvalidStateError: the dialog is over, or an INVITE is pending there.
-            CallFailedError: no answer came.
+            InvalidStateError: The dialog has ended, or an INVITE is pending in it.
+            CallFailedError: No response came.
         """
         line, given = self._line, tuple(headers)
         try:
@@ -58,7 +60,7 @@ class Errands:
             self._waiting.pop(client, None)
 
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
-        """Take what the core says of a request of ours; a re-INVITE's 2xx is acknowledged."""
+        """Handle the core's event for one of our requests; acknowledge the 2xx of a re-INVITE."""
         client = event.transaction
         future = self._waiting.get(client)
         if isinstance(event, DialogRequestFailed):
@@ -74,7 +76,7 @@ class Errands:
             future.set_result(event.response)
 
     def end(self) -> None:
-        """The dialog is over: nobody need wait any more."""
+        """Let all waiting requests fail, because the dialog has ended."""
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(CallFailedError("the call ended"))

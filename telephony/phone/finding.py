@@ -1,7 +1,7 @@
-"""Where a phone's server is: at its address, where the system finds its name, or by SRV (RFC 3263).
+"""Finds a phone's server: by IP literal, by the system's name lookup, or by SRV (RFC 3263).
 
-With a port the name alone is looked up, as RFC 3263 4.2 has it. Without, the name system says
-which machines serve the domain by the phone's transport, and in which order to try them.
+With a port, only the name is looked up (RFC 3263 4.2). Without a port, DNS says which machines
+serve the domain over the phone's transport, and in which order to try them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from telephony.sip.uri import Uri
 
 
 class Asker(Protocol):
-    """Who asks the name system."""
+    """A DNS client, such as `telephony.aio.resolver.Resolver`."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """The records for each; None where nobody says."""
+        """Return the records for each question; None for one without an answer."""
 
 
 async def find(server: Address, asker: Asker, here: str = "") -> list[Address]:
-    """The server's addresses, the best first; of the family of `here`, if that is given.
+    """Return the server's addresses, the best first.
+
+    With a port this is one address. Without, only addresses of the family of `here` count, if that
+    is given.
 
     Raises:
-        OSError: it has none.
+        OSError: The server has no address.
     """
     if server.port:
         found = [await _by_system(server)]
@@ -62,7 +65,7 @@ async def _by_domain(server: Address, speaks: list[Speaks], asker: Asker) -> lis
 
 
 def _shown(there: Address, name: str) -> str:
-    """Whom the certificate must name: the name that was asked for, if it was one."""
+    """Return the name that the certificate must contain: `name` for TLS, "" for an IP literal."""
     try:
         ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A REFER that we follow (RFC 3515): the call that it asks for, and the NOTIFYs that tell of it."""
+"""A REFER that we accepted (RFC 3515): the call that it asks for, and our NOTIFYs about it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _FRAGMENT: Final = ("Content-Type", "message/sipfrag;version=2.0")
 _EXPIRES: Final = 180
-"""Seconds that the subscription may last."""
+"""Seconds that the subscription lasts at most."""
 
 
 def wanted(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
-    """Whom the REFER asks us to call, and the headers that their INVITE gets from it."""
+    """Return the URI that the REFER asks us to call, and the headers that our INVITE then has."""
     by = request.headers.get("Referred-By") or str(request.from_.with_tag(None))
     replaces = to.uri.header("Replaces")
     headers = (("Referred-By", by), *((("Replaces", replaces),) if replaces else ()))
@@ -30,7 +30,7 @@ def wanted(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], 
 
 
 async def tell(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
-    """Tell who sent the REFER in `call` what becomes of `new`; after a success, end `call`."""
+    """Report each status of `new` to the REFER's sender in `call`; after a success, end `call`."""
     event = ("Event", f"refer;id={request.cseq.number}")
     told = 0
     try:
@@ -42,19 +42,19 @@ async def tell(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) 
             body = f"SIP/2.0 {told} {REASONS.get(told, 'Unknown')}\r\n".encode()
             await call.errands.send(dialog, "NOTIFY", headers, body)
     except (CallFailedError, InvalidStateError):
-        return  # whoever asked has gone: there is nobody to tell
+        return  # the sender of the REFER has gone
     if told < 300:
         call.part()
 
 
 async def _next(new: VoIPCall, told: int, asked_in: VoIPCall) -> int:
-    """The status after `told`; the same again once nobody is there to hear it."""
+    """Wait for a status other than `told` and return it; once `asked_in` has ended, return any."""
     await new.changes.until(lambda: _status(new) != told or asked_in.state is CallState.ENDED)
     return _status(new)
 
 
 def _status(new: VoIPCall) -> int:
-    """How far it is, as a status: 100 until something better is known."""
+    """Return the call's progress as a SIP status: 100 until something better is known."""
     if new.state is CallState.ENDED:
         return new.status if new.status >= 200 else 487
     return {CallState.RINGING: 180, CallState.ANSWERED: 200}.get(new.state, 100)

@@ -1,4 +1,4 @@
-"""G.711 to and from 16-bit linear PCM (little-endian, mono, 8 kHz), by table."""
+"""Conversion of G.711 to and from 16-bit linear PCM (little-endian, mono, 8 kHz), by table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 from telephony.rtp.tone import to_pcma, to_pcmu
 
 SILENCE: Final[dict[str, int]] = {"pcmu": 0xFF, "pcma": 0xD5}
-"""The byte that stands for zero, by encoding name in lower case."""
+"""The byte for a sample of zero, by encoding name in lower case."""
 
 _ENCODERS: Final[dict[str, Callable[[int], int]]] = {"pcmu": to_pcmu, "pcma": to_pcma}
 
 
 def encode(pcm: bytes, law: str) -> bytes:
-    """Encode linear PCM; `law` is `pcmu` or `pcma`. An odd last byte is left out."""
+    """Encode linear PCM; `law` is `pcmu` or `pcma`. An odd last byte is ignored."""
     samples = array("h")
     samples.frombytes(pcm[: len(pcm) // 2 * 2])
     if sys.byteorder == "big":
@@ -27,7 +27,7 @@ def encode(pcm: bytes, law: str) -> bytes:
 
 
 def decode(payload: bytes, law: str) -> bytes:
-    """Decode to linear PCM, two bytes for each of `payload`."""
+    """Decode to linear PCM: two bytes for each byte of `payload`."""
     table = _decoding(law)
     return b"".join([table[byte] for byte in payload])
 

@@ -1,4 +1,4 @@
-"""Received audio, put where its RTP timestamp says: loss and pauses become silence."""
+"""Received audio in the order of its RTP timestamps; loss and pauses become silence."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from telephony.rtp.packet import RtpPacket
 
 RATE: Final = 8000
 _MOST_UNREAD: Final = 600 * RATE
-"""Ten minutes; older audio that nobody reads is dropped."""
+"""Ten minutes, in samples; older unread audio is dropped."""
 _JUMP: Final = 10 * RATE
-"""A step further than this, either way, is a new timeline and no pause."""
+"""Samples; a larger step of the timestamp, in either direction, starts a new timeline."""
 
 
 class Inbox:
-    """One stream's audio as 16-bit linear PCM, from the first sample that was not yet read.
+    """One stream's audio as 16-bit linear PCM, from the first unread sample.
 
-    A new SSRC, or a jump of the timestamp, begins a new timeline; its first packet is placed by
-    its time of arrival, and never before what is there already.
+    A sample's place is its number since the first sample received. A new SSRC, or a jump of the
+    timestamp, starts a new timeline. Its first packet is placed by its time of arrival, and never
+    before audio that is already there.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        """Packets."""
+        """The number of packets received."""
         self._audio = bytearray()
         self._start = 0
-        """Place of the first unread sample."""
+        """The place of the first unread sample."""
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """What to add to an extended timestamp to get a place."""
+        """The number to add to an extended timestamp to get a place."""
         self._last = 0
         """The newest timestamp, extended beyond 32 bits."""
 
     @property
     def end(self) -> int:
-        """The place after the newest sample, counted from the first ever received."""
+        """The place after the newest sample, counted from the first sample received."""
         return self._start + len(self._audio) // 2
 
     @property
     def unread(self) -> int:
-        """How many samples wait."""
+        """The number of samples that wait to be read."""
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Place one packet's audio; what comes after it was read is dropped."""
+        """Place one packet's audio; drop the part whose time has already been read."""
         self.received += 1
         place = self._place(packet, now)
         if place < self._start:
@@ -58,7 +59,7 @@ class Inbox:
         self.take(self.unread - _MOST_UNREAD)
 
     def take(self, samples: int) -> bytes:
-        """Remove and return the oldest samples, as many as there are."""
+        """Remove and return the oldest samples: `samples` of them, or fewer if fewer wait."""
         if samples <= 0:
             return b""
         taken = bytes(self._audio[: 2 * samples])

@@ -1,4 +1,4 @@
-"""What a phone's parts share: its account, its endpoint and its media ports."""
+"""The data that a phone's parts share: its account, its endpoint and its media ports."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from telephony.sip.uri import Uri
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One account on one server, on sockets that are open."""
+    """One account on one server, with open sockets."""
 
     server: Address
     domain: Uri
-    """The server as it was named to us: host and port of our URIs."""
+    """The server as the user named it: host and port of our URIs."""
     username: str
     transport: SipTransport
     pool: PortPool
     digest: DigestClient = field(repr=False)
     srtp: Srtp = Srtp.OFF
-    """How the media of its calls may be protected."""
+    """Whether the media of the account's calls is offered, accepted or required as SRTP."""
     sessions: CallSettings = field(default_factory=CallSettings)
-    """How long a session may go on without a refresh (RFC 4028)."""
+    """The time for which a session may go on without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:
-        """The core's time."""
+        """The time of the SIP core, in monotonic seconds."""
         return self.transport.now
 
     @property
     def address(self) -> NameAddr:
-        """Who we are."""
+        """Our address of record."""
         return NameAddr("", replace(self.domain, user=self.username))
 
     def uri(self, number: str) -> Uri:
-        """A number at our server, or a URI as it stands.
+        """Return the URI of a number at our server; a SIP or tel URI is returned as it is.
 
         Raises:
-            SipParseError: it is neither.
+            SipParseError: The text looks like a URI but is not valid.
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)
         return replace(self.domain, user=number)
 
     def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
-        """The header that answers a 401 or 407; none if it cannot be answered."""
+        """Return the header that answers a 401 or 407; empty if it cannot be answered."""
         if response.status not in {401, 407}:
             return ()
         answer = self.digest.answer(client.request, response, secrets.token_hex(8))

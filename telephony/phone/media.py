@@ -29,42 +29,42 @@ _ALLOWED: Final = tuple(codec.name for codec in CODECS)
 
 
 class CallMedia:
-    """Our descriptions, the peer's, and the stream that follows from both."""
+    """Our descriptions, the peer's descriptions, and the media stream that results from both."""
 
     def __init__(self, pool: PortPool, told: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind a pair of ports; make keys, if media may be protected.
+        """Bind a pair of ports; make keys if media may be protected.
 
         Raises:
-            NoPortsError: none is free.
+            NoPortsError: No pair is free.
         """
         self.stream = MediaStream(pool, told, srtp)
         self.hold: Direction | None = None
-        """How we hold the peer: SENDONLY or INACTIVE; None: not at all."""
+        """The direction by which we hold the peer, SENDONLY or INACTIVE; None if we do not."""
         self.held = False
-        """Whether the peer holds us: it wants no media of ours."""
+        """True while the peer holds us: it accepts no media from us."""
         self._origin = Origin(secrets.randbits(31))
         self._said: SessionDescription | None = None
         self._agreed: SessionDescription | None = None
-        """What we said last that was agreed to."""
+        """Our last description that was part of a completed offer and answer."""
         self._offered = False
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether an offer of ours is under way."""
+        """True while an offer of ours has no answer."""
         return self._offered
 
     @property
     def agreed(self) -> bool:
-        """Whether an offer has been answered, by whichever side."""
+        """True after an offer has been answered, by either side."""
         return self._agreed is not None
 
     @property
     def said(self) -> bytes:
-        """Our newest description."""
+        """Our newest description; b"" before the first."""
         return b"" if self._said is None else bytes(self._said)
 
     def offer(self) -> bytes:
-        """An offer, as SDP."""
+        """Return a new offer as SDP."""
         self._said = build_offer(
             self.stream.local,
             self._next_origin(),
@@ -76,28 +76,28 @@ class CallMedia:
         return bytes(self._said)
 
     def answered(self, body: bytes) -> None:
-        """Take the answer to our offer.
+        """Accept the answer to our offer.
 
         Raises:
-            SdpParseError: it cannot be read, or holds no audio for us.
-            CallFailedError: no common codec.
+            SdpParseError: The answer cannot be read, or has no audio for us.
+            CallFailedError: There is no common codec.
         """
         theirs = SessionDescription.parse(body)
         self._take(theirs)
         self._offered = False
-        if self.hold is not Direction.INACTIVE:  # else its answer could be no other
+        if self.hold is not Direction.INACTIVE:  # an answer to "inactive" can only be inactive
             self.held = not _receives(theirs)
 
     def withdraw(self) -> None:
-        """Our offer came to nothing."""
+        """Forget our offer, which was refused."""
         self._offered = False
 
     def answer(self, body: bytes) -> bytes:
         """Answer the peer's offer.
 
         Raises:
-            SdpParseError: as `answered`; status 488 if there is nothing that we speak.
-            CallFailedError: no common codec.
+            SdpParseError: The offer cannot be read; status 488 if it has nothing that we know.
+            CallFailedError: There is no common codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
         said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED)

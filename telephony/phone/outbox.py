@@ -1,6 +1,6 @@
-"""What a phone sends, packet by packet: queued audio, keys (RFC 4733), else silence.
+"""The packets that a phone sends: queued audio, keys (RFC 4733), otherwise silence.
 
-One call of `next` a 20 ms; timestamps go on whether or not anything is sent.
+`next` is called once every 20 ms. Timestamps advance whether or not a packet is sent.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 
 FRAME: Final = 160
-"""Samples a packet: 20 ms at 8 kHz."""
+"""Samples in a packet: 20 ms at 8 kHz."""
 KEYS: Final = "0123456789*#ABCD"
 _PRESS: Final = 6
-"""Packets while a key is down: 120 ms."""
+"""Packets for which a key is down: 120 ms."""
 KEY_MS: Final = 20 * _PRESS
 _REPEATS: Final = 3
-"""Of the end of a key (RFC 4733 2.5.1.4)."""
+"""Copies of a key's last packet (RFC 4733 2.5.1.4)."""
 _PAUSE: Final = 4
 """Packets of silence between keys: 80 ms."""
 _VOLUME: Final = 10
@@ -35,53 +35,53 @@ class Outbox:
         self.payload_type = 8
         self.event_type: int | None = None
         self.sent = 0
-        """Packets."""
+        """The number of packets sent."""
         self.octets = 0
-        """Of payload, in them."""
+        """The number of RTP payload octets in them."""
         self.ssrc = secrets.randbits(32)
         self.timestamp = secrets.randbits(31)
-        """Of the next packet."""
+        """The timestamp of the next packet."""
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """(event code, packets into it)"""
+        """(event code, packets of it already sent), one for each key."""
         self._key_began = 0
         self._marker = True
 
     @property
     def queued(self) -> int:
-        """Samples that wait."""
+        """The number of samples that wait."""
         return len(self._audio) // 2
 
     @property
     def pressing(self) -> bool:
-        """Whether keys wait or are down."""
+        """True while keys wait or are pressed."""
         return bool(self._keys)
 
     def write(self, pcm: bytes) -> None:
-        """Queue 16-bit linear PCM."""
+        """Queue 16-bit linear PCM; raise ProtocolError for an odd number of bytes."""
         if len(pcm) % 2:
             raise ProtocolError("16-bit audio has an even number of bytes")
         self._audio += pcm
 
     def clear(self) -> None:
-        """Forget what is queued."""
+        """Discard all queued audio and keys."""
         self._audio.clear()
         self._keys.clear()
 
     def press(self, keys: str) -> None:
-        """Queue keys, each of `KEYS`."""
+        """Queue keys; raise ProtocolError if one is not in `KEYS` or the peer accepts no events."""
         if self.event_type is None or any(key not in KEYS for key in keys.upper()):
             raise ProtocolError("not keys, or the peer takes none")
         self._keys.extend((KEYS.index(key), 0) for key in keys.upper())
 
     def skip(self) -> None:
-        """Let 20 ms pass without a packet (the peer does not receive)."""
+        """Advance by 20 ms without a packet (the peer does not receive)."""
         self.timestamp = self.timestamp + FRAME & 0xFFFFFFFF
         self._marker = True
 
     def next(self) -> bytes:
-        """The packet for the next 20 ms."""
+        """Return the packet for the next 20 ms."""
         packet = self._key() if self._keys else None
         if packet is None:
             packet = self._speech()
@@ -105,7 +105,7 @@ class Outbox:
         )
 
     def _key(self) -> RtpPacket | None:
-        """The next packet of the key that is down; None in the pause after it."""
+        """Return the next packet of the pressed key; None in the pause after it."""
         code, step = self._keys.popleft()
         if step + 1 < _PRESS + _REPEATS - 1 + _PAUSE:
             self._keys.appendleft((code, step + 1))

@@ -60,11 +60,11 @@ _ALLOW: Final = (
     *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
-"""Seconds that `stop` gives to the peers of calls in progress, and to the server."""
+"""Seconds that `stop` waits for the peers of calls in progress and for the server."""
 
 
 class VoIPPhone:
-    """A SIP phone, with pyVoIP's vocabulary and coroutines throughout.
+    """A SIP phone with pyVoIP's names; its methods are coroutines.
 
     ```python
     async with VoIPPhone("192.0.2.10", 5060, "201", password, call_callback=on_call) as phone:
@@ -95,38 +95,38 @@ class VoIPPhone:
         resolver: Asker | None = None,
         session_expires: int = 1800,
     ) -> None:
-        """Make a phone; `start` opens it.
+        """Prepare a phone; `start` opens it.
 
         Args:
-            server: the server's IP literal, or a name: then its first address, as `start` finds it.
-            port: its SIP port. 0: `server` is a domain, whose machines the name system knows (SRV,
-                RFC 3263); `start` tries the next where one does not answer, or answers 503.
-            username: the account's name, and the number that others see.
-            password: for digest; unused if nobody asks for it.
-            my_ip: the IP literal to bind, and to write into Via, Contact and SDP; if empty, the
+            server: The server's IP literal, or a name; `start` then uses the name's first address.
+            port: The server's SIP port. 0 means that `server` is a domain, whose machines DNS knows
+                (SRV, RFC 3263); `start` tries the next one if one does not answer or answers 503.
+            username: The account's name, which is also the number that others see.
+            password: For digest authentication; unused if no server asks for it.
+            my_ip: The IP literal to bind and to write into Via, Contact and SDP. If empty, the
                 address from which this machine reaches the server.
-            rtp_ports: first and last port for media; two a call.
-            sip_port: 0 lets the system choose.
+            rtp_ports: First and last port for media; each call uses two.
+            sip_port: The local SIP port; 0 lets the system choose.
             register: False for a peer that the server knows by its address.
-            call_callback: called for each call that comes in, in a task of its own, while it
-                rings; without one, calls are refused with 480. A call whose callback raises is
-                ended (500 while it rings), and the exception's kind and place are logged.
-            transfer_callback: called when the other party of a call transfers us (REFER), with
-                that call and the one that it asks for, which is placed already; without one, we
-                are not transferred: 405.
-            srtp: "off" speaks plain RTP, "required" SRTP (SDES) alone, "optional" offers plain
-                RTP and takes either.
-            transport: how it speaks to the server. Over "tls" it accepts no connections: calls
-                come by the one that it registered over.
-            tls: for "tls", how the server is verified; by the system's authorities if absent
-                (`telephony.aio.tls.client_context` makes others).
-            server_name: what the server's certificate must name; `server` if empty.
-            resolver: who asks the name system; the system's name servers if absent.
-            session_expires: seconds after which a call ends whose other side is gone (RFC 4028);
+            call_callback: Called for each received call while it rings, in its own task. Without
+                one, calls are refused with 480. If the callback raises, the call is ended (500 while
+                it rings), and the exception's type and place are logged.
+            transfer_callback: Called when the other party of a call transfers us (REFER), with
+                that call and the new call, which is already placed. Without one, a REFER is refused
+                with 405.
+            srtp: "off" uses only plain RTP, "required" only SRTP (SDES). "optional" offers plain
+                RTP and accepts either.
+            transport: The transport to the server. With "tls" the phone accepts no connections:
+                calls come over the connection that it registered over.
+            tls: For "tls", the context that verifies the server. By default the system's
+                certificate authorities do (`telephony.aio.tls.client_context` makes others).
+            server_name: The name that the server's certificate must contain; `server` if empty.
+            resolver: The DNS client; by default one for the system's name servers.
+            session_expires: Seconds after which a call ends if the other side has gone (RFC 4028);
                 at least 90.
 
         Raises:
-            ValueError: `session_expires` is less than that.
+            ValueError: `session_expires` is less than 90.
         """
         self._server = Address(server, port, transport.upper(), server_name)
         self._tls = tls
@@ -145,9 +145,9 @@ class VoIPPhone:
         self._registration: Registration | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[VoIPCall] = []
-        """Those that have not ended."""
+        """The calls that have not ended."""
         self.address = Address(my_ip, sip_port, transport.upper())
-        """Where it listens, once started."""
+        """The address on which the phone listens, once started."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -160,8 +160,8 @@ class VoIPPhone:
         """Open the socket and register.
 
         Raises:
-            OSError: the server's name has no address, or ours cannot be bound.
-            RegistrationError: refused, or nobody answers; the socket is closed again.
+            OSError: The server's name has no address, or our address cannot be bound.
+            RegistrationError: The server refused or did not answer; the socket is closed again.
         """
         *first, last = await find(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -204,7 +204,7 @@ class VoIPPhone:
             raise
 
     async def stop(self) -> None:
-        """Hang up what goes on, unregister, close. Harmless when not started."""
+        """End all calls, unregister and close. Does nothing if the phone is not started."""
         if self._line is None:
             return
         with contextlib.suppress(TimeoutError):
@@ -232,25 +232,25 @@ class VoIPPhone:
     ) -> VoIPCall:
         """Place a call to a number at the server, or to a SIP URI through it.
 
-        Returns as soon as the INVITE is out; `VoIPCall.wait_for` waits for more. A challenge is
-        answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …). With
-        `late_offer` it holds no SDP: the called side offers, as some gateways have it. With
-        `follow` the targets of a 3xx are tried in their order, each once, through the server.
+        Returns as soon as the INVITE has been sent; `VoIPCall.wait_for` waits for progress. A
+        challenge is answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …).
+        With `late_offer` the INVITE has no SDP, and the called side offers, as with some gateways.
+        With `follow` the targets of a 3xx are tried in order, each once, through the server.
 
         Raises:
-            InvalidStateError: the phone is not started.
-            NoPortsError: no pair of media ports is free.
-            SipParseError: `number` is none.
+            InvalidStateError: The phone is not started.
+            NoPortsError: No pair of media ports is free.
+            SipParseError: `number` looks like a URI but is not valid.
         """
         line = self._started()
         return self._place(line, line.uri(number), headers, late_offer=late_offer, follow=follow)
 
     async def ping(self) -> int:
-        """Ask the server for a sign of life (OPTIONS); the status of its answer.
+        """Send OPTIONS to the server to see that it works; return the status of its answer.
 
         Raises:
-            InvalidStateError: the phone is not started.
-            CallFailedError: nobody answers.
+            InvalidStateError: The phone is not started.
+            CallFailedError: The server does not answer.
         """
         return await ping(self._started())
 
@@ -335,7 +335,7 @@ class VoIPPhone:
         self._run(self._ring(self._callback(call), call))
 
     def _on_refer(self, line: Line, event: DialogRequest) -> None:
-        """Call whom the other party wants us to, and tell it what comes of that."""
+        """Place the call that the other party's REFER asks for; report its progress by NOTIFY."""
         call, to = event.dialog.owner, refer_to(event.request)
         if not isinstance(call, VoIPCall) or isinstance(to, int):
             event.transaction.respond(to if isinstance(to, int) else 481, now=line.now)
@@ -363,7 +363,7 @@ class VoIPPhone:
         try:
             await callback
         except Exception as error:  # noqa: BLE001 - the user's code must not end the phone
-            # Its kind and place alone: the text of an exception may hold a number.
+            # Log only its type and place: the text of an exception may contain a number.
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename}:{place.lineno}"
             logger.error("phone.callback_failed", error=type(error).__name__, where=where)  # noqa: TRY400
@@ -373,7 +373,7 @@ class VoIPPhone:
 
 
 def _call_of(event: Event) -> VoIPCall | None:
-    """Whose event it is: handles carry their call as owner."""
+    """Return the call of an event: the core's objects carry their call as owner."""
     match event:
         case InviteCancelled() | PrackMissing():
             owner = event.invite.owner

@@ -1,4 +1,4 @@
-"""OPTIONS to the server: whether anybody is there (RFC 3261 11)."""
+"""OPTIONS requests that check that the server answers (RFC 3261 11)."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from telephony.sip.headers import NameAddr
 
 
 class Ping:
-    """One that waits for its answer."""
+    """An OPTIONS request that waits for its answer."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[StandaloneResponse]
         self.answer = asyncio.get_running_loop().create_future()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Take what the core says of it."""
+        """Accept the final response, or the report that there is none."""
         if (event.response is None or event.status >= 200) and not self.answer.done():
             self.answer.set_result(event)
 
 
 async def ping(line: Line) -> int:
-    """Send one; the status of the answer.
+    """Send an OPTIONS request and return the status of the answer.
 
     Raises:
-        CallFailedError: nobody answers.
+        CallFailedError: The server does not answer.
     """
     waiting = Ping()
     line.transport.endpoint.request(

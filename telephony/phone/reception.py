@@ -1,4 +1,4 @@
-"""How well a stream arrives: packets lost, late and twice, and jitter (RFC 3550 A.3, A.8)."""
+"""The quality of a received stream: lost, late and doubled packets, jitter (RFC 3550 A.3, A.8)."""
 
 from __future__ import annotations
 
@@ -9,54 +9,54 @@ from telephony.rtp.packet import RtpPacket
 
 _RATE: Final = 8000
 _FAR: Final = 3000
-"""A step of the sequence number further than this is a stream that began anew (MAX_DROPOUT)."""
+"""A larger step of the sequence number means that the stream began again (MAX_DROPOUT)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What one party received, counted in packets."""
+    """The packets that one party received."""
 
     received: int = 0
-    """Without the second copies."""
+    """Packets received, without duplicates."""
     lost: int = 0
-    """Numbers that were passed over and never came."""
+    """Sequence numbers that were skipped and never arrived."""
     late: int = 0
-    """Came after one with a higher number."""
+    """Packets that arrived after one with a higher sequence number."""
     jitter: float = 0.0
-    """Seconds, as it is at the newest packet."""
+    """Jitter at the newest packet, in seconds."""
 
     @property
     def loss(self) -> float:
-        """The share that was lost, 0 to 1."""
+        """The share of packets that were lost, 0 to 1."""
         expected = self.received + self.lost
         return self.lost / expected if expected else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The newest SSRC that was heard, counted as RTCP reports it (RFC 3550 6.4.1)."""
+    """The newest SSRC received, with the counts that RTCP reports (RFC 3550 6.4.1)."""
 
     ssrc: int
     highest: int
-    """Sequence number, extended by its wraps."""
+    """The highest sequence number, extended by its wraps."""
     expected: int
-    """Packets, from the first to the highest."""
+    """The number of packets expected from the first to the highest."""
     received: int
     jitter: int
-    """Ticks of 8 kHz."""
+    """Jitter in ticks of 8 kHz."""
 
 
 class ReceptionCounter:
-    """Counts one direction of a call; each new SSRC is a stream of its own, added to the last."""
+    """Counts one direction of a call. Each new SSRC is a new stream, added to the totals."""
 
     def __init__(self) -> None:
         self._ssrc: int | None = None
         self._first = 0
         self._highest = 0
         self._of_source = 0
-        """Received from this SSRC."""
+        """Packets received from this SSRC."""
         self._missing: set[int] = set()
-        """Extended numbers that were passed over, of the newest `_FAR`."""
+        """Extended sequence numbers that were skipped, among the newest `_FAR`."""
         self._given_up = 0
         self._received = 0
         self._late = 0
@@ -65,13 +65,13 @@ class ReceptionCounter:
 
     @property
     def now(self) -> Reception:
-        """The figures so far."""
+        """The counts so far."""
         lost = self._given_up + len(self._missing)
         return Reception(self._received, lost, self._late, self._jitter)
 
     @property
     def source(self) -> Source | None:
-        """Who is heard now."""
+        """The source received now; None before the first packet."""
         if self._ssrc is None:
             return None
         expected = self._highest - self._first + 1
@@ -81,17 +81,17 @@ class ReceptionCounter:
     def put(self, packet: RtpPacket, now: float) -> None:
         """Count a packet that arrived at `now`, in seconds.
 
-        The packets of one key share a timestamp: they are for `pass_over`.
+        The packets of one key press share a timestamp; use `pass_over` for them.
         """
         if self._count(packet):
             self._time(packet.timestamp, now)
 
     def pass_over(self, packet: RtpPacket) -> None:
-        """Count a packet whose timestamp says nothing of when it was sent."""
+        """Count a packet whose timestamp does not show when it was sent."""
         self._count(packet)
 
     def _count(self, packet: RtpPacket) -> bool:
-        """Take the sequence number; whether the packet came in order."""
+        """Count the sequence number; return whether the packet came in order."""
         step = (packet.sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000
         if packet.ssrc != self._ssrc or abs(step) > _FAR:
             self._given_up += len(self._missing)
@@ -123,6 +123,6 @@ class ReceptionCounter:
         transit = now - timestamp / _RATE
         if self._transit is not None:
             apart = abs(transit - self._transit)
-            if apart < 2**31 / _RATE:  # else the timestamp began again at 0
+            if apart < 2**31 / _RATE:  # otherwise the timestamp has wrapped
                 self._jitter += (apart - self._jitter) / 16
         self._transit = transit

@@ -1,4 +1,4 @@
-"""What becomes of a 3xx at the caller: whom else to try, each once (RFC 3261 8.1.3.4)."""
+"""The targets of a 3xx that a caller tries, each once (RFC 3261 8.1.3.4)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import Uri
 
 _MOST: Final = 10
-"""URIs that one call tries."""
+"""The most URIs that one call tries."""
 
 
 class Redirection:
-    """The targets of one call."""
+    """The redirection targets of one call."""
 
     def __init__(self) -> None:
         self.follow = False
-        """Whether they are tried at all."""
+        """True if the targets are tried at all."""
         self.told: list[Uri] = []
-        """Those of the last 3xx, the preferred first."""
+        """The targets of the last 3xx, the preferred first."""
         self._tried: list[Uri] = []
         self._left: list[Uri] = []
 
     def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
-        """Whom to try, now that `tried` has failed; nobody if that was the last, or by a 6xx."""
+        """Return the URI to try after `tried` failed.
+
+        None if no target is left, after a 6xx, or if targets are not tried.
+        """
         self._tried.append(tried)
         if response is not None and 300 <= status < 400:
             self.told = _targets(response)

@@ -1,4 +1,4 @@
-"""One blind transfer as the one who asks sees it: a REFER and its NOTIFYs (RFC 3515)."""
+"""A transfer as its sender sees it: a REFER and its NOTIFYs (RFC 3515)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _PREFIX: Final = b"SIP/2.0 "
 
 
 class Referral:
-    """What is known of a transfer that we asked for."""
+    """The reported progress of a transfer that we requested."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
-        """As the NOTIFYs told them, in order."""
+        """The statuses from the NOTIFYs, in order."""
 
     @property
     def final(self) -> int | None:
-        """The target's final status, once it is known."""
+        """The target's final status; None while it is not known."""
         return next((status for status in self.statuses if status >= 200), None)
 
     def on_notify(self, request: Request) -> None:
-        """Read a NOTIFY's status line; other bodies say nothing."""
+        """Read a NOTIFY's status line; ignore other bodies."""
         line = request.body.partition(b"\r\n")[0]
         digits = line[len(_PREFIX) : len(_PREFIX) + 3]
         if line.startswith(_PREFIX) and len(digits) == 3 and digits.isdigit():
@@ -37,9 +37,9 @@ class Referral:
 
 
 async def refer(call: VoIPCall, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
-    """Send a REFER to `uri` and wait for its outcome, as `VoIPCall.transfer` has it.
+    """Send a REFER to `uri` and return its outcome, as described at `VoIPCall.transfer`.
 
-    After a success the call is ours to end (RFC 5589 6.1), unless the other side was faster.
+    After a success we end the call (RFC 5589 6.1), unless the other side ends it first.
     """
     referral = call.referral = Referral()
     headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))

@@ -1,4 +1,4 @@
-"""REGISTER (RFC 3261 10.2): make a binding, keep it alive, take it away."""
+"""REGISTER (RFC 3261 10.2): make a binding, refresh it, remove it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from telephony.sip.uri import Uri
 logger = structlog.get_logger(__name__)
 
 EXPIRES: Final = 300
-"""Seconds that we ask for."""
+"""The seconds that we request."""
 _RETRY: Final = 20.0
 """Seconds until the next try after a refresh failed."""
 _TRIES: Final = 4
 
 
 class Registration:
-    """Our one binding. All REGISTERs share a Call-ID and count up their CSeq."""
+    """Our binding. All REGISTERs share a Call-ID and count up their CSeq."""
 
     def __init__(self, line: Line, contact: Address) -> None:
-        """`contact` is the address that the server shall ring."""
+        """Prepare the binding; `contact` is the address at which the server rings us."""
         self._line = line
         how = contact.transport.lower()
         parameters = (("transport", how),) if contact.reliable else ()
@@ -43,16 +43,16 @@ class Registration:
         self._lost = asyncio.Event()
 
     async def start(self) -> None:
-        """Register, and go on refreshing.
+        """Register, and keep the binding refreshed.
 
         Raises:
-            RegistrationError: refused, or nobody answers.
+            RegistrationError: The server refused or did not answer.
         """
         granted = await self._register(EXPIRES)
         self._refresh = asyncio.create_task(self._keep(granted))
 
     async def stop(self) -> None:
-        """Take the binding away; a server that does not answer is left alone."""
+        """Remove the binding; a failure is only logged."""
         if self._refresh is None:
             return
         self._refresh.cancel()
@@ -63,13 +63,13 @@ class Registration:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Take what the core says of our REGISTER."""
+        """Accept the final response to our REGISTER, or the report that there is none."""
         final = event.response is None or event.status >= 200
         if final and self._answer is not None and not self._answer.done():
             self._answer.set_result((event.response, event.status))
 
     def on_lost(self) -> None:
-        """The connection to the server is gone, and our binding with it: make it anew at once."""
+        """Register again at once, because the server connection and our binding are lost."""
         self._lost.set()
 
     async def _keep(self, granted: int) -> None:
@@ -86,7 +86,7 @@ class Registration:
                     await asyncio.sleep(_RETRY)
 
     async def _register(self, expires: int) -> int:
-        """Send it, answering challenges; returns the seconds that were granted."""
+        """Send REGISTER, answer challenges, and return the seconds granted."""
         headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
         response, status = None, 0
         for _ in range(_TRIES):

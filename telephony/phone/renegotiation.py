@@ -1,4 +1,4 @@
-"""A re-INVITE of ours within a call: hold, resume, refresh; through glare (RFC 3261 14.1)."""
+"""A re-INVITE within a call, for hold, resume or refresh, also after glare (RFC 3261 14.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRIES: Final = 5
 
 
 async def change_hold(call: VoIPCall, dialog: Dialog, wanted: Direction | None) -> None:
-    """Hold the other party as `wanted`, or take it off hold; nothing changes if it is refused."""
+    """Put the other party on hold as `wanted`, or off hold if None; a refusal changes nothing."""
     before = call.media.hold
     if before is wanted:
         return
@@ -31,11 +31,11 @@ async def change_hold(call: VoIPCall, dialog: Dialog, wanted: Direction | None) 
 
 
 async def renegotiate(call: VoIPCall, dialog: Dialog) -> None:
-    """Offer what holds now; the session is refreshed by that too.
+    """Send an offer of the current state; this also refreshes the session.
 
     Raises:
-        InvalidStateError: the dialog is over.
-        CallFailedError: refused, unanswered, or glare without end.
+        InvalidStateError: The dialog has ended.
+        CallFailedError: The re-INVITE was refused, unanswered, or met glare five times.
     """
     for _ in range(_TRIES):
         await call.changes.until(lambda: not dialog.invite_pending)
@@ -50,6 +50,6 @@ async def renegotiate(call: VoIPCall, dialog: Dialog) -> None:
             continue
         if response.status != 491:
             break
-        call.media.withdraw()  # else the peer's own offer would have to wait for ours
+        call.media.withdraw()  # otherwise the peer's offer would have to wait for our answer
         await asyncio.sleep(dialog.glare_delay())
     raise CallFailedError("the re-INVITE was refused", response.status)

@@ -1,4 +1,4 @@
-"""An INVITE with Replaces (RFC 3891): which call of ours shall end for it."""
+"""An INVITE with Replaces (RFC 3891): finds our call that it replaces."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from telephony.sip.replaces import Replaces
 
 
 def replaced(endpoint: Endpoint, request: Request) -> VoIPCall | None:
-    """The call whose place the INVITE takes; None if it takes none.
+    """Return the call that the INVITE replaces; None if it has no Replaces.
 
     Raises:
-        SipParseError: it names none of ours (481), one that rings here (481), or wants it early
-            and it is answered (486).
+        SipParseError: The header is not valid (400); it names no call of this phone, or a received
+            call that still rings (481); or it is `early-only` and the call is answered (486).
     """
     values = request.headers.get_all("Replaces")
     if not values:

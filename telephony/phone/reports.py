@@ -1,4 +1,4 @@
-"""RTCP of one call (RFC 3550 6): our reports of both directions, and the peer's of ours."""
+"""RTCP of one call (RFC 3550 6): our reports on both directions, and the peer's on our media."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from telephony.rtp.rtcp import (
 
 _RATE: Final = 8000
 _SHORT: Final = 65_536
-"""Units a second of the short NTP format."""
+"""Units per second in the short NTP format."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """How well our media arrives, as the peer said last."""
+    """The quality of our media at the peer, according to its last report."""
 
     loss: float
-    """The share that was lost since its report before, 0 to 1."""
+    """The share of packets lost since its previous report, 0 to 1."""
     lost: int
-    """Packets, since the beginning; negative where some came twice."""
+    """Packets lost since the beginning; negative if some arrived twice."""
     jitter: float
-    """Seconds."""
+    """Jitter in seconds."""
     round_trip: float | None
-    """Seconds; None until the peer has had a report of ours."""
+    """Seconds; None until the peer has received a report of ours."""
 
 
 class Reports:
-    """Writes and reads the reports of one stream."""
+    """Writes and reads the RTCP reports of one stream."""
 
     def __init__(self) -> None:
         self.peer: PeerReport | None = None
         self._name = secrets.token_hex(8)
-        """Our CNAME: random, and so nobody's (RFC 7022)."""
+        """Our CNAME. It is random, so that it identifies no one (RFC 7022)."""
         self._expected = 0
         self._received = 0
         self._of: int | None = None
-        """The SSRC that the two are of, at our report before."""
+        """The SSRC to which `_expected` and `_received` belong, at our previous report."""
         self._sent = 0
-        """Packets of ours, at our report before."""
+        """The number of packets that we had sent at our previous report."""
         self._heard: tuple[int, float] | None = None
-        """The peer's last sender report, and when it came."""
+        """The peer's last sender report, and its arrival."""
 
     def write(self, outbox: Outbox, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Our report: of what we have sent, if anything since the last, and of what came.
+        """Return our report on received media, and on sent media if any was sent since the last.
 
         Args:
-            outbox: what we send.
-            heard: what came.
-            wall: now, in seconds since 1970.
-            now: in seconds, by the clock of `read`.
+            outbox: The stream that we send.
+            heard: The counts of the stream that we receive.
+            wall: The current time, in seconds since 1970.
+            now: The current time, in seconds, by the clock of `read`.
         """
         blocks = self._blocks(heard, now)
         sent, self._sent = outbox.sent != self._sent, outbox.sent
@@ -76,14 +76,14 @@ class Reports:
         )
 
     def end(self, outbox: Outbox) -> bytes:
-        """Our last: an empty report, and BYE."""
+        """Return our last RTCP packet: an empty report, and BYE."""
         return receiver_report(outbox.ssrc, self._name) + goodbye(outbox.ssrc)
 
     def read(self, data: bytes, outbox: Outbox, wall: float, now: float) -> None:
-        """Take a compound of the peer's.
+        """Read a compound packet from the peer.
 
         Raises:
-            RtpParseError: it cannot be read.
+            RtpParseError: The packet cannot be read.
         """
         for packet in parse_compound(data):
             if packet.sent_at is not None:
@@ -118,5 +118,5 @@ def _told(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF
-        trip = ticks / _SHORT if ticks < 2**31 else 0.0  # less than nothing: the clocks' grain
+        trip = ticks / _SHORT if ticks < 2**31 else 0.0  # negative: clock resolution
     return PeerReport(block.fraction_lost / 256, block.lost, block.jitter / _RATE, trip)

@@ -1,4 +1,4 @@
-"""The session timer of one call (RFC 4028): refreshed in time, or the call is ended."""
+"""The session timer of one call (RFC 4028): refreshes the session in time, or ends the call."""
 
 from __future__ import annotations
 
@@ -30,50 +30,50 @@ logger = structlog.get_logger(__name__)
 
 _EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 _RETRY: Final = 2.0
-"""Seconds until a refresh that failed is tried again."""
+"""Seconds until a failed refresh is tried again."""
 
 __all__ = ["IntervalTooSmallError", "Session"]
 
 
 class Session:
-    """Who refreshes, how often, and when it is over. Not started until it is agreed on."""
+    """The side that refreshes, the interval and the end. It starts when a timer is agreed on."""
 
     def __init__(self, call: VoIPCall, line: Line) -> None:
         self._call = call
         self._line = line
         self._settings = line.sessions
         self._least = 0
-        """The largest Min-SE that the peer asked for."""
+        """The largest Min-SE that the peer asked for, in seconds."""
         self._updates = False
-        """Whether the peer takes UPDATE."""
+        """True if the peer accepts UPDATE."""
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.timer: SessionTimer | None = None
-        """As it was agreed on last."""
+        """The timer that was last agreed on; None before."""
 
     def asked(self) -> Fields:
-        """Headers of an INVITE or UPDATE of ours."""
+        """Return the timer's headers for our INVITE or UPDATE."""
         return request_fields(self.timer, self._settings, self._least)
 
     def told(self, response: Response) -> None:
-        """Take a 2xx to one of those."""
+        """Accept a 2xx to our INVITE or UPDATE, and start the timer."""
         self._learn(response)
         now = asyncio.get_running_loop().time()
         self._start(agree_to_response(response, self._settings, self._least, now))
 
     def too_small(self, response: Response) -> None:
-        """Take a 422: the next `asked` asks for as much as the peer wants."""
+        """Accept a 422: the next `asked` requests at least the peer's Min-SE."""
         self._least = max(self._least, min_se(response))
 
     def check(self, request: Request) -> None:
-        """Raise what `answer` would."""
+        """Raise the error that `answer` would raise, without starting the timer."""
         agree_to_request(request, self._settings, 0.0)
 
     def answer(self, request: Request) -> Fields:
-        """Headers of our 2xx to an INVITE or UPDATE of the peer.
+        """Start the timer and return the headers of our 2xx to the peer's INVITE or UPDATE.
 
         Raises:
-            IntervalTooSmallError: it asks for less than 90 s: 422, with `refusal`.
+            IntervalTooSmallError: The peer asks for less than our Min-SE (90 s); answer 422 with `refusal`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)
@@ -83,11 +83,11 @@ class Session:
 
     @property
     def refusal(self) -> Fields:
-        """Headers of our 422."""
+        """The headers of our 422."""
         return (("Min-SE", str(self._settings.min_se)),)
 
     def stop(self) -> None:
-        """The call is over."""
+        """Stop the timer, because the call has ended."""
         if self._handle is not None:
             self._handle.cancel()
         if self._task is not None and self._task is not asyncio.current_task():
@@ -122,7 +122,7 @@ class Session:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Ask until it is granted, or the session is over."""
+        """Send refreshes until one is accepted or the session has ended."""
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):
                 await self._ask()

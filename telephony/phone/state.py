@@ -1,4 +1,4 @@
-"""What a phone's calls go through, and what its user is told when something fails."""
+"""The states of a phone's calls, and the errors that its user sees."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class CallState(StrEnum):
     """pyVoIP's four states, in order; a call never goes back."""
 
     DIALING = "dialing"
-    """Our INVITE is out and nothing rings yet."""
+    """Our INVITE has been sent, and no phone rings yet."""
     RINGING = "ringing"
-    """180 came, or the call came in and nobody has answered."""
+    """A 180 or 183 came, or a received call is not answered yet."""
     ANSWERED = "answered"
     ENDED = "ended"
 
@@ -21,19 +21,18 @@ class CallState(StrEnum):
 class PhoneError(TelephonyError):
     """A phone could not do what its user asked.
 
-    PhoneError
-    ├── RegistrationError   the server does not take our registration
-    ├── CallFailedError     the call ended before it got there, or a request in it was refused
-    └── InvalidStateError   the call is not in a state in which that can be done
+    PhoneError ├── RegistrationError   the server did not accept our registration ├──
+    CallFailedError     the call ended too early, or a request in it was refused └──
+    InvalidStateError   the call's state does not allow the operation
     """
 
 
 class RegistrationError(PhoneError):
-    """The server does not take our registration.
+    """The server did not accept our registration.
 
     Attributes:
-        status: the final status; 408 when nobody answered, 503 when there is no way there.
-        unreachable: True in these two cases: no server has said that.
+        status: The final status; 408 if no server answered, 503 if there is no route to it.
+        unreachable: True for these two cases, in which the status is not from a server.
     """
 
     def __init__(self, status: int, *, unreachable: bool = False) -> None:
@@ -44,11 +43,11 @@ class RegistrationError(PhoneError):
 
 
 class CallFailedError(PhoneError):
-    """The call ended before it got there, or a request in it was refused.
+    """The call ended before it reached a state, or a request in it was refused.
 
     Attributes:
-        status: the SIP status; 0 if the call ended without one.
-        unreachable: True if nobody answered at all: then it is 408, or 503 with no way there.
+        status: The SIP status; 0 if the call ended without one.
+        unreachable: True if no answer came at all; `status` is then 408, or 503 without a route.
     """
 
     def __init__(self, what: str, status: int = 0, *, unreachable: bool = False) -> None:
@@ -58,4 +57,4 @@ class CallFailedError(PhoneError):
 
 
 class InvalidStateError(PhoneError):
-    """The call is not in a state in which that can be done."""
+    """The call's state does not allow the operation."""

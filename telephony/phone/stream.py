@@ -1,4 +1,4 @@
-"""The media of one call: two sockets, a clock of 20 ms, an inbox and an outbox."""
+"""The media of one call: two sockets, a 20 ms clock, an inbox and an outbox."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""Samples that may wait before `write` makes its caller wait: 200 ms."""
+"""Samples that may wait before `write` makes the program wait: 200 ms."""
 _REPORT: Final = 5.0
-"""Seconds between RTCP reports, give or take a half (RFC 3550 6.2); half to the first."""
+"""Mean seconds between RTCP reports, ± 50 % (RFC 3550 6.2); half of that before the first."""
 _LATE: Final = 1.0
-"""Seconds; a loop that was held up for longer does not send what it missed."""
+"""Seconds; after a longer delay of the event loop, the missed packets are not sent."""
 
 
 class MediaStream:
-    """Sends and receives G.711 and telephone events, as SRTP where that was agreed on."""
+    """Sends and receives G.711 and telephone events, as SRTP if that was agreed on."""
 
     def __init__(self, pool: PortPool, told: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind a pair; `told` is woken when anything arrives or leaves.
+        """Bind a pair of ports; the `Changes` object is woken when anything arrives or is sent.
 
         Raises:
-            NoPortsError: none is free.
+            NoPortsError: No pair is free.
         """
         self.inbox = Inbox()
         self.outbox = Outbox()
         self.reception = ReceptionCounter()
         self.reports = Reports()
         self.keys = ""
-        """Pressed by the peer and not yet taken."""
+        """Keys that the peer pressed and the program has not yet read."""
         self._pool = pool
         self._pair: PortPair = pool.take()
         self.local = LocalMedia(
             pool.host, self._pair.port, srtp, {} if srtp is Srtp.OFF else fresh_keys()
         )
-        """What our SDP says."""
+        """Our address, SRTP setting and keys, for our SDP."""
         self.protection: Protection | None = None
-        """SRTP as it is agreed on now; None: plain RTP."""
+        """SRTP as now agreed on; None for plain RTP."""
         self._kept: Protection | None = None
         self._told = told
         self._remote: RemoteMedia | None = None
@@ -70,14 +70,14 @@ class MediaStream:
 
     @property
     def remote(self) -> RemoteMedia | None:
-        """What the peer's SDP said last."""
+        """The peer's media, from its last SDP; None before."""
         return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
-        """Take what was negotiated, and begin to send.
+        """Apply the negotiated media, and begin to send.
 
         Raises:
-            CallFailedError: the peer takes neither µ-law nor A-law.
+            CallFailedError: The peer accepts neither µ-law nor A-law.
         """
         laws = {n: c.name.lower() for n, c in remote.accepts.items() if c.clock == FRAME * 50}
         number = next((n for n, name in laws.items() if name in g711.SILENCE), None)
@@ -95,7 +95,7 @@ class MediaStream:
             self._tick()
 
     def _protect(self, remote: RemoteMedia) -> None:
-        """Go on by the keys of `remote`; what was counted under the same keys goes on too."""
+        """Use the keys of `remote` from now on; counters under unchanged keys go on."""
         if remote.keys is not None and self._kept is not None:
             self._kept.rekey(remote.keys)
         elif remote.keys is not None:
@@ -103,17 +103,17 @@ class MediaStream:
         self.protection = self._kept if remote.keys is not None else None
 
     async def write(self, pcm: bytes) -> None:
-        """Queue audio; returns when less than 200 ms of it wait to be sent."""
+        """Queue audio; return when less than 200 ms of it wait to be sent."""
         self.outbox.write(pcm)
         await self._told.until(lambda: self.closed or self.outbox.queued < _AHEAD)
 
     async def read(self, samples: int) -> bytes:
-        """The next samples received; fewer, at last none, once the stream is closed."""
+        """Return the next received samples; once the stream is closed, fewer, and at last b""."""
         await self._told.until(lambda: self.closed or self.inbox.unread >= samples)
         return self.inbox.take(samples)
 
     def close(self) -> None:
-        """Stop, and free the ports."""
+        """Send RTCP BYE, stop sending and receiving, and free the ports."""
         if self.closed:
             return
         self.closed = True
@@ -149,7 +149,7 @@ class MediaStream:
             sent = self.protection.protect(data) if self.protection else data
             self._pair.rtp.sendto(sent, (remote.host, remote.rtp_port))
         except (OSError, SrtpError):
-            return  # the peer's port is shut or the queue full: to RTP that is loss
+            return  # the peer's port is closed or the queue full: for RTP this is packet loss
 
     def _send_control(self, data: bytes) -> None:
         remote = self._remote
@@ -196,7 +196,7 @@ class MediaStream:
                 self.reception.put(packet, now)
                 self.inbox.put(packet, pcm, now)
         except (RtpParseError, SrtpError):
-            return  # not RTP, or not the peer's: nothing to a phone
+            return  # not RTP, or not from the peer: a phone ignores it
 
     def _receive_control(self, data: bytes, host: str) -> None:
         remote = self._remote
@@ -211,5 +211,5 @@ class MediaStream:
 
 
 def _apart() -> float:
-    """Seconds to the next report."""
+    """Return the seconds until the next report."""
     return _REPORT * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
