@@ -1,4 +1,4 @@
-"""Who is calling: numbers, directories, lookup, the screen-pop and the contact history.
+"""Identification of callers: numbers, directories, lookup, the screen-pop, the contact history.
 
-Knows nothing of SIP or audio.
+Nothing here depends on SIP or audio.
 """

@@ -1,8 +1,9 @@
-"""Contact notes: that somebody called, and why (C5, C6).
+"""Contact notes: the record that somebody called, and why.
 
-A note opens when a call is answered, and so is never forgotten; the advisor fills it in; each
-saved version lies at once, in the same transaction, in the outbox from which a CRM connector
-takes it. The outbox is idempotent by call id and version, and outlives a dead CRM.
+A note is opened when a call is answered, so that none is forgotten. The advisor completes it. Each
+saved version is put into the outbox in the same transaction, from which a CRM connector takes it.
+The outbox identifies a version by call id and number, so that a repeat does no harm, and keeps it
+while the CRM is down.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ contacts = Table(
     Column("on_behalf_of", String(200), nullable=False),
     Column("authority", String(200), nullable=False),
     Column("notes", Text, nullable=False),
-    # What a desk asks for when it starts, whatever number of notes there are.
+    # For the query that a desk makes at its start, which must be fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
 )
 
@@ -63,7 +64,7 @@ outbox = Table(
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the advisor writes; `on_behalf_of` and `authority` unless the caller is `self`."""
+    """The advisor's text; `on_behalf_of` and `authority` are needed unless the caller is `self`."""
 
     purpose: str
     language: str
@@ -74,10 +75,10 @@ class Note:
     notes: str = ""
 
     def check(self) -> None:
-        """Refuse a note that does not say for whom a representative calls.
+        """Refuse a note without a purpose, or that does not say for whom a representative calls.
 
         Raises:
-            ContactError: names what is missing.
+            ContactError: The message names what is missing.
         """
         if not self.purpose:
             raise ContactError("a contact needs a purpose")
@@ -102,7 +103,7 @@ class OpenContact:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One version of a note on its way to the CRM; `payload` is JSON."""
+    """One version of a note that is to be sent to the CRM; `payload` is JSON."""
 
     call_id: str
     version: int
@@ -117,7 +118,7 @@ class Contacts:
         self._writer = engine.execution_options(immediate=True)
 
     async def answered(self, contact: OpenContact) -> None:
-        """Open the note of an answered call; a later advisor takes it over while unwritten."""
+        """Open an answered call's note; until it is written, a later advisor takes it over."""
         async with self._writer.begin() as connection:
             found = await connection.scalar(
                 select(contacts.c.version).where(contacts.c.call_id == contact.call_id)
@@ -145,7 +146,7 @@ class Contacts:
                 )
 
     async def identified(self, call_id: str, person_id: str, confirmation: str) -> None:
-        """Remember whom the advisor confirmed, or that it was not who we thought."""
+        """Save which person the advisor confirmed, or that the caller was another."""
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(contacts)
@@ -154,10 +155,12 @@ class Contacts:
             )
 
     async def save(self, call_id: str, note: Note, now: float) -> int:
-        """Save the note and queue it for the CRM; gives the version.
+        """Save the note, queue it for the CRM, and return its version.
+
+        An unchanged note keeps its version and is not queued again.
 
         Raises:
-            ContactError: the note is incomplete, or the call was never answered.
+            ContactError: The note is incomplete, or the call was never answered.
         """
         note.check()
         fields = {name: getattr(note, name) for name in _NOTE_FIELDS}
@@ -196,14 +199,14 @@ class Contacts:
             return version
 
     async def unwritten(self) -> list[OpenContact]:
-        """Answered calls whose note is still to be written, oldest first."""
+        """Return the answered calls whose note is not written yet, oldest first."""
         columns = [contacts.c[name] for name in OpenContact.__dataclass_fields__]
         statement = select(*columns).where(contacts.c.version == 0).order_by(contacts.c.started)
         async with self._engine.connect() as connection:
             return [OpenContact(*row) for row in await connection.execute(statement)]
 
     async def note(self, call_id: str) -> Note | None:
-        """The note as last saved."""
+        """Return the note as last saved; None if it was never saved."""
         columns = [contacts.c[name] for name in _NOTE_FIELDS]
         statement = select(*columns).where(contacts.c.call_id == call_id, contacts.c.version > 0)
         async with self._engine.connect() as connection:
@@ -211,7 +214,7 @@ class Contacts:
         return None if row is None else Note(*row)
 
     async def undelivered(self, limit: int = 100) -> list[Outgoing]:
-        """What the CRM has not taken yet, oldest first."""
+        """Return the versions that the CRM has not accepted yet, oldest first."""
         statement = (
             select(outbox.c.call_id, outbox.c.version, outbox.c.payload)
             .where(outbox.c.delivered.is_(None))
@@ -222,7 +225,7 @@ class Contacts:
             return [Outgoing(*row) for row in await connection.execute(statement)]
 
     async def delivered(self, call_id: str, version: int, now: float) -> None:
-        """The CRM has taken this version; saying so twice changes nothing."""
+        """Mark a version as accepted by the CRM; repeating this changes nothing."""
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(outbox)

@@ -1,19 +1,19 @@
 """The embedded directory: its tables, and the import from CSV.
 
-An import is all or nothing, and every fault is reported with file, line and column. A row
-replaces the person with the same `reference`; nobody else is touched unless asked. Columns,
-in any order, named in the first line (UTF-8, comma or semicolon):
+An import changes everything or nothing, and every fault is reported with file, line and column. A
+row replaces the person with the same `reference`. Other people stay unchanged, unless `absent` is
+"remove". Columns may be in any order; the first line names them (UTF-8, comma or semicolon):
 
 | column | needed | meaning |
 |---|---|---|
-| reference | yes | the CRM's identifier; names the person over imports |
+| reference | yes | the CRM's identifier, by which later imports find the person |
 | name | yes | as the pop shows it |
 | numbers | yes | one or more, separated by `|` ; `01970 625000 x12` has an extension |
-| language | no | `cy`, `en` or empty: preferred language |
+| language | no | the preferred language: `cy`, `en` or empty |
 | kind | no | `person` (default), `organisation`, `payphone` |
-| shared | no | yes/no: a household's, home's or office's line: the pop warns |
+| shared | no | yes/no: the line of a household, home or office, for which the pop shows a warning |
 | do_not_pop | no | yes/no: never shown by number |
-| address, postcode, email, date_of_birth, notes | no | shown after confirmation only |
+| address, postcode, email, date_of_birth, notes | no | shown only after confirmation |
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _MOST_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One good row of an import file."""
+    """One valid row of an import file."""
 
     values: dict[str, str | bool]
     numbers: tuple[Number, ...]
@@ -90,7 +90,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import changed."""
+    """The numbers of people that an import added, replaced and removed."""
 
     added: int
     replaced: int
@@ -173,7 +173,7 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
     """Read an import file.
 
     Raises:
-        ImportFileError: with every fault found, up to a hundred.
+        ImportFileError: The file has faults; the error lists up to about a hundred.
     """
     reader = _Reader(file, region)
     text = text.removeprefix("\ufeff")
@@ -221,10 +221,10 @@ async def import_csv(
     region: str = REGION,
     absent: Literal["keep", "remove"] = "keep",
 ) -> ImportResult:
-    """Import a whole file in one transaction; `absent` says what happens to everyone else.
+    """Import a whole file in one transaction; `absent` decides about people not in the file.
 
     Raises:
-        ImportFileError: the file has faults; nothing was changed.
+        ImportFileError: The file has faults; nothing was changed.
     """
     entries = read_csv(text, file, region)
     async with engine.execution_options(immediate=True).begin() as connection:

@@ -1,10 +1,8 @@
 """The exceptions of this package.
 
-CallerIdError
-├── NumberError          text that is no telephone number
-├── ImportFileError      a directory file with faults, each with its line and column
-├── SourceError          a directory that cannot be asked
-├── ChoiceError          a choice or confirmation that the pop does not allow
+CallerIdError ├── NumberError          text that is not a telephone number ├── ImportFileError
+a directory file with faults, each with its line and column ├── SourceError          a directory
+that gives no answer ├── ChoiceError          a choice or confirmation that the pop does not allow
 └── ContactError         a contact note that lacks what its caller type needs
 """
 
@@ -14,16 +12,16 @@ from dataclasses import dataclass
 
 
 class CallerIdError(Exception):
-    """Base of all errors of this package; messages never contain a number or a name."""
+    """The base of all errors of this package; messages never contain a number or a name."""
 
 
 class NumberError(CallerIdError):
-    """The text is no telephone number."""
+    """The text is not a telephone number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of an import file; `line` counts from 1, the header included."""
+    """One fault of an import file; `line` counts from 1 and includes the header line."""
 
     file: str
     line: int
@@ -38,7 +36,7 @@ class Fault:
 
 
 class ImportFileError(CallerIdError):
-    """Nothing was imported; `faults` lists what to mend."""
+    """Nothing was imported; `faults` lists what to correct."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -46,7 +44,7 @@ class ImportFileError(CallerIdError):
 
 
 class SourceError(CallerIdError):
-    """A directory cannot be asked now; this is not the same as "not found"."""
+    """A directory gives no answer now; this is not the same as "not found"."""
 
 
 class ChoiceError(CallerIdError):

@@ -1,7 +1,7 @@
-"""Who is calling: all directories asked side by side, within one budget of time.
+"""The lookup of a caller in all directories at once, within one time limit.
 
-A directory that is dead, slow or broken makes the answer "unavailable", which is not "not
-found"; one that answers is enough to find somebody. Nothing is ever created here.
+A directory that is down, slow or broken makes the result "unavailable", which is not "not found". A
+person found by any directory is enough for a result. A lookup never creates entries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUDGET_S = 1.0
 
 
 class Status(StrEnum):
-    """How a lookup ended; `LOOKING_UP` until it has."""
+    """The state of a lookup; `LOOKING_UP` until it has ended."""
 
     LOOKING_UP = "looking_up"
     FOUND = "found"
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """People found; `failed` names the sources that gave no answer."""
+    """The people found; `failed` names the sources that gave no answer."""
 
     status: Status
     people: tuple[Person, ...] = ()
@@ -39,25 +39,25 @@ class Outcome:
 
 
 class Source(Protocol):
-    """A directory that can be asked for a number."""
+    """A directory that can be searched by number."""
 
     @property
     def name(self) -> str:
-        """Short name, for metrics and logs."""
+        """A short name, for metrics and logs."""
 
     async def find(self, number: Number) -> list[Person]:
-        """Everyone at this number; any exception means "unavailable"."""
+        """Return all people at this number; any exception means "unavailable"."""
 
 
 class Lookup:
-    """Asks every source at once and waits `budget_s` seconds for the slowest."""
+    """Searches every source at the same time, for `budget_s` seconds at most."""
 
     def __init__(self, sources: Sequence[Source], budget_s: float = BUDGET_S) -> None:
         self._sources = tuple(sources)
         self._budget_s = budget_s
 
     async def look_up(self, caller: Caller) -> Outcome:
-        """The outcome for this caller; never raises for a source's failure."""
+        """Return the outcome for this caller; a source's failure is never raised."""
         if caller.withheld:
             return Outcome(Status.WITHHELD)
         if caller.number is None or not caller.number.e164:

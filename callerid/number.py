@@ -1,8 +1,8 @@
-"""Telephone numbers: reading them, and deciding whether a call presents one at all.
+"""Telephone numbers: reading them, and deciding whether a call presents one.
 
-`Number` is E.164 (libphonenumber) with an optional extension. `presented` applies the rules
-of RFC 3323 and RFC 3325 as UK trunks need them: a withheld number is never looked at, not
-even where the network asserts one beside it.
+`Number` is E.164 (libphonenumber) with an optional extension. `presented` applies RFC 3323 and RFC
+3325 as UK trunks need them: a withheld number is never used, not even if the network asserts one
+beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from callerid.errors import NumberError
 REGION = "GB"
 _PRIVATE = frozenset({"id", "user", "header"})
 _ANONYMOUS_USERS = frozenset({"anonymous", "restricted", "private", "withheld"})
-# Ofcom's 08979 range stands in where a call came without a usable number: it names nobody.
+# Ofcom's 08979 range replaces a number that is missing or unusable; it identifies no caller.
 _FILLER = "+448979"
 _INTERNAL = re.compile(r"[0-9]{2,6}")
 _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7})?", re.IGNORECASE)
@@ -26,17 +26,17 @@ _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7}
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number in E.164, or an internal extension alone (`e164` is then empty)."""
+    """A number in E.164, or only an internal extension (`e164` is then empty)."""
 
     e164: str
     extension: str = ""
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> Number:
-        """Read what people and trunks write.
+        """Read a number in the forms that people and trunks write.
 
         Raises:
-            NumberError: the text is no possible number.
+            NumberError: The text is not a possible number.
         """
         text = text.strip()
         if not _DIALLABLE.fullmatch(text):
@@ -55,12 +55,12 @@ class Number:
 
     @property
     def bare(self) -> str:
-        """The number without its extension; an internal extension itself."""
+        """The number without its extension; for an internal extension, the extension."""
         return self.e164 or self.extension
 
     @property
     def display(self) -> str:
-        """As a person reads it: national form at home, international abroad."""
+        """The number for people: in national form within `REGION`, otherwise international."""
         if not self.e164:
             return self.extension
         parsed = phonenumbers.parse(self.e164)
@@ -72,7 +72,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What the signalling lets us know: a number, a withheld one, or none."""
+    """The caller as the signalling shows it: a number, a withheld number, or no number."""
 
     number: Number | None
     withheld: bool
@@ -91,10 +91,10 @@ def presented(
     trusted: bool = False,
     region: str = REGION,
 ) -> Caller:
-    """Which number the caller presents.
+    """Return which number the caller presents.
 
-    The From number comes first; an asserted one counts only from a trusted trunk, only
-    where From has none, and never when privacy is asked in any form.
+    The From number comes first. An asserted number counts only if it comes from a trusted trunk, if
+    From has no usable number, and if the caller requests no privacy in any form.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

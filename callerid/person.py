@@ -1,4 +1,4 @@
-"""A person as a directory describes them: what a pop may show before and after confirmation."""
+"""A person in a directory: what a pop may show before and after confirmation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What answers at the number."""
+    """The kind of party that answers at the number."""
 
     PERSON = "person"
     ORGANISATION = "organisation"
@@ -18,8 +18,8 @@ class Kind(StrEnum):
 class Person:
     """One entry of a directory.
 
-    `person_id` is opaque and names its source; `details` are shown only after the advisor
-    has confirmed; `main_line` says that the number matched without its extension.
+    `person_id` is opaque and begins with its source. `details` are shown only after the advisor has
+    confirmed the person. `main_line` is true if the number matched only without its extension.
     """
 
     person_id: str

@@ -1,8 +1,8 @@
 """The screen-pop of one call, as a value: what is known, chosen and confirmed.
 
-Pure: every change returns a new pop. Before the confirmation a pop gives names, warnings and
-languages only (`candidates`); `details` are empty until the advisor has said that the checks
-were passed, or that the caller volunteered the details.
+Every change returns a new pop. Before confirmation, a pop shows only names, warnings and languages
+(`candidates`). `details` are empty until the advisor has confirmed that the checks were passed or
+that the caller volunteered the details.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from callerid.person import Kind, Person
 
 
 class Confirmation(StrEnum):
-    """The advisor's answer to the question of C4."""
+    """The advisor's answer to the question whether the caller is the person shown."""
 
     CONFIRMED = "confirmed"
     VOLUNTEERED = "volunteered"
@@ -26,7 +26,7 @@ class Confirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What may be seen of a person before the confirmation."""
+    """The facts about a person that may be shown before confirmation."""
 
     person_id: str
     name: str
@@ -41,7 +41,7 @@ _LOOKING_UP = Outcome(Status.LOOKING_UP)
 
 @dataclass(frozen=True, slots=True)
 class ScreenPop:
-    """One call's pop; `chosen` is never filled by the software where there are several."""
+    """One call's pop. With several candidates, only the advisor sets `chosen`."""
 
     call_id: str
     caller: Caller = NOBODY
@@ -51,17 +51,17 @@ class ScreenPop:
 
     @property
     def status(self) -> Status:
-        """How the lookup stands."""
+        """The state of the lookup."""
         return self.outcome.status
 
     @property
     def confirmed(self) -> bool:
-        """Whether details may be shown."""
+        """True if details may be shown."""
         return self.confirmation in {Confirmation.CONFIRMED, Confirmation.VOLUNTEERED}
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """The people this may be; more than one at a number is itself a warning."""
+        """The people that the caller may be; more than one at a number is shown as a warning."""
         several = len(self.outcome.people) > 1
         return tuple(
             Candidate(
@@ -77,31 +77,31 @@ class ScreenPop:
 
     @property
     def details(self) -> dict[str, str]:
-        """The chosen person's details: empty until confirmed."""
+        """The chosen person's details; empty until confirmed."""
         if not self.confirmed or self.chosen is None:
             return {}
         return dict(self._person(self.chosen).details)
 
     def filled(self, outcome: Outcome) -> ScreenPop:
-        """The lookup has ended. One person alone is the one in question, not yet confirmed."""
+        """Return the pop with a lookup's outcome. A single person is chosen but not confirmed."""
         only = outcome.people[0].person_id if len(outcome.people) == 1 else None
         return replace(self, outcome=outcome, chosen=only)
 
     def choose(self, person_id: str) -> ScreenPop:
-        """The advisor picks one of several; an earlier confirmation of another falls.
+        """Return the pop with a chosen candidate; the confirmation of another one is removed.
 
         Raises:
-            ChoiceError: no candidate has this id.
+            ChoiceError: No candidate has this id.
         """
         self._person(person_id)
         kept = self.confirmation if person_id == self.chosen else None
         return replace(self, chosen=person_id, confirmation=kept)
 
     def confirm(self, confirmation: Confirmation, person_id: str | None) -> ScreenPop:
-        """The advisor answers for `person_id`, or for the one chosen before.
+        """Return the pop with the advisor's answer for `person_id`, or for the chosen candidate.
 
         Raises:
-            ChoiceError: nobody is chosen, or no candidate has this id.
+            ChoiceError: No candidate is chosen, or none has this id.
         """
         chosen = person_id or self.chosen
         if confirmation is Confirmation.NOT_THEM:

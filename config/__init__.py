@@ -1,4 +1,4 @@
 """The settings: their schema, their loader and a commented example.
 
-Knows nothing of the other packages.
+This package depends on none of the other packages.
 """

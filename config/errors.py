@@ -1,6 +1,6 @@
-"""What goes wrong with settings.
+"""The errors of settings files.
 
-SettingsError            the file cannot be used; `faults` says where and what would be right
+SettingsError            the file cannot be used; `faults` says where, and what would be right
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in a settings file.
+    """One fault of a settings file.
 
     `line` counts from 1 (0: the whole file), `key` is the dotted name ("" for the whole file),
-    `expected` says what would be right. The offending value is never part of it: settings
-    hold secrets.
+    `expected` says what would be right. The wrong value is never included, because settings contain
+    secrets.
     """
 
     line: int

@@ -1,4 +1,4 @@
-"""From a faulty settings file to words: the line of a key, and what would be right there."""
+"""Messages for a faulty settings file: the line of a key, and what would be right there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
-    """The fault of a text that is not TOML."""
+    """Return the fault of a text that is not TOML."""
     message = str(error)
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
@@ -30,20 +30,21 @@ def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
 
 
 def faults_of(error: ValidationError, text: str, model: type[BaseModel]) -> tuple[Fault, ...]:
-    """All faults that validation found, in the order of the file."""
+    """Return all faults that validation found, in the order of the file."""
     lines = lines_of(text)
     items = error.errors(include_url=False, include_input=False)
     inner = {item["loc"][:-1] for item in items}
     found = [
         Fault(_line(lines, item["loc"]), _dotted(item["loc"]), _expected(dict(item), model))
         for item in items
-        if not (item["type"] == "too_short" and item["loc"] in inner)  # its items are the fault
+        # A list may be too short only because its items are faulty; these are reported already.
+        if not (item["type"] == "too_short" and item["loc"] in inner)
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: fault.line))
 
 
 def lines_of(text: str) -> dict[Location, int]:
-    """The line, from 1, of every table and key of a TOML text."""
+    """Return the line, from 1, of every table and key of a TOML text."""
     lines: dict[Location, int] = {}
     counts: dict[Location, int] = {}
     table: Location = ()
@@ -139,7 +140,7 @@ def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section inside a field's type: itself, or the items of its tuple."""
+    """Return the section inside a field's type: the type itself, or its tuple's items."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in {tuple, Union, UnionType}:

@@ -1,7 +1,7 @@
-"""The types of the settings' fields: what one value may be, and what is said when it is not.
+"""The types of the settings' fields: the values that are valid, and the errors for others.
 
-What a value means, and which go together, is in sections.py; values with a notation of their own
-are in values.py.
+sections.py says what a value means and which settings belong together. values.py holds the values
+that have their own notation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
 
 
 def parsed(kind: Any) -> PlainValidator:
-    """Take a value of `kind` as it is, and its text through `kind.parse`."""
+    """Return a validator that accepts a value of `kind`, or text that `kind.parse` can read."""
 
     def validate(value: object) -> object:
         if isinstance(value, kind):

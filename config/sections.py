@@ -1,6 +1,6 @@
 """The sections of `galwad.toml`, one model each. Each field's description says what is right.
 
-All of them are frozen and refuse unknown keys; none repeats a value in an error.
+All of them are frozen and refuse unknown keys. No error repeats a value.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DestinationClassName: TypeAlias = Literal["centre", "department", "external", "p
 
 
 class Section(BaseModel):
-    """A table of the file: frozen, closed to unknown keys, silent about values."""
+    """A table of the file: frozen, without unknown keys, and with errors that repeat no value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -55,7 +55,7 @@ class Node(Section):
 
 
 class Sip(Section):
-    """`[sip]`: where calls arrive, and the clocks of signalling (seconds)."""
+    """`[sip]`: the addresses on which calls arrive, timers of signalling (seconds), limits."""
 
     listen: tuple[Annotated[Listener, parsed(Listener)], ...] = Field(
         min_length=1, description='a list such as ["udp:192.0.2.10:5060"]'
@@ -127,7 +127,7 @@ class Sip(Section):
 
 
 class Trunk(Section):
-    """`[[trunks]]`: who may send us calls without a password, and what it wants of us."""
+    """`[[trunks]]`: the peers that may call without a password, and our credentials for them."""
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
     peers: tuple[Annotated[Peer, parsed(Peer)], ...] = Field(
@@ -171,9 +171,9 @@ class Trunk(Section):
         return self
 
     def matches(self, host: str, port: int, transport: str) -> bool:
-        """Whether what comes from this address comes from the trunk.
+        """Return whether a message from this address comes from the trunk.
 
-        The port of a peer that opens a connection says nothing, and is not looked at.
+        Over a connection the port is ignored, because a peer opens connections from any port.
         """
         if self.transport not in {None, transport.lower()}:
             return False
@@ -213,7 +213,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: what happens to a call, by the number that was called."""
+    """`[[routes]]`: where a call goes, by the number that was called."""
 
     called: Annotated[Pattern, parsed(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -246,7 +246,7 @@ class Route(Section):
 
 
 class Destination(Section):
-    """`[[destinations]]`: what a transfer's target is to the recording."""
+    """`[[destinations]]`: the effect on the recording of a transfer to a target."""
 
     match: Annotated[Pattern, parsed(Pattern)] = Field(
         description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
@@ -271,7 +271,10 @@ class Destination(Section):
         return self
 
     def matches(self, user: str, uri: str) -> bool:
-        """Whether a Refer-To with this user part and this bare URI means this destination."""
+        """Return whether a Refer-To with this user part and this URI means this destination.
+
+        `uri` has no parameters.
+        """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 
 
@@ -295,7 +298,7 @@ class Media(Section):
 
 
 class RecordingSection(Section):
-    """`[recording]`: who can open the archive, and how a pause is made."""
+    """`[recording]`: who can open the archive, and how recordings are paused."""
 
     recipients: FilePath | None = Field(
         default=None,
@@ -367,12 +370,12 @@ class Desk(Section):
 
     @property
     def tls(self) -> bool:
-        """Whether the desk itself speaks TLS."""
+        """True if the desk itself uses TLS."""
         return self.tls_certificate is not None
 
     @property
     def origin(self) -> str:
-        """The origin that a browser's requests must carry."""
+        """The origin that a browser's requests must have."""
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
 

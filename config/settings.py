@@ -1,7 +1,7 @@
 """The settings of the service: the whole file as one value, and its loader.
 
-`load` reads TOML and answers frozen models; what is wrong with the file becomes one
-`SettingsError` that names file, line, key and what would be right.
+`load` reads TOML and returns frozen models. Faults of the file become one `SettingsError` that
+names file, line, key and what would be right.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["DEFAULT_PATH", "Settings", "SourceRule", "load"]
 
 DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
 _LARGEST = 1 << 20
-"""Characters of a settings file: a thousand phones have a tenth of it."""
+"""The most characters of a settings file; a thousand phones need a tenth of it."""
 
 
 class Settings(Section):
@@ -68,26 +68,27 @@ class Settings(Section):
 
     @property
     def spool(self) -> Path:
-        """Where calls in progress are written."""
+        """The folder of the spools of calls in progress."""
         return self.node.state / "spool"
 
     @property
     def spare(self) -> Path:
-        """Where a call goes on whose spool's disk fails, if this is another disk."""
+        """The folder to which a call's recording moves when its disk fails, if on another disk."""
         return self.node.state / "spare"
 
     @property
     def spools(self) -> tuple[Path, Path]:
-        """Wherever spools may lie."""
+        """All folders that may contain spools."""
         return self.spool, self.spare
 
     @property
     def boot_keys(self) -> tuple[Path, ...]:
-        """The keys that open spools without an officer; new spools are sealed to the first.
+        """The key files that open spools without an officer; new spools are sealed to the first.
 
-        One is gone after a reboot, the other lies on the disk. The second opens what was begun
-        under another setting, or while the disk did not give its key; the last, what was begun
-        while the spare folder was mounted in the place of the first.
+        `boot.key` is lost at a reboot; `host.key` is on the disk. The second file opens spools
+        begun under the other value of `unattended_recovery`, or while the disk's key could not be
+        read. The last file opens spools begun while the spare folder was mounted in the place of
+        the first.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
@@ -95,7 +96,7 @@ class Settings(Section):
 
     @property
     def archive(self) -> Path:
-        """Where sealed recordings lie."""
+        """The folder of sealed recordings."""
         return self.node.state / "archive"
 
     @property
@@ -110,42 +111,42 @@ class Settings(Section):
 
     @property
     def switch_socket(self) -> Path:
-        """Where the switch listens for desk and finaliser."""
+        """The Unix socket on which the switch accepts links from desk and finaliser."""
         return self.node.runtime / "switch.sock"
 
     @property
     def desk_socket(self) -> Path:
-        """Where the desk listens for the finaliser."""
+        """The Unix socket on which the desk accepts links from the finaliser."""
         return self.node.runtime / "desk.sock"
 
     def trunk_of(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
-        """The first trunk that sends from this address, and so."""
+        """Return the first trunk that sends from this address over this transport, or None."""
         found = (trunk for trunk in self.trunks if trunk.matches(host, port, transport))
         return next(found, None)
 
     def may_use(self, extension: str, transport: str) -> bool:
-        """Whether a phone may speak to us by this transport."""
+        """Return whether a phone may use this transport."""
         wanted = next((p.transport for p in self.phones if p.extension == extension), None)
         return wanted in {None, transport.lower()}
 
     def route_of(self, *called: str) -> Route | None:
-        """The first route for a called number in any of these forms.
+        """Return the first route for a called number in any of these forms, or None.
 
-        Each is plain text, without escapes and parameters.
+        Each form is plain text, without escapes and parameters.
         """
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)
 
     def destination_of(self, uri: str, *users: str) -> Destination | None:
-        """The first destination that a Refer-To means.
+        """Return the first destination that a Refer-To means, or None.
 
-        `uri` is it without parameters, `users` its user part in each form that it may have.
+        `uri` is the Refer-To without parameters; `users` are the possible forms of its user part.
         """
         fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
         return next(fits, None)
 
     def srtp_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
-        """How a phone's media may be protected: its own rule, else `otherwise`, else [media]'s."""
+        """Return a phone's SRTP rule: its own, else `otherwise`, else the one in [media]."""
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp
 
@@ -154,10 +155,10 @@ def load(path: Path) -> Settings:
     """Read a settings file.
 
     Raises:
-        SettingsError: the file cannot be read, is not TOML, or holds what is not right.
+        SettingsError: The file cannot be read, is not TOML, or has a setting that is not valid.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:  # some editors begin it with a mark
+        with path.open(encoding="utf-8-sig") as file:  # some editors put a byte order mark first
             text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or "cannot be read"

@@ -1,7 +1,7 @@
-"""The small values inside settings: addresses, ranges, patterns. Each parses from its text.
+"""The small values inside settings: addresses, ranges, patterns. Each is parsed from its text.
 
-`parse` raises ValueError with a message that says what would be right, without repeating
-what was given.
+`parse` raises ValueError with a message that says what would be right, without repeating the given
+value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _port(text: str) -> int:
 
 
 def of_family(hosts: Iterable[str] | None, address: str) -> str | None:
-    """The one of `hosts` that is of an address's family, else the one that is a name, if any."""
+    """Return the host of an address's family, else a host that is a name, else None."""
     named = None
     for host in hosts or ():
         try:
@@ -37,7 +37,7 @@ def of_family(hosts: Iterable[str] | None, address: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """`HOST:PORT`; an IPv6 host stands in square brackets."""
+    """`HOST:PORT`; an IPv6 host is written in square brackets."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ class HostPort:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True if only this machine can reach the address."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -64,7 +64,7 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where SIP is received: `udp:`, `tcp:` or `tls:` and `HOST:PORT`. Port 0: any free one."""
+    """An address for SIP: `udp:`, `tcp:` or `tls:` and `HOST:PORT`. Port 0 means any free port."""
 
     transport: str
     host: str
@@ -92,7 +92,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Addresses from which a trunk sends: a network, and a port unless any will do."""
+    """The addresses from which a trunk sends: a network, and a port unless any port is allowed."""
 
     network: IPv4Network | IPv6Network
     port: int | None = None
@@ -115,13 +115,13 @@ class Peer:
 
     @property
     def is_one(self) -> bool:
-        """Whether it is an address, not a network of several."""
+        """True for a single address, false for a network of several."""
         return self.network.num_addresses == 1
 
     def matches(self, host: str, port: int | None) -> bool:
-        """Whether what this numeric address sends comes from the peer.
+        """Return whether a message from this numeric address comes from the peer.
 
-        `port` None for a connection, which comes from any.
+        `port` None stands for a connection, which may come from any port.
         """
         try:
             address = ip_address(host)
@@ -136,14 +136,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class PortRange:
-    """The UDP ports of media, both ends included; RTP takes the even ones, RTCP the next."""
+    """The UDP ports of media, both ends included; RTP uses the even ones, RTCP the next."""
 
     first: int
     last: int
 
     @classmethod
     def parse(cls, text: str) -> PortRange:
-        """Read `20000-21999`; an even first port and an odd last one, so that pairs fill it."""
+        """Read `20000-21999`. The first port is even and the last one odd, so that pairs fit."""
         match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
         first, last = (int(match[1]), int(match[2])) if match else (1, 0)
         if first % 2 or not last % 2 or not 1024 <= first < last <= _HIGHEST_PORT:
@@ -155,7 +155,7 @@ class PortRange:
 
     @property
     def calls(self) -> int:
-        """How many calls of two legs fit, four ports each."""
+        """The number of calls that fit: two legs of two ports each."""
         return (self.last - self.first + 1) // 4
 
     def __str__(self) -> str:
@@ -164,10 +164,10 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a called number or a transfer's target looks like.
+    """A pattern for a called number or a transfer's target.
 
-    Exact text, a prefix that ends in `*` (a lone `*` matches everything), or a regular
-    expression between slashes, which must match the whole.
+    It is exact text, a prefix that ends in `*` (a lone `*` matches everything), or a regular
+    expression between slashes, which must match the whole text.
     """
 
     text: str
@@ -190,7 +190,7 @@ class Pattern:
         return cls(text, re.compile(re.escape(body) + (".*" if text.endswith("*") else "")))
 
     def matches(self, value: str) -> bool:
-        """Whether the whole of `value` fits."""
+        """Return whether the whole of `value` matches."""
         return self._expression.fullmatch(value) is not None
 
     def __str__(self) -> str:

@@ -1,1 +1,1 @@
-"""Directories that a lookup may ask, one module each."""
+"""Directories that a lookup can search, one module for each."""

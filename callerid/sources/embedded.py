@@ -1,4 +1,4 @@
-"""The embedded directory as a source of lookups (`callerid.directory` holds its tables)."""
+"""The embedded directory as a source for lookups; `callerid.directory` holds its tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _MOST_PEOPLE = 50
 
 
 class EmbeddedDirectory:
-    """Finds people by number: the exact one first, then the same line without extension."""
+    """Finds people by number.
+
+    Entries with the same extension come first. If there are none, all entries with the same main
+    number are returned.
+    """
 
     name = "directory"
 
@@ -25,10 +29,10 @@ class EmbeddedDirectory:
         self._engine = engine
 
     async def find(self, number: Number) -> list[Person]:
-        """Everyone at this number, at most fifty.
+        """Return the people at this number, fifty at most.
 
         Raises:
-            SourceError: the database cannot be read.
+            SourceError: The database cannot be read.
         """
         statement = (
             select(people, numbers.c.extension)

@@ -43,7 +43,7 @@ class VoIPCall:
         state: The call's state.
         remote: The other party, as named in To or From.
         request: The INVITE of a received call; None for a call that we placed.
-        status: The SIP status that answered or ended the call; 0 while there is none.
+        status: The SIP status that answered or ended the call; 0 before that.
         unreachable: True if the call ended because our INVITE received no final response;
             `status` is then 408, or 503 if there is no route to the server.
         statuses: The statuses of the responses to our INVITE so far, in order: 180, 200.
@@ -160,7 +160,7 @@ class VoIPCall:
         """Send 183 with our SDP, so that the caller hears `write_audio` before the answer.
 
         Raises:
-            InvalidStateError: The call is not a received call that rings, or its INVITE has no offer.
+            InvalidStateError: The call does not ring here, or its INVITE has no offer.
             CallFailedError: As for `answer`.
         """
         invite = self._ringing_here()

@@ -48,7 +48,7 @@ async def tell(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) 
 
 
 async def _next(new: VoIPCall, told: int, asked_in: VoIPCall) -> int:
-    """Wait for a status other than `told` and return it; once `asked_in` has ended, return any."""
+    """Return the call's next status; any status, once `asked_in` has ended."""
     await new.changes.until(lambda: _status(new) != told or asked_in.state is CallState.ENDED)
     return _status(new)
 

@@ -30,7 +30,7 @@ class Line:
     pool: PortPool
     digest: DigestClient = field(repr=False)
     srtp: Srtp = Srtp.OFF
-    """Whether the media of the account's calls is offered, accepted or required as SRTP."""
+    """The SRTP rule of the account's calls: off, optional or required."""
     sessions: CallSettings = field(default_factory=CallSettings)
     """The time for which a session may go on without a refresh (RFC 4028)."""
 
@@ -48,7 +48,8 @@ class Line:
         """Return the URI of a number at our server; a SIP or tel URI is returned as it is.
 
         Raises:
-            SipParseError: The text looks like a URI but is not valid.
+            SipParseError: The text begins like a URI but is not valid.
+            ProtocolError: The number has characters that a URI must escape.
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)

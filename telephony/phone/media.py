@@ -50,7 +50,7 @@ class CallMedia:
 
     @property
     def awaits_answer(self) -> bool:
-        """True while an offer of ours has no answer."""
+        """True while our offer has no answer yet."""
         return self._offered
 
     @property

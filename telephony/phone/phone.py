@@ -109,8 +109,8 @@ class VoIPPhone:
             sip_port: The local SIP port; 0 lets the system choose.
             register: False for a peer that the server knows by its address.
             call_callback: Called for each received call while it rings, in its own task. Without
-                one, calls are refused with 480. If the callback raises, the call is ended (500 while
-                it rings), and the exception's type and place are logged.
+                one, calls are refused with 480. If it raises, the call is ended (500 while it
+                rings), and the exception's type and place are logged.
             transfer_callback: Called when the other party of a call transfers us (REFER), with
                 that call and the new call, which is already placed. Without one, a REFER is refused
                 with 405.
@@ -240,7 +240,8 @@ class VoIPPhone:
         Raises:
             InvalidStateError: The phone is not started.
             NoPortsError: No pair of media ports is free.
-            SipParseError: `number` looks like a URI but is not valid.
+            SipParseError: `number` begins like a URI but is not valid.
+            ProtocolError: `number` has characters that a URI must escape.
         """
         line = self._started()
         return self._place(line, line.uri(number), headers, late_offer=late_offer, follow=follow)

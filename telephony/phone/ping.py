@@ -18,7 +18,7 @@ class Ping:
         self.answer = asyncio.get_running_loop().create_future()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Accept the final response, or the report that there is none."""
+        """Accept the final response, or the report that no response came."""
         if (event.response is None or event.status >= 200) and not self.answer.done():
             self.answer.set_result(event)
 

@@ -63,7 +63,7 @@ class Registration:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Accept the final response to our REGISTER, or the report that there is none."""
+        """Accept the final response to our REGISTER, or the report that no response came."""
         final = event.response is None or event.status >= 200
         if final and self._answer is not None and not self._answer.done():
             self._answer.set_result((event.response, event.status))

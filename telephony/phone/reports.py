@@ -33,7 +33,7 @@ class PeerReport:
     jitter: float
     """Jitter in seconds."""
     round_trip: float | None
-    """Seconds; None until the peer has received a report of ours."""
+    """Seconds; None until the peer has received one of our reports."""
 
 
 class Reports:

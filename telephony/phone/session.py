@@ -73,7 +73,8 @@ class Session:
         """Start the timer and return the headers of our 2xx to the peer's INVITE or UPDATE.
 
         Raises:
-            IntervalTooSmallError: The peer asks for less than our Min-SE (90 s); answer 422 with `refusal`.
+            IntervalTooSmallError: The peer asks for less than our Min-SE (90 s); answer 422
+                with `refusal`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)
