@@ -1,4 +1,4 @@
 """Identification of callers: numbers, directories, lookup, the screen-pop, the contact history.
 
-Nothing here depends on SIP or audio.
+This package depends on neither SIP nor audio.
 """

@@ -1,8 +1,10 @@
 """The exceptions of this package.
 
-CallerIdError ├── NumberError          text that is not a telephone number ├── ImportFileError
-a directory file with faults, each with its line and column ├── SourceError          a directory
-that gives no answer ├── ChoiceError          a choice or confirmation that the pop does not allow
+CallerIdError
+├── NumberError          text that is not a telephone number
+├── ImportFileError      a directory file with faults, each with its line and column
+├── SourceError          a directory that gives no answer
+├── ChoiceError          a choice or confirmation that the pop does not allow
 └── ContactError         a contact note that lacks what its caller type needs
 """
 

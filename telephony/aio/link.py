@@ -50,11 +50,11 @@ class Limits:
     pong_s: float = 10.0
     """Seconds to answer a ping, for a peer that has answered one before."""
     linger_s: float = 1.0
-    """Seconds for a peer to read our last answer after its stream could not be divided."""
+    """Seconds for a peer to read our last answer after its stream became unreadable."""
 
 
 class Ending(enum.StrEnum):
-    """Why a connection ended; used as a counter's key."""
+    """The reason for the end of a connection, as counted in `Streams.endings`."""
 
     PEER = "closed by the peer"
     US = "closed by us"
@@ -73,7 +73,7 @@ class LinkOwner(Protocol):
         """Handle a message that was received."""
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
-        """Answer, if possible, after the stream's messages can no longer be separated."""
+        """Answer, if possible, after the stream has become unreadable."""
 
     def stands(self, link: Link) -> None:
         """Note that the connection is established; called before anything is received."""

@@ -36,7 +36,7 @@ _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared
 
 
 class SourceRule(StrEnum):
-    """Which sender is accepted as the leg's peer."""
+    """The rule by which a sender is accepted as the leg's peer."""
 
     SDP_HOST = "sdp-host"
     """Any port of the host that the SDP names."""
@@ -57,20 +57,17 @@ class Counters:
     received: int = 0
     """Valid RTP from the peer, telephone events included."""
     withheld: int = 0
-    """The part of `received` that was not forwarded: no joined leg, on hold, or a filtered event.
-    """
+    """The part of `received` that was not forwarded: no joined leg, hold, or a filtered event."""
     unsent: int = 0
     """Packets that the socket did not accept or that could not be protected."""
     events: int = 0
     """The part of `received` that was telephone events."""
     unknown: int = 0
-    """The part of `received` with a payload type that was not negotiated: forwarded, never stored.
-    """
+    """The part of `received` whose payload type was not negotiated: forwarded, never stored."""
     unwanted: int = 0
     """RTP from a peer that must not send now (inactive, held): neither forwarded nor stored."""
     refused: int = 0
-    """Packets from a sender that the source rule does not accept, and SRTP that is not authentic.
-    """
+    """Packets from a sender that the source rule does not accept, or SRTP not authentic."""
     malformed: int = 0
     """Packets that are neither RTP nor RTCP: STUN, DTLS, too short."""
     rtcp: int = 0
@@ -96,8 +93,7 @@ class MediaLeg:
     renew: "Callable[[MediaLeg | None], None]" = lambda _: None
     """Makes a leg's readers again when a setting that they depend on has changed."""
     line: socket.socket | None = None
-    """The RTP socket that is connected to `line_to`. The relay keeps `line_to` equal to `address`.
-    """
+    """The RTP socket connected to `line_to`, which the relay keeps equal to `address`."""
     line_to: tuple[str, int] | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
@@ -124,7 +120,7 @@ class MediaLeg:
     """Packets that were not authentic, since the SDP last changed."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
-    """When media was last due to begin, in monotonic seconds; no silence starts earlier."""
+    """The time when media was last due to begin, in monotonic seconds; no silence is older."""
     silence_reported: bool = False
     refused_at: float = float("-inf")
 

@@ -22,8 +22,7 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
 Reader = Callable[[float], None]
-"""Reads and handles one datagram from its socket; the argument is the arrival in monotonic seconds.
-"""
+"""Reads and handles one datagram from its socket; the argument is now, in monotonic seconds."""
 
 DATAGRAM_BYTES = 8_192
 """The largest datagram that is read.
@@ -172,7 +171,7 @@ def _opened(
 ) -> bytes | None:
     """Return the RTP packet in a datagram that could be the peer's.
 
-    Everything else is handled here (RTCP) or counted as malformed or refused. None then.
+    Returns None for any other datagram: RTCP is forwarded, the rest is counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):

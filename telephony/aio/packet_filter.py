@@ -18,9 +18,9 @@ from typing import Final
 MOST_BARRED: Final = 256
 """The most barred networks in one program; the kernel limits the memory that it may take."""
 MOST_FRIENDS: Final = 500
-"""With more friends than this, datagrams from strangers are not thinned out."""
+"""The most friends in one program; with more, all strangers' datagrams are accepted."""
 ONE_IN: Final = 64
-"""When strangers' datagrams are thinned out, one in this many is accepted, chosen at random."""
+"""One in this many datagrams from strangers is accepted, at random, if `friends` is given."""
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27

@@ -1,4 +1,4 @@
-"""The media relay: passes each leg's RTP and RTCP to the joined leg and to the leg's tap.
+"""The media relay: passes each leg's RTP and RTCP to the joined leg, and its RTP to a tap.
 
 All sockets are in one epoll set, which the event loop watches. One wake-up then serves every packet
 that has arrived, which costs less than one asyncio transport for each socket
@@ -202,7 +202,7 @@ class Relay:
             self._renew(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
-        """Show the leg's telephone-event packets to `watcher` before they go on; None ends it."""
+        """Show the leg's telephone-event packets to `watcher` before forwarding; None ends it."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.watcher = watcher

@@ -36,7 +36,7 @@ class StreamOwner(Protocol):
         """Handle a message that was received."""
 
     def broken(self, fault: Frame, source: Address, local: Address) -> None:
-        """Handle a stream whose messages can no longer be separated."""
+        """Handle a stream that has become unreadable."""
 
     def unreachable(self, destination: Address) -> None:
         """Note that no connection to this destination exists or can be opened."""
@@ -101,7 +101,7 @@ class Streams:
             link.send(out.data, out.destination)
 
     def is_open(self, address: Address) -> bool:
-        """True if a connection to the address exists or is being opened."""
+        """Return whether a connection to the address exists or is being opened."""
         return self._find(address) is not None
 
     def hang_up(self, source: Address) -> None:

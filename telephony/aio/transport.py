@@ -147,7 +147,7 @@ class SipTransport:
             made.shun(barred, friends)
 
     def is_open(self, address: Address) -> bool:
-        """True unless the address is a connection that has ended."""
+        """Return whether the address can still be used: False for a connection that has ended."""
         return not address.flow or self.streams.is_open(address)
 
     def flush(self) -> None:

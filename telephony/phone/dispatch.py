@@ -1,4 +1,4 @@
-"""A call's reactions to the events of the SIP core. Nothing here waits."""
+"""A call's reactions to the events of the SIP core. No function in this module waits."""
 
 from __future__ import annotations
 

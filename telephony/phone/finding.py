@@ -28,8 +28,8 @@ class Asker(Protocol):
 async def find(server: Address, asker: Asker, here: str = "") -> list[Address]:
     """Return the server's addresses, the best first.
 
-    With a port this is one address. Without, only addresses of the family of `here` count, if that
-    is given.
+    With a port, the result is the first address that the system finds. Without a port, and with
+    `here`, all results are of the family of `here`.
 
     Raises:
         OSError: The server has no address.

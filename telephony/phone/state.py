@@ -21,9 +21,10 @@ class CallState(StrEnum):
 class PhoneError(TelephonyError):
     """A phone could not do what its user asked.
 
-    PhoneError ├── RegistrationError   the server did not accept our registration ├──
-    CallFailedError     the call ended too early, or a request in it was refused └──
-    InvalidStateError   the call's state does not allow the operation
+    PhoneError
+    ├── RegistrationError   the server did not accept our registration
+    ├── CallFailedError     the call ended too early, or a request in it was refused
+    └── InvalidStateError   the call's state does not allow the operation
     """
 
 
