@@ -73,7 +73,7 @@ class Settings(Section):
 
     @property
     def spare(self) -> Path:
-        """The folder to which a call's recording moves when its disk fails, if on another disk."""
+        """The folder for a call's next spool when its disk fails; useful only on another disk."""
         return self.node.state / "spare"
 
     @property

@@ -19,8 +19,8 @@ _MOST_PEOPLE = 50
 class EmbeddedDirectory:
     """Finds people by number.
 
-    Entries with the same extension come first. If there are none, all entries with the same main
-    number are returned.
+    The result has the entries with the same number and extension. If there are none, it has all
+    entries with the same number.
     """
 
     name = "directory"

@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[Event], None]
 _MOST_HELD_BACK = 10_000
-"""The most messages held back; later ones are dropped and a UDP sender repeats its request."""
+"""The most messages queued; later ones are dropped, and a UDP sender repeats its request."""
 
 
 class SipTransport:
@@ -95,11 +95,11 @@ class SipTransport:
         return bound
 
     def hold_back(self) -> None:
-        """Hold messages back until `go_on`, because the core does not know its dialogs yet."""
+        """Queue received messages until `go_on`: the core does not know its dialogs yet."""
         self._held_back = []
 
     def go_on(self) -> None:
-        """Handle the messages that were held back, and from now on every message when it comes."""
+        """Handle the queued messages, and from now on every message when it comes."""
         held_back, self._held_back = self._held_back or [], None
         for data, source, local in held_back:
             self.received(data, source, local)

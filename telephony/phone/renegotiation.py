@@ -35,7 +35,7 @@ async def renegotiate(call: VoIPCall, dialog: Dialog) -> None:
 
     Raises:
         InvalidStateError: The dialog has ended.
-        CallFailedError: The re-INVITE was refused, unanswered, or met glare five times.
+        CallFailedError: The re-INVITE was refused, unanswered, or met glare too often.
     """
     for _ in range(_TRIES):
         await call.changes.until(lambda: not dialog.invite_pending)
@@ -50,6 +50,6 @@ async def renegotiate(call: VoIPCall, dialog: Dialog) -> None:
             continue
         if response.status != 491:
             break
-        call.media.withdraw()  # otherwise the peer's offer would have to wait for our answer
+        call.media.withdraw()  # otherwise we would refuse the peer's own offer with 491
         await asyncio.sleep(dialog.glare_delay())
     raise CallFailedError("the re-INVITE was refused", response.status)
