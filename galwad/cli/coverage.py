@@ -22,7 +22,7 @@ def fetch(words: str, server: str) -> dict[str, Any]:
     """The server's answer for a time in words, which means the centre's days.
 
     Raises:
-        CliError: they mean nothing.
+        CliError: They mean nothing.
     """
     try:
         period(words, time.time())

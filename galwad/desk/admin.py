@@ -50,7 +50,7 @@ class Administration:
         """Add a user; for a machine, gives its bearer token, which is never seen again.
 
         Raises:
-            UserError: a value does not fit, or the name or extension is taken.
+            UserError: A value does not fit, or the name or extension is taken.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).add(user, password, sip_password, self._realm)
@@ -67,7 +67,7 @@ class Administration:
         """Bar a user and end their sessions.
 
         Raises:
-            UserError: there is no such user.
+            UserError: There is no such user.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).disable(name)
@@ -77,7 +77,7 @@ class Administration:
         """Give a user these rights and no others.
 
         Raises:
-            UserError: there is no such user, or their role has no such right.
+            UserError: There is no such user, or their role has no such right.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).set_rights(name, rights)
@@ -100,7 +100,7 @@ class Administration:
         """Import people from CSV text, all or nothing.
 
         Raises:
-            ImportFileError: with every fault's line and column.
+            ImportFileError: With every fault's line and column.
         """
         async with self._opened() as (engine, audit):
             result = await import_csv(engine, text, file, absent=absent)

@@ -1,7 +1,7 @@
 """The desk process: the ASGI application, its HTTP server, and `run`.
 
-TLS is needed unless the listening address is loopback; signals are ours: SIGTERM ends the
-event streams first, so that the server's own shutdown has nothing to wait for.
+TLS is required unless the listening address is loopback. This module handles signals itself:
+SIGTERM ends the event streams first, so that uvicorn's shutdown does not wait for them.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ log = structlog.get_logger()
 
 
 class UnsafeListenerError(Exception):
-    """The address can be reached from elsewhere and there is no TLS."""
+    """The address can be reached from other machines and there is no TLS."""
 
 
 def options_of(settings: Settings) -> DeskOptions:
-    """The desk's part of the settings."""
+    """Return the desk's part of the settings."""
     desk = settings.desk
     return DeskOptions(
         database=settings.database,
@@ -77,11 +77,11 @@ def options_of(settings: Settings) -> DeskOptions:
 
 
 def create_app(desk: Desk) -> ASGIApp:
-    """The application over a desk, guard and all."""
+    """Return the desk's ASGI application, wrapped in its `Guard`."""
     app = FastAPI(
         title="Galwad",
         version=version("galwad"),
-        docs_url=None,  # its pages load scripts from elsewhere
+        docs_url=None,  # FastAPI's documentation pages load scripts from other hosts
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         max_body_size=MAX_BODY,
@@ -108,25 +108,25 @@ def _install_page(app: FastAPI) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with signals left to us; `ready` is set when it accepts requests."""
+    """uvicorn without its signal handlers; `ready` is set when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
+        """Listen, and set `ready`."""
         await super().startup(sockets)
         self.ready.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Install no signal handlers; `_main` has its own."""
         yield
 
 
 class DeskServer:
-    """A desk with its HTTP server; `start` returns when it accepts requests."""
+    """A desk with its HTTP server; `start` returns once the server accepts requests."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -139,8 +139,8 @@ class DeskServer:
         """Open the desk and listen.
 
         Raises:
-            UnsafeListenerError: no TLS on an address that is not loopback.
-            OSError: the address cannot be had.
+            UnsafeListenerError: There is no TLS, and the address is not loopback.
+            OSError: The address cannot be used, or the server ended while it was starting.
         """
         options = self.desk.options
         if options.tls_certificate is None and not _loopback(options.host):
@@ -161,7 +161,7 @@ class DeskServer:
         ready.cancel()
         if self._task.done():
             listener.close()
-            await self._task  # raises what the server could not do, such as read the TLS key
+            await self._task  # raises the server's own error, such as an unreadable TLS key
             raise OSError("the HTTP server ended at once")
 
     def _config(self) -> uvicorn.Config:
@@ -171,8 +171,8 @@ class DeskServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            # A public origin means a proxy of ours in front, on this machine: whose address
-            # it forwards counts for the throttle. From anywhere else the header is ignored.
+            # With a public origin, our own proxy runs on this machine. The throttle counts the
+            # client address that it forwards; the header is ignored from any other address.
             proxy_headers=options.public_origin is not None,
             forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",
@@ -183,13 +183,13 @@ class DeskServer:
         )
 
     async def stop(self) -> None:
-        """End the streams, answer what is under way, close."""
+        """End the event streams, answer the requests in progress, and close."""
         self.desk.hub.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
             await self._task
         if self._listener is not None:
-            self._listener.close()  # the server's own end does, unless something else ended it
+            self._listener.close()  # the server closes it, unless the server itself failed
         await self.desk.stop()
 
 
@@ -215,7 +215,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def run(settings: Settings) -> int:
-    """Run the desk until SIGTERM or SIGINT; the process's exit status.
+    """Run the desk until SIGTERM or SIGINT; return the process's exit status.
 
     The caller has set up the log (`galwad.logs`), which keeps texts of exceptions out of it.
     """
@@ -236,7 +236,8 @@ async def _main(options: DeskOptions) -> int:
     try:
         await server.start()
     except (UnsafeListenerError, OSError) as error:
-        log.critical("desk.cannot_start", reason=str(error))  # an address or a path, nobody's data
+        # the text is an address or a path, never personal data
+        log.critical("desk.cannot_start", reason=str(error))
         await server.desk.stop()
         return 1
     log.info("desk.ready", host=options.host, port=server.port)

@@ -1,8 +1,9 @@
-"""Backup and restore of one node: database, headers, manifests, keys that are not the officer's.
+"""Backup and restore of one node: database, headers, manifests and the node's signing key.
 
-A backup is a folder; `backup.json` is written last, and without it there is none. Payloads are
-write-once and copied by other means. Restoring begins with an empty place, and ends by destroying
-again what was disposed of since.
+A backup never holds the officer's keys. It is a folder; `backup.json` is written last, and a folder
+without it is not a backup. Payloads never change once they are written, so they are copied by other
+means. A restore begins with an empty place, and ends by destroying again what was disposed of after
+the backup.
 """
 
 from __future__ import annotations
@@ -57,14 +58,17 @@ class BackupError(Exception):
 
 
 class AuditHead(msgspec.Struct, frozen=True):
-    """Where the audit ended: an anchor, if it is kept elsewhere."""
+    """The last audit entry of a backup; it is an anchor if it is kept elsewhere."""
 
     seq: int
     hash: str
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What a backup holds: `backup.json`. Of the settings, names alone: values may be secret."""
+    """The contents of a backup, stored as `backup.json`.
+
+    Of the settings it has only the names, because values may be secret.
+    """
 
     format: str
     made: str
@@ -80,26 +84,27 @@ class Description(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done, and what was not believed."""
+    """The result of a restore, and the certificates that it rejected."""
 
     description: Description
     headers: int
     disposals: int
-    """Recordings that are disposed of, by a certificate that was proven."""
+    """The number of recordings that are disposed of by a valid certificate."""
     destroyed: tuple[str, ...]
-    """Of these, the calls of which a header was there."""
+    """The calls among these whose header existed and was destroyed again."""
     missing: int
-    """Headers that the backup had when it was made, and has no more."""
+    """The number of headers that the backup had when it was made, but has no longer."""
     problems: tuple[str, ...]
     audit: AuditHead
-    """The entry that tells of it."""
+    """The audit entry that records the restore."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
-    """Back up the node into a new folder, while it is at work.
+    """Back up the running node into a new folder.
 
     Raises:
-        BackupError: the folder is not empty or lies among recordings, or there is no database.
+        BackupError: The folder is not empty, is inside the archive or a spool folder or belongs to
+            another user, the database is missing or damaged, or another backup uses the folder.
     """
     _check_empty(folder)
     for place in (settings.archive, *settings.spools):
@@ -113,7 +118,7 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     folder.chmod(0o700)
     try:
         with alone(folder):
-            _check_empty(folder)  # another may have been made meanwhile
+            _check_empty(folder)  # another process may have made a backup here before the lock
             return _make(settings, settings_file, folder)
     except AtWorkError:
         raise BackupError(f"another backup is made into {folder}", "name another") from None
@@ -152,16 +157,17 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
 def restore(
     settings: Settings, folder: Path, certificates: Sequence[Path], node_keys: Collection[str]
 ) -> Restored:
-    """Put a backup back, and destroy again what was disposed of since.
+    """Restore a backup, and destroy again what was disposed of after it was made.
 
     Args:
-        settings: the node's; its name must be the backup's, and nothing of it may be at work.
-        folder: what `make` made.
-        certificates: files and folders with further certificates, such as the officer's copies.
-        node_keys: public keys that the node had before, whose certificates are believed too.
+        settings: The node's settings. Its name must be the backup's, and none of its processes may
+            run.
+        folder: A folder that `make` made.
+        certificates: Files and folders with further certificates, such as the officer's copies.
+        node_keys: Public keys that the node had before; certificates signed by them count too.
 
     Raises:
-        BackupError: nothing was changed.
+        BackupError: The backup does not fit, is damaged, or the node is running.
     """
     description = _readable(folder, settings)
     with _nobody_at_work(settings):
@@ -205,13 +211,13 @@ def _restore(
 
 
 def _loose(settings: Settings) -> Iterator[tuple[Path, str, int]]:
-    """Files beside the archive: where they lie, their names in the backup, their modes."""
+    """Yield the files beside the archive: their paths, their names in the backup, their modes."""
     yield settings.recipients, "recipients.json", 0o644
     yield settings.node.state / "finaliser" / "manifest.key", "manifest.key", 0o600
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """A consistent copy of a database in use, proven sound."""
+    """Make a consistent copy of a database in use, and check its integrity."""
     target.touch(mode=0o600)
     try:
         with (
@@ -219,7 +225,8 @@ def _copy_database(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as here,
         ):
             there.backup(here)
-            here.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
+            # so that the copy is one file, without a journal beside it
+            here.execute("PRAGMA journal_mode = DELETE")
             (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
         raise BackupError(
@@ -237,7 +244,7 @@ def _head(database: Path, node: str) -> AuditHead:
 
 
 def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
-    """The names of all keys, tables before them, without a value."""
+    """Return the dotted names of all keys in the settings, without their values."""
     found: set[str] = set()
     for key, value in table.items():
         for each in value if isinstance(value, list) else [value]:
@@ -266,7 +273,11 @@ def _readable(folder: Path, settings: Settings) -> Description:
 
 @contextmanager
 def _nobody_at_work(settings: Settings) -> Iterator[None]:
-    """Keep the node's processes from starting meanwhile."""
+    """Keep the node's processes from starting while the block runs.
+
+    Raises:
+        BackupError: One of them is running.
+    """
     try:
         with ExitStack() as held:
             for name in START_ORDER:
@@ -277,7 +288,7 @@ def _nobody_at_work(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """The node's public key; its private one is put back where it is missing."""
+    """Return the node's public key; first restore its private key if it is missing."""
     path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
@@ -296,7 +307,10 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _restored_before(settings: Settings, description: Description) -> AuditHead | None:
-    """The entry of this restore, if it was cut short after it, and nobody has worked since."""
+    """Return the audit entry of this restore, if it was interrupted after writing the entry.
+
+    None if there is no such entry, or if the node has worked since.
+    """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
     try:
@@ -317,10 +331,13 @@ def _restore_database(
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
 ) -> AuditHead:
-    """Make the database whole beside its place: its name says that the restoring is done."""
+    """Make the complete database under another name, then rename it.
+
+    Its final name is the mark that the restore of the database is finished.
+    """
     _made(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
-    for ending in ("", "-wal", "-shm"):  # of a restoring that was cut short
+    for ending in ("", "-wal", "-shm"):  # left by an interrupted restore
         part.with_name(part.name + ending).unlink(missing_ok=True)
     part.touch(mode=0o600)
     shutil.copyfile(folder / "galwad.db", part)
@@ -332,7 +349,8 @@ def _restore_database(
     }
     head = asyncio.run(_begin_anew(part, settings, restored))
     asyncio.run(_know_disposals(part, settings, proven))
-    with closing(sqlite3.connect(part)) as connection:  # all of it into the one file
+    # all of it into the one file, without a journal
+    with closing(sqlite3.connect(part)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     with part.open("rb") as file:
         os.fsync(file.fileno())
@@ -346,7 +364,7 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 
 
 async def _begin_anew(part: Path, settings: Settings, restored: Facts) -> AuditHead:
-    """The audit says what happened, and sessions of people are over."""
+    """Enter the restore in the audit, and end the sessions of people."""
     engine = open_engine(part)
     try:
         head = await _audit(engine, settings).append(RESTORED, restored)
@@ -360,7 +378,7 @@ async def _begin_anew(part: Path, settings: Settings, restored: Facts) -> AuditH
 async def _know_disposals(
     database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
 ) -> None:
-    """Disposals of since are known. Again: those that are not known yet."""
+    """Enter the disposals that the restored database does not know of yet."""
     engine = open_engine(database)
     custodian, audit = Custodian(engine), _audit(engine, settings)
     try:
@@ -392,7 +410,7 @@ def _certificates_in(place: Path) -> list[Path]:
 
 
 def _made(folder: Path) -> Path:
-    """The folder, made where it is missing: below systemd's link to it, too."""
+    """Create the folder if it is missing, also behind systemd's symbolic link; return it."""
     folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder
 

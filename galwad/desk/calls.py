@@ -1,8 +1,8 @@
-"""Live calls: the switch's state of each, joined with its screen-pop, as immutable values.
+"""Live calls: the switch's state of each call, joined with its screen-pop, as immutable values.
 
-`LiveCall` knows who may see it and what of it; `LiveCalls` is the store, changed only on the
-event loop, which tells a listener of every change. A call that was answered stays, in wrap-up,
-until its contact note is saved.
+`LiveCall` knows which users may see a call, and which parts of it. `LiveCalls` is the store; it is
+changed only on the event loop and notifies a listener of every change. An answered call stays in
+wrap-up until its contact note is saved.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from galwad.messages import CallerFacts, CallState, Party
 
 
 def presented_by(facts: CallerFacts) -> Presented:
-    """The number rules, applied to what the switch passes on."""
+    """Apply the number rules to the caller's identity as the switch reports it."""
     return presented(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
     )
@@ -31,7 +31,7 @@ def presented_by(facts: CallerFacts) -> Presented:
 
 @dataclass(frozen=True, slots=True)
 class LiveCall:
-    """One call as the desk knows it now."""
+    """One live call as the desk knows it now."""
 
     state: CallState
     pop: ScreenPop
@@ -39,9 +39,12 @@ class LiveCall:
     note: Note | None = None
     recording_link: str | None = None
     sender: Party | None = None
-    """The advisor who sent the call on to where nobody has a page: the note is still theirs."""
+    """The advisor who transferred the call to a party without a page; the note is still theirs."""
     restored: bool = False
-    """Brought back by an unwritten note alone: over, unless the switch still has the call."""
+    """True if the call was rebuilt from an unwritten note.
+
+    It is over unless the switch still reports it.
+    """
 
     @property
     def call_id(self) -> str:
@@ -50,43 +53,53 @@ class LiveCall:
 
     @property
     def owner(self) -> str | None:
-        """The advisor who has answered."""
+        """The user name of the advisor who answered; None if the call has none."""
         return (self.advisor.user or None) if self.advisor else None
 
     @property
     def advisor(self) -> Party | None:
-        """Whose call it is: the phone that answered, or the advisor who sent it on."""
+        """The advisor who is responsible for the call.
+
+        This is the advisor who transferred it, if there is one, otherwise the party that answered.
+        """
         return self.sender or self.state.advisor
 
     def shown(self, *, own: bool) -> PopState:
-        """The state as a page shows it: who has sent the call on has only the note left to do."""
+        """Return the state that a page shows: "wrapup" for an advisor who transferred the call."""
         sent_on = own and self.sender is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
 
     def has(self, user: User) -> bool:
-        """Whether this user has answered it, and has it (or its note) to do with."""
+        """Return whether the call, or its contact note, is this user's to deal with.
+
+        This is the advisor who answered or, if the PBX that answered did not name the advisor,
+        every user in its group.
+        """
         if self.advisor is None or (self.sender is not None and self.note is not None):
             return False
         return _at(self.advisor, user) or self.open_to(user)
 
     def open_to(self, user: User) -> bool:
-        """Whether this user may be the advisor whom the PBX that answered has not named."""
+        """Return whether this user may be the advisor, as the answering PBX did not name one."""
         return self.owner is None and any(_at(party, user) for party in self.state.group)
 
     def mine(self, user: User) -> bool:
-        """Whether this user has it, or it rings at them: also while another sends it on."""
+        """Return whether the call is this user's or rings at their phone.
+
+        It also rings there while another advisor transfers it to them.
+        """
         return self.has(user) or any(_at(party, user) for party in self.state.ringing)
 
     def engages(self, user: User) -> bool:
-        """Whether this user is talking in it now."""
+        """Return whether this user is talking in the call now, or is on hold in it."""
         return self.shown(own=True) in {"answered", "held"} and self.has(user)
 
     def visible(self, user: User) -> bool:
-        """Whether this user may see it at all."""
+        """Return whether this user may see the call at all."""
         return user.role != "machine" and (user.supervises or self.mine(user))
 
     def view(self, user: User) -> Pop:
-        """What this user may see: details go to the call's own advisor alone."""
+        """Return the call as this user may see it; only the call's own advisor sees details."""
         state, pop = self.state, self.pop
         own, has = self.mine(user), self.has(user)
         number = pop.caller.number
@@ -148,7 +161,7 @@ Listener = Callable[[LiveCall | None, LiveCall | None], None]
 
 
 class LiveCalls:
-    """The store; `on_change(before, after)` hears of every change."""
+    """The store of live calls; it calls `on_change(before, after)` for every change."""
 
     def __init__(self, on_change: Listener) -> None:
         self._calls: dict[str, LiveCall] = {}
@@ -158,15 +171,19 @@ class LiveCalls:
         return len(self._calls)
 
     def get(self, call_id: str) -> LiveCall | None:
-        """One call."""
+        """Return the call with this id; None if it is not live."""
         return self._calls.get(call_id)
 
     def all(self) -> list[LiveCall]:
-        """Every call, the longest-standing first."""
+        """Return every call, the oldest first."""
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
 
     def changed(self, state: CallState) -> LiveCall | None:
-        """The switch's newer word on a call; gives it when the caller is new to us."""
+        """Apply the switch's newer state of a call.
+
+        Return the call if its caller must be looked up, otherwise None. An older version, or a
+        state of a call in wrap-up, is ignored.
+        """
         before = self._calls.get(state.call_id)
         if before is None:
             call = LiveCall(state, ScreenPop(state.call_id, presented_by(state.caller)))
@@ -180,9 +197,9 @@ class LiveCalls:
         restored, pop, sender = before.restored, before.pop, None
         if before.owner is not None and state.advisor and state.advisor.user != before.owner:
             if state.advisor.user:
-                # Another advisor has the call now: the caller's details are confirmed anew.
+                # Another advisor has the call now, so they must confirm the caller's details again.
                 pop = replace(pop, confirmation=None)
-            elif state.group:  # taken, and the switch has not heard of it yet
+            elif state.group:  # taken here, but the switch does not know it yet
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 sender = before.advisor
@@ -190,7 +207,10 @@ class LiveCalls:
         return call if restored else None
 
     def snapshot(self, states: Iterable[CallState], now: float) -> list[LiveCall]:
-        """All calls of a switch that has (re)connected; gives those that are new to us."""
+        """Apply the snapshot of a switch that has (re)connected.
+
+        Calls that it does not list are ended. Return the calls whose callers must be looked up.
+        """
         states = tuple(states)
         known = {state.call_id for state in states}
         for call in self.all():
@@ -198,7 +218,7 @@ class LiveCalls:
                 self.ended(call.call_id, now, answered=call.state.advisor is not None)
         new = []
         for state in states:
-            # A switch that was restarted counts its versions from the beginning.
+            # A restarted switch counts its versions from the beginning.
             before = self._calls.get(state.call_id)
             if before is not None and not before.wrapup:
                 stale = replace_version(before.state, 0)
@@ -209,7 +229,7 @@ class LiveCalls:
         return new
 
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
-        """The call is over: it goes, or stays in wrap-up until its note is saved."""
+        """End a call: remove it, or keep it in wrap-up until its note is saved."""
         call = self._calls.get(call_id)
         if call is None or call.wrapup:
             return
@@ -220,7 +240,7 @@ class LiveCalls:
         self._put(replace(call, state=state, wrapup=True))
 
     def unwritten(self, contact: OpenContact) -> None:
-        """An answered call of before, whose note is still to be written."""
+        """Add an answered call from before the restart whose note is still to be written."""
         if contact.call_id in self._calls:
             return
         state = CallState(
@@ -239,28 +259,36 @@ class LiveCalls:
         self._put(LiveCall(state, pop, wrapup=True, restored=True))
 
     def filled(self, call_id: str, outcome: Outcome) -> None:
-        """The lookup has ended."""
+        """Put the outcome of the lookup into the call's pop."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, pop=call.pop.filled(outcome)))
 
     def choose(self, call: LiveCall, person_id: str) -> LiveCall:
-        """The advisor picks a candidate (raises ChoiceError)."""
+        """Record which candidate the advisor chose.
+
+        Raises:
+            ChoiceError: The choice is not possible.
+        """
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def take(self, call: LiveCall, advisor: Party) -> LiveCall:
-        """Of those who may have answered behind a PBX, this one has; the others' pops close."""
+        """Record which advisor behind a PBX answered; the pops of the others in the group close."""
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
 
     def confirm(
         self, call: LiveCall, confirmation: Confirmation, person_id: str | None
     ) -> LiveCall:
-        """The advisor's answer (raises ChoiceError)."""
+        """Record the advisor's answer to whether the caller's details are confirmed.
+
+        Raises:
+            ChoiceError: The confirmation is not possible.
+        """
         return self._put(replace(call, pop=call.pop.confirm(confirmation, person_id)))
 
     def noted(self, call_id: str, note: Note) -> None:
-        """The contact note is saved: a call in wrap-up is done."""
+        """Record that the contact note is saved, and remove the call if it is in wrap-up."""
         call = self._calls.get(call_id)
         if call is None:
             return
@@ -270,7 +298,7 @@ class LiveCalls:
             self._put(replace(call, note=note))
 
     def indexed(self, call_id: str, link: str) -> None:
-        """The recording can be fetched."""
+        """Record the link at which the call's recording can be fetched."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, recording_link=link))
@@ -287,12 +315,12 @@ class LiveCalls:
 
 
 def replace_version(state: CallState, version: int) -> CallState:
-    """The same state with another version."""
+    """Return the same state with another version."""
     return msgspec.structs.replace(state, version=version)
 
 
 def ended_state(state: CallState, ended: float) -> CallState:
-    """The last state, ended: nothing rings, nothing records."""
+    """Return the last state as ended: no phone rings and nothing is recorded."""
     return msgspec.structs.replace(
         state, state="ended", since=ended, ringing=(), recording="ended", holders=()
     )

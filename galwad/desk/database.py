@@ -72,8 +72,8 @@ def upgrade(path: Path) -> None:
     """Bring the schema up to date, making the file (0600) where there is none. Blocking.
 
     Raises:
-        SchemaError: the database is a later version's, or cannot be used.
-        OSError: the file cannot be made.
+        SchemaError: The database is a later version's, or cannot be used.
+        OSError: The file cannot be made.
     """
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     if not path.exists():

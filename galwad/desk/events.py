@@ -1,8 +1,8 @@
-"""The event hub: what the pages are told, numbered, with a short memory for replays.
+"""The event hub: numbered events for the pages, with a short memory for replays.
 
-An event holds the call before and after a change, as immutable values; each viewer's own view
-is drawn from them when it is sent, so one ring serves everybody and a replay shows what that
-viewer was allowed to see then. Numbers go on rising over restarts of the desk.
+An event holds the call before and after a change, as immutable values. Each viewer's own view is
+made from them when it is sent, so one ring serves all viewers, and a replay shows what that viewer
+was allowed to see then. The numbers continue to rise over restarts of the desk.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A call's change (`before` None: new; `after` None: gone), or an alarm.
+    """A change of a call, or an alarm.
 
-    An alarm is for the call's own advisor, for supervisors as well, or for everybody.
+    `before` is `None` for a new call, `after` for one that was removed. An alarm's `audience` is
+    the call's own advisor ("own"), also the supervisors ("supervisors"), or every user
+    ("everybody").
     """
 
     id: int
@@ -38,7 +40,7 @@ class Event:
     audience: Audience = "supervisors"
 
     def seen_by(self, user: User) -> Sent | None:
-        """What this viewer is sent; None when it is none of their business."""
+        """Return what this viewer receives; None if they may not see it."""
         if self.alarm is not None:
             return ("alarm", self.alarm) if self._alarms(user) else None
         if self.after is not None and self.after.visible(user):
@@ -57,7 +59,7 @@ class Event:
 
 
 class Hub:
-    """Publishes events; streams read the ring at their own pace and never hold it up."""
+    """Publishes events; each stream reads the ring at its own pace and never delays the others."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._ring: deque[Event] = deque(maxlen=memory)
@@ -88,7 +90,7 @@ class Hub:
         self._publish(Event(self._last + 1, after=call, alarm=alarm, audience=audience))
 
     def since(self, position: int) -> list[Event] | None:
-        """Events after `position`; None when it is too old, or no number of ours."""
+        """Return the events after `position`; None if it is too old or not this hub's."""
         if position == self._last:
             return []
         if position > self._last or not self._ring or position < self._ring[0].id - 1:
@@ -96,10 +98,10 @@ class Hub:
         return [event for event in self._ring if event.id > position]
 
     async def wait(self, turn: int, seconds: float) -> None:
-        """Until the hub has woken since `turn`, or the time is over.
+        """Wait until the hub has woken since `turn`, but at most `seconds`.
 
-        A reader notes `turn` before it looks at anything, so that no waking is missed
-        between its looking and its waiting.
+        A reader notes `turn` before it looks at anything, so that it misses no waking between its
+        look and its wait.
         """
         if turn != self.turn:
             return
@@ -110,7 +112,7 @@ class Hub:
             return
 
     def wake(self) -> None:
-        """Let every stream look again, as when a session has been revoked."""
+        """Wake every stream so that it checks again, as when a session was revoked."""
         self.turn += 1
         self._news.set()
         self._news = asyncio.Event()

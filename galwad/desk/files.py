@@ -106,7 +106,7 @@ def _in_force(path: Path) -> bytes:
     """A header. One that is replaced this moment is overwritten for whoever has it open, too.
 
     Raises:
-        OSError: there is none.
+        OSError: There is none.
     """
     while True:
         header = path.read_bytes()

@@ -71,7 +71,7 @@ Purpose: TypeAlias = Literal[
     "vital-interests",
 ]
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-"""No control characters: what is asked for in one line must not look like two anywhere."""
+"""A pattern without control characters, so that a one-line text never shows as two lines."""
 Short: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE)
 ]
@@ -81,7 +81,7 @@ Needed: TypeAlias = Annotated[
 
 
 class Asked(BaseModel):
-    """Base of what a client sends: unknown fields are refused, input never echoed."""
+    """The base of all request bodies; it refuses unknown fields, and errors never repeat input."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -95,7 +95,7 @@ class Login(Asked):
 
 
 class Me(BaseModel):
-    """Who is signed in; `token` only in the answer to a command line's sign-in.
+    """The user who is signed in; `token` is only in the answer to a command line's sign-in.
 
     The session ends after `idle` seconds without use, and at the Unix time `until` at the latest.
     """
@@ -110,7 +110,7 @@ class Me(BaseModel):
 
 
 class Candidate(BaseModel):
-    """A person the number may belong to: what may be seen before the confirmation."""
+    """A person to whom the number may belong, with what may be shown before the confirmation."""
 
     person_id: str
     name: str
@@ -121,7 +121,7 @@ class Candidate(BaseModel):
 
 
 class Caller(BaseModel):
-    """The pop's caller; `details` stays empty until the advisor has confirmed."""
+    """The caller in a pop; `details` stays empty until the advisor has confirmed them."""
 
     status: LookupStatus
     number_display: str | None
@@ -145,7 +145,10 @@ class ContactView(BaseModel):
 
 
 class Pop(BaseModel):
-    """One call as its viewer may see it; `mine` when the viewer is ringing or has answered."""
+    """One call as its viewer may see it.
+
+    `mine` is true if the call rings at the viewer's phone, or if the viewer answered it.
+    """
 
     call_id: str
     line: str
@@ -166,7 +169,7 @@ class Pop(BaseModel):
 
 
 class Snapshot(BaseModel):
-    """First event of a stream whose past is not known: everything the viewer may see."""
+    """The first event of a new stream, or of one too far behind: all that the viewer may see."""
 
     calls: list[Pop]
     me: Me
@@ -175,13 +178,13 @@ class Snapshot(BaseModel):
 
 
 class Closed(BaseModel):
-    """The viewer's pop of this call goes: another has answered, or all is done."""
+    """The viewer's pop of this call closes: another advisor answered, or the call is finished."""
 
     call_id: str
 
 
 class AlarmEvent(BaseModel):
-    """Something a person must know; `kind` is an event name such as `payment.forgotten`."""
+    """An event that a person must know of; `kind` is its name, such as `payment.forgotten`."""
 
     kind: str
     call_id: str | None = None
@@ -189,23 +192,24 @@ class AlarmEvent(BaseModel):
 
 
 class Holding(Asked):
-    """Which holder pauses or lets go; by default the caller of the API itself.
+    """The pause holder of a request to pause or resume; by default the user who sends it.
 
-    A release may name another's: a supervisor any, the advisor in the call a phone (`phone:201`).
+    A request to resume may name another holder: a supervisor may name any, the advisor in the call
+    a phone (`phone:201`).
     """
 
     holder: Short | None = None
 
 
 class PaymentTarget(Asked):
-    """Whose calls a payment system pauses: exactly one of the two."""
+    """The advisor or extension whose calls a payment system pauses: exactly one of the two."""
 
     advisor: Short | None = None
     extension: Short | None = None
 
 
 class HoldOutcome(BaseModel):
-    """The gate's real state; `durable` is False when the disk did not confirm in time."""
+    """The gate's real state; `durable` is False if the disk did not confirm it in time."""
 
     state: RecordingShown
     durable: bool
@@ -213,7 +217,7 @@ class HoldOutcome(BaseModel):
 
 
 class Choice(Asked):
-    """The advisor picks one of several candidates."""
+    """The advisor's choice of one of several candidates."""
 
     person_id: Needed
 
@@ -226,7 +230,7 @@ class Confirmation(Asked):
 
 
 class Contact(Asked):
-    """The contact note: `on_behalf_of` and `authority` are needed unless the caller is `self`."""
+    """The contact note; `on_behalf_of` and `authority` are required unless the caller is `self`."""
 
     purpose: Needed
     language: Language = "en"
@@ -238,22 +242,22 @@ class Contact(Asked):
 
 
 class ContactSaved(BaseModel):
-    """The note is durable; `version` counts its revisions."""
+    """The confirmation that the note is on disk; `version` counts its revisions."""
 
     call_id: str
     version: int
 
 
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | Short
-"""Unix seconds, or words for a time in the centre's zone, which galwad/when.py knows."""
+"""Unix seconds, or a time in words that `galwad/when.py` reads in the centre's time zone."""
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
-"""Seconds."""
+"""A length in seconds."""
 
 
 class RecordingQuery(Asked):
-    """Filters of the index, all optional; `after` is where the page before says that it ended.
+    """The filters of the index, all optional; `after` is the value from the page before.
 
-    `when` is a span in words; `since` and `until` mean the begin of what they name.
+    `when` is a span in words; `since` and `until` mean the beginning of the time that they name.
     """
 
     number: Short | None = None
@@ -294,40 +298,46 @@ class RecordingRow(BaseModel):
     interrupted: bool
     unexplained_s: float
     raw_size: int = 0
-    """Bytes of what could not be decoded, sealed as it came; 0: there is none."""
+    """The size in bytes of the packets that could not be decoded; 0 if there are none.
+
+    They are sealed as they were received.
+    """
     payload_size: int
     payload_sha256: str
     manifest_sha256: str
     gaps: list[Gap]
     custody: Literal["", "held", "disposed"] = ""
     named: bool = True
-    """False: number, line and advisor are not known; its manifest alone is."""
+    """False if number, line and advisor are not known, because only the manifest is available."""
 
 
 class RecordingPage(BaseModel):
-    """Rows in falling order of start; `after` is for the query of the next page, if one follows."""
+    """A page of recordings, the newest first.
+
+    `after` is the value for the next page's query; None on the last page.
+    """
 
     rows: list[RecordingRow]
     after: str | None
 
 
 class RecordingDetail(BaseModel):
-    """An index row with the signed manifest's text (None when its file is missing)."""
+    """An index row with the signed manifest's text; `manifest` is `None` if its file is missing."""
 
     recording: RecordingRow
     manifest: str | None
     rewrap: str | None = None
-    """The record of its last rewrap, if there was one."""
+    """The record of the last rewrap; None if there was none."""
     hold: str | None = None
-    """Why it is held back from disposal, if it is."""
+    """The reason why it is retained; None if it is not."""
     disposal: str | None = None
-    """The certificate, if it was disposed of."""
+    """The certificate of its disposal; None if it was not disposed of."""
 
 
 class Fetch(Asked):
-    """Why a recording leaves the archive; all fields go into the audit first.
+    """The reason why a recording leaves the archive; all fields are first entered in the audit.
 
-    `raw`: not the audio, but the packets that could not be decoded.
+    With `raw`, the answer is not the audio, but the packets that could not be decoded.
     """
 
     purpose: Purpose
@@ -336,10 +346,10 @@ class Fetch(Asked):
 
 
 class Health(BaseModel):
-    """Whether the desk's neighbours are there; `status` is `ok` or `degraded`.
+    """Whether database, switch and finaliser are reachable; `status` is `ok` or `degraded`.
 
-    `live_calls` go on, and are no longer counted in wrap-up. `peers_down` counts trunks and targets
-    that do not answer, or refuse our registration.
+    `live_calls` counts calls in progress, without those in wrap-up. `peers_down` counts trunks and
+    targets that do not answer, or refuse our registration.
     """
 
     status: Literal["ok", "degraded"]
@@ -352,7 +362,7 @@ class Health(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What every failed request answers."""
+    """The body of every failed request's answer."""
 
     error: str
     hint: str = ""

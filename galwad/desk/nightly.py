@@ -1,8 +1,9 @@
-"""The nightly check: the books are balanced once a day, and each new finding raises an alarm.
+"""The nightly check: it balances the books once a day and raises an alarm for each new finding.
 
-When it ran last stands in the audit, so that a night on which the desk was down is made up for as
-soon as it is up again, and nobody can say that it was not done. A check of a time that is still to
-come was made while the clock was ahead: it counts for nothing, or none would follow until then.
+The audit holds the time of the last check. So a night on which the desk was down is made up for as
+soon as it runs again, and the audit proves that each check was done. A check dated in the future
+was made while the clock was ahead; it is ignored, because otherwise no check would follow until
+then.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ KIND: Final = "coverage.checked"
 _DAY_S: Final = 86_400.0
 _STEP_S: Final = 30.0
 _SETTLE_S: Final = 300.0
-"""After the desk's start: by then it has heard which calls go on and which spools wait."""
+"""After this time the desk knows which calls are in progress and which spools wait."""
 log = structlog.get_logger()
 
 
@@ -44,7 +45,10 @@ class Nightly:
         zone: tzinfo | None = None,
         clock: Callable[[], float] = unix_time,
     ) -> None:
-        """`at`: such as "03:00", in `zone`; `live`: the calls that go on, None if unknown."""
+        """Set up the check at `at` ("03:00") in `zone`.
+
+        `live` returns the calls in progress, or None if they are not known.
+        """
         self._zone = zone
         self._at = at
         self._books = books
@@ -57,7 +61,10 @@ class Nightly:
         self._begun = clock()
 
     async def run(self) -> None:
-        """Check when it is due, until cancelled; a night that was missed, once all are there."""
+        """Run each check when it is due, until cancelled.
+
+        The first look is `_SETTLE_S` after the start; a check that was missed runs then.
+        """
         await asyncio.sleep(_SETTLE_S)
         while True:
             try:
@@ -68,14 +75,14 @@ class Nightly:
             await asyncio.sleep(_STEP_S)
 
     async def is_due(self) -> bool:
-        """Whether the time of day has passed since the last check, or since the desk began."""
+        """Return whether the time of day has passed since the last check (or since the start)."""
         now = self._clock()
         last = await self._last(now)
         self._begun = min(self._begun, now)
         return now >= next_time(self._at, self._begun if last is None else last, self._zone)
 
     async def check(self) -> Books:
-        """Balance the calls since the day before the last check; alarm for what is new."""
+        """Balance the calls since one day before the last check; raise alarms for new findings."""
         now = self._clock()
         last = await self._last(now)
         since = (now if last is None else last) - _DAY_S
@@ -102,13 +109,14 @@ class Nightly:
 
 
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
-    """The first moment at this time of day that is later than `after` (Unix seconds).
+    """Return the first moment at this time of day that is later than `after` (Unix seconds).
 
-    Without a zone, in this machine's.
+    Without a `zone`, the time of day is in this machine's.
     """
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()
-    # By the calendar, not by 24 hours: days on which the clocks change are shorter or longer.
+    # Count by the calendar, not in steps of 24 hours: days on which the clocks change are
+    # shorter or longer.
     while (due := datetime.combine(day, moment, zone).timestamp()) <= after:
         day += timedelta(days=1)
     return due

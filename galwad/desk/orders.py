@@ -37,7 +37,7 @@ class Orders:
         """Send the order that has this reference, and wait; what the finaliser read back.
 
         Raises:
-            FinaliserDownError: nobody is there, or no answer came in time.
+            FinaliserDownError: Nobody is there, or no answer came in time.
             ApiError: 409, it refuses; nothing has changed.
         """
         ref = next(self._refs)

@@ -1,7 +1,7 @@
-"""The desk, wired together: database, switch, intake, lookup, live calls and their events.
+"""The `Desk`: database, switch client, intake, lookup, live calls and their events, wired together.
 
-Everything that must outlive the desk is in the database before it is acknowledged; what is
-only in memory (live calls, pops) comes back from the switch's snapshot and a new lookup.
+Everything that must survive a restart of the desk is in the database before it is acknowledged.
+What is only in memory (live calls, pops) is rebuilt from the switch's snapshot and a new lookup.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
-    """What a desk needs to know; times in seconds. The audit's day key lies by the database.
+    """The settings of a desk; times are in seconds.
 
-    Without a time zone, days are those of this machine's.
+    Without a `time_zone`, days are those of this machine's time zone.
     """
 
     database: Path
@@ -58,7 +58,7 @@ class DeskOptions:
     switch_socket: Path
     desk_socket: Path
     recipients: Path | None = None
-    """The signed set; public, and the finaliser's to believe."""
+    """The file of the signed recipient set. It is public; the finaliser checks its signature."""
     officer_key: str = ""
     node: str = "galwad"
     host: str = "127.0.0.1"
@@ -75,27 +75,27 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """Where the audit's day key lies."""
+        """The file of the audit's day key, beside the database."""
         return self.database.with_name("audit.key")
 
     @property
     def anchor_file(self) -> Path:
-        """Where each day's head of the audit is noted."""
+        """The file to which the audit's head is added each day."""
         return self.anchors or self.database.with_name("anchors.jsonl")
 
     @property
     def secure(self) -> bool:
-        """Whether browsers reach the desk by TLS."""
+        """True if browsers reach the desk over TLS, either its own or that of a proxy."""
         return self.tls_certificate is not None or (self.public_origin or "").startswith("https:")
 
     @property
     def cookie(self) -> str:
-        """The session cookie's name; the prefix binds it to host and TLS (RFC 6265bis)."""
+        """The session cookie's name; `__Host-` binds the cookie to host and TLS (RFC 6265bis)."""
         return "__Host-galwad" if self.secure else "galwad"
 
 
 class Desk:
-    """One desk process's parts; `start` opens, `stop` closes."""
+    """The parts of one desk process; `start` opens them, `stop` closes them."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Desk:
         self.metrics = Metrics()
         self.hub = Hub()
         self.peers_down = 0
-        """Trunks and targets that do not answer the switch, or do not have it registered."""
+        """The number of trunks and targets that do not answer or refuse our registration."""
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
@@ -161,7 +161,7 @@ class Desk:
         self._endless: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Bring back calls in wrap-up and the last night's figures, listen, reach the switch."""
+        """Restore calls in wrap-up and last night's figures, listen, and connect to the switch."""
         for contact in await self.contacts.unwritten():
             self.calls.unwritten(contact)
         checked = await self.audit.last(CHECKED)
@@ -178,14 +178,14 @@ class Desk:
         ]
 
     async def stop(self) -> None:
-        """End streams, connections and the database."""
+        """Close the event streams, the connections and the database."""
         self.hub.close()
         await self.intake.stop()
         for task in self._endless:
             task.cancel()
         await asyncio.gather(*self._endless, return_exceptions=True)
         await self.books.flush()
-        if self._tasks:  # lookups and notes under way: short, and better ended than cut
+        if self._tasks:  # Lookups and notes in progress are short, so they may finish.
             await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
         for task in tuple(self._tasks):
             task.cancel()
@@ -194,9 +194,12 @@ class Desk:
         await self.engine.dispose()
 
     async def in_time(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
-        """Whether this was done within so long; if not, it goes on, and may fail unheard.
+        """Return whether `work` finished within `seconds`.
 
-        Raises: what `work` raised in that time.
+        If it did not, it continues, and an error that it raises later is dropped silently.
+
+        Raises:
+            Exception: Any error that `work` raised within that time.
         """
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -209,7 +212,7 @@ class Desk:
         return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have this done; its failure is logged."""
+        """Start `work` as a task; if it fails, the error is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -250,33 +253,38 @@ class Desk:
                 self._alarm(message)
 
     def _entered(self, call_ids: Collection[str]) -> None:
-        """The ledger has the ends of these calls."""
+        """Report to the switch that the ledger holds the ends of these calls."""
         self.switch.entered(call_ids)
 
     def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - a callback's one fact
         self.metrics.switch_connected.set(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
-        if connected and not self._switch_lost:  # the desk has begun: nothing was amiss
+        # On the first connection after a start, nothing was wrong.
+        if connected and not self._switch_lost:
             self.hub.alarm(kind, audience="everybody")
         else:
             self._warn(kind, audience="everybody")
         self._switch_lost = not connected
 
     def going_on(self) -> set[str] | None:
-        """The calls in progress; None while the switch is away."""
+        """Return the ids of the calls in progress; None while the switch is not connected."""
         if not self.switch.connected:
             return None
         return {call.call_id for call in self.calls.all() if not call.wrapup}
 
     async def anchor(self) -> Anchor | None:
-        """The audit's head as it stands now; None before the first entry."""
+        """Return the audit's present head as an anchor; None before the first entry."""
         head = await self.audit.head()
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return None if head is None else Anchor(self.options.node, head, at)
 
     async def _note_anchor(self) -> None:
-        """Add the day's anchor to the file; an alarm when it cannot be, or the last is amiss."""
+        """Append the day's anchor to the anchor file.
+
+        Raise an alarm if the file cannot be read or written, or if the last anchor in it does not
+        match the audit.
+        """
         anchor = await self.anchor()
         if anchor is None:
             return
@@ -299,7 +307,10 @@ class Desk:
         self.metrics.orphans.set(len(books.orphans))
 
     def take(self, call: LiveCall, user: User) -> LiveCall:
-        """Let one of the advisors behind a PBX have a call that it named nobody for."""
+        """Assign a call to `user` if a PBX answered it for a group without naming the advisor.
+
+        If the call already has an advisor, or `user` is not in its group, return it unchanged.
+        """
         if not call.open_to(user):
             return call
         advisor = Party(user.extension or "", user.name)
@@ -321,7 +332,7 @@ class Desk:
         )
 
     async def _answered(self, call: LiveCall) -> None:
-        """Open the contact note at once, so that the contact is never forgotten."""
+        """Open the contact note as soon as the call is answered, so that it is never forgotten."""
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
             return
@@ -340,17 +351,20 @@ class Desk:
             self.calls.noted(call.call_id, note)
 
     async def _recovered(self, sealed: Sealed) -> None:
-        """A spool was opened with a key that an officer brought."""
+        """Enter in the audit that a spool was opened with a key that an officer supplied."""
         lives = ",".join(str(life) for life in sealed.recovered)
         await self.audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
 
     async def _chained(self, sealed: Sealed) -> None:
-        """The audit's chain has every recording's digest, so that none can go or change unseen."""
+        """Enter a recording's digest in the audit, so that its loss or change can be detected."""
         facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
         await self.audit.append("recording.indexed", facts)
 
     async def _indexed(self, sealed: Sealed) -> None:
-        """A recording is in the index; a desk that slept through the call learns of it here."""
+        """Announce a recording that is now in the index.
+
+        If the desk missed the call, this opens its contact note.
+        """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
         if sealed.unexplained_us:
@@ -368,7 +382,10 @@ class Desk:
         self.calls.indexed(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _audit_cut(self, seq: int) -> None:
-        """Somebody at the database took entries away: recording goes on, and it is told."""
+        """Raise an alarm because audit entries were deleted from the database.
+
+        Recording continues.
+        """
         self._alarm(Alarm("audit.cut", None, f"entries before number {seq} are gone"))
 
     def _alarm(self, alarm: Alarm) -> None:
@@ -383,7 +400,7 @@ class Desk:
         audience: Audience = "supervisors",
         detail: str = "",
     ) -> None:
-        """Raise an alarm: in the journal, in the metrics and on the pages."""
+        """Raise an alarm in the journal, in the metrics and on the pages."""
         named = call.call_id if call is not None else call_id
         log.warning("alarm", kind=kind, call_id=named, detail=detail)
         self.metrics.alarms.labels(kind).inc()

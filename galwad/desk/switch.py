@@ -1,7 +1,7 @@
-"""The desk's side of `switch.sock`: live calls in, payment holds and phones out.
+"""The desk's side of `switch.sock`: it receives live calls, and sends pauses and phone accounts.
 
-Requests are matched to replies by number, wait at most two seconds, and fail at once when the
-connection drops: a page must never believe in a pause that nobody made.
+Each reply is matched to its request by number. A request waits at most two seconds, and fails at
+once when the link drops: a page must never show a pause that did not happen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FromSwitch = Snapshot | CallChanged | CallEnded | Alarm | Figures
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Which calls a hold is for: one call, or all of a phone or a user."""
+    """The calls that a request to pause or resume is for: one call, or all of a phone or a user."""
 
     call_id: str = ""
     extension: str = ""
@@ -52,7 +52,7 @@ class Whose:
 
 
 class SwitchClient:
-    """Keeps the connection; `on_message` gets what the switch says, in order."""
+    """Keeps the link to the switch; `on_message` receives the switch's messages in order."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class SwitchClient:
 
     @property
     def connected(self) -> bool:
-        """Whether the switch is there now."""
+        """True if the link to the switch is up now."""
         return self._connector.connected
 
     async def run(self) -> None:
@@ -82,15 +82,21 @@ class SwitchClient:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Tell the switch who may register; nothing when it is away (it is told on return)."""
+        """Send the switch the phone accounts that may register.
+
+        Without a link nothing is sent; they are sent when the switch connects again.
+        """
         self._connector.send(SetPhones(await self._phones()))
 
     def take(self, call_id: str, advisor: Party) -> None:
-        """Tell the switch who has a call; nothing when it is away."""
+        """Report to the switch which advisor has a call; without a link nothing is sent."""
         self._connector.send(Take(call_id, advisor))
 
     def entered(self, call_ids: Collection[str]) -> None:
-        """Tell the switch which ends it need not say again; when it is away, it will."""
+        """Report the calls whose ends are in the ledger, so that the switch stops repeating them.
+
+        Without a link nothing is sent, and the switch repeats the ends later.
+        """
         self._connector.send(Entered(tuple(call_ids)))
 
     async def payment(
@@ -101,10 +107,10 @@ class SwitchClient:
         actor: str,
         trigger: Literal["page", "api"],
     ) -> HoldReply:
-        """Pause or let go, and wait for the gate's real state.
+        """Pause or resume, and wait for the gate's real state.
 
         Raises:
-            SwitchDownError: nobody is there, or no answer came within two seconds.
+            SwitchDownError: There is no link, or no answer came within two seconds.
         """
         ref = next(self._refs)
         kind = Hold if action == "hold" else Release

@@ -1,9 +1,9 @@
-"""Users: who may sign in, in which role, at which extension.
+"""The users: who may sign in, in which role, at which extension.
 
-Passwords are kept as argon2id hashes, checked one at a time so that a burst of sign-ins cannot
-take the machine; SIP passwords as digest HA1 values only, which the switch needs. A user of
-the role `machine` has no password: it is given a bearer token and named rights. People have a
-role; the one right that it does not bring is `purge`, which an administrator is given by name.
+Passwords are stored as argon2id hashes and checked one at a time, so that a burst of sign-ins
+cannot use up the machine. SIP passwords are stored only as digest HA1 values, which the switch
+needs. A user of the role `machine` has no password, but a bearer token and named rights. People
+have a role; the only right that no role brings is `purge`, which an administrator receives by name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NO_PASSWORD = "!"  # noqa: S105 - marks that there is none; argon2 never writes
 
 
 class UserError(Exception):
-    """A user cannot be added or changed as asked; says why."""
+    """A user cannot be added or changed as asked; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class User:
 
     @property
     def supervises(self) -> bool:
-        """Whether this user sees everyone's calls."""
+        """True if this user sees the calls of all users."""
         return self.role in {"supervisor", "admin"}
 
 
@@ -73,10 +73,10 @@ class Users:
         sip_password: str | None = None,
         realm: str = "galwad",
     ) -> None:
-        """Add a user; `password` is None for the role `machine` alone.
+        """Add a user; `password` must be `None` for the role `machine`, and for no other.
 
         Raises:
-            UserError: a value does not fit, or the name or extension is taken.
+            UserError: A value is not valid, or the name or extension is taken.
         """
         _check(user, password, sip_password)
         hashed = _NO_PASSWORD if password is None else await self._hash(password)
@@ -106,7 +106,7 @@ class Users:
         """Bar a user and end all their sessions.
 
         Raises:
-            UserError: there is no such user.
+            UserError: There is no such user.
         """
         async with self._writer.begin() as connection:
             done = await connection.execute(
@@ -120,7 +120,7 @@ class Users:
         """Give a user these rights and no others.
 
         Raises:
-            UserError: there is no such user, or their role has no such right.
+            UserError: There is no such user, or their role has no such right.
         """
         user = await self.get(name)
         if user is None:
@@ -131,19 +131,19 @@ class Users:
             await connection.execute(changed.values(rights=",".join(sorted(rights))))
 
     async def get(self, name: str) -> User | None:
-        """One user, disabled or not."""
+        """Return the user with this name, disabled or not; None if there is no such user."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
         return None if row is None else user_of(row)
 
     async def all(self) -> list[User]:
-        """Everyone, by name."""
+        """Return all users, by name."""
         async with self._engine.connect() as connection:
             rows = (await connection.execute(select(users).order_by(users.c.name))).all()
         return [user_of(row) for row in rows]
 
     async def accounts(self) -> tuple[Account, ...]:
-        """The phones that may register: what the switch is told."""
+        """Return the accounts of the phones that may register, for the switch."""
         statement = select(users).where(
             users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
         )
@@ -152,7 +152,10 @@ class Users:
         return tuple(Account(row.extension, row.name, row.ha1_md5, row.ha1_sha256) for row in rows)
 
     async def check(self, name: str, password: str) -> User | None:
-        """The user whose password this is; takes as long for an unknown name."""
+        """Return the user if name and password match and the user is not disabled, otherwise None.
+
+        It takes as long for an unknown name.
+        """
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
         known = row is not None and row.password != _NO_PASSWORD
@@ -180,14 +183,14 @@ class Users:
 
 
 def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
-    """HA1 by MD5 and SHA-256 (RFC 7616 section 3.4.2)."""
+    """Return HA1 by MD5 and by SHA-256 (RFC 7616, section 3.4.2)."""
     text = f"{extension}:{realm}:{password}".encode()
     md5 = hashlib.md5(text, usedforsecurity=False)
     return md5.hexdigest(), hashlib.sha256(text).hexdigest()
 
 
 def user_of(row: Row[Any]) -> User:
-    """A row of `users`, without its secrets."""
+    """Return the user of a row of `users`, without its secrets."""
     rights: Sequence[str] = row.rights.split(",") if row.rights else ()
     return User(
         row.name, row.role, row.language, row.extension, frozenset(rights), bool(row.disabled)

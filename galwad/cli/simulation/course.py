@@ -80,7 +80,7 @@ async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
     """Send the INVITE.
 
     Raises:
-        StepError: no ports are left.
+        StepError: No ports are left.
     """
     try:
         return await phone.call(plan.number)

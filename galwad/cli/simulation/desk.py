@@ -61,7 +61,7 @@ class Desk:
         """The ids of the calls in progress.
 
         Raises:
-            StepError: the server does not say, like all here.
+            StepError: The server does not say, like all here.
         """
         return {pop["call_id"] for pop in await self._ask("GET", "/calls")}
 
@@ -69,7 +69,7 @@ class Desk:
         """The id of the call that has just been answered, once its recording has begun.
 
         Raises:
-            StepError: it does not begin.
+            StepError: It does not begin.
         """
         extension, limit = plan.answering[0].extension, time.monotonic() + _BEGINS
         while True:
@@ -95,7 +95,7 @@ class Desk:
         """Wait until a recording is sealed, and open it.
 
         Raises:
-            CliError: it does not come, cannot be fetched, or is not for these identities.
+            CliError: It does not come, cannot be fetched, or is not for these identities.
         """
         detail = self._detail(call_id)
         why = ("quality-training", reference)

@@ -36,7 +36,7 @@ class Answerer:
         """Register.
 
         Raises:
-            StepError: refused, or nobody answers.
+            StepError: Refused, or nobody answers.
         """
         try:
             async with asyncio.timeout(self._plan.patience):
@@ -132,7 +132,7 @@ async def converse(
     """Let both speak at once, and tell how each was heard by the other.
 
     Raises:
-        StepError: the call ended meanwhile.
+        StepError: The call ended meanwhile.
     """
     voices = (first, second)
     places = [voice.place for voice in voices]

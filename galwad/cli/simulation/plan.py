@@ -144,7 +144,7 @@ def locate(text: str, way: Way, bind: str, ca: Path | None) -> Where:
     """Find the server of `--sip`, and the address of ours from which it is reached.
 
     Raises:
-        CliError: the text is no address, the name is unknown, or no way leads there.
+        CliError: The text is no address, the name is unknown, or no way leads there.
     """
     host, port = _split(text, 5061 if way is Way.TLS else 5060)
     try:
