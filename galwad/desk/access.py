@@ -1,4 +1,4 @@
-"""Who is asking: the dependencies by which endpoints take the desk, a session, or a role."""
+"""The dependencies by which endpoints receive the desk, a session, or a role."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galwad.desk.sessions import Session
 
 
 def desk_of(request: Request) -> Desk:
-    """The desk that this app serves."""
+    """Return the desk that this app serves."""
     desk: Desk = request.app.state.desk
     return desk
 
@@ -22,7 +22,7 @@ TheDesk = Annotated[Desk, Depends(desk_of)]
 
 
 async def session_of(request: Request, desk: TheDesk) -> Session | None:
-    """The session of the bearer token or the cookie, if it is in force."""
+    """Return the session of the bearer token or cookie; None if no session is in force."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.cookies.get(desk.options.cookie, "")
@@ -30,7 +30,11 @@ async def session_of(request: Request, desk: TheDesk) -> Session | None:
 
 
 def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Session:
-    """Anyone with a session: people and machines."""
+    """Return the session of a person or machine.
+
+    Raises:
+        ApiError: 401, there is no session.
+    """
     if session is None:
         raise ApiError(401, "nobody is signed in", "sign in again")
     return session
@@ -40,7 +44,11 @@ SignedIn = Annotated[Session, Depends(signed_in)]
 
 
 def person(session: SignedIn) -> Session:
-    """People only."""
+    """Return the session of a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
     if session.user.role == "machine":
         raise ApiError(403, "this is for people", "use an account of your own")
     return session
@@ -50,7 +58,11 @@ Person = Annotated[Session, Depends(person)]
 
 
 def supervisor(session: Person) -> Session:
-    """Supervisors and recording administrators."""
+    """Return the session of a supervisor or recording administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
     if not session.user.supervises:
         raise ApiError(403, "this is for supervisors", "ask yours")
     return session
@@ -60,7 +72,11 @@ Supervisor = Annotated[Session, Depends(supervisor)]
 
 
 def administrator(session: Person) -> Session:
-    """Recording administrators only."""
+    """Return the session of a recording administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
     if session.user.role != "admin":
         raise ApiError(403, "this is for the recording administrator", "ask them")
     return session
@@ -70,7 +86,11 @@ Administrator = Annotated[Session, Depends(administrator)]
 
 
 def live_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
-    """A live call that this session may see; others do not exist for it."""
+    """Return a live call that this session may see.
+
+    Raises:
+        ApiError: 404, there is no such call, or the session may not see it.
+    """
     call = desk.calls.get(call_id)
     if call is None or not call.visible(session.user):
         raise ApiError(404, "no live call has this id", "it may have ended")
@@ -78,7 +98,11 @@ def live_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
 
 
 def own_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
-    """A call that this user has answered."""
+    """Return a live call that this user has answered.
+
+    Raises:
+        ApiError: 404, the user may not see it; 403, it is another advisor's; 409, it still rings.
+    """
     call = live_call(desk, session, call_id)
     if not call.mine(session.user):
         raise ApiError(403, "another advisor has this call", "only they can do this")

@@ -1,7 +1,7 @@
-"""What the command line does to the desk's database on the server itself.
+"""The command line's work on the desk's database, on the server itself.
 
-Each function opens the database, brings its schema up to date, does its work with an audit
-entry, and closes; `poke` then tells a running desk.
+Each method opens the database, brings its schema up to date, does its work with an audit entry, and
+closes. `poke` then notifies a running desk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from recording.audit.log import AuditLog, Entry, Facts, verify
 
 
 class Administration:
-    """The database of one node, for commands; every method raises what its package raises."""
+    """The database of one node, for commands.
+
+    The methods raise the errors of the packages that they use.
+    """
 
     def __init__(self, database: Path, node: str, realm: str = "galwad") -> None:
         self._database = database
@@ -47,10 +50,10 @@ class Administration:
     async def add_user(
         self, user: User, password: str | None, sip_password: str | None = None
     ) -> str | None:
-        """Add a user; for a machine, gives its bearer token, which is never seen again.
+        """Add a user; for a machine, return its bearer token, which cannot be read again.
 
         Raises:
-            UserError: A value does not fit, or the name or extension is taken.
+            UserError: A value is not valid, or the name or extension is taken.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).add(user, password, sip_password, self._realm)
@@ -85,22 +88,22 @@ class Administration:
             await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
-        """Append an entry to the audit, by whoever runs this."""
+        """Append an entry to the audit, in the name of the operating system's user."""
         async with self._opened() as (_, audit):
             return await audit.append(kind, facts, {"actor": _actor()})
 
     async def users(self) -> list[User]:
-        """Everyone, by name."""
+        """Return all users, by name."""
         async with self._opened() as (engine, _):
             return await Users(engine).all()
 
     async def import_directory(
         self, text: str, file: str, absent: Literal["keep", "remove"] = "keep"
     ) -> ImportResult:
-        """Import people from CSV text, all or nothing.
+        """Import people from CSV text: all of them or, after a fault, none.
 
         Raises:
-            ImportFileError: With every fault's line and column.
+            ImportFileError: The text has faults; the error lists each with line and column.
         """
         async with self._opened() as (engine, audit):
             result = await import_csv(engine, text, file, absent=absent)
@@ -112,18 +115,18 @@ class Administration:
             return result
 
     async def audit_entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
-        """The audit's entries in order."""
+        """Return the audit's entries after a number, in order."""
         async with self._opened() as (_, audit):
             return await audit.entries(after, limit)
 
     async def verify_audit(self) -> Verification:
-        """Read the whole chain."""
+        """Read and verify the whole audit chain."""
         async with self._opened() as (engine, _):
             return await verify(engine, self._node)
 
 
 async def poke(desk_socket: Path) -> bool:
-    """Tell a running desk that users have changed; False when none runs."""
+    """Notify a running desk that users have changed; return False if no desk runs."""
     try:
         reader, writer = await asyncio.open_unix_connection(desk_socket)
     except OSError:

@@ -1,4 +1,7 @@
-"""Bodies of the API that change the archive; `galwad.desk.models` has the others, and the table."""
+"""Request and answer bodies of the endpoints that change the archive.
+
+The other bodies, and the table of endpoints, are in `galwad.desk.models`.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,23 @@ DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 
 
 class SignedSet(BaseModel):
-    """The signed set of recipients, as the officer's file has it; whoever reads it verifies it."""
+    """The signed recipient set, exactly as in the officer's file; the client must verify it."""
 
     content: str
 
 
 class HeaderQuery(Asked):
-    """Which headers to list: those of calls after this id, in order."""
+    """A request to list the headers of the calls after this id, in order."""
 
     after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
     limit: int = Field(default=500, ge=1, le=500)
 
 
 class HeaderState(BaseModel):
-    """To whom a recording's header is sealed now, by fingerprint.
+    """The fingerprints of the recipients to whom a recording's header is sealed now.
 
     `current` is false when the header in the archive is not the one that the manifest or the last
-    rewrap names, or when something is missing.
+    rewrap names, or when a file is missing.
     """
 
     call_id: str
@@ -38,20 +41,20 @@ class HeaderState(BaseModel):
 
 
 class HeaderPage(BaseModel):
-    """Headers in rising order of call id; `more` when a further page follows."""
+    """Headers in rising order of call id; `more` is true when a further page follows."""
 
     rows: list[HeaderState]
     more: bool
 
 
 class HeaderReason(Asked):
-    """Why a header leaves the archive; it goes into the audit first."""
+    """The reason why a header leaves the archive; it is first entered in the audit."""
 
     reference: Needed
 
 
 class SealedHeader(BaseModel):
-    """A header with what proves it: the manifest, and the record of its last rewrap."""
+    """A header with its evidence: the manifest, and the record of its last rewrap, if any."""
 
     header: str
     manifest: str
@@ -66,33 +69,33 @@ class NewHeader(Asked):
 
 
 class StagedHeader(BaseModel):
-    """The new header as it was read back from the disk. The old one is still in force."""
+    """The new header as it was read back from the disk; the old one is still in force."""
 
     header: str
 
 
 class HeaderCommit(Asked):
-    """The digest of the staged header that was proven, and why it is put in force."""
+    """The digest of the staged header that was proven, and the reason for putting it in force."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     reference: Needed
 
 
 class HoldReason(Asked):
-    """Why a recording is held back from disposal, or why no longer."""
+    """The reason why a recording is retained, or is no longer retained."""
 
     reason: Needed
 
 
 class Recover(Asked):
-    """Which spool's key is taken, by life, and why; it goes into the audit."""
+    """The life of the spool whose key is taken, and the reason; both are entered in the audit."""
 
     life: int = Field(ge=1, le=1_000_000)
     reference: Needed
 
 
 class Purge(Asked):
-    """Why a recording is disposed of; it goes into the audit first."""
+    """The reason why a recording is disposed of; it is first entered in the audit."""
 
     reason: DisposalReason
     reference: Needed
@@ -105,7 +108,7 @@ class Purged(BaseModel):
 
 
 class Unindexed(BaseModel):
-    """Recordings that lie in the archive and have no row, by call id, in order."""
+    """The call ids of recordings in the archive that have no row, in order."""
 
     call_ids: list[str]
 
@@ -114,9 +117,9 @@ PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]
 
 
 class Reindex(Asked):
-    """Why a recording gets its row again, and which former keys are believed (base64).
+    """The reason why a recording is indexed again, and the former public keys to accept (base64).
 
-    `dry_run`: it is proven, and nothing is written.
+    With `dry_run` the recording is proven and nothing is written.
     """
 
     reference: Needed
@@ -126,7 +129,7 @@ class Reindex(Asked):
 
 
 class Reindexed(BaseModel):
-    """The row; `state` says whether it is new, was there, or would be made."""
+    """The row; `state` says whether it is new, existed already, or could be made."""
 
     state: Literal["indexed", "known", "provable"]
     row: RecordingRow

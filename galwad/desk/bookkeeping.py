@@ -1,7 +1,7 @@
-"""The bookkeeping: every answered call held against index, archive and the spools that wait.
+"""The bookkeeping: each answered call is checked against index, archive and waiting spools.
 
-The switch's word on a call goes into the ledger as it comes; `recording.index.coverage` and
-`recording.index.orphans` compare. Nothing is ever changed or deleted here.
+The switch's reports on calls go into the ledger as they arrive. The comparison is in
+`recording.index.coverage` and `recording.index.orphans`. Nothing is changed or deleted here.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ import structlog
 
 from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
-from recording.errors import CatalogueError
 from recording.index import orphans
-from recording.index.catalogue import Catalogue, Filters, Place, Recording
 from recording.index.coverage import Covered, cover, missing
 from recording.index.custody import Custodian
+from recording.errors import CatalogueError
+from recording.index.catalogue import Catalogue, Filters, Place, Recording
 from recording.index.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
 from recording.index.orphans import Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""A call's answer and its recording's start are two readings of a clock."""
+"""A call's answer and its recording's start are two readings of the clock, so they may differ."""
 _PAGE: Final = 500
 MOST_FINDINGS: Final = 1000
-"""So many are told one by one: where a disk is half away, more would say nothing else."""
+"""The most findings that are listed; if half a disk is lost, more would add nothing."""
 _PATIENCE_S: Final = 0.25
-"""What gathers meanwhile is one transaction."""
+"""The time in which entries are gathered into one transaction."""
 _REFUSED_S: Final = 5.0
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Books:
-    """What was found: calls added up, those amiss one by one in order, and orphans.
+    """The result of a check: sums over all calls, the calls amiss in order, and orphans.
 
-    A year of a busy centre is a quarter of a million calls: only what is amiss is kept.
+    A busy centre has a quarter of a million calls a year, so only the calls amiss are kept.
     """
 
     calls: int = 0
@@ -53,7 +53,7 @@ class Books:
     orphans: list[Orphan] = field(default_factory=list)
 
     def add(self, call: Covered) -> None:
-        """Take a call into account."""
+        """Add a call to the sums, and to `amiss` if it is not sound."""
         self.calls += 1
         self.talk_us += call.talk_us
         self.recorded_us += call.recorded_us
@@ -76,7 +76,7 @@ class Bookkeeper:
         clock: Callable[[], float] = time.time,
         on_entered: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """`on_entered`: the database has the ends of these calls, for which a switch waits."""
+        """Set up; `on_entered` receives the ids of calls whose ends a switch repeats until then."""
         self._ledger = ledger
         self._catalogue = catalogue
         self._custodian = custodian
@@ -85,16 +85,19 @@ class Bookkeeper:
         self._on_entered = on_entered
         self._owed: set[str] = set()
         self._looking = asyncio.Lock()
-        """One at a time looks through the archive, however many ask."""
+        """Held while one task looks through the archive, so that several requests do so in turn."""
         self._spools: dict[str, orphans.LeftSpool] = {}
         self._knows_spools = False
-        """Whether a finaliser has said which spools wait."""
+        """True once a finaliser has reported which spools wait."""
         self._entered: set[str] = set()
         self._entries: deque[Entry] = deque()
         self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Write what is entered, in order, until cancelled; the pages' own writes come first."""
+        """Write the entries in order, until cancelled.
+
+        The pause before each batch lets the pages' own writes go first.
+        """
         while True:
             self._news.clear()
             while self._entries:
@@ -104,7 +107,7 @@ class Bookkeeper:
             await self._news.wait()
 
     async def flush(self) -> bool:
-        """Write what is entered; False: the database refuses, and it is kept for the next time."""
+        """Write the waiting entries; return False if the database refuses, and keep them."""
         batch = tuple(self._entries)
         try:
             await self._ledger.enter(batch)
@@ -120,14 +123,14 @@ class Bookkeeper:
         return True
 
     def call(self, state: CallState) -> None:
-        """A call changed: once it is answered and to be recorded, it stands in the ledger."""
+        """Enter the call in the ledger once it is answered and to be recorded."""
         recorded = state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)
             self._enter(Answered(state.call_id, state.recording_since or state.since))
 
     def ended(self, message: CallEnded) -> None:
-        """A call is over."""
+        """Enter the end of a call."""
         self._entered.discard(message.call_id)
         if message.owed:
             self._owed.add(message.call_id)
@@ -136,7 +139,7 @@ class Bookkeeper:
         self._enter(Ended(call, new=message.answered or message.owed))
 
     def snapshot(self, going_on: Collection[str]) -> None:
-        """The switch has these calls alone; others have ended, and nobody heard how."""
+        """Enter as ended all calls that the switch does not list; how they ended is not known."""
         self._entered.intersection_update(going_on)
         self._enter(EndedBut(frozenset(going_on), self._clock()))
 
@@ -145,7 +148,7 @@ class Bookkeeper:
         self._news.set()
 
     def spools_left(self, spools: Iterable[LeftSpool]) -> None:
-        """What the finaliser says of the spools that wait."""
+        """Replace the list of waiting spools by the finaliser's report."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.LeftSpool(each.name, each.call_id, each.since, each.why)
@@ -153,9 +156,10 @@ class Bookkeeper:
         }
 
     async def balance(self, since: float, until: float, live: Collection[str] | None) -> Books:
-        """Look at the calls answered in `since` ≤ t < `until`, and at everything for orphans.
+        """Check the calls answered in `since` ≤ t < `until`, and the whole archive for orphans.
 
-        `live`: the calls that go on; None: the switch is away, and nobody knows.
+        `live` holds the calls in progress; None if the switch is not connected and they are not
+        known.
         """
         books = Books()
         calls = {
@@ -180,7 +184,10 @@ class Bookkeeper:
         return books
 
     async def news(self, books: Books) -> list[tuple[str, str]]:
-        """Alarms for what was not found the last time: each a kind and a call id."""
+        """Return the alarms for new findings, each as a kind and a call id.
+
+        A finding is new if the last check did not have it.
+        """
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
             for call in books.amiss[:MOST_FINDINGS]
@@ -192,7 +199,7 @@ class Bookkeeper:
         return [alarms[key] for key in sorted(fresh)]
 
     async def unexplained(self, call_id: str) -> None:
-        """It was said when the call was sealed that part of it is unexplained."""
+        """Note that the alarm for this call's unexplained part was raised when it was sealed."""
         await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
 
     def _cover_all(self, known: Iterable[tuple[Recording, AnsweredCall | None]]) -> list[Covered]:
@@ -204,14 +211,17 @@ class Bookkeeper:
     async def _without_row(
         self, call: AnsweredCall, live: Collection[str] | None
     ) -> Covered | None:
-        """What became of a call that has no row in this time; None while it may come to one."""
+        """Return the finding for a call without a row in this time.
+
+        None if the call is in progress, or so recent that its row may still come.
+        """
         now = self._clock()
         if call.ended is None and (live is None or call.call_id in live):
             return None
         if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
-        if row is not None:  # the clock was put right in mid-call
+        if row is not None:  # the clock was corrected during the call
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
         if waiting is None and not self._knows_spools:
@@ -223,7 +233,7 @@ class Bookkeeper:
         return missing(call, now, text)
 
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[Recording]]:
-        """The recordings of this time, a page at a time, the newest first."""
+        """Yield the recordings of this time in pages, the newest first."""
         after: Place | None = None
         while True:
             page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)

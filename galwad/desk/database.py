@@ -1,12 +1,12 @@
-"""The one database: how it is opened, and how its schema is brought up to date.
+"""The desk's one database: opening it, and bringing its schema up to date.
 
-SQLite in WAL mode, fully synchronous. SQLAlchemy's own transactions are used, not the
-driver's: an engine with the execution option `immediate` takes the write lock at the start of
-each transaction, which is what a transaction that reads before it writes needs; PostgreSQL
-ignores the option. Parameters never reach a log or an exception's text.
+It is SQLite in WAL mode, fully synchronous. SQLAlchemy begins and ends the transactions, not the
+driver. An engine with the execution option `immediate` takes the write lock at the start of each
+transaction, which a transaction that reads before it writes needs; PostgreSQL ignores the option.
+Parameters never reach a log or an exception's text.
 
-All revisions that are missing are one transaction: whatever ends an upgrade, the schema is the old
-one or the new one, and the next start goes on from there.
+All missing revisions run in one transaction. So an interrupted upgrade leaves either the old or the
+new schema, and the next start continues from there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 _OTHERS_S = 20.0
-"""How long another process may take with an upgrade; the desk's unit may take thirty to start."""
+"""The seconds that another process's upgrade may take; the desk's unit has 30 s to start."""
 
 
 class SchemaError(Exception):
@@ -43,7 +43,7 @@ class SchemaError(Exception):
 
 
 def open_engine(path: Path) -> AsyncEngine:
-    """Open the database file; `upgrade` has made it."""
+    """Open the database file, which `upgrade` has made."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
@@ -52,7 +52,7 @@ def open_engine(path: Path) -> AsyncEngine:
 
 def _prepare(connection: Any, record: object) -> None:
     _leave_transactions_to_sqlalchemy(connection, record)
-    # Closed at once: a statement that failed keeps the file open until the collector comes.
+    # Closed at once: otherwise a failed statement keeps the file open until garbage collection.
     with closing(connection.cursor()) as cursor:
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
@@ -64,16 +64,16 @@ def _begin(connection: Connection) -> None:
 
 
 def scripts() -> ScriptDirectory:
-    """The revisions that this program has."""
+    """Return the schema revisions of this version."""
     return ScriptDirectory.from_config(_config())
 
 
 def upgrade(path: Path) -> None:
-    """Bring the schema up to date, making the file (0600) where there is none. Blocking.
+    """Bring the schema up to date; create the file (0600) if it is missing. Blocking.
 
     Raises:
-        SchemaError: The database is a later version's, or cannot be used.
-        OSError: The file cannot be made.
+        SchemaError: The database is from a later version, or cannot be used.
+        OSError: The file cannot be created.
     """
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     if not path.exists():
@@ -86,7 +86,7 @@ def upgrade(path: Path) -> None:
         if not _is_newest(engine, path):
             _run_revisions(engine)
     except SQLAlchemyError as error:
-        # The cause is SQLite's own word, such as "database is locked": it quotes no value.
+        # The cause is SQLite's own text, such as "database is locked", which quotes no value.
         cause = getattr(error, "orig", None) or type(error).__name__
         raise SchemaError(
             f"{path} cannot be brought up to date: {cause}", "`galwad check` names the fault"
@@ -96,7 +96,11 @@ def upgrade(path: Path) -> None:
 
 
 def _is_newest(engine: Engine, path: Path) -> bool:
-    """Whether nothing is to be done, as a reader sees it: nobody is kept from writing."""
+    """Return whether the schema is up to date; this only reads, and so blocks no writer.
+
+    Raises:
+        SchemaError: The database is from a later version.
+    """
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     known = scripts()
@@ -108,7 +112,10 @@ def _is_newest(engine: Engine, path: Path) -> bool:
 
 
 def _run_revisions(engine: Engine) -> None:
-    """Who comes second waits at the first BEGIN, and finds nothing to do."""
+    """Run the missing revisions.
+
+    If two processes do so, the second waits at its first BEGIN, and then finds nothing to do.
+    """
     with engine.execution_options(immediate=True).connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -122,5 +129,5 @@ def _config() -> Config:
 
 
 def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
-    """Python's driver would commit before each change of the schema."""
+    """Stop Python's driver from committing before each change of the schema."""
     connection.isolation_level = None

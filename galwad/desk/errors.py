@@ -1,4 +1,4 @@
-"""Errors of the HTTP API: one shape, `{"error", "hint"}`, and nothing of the input in it."""
+"""The errors of the HTTP API: all have the shape `{"error", "hint"}` and never repeat input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STANDARD = {
 
 
 class ApiError(Exception):
-    """A request is answered with this status, error and hint."""
+    """The error that answers a request with this status, error and hint."""
 
     def __init__(self, status: int, error: str, hint: str = "", retry_after: int = 0) -> None:
         super().__init__(error)
@@ -44,13 +44,13 @@ class SwitchDownError(ApiError):
 
 
 def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
-    """The uniform body."""
+    """Return an answer with the body that all errors have."""
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     return JSONResponse({"error": error, "hint": hint}, status, headers)
 
 
 def install(app: FastAPI) -> None:
-    """Give the app its handlers."""
+    """Install the exception handlers in the app."""
 
     @app.exception_handler(ApiError)
     async def api(_: Request, error: ApiError) -> JSONResponse:
@@ -83,13 +83,13 @@ def install(app: FastAPI) -> None:
 
 
 def _field(location: tuple[int | str, ...]) -> str:
-    """The field's place, by names that the schema knows; a stranger's key is not repeated."""
+    """Return the field's place, made of names in the schema; a client's own key is not repeated."""
     names = [part for part in location if isinstance(part, str) and part.isidentifier()]
     return ".".join(name for name in names if name in _KNOWN) or "body"
 
 
 def _most(item: Mapping[str, Any]) -> str:
-    """What is asked of a text that is too long."""
+    """Return the limit to show for a text that is too long, otherwise ""."""
     too_long = item["type"] == "string_too_long"
     return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""
 

@@ -1,4 +1,4 @@
-"""What the HTTP API is asked and answers of coverage and audit, as pydantic models."""
+"""The HTTP API's request and answer bodies for coverage and audit, as pydantic models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field
 from galwad.desk.models import Asked, Short
 
 MOST_ENTRIES: Final = 2**31 - 1
-"""The database knows no larger number of an entry."""
+"""The highest number that an audit entry can have in the database."""
 
 
 class Stretch(BaseModel):
-    """A part of a call, in microseconds since its recording's start; `reason` of a gap."""
+    """A part of a call, in microseconds since its recording's start; `reason` is set for a gap."""
 
     from_us: int
     to_us: int
@@ -21,7 +21,7 @@ class Stretch(BaseModel):
 
 
 class CallAmiss(BaseModel):
-    """A call of which not every second is explained, or whose witnesses contradict each other."""
+    """A call with unexplained seconds, or whose records contradict each other."""
 
     call_id: str
     started: float
@@ -32,7 +32,7 @@ class CallAmiss(BaseModel):
 
 
 class OrphanFile(BaseModel):
-    """A file, row or spool that misses what belongs to it, and what to do."""
+    """A file, row or spool whose counterpart is missing, and what to do about it."""
 
     kind: str
     name: str
@@ -42,10 +42,10 @@ class OrphanFile(BaseModel):
 
 
 class Coverage(BaseModel):
-    """The answered calls of a time, added up; those amiss, and orphans, one by one.
+    """The sums over the answered calls of a time, the calls amiss, and the orphans.
 
-    `more_orphans`: so many others there are. `in_progress`: calls that go on, or ended so lately
-    that their recording may be on its way.
+    `more_orphans` counts further orphans that are not listed. `in_progress` counts calls that are
+    in progress, or ended so recently that their recording may still be indexed.
     """
 
     calls: int
@@ -60,9 +60,10 @@ class Coverage(BaseModel):
 
 
 class AuditQuery(Asked):
-    """Which entries of the audit to find, the newest first; all that stand must fit.
+    """The filters for audit entries, the newest first; an entry must match all that are given.
 
-    `actor` is a user's name, or as an entry has it, such as `os:root`; `before` an entry's number.
+    `actor` is a user's name, or an actor as in an entry, such as `os:root`. `before` is the number
+    of an entry.
     """
 
     kind: Short | None = None
@@ -79,8 +80,8 @@ ASKED: tuple[type[Asked], ...] = (AuditQuery,)
 class AuditPage(BaseModel):
     """Entries as lines of an export (`recording.audit.chain.Link`); `last` is the last number.
 
-    `contradicting`: numbers of those that the database finds under another number, time or kind
-    than they have: a search passes over them.
+    `contradicting` lists the entries that the database holds under another number, time or kind
+    than they state themselves. A search does not find them.
     """
 
     lines: list[str]

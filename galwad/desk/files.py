@@ -1,4 +1,4 @@
-"""Recordings as they lie in the archive: found by call id, opened, streamed, never decrypted."""
+"""The recordings' files in the archive: found by call id, opened and streamed, never decrypted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BLOCK = 64 * 1024
 
 
 def checked_id(call_id: str) -> str:
-    """The id itself; anything else is no name of a file.
+    """Return the call id itself, once it is checked to be safe in a file name.
 
     Raises:
-        ApiError: 404, the text is no call id.
+        ApiError: 404, the text is not a call id.
     """
     if not CALL_ID.fullmatch(call_id):
         raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
@@ -30,7 +30,7 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """A header and an open payload; `stream` closes it."""
+    """A header and an open payload; `stream` closes the payload."""
 
     header: bytes
     payload: BinaryIO
@@ -38,23 +38,23 @@ class SealedFiles:
 
     @property
     def length(self) -> int:
-        """Bytes that `stream` gives."""
+        """The number of bytes that `stream` yields."""
         return len(self.header) + self.payload_length
 
     def stream(self) -> Iterator[bytes]:
-        """Header, then payload: together a standard age file."""
+        """Yield the header, then the payload: together they are a standard age file."""
         with self.payload:
             yield self.header
             while block := self.payload.read(_BLOCK):
                 yield block
 
     def close(self) -> None:
-        """Close the payload without reading."""
+        """Close the payload without reading it."""
         self.payload.close()
 
 
 class ArchiveFolder:
-    """The archive as the desk may use it: reading only."""
+    """The archive as the desk may use it: for reading only."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,10 +65,10 @@ class ArchiveFolder:
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: Recording, kind: str, wanted: int) -> SealedFiles:
-        """Read the header, and open a payload (`kind`: payload or raw) of so many bytes.
+        """Read the header, and open a payload (`kind`: payload or raw) of `wanted` bytes.
 
         Raises:
-            ApiError: 409, one is missing or has not the size that the index knows.
+            ApiError: 409, a file is missing or does not have the size in the index.
         """
         with contextlib.ExitStack() as opened:
             try:
@@ -87,7 +87,7 @@ class ArchiveFolder:
         return files
 
     def text(self, recording: Recording, suffix: str) -> str | None:
-        """The text of manifest, header or rewrap; None when there is none."""
+        """Return the text of manifest, header or another file; None if it is not readable text."""
         data = self.content(recording, suffix)
         try:
             return None if data is None else data.decode()
@@ -95,7 +95,7 @@ class ArchiveFolder:
             return None
 
     def content(self, recording: Recording, suffix: str) -> bytes | None:
-        """The file of manifest, header or rewrap; None when there is none."""
+        """Return the bytes of manifest, header or another file; None if it cannot be read."""
         try:
             return self._path(recording, suffix).read_bytes()
         except (OSError, ApiError):
@@ -103,10 +103,12 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """A header. One that is replaced this moment is overwritten for whoever has it open, too.
+    """Read a header until two readings are equal.
+
+    A header that is being replaced is overwritten in place, also for a process that has it open.
 
     Raises:
-        OSError: There is none.
+        OSError: The header cannot be read.
     """
     while True:
         header = path.read_bytes()

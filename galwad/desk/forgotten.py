@@ -1,4 +1,4 @@
-"""Forgotten pauses: the advisor is warned first, then the supervisor; nothing resumes by itself."""
+"""Forgotten pauses: the advisor is warned first, then the supervisor; no pause ends by itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _STEP_S = 5.0
 
 
 class Warn(Protocol):
-    """Raises an alarm of a call."""
+    """A function that raises an alarm about a call."""
 
     def __call__(self, kind: str, call: LiveCall, *, audience: Audience) -> None:
-        """For these people."""
+        """Raise the alarm for this audience."""
 
 
 class ForgottenPauses:
-    """Raises `payment.forgotten`, then `payment.forgotten_long`, once a pause each."""
+    """Raises `payment.forgotten`, then `payment.forgotten_long`, once for each pause."""
 
     def __init__(
         self, calls: LiveCalls, warn: Warn, clock: Callable[[], float] = time.time
@@ -34,7 +34,7 @@ class ForgottenPauses:
         self._warned: dict[tuple[str, float], str] = {}
 
     def check(self) -> None:
-        """Warn of what is due now."""
+        """Raise the alarms that are due now."""
         standing = {}
         for call in self._calls.all():
             if call.state.recording != "paused":

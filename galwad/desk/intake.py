@@ -1,7 +1,7 @@
-"""The desk's own socket: the finaliser hands in recordings, takes orders; the command line pokes.
+"""The desk's own socket: the finaliser's recordings and replies, and notices of the command line.
 
-A recording is acknowledged only after its row is committed, and handing it in twice changes
-nothing, so the finaliser may ask again after any crash on either side.
+A recording is acknowledged only after its row is committed. To hand it in twice changes nothing, so
+the finaliser may send it again after a crash on either side.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 
 class Intake:
-    """Listens on `desk.sock`; the callbacks hear of what has been committed."""
+    """Listens on `desk.sock`; the callbacks receive what has been committed."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Intake:
 
     @property
     def finaliser(self) -> bool:
-        """Whether a finaliser is connected."""
+        """True while a finaliser is connected."""
         return bool(self._finalisers)
 
     async def start(self) -> None:
@@ -74,9 +74,9 @@ class Intake:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening; connections are cut, and what was begun for them is brought to its end.
+        """Stop listening, close the links, and finish the work that has begun.
 
-        What else came is not begun: the finaliser says it again.
+        A message that was not begun is dropped; the finaliser sends it again.
         """
         self._stopping = True
         if self._server is not None:
@@ -137,10 +137,10 @@ class Intake:
         log.info("recording.indexed", call_id=sealed.call_id, again=not new)
 
     async def reindex(self, sealed: Sealed) -> bool:
-        """Index what lies proven in the archive; False when it was there already.
+        """Index a recording that was proven in the archive; return False if it was indexed already.
 
         Raises:
-            AuditError, CatalogueError: it is not done.
+            AuditError, CatalogueError: The recording was not indexed.
         """
         await self._before_indexed(sealed)
         new = await self._catalogue.add(recording_of(sealed), replace=False)
@@ -157,12 +157,12 @@ class Intake:
 
 
 def _is_of(row: Recording, sealed: Sealed) -> bool:
-    """Whether the row is that of this recording, and says who it was."""
+    """Return whether the row is this recording's and holds its number, line and advisor."""
     return row.named and row.manifest_sha256 == sealed.manifest_sha256
 
 
 def recording_of(sealed: Sealed) -> Recording:
-    """The index's row for what the finaliser says."""
+    """Return the index row for a report of the finaliser."""
     return Recording(
         call_id=sealed.call_id,
         folder=sealed.folder,
@@ -186,7 +186,10 @@ def recording_of(sealed: Sealed) -> Recording:
 
 
 def normal(text: str | None) -> str | None:
-    """A number as the index keeps and seeks it: E.164 where it is one, else as written."""
+    """Return a number as the index stores and searches it: in E.164, or as written if it cannot be.
+
+    None if there is no number.
+    """
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the desk counts; labels are states and outcomes, never calls or people."""
+"""The desk's metrics; labels are states and outcomes, never calls or people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SWITCH = {
 
 
 class Metrics:
-    """One registry a desk, so that several can live in one process (as in the tests)."""
+    """The metrics of one desk, in a registry of their own, so that one process can have several."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -89,7 +89,7 @@ class Metrics:
         )
 
     def switch(self, figures: Figures) -> None:
-        """Take what the switch says of itself."""
+        """Set the gauges of the switch from its figures."""
         self._peers.clear()
         for peer in figures.peers:
             self._peers.labels(peer.name, peer.asked_by).set(peer.up)
@@ -97,5 +97,5 @@ class Metrics:
             gauge.set(getattr(figures, name))
 
     def text(self) -> bytes:
-        """The exposition format."""
+        """Return the metrics in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -346,7 +346,7 @@ class Fetch(Asked):
 
 
 class Health(BaseModel):
-    """Whether database, switch and finaliser are reachable; `status` is `ok` or `degraded`.
+    """The state of database, switch and finaliser; `status` is `ok` or `degraded`.
 
     `live_calls` counts calls in progress, without those in wrap-up. `peers_down` counts trunks and
     targets that do not answer, or refuse our registration.

@@ -1,4 +1,4 @@
-"""What the desk asks of the finaliser, which alone writes to the archive, and the replies."""
+"""The desk's orders to the finaliser, which is the only writer of the archive, and the replies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FinaliserDownError(ApiError):
 
 
 class Orders:
-    """Orders to whichever finaliser is connected, and those that wait for a reply."""
+    """Sends orders to a connected finaliser, and matches its replies to them."""
 
     def __init__(self, finalisers: AbstractSet[Link]) -> None:
         self._finalisers = finalisers
@@ -34,11 +34,11 @@ class Orders:
         self._waiting: dict[int, asyncio.Future[ArchiveReply]] = {}
 
     async def ask(self, order: Callable[[int], AnyMessage]) -> bytes:
-        """Send the order that has this reference, and wait; what the finaliser read back.
+        """Send the order made for a new reference, wait, and return what the finaliser read back.
 
         Raises:
-            FinaliserDownError: Nobody is there, or no answer came in time.
-            ApiError: 409, it refuses; nothing has changed.
+            FinaliserDownError: No finaliser is connected, or no answer came in time.
+            ApiError: 409, the finaliser refuses; nothing has changed.
         """
         ref = next(self._refs)
         reply: asyncio.Future[ArchiveReply] = asyncio.get_running_loop().create_future()
@@ -60,13 +60,13 @@ class Orders:
         return done.content
 
     def replied(self, reply: ArchiveReply) -> None:
-        """Hand a reply to whoever waits for it."""
+        """Give a reply to the `ask` that waits for it."""
         waiting = self._waiting.get(reply.ref)
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
 
     def lost(self) -> None:
-        """A finaliser has gone: who waits is told, since no reply will come."""
+        """Fail all waiting orders, because the finaliser has gone and will not reply."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(FinaliserDownError("the finaliser has gone"))

@@ -1,4 +1,4 @@
-"""Whom the files of a restored node belong to."""
+"""The owner of a restored node's files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from config.settings import Settings
 
 
 def give_to_the_service(settings: Settings) -> None:
-    """Hand what root has made or copied here to the services' user: the owner of their folders.
+    """Give the files that root made or copied here to the services' user.
 
-    The archive's owner says least: a copy by rsync has given it the one it had on the other host.
+    That user is the first owner, other than root, of the services' folders. The archive is asked
+    last: a copy by rsync may have brought its owner from the other host.
     """
     if os.geteuid() != 0:
         return

@@ -1,7 +1,8 @@
-"""The signed set of recipients, watched: the audit has each that came into force or was refused.
+"""The watch on the signed recipient set: the audit records each set in force or refused.
 
-The file is put there by hand, and the finaliser believes it or not. Here that is noted, so that
-nobody changes who can open recordings, not even with the officer's key, without a trace.
+The file is put in place by hand, and the finaliser accepts or refuses it. This module enters each
+change in the audit. So every change of the recipients who can open recordings leaves a trace, even
+if it was made with the officer's key.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from recording.keys.keyring import RecipientSet
 CHANGED: Final = "recipients.changed"
 _STEP_S: Final = 60.0
 _MOST: Final = 1000
-"""A set is signed a few times a year."""
+"""The most earlier sets that are read; a set is signed only a few times a year."""
 log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Of the sets of this officer that were in force, as the audit has them; 0: of none."""
+    """Return the highest serial of this officer's sets in these audit entries; 0 for no set."""
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )
@@ -35,7 +36,7 @@ def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> i
 
 
 class RecipientsWatch:
-    """Compares the set with what the audit said of it last."""
+    """Compares the set with the last entry about it in the audit."""
 
     def __init__(
         self,
@@ -50,7 +51,10 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def look(self) -> None:
-        """Note the set if it is another than before, or no longer believed."""
+        """Enter the set in the audit if it changed, or is no longer valid.
+
+        Raise an alarm if its serial is lower than that of an earlier set.
+        """
         if self._path is None:
             return
         facts = await asyncio.to_thread(self._facts, self._path)

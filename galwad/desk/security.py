@@ -1,7 +1,7 @@
-"""What every request passes first: origin check, security headers, and the last resort.
+"""The outermost layer of every request: origin check, security headers, and last error handler.
 
-The middleware is the outermost layer: an exception ends here as a 500 and a log entry without
-its text, so that no server writes a traceback with a caller's number in it.
+An exception that reaches this middleware ends as a 500 and a log entry without the exception's
+text, so that no server writes a traceback with a caller's number in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware; `origin` is what a browser's `Origin` must be, None: the Host's own."""
+    """ASGI middleware that checks each request and adds security headers to each answer.
+
+    `origin` is the value that a browser's `Origin` must have; None for the request's own Host.
+    """
 
     def __init__(self, app: ASGIApp, *, cookie: str, origin: str | None, secure: bool) -> None:
         self._app = app
@@ -42,7 +45,7 @@ class Guard:
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check, pass on, dress the answer."""
+        """Check the request, pass it on, and add the headers to the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -63,7 +66,7 @@ class Guard:
             await self._app(scope, receive, dressed)
         except Exception:
             log.exception("request.failed", method=scope["method"])
-            if not started:  # Starlette has answered unless the failure was its own
+            if not started:  # Starlette has already answered, unless the error was its own
                 failure = answer(500, "something failed here", "see the journal")
                 await failure(scope, receive, dressed)
 
@@ -76,7 +79,10 @@ class Guard:
         return None
 
     def _same_origin(self, scope: Scope) -> bool:
-        """An unsafe request that rides on a cookie must say that it comes from our page."""
+        """Return whether a request that may change something comes from our page.
+
+        Without a session cookie it need not: then no browser has sent it by itself.
+        """
         if scope["method"] in _SAFE:
             return True
         headers = Headers(scope=scope)

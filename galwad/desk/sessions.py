@@ -1,12 +1,14 @@
-"""Sessions: what a cookie or a bearer token stands for.
+"""The sessions that cookies and bearer tokens stand for.
 
-Only a token's SHA-256 lies in the database. A person's session ends after idle time, at its
-absolute end, at sign-out, and when the user is disabled; a machine's token only at the last
-two. The desk's streams ask again with every heartbeat, so a revoked session goes quiet too.
+The database holds only a token's SHA-256. A person's session ends after idle time, at its absolute
+end, at sign-out, and when the user is disabled; a machine's token ends only by the last two. The
+desk's event streams check their session again at every heartbeat, so the stream of a revoked
+session ends too.
 
-A disk that is full, slow or hangs must keep nobody from pausing a recording. So a session that
-the database told of before is believed while it does not answer: nobody can be signed out there
-meanwhile, and idle time and absolute end are known here. Use is noted behind the request's back.
+A disk that is full, slow or hangs must not stop anyone from pausing a recording. So while the
+database does not answer, a session that it confirmed before stays valid: during that time it cannot
+record a sign-out, and idle time and absolute end are checked in memory. The time of last use is
+written in the background, so that no request waits for it.
 """
 
 from __future__ import annotations
@@ -28,19 +30,22 @@ from galwad.desk.tables import sessions, users
 from galwad.desk.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
-# The time of last use is written at most this often, so that reading does not mean writing.
+# The time of last use is written at most this often, so that most requests do not write.
 _SEEN_STEP_S = 30.0
 _PATIENCE_S = 1.0
-"""How long the database is waited for where the answer is known from before."""
+"""The time to wait for the database's answer if the session is known from before."""
 _AGAIN_S = 10.0
-"""How soon one that did not answer is waited for again."""
+"""The time after which to wait again for a database that did not answer."""
 _STOP_S = 5.0
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session in force; `key` is the hash, never the token. `until` it ends at the latest."""
+    """A session in force; `key` is the token's hash, never the token.
+
+    It ends at the Unix time `until` at the latest; None for a machine, whose token does not expire.
+    """
 
     key: str
     user: User
@@ -49,22 +54,22 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """How audit and manifest name who acts here."""
+        """The name of this session's user in audit and manifest."""
         return f"{'token' if self.kind == 'machine' else 'user'}:{self.user.name}"
 
 
 @dataclass(slots=True)
 class _Known:
-    """What the database last told of a session; `seen` is the last use that is known here."""
+    """The last answer of the database on a session; `seen` is the last use known in memory."""
 
     session: Session
     seen: float
     noted: float
-    """The last use that the database has."""
+    """The time of the last use that the database holds."""
 
 
 class Sessions:
-    """Opens, finds and ends sessions; times in seconds."""
+    """Opens, finds and ends sessions; times are in seconds."""
 
     def __init__(
         self,
@@ -79,15 +84,15 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """When the database was last asked and did not answer; None when it does."""
+        """The monotonic time at which the database last failed to answer; None while it answers."""
         self._signed_out = 0
-        """How many were: what was read meanwhile may be over."""
+        """The number of sign-outs; a row that was read during one is read again."""
         self._asking: set[asyncio.Task[_Known | None]] = set()
         self._to_note: dict[str, float] = {}
         self._noting: asyncio.Task[None] | None = None
 
     async def open(self, user: str, kind: Kind) -> str:
-        """Open a session and give its token: the only time it is seen."""
+        """Open a session and return its token, which is not stored and cannot be read again."""
         token = secrets.token_urlsafe(32)
         now = self._clock()
         self._known = {key: each for key, each in self._known.items() if self._in_force(each)}
@@ -101,7 +106,7 @@ class Sessions:
         return token
 
     async def find(self, token: str) -> Session | None:
-        """The session of a token, if it is in force; counts as use."""
+        """Return the session of a token if it is in force, otherwise None; this counts as use."""
         key = _key(token)
         known = await self._ask(key)
         if known is None:
@@ -110,21 +115,21 @@ class Sessions:
         return known.session
 
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
-        """Whether it is still in force; counts as use only when the user is `busy`."""
+        """Return whether the session is in force; this counts as use only if the user is `busy`."""
         known = await self._ask(session.key)
         if known is not None and busy:
             self._use(session.key, known)
         return known is not None
 
     async def close(self, session: Session) -> None:
-        """Sign out."""
+        """Sign out: delete the session."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
         self._signed_out += 1
         self._known.pop(session.key, None)
 
     async def stop(self) -> None:
-        """Let what is under way with the database end; what takes long is cut off."""
+        """Let running database work finish, for at most `_STOP_S`; then cancel it."""
         tasks = {*self._asking, *([] if self._noting is None else [self._noting])}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_S)
@@ -132,7 +137,10 @@ class Sessions:
                 task.cancel()
 
     async def _ask(self, key: str) -> _Known | None:
-        """A session in force, as the database tells it, or as it did when it does not answer."""
+        """Return the session if it is in force, otherwise None.
+
+        If the database does not answer, its last answer counts.
+        """
         known = self._known.get(key)
         if known is None:
             known = await self._row(key)
@@ -142,7 +150,8 @@ class Sessions:
 
     async def _in_time(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            self._unanswered = time.monotonic()  # one tries again, the others need not wait
+            # this request tries again; the others need not wait
+            self._unanswered = time.monotonic()
         task = asyncio.create_task(self._row(key))
         self._asking.add(task)
         task.add_done_callback(self._answered)
@@ -207,7 +216,7 @@ class Sessions:
                 async with self._engine.begin() as connection:
                     await connection.execute(statement, rows)
             except SQLAlchemyError:
-                # A full disk must keep nobody from pausing; it is noted with the next use.
+                # A full disk must not stop a pause; the next use writes the time again.
                 log.warning("session.use_not_noted")
 
     def _over(self, now: float) -> ColumnElement[bool]:

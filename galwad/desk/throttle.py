@@ -1,10 +1,11 @@
-"""Sign-in throttling: what it costs to guess, without letting anyone lock an advisor out.
+"""Sign-in throttling: it slows guessing, and lets no attacker lock an advisor out.
 
-An account is barred only towards the address that failed with it, an address once it has failed
-with many accounts. Failures with one account from many addresses make its next tries wait longer
-and longer, up to a minute. Neither touches somebody who has signed in from where they are: there
-only their own failures count, and slow them down. In memory: a restart forgets, which an attacker
-cannot cause.
+After `PER_PAIR` failures of an account from one address, the account is barred from that address.
+After `PER_ADDRESS` failures from one address with any accounts, the address is barred. After
+`PER_ACCOUNT` failures of one account from all addresses, its further tries must wait longer and
+longer, up to a minute. None of this affects an account at an address from which it has signed in
+before: there only its own failures from that address count, and they only slow it down. The counts
+are in memory. A restart clears them, but an attacker cannot cause one.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections.abc import Callable
 
 WINDOW_S = 900.0
 PER_PAIR = 10
-"""Failures of one account from one address."""
+"""Failures of one account from one address, in `WINDOW_S`."""
 PER_ADDRESS = 30
 PER_ACCOUNT = 20
-"""From all addresses, before tries have to wait."""
+"""Failures from all addresses after which further tries of an account must wait."""
 LONGEST_DELAY_S = 60.0
 _KEPT = max(PER_PAIR, PER_ADDRESS, PER_ACCOUNT) + 7
 _MOST_KEYS = 10_000
@@ -27,16 +28,16 @@ Key = tuple[str, str, str]
 
 
 class Throttle:
-    """Says how long a sign-in must wait, in whole seconds."""
+    """Computes how long a sign-in must wait, in whole seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failures: dict[Key, deque[float]] = {}
         self._at_home: OrderedDict[tuple[str, str], None] = OrderedDict()
-        """Accounts, and an address from which each has signed in."""
+        """Pairs of an account and an address from which it has signed in; the latest are last."""
 
     def wait(self, account: str, address: str) -> int:
-        """Seconds until another try is allowed; 0 when it is now."""
+        """Return the seconds until another try is allowed; 0 if it is allowed now."""
         now = self._clock()
         pair, all_of_address, all_of_account = _keys(account, address)
         if (account, address) in self._at_home:
@@ -50,7 +51,7 @@ class Throttle:
         return int(longest) + 1 if longest > 0 else 0
 
     def failed(self, account: str, address: str) -> None:
-        """Count one failure, or a try that is not known to be right yet."""
+        """Count a failure, or a try whose password is not checked yet."""
         now = self._clock()
         if len(self._failures) > _MOST_KEYS:
             self._forget(now)
@@ -58,7 +59,11 @@ class Throttle:
             self._failures.setdefault(key, deque(maxlen=_KEPT)).append(now)
 
     def succeeded(self, account: str, address: str) -> None:
-        """The try was right: it counts for nothing, and is forgiven those before it from here."""
+        """Record a successful sign-in.
+
+        This removes the try counted by `failed`, and the account's earlier failures from this
+        address.
+        """
         self._at_home[account, address] = None
         self._at_home.move_to_end((account, address))
         if len(self._at_home) > _MOST_KEYS:

@@ -1,1 +1,1 @@
-"""The HTTP API's endpoints, one file a noun; `galwad.desk.models` tabulates them."""
+"""The HTTP API's endpoints, one file for each subject; `galwad.desk.models` has the table."""

@@ -26,12 +26,12 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(429, "too many failed sign-ins", f"try again in {wait} s", wait)
-    # Counted before the check, so that parallel guesses do not slip past the limit.
+    # Counted before the check, so that parallel guesses do not pass the limit.
     desk.throttle.failed(name, address)
     user = await desk.users.check(name, body.password.get_secret_value())
     outcome = "accepted" if user is not None else "refused"
     desk.metrics.sign_ins.labels(outcome).inc()
-    # An unknown name is not kept: it may be a password in the wrong field.
+    # An unknown name is not stored: it may be a password in the wrong field.
     known = user or await desk.users.get(name)
     await desk.audit.append(
         f"sign-in.{outcome}",
@@ -60,7 +60,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 async def logout(
     response: Response, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
 ) -> None:
-    """End the session here and now, its streams included."""
+    """End the session and its streams at once."""
     if session is not None:
         await desk.sessions.close(session)
         await desk.audit.append("sign-out", {}, {"user": session.user.name})
@@ -72,12 +72,12 @@ async def logout(
 
 @router.get("/me")
 async def me(desk: TheDesk, session: SignedIn) -> Me:
-    """Who is signed in; asking counts as use of the session."""
+    """Return the signed-in user; the request counts as use of the session."""
     return me_of(desk, session)
 
 
 def me_of(desk: Desk, session: Session) -> Me:
-    """The signed-in user as the page sees them."""
+    """Return the signed-in user as the page sees them."""
     idle = None if session.kind == "machine" else desk.sessions.idle
     return _me(session.user, idle=idle, until=session.until)
 

@@ -1,4 +1,4 @@
-"""The audit's chain: reading it whole, and its head for those who keep anchors."""
+"""The audit chain: reading and searching it, and its head for those who keep anchors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,22 @@ router = APIRouter()
 
 
 def _reader(session: Annotated[Session, Depends(person)]) -> Session:
-    """Who may read names and numbers in the audit."""
+    """Return the session of a user who may read names and numbers in the audit.
+
+    Raises:
+        ApiError: 403, the user is not an administrator.
+    """
     if session.user.role != "admin":
         raise ApiError(403, "the audit is the recording administrator's to read", "ask them")
     return session
 
 
 def _keeper(session: SignedIn) -> Session:
-    """Who may keep anchors: a head says nothing of anybody."""
+    """Return the session of a user who may keep anchors; an anchor has no personal data.
+
+    Raises:
+        ApiError: 403, the user has neither the role nor the right.
+    """
     if not session.user.supervises and "anchors" not in session.user.rights:
         raise ApiError(403, "this needs the right `anchors`", "or a supervisor's account")
     return session
@@ -37,7 +45,7 @@ async def entries(
     after: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
-    """Entries in order, with their personal values; that they were read is one, too."""
+    """Return entries in order, with their personal values; the reading is entered in the audit."""
     links = await desk.audit.links(after, limit)
     facts = {"after": after, "entries": len(links)}
     await desk.audit.append("audit.read", facts, {"actor": session.actor})
@@ -52,7 +60,10 @@ async def entries(
 async def search(
     body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_reader)]
 ) -> AuditPage:
-    """The newest entries that fit; what was asked for is in the audit, but for whom."""
+    """Return the newest entries that match.
+
+    The audit records which filters were used, but not the person searched for.
+    """
     span = span_of(body.when, desk)
     actor = body.actor or ""
     sought = Sought(
@@ -64,7 +75,7 @@ async def search(
     )
     links = await desk.audit.search(sought, body.before, body.limit)
     given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
-    # Not as `call_id`: whoever asks what was done with a recording does nothing with it.
+    # Not as `call_id`: a search for a recording's entries is not an act on the recording.
     facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}
     await desk.audit.append("audit.searched", facts, {"actor": session.actor})
     return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else 0)
@@ -76,7 +87,7 @@ async def head(
     _session: Annotated[Session, Depends(_keeper)],
     seq: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
 ) -> AuditHead:
-    """An anchor for now, and what the chain has at the place of an earlier one."""
+    """Return the audit's present head as an anchor, and the hash of the earlier entry `seq`."""
     anchor = await desk.anchor()
     if anchor is None:
         raise ApiError(404, "the audit has no entry yet", "sign in by password once")

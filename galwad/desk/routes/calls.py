@@ -16,27 +16,27 @@ router = APIRouter()
 
 @router.get("/calls")
 async def calls(desk: TheDesk, session: Person) -> list[Pop]:
-    """Every call that the viewer may see."""
+    """Return every call that the viewer may see."""
     user = session.user
     return [call.view(user) for call in desk.calls.all() if call.visible(user)]
 
 
 @router.get("/calls/{call_id}")
 async def call(call_id: str, desk: TheDesk, session: Person) -> Pop:
-    """One call."""
+    """Return one call."""
     return live_call(desk, session, call_id).view(session.user)
 
 
 @router.post("/calls/{call_id}/choose")
 async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> Pop:
-    """Pick one of several people; details still wait for the confirmation."""
+    """Choose one of several people; details are shown only after the confirmation."""
     chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
 
 
 @router.post("/calls/{call_id}/confirm")
 async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Person) -> Pop:
-    """Answer whether it is them; audited before any detail leaves."""
+    """Record whether the caller is the chosen person; audited before any detail is sent."""
     confirmation = Confirmed(body.outcome)
     before = own_call(desk, session, call_id)
     person_id = before.pop.confirm(confirmation, body.person_id).chosen or ""
@@ -46,16 +46,16 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         {"actor": session.actor, "person_id": person_id},
     )
     await desk.contacts.identified(call_id, person_id, body.outcome)
-    # The call may have moved on while the audit was written: ask again whose it is.
+    # The call may have changed hands while the audit was written, so check again.
     current = desk.take(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 
 
 @router.put("/calls/{call_id}/contact")
 async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -> ContactSaved:
-    """Save the contact note; a call in wrap-up is done with it.
+    """Save the contact note; this also ends a call in wrap-up.
 
-    A supervisor may, too: an advisor who has gone home must not leave a contact unwritten.
+    A supervisor may do so too, so that no contact stays unwritten when its advisor has gone home.
     """
     if not session.user.supervises:
         desk.take(own_call(desk, session, call_id), session.user)

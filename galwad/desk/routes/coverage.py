@@ -1,4 +1,4 @@
-"""Coverage: whether every second of every answered call is recorded, or missing for a reason."""
+"""Coverage: the check that every second of every answered call is recorded or explained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def coverage(
     session: Supervisor,
     when: Annotated[str, Query(min_length=1, max_length=40)] = "today",
 ) -> Coverage:
-    """Balance the calls that were answered in this time; nothing personal is in the answer."""
+    """Balance the calls that were answered in this time; the answer has no personal data."""
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}
     await desk.audit.append("coverage.asked", facts, {"actor": session.actor})

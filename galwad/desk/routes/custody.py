@@ -1,6 +1,6 @@
-"""Holding recordings back, disposing of them, recovering them: an administrator's acts, audited.
+"""Retaining, disposing of and recovering recordings: an administrator's acts, all audited.
 
-The finaliser certifies and destroys; here is decided who may ask, and what stands against it.
+The finaliser certifies and destroys. This module decides who may ask for it, and what prevents it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ router = APIRouter()
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
 async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
-    """Hold a recording back from disposal, until it is released."""
+    """Retain a recording: keep it from disposal until it is released."""
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         certified = desk.archive.content(recording, "disposal") is not None
@@ -40,7 +40,7 @@ async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administr
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
 async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
-    """Let a recording go from its hold."""
+    """Release a retained recording, so that it may be disposed of."""
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).hold is None:
@@ -52,7 +52,7 @@ async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Admini
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
 async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
-    """Note that an officer takes the key of a spool, which their identity opens."""
+    """Enter in the audit that an officer takes the key of a spool, which their identity opens."""
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("spool.key-taken", facts, personal)
@@ -60,7 +60,10 @@ async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administr
 
 @router.post("/recordings/{call_id}/purge")
 async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator) -> Purged:
-    """Dispose of a recording: certified, then its header is destroyed. Again: the certificate."""
+    """Dispose of a recording: certify it, then destroy its header.
+
+    A repeated request returns the certificate.
+    """
     if PURGE not in session.user.rights:
         raise ApiError(403, "disposing of recordings needs the right purge", "ask for it by name")
     recording = await recording_of(desk, call_id)
@@ -84,7 +87,8 @@ async def _dispose(desk: Desk, session: Session, recording: Recording, body: Pur
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        if desk.archive.content(recording, "disposal") is None:  # else its reply alone was lost
+        # otherwise it was done, and only the reply was lost
+        if desk.archive.content(recording, "disposal") is None:
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise
     await desk.custodian.disposed(recording.call_id, body.reason, time.time())

@@ -1,7 +1,7 @@
 """Headers: handing them out to the officer's client, and putting new ones in force.
 
-Everything that matters is decided elsewhere: by the officer, who opens, makes and proves a header
-and signs its record, and by the finaliser, which takes nothing that is not so signed.
+The decisions are made elsewhere. The officer opens, makes and proves a header and signs its record.
+The finaliser accepts only headers that are signed so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ router = APIRouter()
 
 @router.get("/recipients")
 async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
-    """The signed set in force, for whoever can verify it."""
+    """Return the signed recipient set; the client must verify it."""
     path = desk.options.recipients
     if path is None or not path.exists():
         raise ApiError(409, "the server has no set of recipients", "put the signed one there first")
@@ -49,7 +49,7 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
 
 @router.post("/headers/search")
 async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> HeaderPage:
-    """To whom recordings are sealed now, as their manifests and rewraps say."""
+    """List the recipients to whom recordings are sealed now, from their manifests and rewraps."""
     await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
     page = await desk.catalogue.in_order(body.after, body.limit)
     known = await desk.custodian.of([row.call_id for row in page.rows])
@@ -69,7 +69,7 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
 async def fetch(
     call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
 ) -> SealedHeader:
-    """The header that lies in the archive; the audit entry comes first."""
+    """Return the header in the archive; the audit entry is written first."""
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header = desk.archive.text(recording, "header")
@@ -89,7 +89,7 @@ async def fetch(
 async def stage(
     call_id: str, body: NewHeader, desk: TheDesk, _session: Administrator
 ) -> StagedHeader:
-    """Lay a new header beside the one in force; what was read back is the client's to prove."""
+    """Store a new header beside the one in force; return it as read back, to be proven."""
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header, record = body.header.encode(), body.rewrap.encode()
@@ -101,7 +101,7 @@ async def stage(
 
 @router.put("/recordings/{call_id}/header/commit", status_code=204)
 async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
-    """Put the staged header in force; audited before, and again if nothing came of it."""
+    """Put the staged header in force; entered in the audit before, and again if it failed."""
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
 
@@ -121,13 +121,13 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
-        if in_force() != body.sha256:  # else it was done, and its reply was lost
+        if in_force() != body.sha256:  # otherwise it was done, and only the reply was lost
             await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
         raise
 
 
 def _state(archive: ArchiveFolder, recording: Recording) -> HeaderState:
-    """As the files say; nothing is proven here, the officer's client does that."""
+    """Return the state that the files show; only the officer's client proves it."""
     header, manifest, record = (
         archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")
     )

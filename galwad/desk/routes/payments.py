@@ -1,10 +1,13 @@
-"""Payment holds: the page's key and the payment system's call; both wait for the real gate.
+"""Pauses for payments: by the page's key or the payment system's call; both wait for the gate.
 
-Pausing never waits for the audit, resuming does: what cannot be audited stays paused. A resumption
-whose audit takes long is refused, not kept: it would come at a moment when nobody asks for it.
-Letting go for another holder is for those who can see that it is over: a supervisor for anyone,
-the advisor who has the call now for a phone, such as that of the colleague who sent it on. A
-payment system's hold is not the advisor's: card details may be given there at this moment.
+A pause never waits for the audit, but a resumption does: without its audit entry the recording
+stays paused. If the audit takes too long, the resumption is refused and not kept, because it would
+come at a moment when no one asks for it.
+
+To resume for another holder, a user must be able to see that the payment is over. A supervisor may
+do so for any holder. The advisor who has the call may do so for a phone, such as that of the
+colleague who transferred it, but not for a payment system: card details may be given there at
+this moment.
 """
 
 from __future__ import annotations
@@ -29,20 +32,20 @@ router = APIRouter()
 log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
-# The page is one holder whoever presses its key, so that a supervisor can let go of it too.
+# The page is one holder for all users of its key, so that a supervisor can resume too.
 PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
-"""How long a resumption, and the answer to a pause, wait for the audit."""
+"""The longest time that a resumption, and the answer to a pause, wait for the audit."""
 _AGAIN_S = 5.0
-"""How soon a pause that could not be audited is told to the audit again."""
+"""The seconds after which the audit entry of a pause is tried again."""
 
 
 @router.put("/calls/{call_id}/payment")
 async def hold(
     call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
 ) -> HoldOutcome:
-    """Pause the recording of this call; repeating changes nothing."""
+    """Pause the recording of this call; a repeated pause changes nothing."""
     return await _one(desk, session, call_id, "hold", body)
 
 
@@ -50,7 +53,7 @@ async def hold(
 async def release(
     call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
 ) -> HoldOutcome:
-    """Let go; recording resumes when the last holder has."""
+    """Release the pause of one holder; recording resumes when no holder is left."""
     return await _one(desk, session, call_id, "release", body)
 
 
@@ -62,7 +65,7 @@ async def hold_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> Hol
 
 @router.delete("/payments")
 async def release_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
-    """Let go of all calls of an advisor or an extension."""
+    """Release one holder's pause of all calls of an advisor or an extension."""
     return await _all(desk, session, body, "release")
 
 
@@ -138,7 +141,11 @@ async def _audit_release(desk: Desk, session: Session, whose: Whose, holder: str
 async def _audit_hold(
     desk: Desk, session: Session, whose: Whose, holder: str, reply: HoldReply
 ) -> None:
-    """The pause stands: its entry is written when the database takes it, with its true time."""
+    """Write the audit entry of a pause that is already in force.
+
+    It is tried until the database accepts it, with the time of the pause. Wait at most `_AUDIT_S`
+    for the first try.
+    """
     at = time.time()
     tried = asyncio.Event()
 

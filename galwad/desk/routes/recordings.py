@@ -1,7 +1,8 @@
 """Recordings: searching the index, and handing out sealed files for a stated purpose.
 
-What leaves is what lies in the archive, still sealed; the audit entry is committed before the
-first byte. Disclosures (law, crime, vital interests) are the recording administrator's.
+A recording leaves as it is in the archive, still sealed. The audit entry is committed before the
+first byte is sent. Only the recording administrator may fetch for a disclosure (law, crime, vital
+interests).
 """
 
 from __future__ import annotations
@@ -42,19 +43,22 @@ _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 
 @router.get("/recordings")
 async def newest(desk: TheDesk, session: Supervisor) -> RecordingPage:
-    """The newest recordings."""
+    """Return the newest recordings."""
     return await _search(desk, session, RecordingQuery())
 
 
 @router.post("/recordings/search")
 async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> RecordingPage:
-    """Recordings that fit; filters travel in the body, for a query string is logged everywhere."""
+    """Return the recordings that match the filters.
+
+    The filters are in the body, because query strings are logged in many places.
+    """
     return await _search(desk, session, body)
 
 
 @router.get("/recordings/{call_id}")
 async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
-    """One row, with the signed manifest."""
+    """Return one row, with the signed manifest."""
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.custodian.one(call_id)
@@ -69,7 +73,7 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
 
 @router.post("/recordings/{call_id}/fetch", response_class=StreamingResponse)
 async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
-    """The sealed recording: header, then payload; together a standard age file."""
+    """Send the sealed recording: header, then payload; together they are a standard age file."""
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(403, "this purpose is the recording administrator's", "ask them")
     recording = await recording_of(desk, call_id)
@@ -100,10 +104,11 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
 
 
 def _wanted(desk: Desk, recording: Recording, *, raw: bool) -> tuple[str, ObjectFacts]:
-    """Which object is asked for, and what it must be.
+    """Return the name of the requested object, and its size and digest.
 
     Raises:
-        ApiError: 404, nothing of this recording is kept raw; 409, its manifest is not at hand.
+        ApiError: 404, the recording has no packets that could not be decoded; 409, its manifest
+            is missing or is not the one that was indexed.
     """
     if not raw:
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
@@ -120,7 +125,11 @@ def _wanted(desk: Desk, recording: Recording, *, raw: bool) -> tuple[str, Object
 
 
 async def recording_of(desk: Desk, call_id: str) -> Recording:
-    """The recording with this id. Raises `ApiError`: 404, there is none."""
+    """Return the recording with this id.
+
+    Raises:
+        ApiError: 404, there is no such recording.
+    """
     recording = await desk.catalogue.get(checked_id(call_id))
     if recording is None:
         raise ApiError(404, "no recording has this id", "it may not be sealed yet")
@@ -128,7 +137,11 @@ async def recording_of(desk: Desk, call_id: str) -> Recording:
 
 
 def refuse_if_disposed(desk: Desk, recording: Recording) -> None:
-    """Raises `ApiError`: 410, a certificate says that it was disposed of."""
+    """Refuse to go on if the recording was disposed of.
+
+    Raises:
+        ApiError: 410, there is a certificate of its disposal.
+    """
     if desk.archive.content(recording, "disposal") is not None:
         raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
 
@@ -168,7 +181,11 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
 
 
 def _refuse_what_nothing_fits(filters: Filters) -> None:
-    """That nothing is found must mean that there is nothing. Raises `ApiError`."""
+    """Refuse filters that no call can match, so that an empty result means "none exist".
+
+    Raises:
+        ApiError: 422, the filters contradict each other.
+    """
     since, until, at_least, at_most = filters.since, filters.until, filters.min_us, filters.max_us
     if since is not None and until is not None and since >= until:
         raise ApiError(
@@ -181,7 +198,7 @@ def _refuse_what_nothing_fits(filters: Filters) -> None:
 
 
 async def _of_line(desk: Desk, filters: Filters) -> Filters:
-    """The line as the settings write it, however it was typed."""
+    """Return the filters with the line spelled as in the settings, however it was typed."""
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.catalogue.line_named(filters.line))
@@ -195,7 +212,11 @@ def _begin(moment: float | str | None, desk: Desk) -> float | None:
 
 
 def span_of(words: str | None, desk: Desk) -> when.Period | None:
-    """What words for a time mean at the centre; none: nothing. Raises `ApiError`."""
+    """Return the span of time that the words mean in the centre's time zone; None without words.
+
+    Raises:
+        ApiError: 422, the words cannot be read.
+    """
     if not words:
         return None
     try:
@@ -216,7 +237,7 @@ def _us(seconds: float | None) -> int | None:
 
 
 def row_of(recording: Recording, custody: Custody = FREE) -> RecordingRow:
-    """A row of the index as the API shows it."""
+    """Return a row of the index as the API shows it."""
     return RecordingRow(
         call_id=recording.call_id,
         started=recording.started,

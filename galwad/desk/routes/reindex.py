@@ -1,7 +1,7 @@
-"""Reindexing: rows for recordings that lie in the archive, and that the index has lost.
+"""Reindexing: rows for recordings in the archive that the index has lost.
 
-After a restore these are what was recorded since the backup. The finaliser proves each by the
-keys that are believed; here is noted who asked, and the row is made. No file is touched.
+After a restore, these are the recordings made since the backup. The finaliser proves each with the
+accepted keys. This module enters in the audit who asked, and makes the row. It changes no file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ router = APIRouter()
 
 @router.get("/unindexed")
 async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
-    """Recordings without a row. Some may be on their way to one."""
+    """List the recordings without a row; some may be about to get one."""
     known = await desk.catalogue.folders()
     found = await asyncio.to_thread(unindexed, desk.archive.folder, known)
     return Unindexed(call_ids=found)
@@ -39,7 +39,7 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 
 @router.post("/recordings/{call_id}/reindex")
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
-    """Prove a recording, and make its row. Again: the row that it has."""
+    """Prove a recording and make its row; if it has a row already, return that."""
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:
         custody = await desk.custodian.one(call_id)

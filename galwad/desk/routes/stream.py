@@ -1,4 +1,4 @@
-"""The event stream: a snapshot or a replay first, then each change as this viewer may see it."""
+"""The event stream: a snapshot or a replay first, then each change that this viewer may see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from galwad.desk.sessions import Session
 
 router = APIRouter()
 
-# How often a quiet stream asks whether its session still stands (heartbeats are FastAPI's).
+# The seconds after which a quiet stream checks its session again (FastAPI sends heartbeats).
 CHECK_S = 10.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -29,14 +29,14 @@ async def events(
     session: Person,
     last_event_id: Annotated[str, Header()] = "",
 ) -> AsyncIterator[ServerSentEvent]:
-    """Follow the calls; `Last-Event-ID` resumes where the connection was lost."""
+    """Stream the calls' changes; `Last-Event-ID` continues where the connection was lost."""
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     looked = time.monotonic() - CHECK_S
     with desk.metrics.streams.track_inprogress():
         while True:
             turn = desk.hub.turn
             busy = False
-            if time.monotonic() - looked >= CHECK_S:  # not with every event: there may be many
+            if time.monotonic() - looked >= CHECK_S:  # not for every event, as there may be many
                 looked = time.monotonic()
                 busy = any(call.engages(session.user) for call in desk.calls.all())
             if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):

@@ -23,7 +23,7 @@ router = APIRouter()
 
 @router.get("/health")
 async def health(desk: TheDesk, response: Response) -> Health:
-    """Whether the desk and its neighbours are there; 503 when the database is not."""
+    """Return the state of desk, switch and finaliser; the status is 503 if the database fails."""
     database = await _database(desk)
     fine = database and desk.switch.connected and desk.intake.finaliser and not desk.peers_down
     response.status_code = 200 if database else 503
@@ -42,7 +42,7 @@ async def health(desk: TheDesk, response: Response) -> Health:
 async def metrics(
     request: Request, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
 ) -> Response:
-    """Prometheus text, for this machine or a token with the right `metrics`."""
+    """Return Prometheus text, for this machine or a token with the right `metrics`."""
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
     )
@@ -53,7 +53,7 @@ async def metrics(
 
 @router.get("/strings/{language}")
 async def strings(language: Language) -> Response:
-    """The page's texts in one language."""
+    """Return the page's texts in one language."""
     file = files("galwad.desk") / "locale" / f"{language}.json"
     if not file.is_file():
         raise ApiError(404, "there are no texts in this language", "use en or cy")
