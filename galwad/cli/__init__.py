@@ -1,9 +1,9 @@
-"""The command line, one file a noun.
+"""The command line, one file for each noun.
 
-Each module here that is named in `NOUNS` holds a Typer app and is loaded only when its noun
-is used: a switch started by `galwad serve --only switch` never loads HTTP or audio code.
-Failures are `CliError`s; `main` alone prints them, as one line and a hint on stderr, and
-turns them into the exit status: 0 done, 1 failed, 2 used wrongly.
+Each module that is named in `NOUNS` holds a Typer app and is loaded only when its noun is used: a
+switch started by `galwad serve --only switch` never loads HTTP or audio code. A failure is a
+`CliError`. Only `main` prints it, as one line and a hint on stderr, and turns it into the exit
+status: 0 done, 1 failed, 2 used wrongly.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NOUNS: Final = (
     "simulate",
 )
 
-# Typer carries its own copy of click; its public BadParameter is a UsageError.
+# Typer has its own copy of click. Its UsageError is not public, but BadParameter derives from it.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = 130
 _CUT: Final = "what it was to do may be done all the same: look"
@@ -46,7 +46,7 @@ class Nouns(TyperGroup):
     """The top of the command line: finds a noun's module by its name."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The nouns, in the order of a first day's work."""
+        """Return the nouns, in the order in which a new server needs them."""
         del ctx
         return list(NOUNS)
 
@@ -92,7 +92,7 @@ def galwad(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; the exit status."""
+    """Run one command line and return the exit status."""
     command = typer.main.get_command(app)
     try:
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)
@@ -104,14 +104,14 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
-    except UnicodeEncodeError:  # of an argument's bytes, which are a file's name at most
+    except UnicodeEncodeError:  # an argument's bytes, such as a file name, are not UTF-8
         complain(CliError("an argument is no text in UTF-8", "write it anew", status=2))
         return 2
-    except OSError as error:  # of what it prints to, most likely: a full disk
+    except OSError as error:  # most likely of standard output, on a full disk
         reason = (error.strerror or type(error).__name__).lower()
         complain(CliError(f"{error.filename or 'the output'}: {reason}", _CUT))
         return 1
-    if status == _INTERRUPTED:  # Typer's own status, where it has caught the interrupt
+    if status == _INTERRUPTED:  # Typer caught the interrupt and returned its own status
         complain(CliError("interrupted", _CUT))
     return status if isinstance(status, int) else 0
 
@@ -119,7 +119,7 @@ def run(arguments: Sequence[str]) -> int:
 def _wrong_usage(error: Any) -> CliError:
     where = error.ctx.command_path if error.ctx else "galwad"
     message = str(error.format_message())
-    if message.startswith("Usage:"):  # a noun alone: Typer answers with its help
+    if message.startswith("Usage:"):  # a noun without a command: Typer answers with its help
         print(message, file=sys.stderr)
         message = "a command is missing"
     message = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
@@ -127,7 +127,10 @@ def _wrong_usage(error: Any) -> CliError:
 
 
 def main() -> None:
-    """The `galwad` command. What it prints to may be closed, full, or know few letters."""
+    """Run the `galwad` command and exit.
+
+    Standard output may be closed or full, or may not be able to encode all characters.
+    """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
@@ -136,7 +139,7 @@ def main() -> None:
 
 
 def _flushed(status: int) -> int:
-    """Bring out what is printed; the exit status. What failed before has been told."""
+    """Flush standard output and return the exit status; an earlier failure is already printed."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -148,5 +151,5 @@ def _flushed(status: int) -> int:
 
 
 def _drop_output() -> None:
-    """What could not be written is not tried again at the interpreter's end."""
+    """Send the rest to /dev/null, so that the interpreter does not try to write it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

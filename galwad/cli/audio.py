@@ -1,7 +1,8 @@
-"""A decrypted recording to a file: all of it, or a slice; FLAC or WAV.
+"""Export of a decrypted recording to a file: all of it, or a slice, as FLAC or WAV.
 
-The recording is FLAC already, so all of it as FLAC is a copy. Slices are cut in memory to
-the millisecond; caller left and advisor right stay as they are, and so does each sample.
+The recording is FLAC, so all of it as FLAC is a copy. Slices are cut in memory to the
+millisecond. The caller stays on the left channel and the advisor on the right, and no sample is
+changed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import soundfile
 from galwad.cli.console import CliError, clock
 
 with warnings.catch_warnings():
-    # pydub's sources have stray escapes, and it looks for an ffmpeg that we never need.
+    # pydub's sources have invalid escapes, and it looks for an ffmpeg that is not needed here.
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
 
@@ -26,7 +27,7 @@ _LONGEST_SLICE_S = 3600.0
 def export(
     plain: BinaryIO, target: BinaryIO, kind: str, from_s: float | None, to_s: float | None
 ) -> float:
-    """Write the recording, or what lies between two times; its length in seconds."""
+    """Write the recording, or the part between two times; return its length in seconds."""
     _read_to_the_end(plain)
     try:
         with soundfile.SoundFile(plain) as source:
@@ -41,7 +42,10 @@ def export(
 
 
 def _read_to_the_end(plain: BinaryIO) -> None:
-    """Let every byte be authenticated: libsndfile would swallow an error in the middle."""
+    """Read everything once, so that every byte is authenticated.
+
+    libsndfile would hide an error in the middle.
+    """
     while plain.read(1 << 20):
         continue
     plain.seek(0)

@@ -1,4 +1,4 @@
-"""`galwad backup`: copy what cannot be made again, and put it back."""
+"""`galwad backup`: copy what cannot be made again, and restore it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def backup() -> None:
 
 @contextmanager
 def _told(where: Path, again: str) -> Iterator[None]:
-    """Failures as ours; `where` most is written, and how to do it `again`."""
+    """Turn failures into `CliError`s.
+
+    `where` is the place named if an error has no file name; `again` is the hint on what to do next.
+    """
     try:
         yield
     except node_backup.BackupError as error:
@@ -45,9 +48,10 @@ def make(
 ) -> None:
     """Back up database, headers, manifests, certificates, the signed set and the node's key.
 
-    The service goes on meanwhile. Payloads are not in it: copy those with rsync, as the
-    operations guide says. Callers' numbers and the node's signing key are: encrypt the folder.
-    Keep it for weeks, not for years: in it are the headers of what is disposed of later.
+    The service continues to run. Payloads are not in the backup: copy them with rsync, as the
+    operations guide says. Callers' numbers and the node's signing key are in it: encrypt the
+    folder. Keep it for weeks, not for years: it has the headers of recordings that are disposed of
+    later.
     """
     settings = load_settings(config)
     with on_the_server(settings), _told(folder, "what is in it is no backup: remove it"):
@@ -79,9 +83,10 @@ def restore(
 ) -> None:
     """Restore a server that lost its database, and destroy again what was disposed of since.
 
-    Copy the payloads back first: with them come the certificates of later disposals. Nothing
-    of Galwad may be running. A header that a certificate names is not put back, and destroyed
-    where it is. What is in the archive already stays as it is. Cut short, it can be run again.
+    First copy the payloads back: the certificates of later disposals come with them. No process of
+    Galwad may be running. A header that a certificate names is not restored, and is destroyed where
+    it exists. Files that are in the archive already stay as they are. If the command is
+    interrupted, run it again.
     """
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]

@@ -1,4 +1,4 @@
-"""A bar for what takes long, one recording after another; on a terminal alone."""
+"""A progress bar for work on many recordings; only on a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def bar(what: str, *, quiet: bool) -> Progress:
-    """Drawn beside the output, on standard error; `quiet` draws none."""
+    """Return a bar that is drawn on standard error; `quiet` draws none."""
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     out = Console(stderr=True)
     return Progress(*columns, console=out, disable=quiet or not out.is_terminal)

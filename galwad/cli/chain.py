@@ -1,4 +1,4 @@
-"""The audit's chain on the command line: from the server or an export, with faults told as ours."""
+"""The audit chain on the command line: read from the server or an export, searched and verified."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recording.errors import ChainError
 
 _PAGE: Final = 1000
 _LONGEST: Final = 1 << 24
-"""Characters of a line: an entry has some hundred."""
+"""The most characters of a line; an entry has a few hundred."""
 _US: Final = 1_000_000
 
 
 def fetch(server: str) -> Iterator[Link]:
-    """The server's chain, to where it ends now."""
+    """Yield the links of the server's chain, up to its present end."""
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")
@@ -37,19 +37,22 @@ def fetch(server: str) -> Iterator[Link]:
 
 
 def read(path: Path) -> Iterator[Link]:
-    """An export's chain."""
+    """Yield the links of an exported chain."""
     with told_as_ours(path):
         yield from read_export(_lines(path))
 
 
 def read_anchors(path: Path) -> list[Anchor]:
-    """A file of anchors."""
+    """Return the anchors in a file."""
     with told_as_ours(path):
         return parse_anchors(_lines(path))
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file; one that never ends is none of ours, and is given in parts."""
+    """Yield the lines of a file, each at most `_LONGEST` characters.
+
+    A longer line is not from Galwad; it is cut into parts, so that it cannot fill the memory.
+    """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):
             yield line
@@ -57,7 +60,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 @contextmanager
 def told_as_ours(path: Path) -> Iterator[None]:
-    """Turn what is wrong with a file into one line and a hint."""
+    """Turn the faults of a file into a `CliError` of one line and a hint."""
     try:
         yield
     except ChainError as error:
@@ -69,7 +72,7 @@ def told_as_ours(path: Path) -> Iterator[None]:
 
 
 def restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
-    """The restores whose entries have these hashes, as `backup restore` printed them."""
+    """Return the restores whose entries have these hashes, as `backup restore` printed them."""
     there = {link.hash: found for link in links if (found := Restore.of(link)) is not None}
     strangers = [each for each in hashes if each not in there]
     if strangers:
@@ -81,21 +84,23 @@ def restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
 
 
 class Reading:
-    """Links on their way to who checks them, one at a time: a chain of years fills the memory.
+    """The links of a chain on their way to the check, one at a time.
+
+    A chain of many years would fill the memory.
 
     Attributes:
-        node: whose chain it is, once the first one is read; empty for no chain.
+        node: The node whose chain it is, from its first link; empty if the chain is empty.
     """
 
     def __init__(self, links: Iterable[Link], told: Callable[[Link], None]) -> None:
-        """`told` hears of each."""
+        """Read the first link; the callback will receive every link."""
         self._links = iter(links)
         self._told = told
         self._first = next(self._links, None)
         self.node = "" if self._first is None else self._first.node
 
     def __iter__(self) -> Iterator[Link]:
-        """All of them, once."""
+        """Yield every link; this works only once."""
         for link in chain(() if self._first is None else (self._first,), self._links):
             self._told(link)
             yield link
@@ -104,7 +109,10 @@ class Reading:
 def verify(
     links: Reading, anchors: Iterable[Anchor], known: Collection[Restore] = ()
 ) -> Verification:
-    """Check a chain; anchors of other nodes are passed over, and what `known` restores explain."""
+    """Verify a chain against anchors.
+
+    Anchors of other nodes are left out, and so are those of entries that a restore in `known` lost.
+    """
     heads = [
         anchor.head
         for anchor in anchors
@@ -115,7 +123,7 @@ def verify(
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
-    """The newest entries that fit, the newest last; no more than so many."""
+    """Return the newest entries that match, at most `limit`, with the newest last."""
     found: list[Link] = []
     before: dict[str, int] = {}
     while len(found) < limit:
@@ -129,13 +137,13 @@ def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
 
 
 def checked_time(words: str) -> str:
-    """Words for a time; what they mean, the server says, for the days are the centre's."""
+    """Return the words if they name a time; the server interprets them by the centre's days."""
     span_of(words)
     return words
 
 
 def as_json(link: Link) -> dict[str, Any]:
-    """For machines."""
+    """Return an entry for JSON output."""
     return {
         "seq": link.seq,
         "at": link.at_us / _US,
@@ -146,7 +154,10 @@ def as_json(link: Link) -> dict[str, Any]:
 
 
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
-    """That no anchor is of this node's chain: one under another's name would fit any."""
+    """Yield a problem if no anchor is of this node's chain.
+
+    Without this check, anchors of another node would pass as if they matched.
+    """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
         whose = f": they are of {', '.join(others)}" if others else ""
@@ -183,7 +194,7 @@ def note(path: Path, server: str) -> Anchor:
 
 
 def span_of(words: str) -> Period | None:
-    """What words for a time mean; None for none."""
+    """Return the span that the words for a time mean; None for an empty text."""
     if not words:
         return None
     try:

@@ -1,4 +1,4 @@
-"""`galwad check`: each fault of an installation by its name, with what mends it."""
+"""`galwad check`: names each fault of an installation, with its fix."""
 
 from __future__ import annotations
 

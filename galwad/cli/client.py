@@ -1,4 +1,4 @@
-"""The HTTP API's client: where the server is, who we are, and failures told as ours.
+"""The HTTP API's client: server address, token, and failures as `CliError`s.
 
 Server and token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`, or from
 `client.toml` in the user's configuration folder, which `galwad login` writes.
@@ -36,13 +36,16 @@ _MEND = "mend it, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:
-    """Where `galwad login` keeps server and token: `~/.config/galwad/client.toml`."""
+    """Return the file in which `galwad login` stores server and token.
+
+    This is `~/.config/galwad/client.toml`, or below `$XDG_CONFIG_HOME`.
+    """
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "galwad" / "client.toml"
 
 
 class ClientSettings(BaseSettings):
-    """What an API client needs to know; the environment outranks the file."""
+    """The settings of an API client; the environment takes precedence over the file."""
 
     model_config = SettingsConfigDict(
         env_prefix="GALWAD_", frozen=True, extra="forbid", hide_input_in_errors=True
@@ -63,7 +66,7 @@ class ClientSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then `client.toml`."""
+        """Return the sources in order: arguments, then the environment, then `client.toml`."""
         file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
         return init_settings, env_settings, file
 
@@ -88,7 +91,7 @@ def _text(file: Path) -> str:
 
 
 def base_url(server: str) -> str:
-    """The server's address, checked: plain HTTP is for this machine alone."""
+    """Return the server's address, checked: plain HTTP is allowed only for this machine."""
     try:
         url = httpx.URL(server)
     except httpx.InvalidURL:
@@ -118,9 +121,9 @@ def _is_loopback(host: str) -> bool:
 def open_client(
     server: str, *, anonymous: bool = False, token: str = "", authority: Path | None = None
 ) -> httpx.Client:
-    """A client that is signed in, unless `anonymous`; with this token, if one is given.
+    """Return a client that is signed in with `token` or the stored one, unless `anonymous`.
 
-    `authority`: whom to believe, if not those of the settings.
+    `authority` is a PEM file of the authority to trust in place of the settings'.
     """
     settings = client_settings()
     url = base_url(server or settings.server)
@@ -141,7 +144,10 @@ def open_client(
 
 
 def _authorities(certificate: Path | None) -> ssl.SSLContext:
-    """Whom we believe: the authority in this file, or the system's, as SIP over TLS does."""
+    """Return a context that trusts the authority in this file, or the system's if None.
+
+    SIP over TLS does the same.
+    """
     try:
         return ssl.create_default_context(cafile=certificate)
     except (OSError, ssl.SSLError):
@@ -153,7 +159,7 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
 
 @contextmanager
 def told_as_ours() -> Iterator[None]:
-    """Turn what httpx raises into one line and a hint."""
+    """Turn httpx's errors into a `CliError` of one line and a hint."""
     try:
         yield
     except httpx.ConnectError as error:
@@ -173,14 +179,14 @@ def told_as_ours() -> Iterator[None]:
 
 
 def _certificate_fault(error: BaseException | None) -> str:
-    """What is wrong with the certificate that was shown; empty: something else is."""
+    """Return the fault of the server's certificate; empty if the error has another cause."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return "" if error is None else str(error.verify_message).lower().rstrip(".")
 
 
 def refusal(response: httpx.Response) -> tuple[str, str]:
-    """What the server's refusal says, and its hint."""
+    """Return the error and the hint of the server's refusal."""
     response.read()
     try:
         body = response.json()
@@ -191,7 +197,7 @@ def refusal(response: httpx.Response) -> tuple[str, str]:
 
 
 def check(response: httpx.Response) -> None:
-    """Raise the server's refusal as a failure of ours."""
+    """Raise a `CliError` if the server refused the request."""
     if response.is_success:
         return
     message, hint = refusal(response)
@@ -214,7 +220,10 @@ def ask(
     authority: Path | None = None,
     patience_s: float = _PATIENCE_S,
 ) -> Any:
-    """One request; its JSON answer. `patience_s`: how long the server may think about it."""
+    """Send one request and return its JSON answer; None if it has no content.
+
+    `patience_s` is the time in seconds that the server may take.
+    """
     opened = open_client(server, anonymous=anonymous, token=token, authority=authority)
     with told_as_ours(), opened as client:
         timeout = httpx.Timeout(patience_s, connect=_CONNECT_S)

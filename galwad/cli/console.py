@@ -1,4 +1,4 @@
-"""What all commands share: how a failure is told, and how an answer is printed."""
+"""Output that all commands share: how a failure is reported, and how an answer is printed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
-"""Columns: a file takes any line as it is."""
+"""The width in columns where the output is a file, which takes lines of any length."""
 
 
 class CliError(Exception):
-    """A command failed: what went wrong (one line each), how to go on, the exit status."""
+    """A command failed.
+
+    `message` says what is wrong, one fault a line; `hint` how to go on; `status` is the exit
+    status.
+    """
 
     def __init__(self, message: str, hint: str = "", *, status: int = 1) -> None:
         self.message = message
@@ -35,12 +39,12 @@ def complain(error: CliError) -> None:
 
 
 def one_line(text: str) -> str:
-    """What a stranger may have written, without what moves a terminal's cursor."""
+    """Replace unprintable characters, as text from outside could move the terminal's cursor."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to stdout; what that cannot have in it is escaped as JSON does."""
+    """Print one JSON document to stdout; characters that its encoding lacks are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -50,19 +54,19 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """A console on stdout; where that is no terminal, plain text of any width.
+    """Return a console on stdout; if that is not a terminal, it prints plain text of any width.
 
-    Brackets are brackets: who calls, and what a line is called, is no markup.
+    Brackets are printed as they are: names of callers and lines are not markup.
     """
     width = None if sys.stdout.isatty() else _ANY_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
-    """Print rows under their columns, or the sentence `empty`."""
+    """Print rows under their columns, or the sentence `empty` if there are none."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        # The first column names a row, and is never cut short; of the others the widest is.
+        # The first column names a row and is never cut. Of the others, the widest is.
         table.add_column(_cell(column), no_wrap=index == 0)
     for row in rows:
         table.add_row(*map(_cell, row))
@@ -74,12 +78,12 @@ def _cell(text: str) -> Text:
 
 
 def local_time(epoch: float) -> str:
-    """A Unix time as this machine's wall clock says it."""
+    """Return a Unix time as this machine's wall clock shows it."""
     return datetime.fromtimestamp(epoch, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def clock(seconds: float) -> str:
-    """A length: `4:32`, or `1:04:32` from an hour on."""
+    """Return a length of time such as `4:32`, or `1:04:32` from an hour on."""
     whole = int(seconds)
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -87,7 +91,7 @@ def clock(seconds: float) -> str:
 
 
 def size(octets: int) -> str:
-    """A file's size in the unit that people would choose."""
+    """Return a file's size in the unit that people would choose."""
     if octets < 1000:
         return f"{octets} B"
     if octets < 1_000_000:

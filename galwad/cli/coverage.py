@@ -1,4 +1,4 @@
-"""What `galwad calls coverage` asks and prints: a day's calls, and each second unexplained."""
+"""The request and output of `galwad calls coverage`: a day's calls, and unexplained seconds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from galwad.when import HINT, period
 _US: Final = 1_000_000
 _WIDEST: Final = 100
 _PATIENCE_S: Final = 900.0
-"""A manifest is read for each call: a year of a busy centre takes minutes."""
+"""The server reads a manifest for each call: a year of a busy centre takes minutes."""
 
 
 def fetch(words: str, server: str) -> dict[str, Any]:
-    """The server's answer for a time in words, which means the centre's days.
+    """Return the server's answer for a time in words; days are the centre's.
 
     Raises:
-        CliError: They mean nothing.
+        CliError: The words cannot be read.
     """
     try:
         period(words, time.time())
@@ -34,7 +34,7 @@ def fetch(words: str, server: str) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> None:
-    """Each call that is amiss as a line, each orphan in a sentence, then the sum."""
+    """Print each call that is amiss as a line, each orphan in a sentence, then the sum."""
     out = console()
     for call in found["amiss"]:
         _show_call(call)
@@ -66,7 +66,11 @@ def _show_call(call: dict[str, Any]) -> None:
 
 
 def _spans(call: dict[str, Any]) -> list[Span]:
-    """Gaps and what is unexplained; an instant claimed twice shows as unexplained."""
+    """Return the call's gaps and unexplained stretches.
+
+    A stretch that a segment and a gap both claim shows as unexplained, except where a gap that
+    begins earlier covers it.
+    """
     unexplained = [
         Span("unexplained", part["from_us"], part["to_us"], _length(part))
         for part in call["unexplained"]
@@ -80,7 +84,7 @@ def _length(part: dict[str, Any]) -> str:
 
 
 def sentence(found: dict[str, Any]) -> str:
-    """The sum."""
+    """Return the sum as a sentence."""
     count = found["calls"]
     text = f"{count} answered call{'' if count == 1 else 's'}"
     if found["in_progress"]:
@@ -92,7 +96,7 @@ def sentence(found: dict[str, Any]) -> str:
 
 
 def verdict(found: dict[str, Any]) -> CliError | None:
-    """The failure, if anything is amiss."""
+    """Return the command's failure if any call is amiss or there is an orphan, otherwise None."""
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:
         return None

@@ -1,7 +1,7 @@
 """Fetching a recording: sealed bytes from the server, opened here, written whole or not at all.
 
 Only sealed bytes are ever written to a temporary file. Everything is authenticated to its end
-before the first decoded sample is written, and the output gets its name last.
+before the first decoded sample is written, and the output receives its name last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?)")
 
 
 class Format(StrEnum):
-    """What the output may be."""
+    """The formats of the output."""
 
     FLAC = "flac"
     WAV = "wav"
@@ -36,7 +36,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for on the command line."""
+    """The options of a fetch, as given on the command line."""
 
     call_id: str
     purpose: str
@@ -53,7 +53,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was written."""
+    """The file that was written."""
 
     file: Path
     octets: int
@@ -62,7 +62,7 @@ class Result:
     sealed: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """For machines."""
+        """Return the result for JSON output."""
         return {
             "file": str(self.file),
             "octets": self.octets,
@@ -71,14 +71,17 @@ class Result:
         }
 
     def sentence(self) -> str:
-        """For people."""
+        """Return the result as a line of text."""
         length = f", {clock(self.seconds)}" if self.seconds is not None else ""
         length += ", still sealed" if self.sealed else ""
         return f"{self.file} ({size(self.octets)}{length}) sha256 {self.sha256}"
 
 
 def seconds(text: str, option: str) -> float | None:
-    """A place in a recording: `80`, `1:20`, `1:02:03.5`; None for an empty text."""
+    """Return a position in a recording in seconds; None for an empty text.
+
+    `text` is such as `80`, `1:20` or `1:02:03.5`.
+    """
     if not text:
         return None
     match = _TIME.fullmatch(text)
@@ -89,7 +92,7 @@ def seconds(text: str, option: str) -> float | None:
 
 
 def checked_id(call_id: str) -> str:
-    """An id, before it becomes part of a path."""
+    """Return the call id, once it is checked to be safe as part of a path."""
     if not CALL_ID.fullmatch(call_id):
         raise CliError(
             "that is no recording's id", "an id looks like 20261125-093000-abcdefgh", status=2
@@ -98,10 +101,10 @@ def checked_id(call_id: str) -> str:
 
 
 def fetch(wish: Wish, server: str) -> Result:
-    """Do what was wished.
+    """Fetch a recording and write the output.
 
-    Everything that can be refused here is refused before the server hears of it, since
-    whatever reaches the server is a fetch in its audit.
+    Faults that can be found here are refused before the server is asked, because every request that
+    reaches the server is entered in its audit as a fetch.
     """
     _coherent(wish)
     output, kind = _output(wish)
@@ -154,7 +157,7 @@ def _coherent(wish: Wish) -> None:
 
 
 def _output(wish: Wish) -> tuple[Path, Format]:
-    """Where it goes and as what, checked before anything is fetched."""
+    """Return the output file and its format, checked before anything is fetched."""
     if wish.raw:
         ending = "pcapng.age" if wish.sealed else "pcapng"
         return _free(wish.output or Path(f"{wish.call_id}.{ending}"), wish), Format.FLAC
@@ -183,7 +186,7 @@ def _free(output: Path, wish: Wish) -> Path:
 def received(
     call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
-    """Header and payload as the server sent them, the payload's digest checked."""
+    """Receive header and payload from the server, and check the payload's digest."""
     body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
     path = f"/recordings/{call_id}/fetch"
     with _room(), tempfile.TemporaryFile() as payload:
@@ -209,7 +212,10 @@ def received(
 
 @contextmanager
 def _room() -> Iterator[None]:
-    """What else is written tells its own faults."""
+    """Turn an `OSError` of the temporary file into a `CliError`.
+
+    The output file reports its own faults.
+    """
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the settings that they lead to."""
+"""Options that several commands share, and loading the settings that they name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["DEFAULT_PATH", "CallId", "Config", "Json", "Server", "load_settings"
 
 
 def load_settings(path: Path) -> Settings:
-    """The settings in a file, or a failure that names each fault in it."""
+    """Return the settings in a file, or raise a `CliError` that names each fault in it."""
     try:
         return load(path)
     except SettingsError as error:

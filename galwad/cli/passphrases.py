@@ -1,4 +1,4 @@
-"""Passphrases of officers' key files: asked for without echo, or taken from the environment."""
+"""Passphrases of officers' key files: asked for without echo, or read from the environment."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from galwad.cli.console import CliError
 
 VARIABLE: Final = "GALWAD_PASSPHRASE"
 MIN_LENGTH: Final = 12
-"""Characters of a new one: whoever copies the file can guess for as long as they like."""
+"""The minimum length of a new passphrase; a thief of the file can guess without limit."""
 
 
 def passphrase_of(path: Path) -> str:
-    """The passphrase of a protected file."""
+    """Return the passphrase of a protected file, from the environment or by asking."""
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
 def new_passphrase() -> str:
-    """The passphrase of a file that is to be made; asked for twice."""
+    """Return the passphrase for a new file, from the environment or by asking twice."""
     given = os.environ.get(VARIABLE, "")
     text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
     if len(text) < MIN_LENGTH:

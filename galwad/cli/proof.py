@@ -1,6 +1,7 @@
-"""What is to be proven whole: a folder's recordings, one of them, or one that the server has.
+"""Verification of recordings: a folder's, a single one, or those that the server has.
 
-`recording.archive.verify` decides; here it is found out what was meant, and said.
+`recording.verify` decides whether a recording is whole. This module finds the recordings that are
+meant, and words the result.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disp
 
 
 def as_json(verdict: Verdict) -> dict[str, object]:
-    """For machines."""
+    """Return the verdict for JSON output."""
     return {
         "call_id": verdict.call_id,
         "whole": verdict.whole,
@@ -48,7 +49,7 @@ def as_json(verdict: Verdict) -> dict[str, object]:
 
 
 def sentence(verdict: Verdict) -> str:
-    """For people."""
+    """Return the verdict as a line of text."""
     notes = f" ({'; '.join(verdict.notes)})" if verdict.notes else ""
     if verdict.lost:
         text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
@@ -60,7 +61,7 @@ def sentence(verdict: Verdict) -> str:
 
 
 def disposed(certificate: Certificate) -> str:
-    """That a recording was disposed of, as its certificate says."""
+    """Return the text for a recording that was disposed of, from its certificate."""
     place = certificate.audit
     return (
         f"disposed of {certificate.disposed} ({certificate.reason}) by {certificate.by}, "
@@ -77,12 +78,13 @@ def verify(
     identity: Path | None,
     server: str,
 ) -> list[Verdict]:
-    """Verify a folder, one file of a recording, a recording by its id, or all that the server has.
+    """Verify a folder, one file of a recording, a recording by its id, or all on the server.
 
-    `since`: words for a time, from the beginning of which on calls are meant.
-    `node_key` is the node's public key or a file that holds it; without it a manifest is shown
-    to be of one piece only. `officer_keys`: those whose rewraps are believed, in the same way,
-    and so is the officer's whose file `identity` is.
+    `since` is a time in words: only calls from its beginning on are verified.
+    `node_key` is the node's public key or a file that holds it. Without it, a manifest is only
+    checked against its own signature, made by any key.
+    `officer_keys` are the keys of officers whose rewraps are accepted, given in the same way. The
+    officer whose file is `identity` is accepted too.
     """
     key = public_key(node_key, "--node-key") if node_key else None
     officers = [public_key(text, "--officer-key") for text in officer_keys]
@@ -109,7 +111,7 @@ def verify(
 
 
 def _lying_in(what: str, begin: float) -> list[tuple[Path, str]]:
-    """The recordings in a folder, of calls from this time on; or the one that a file is of."""
+    """Return the recordings in a folder from this time on, or the one that a file belongs to."""
     path = Path(what)
     if path.is_dir():
         first = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begin))
@@ -129,7 +131,7 @@ def _lying_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 
 def _begin(words: str) -> float:
-    """The beginning of a time in words, in Unix seconds."""
+    """Return the beginning of a time in words, in Unix seconds; 0 for an empty text."""
     try:
         return period(words, time.time()).since if words else 0.0
     except ValueError:
@@ -137,7 +139,7 @@ def _begin(words: str) -> float:
 
 
 def _indexed(begin: float, server: str) -> Iterator[str]:
-    """The ids of all recordings that the server has from this time on, page by page."""
+    """Yield the ids of the server's recordings from this time on, fetched in pages."""
     query: dict[str, Any] = {"since": begin, "limit": _PAGE}
     while True:
         page = ask(server, "POST", "/recordings/search", query)
@@ -148,7 +150,7 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
 
 
 def public_key(text: str, option: str) -> str:
-    """A public signing key in base64, from a file with it or as it is."""
+    """Return a public signing key in base64; `text` is the key, or a file that holds it."""
     path = Path(text)
     try:
         found = path.read_text(encoding="ascii").strip() if path.is_file() else text
@@ -161,7 +163,7 @@ def public_key(text: str, option: str) -> str:
 
 
 def _by_server(call_id: str, key: str | None, officers: Sequence[str], server: str) -> Verdict:
-    """The manifest that lies in the archive is whole, and is the one that was indexed."""
+    """Verify the manifest in the server's archive, and compare it with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
     if detail.get("disposal"):

@@ -1,4 +1,4 @@
-"""`galwad recordings reindex`: rows for what lies in the archive, and the index has lost."""
+"""`galwad recordings reindex`: rows for recordings in the archive that the index has lost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whol
 
 @dataclass(slots=True)
 class Outcome:
-    """What was found and done, by call id: the server's answers, and its refusals."""
+    """The server's answers and refusals, by call id."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """For machines."""
+        """Return the outcome for JSON output."""
         return {
             "recordings": [{"state": each["state"], **each["row"]} for each in self.rows.values()],
             "failed": [{"call_id": key, "error": why} for key, why in self.failed.items()],
@@ -57,10 +57,10 @@ def reindex(
 ) -> None:
     """Bring recordings that the index has lost back into it, from their signed manifests.
 
-    After a restore these are what was recorded since the backup. The server proves each, by its
-    own signing key and to the last byte, and makes its row; no file is touched. A manifest does
-    not know who called, on which line, and who answered: that stays unknown. Run it again after
-    whatever stopped it.
+    After a restore, these are the recordings made since the backup. The server proves each with its
+    own signing key, to the last byte, and makes its row; it changes no file. A manifest does not
+    hold who called, on which line, and who answered: these stay unknown. If the command is
+    interrupted, run it again.
     """
     if not reference.strip():
         raise CliError("--reference is empty", "such as --reference RESTORE-2026-11", status=2)
@@ -85,7 +85,7 @@ def reindex(
 
 
 def _without_a_row(server: str) -> list[str]:
-    """What the server finds; it looks through its whole archive for that."""
+    """Return the server's list; for this it looks through its whole archive."""
     found: list[str] = ask(server, "GET", "/unindexed", patience_s=_PATIENCE_S)["call_ids"]
     return found
 
@@ -100,7 +100,7 @@ def _each(
     with open_client(server) as client, bar("reindexing", quiet=quiet) as shown:
         for call_id in shown.track(call_ids):
             with told_as_ours():
-                # Its payload is read to the end: hours of talk take their time on a slow disk.
+                # The server reads the payload to its end, which takes long on a slow disk.
                 response = client.post(f"/recordings/{call_id}/reindex", json=body, timeout=40)
             if response.status_code in _THIS_ONE_ALONE:
                 outcome.failed[call_id] = refusal(response)[0]

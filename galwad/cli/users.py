@@ -1,4 +1,4 @@
-"""`galwad users`: who may sign in, and at which phone they sit. Runs on the server."""
+"""`galwad users`: who may sign in, and at which phone. Runs on the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 
 class RoleName(StrEnum):
-    """What a user may do."""
+    """The roles that a user may have."""
 
     ADVISOR = "advisor"
     SUPERVISOR = "supervisor"
@@ -39,7 +39,7 @@ class LanguageName(StrEnum):
 
 
 class RightName(StrEnum):
-    """What a machine's token may do, or an administrator beside what the role brings."""
+    """The rights of a machine's token, and the one of an administrator (`purge`)."""
 
     PAYMENTS = "payments"
     METRICS = "metrics"
@@ -77,9 +77,9 @@ def add(
 ) -> None:
     """Add a user.
 
-    The password is asked for, read (--password-stdin) or made up (--generate). Secrets that
-    are made up here, a machine's token among them, are printed once and kept nowhere: the
-    database has their hashes.
+    The password is asked for, read (--password-stdin) or generated (--generate). Secrets that are
+    generated here, such as a machine's token, are printed once and not stored: the database holds
+    only their hashes.
     """
     settings = load_settings(config)
     password = _password(role, password_stdin=password_stdin, generate=generate)
@@ -197,8 +197,8 @@ def rights(
 ) -> None:
     """Set the rights of a user: those that are named, and no others.
 
-    Machines may have payments and metrics. An administrator may have purge: only then may they
-    dispose of recordings. It holds from the user's next request on.
+    Machines may have payments, metrics and anchors. An administrator may have purge, which is
+    required to dispose of recordings. The change counts from the user's next request on.
     """
     settings = load_settings(config)
     given = sorted({str(item.value) for item in right or ()})

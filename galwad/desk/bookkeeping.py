@@ -17,11 +17,11 @@ import structlog
 
 from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
+from recording.errors import CatalogueError
 from recording.index import orphans
+from recording.index.catalogue import Catalogue, Filters, Place, Recording
 from recording.index.coverage import Covered, cover, missing
 from recording.index.custody import Custodian
-from recording.errors import CatalogueError
-from recording.index.catalogue import Catalogue, Filters, Place, Recording
 from recording.index.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
 from recording.index.orphans import Orphan, is_young
 

@@ -1,4 +1,4 @@
-"""What `galwad check` looks at: one small module a subject, each giving findings."""
+"""The checks of `galwad check`: one small module for each subject, each yielding findings."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _LOOKS: Final[tuple[Look, ...]] = (
 
 
 def run(settings: Settings) -> list[Finding]:
-    """Everything, in an order in which faults are best mended."""
+    """Run all checks, in the order in which faults are best mended, and return their findings."""
     return [finding for look in _LOOKS for finding in _seen(look, settings)]
 
 
 def _seen(look: Look, settings: Settings) -> Iterator[Finding]:
-    """What one look finds; a disk that does not let it is a fault, and the others go on."""
+    """Yield the findings of one check; a disk error becomes a fault, and other checks go on."""
     try:
         yield from look(settings)
     except OSError as error:

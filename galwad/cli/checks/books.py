@@ -1,6 +1,6 @@
-"""The books, as the last nightly check left them: what is not explained, and what is an orphan.
+"""The books as of the last nightly check: unexplained calls, and orphans.
 
-Looking anew would read the whole archive; `galwad calls coverage` does that.
+A new check would read the whole archive; `galwad calls coverage` does that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recording.index.orphans import fix_of
 
 _MOST: Final = 10
 _LATE_S: Final = 3600.0
-"""A check of a large archive takes minutes."""
+"""The time that a nightly check of a large archive may take."""
 _CALLS: Final = {
     "recording.missing": (
         "was answered and left no recording",
@@ -34,7 +34,10 @@ _CALLS: Final = {
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Read what was found, changing nothing; a database that has no books yet is another's."""
+    """Read the findings of the last check, without changing anything.
+
+    If the database cannot be read, the database's own check reports that.
+    """
     if not settings.database.exists():
         return
     try:
@@ -42,7 +45,7 @@ def look(settings: Settings) -> Iterator[Finding]:
             yield from _age(connection, settings)
             yield from _amiss(connection)
     except sqlite3.Error:
-        return  # the database's own check has said why
+        return  # the database's own check has reported it
 
 
 def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
@@ -69,7 +72,10 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Finding]:
-    """Of a node whose books were never checked: is the first night, since it was made, over?"""
+    """Yield a finding for a node whose books were never checked.
+
+    It is a warning if the first night since the node was made has passed.
+    """
     if not connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
         return
     query = "SELECT min(at_us) FROM audit_entries WHERE node = ?"
@@ -84,7 +90,7 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _amiss(connection: sqlite3.Connection) -> Iterator[Finding]:
-    """What was found and is not gone, the first few by name."""
+    """Yield the findings that are still there, the first few by name."""
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MOST,)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""Certificates of the page and of SIP over TLS: there, readable, in date, of the right name."""
+"""Certificates of the page and of SIP over TLS: present, readable, in date, for the right names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STORE = Path("/etc/credstore")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """What the page shows, what SIP shows, and whom SIP believes."""
+    """Check the certificates of the page and of SIP, and the authorities that SIP trusts."""
     yield from _page(settings)
     sip = settings.sip
     if sip.tls_certificate is not None and sip.tls_key is not None:
@@ -51,7 +51,7 @@ def _page(settings: Settings) -> Iterator[Finding]:
 
 
 def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[Finding]:
-    """Whether a certificate and its key can be used, and name every one of `hosts`."""
+    """Check that a certificate and its key can be used, and name every one of `hosts`."""
     certificate, key = _stored(certificate), _stored(key)
     for path in (certificate, key):
         problem = _unreadable(path)
@@ -125,7 +125,7 @@ def _authorities(path: Path) -> Finding:
 
 
 def _stored(path: Path) -> Path:
-    """Where systemd takes a unit's credential from; it passes it on only to the unit itself."""
+    """Return the file from which systemd takes a credential, as only the unit itself sees it."""
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path
     return _STORE / path.name

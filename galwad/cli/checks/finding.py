@@ -1,4 +1,4 @@
-"""One thing that was looked at."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Grade(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found, and what mends it."""
+    """A result of a check, and its fix."""
 
     name: str
     grade: Grade
@@ -24,7 +24,7 @@ class Finding:
     fix: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """For machines."""
+        """Return the finding for JSON output."""
         return {
             "name": self.name,
             "grade": self.grade.value,
@@ -34,15 +34,15 @@ class Finding:
 
 
 def fine(name: str, text: str) -> Finding:
-    """All is well."""
+    """Return a finding that needs nothing."""
     return Finding(name, Grade.FINE, text)
 
 
 def warning(name: str, text: str, fix: str) -> Finding:
-    """It works, but somebody should know."""
+    """Return a finding that stops nothing, but that the administrator should know of."""
     return Finding(name, Grade.WARNING, text, fix)
 
 
 def fault(name: str, text: str, fix: str) -> Finding:
-    """It cannot work so."""
+    """Return a finding that must be fixed."""
     return Finding(name, Grade.FAULT, text, fix)

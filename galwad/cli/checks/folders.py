@@ -1,7 +1,7 @@
-"""The state and runtime folders: there, writable, private, on the right kind of disk.
+"""The state and runtime folders: present, writable, private, on the right kind of disk.
 
-Under systemd the state folder itself is root's and holds links to the private folders of the
-units (DynamicUser=), which must be able to pass through it.
+Under systemd, the state folder itself is root's. It holds links to the private folders of the units
+(DynamicUser=), which must be able to pass through it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from galwad.cli.checks.finding import Finding, fault, fine, warning
 _LEAST_FREE = 1_000_000_000
 _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
 _NO_WORD = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
-"""What says nothing of a disk: it is not ours, knows no unnamed files, or has no room (told)."""
+"""Errors that do not show a fault of the disk.
+
+The folder is another user's, the file system has no unnamed files, or it is full, which another
+check reports.
+"""
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """The two folders, and the room for recordings."""
+    """Check the two folders, and the free space for recordings."""
     state, runtime = settings.node.state, settings.node.runtime
     yield _folder("state", state)
     yield from _parts(state)
@@ -44,7 +48,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _room(state: Path) -> Iterator[Finding]:
-    """The room on each disk: spool and archive may have their own."""
+    """Yield the free space of each disk: spool and archive may have their own."""
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
         if path.is_dir():
@@ -58,7 +62,7 @@ def _room(state: Path) -> Iterator[Finding]:
 
 
 def _refused(state: Path) -> Iterator[Finding]:
-    """Folders whose disk takes nothing: read-only since an error, or broken."""
+    """Yield the folders whose disk refuses writes: read-only after an error, or broken."""
     for path in sorted(state.iterdir()):
         why = _refusal(path) if path.is_dir() else ""
         if why:
@@ -67,7 +71,10 @@ def _refused(state: Path) -> Iterator[Finding]:
 
 
 def _refusal(folder: Path) -> str:
-    """Why a file without a name, which is gone at once, cannot be brought to the disk; or empty."""
+    """Return the error from fsyncing an unnamed temporary file here, or "" if it works.
+
+    Errors in `_NO_WORD` do not count.
+    """
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
@@ -98,7 +105,7 @@ def _folder(name: str, path: Path) -> Finding:
 
 
 def _parts(state: Path) -> Iterator[Finding]:
-    """What lies in the state folder: closed to others; and the units' way to it: open."""
+    """Check that the folders below are closed to others, and that units can pass through."""
     if not state.is_dir():
         return
     parts = [path for path in sorted(state.iterdir()) if path.is_dir()]
@@ -109,7 +116,7 @@ def _parts(state: Path) -> Iterator[Finding]:
         if os.path.lexists(path) and not path.is_dir():
             yield fault("state", f"{path} is no folder", "move it away, or mount its disk again")
     for path in parts:
-        if not path.is_symlink():  # a link leads to /var/lib/private, which is root's alone
+        if not path.is_symlink():  # a link leads to /var/lib/private, which only root can enter
             yield from _closed("state", path)
 
 
@@ -119,7 +126,7 @@ def _closed(name: str, path: Path) -> Iterator[Finding]:
 
 
 def filesystem(path: Path) -> str:
-    """The kind of the filesystem that holds a path, as /proc/mounts names it."""
+    """Return the type of the filesystem that holds a path, as in /proc/mounts."""
     best, kind = "", ""
     real = str(path.resolve())
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():

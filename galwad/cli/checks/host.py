@@ -17,7 +17,7 @@ _FILES_BESIDES = 200
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Clock, open files, swap."""
+    """Check the clock, the limit of open files, and swap."""
     yield _clock()
     yield _files(settings)
     swaps = Path("/proc/swaps").read_text(encoding="utf-8").splitlines()[1:]
@@ -30,7 +30,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock() -> Finding:
-    """Whether the kernel believes its clock to be kept right (adjtimex(2))."""
+    """Check whether the kernel's clock is synchronised (adjtimex(2))."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     if state == _TIME_ERROR or state < 0:
         return warning(

@@ -1,4 +1,4 @@
-"""Who can open recordings: the signed set."""
+"""The signed recipient set, the node's signing key, and unattended recovery."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NODE_KEY_LENGTH: Final = 32
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """The set of recipients, the node's own key, and recovery."""
+    """Check the recipient set, the node's signing key, and unattended recovery."""
     yield _recipients(settings)
     yield from _node_key(settings.node.state / "finaliser" / "manifest.key")
     if settings.recording.unattended_recovery:
@@ -31,7 +31,10 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _node_key(path: Path) -> Iterator[Finding]:
-    """One that is not there is made; one that cannot be read here is another user's."""
+    """Check the length of the node's key.
+
+    A missing key is made later; a key that cannot be read here is another user's.
+    """
     try:
         length = len(path.read_bytes())
     except (FileNotFoundError, PermissionError):
@@ -45,7 +48,7 @@ def _node_key(path: Path) -> Iterator[Finding]:
 
 
 def _newest(settings: Settings) -> int:
-    """The highest number of a set that the audit has; 0 where there is none to read."""
+    """Return the highest serial of a set in the audit; 0 if the audit cannot be read."""
     query = "SELECT body FROM audit_entries WHERE node = ? AND kind = ?"
     if not settings.database.exists():
         return 0
@@ -53,7 +56,7 @@ def _newest(settings: Settings) -> int:
         with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
             rows = connection.execute(query, (settings.node.name, CHANGED)).fetchall()
     except sqlite3.Error:
-        return 0  # the database's own check has said why
+        return 0  # the database's own check has reported it
     noted = (Link.of_body(body, "").facts for (body,) in rows)
     return highest_serial(noted, settings.recording.officer_key)
 

@@ -1,4 +1,4 @@
-"""Trunks and targets that a running switch asks whether they are there, and our registrations."""
+"""Trunks and targets that a running switch probes by OPTIONS, and our registrations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATIENCE_S = 2.0
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Each neighbour of whom the settings want to know; nothing while no switch runs."""
+    """Yield a finding for each peer that the settings have probed; none while no switch runs."""
     for peer in asyncio.run(_ask(settings.switch_socket)):
         by_options = peer.asked_by == "options"
         if peer.up:
@@ -45,6 +45,6 @@ async def _ask(switch_socket: Path) -> tuple[PeerStanding, ...]:
                 answer = await link.receive()
             finally:
                 await link.close()
-    except (OSError, TimeoutError, LinkError):  # none runs, or it has only just begun
+    except (OSError, TimeoutError, LinkError):  # no switch is running, or it has only just started
         return ()
     return answer.peers if isinstance(answer, Figures) else ()

@@ -18,7 +18,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """SIP URIs, each listening address, then the range of media."""
+    """Check the SIP URIs, each listening address, then the range of media ports."""
     for wrong in check_uris(settings):
         yield fault("routes", wrong, "see [[routes]] and [[destinations]] in the example")
     running = is_running(settings)
@@ -33,7 +33,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _transports(settings: Settings) -> Iterator[Finding]:
-    """Targets that can only be reached by a transport on which we do not listen."""
+    """Yield the targets that need a transport on which the switch does not listen."""
     ours = {listener.transport for listener in settings.sip.listen}
     for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
         try:
@@ -50,7 +50,7 @@ def _transports(settings: Settings) -> Iterator[Finding]:
 
 
 def is_running(settings: Settings) -> bool:
-    """Whether a switch of these settings answers."""
+    """Return whether a switch with these settings answers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(settings.switch_socket))
@@ -60,7 +60,7 @@ def is_running(settings: Settings) -> bool:
 
 
 def _bind(kind: socket.SocketKind, place: HostPort) -> str:
-    """Why an address cannot be bound; empty when it can."""
+    """Return the reason why an address cannot be bound; empty if it can."""
     try:
         family = socket.AF_INET6 if ip_address(place.host).version == 6 else socket.AF_INET
     except ValueError:

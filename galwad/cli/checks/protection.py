@@ -1,4 +1,4 @@
-"""SRTP whose keys travel readable: they stand in the SDP, so signalling must be TLS."""
+"""SRTP keys that can be read on the way: they are in the SDP, so signalling must use TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telephony.sip.uri import Uri
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Whoever must speak SRTP, and signals by something else than TLS."""
+    """Warn of each party that must use SRTP, but may signal without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _unsafe(settings, speaks_tls=speaks_tls):
         yield warning(
@@ -28,7 +28,7 @@ def _unsafe(settings: Settings, *, speaks_tls: bool) -> Iterator[str]:
 
 
 def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """Everyone with a rule of their own, the rule, and whether they surely signal by TLS."""
+    """Yield each party, its SRTP rule (None: the default), and whether it always uses TLS."""
     for trunk in settings.trunks:
         yield f"trunk {trunk.name}", trunk.srtp, trunk.transport == "tls"
     for phone in settings.phones:

@@ -17,14 +17,15 @@ _MOST: Final = 10
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Hold each spool against the machine's key, and against keys that an officer recovered."""
+    """Try each spool with the machine's key, and with keys that an officer recovered."""
     keys = settings.node.runtime / "spool-keys"
     found: list[Finding] = []
-    with contextlib.suppress(PermissionError):  # the folders' own check has said so
+    with contextlib.suppress(PermissionError):  # the folders' own check has reported it
         boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
         for path in sorted(each for folder in settings.spools for each in folder.glob("*.spool")):
-            with contextlib.suppress(SpoolError, FileNotFoundError):  # sealed meanwhile; an orphan
+            # sealed meanwhile, or an orphan
+            with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
                 if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):
                     found.append(_locked(path, header))
@@ -35,7 +36,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _moved(spare: Path) -> Iterator[Finding]:
-    """Calls that are not recorded where they should be."""
+    """Warn of calls whose spool was moved to the spare folder."""
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
@@ -58,7 +59,7 @@ def _locked(path: Path, header: SpoolHeader) -> Finding:
 
 
 def _misplaced(keys: Path) -> Iterator[Finding]:
-    """Recovered keys that the finaliser cannot read: root's, as whoever brought them is."""
+    """Yield the recovered keys that the finaliser cannot read, because root copied them here."""
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:
             fix = f"chown --reference={keys} {path}"

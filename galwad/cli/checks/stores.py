@@ -1,4 +1,4 @@
-"""The database: its version, and whether anybody is in it."""
+"""The database: its version, its integrity, and whether it has people and users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from galwad.desk.database import scripts
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Read what is there, changing nothing."""
+    """Check the database without changing anything."""
     database = settings.database
     if not database.exists():
         yield warning(
@@ -50,7 +50,7 @@ def _version(connection: sqlite3.Connection) -> Finding:
 
 
 def _sound(connection: sqlite3.Connection) -> Iterator[Finding]:
-    """Whether SQLite finds its own file whole; a page that is not may lie unread for years."""
+    """Check the database file with SQLite's own check; a damaged page may go unread for years."""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         yield fault(
@@ -77,7 +77,7 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Find
 
 
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
-    """Extensions and users that routes and phones name, and nobody has."""
+    """Yield extensions and users that routes and phones name but that do not exist."""
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}
     names = {row[0] for row in rows}
