@@ -1,8 +1,8 @@
-"""An archive held against the audit's chain: what was taken away, replaced, put there, disposed of.
+"""Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
 The chain has the digest of every manifest that was indexed and of every header that was replaced,
-and the order of every disposal. What came about as it ended may be on its way into it, and is told
-apart.
+and the order of every disposal. An event from about the time when the chain ends may not be in it
+yet, and is reported separately.
 """
 
 from __future__ import annotations
@@ -34,53 +34,57 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 
 @dataclass(slots=True)
 class Compared:
-    """How an archive differs from what a chain says of it, and what came too late to be in it."""
+    """The differences between an archive and a chain.
+
+    `late` has those so close to the chain's end that their entries may still be on the way.
+    """
 
     problems: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
 
 
 class Told:
-    """What a chain tells of recordings."""
+    """The facts about recordings that a chain holds."""
 
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
         """The digest of the manifest, by call id."""
         self._replaced: Counter[tuple[str, str]] = Counter()
-        """How often others were put in force for a header: call id, and digest."""
+        """The number of replacements of each header, by call id and digest."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
     def take(self, link: Link) -> None:
-        """Hear one more, in order."""
+        """Add the next link, in order."""
         self.end_s = link.at_us / _US
         facts = link.facts
         call_id = str(facts.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(facts.get("manifest_sha256"))
         elif link.kind in _HEADERS and facts.get("old_sha256") != facts.get("new_sha256"):
-            # Counted: of two who replace the same one at once, one is refused.
+            # Counted: if two commands replace the same header at once, one of them is refused.
             self._replaced[call_id, str(facts.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and facts.get("disposed") is True
         ):
-            self._known_to_be_gone.add(call_id)  # its order was lost, and whoever restored knew it
+            # its order was lost in a restore, which knew of the disposal
+            self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
-        """Whether the disposal that is certified here was ordered."""
+        """Return whether the disposal that this certificate proves was ordered."""
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone
 
     def replaced(self, call_id: str, header_sha256: str) -> bool:
-        """Whether another header was put in force for this one."""
+        """Return whether another header was put in force in place of this one."""
         return self._replaced[call_id, header_sha256] > 0
 
     def judged(self, text: str, time_text: str) -> tuple[str, bool]:
-        """What is not in the chain, by when it says that it came about: too late for it, or not."""
+        """Return the problem's text, and whether its date is so late that it may be on its way."""
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
         except ValueError:
@@ -91,7 +95,7 @@ class Told:
 
 
 def against_archive(told: Told, folder: Path, since: str) -> Compared:
-    """Hold every copy of a recording that lies there against the chain."""
+    """Compare every copy of a recording in the folder with the chain."""
     if not folder.is_dir():
         raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
     span = chain.span_of(since)
@@ -121,7 +125,7 @@ def _wrong(found: Iterable[tuple[str, bool]]) -> bool:
 
 
 def _differences(told: Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
-    """How one copy differs; and of each, whether it came too late for this chain."""
+    """Return the differences of one copy, each with True if it may be on its way into the chain."""
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
         return [("its manifest, header or certificate of disposal is no file", False)]
@@ -143,10 +147,14 @@ def _manifest(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]
 
 
 def _header(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """One put back is signed as it ever was, and without its record nothing beside it says more."""
+    """Yield a problem if the header is one from before a rewrap.
+
+    Such a header has a valid signature. If its rewrap record is missing too, only the chain shows
+    it.
+    """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # it was disposed of; else its own verification says why it cannot be read
+    except OSError:  # it was disposed of, or its own verification says why it cannot be read
         return
     if told.replaced(call_id, digest):
         yield (
@@ -156,7 +164,7 @@ def _header(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _sealed(path: Path) -> str:
-    """When, as its manifest says; empty where that says nothing."""
+    """Return the time of sealing in the manifest; empty if the manifest cannot be read."""
     try:
         return verify_manifest(path).sealed
     except ManifestError:
@@ -164,7 +172,10 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """A certificate names its order; that somebody had the node's key proves none."""
+    """Yield a problem if a certificate of disposal has no order in the chain.
+
+    The node's key could have signed the certificate without an order.
+    """
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""`galwad audit`: read the chain, check it against what others kept, note its head."""
+"""`galwad audit`: read the chain, verify it with anchors that others keep, note its head."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def list_(
 ) -> None:
     """List entries, the newest last, with the names that are not erased. Reading is audited.
 
-    Days are those of the centre. `audit list --recording ID` says who had what to do with it.
+    Days are those of the centre. `audit list --recording ID` shows who did what with a recording.
     """
     wanted = {
         "kind": kind,
@@ -80,7 +80,7 @@ def export(
 ) -> None:
     """Export the whole chain, one entry a line, for `audit verify` or standard tools.
 
-    Names and numbers that are not erased are in it.
+    The export has all names and numbers that are not erased.
     """
     count = 0
     with whole_file(output, replace=force) as file:
@@ -113,16 +113,17 @@ def verify(
 ) -> None:
     """Prove the chain whole: each hash, each day's signature, each anchor.
 
-    With --recordings: that every recording which was ever indexed is there, with the manifest
+    With --recordings: also that every recording which was ever indexed is there, with the manifest
     that it had then. Names each entry and each recording that is not as it was.
 
-    After a restore the chain goes on with a day key that none signed, and what came after the
-    backup is gone. That is named, too, unless --restored says that you know of it.
+    After a restore, the chain continues with a day key that no earlier key signed, and the entries
+    after the backup are gone. That is named too, unless --restored says that you know of it.
     """
-    noted = chain.read_anchors(anchors) if anchors is not None else None  # before the chain grows
+    # read first, before more entries are added to the chain
+    noted = chain.read_anchors(anchors) if anchors is not None else None
     links: Iterable[Link] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
-    if restored:  # what they explain comes before them
+    if restored:  # the whole chain is needed first, as a restore explains entries before its own
         links = list(links)
         known = chain.restores(links, restored)
     told = Told()
@@ -164,8 +165,8 @@ def anchor(
 ) -> None:
     """Note the chain's head in a file of yours, once a day: what is noted cannot be cut unseen.
 
-    Run it where the server's administrators have no say. It first looks whether the chain still
-    has the last anchor in the file, and notes nothing if it has not.
+    Run it where the server's administrators have no access. It first checks that the chain still
+    has the last anchor in the file, and notes nothing if it does not.
     """
     noted = chain.note(output, server)
     if json:

@@ -1,4 +1,4 @@
-"""`galwad calls`: what is going on now, and whether all of what went on is accounted for."""
+"""`galwad calls`: calls in progress, and the account of every call's seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def calls() -> None:
 def list_(*, server: Server = "", json: Json = False) -> None:
     """List the calls in progress that you may see: state, advisor, recording.
 
-    A recording state is the writer's own: what is really going to the disk.
+    The recording state comes from the recorder itself: it shows what is written to the disk.
     """
     pops = ask(server, "GET", "/calls")
     if json:
@@ -65,9 +65,9 @@ def coverage(
 ) -> None:
     """Account for each second of each answered call: recorded, or missing for a reason.
 
-    Draws every call with seconds that nothing explains, and names files, rows and spools that miss
-    what belongs to them, wherever in the archive. Nothing is deleted. Exit status 1 if there is
-    any. The server checks the same every night, and raises an alarm for what is new.
+    Draws every call with seconds that nothing explains, and names files, rows and spools whose
+    counterpart is missing, anywhere in the archive. Nothing is deleted. Exit status 1 if there is
+    any. The server makes the same check every night, and raises an alarm for each new finding.
     """
     found = books.fetch(date, server)
     if json:

@@ -1,4 +1,4 @@
-"""`galwad recordings hold`, `release` and `purge`: what may be destroyed, and destroying it."""
+"""`galwad recordings hold`, `release` and `purge`: retain recordings, and dispose of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Why = Annotated[str, typer.Option("--reason", help="Why; goes into the audit.")]
 
 
 class DisposalReason(StrEnum):
-    """Why a recording is disposed of; it stands in the certificate for ever."""
+    """The reason why a recording is disposed of; the certificate states it for ever."""
 
     RETENTION = "retention"
     ERASURE = "erasure"
@@ -37,7 +37,7 @@ def hold(call_id: CallId, *, reason: Why, server: Server = "", json: Json = Fals
 
 
 def release(call_id: CallId, *, reason: Why, server: Server = "", json: Json = False) -> None:
-    """Let a recording go from its hold: it may be disposed of again."""
+    """Release a held recording, so that it may be disposed of again."""
     ask(server, "DELETE", f"/recordings/{checked_id(call_id)}/hold", {"reason": _needed(reason)})
     _told(call_id, "released", as_json=json)
 
@@ -59,9 +59,9 @@ def purge(
 ) -> None:
     """Dispose of a recording: its header is destroyed, and a signed certificate stays.
 
-    Nothing brings it back: without its header the payload is noise, in every copy of it. Keep
-    the certificate: a restored backup that still has the header must destroy it again. It needs
-    the right purge (`galwad users rights`). A recording that is held is refused.
+    Nothing brings it back: without its header the payload is noise, in every copy of it. Keep the
+    certificate: a restored backup that still has the header must destroy it again. You need the
+    right purge (`galwad users rights`). A recording that is held is refused.
     """
     body = {"reason": reason.value, "reference": _needed(reference)}
     path = f"/recordings/{checked_id(call_id)}"
@@ -83,7 +83,7 @@ def purge(
 
 
 def _keep(text: str, output: Path) -> None:
-    """Write the certificate's copy. What it certifies is done, whatever becomes of that."""
+    """Write a copy of the certificate; the disposal is done even if this fails."""
     try:
         with whole_file(output, replace=False, mode=0o644) as file:
             file.write(text.encode())

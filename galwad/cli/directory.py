@@ -1,4 +1,4 @@
-"""`galwad directory`: the people whom the embedded directory knows. Runs on the server."""
+"""`galwad directory`: the people in the embedded directory. Runs on the server."""
 
 from __future__ import annotations
 

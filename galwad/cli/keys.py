@@ -1,7 +1,7 @@
 """`galwad keys`: the officer's keys, and the set of those who can open recordings.
 
-All of it runs on the officer's machine. What goes to the server is public: the signed set of
-recipients, the public signing key that the server's settings pin, and headers for that set.
+All commands run on the officer's machine. Only public data goes to the server: the signed recipient
+set, the public signing key that the server's settings pin, and headers for that set.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def _told() -> Iterator[None]:
 
 
 def _file(folder: Path) -> Path:
-    """A folder's key file, protected only if there is no other; or the file that was named."""
+    """Return a folder's key file: the protected one only if there is no other.
+
+    A path that is not a folder is returned unchanged.
+    """
     if not folder.is_dir():
         return folder
     return folder / (PROTECTED if _there(folder) == [PROTECTED] else FILE)
@@ -76,11 +79,11 @@ def init(
 ) -> None:
     """Make an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
 
-    Only you can read the file. Keep a copy somewhere safe: without an identity nobody opens
-    a recording, ever. It never goes to the server.
+    Only you can read the file. Keep a copy somewhere safe: without an identity, no recording can
+    ever be opened. It never goes to the server.
 
-    With --passphrase the file is FOLDER/identity.age, a text that opens with the passphrase and
-    no other way: every command asks for it, and so does `age -d`.
+    With --passphrase the file is FOLDER/identity.age, which opens only with the passphrase: every
+    command asks for it, and so does `age -d`.
     """
     name = PROTECTED if passphrase else FILE
     try:
@@ -158,7 +161,7 @@ def sign(
 ) -> None:
     """Sign the set of those who can open recordings; the server refuses an unsigned one.
 
-    Your own recipient is in it unless you leave it out. Put the file to where the server's
+    Your own recipient is in it unless you leave it out. Put the file where the server's
     `recipients` points (by default keys/recipients.json in its state folder).
     """
     with _told():
@@ -225,10 +228,10 @@ def rewrap(
     """Give every recording a new header, for the signed set that the server has in force.
 
     Headers are opened here, with the identity of FOLDER; payloads are not touched. A new header
-    replaces the old one when it was read back and proven to open the same payload. Run it again
-    after whatever stopped it: it goes on where it ended.
+    replaces the old one only after it was read back and proven to open the same payload. If the
+    command is interrupted, run it again: it goes on where it ended.
 
-    This revokes nothing: whoever could open a recording before can open a copy they took then.
+    This revokes nothing: a person who could open a recording before can still open an old copy.
     """
     if not reference.strip():
         raise CliError("--reference is empty", "such as --reference KEYS-2026", status=2)

@@ -1,4 +1,4 @@
-"""`galwad recordings`: find, look at, fetch and prove recordings, through the server's API."""
+"""`galwad recordings`: find, show, fetch and verify recordings, through the server's API."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _US = 1_000_000
 _WIDEST = 100
 _PAGE = 500
 _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
-"""What may come of one that a stranger wrote."""
+"""The errors that a damaged or forged manifest may cause."""
 
 
 class GapName(StrEnum):
-    """Why a recording may have a gap."""
+    """The reasons of gaps."""
 
     PAYMENT = "payment"
     TRANSFER = "transfer"
@@ -38,7 +38,7 @@ class GapName(StrEnum):
 
 
 class PurposeName(StrEnum):
-    """What a recording may be fetched for."""
+    """The purposes for which a recording may be fetched."""
 
     QUALITY_TRAINING = "quality-training"
     CUSTOMER_INSIGHT = "customer-insight"
@@ -52,7 +52,7 @@ class PurposeName(StrEnum):
 
 @app.callback()
 def recordings() -> None:
-    """Recordings: find one, look at it, fetch it, prove it whole, dispose of it."""
+    """Recordings: find one, look at it, fetch it, verify it, dispose of it."""
 
 
 @app.command("list", epilog="Example: galwad recordings list --when yesterday --gap payment")
@@ -78,7 +78,7 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List recordings, the newest first. Searching is audited; what for, is not asked.
+    """List recordings, the newest first. The audit records each search, but not what it was for.
 
     Days are those of the centre.
     """
@@ -111,7 +111,7 @@ def list_(
 
 
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
-    """The first so many rows that fit, fetched page by page, and where the next would begin."""
+    """Return the first `limit` rows that match, and where the next page begins, or None."""
     rows: list[dict[str, Any]] = []
     while True:
         ask_for = {**query, "limit": min(limit - len(rows), _PAGE)}
@@ -143,7 +143,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _time(text: str, option: str) -> str:
-    """Words for a time; what they mean, the server says, for the days are the centre's."""
+    """Return the words if they name a time; the server interprets them by the centre's days."""
     if text:
         try:
             period(text, time.time())
@@ -161,7 +161,7 @@ def _spans(row: dict[str, Any], begins: Iterable[int] = ()) -> list[Span]:
 
 
 def _segments(manifest: str | None) -> list[int]:
-    """Where segments begin, in microseconds; none when the manifest is missing or damaged."""
+    """Return where segments begin, in microseconds; [] if the manifest is missing or damaged."""
     try:
         segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
         return [int(segment["from_us"]) for segment in segments]
@@ -170,7 +170,7 @@ def _segments(manifest: str | None) -> list[int]:
 
 
 def _raw(manifest: str | None) -> str:
-    """How many packets are kept raw, as far as the manifest tells."""
+    """Return the number of packets that are kept raw, as far as the manifest shows it."""
     try:
         return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
     except _NO_MANIFEST:
@@ -270,8 +270,8 @@ def fetch(
 ) -> None:
     """Fetch a recording, and open it here with your identity.
 
-    The server notes purpose and reference before the first byte leaves, and sends what it
-    has: sealed bytes that it cannot read. The output appears whole or not at all.
+    The server enters purpose and reference in the audit before it sends the first byte. It sends
+    sealed bytes that it cannot read. The output appears whole or not at all.
     """
     wish = fetching.Wish(
         call_id=fetching.checked_id(call_id),
@@ -321,10 +321,10 @@ def verify(
 ) -> None:
     """Prove recordings whole: signature, digests, lengths. Names what is wrong.
 
-    Offline for a folder (with everything below it) or one .manifest file. By the server it is
-    the manifest that is proven, and held against the index: copy the archive for the rest. With
-    --identity every byte is decrypted and decoded, which finds what even a thief of the node's
-    key has changed.
+    This is offline for a folder (with everything below it) or one .manifest file. For an id, the
+    server's manifest is verified and compared with the index: for the rest, copy the archive. With
+    --identity every byte is decrypted and decoded. That finds changes that even a thief of the
+    node's key has made.
     """
     verdicts = proof.verify(
         what,

@@ -1,7 +1,8 @@
-"""`galwad recordings recover`: the key of a spool of another boot, taken with an identity.
+"""`galwad recordings recover`: take the key of a spool from before a reboot, with an identity.
 
-Whoever takes it can open that call, so the server notes it first. What it cannot be told, it learns
-when the key is used there: the finaliser says so, and the desk notes that too.
+A person who takes the key can open that call, so the server first enters it in the audit. With
+`--offline` it cannot. Then the audit learns of it when the key is used: the finaliser reports that
+to the desk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from recording.spool.recovery import RecoveredKey, recover_key
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """One key that was written; `audited`: the server has noted who took it."""
+    """One key that was written; `audited` is true if the server's audit has who took it."""
 
     call_id: str
     life: int
@@ -32,7 +33,7 @@ class Recovered:
     audited: bool
 
     def as_json(self) -> dict[str, object]:
-        """For machines."""
+        """Return the key for JSON output."""
         return {
             "call_id": self.call_id,
             "life": self.life,
@@ -41,7 +42,7 @@ class Recovered:
         }
 
     def sentence(self) -> str:
-        """For people."""
+        """Return the key as a line of text."""
         return f"{self.path}  opens spool {self.life} of {self.call_id}"
 
 
@@ -67,14 +68,14 @@ def recover(
 ) -> None:
     """Recover spools that a reboot locked: write the key of each, for the server.
 
-    Run it on your own machine, signed in as an administrator: the server notes in the audit who
-    takes each key, and why, before it is written. Each opens one spool and nothing else; put it
-    on the server as the operations guide says, and the finaliser makes a recording of the spool.
+    Run it on your own machine, signed in as an administrator: before a key is written, the server
+    enters in the audit who takes it, and why. Each key opens one spool and nothing else. Put it on
+    the server as the operations guide says; the finaliser then makes a recording of the spool.
     """
     if not reference.strip():
         raise CliError("--reference is empty", "such as --reference POWER-2026-11", status=2)
     keys = _taken(spools, identity)
-    for key in keys:  # before anybody notes that it was taken
+    for key in keys:  # before the audit records that it was taken
         check_free(output / key.name, replace=force)
     for key in () if offline else keys:
         _note(key, reference.strip(), server)
@@ -89,7 +90,7 @@ def recover(
 
 
 def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
-    """The keys of all spools, or none."""
+    """Return the keys of all spools, or raise if one cannot be opened."""
     identities = sealed.read_identity(identity).identities
     try:
         return [recover_key(spool, identities) for spool in spools]
@@ -103,7 +104,7 @@ def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
 
 
 def _note(key: RecoveredKey, reference: str, server: str) -> None:
-    """Have it noted. Whatever keeps the server from that keeps the key from being written."""
+    """Enter the key's use in the audit; if that fails, the key is not written."""
     body = {"life": key.life, "reference": reference}
     try:
         ask(server, "POST", f"/recordings/{key.call_id}/recover", body)

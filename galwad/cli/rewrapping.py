@@ -1,8 +1,8 @@
 """`galwad keys rewrap`: new headers for the set in force, made and proven on the officer's machine.
 
-One recording after another: its header is fetched, judged by what was signed, opened, made anew,
-handed in, read back, proven, and only then put in force. What is done already is passed over, so
-that a run which was cut short goes on where it ended.
+It takes one recording after another. It fetches the header, judges it by what was signed, opens it,
+makes a new one, sends that, reads it back, proves it, and only then puts it in force. Recordings
+that are done are passed over, so an interrupted run can be started again.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ _THIS_ONE_ALONE = frozenset({404, 409, 422})
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for on the command line."""
+    """The options of a rewrap, as given on the command line."""
 
     officer: OfficerKeys
     identities: Sequence[Identity]
     reference: str
     recipients: RecipientSet | None
-    """None: whatever set this officer signed and the server has."""
+    """The signed set that the server must have; None for any set that this officer signed."""
     node_key: str | None
     former: Sequence[str]
-    """Public keys of officers before this one, whose rewraps are believed."""
+    """Public keys of officers before this one, whose rewraps are accepted."""
     only_count: bool
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What was done."""
+    """The result of a run."""
 
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """How many had another header than the set wants."""
+    """The number of recordings whose header was not for the set's recipients."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """For machines."""
+        """Return the outcome for JSON output."""
         return {
             "set": {
                 "serial": self.recipients.serial,
@@ -68,21 +68,21 @@ class Outcome:
 
 
 def named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
-    """Names and fingerprints."""
+    """Yield the name and the fingerprint of each recipient."""
     keys = zip(recipients.named, recipients.recipients, strict=True)
     yield from ((entry.name, fingerprint(key)) for entry, key in keys)
 
 
 class _RefusedError(Exception):
-    """This recording's header stays as it is; the others go on."""
+    """The header of this recording stays as it is; the run continues."""
 
 
 class _GoneError(Exception):
-    """It was disposed of while we were at work: there is nothing to rewrap."""
+    """The recording was disposed of during the run, so there is nothing to rewrap."""
 
 
 def run(client: httpx.Client, wish: Wish, *, quiet: bool) -> Outcome:
-    """Rewrap all that is not sealed to the set in force; `quiet` draws no bar."""
+    """Rewrap all recordings that are not sealed to the set in force; `quiet` draws no bar."""
     with told_as_ours():
         outcome = Outcome(_set_in_force(client, wish))
         waiting = _waiting(client, outcome)
@@ -108,7 +108,7 @@ def _set_in_force(client: httpx.Client, wish: Wish) -> RecipientSet:
 
 
 def _waiting(client: httpx.Client, outcome: Outcome) -> list[str]:
-    """Recordings whose header is not the one that the set wants."""
+    """Return the recordings whose header is not for the set's recipients."""
     wanted = sorted(outcome.recipients.fingerprints)
     waiting: list[str] = []
     after, more = "", True
@@ -143,7 +143,7 @@ def _one(client: httpx.Client, wish: Wish, outcome: Outcome, call_id: str) -> No
 
 
 def _replace(client: httpx.Client, wish: Wish, recipients: RecipientSet, call_id: str) -> None:
-    """Replace one header; until the last request nothing that counts has changed."""
+    """Replace one header; until the last request, the header in force does not change."""
     path, why = f"/recordings/{call_id}/header", {"reference": wish.reference}
     sealed = _answer(client.post(path, json=why))
     header, record = sealed["header"].encode(), sealed["rewrap"]
@@ -163,7 +163,13 @@ def _replace(client: httpx.Client, wish: Wish, recipients: RecipientSet, call_id
 
 
 def _answer(response: httpx.Response) -> Any:
-    """The JSON answer; what the server refuses for one recording is told of that one."""
+    """Return the JSON answer.
+
+    Raises:
+        _GoneError: The recording was disposed of.
+        _RefusedError: The server refuses this recording.
+        CliError: The server refuses for a reason that ends the run.
+    """
     if response.status_code == httpx.codes.GONE:
         raise _GoneError
     if response.status_code in _THIS_ONE_ALONE:
@@ -172,7 +178,7 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def _read(response: httpx.Response) -> Any:
-    """The JSON answer; a refusal ends the run."""
+    """Return the JSON answer, None if it is empty; a refusal ends the run."""
     check(response)
     if response.status_code == httpx.codes.NO_CONTENT:
         return None
@@ -183,7 +189,7 @@ def _read(response: httpx.Response) -> Any:
 
 
 def told(outcome: Outcome, *, only_count: bool) -> Iterator[str]:
-    """For people: the set, what was done, and what was not."""
+    """Yield lines for people: the set, what was done, and what was not."""
     found = outcome.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in named(found):

@@ -1,4 +1,4 @@
-"""Opening what is sealed, on the officer's machine, with faults told as one line and a hint."""
+"""Opening sealed recordings on the officer's machine, with faults as `CliError`s."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recording.keys.keyring import OfficerKeys
 
 
 def read_identity(path: Path) -> IdentityFile:
-    """An identity file, opened; asks for its passphrase if it has one."""
+    """Open an identity file; ask for its passphrase if it has one."""
     try:
         return IdentityFile.read(path, passphrase_of)
     except (KeyFileError, AgeError) as error:
@@ -25,7 +25,7 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """The public signing key of an officer's file; none of a plain identity file."""
+    """Return the public signing key of an officer's file; [] for a plain identity file."""
     try:
         return [OfficerKeys.of(file).public_key]
     except KeyFileError:
@@ -34,7 +34,7 @@ def signer_of(file: IdentityFile) -> list[str]:
 
 @contextmanager
 def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> Iterator[BinaryIO]:
-    """The recording inside; a fault found while it is read is ours to tell, too."""
+    """Yield the decrypted recording; a fault found while it is read becomes a `CliError` too."""
     try:
         yield io.BufferedReader(open_parts(header, payload, identities))
     except NoMatchError:
@@ -49,5 +49,5 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 
 
 def hinted(error: RecordingError, otherwise: str) -> CliError:
-    """An error of the recording package, with its own hint or another."""
+    """Return a `CliError` for an error of the recording package, with its hint or `otherwise`."""
     return CliError(str(error), getattr(error, "hint", "") or otherwise)

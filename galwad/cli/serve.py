@@ -1,4 +1,4 @@
-"""`galwad serve`: the daemon, all of it or one of its processes."""
+"""`galwad serve`: run the daemon, or one of its processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Process(StrEnum):
     FINALISER = "finaliser"
 
 
-# Loaded by name: each process loads its own code and none of the others'.
+# Loaded by name, so that each process loads only its own code.
 _MODULES: Final = {
     Process.SWITCH: "galwad.switch.daemon",
     Process.DESK: "galwad.desk.app",
@@ -50,10 +50,10 @@ def serve(
 ) -> None:
     """Run the daemon: switch, desk and finaliser.
 
-    Without --only the three run as children of this process, which restarts the one that
-    dies. SIGTERM drains: calls in progress finish, and the desk stops last; a second SIGTERM
-    stops at once. The log goes to stderr; --json makes each of its lines a JSON object, as
-    it is anyway where stderr is no terminal.
+    Without --only the three run as children of this process, which restarts one that dies. SIGTERM
+    drains: calls in progress finish, and the desk stops last. A second SIGTERM stops at once. The
+    log goes to stderr. With --json, or if stderr is not a terminal, each of its lines is a JSON
+    object.
     """
     supervise.die_with_parent()
     keep_out_of_files()

@@ -1,4 +1,4 @@
-"""Commands that work on the server's own database, and their failures told as ours."""
+"""Helpers for commands that work on the server's own database, with failures as `CliError`s."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ from recording.errors import AuditError, RecordingError, reason_of
 
 
 def administration(settings: Settings) -> Administration:
-    """The database that the settings name."""
+    """Return the `Administration` of the database that the settings name."""
     _make_way(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
 
 
 def _make_way(state: Path) -> None:
-    """Make the state folder as systemd makes it, whatever root's umask: units pass through it."""
+    """Create the state folder with systemd's mode, as the units must be able to pass through it.
+
+    Root's umask may be stricter.
+    """
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
         state.chmod(0o755)
 
 
 def give_back(settings: Settings) -> None:
-    """Hand what root has made in the desk's folder to whoever owns the folder.
+    """Give files that root made in the desk's folder to the folder's owner.
 
-    Files that were there keep their owner: SQLite gives the journals that root makes to the
-    database's owner. Root stays root, since a service's private folder is closed to all others.
+    Files that existed before keep their owner: SQLite gives the journals that root makes to the
+    database's owner. This process stays root, since a service's private folder is closed to all
+    others.
     """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():
@@ -49,7 +53,7 @@ def give_back(settings: Settings) -> None:
 
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
-    """Turn what the database and its users raise into one line and a hint."""
+    """Turn the errors of the database and its users into a `CliError` of one line and a hint."""
     try:
         try:
             yield

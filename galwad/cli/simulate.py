@@ -1,4 +1,4 @@
-"""`galwad simulate`: prove an installation by calls that it cannot tell from real ones."""
+"""`galwad simulate`: test an installation with calls that it cannot tell from real ones."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from telephony.sip.uri import Uri, is_user
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 _CALLER: Final = "07700900123"
-"""Of Ofcom's range for drama: nobody's."""
+"""From Ofcom's range for drama, which no subscriber has."""
 _REFERENCE: Final = "galwad simulate"
 
 
 @app.callback()
 def simulated() -> None:
-    """Simulated calls, which prove an installation."""
+    """Simulated calls, which test an installation."""
 
 
 @app.command(
@@ -100,10 +100,10 @@ def call(
 ) -> None:
     """Call a running Galwad, answer, talk, and judge the outcome.
 
-    Both parties are phones of this command; what they say is noise, made anew each time. Every
-    step is told: how long it took, what was heard, what is in the recording. While it runs, a
-    real phone of the same extension rings too. Many calls (--calls) are rung at a --rate and
-    only talked in. Ends with 0, or with 1 if a step failed.
+    Both parties are phones of this command. They send noise, new for each run. Each step is
+    reported: how long it took, what was heard, what is in the recording. While the command runs, a
+    real phone of the same extension rings too. With --calls, many calls are placed at --rate, and
+    their parties only talk. Exits with 0, or with 1 if a step failed.
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
     secrets = _passwords(accounts, from_stdin=password_stdin)
@@ -149,7 +149,7 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
 
 
 def _dialable(plan: Plan) -> None:
-    """Refuse what no SIP URI can be made of, before anything rings."""
+    """Refuse numbers and names of which no SIP URI can be made, before any phone rings."""
     wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
     accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
     for what, text in wanted.items():
@@ -221,7 +221,7 @@ def _run(plan: Plan) -> Report:
 
 
 def _desk(plan: Plan) -> Desk | None:
-    """The API, where it is needed; what can be refused here is refused before anything rings."""
+    """Return the API if the plan needs it; check its settings before any phone rings."""
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
         return None
@@ -248,7 +248,7 @@ def _afterwards(plan: Plan, report: Report, desk: Desk, call: Call | None) -> No
 
 
 def _hush() -> None:
-    """The phones' own log says nothing here: the steps do."""
+    """Silence the phones' own log, because the steps report everything."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

@@ -1,4 +1,4 @@
-"""A recording as a line in the terminal: what was kept, what was not, and why.
+"""A recording as a line in the terminal: what was recorded, what was not, and why.
 
 Each kind of time has a glyph of its own, so that the line can be read without colour.
 """
@@ -19,7 +19,7 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind of time looks."""
+    """The look of one kind of time: its glyph, its plain character and its style."""
 
     name: str
     glyph: str
@@ -52,10 +52,10 @@ class Span:
 
 
 def spans_of(gaps: Iterable[Span], talk_us: int, begins: Iterable[int] = ()) -> list[Span]:
-    """The whole call in order: the gaps, and what was recorded between them.
+    """Return the whole call in order: the gaps, and the recorded stretches between them.
 
-    `begins` are the starts of segments: one in the midst of what was recorded, as when another
-    advisor took over, divides it.
+    `begins` are the starts of segments. A segment that begins inside a recorded stretch, as when
+    another advisor took over, divides it.
     """
     return list(_divided(_covered(gaps, talk_us), sorted(begins)))
 
@@ -87,7 +87,7 @@ def _covered(gaps: Iterable[Span], talk_us: int) -> list[Span]:
 
 
 def draw(spans: Sequence[Span], width: int, *, plain: bool) -> Text:
-    """The line: a gap is never shorter than one glyph, however short it was.
+    """Return the line; each gap has at least one glyph, however short it is.
 
     A cross marks where one segment follows another without a gap.
     """
@@ -115,7 +115,7 @@ def _cells(spans: Sequence[Span], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[Span], width: int) -> str:
-    """The times under the line: beginning, each change that has room, end."""
+    """Return the times under the line: the start, each change that has room, the end."""
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
     row = [" "] * max(width, len(end) + 2)
@@ -130,7 +130,7 @@ def scale(spans: Sequence[Span], width: int) -> str:
 
 
 def table(spans: Sequence[Span], *, plain: bool) -> list[Text]:
-    """One line a span: glyph, times, kind and why."""
+    """Return one line for each span: glyph, times, kind and reason."""
     lines = []
     for span in spans:
         kind = kind_of(span)
@@ -144,17 +144,17 @@ def table(spans: Sequence[Span], *, plain: bool) -> list[Text]:
 
 
 def kind_of(span: Span) -> Kind:
-    """How a span looks; a reason that we do not know counts as unexplained."""
+    """Return the look of a span; an unknown reason counts as unexplained."""
     return KINDS.get(span.kind, KINDS["unexplained"])
 
 
 def kept_us(spans: Iterable[Span]) -> int:
-    """Microseconds that were recorded."""
+    """Return the microseconds that were recorded."""
     return sum(span.to_us - span.from_us for span in spans if span.kind == RECORDED.name)
 
 
 def reasons(spans: Iterable[Span]) -> str:
-    """The kinds of gaps, counted, for a list: `payment, 2 transfer`."""
+    """Return the kinds of gaps with their counts, for a list: `payment, 2 transfer`."""
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

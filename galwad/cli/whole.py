@@ -14,17 +14,17 @@ from typing import Final
 from galwad.cli.console import CliError
 
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
-"""Files without a name are Linux's, and not every file system's."""
+"""The flag for files without a name; only Linux has it, and not every file system supports it."""
 _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 
 @contextmanager
 def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
-    """A file to write (and read back), which gets its name only when all went well.
+    """Yield a file to write and read back, which receives its name only if all went well.
 
-    Until then it has none, where the file system can do that, so that whatever ends us leaves
-    nothing of it; elsewhere it is written beside its place. Without `replace`, a file that has
-    appeared there meanwhile is kept and ours is not.
+    Until then it has no name, where the file system allows that, so that nothing of it is left if
+    the process dies. Elsewhere it is written under another name beside its place. Without
+    `replace`, a file that appeared at `path` meanwhile is kept, and ours is discarded.
     """
     check_place(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -50,7 +50,7 @@ def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.B
 
 
 def check_place(path: Path) -> None:
-    """Refuse to replace what is no file: a folder, a device such as /dev/null."""
+    """Refuse to replace anything but a regular file, such as a folder or /dev/null."""
     try:
         there = path.stat().st_mode
     except FileNotFoundError:
@@ -67,9 +67,9 @@ def check_place(path: Path) -> None:
 def check_free(
     path: Path, *, replace: bool, hint: str = "name another, or replace it with --force"
 ) -> None:
-    """Refuse a place where `whole_file` could write nothing, while nothing has happened yet.
+    """Refuse a path to which `whole_file` could not write, before any work is done.
 
-    `hint` says what to do about a file that is there.
+    `hint` says what to do about a file that exists.
     """
     check_place(path)
     if not path.parent.is_dir():
@@ -81,8 +81,8 @@ def check_free(
 
 
 def _opened(part: Path, mode: int) -> int:
-    """A file without a name in this folder, or else `part`."""
-    part.unlink(missing_ok=True)  # of a process that had our number, and was killed
+    """Open a file without a name in this folder or, where that is not possible, `part`."""
+    part.unlink(missing_ok=True)  # left by a killed process that had our process id
     if _NAMELESS:
         try:
             return os.open(part.parent, os.O_RDWR | _NAMELESS, mode)

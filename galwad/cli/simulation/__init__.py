@@ -1,1 +1,1 @@
-"""What `galwad simulate` does: ring a daemon with phones of its own, and judge what comes of it."""
+"""The work of `galwad simulate`: calling a daemon with its own phones, and judging the result."""

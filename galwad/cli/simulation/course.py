@@ -1,4 +1,4 @@
-"""The course of one simulated call: register, ring, answer, what is done in it, hang up."""
+"""The course of one simulated call: register, ring, answer, talk, hang up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _BYE: Final = 5.0
 _RING: Final = 60.0
-"""Seconds that somebody else's phone may ring."""
+"""Seconds for which another person's phone may ring."""
 _MISSED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -32,7 +32,10 @@ _MISSED: Final = {
 
 
 async def simulate(plan: Plan, report: Report, desk: Desk | None = None) -> Call | None:
-    """Go through the whole plan; what fails stands in `report`, and ends it where it must."""
+    """Run the whole plan; `report` has each step, and a step that others need ends the run.
+
+    Return the call, or None if such a step failed.
+    """
     async with AsyncExitStack() as stack:
         try:
             call = await _connected(plan, report, stack, desk)
@@ -67,7 +70,7 @@ async def _connected(plan: Plan, report: Report, stack: AsyncExitStack, desk: De
 async def registered(
     plan: Plan, report: Report, stack: AsyncExitStack, answerer: Answerer
 ) -> Answerer:
-    """Register a phone until `stack` is left; a step of its own."""
+    """Register a phone until `stack` is left, as a step of its own."""
     name, began = f"register {answerer.extension}", time.monotonic()
     async with step(report, name):
         await stack.enter_async_context(answerer)
@@ -80,7 +83,7 @@ async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
     """Send the INVITE.
 
     Raises:
-        StepError: No ports are left.
+        StepError: The call cannot be placed, such as when no media port is free.
     """
     try:
         return await phone.call(plan.number)

@@ -1,4 +1,4 @@
-"""What is done in a simulated call once it is answered: talk, keys, a pause, a transfer."""
+"""The acts in a simulated call once it is answered: talk, keys, a pause, a transfer."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 _AFTERWARDS: Final = 2.0
 """Seconds of talk after a pause or a transfer."""
 _RING: Final = 60.0
-"""Seconds that a transfer's outcome may take."""
+"""Seconds that a transfer may take."""
 _ALIKE: Final = 0.9
-"""What G.711 all the way exceeds by far."""
+"""G.711 on the whole path gives far more than this."""
 _AUDIBLE: Final = 0.5
 _LOSS: Final = 0.01
 _JITTER: Final = 0.03
@@ -39,7 +39,7 @@ _RTP: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What both said in one stretch of the call."""
+    """The samples that each party sent in one stretch of the call."""
 
     phase: str
     caller: Samples = field(repr=False)
@@ -48,7 +48,7 @@ class Spoken:
 
 @dataclass(slots=True)
 class Call:
-    """One call as it goes on, and what must be known of it afterwards."""
+    """One call in progress, with what is needed to judge it afterwards."""
 
     phone: VoIPPhone
     answerers: list[Answerer]
@@ -62,7 +62,7 @@ class Call:
 
 @asynccontextmanager
 async def step(report: Report, name: str) -> AsyncIterator[None]:
-    """A step that ends the simulation when it fails."""
+    """Run a step that ends the simulation if it fails."""
     try:
         yield
     except StepError as error:
@@ -71,12 +71,12 @@ async def step(report: Report, name: str) -> AsyncIterator[None]:
 
 
 def since(began: float) -> int:
-    """Milliseconds since a time of the monotonic clock."""
+    """Return the milliseconds since `began`, a time of the monotonic clock."""
     return round((time.monotonic() - began) * 1000)
 
 
 async def talk(report: Report, call: Call, phase: str, seconds: float) -> None:
-    """Both speak; a step for each direction."""
+    """Let both parties speak; each direction is a step."""
     if call.caller is None or call.other is None:
         return
     said = speech(seconds, secrets.randbits(60)), speech(seconds, secrets.randbits(60))
@@ -88,7 +88,7 @@ async def talk(report: Report, call: Call, phase: str, seconds: float) -> None:
 
 
 def judge(report: Report, phase: str, heard: Heard) -> None:
-    """One direction's verdict."""
+    """Add the verdict on one direction."""
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
@@ -112,7 +112,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: Call) -> None:
-    """Somebody else answered: speak, and tell what arrives."""
+    """Speak and report what arrives, because a person answered, not our phone."""
     voice, began = call.caller, time.monotonic()
     if voice is None:
         return
@@ -147,7 +147,7 @@ async def _keys(plan: Plan, report: Report, call: Call) -> None:
     try:
         async with asyncio.timeout(plan.patience + len(plan.dtmf)):
             await call.placed.send_dtmf(plan.dtmf)
-            await asyncio.sleep(0.3)  # for the last key, and for any that came twice
+            await asyncio.sleep(0.3)  # for the last key, and for keys that arrive twice
     except (ProtocolError, TimeoutError):
         report.fault("keys", "no telephone events were agreed on", "the trunk or PBX takes none")
         return
@@ -231,7 +231,7 @@ async def _within(
 
 
 async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
-    """Answer the first call that rings at any of these."""
+    """Answer the first call that rings at any of these; None if there are no answerers."""
     ringing = {asyncio.ensure_future(a.rung()): a.extension for a in answerers}
     if not ringing:
         return None
@@ -268,7 +268,7 @@ async def _blind(call: Call, number: str) -> int:
 
 
 async def _join(call: Call, number: str) -> int:
-    """Hold the caller, consult `number`, and join them."""
+    """Put the caller on hold, call `number`, and join them; return the transfer's status."""
     if call.taken is None:
         return 0
     await call.taken.hold()

@@ -1,4 +1,4 @@
-"""The server's API as a simulation asks it: what is going on, a pause, a recording afterwards."""
+"""The server's API as a simulation uses it: calls in progress, a pause, a recording afterwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from galwad.cli.simulation.steps import StepError
 from recording.age.file import Identity
 
 _PATIENCE: Final = 30.0
-"""Seconds until a recording must be there."""
+"""Seconds until a recording must be available."""
 _BEGINS: Final = 3.0
 """Seconds until a recording must have begun."""
 _AGAIN: Final = 0.2
@@ -39,9 +39,9 @@ class Kept:
 
 
 class Desk:
-    """The API, by a person's login; a pause, by a machine's token where one is given.
+    """The API: used with a person's login, and for a pause with a machine's token if there is one.
 
-    What was recorded is opened with `identities`.
+    The recording is opened with `identities`.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class Desk:
             raise StepError(error.message, error.hint) from None
 
     async def calls(self) -> set[str]:
-        """The ids of the calls in progress.
+        """Return the ids of the calls in progress.
 
         Raises:
-            StepError: The server does not say, like all here.
+            StepError: The request failed.
         """
         return {pop["call_id"] for pop in await self._ask("GET", "/calls")}
 
     async def new_call(self, known: set[str], plan: Plan) -> str:
-        """The id of the call that has just been answered, once its recording has begun.
+        """Return the id of the call that was just answered, once its recording has begun.
 
         Raises:
-            StepError: It does not begin.
+            StepError: The recording does not begin, the call is not found, or the request failed.
         """
         extension, limit = plan.answering[0].extension, time.monotonic() + _BEGINS
         while True:
@@ -82,7 +82,11 @@ class Desk:
             await asyncio.sleep(_AGAIN)
 
     async def hold(self, extension: str, *, on: bool) -> None:
-        """Pause, or resume with `on`, as a payment system does."""
+        """Pause, or resume with `on`, as a payment system does.
+
+        Raises:
+            StepError: The request failed, or the recording has another state afterwards.
+        """
         outcome = await self._ask(
             "DELETE" if on else "PUT", "/payments", {"extension": extension}, self._pause_token
         )
@@ -94,8 +98,8 @@ class Desk:
     def recording(self, call_id: str, reference: str) -> Kept:
         """Wait until a recording is sealed, and open it.
 
-        Raises:
-            CliError: It does not come, cannot be fetched, or is not for these identities.
+        Raises: CliError: The recording does not appear, cannot be fetched, or is not for these
+        identities.
         """
         detail = self._detail(call_id)
         why = ("quality-training", reference)

@@ -1,4 +1,4 @@
-"""What a recording must be, after a call of which every word is known."""
+"""The judgement of a recording after a call of which every word is known."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from galwad.cli.simulation.steps import Report
 PAUSED: Final = "paused"
 _THERE: Final = 0.9
 _ABSENT: Final = 0.3
-"""Above what half a second of noise is ever alike to another."""
+"""More than the likeness of any half second of noise to another."""
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
 _REPORT: Final = "keep the recording and the journals, and report it"
 
 
 def judge_recording(report: Report, there: Kept, spoken: Iterable[Spoken]) -> None:
-    """Each stretch of talk is in the recording, or is not; pauses are silent; all adds up."""
+    """Check that each stretch of talk is recorded or absent as it must be.
+
+    Also check that payment gaps are silent, and that segments and gaps add up to the talk time.
+    """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in spoken:
         if part.phase == PAUSED or (part.phase == "after the transfer" and moved):

@@ -1,4 +1,4 @@
-"""What a SIP status means to whoever set the server up: one line, and where to look."""
+"""The meaning of SIP statuses for the person who sets the server up: one line, and a hint."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _INVITE: Final = {
 
 
 def unreachable(plan: Plan) -> StepError:
-    """Not even a refusal came."""
+    """Return the error for a server that did not answer at all."""
     hint = _REACH + (_TLS if plan.where.way is Way.TLS else "")
     return StepError(f"nobody answers at {plan.where}", hint)
 
 
 def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
-    """Why a phone could not register."""
+    """Return the error for a phone that could not register."""
     way = plan.where.way
     text, hint = {
         401: (f"the password is not that of {extension}", _ASK),
@@ -53,7 +53,7 @@ def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
 
 
 def refused_call(plan: Plan, status: int) -> StepError:
-    """Why a call came to nothing; status 0: nobody answered it."""
+    """Return the error for a call that failed; status 0 means that the server did not answer."""
     words = {"who": plan.caller_name, "way": plan.where.way, "number": plan.number}
     if status in {401, 407} and plan.acts_as is not None:
         text, hint = f"the password is not that of {plan.acts_as.extension}", _ASK
@@ -68,7 +68,7 @@ def refused_call(plan: Plan, status: int) -> StepError:
 
 
 def refused_transfer(number: str, status: int) -> StepError:
-    """Why a transfer came to nothing."""
+    """Return the error for a transfer that failed."""
     text, hint = {
         404: (f"no route leads from {number}", _TRUNK),
         408: (f"nobody answered at {number}", "does anybody register there?"),
@@ -79,7 +79,7 @@ def refused_transfer(number: str, status: int) -> StepError:
 
 
 def refused_pause(extension: str, status: int) -> StepError:
-    """Why a record key was refused."""
+    """Return the error for a record key that was refused."""
     text, hint = {
         400: ("the key is not understood", "this is no Galwad, or one of another version"),
         480: (f"{extension} has no call that is recorded", "calls from trunks are recorded"),

@@ -1,4 +1,4 @@
-"""Many calls at a rate, each answered and talked in: what a new machine bears. Ends by itself."""
+"""Many calls at a rate, each answered and talked in, to show what a new machine can carry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from telephony.phone import CallState, VoIPCall, VoIPPhone
 _LATE: Final = 0.1
 """Seconds by which this machine may be late before its own figures are in doubt."""
 _JUDGED: Final = 40
-"""Calls whose sound is compared; all of it would take longer than the calls."""
+"""The most calls whose sound is compared; all of them would take longer than the calls."""
 _ALIKE: Final = 0.9
 _LOSS: Final = 0.01
 _TAIL: Final = 0.5
@@ -32,20 +32,20 @@ _TAIL: Final = 0.5
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the calls so far."""
+    """The results of the calls so far."""
 
     setup: list[int] = field(default_factory=list)
     """Milliseconds from INVITE to 200."""
     refused: Counter[int] = field(default_factory=Counter)
-    """By status; 0 stands for no answer."""
+    """The number of calls that failed, by status; 0 means no answer."""
     cut: int = 0
-    """Ended in mid-talk."""
+    """The number of call ends that were cut off during the talk."""
     received: int = 0
     lost: int = 0
     jitter: float = 0.0
     alike: list[float] = field(default_factory=list)
     late: float = 0.0
-    """Seconds, the most that this machine was late itself."""
+    """The most seconds by which this machine itself was late."""
 
 
 class Load:
@@ -58,7 +58,7 @@ class Load:
         self._judged: list[tuple[Samples, Samples]] = []
 
     async def run(self, report: Report) -> None:
-        """Place them all; what is worth telling stands in `report`."""
+        """Place all calls, and add the results to `report`."""
         plan, loop = self._plan, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             try:
@@ -100,7 +100,7 @@ class Load:
                 await call.wait_for(CallState.ANSWERED)
         except (TelephonyError, TimeoutError):
             self.tally.refused[0 if call.unreachable else call.status] += 1
-            return  # what rings on is given up when the phone stops
+            return  # a call that still rings is ended when the phone stops
         self.tally.setup.append(since(began))
         await self._talk(call, self._said[0], self._said[1])
         await call.hangup()
@@ -139,7 +139,7 @@ class Load:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Note by how much this machine's own work is late."""
+        """Measure by how much this machine's own work is late."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1
@@ -148,7 +148,7 @@ class Load:
 
 
 def tell(report: Report, tally: Tally, plan: Plan) -> None:
-    """The tally's verdicts."""
+    """Add the verdicts on the tally."""
     _tell_calls(report, tally, plan)
     if tally.setup:
         _tell_media(report, tally)

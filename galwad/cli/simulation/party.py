@@ -19,12 +19,12 @@ from telephony.phone import (
 from telephony.phone.reception import Reception
 
 _SETTLING: Final = 1.5
-"""Seconds for what was said last to arrive."""
+"""Seconds for the end of what was said to arrive."""
 _TAIL: Final = RATE // 4
 
 
 class Answerer:
-    """A registered phone of the server's, whose calls wait to be answered."""
+    """A phone that is registered at the server, whose calls wait to be answered."""
 
     def __init__(self, plan: Plan, account: Account) -> None:
         self.extension = account.extension
@@ -36,7 +36,7 @@ class Answerer:
         """Register.
 
         Raises:
-            StepError: Refused, or nobody answers.
+            StepError: The server refuses, or does not answer.
         """
         try:
             async with asyncio.timeout(self._plan.patience):
@@ -55,7 +55,7 @@ class Answerer:
         await self.phone.stop()
 
     async def rung(self) -> VoIPCall:
-        """The next call that rings here and goes on ringing."""
+        """Wait for the next call that rings here and is still ringing, and return it."""
         while True:
             call = await self.came.get()
             if call.state is CallState.RINGING:
@@ -63,7 +63,7 @@ class Answerer:
 
 
 def cannot_open(plan: Plan, error: OSError) -> StepError:
-    """No socket at the address that we were to bind, or no connection from there."""
+    """Return the error for a socket that cannot be opened at our address, or cannot connect."""
     reason = (error.strerror or type(error).__name__).lower()
     return StepError(
         f"no way from {plan.where.caller} to {plan.where}: {reason}",
@@ -72,10 +72,10 @@ def cannot_open(plan: Plan, error: OSError) -> StepError:
 
 
 class Voice:
-    """One end of an answered call: says what it is given, and keeps what it hears."""
+    """One end of an answered call: sends what it is given, and stores what it receives."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
-        """Listen from now on; needs a running loop."""
+        """Listen from now on; this needs a running loop."""
         self.who = who
         self.call = call
         self._heard = bytearray()
@@ -87,15 +87,15 @@ class Voice:
 
     @property
     def place(self) -> int:
-        """How much was heard so far, in samples."""
+        """The number of samples that were received so far."""
         return len(self._heard) // 2
 
     def heard(self, since: int) -> Samples:
-        """What was heard after a place."""
+        """Return the samples that were received after the first `since` samples."""
         return from_pcm(bytes(self._heard[2 * since :]))
 
     async def say(self, said: Samples) -> None:
-        """Speak; returns when all of it has been sent."""
+        """Speak; return when all of it has been sent."""
         await self.call.write_audio(to_pcm(said))
         await self.call.drain_audio()
 
@@ -107,21 +107,21 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """How one direction carried what was said."""
+    """The quality of one direction: how well the speaker was heard."""
 
     speaker: str
     listener: str
     alike: float
-    """0 to 1."""
+    """The likeness of what was heard to what was said, 0 to 1."""
     received: int
-    """Packets."""
+    """The number of packets that arrived."""
     lost: int
     jitter: float
-    """Seconds, at the end."""
+    """In seconds, at the end."""
 
     @property
     def loss(self) -> float:
-        """0 to 1."""
+        """The share of packets that were lost, 0 to 1."""
         expected = self.received + self.lost
         return self.lost / expected if expected else 0.0
 
@@ -129,10 +129,10 @@ class Heard:
 async def converse(
     first: Voice, second: Voice, said: tuple[Samples, Samples]
 ) -> tuple[Heard, Heard]:
-    """Let both speak at once, and tell how each was heard by the other.
+    """Let both speak at once, and return how each was heard by the other.
 
     Raises:
-        StepError: The call ended meanwhile.
+        StepError: The call ended meanwhile, or this machine is too slow.
     """
     voices = (first, second)
     places = [voice.place for voice in voices]
@@ -158,7 +158,7 @@ async def _settled(voices: tuple[Voice, Voice], wanted: list[int]) -> None:
             for voice, place in zip(voices, wanted, strict=True):
                 await voice.call.changes.until(lambda v=voice, p=place: v.place >= p)  # type: ignore[misc]
     except TimeoutError:
-        return  # what did not come is missing: that is for the verdict
+        return  # the verdict reports what did not arrive
 
 
 def _judged(speaker: Voice, listener: Voice, said: Samples, place: int, before: Reception) -> Heard:

@@ -1,4 +1,4 @@
-"""What was asked of a simulation on the command line: checked, and nothing done yet."""
+"""The plan of a simulation: the checked options of the command line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from telephony.phone import VoIPPhone
 from telephony.phone.phone import CallCallback
 
 PORTS: Final = (30_000, 32_999)
-"""For the simulated phones' media: two a call and side, 500 calls and both sides."""
+"""Ports for the simulated phones' media: two for each side of a call, for 500 calls."""
 KEYS: Final = "0123456789*#"
 
 
 class Way(StrEnum):
-    """How the phones speak to the server."""
+    """The transport between the phones and the server."""
 
     UDP = "udp"
     TCP = "tcp"
@@ -28,7 +28,7 @@ class Way(StrEnum):
 
 
 class Media(StrEnum):
-    """How the phones' media is protected."""
+    """The protection of the phones' media: whether they offer or require SRTP."""
 
     OFF = "off"
     OPTIONAL = "optional"
@@ -36,7 +36,7 @@ class Media(StrEnum):
 
 
 class PauseBy(StrEnum):
-    """What pauses."""
+    """The means of a pause: the phone's record key, or the API."""
 
     KEY = "key"
     API = "api"
@@ -44,7 +44,7 @@ class PauseBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A phone of the server's."""
+    """The account of a phone at the server."""
 
     extension: str
     password: str = field(repr=False)
@@ -52,17 +52,17 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The server as the phones reach it, and this machine as it reaches them."""
+    """The server's address as the phones reach it, and this machine's as the server does."""
 
     host: str
     port: int
     way: Way
     named: str
-    """As it was typed: what a certificate must name."""
+    """The host as it was typed, which a certificate must name."""
     here: str
-    """The address of this machine, as the server sees it: the phones'."""
+    """This machine's address as the server sees it, for the answering phones."""
     caller: str
-    """The caller's."""
+    """The address from which the caller calls."""
     caller_port: int = 0
     ca: Path | None = None
 
@@ -78,19 +78,19 @@ class Plan:
     number: str
     where: Where
     caller: str
-    """The number that the caller shows, as a trunk."""
+    """The number that the caller shows when it calls as a trunk."""
     acts_as: Account | None
-    """The phone that calls, where it is one."""
+    """The phone that calls; None to call as a trunk."""
     answering: tuple[Account, ...]
-    """The first answers the call; others answer what it is transferred to."""
+    """The first phone answers the call; the others answer the number it is transferred to."""
     media: Media = Media.OPTIONAL
     talk: float = 4.0
-    """Seconds."""
+    """In seconds."""
     patience: float = 10.0
-    """Seconds that anything but an answer by somebody else may take."""
+    """Seconds that anything may take, except an answer by another person."""
     dtmf: str = ""
     pause: float = 0.0
-    """Seconds."""
+    """In seconds."""
     pause_by: PauseBy = PauseBy.KEY
     transfer: str = ""
     attended: str = ""
@@ -100,21 +100,21 @@ class Plan:
     identity: Path | None = None
     reference: str = ""
     api: str = ""
-    """The API's address; the one of `galwad login` if empty."""
+    """The API's address; empty for the one of `galwad login`."""
 
     @property
     def caller_name(self) -> str:
-        """Who calls, in the output: the extension, or a word."""
+        """The caller's name in the output: the extension, or "caller"."""
         return self.acts_as.extension if self.acts_as else "caller"
 
     def calling_phone(self) -> VoIPPhone:
-        """The caller's, not started."""
+        """Return the caller's phone, not started."""
         account = self.acts_as or Account(self.caller, "")
         where = self.where
         return self._phone(account, (where.caller, where.caller_port))
 
     def answering_phone(self, account: Account, callback: CallCallback) -> VoIPPhone:
-        """One that registers, not started."""
+        """Return a phone that registers, not started."""
         return self._phone(account, (self.where.here, 0), callback)
 
     def _phone(
@@ -141,10 +141,11 @@ class Plan:
 
 
 def locate(text: str, way: Way, bind: str, ca: Path | None) -> Where:
-    """Find the server of `--sip`, and the address of ours from which it is reached.
+    """Find the server of `--sip`, and the address of this machine from which it is reached.
 
     Raises:
-        CliError: The text is no address, the name is unknown, or no way leads there.
+        CliError: The text is not an address, the name is unknown, `ca` is not a file, or there
+            is no route to the server.
     """
     host, port = _split(text, 5061 if way is Way.TLS else 5060)
     try:
@@ -180,7 +181,7 @@ def _is_address(text: str) -> bool:
 
 
 def _our_address(family: int, there: tuple[object, ...]) -> str:
-    """What the system would send from; nothing is sent."""
+    """Return the address from which the system would send to the server; nothing is sent."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(there)

@@ -1,7 +1,7 @@
-"""What the simulated parties say: noise in syllables, made anew for each run; and finding it.
+"""The sound of the simulated parties: noise with a rhythm of syllables, new for each run.
 
-No two stretches of it are alike, so that where it is found, and how much of it, says
-what a line does to speech, and what a recording kept.
+No two stretches of it are alike. So the place where a stretch is found, and how much of it, shows
+how a line changes speech and what a recording kept.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ RATE: Final = 8000
 _SYLLABLE: Final = 1200
 _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
-"""Samples by which a line may delay what is said."""
+"""The most samples by which a line may delay what is said."""
 _PEAK: Final = 20_000
 _PASSES: Final = (300, 3200)
-"""Hz; what every telephone carries."""
+"""In Hz; the range that every telephone carries."""
 
 
 def speech(seconds: float, seed: int) -> Samples:
-    """Noise from 300 to 3200 Hz with the rhythm of speech, another for each seed."""
+    """Return noise from 300 to 3200 Hz with the rhythm of speech, different for each seed."""
     noise = np.random.default_rng(seed)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(noise.standard_normal(count))
@@ -39,19 +39,20 @@ def speech(seconds: float, seed: int) -> Samples:
 
 
 def to_pcm(samples: Samples) -> bytes:
-    """As a phone takes it."""
+    """Return the samples as the bytes that a phone sends."""
     return samples.astype("<i2").tobytes()
 
 
 def from_pcm(pcm: bytes) -> Samples:
-    """As a phone gives it."""
+    """Return the samples in the bytes that a phone received."""
     return np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.int16)
 
 
 def arrived(heard: Samples, said: Samples) -> float:
-    """How alike, 0 to 1, what is heard is to what was said at its beginning, or soon after.
+    """Return how alike the received sound is to what was said, 0 to 1.
 
-    Each half second is looked for by itself, so that a line may stretch and shift a little.
+    `heard` must begin with it, or at most `_LATEST` samples later. Each half second is searched for
+    by itself, so that a line may stretch and shift the sound a little.
     """
     pieces = _pieces(said)
     found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
@@ -59,9 +60,9 @@ def arrived(heard: Samples, said: Samples) -> float:
 
 
 def kept(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """How alike to what was said the recording is anywhere: on the average, and at the most.
+    """Return how alike the recording is, at any place, to what was said: mean and maximum, 0 to 1.
 
-    At most so many half seconds are looked for.
+    About `pieces` half seconds are searched for.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]
@@ -75,7 +76,7 @@ def _pieces(said: Samples) -> list[tuple[int, Samples]]:
 
 
 def _best(heard: Samples, piece: Samples) -> float:
-    """The highest correlation of `piece` with any place of `heard`, 0 to 1."""
+    """Return the highest correlation of `piece` with any place of `heard`, 0 to 1."""
     wanted = piece.astype(np.float64)
     there = np.concatenate([heard.astype(np.float64), np.zeros(len(wanted))])
     size = 1 << (len(there) + len(wanted)).bit_length()

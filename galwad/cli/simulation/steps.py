@@ -1,4 +1,4 @@
-"""The steps of a simulation and how each came out: a table for people, JSON for machines."""
+"""The steps of a simulation and their results: a table for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Figures: TypeAlias = Mapping[str, float | int | str | list[int]]
 
 
 class Verdict(StrEnum):
-    """How a step came out."""
+    """The result of a step."""
 
     FINE = "ok"
     WARNING = "warn"
@@ -32,7 +32,7 @@ _MARKS: Final = {
 
 
 class StepError(Exception):
-    """A step failed, and those after it make no sense without it."""
+    """A step failed, and the steps after it need it."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -42,7 +42,7 @@ class StepError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was looked at."""
+    """One step and its result."""
 
     name: str
     verdict: Verdict
@@ -51,7 +51,7 @@ class Step:
     figures: Figures = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """For machines."""
+        """Return the step for JSON output, without its empty fields."""
         shown = {
             "step": self.name,
             "verdict": self.verdict.lower(),
@@ -63,34 +63,34 @@ class Step:
 
 
 class Report:
-    """What was looked at so far, in order."""
+    """The steps so far, in order."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
     def fine(self, name: str, text: str, **figures: float | str | list[int]) -> None:
-        """It is as it should be."""
+        """Add a step that is as it should be."""
         self.steps.append(Step(name, Verdict.FINE, text, figures=figures))
 
     def warn(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """It works, and somebody should look at it."""
+        """Add a step that works, but that should be looked at."""
         self.steps.append(Step(name, Verdict.WARNING, text, hint, figures))
 
     def fault(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """It is not as it should be; what follows is looked at all the same."""
+        """Add a step that failed; the steps after it are still tried."""
         self.steps.append(Step(name, Verdict.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
-        """It could not be looked at."""
+        """Add a step that could not be tried."""
         self.steps.append(Step(name, Verdict.SKIPPED, text))
 
     @property
     def faults(self) -> list[Step]:
-        """Those that failed."""
+        """The steps that failed."""
         return [step for step in self.steps if step.verdict is Verdict.FAULT]
 
     def print(self) -> None:
-        """For people: one line a step, and its hint below it."""
+        """Print one line for each step, and its hint below it."""
         out = console()
         plain = not (out.encoding or "").lower().startswith("utf")
         width = max((len(step.name) for step in self.steps), default=0)
