@@ -1,9 +1,9 @@
-"""The command line, one file for each noun.
+"""The command line, one file for each noun: the first word of a command, such as `recordings`.
 
 Each module that is named in `NOUNS` holds a Typer app and is loaded only when its noun is used: a
 switch started by `galwad serve --only switch` never loads HTTP or audio code. A failure is a
-`CliError`. Only `main` prints it, as one line and a hint on stderr, and turns it into the exit
-status: 0 done, 1 failed, 2 used wrongly.
+`CliError`. Only `run` and `main` print it, as one line and a hint on stderr, and turn it into the
+exit status: 0 done, 1 failed, 2 used wrongly.
 """
 
 from __future__ import annotations

@@ -31,13 +31,13 @@ class DisposalReason(StrEnum):
 
 
 def hold(call_id: CallId, *, reason: Why, server: Server = "", json: Json = False) -> None:
-    """Hold a recording back from disposal, until it is released."""
+    """Retain a recording: keep it from disposal until it is released."""
     ask(server, "PUT", f"/recordings/{checked_id(call_id)}/hold", {"reason": _needed(reason)})
     _told(call_id, "held", as_json=json)
 
 
 def release(call_id: CallId, *, reason: Why, server: Server = "", json: Json = False) -> None:
-    """Release a held recording, so that it may be disposed of again."""
+    """Release a retained recording, so that it may be disposed of again."""
     ask(server, "DELETE", f"/recordings/{checked_id(call_id)}/hold", {"reason": _needed(reason)})
     _told(call_id, "released", as_json=json)
 

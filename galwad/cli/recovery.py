@@ -25,7 +25,7 @@ from recording.spool.recovery import RecoveredKey, recover_key
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """One key that was written; `audited` is true if the server's audit has who took it."""
+    """One key that was written; `audited` is true if the server's audit states who took it."""
 
     call_id: str
     life: int

@@ -93,7 +93,7 @@ class Restored:
     destroyed: tuple[str, ...]
     """The calls among these whose header existed and was destroyed again."""
     missing: int
-    """The number of headers that the backup had when it was made, but has no longer."""
+    """The number of headers that the backup had when it was made, but no longer has."""
     problems: tuple[str, ...]
     audit: AuditHead
     """The audit entry that records the restore."""

@@ -58,9 +58,10 @@ class LiveCall:
 
     @property
     def advisor(self) -> Party | None:
-        """The advisor who is responsible for the call.
+        """The party that is responsible for the call; None while no phone has answered.
 
-        This is the advisor who transferred it, if there is one, otherwise the party that answered.
+        This is the advisor who transferred the call, if there is one, otherwise the party that
+        answered.
         """
         return self.sender or self.state.advisor
 
@@ -199,7 +200,7 @@ class LiveCalls:
             if state.advisor.user:
                 # Another advisor has the call now, so they must confirm the caller's details again.
                 pop = replace(pop, confirmation=None)
-            elif state.group:  # taken here, but the switch does not know it yet
+            elif state.group:  # `take` was called, but the switch does not know of it yet
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 sender = before.advisor

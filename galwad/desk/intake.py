@@ -74,7 +74,7 @@ class Intake:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening, close the links, and finish the work that has begun.
+        """Stop listening, close the finalisers' links, and finish the work that has begun.
 
         A message that was not begun is dropped; the finaliser sends it again.
         """

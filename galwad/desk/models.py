@@ -1,4 +1,4 @@
-"""The HTTP API's bodies, as pydantic models; every path lies under `/api/v1`.
+"""The request and answer bodies of the HTTP API, as pydantic models; all paths are under `/api/v1`.
 
 | method and path | asks | answers | who |
 |---|---|---|---|
@@ -8,6 +8,7 @@
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
 | GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
 | GET calls | | `list[Pop]`, those the viewer may see | people |
+| GET calls/{id} | | `Pop` | people |
 | PUT, DELETE calls/{id}/payment | `Holding`? | `HoldOutcome` | own advisor, supervisor, right |
 | PUT, DELETE payments | `PaymentTarget` | `HoldOutcome` | supervisor, right |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
@@ -34,11 +35,11 @@
 | GET health | | `Health` | anyone |
 | GET metrics | | Prometheus text | loopback, `metrics` |
 
-Rights are what a machine's token may have; `purge` is an administrator's. What `coverage` and
-`audit` answer is in `evidence.py`.
-Errors are `{"error": …, "hint": …}` with a proper status. `/` is the page, `/static/…` its
-files. Events: `snapshot` is `Snapshot`, `call` a `Pop`, `closed` is `Closed`, `alarm` is
-`AlarmEvent`. Times are Unix seconds.
+A right belongs to a machine's token, except `purge`, which is an administrator's. The bodies of the
+endpoints that change the archive are in `archive_models.py`, those of `coverage` and `audit` in
+`evidence.py`. An error is `{"error": …, "hint": …}` with a fitting status. `/` is the page,
+`/static/…` its files. The events carry these models: `snapshot` a `Snapshot`, `call` a `Pop`,
+`closed` a `Closed`, `alarm` an `AlarmEvent`. Times are Unix seconds.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from recording.keys.keyring import RecipientSet
 CHANGED: Final = "recipients.changed"
 _STEP_S: Final = 60.0
 _MOST: Final = 1000
-"""The most earlier sets that are read; a set is signed only a few times a year."""
+"""The largest number of earlier sets that are read; a set is signed a few times a year."""
 log = structlog.get_logger()
 
 

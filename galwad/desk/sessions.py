@@ -5,10 +5,10 @@ end, at sign-out, and when the user is disabled; a machine's token ends only by 
 desk's event streams check their session again at every heartbeat, so the stream of a revoked
 session ends too.
 
-A disk that is full, slow or hangs must not stop anyone from pausing a recording. So while the
-database does not answer, a session that it confirmed before stays valid: during that time it cannot
-record a sign-out, and idle time and absolute end are checked in memory. The time of last use is
-written in the background, so that no request waits for it.
+A disk that is full, slow or hangs must not stop anyone from pausing a recording. So a session that
+the database confirmed before stays valid while the database does not answer. That is safe, because
+no sign-out can be stored during that time, and idle time and absolute end are checked in memory.
+The time of last use is written in the background, so that no request waits for it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _BYE: Final = 5.0
 _RING: Final = 60.0
-"""Seconds for which another person's phone may ring."""
+"""Seconds for which a phone may ring that is not ours."""
 _MISSED: Final = {
     CallState.RINGING: (
         "no ringing",

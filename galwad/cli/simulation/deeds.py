@@ -112,7 +112,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: Call) -> None:
-    """Speak and report what arrives, because a person answered, not our phone."""
+    """Speak and report what arrives; used when a phone that is not ours has answered."""
     voice, began = call.caller, time.monotonic()
     if voice is None:
         return

@@ -45,7 +45,7 @@ class Tally:
     jitter: float = 0.0
     alike: list[float] = field(default_factory=list)
     late: float = 0.0
-    """The most seconds by which this machine itself was late."""
+    """The longest delay of this machine itself, in seconds."""
 
 
 class Load:
@@ -148,7 +148,7 @@ class Load:
 
 
 def tell(report: Report, tally: Tally, plan: Plan) -> None:
-    """Add the verdicts on the tally."""
+    """Add the verdicts on the tally to `report`."""
     _tell_calls(report, tally, plan)
     if tally.setup:
         _tell_media(report, tally)

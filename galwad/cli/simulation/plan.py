@@ -87,7 +87,7 @@ class Plan:
     talk: float = 4.0
     """In seconds."""
     patience: float = 10.0
-    """Seconds that anything may take, except an answer by another person."""
+    """Seconds that anything may take, except an answer by a phone that is not ours."""
     dtmf: str = ""
     pause: float = 0.0
     """In seconds."""

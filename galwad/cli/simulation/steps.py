@@ -69,11 +69,11 @@ class Report:
         self.steps: list[Step] = []
 
     def fine(self, name: str, text: str, **figures: float | str | list[int]) -> None:
-        """Add a step that is as it should be."""
+        """Add a successful step."""
         self.steps.append(Step(name, Verdict.FINE, text, figures=figures))
 
     def warn(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that works, but that should be looked at."""
+        """Add a step that works but deserves a look."""
         self.steps.append(Step(name, Verdict.WARNING, text, hint, figures))
 
     def fault(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
