@@ -74,7 +74,7 @@ class Told:
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
-        """Return whether the disposal that this certificate proves was ordered."""
+        """Return whether the disposal that this certificate states was ordered."""
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone
@@ -84,7 +84,11 @@ class Told:
         return self._replaced[call_id, header_sha256] > 0
 
     def judged(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the problem's text, and whether its date is so late that it may be on its way."""
+        """Return the problem's text, and whether its entry may still be on its way into the chain.
+
+        `time_text` is the date of what the entry would record. If that is well after the chain's
+        end, the text advises a new export. A date that cannot be read counts as before the end.
+        """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
         except ValueError:

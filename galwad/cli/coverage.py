@@ -34,7 +34,7 @@ def fetch(words: str, server: str) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print each call that is amiss as a line, each orphan in a sentence, then the sum."""
+    """Print each call that is not fully explained, each orphan, and the sum."""
     out = console()
     for call in found["amiss"]:
         _show_call(call)
@@ -96,7 +96,10 @@ def sentence(found: dict[str, Any]) -> str:
 
 
 def verdict(found: dict[str, Any]) -> CliError | None:
-    """Return the command's failure if any call is amiss or there is an orphan, otherwise None."""
+    """Return the command's failure if a call is not fully explained or there is an orphan.
+
+    None if all is well.
+    """
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:
         return None

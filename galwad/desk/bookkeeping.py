@@ -38,9 +38,11 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Books:
-    """The result of a check: sums over all calls, the calls amiss in order, and orphans.
+    """The result of a check: sums over all calls, and a list of faults.
 
-    A busy centre has a quarter of a million calls a year, so only the calls amiss are kept.
+    `amiss` holds the calls that are not fully explained, in the order of their start; `orphans` the
+    files, rows and spools without a counterpart. A busy centre has a quarter of a million calls a
+    year, so the other calls are only counted.
     """
 
     calls: int = 0
@@ -76,7 +78,11 @@ class Bookkeeper:
         clock: Callable[[], float] = time.time,
         on_entered: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """Set up; `on_entered` receives the ids of calls whose ends a switch repeats until then."""
+        """Set up the bookkeeper.
+
+        `on_entered` receives the ids of calls whose ends are now in the database, so that the
+        switch stops repeating them.
+        """
         self._ledger = ledger
         self._catalogue = catalogue
         self._custodian = custodian

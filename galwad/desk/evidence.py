@@ -42,7 +42,7 @@ class OrphanFile(BaseModel):
 
 
 class Coverage(BaseModel):
-    """The sums over the answered calls of a time, the calls amiss, and the orphans.
+    """The sums over the answered calls of a time, the calls not fully explained, and the orphans.
 
     `more_orphans` counts further orphans that are not listed. `in_progress` counts calls that are
     in progress, or ended so recently that their recording may still be indexed.

@@ -309,7 +309,7 @@ class RecordingRow(BaseModel):
     gaps: list[Gap]
     custody: Literal["", "held", "disposed"] = ""
     named: bool = True
-    """False if number, line and advisor are not known, because only the manifest is available."""
+    """False if number, line and advisor are unknown, because the row was made from the manifest."""
 
 
 class RecordingPage(BaseModel):

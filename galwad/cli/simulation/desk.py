@@ -98,8 +98,8 @@ class Desk:
     def recording(self, call_id: str, reference: str) -> Kept:
         """Wait until a recording is sealed, and open it.
 
-        Raises: CliError: The recording does not appear, cannot be fetched, or is not for these
-        identities.
+        Raises:
+            CliError: The recording does not appear, cannot be fetched or is for other identities.
         """
         detail = self._detail(call_id)
         why = ("quality-training", reference)
