@@ -156,7 +156,7 @@ def as_json(link: Link) -> dict[str, Any]:
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
     """Yield a problem if no anchor is of this node's chain.
 
-    Without this check, anchors of another node would pass as if they matched.
+    `verify` leaves the anchors of other nodes out, so the chain was compared with none.
     """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
