@@ -1,7 +1,9 @@
-"""Who may call and register: trunks by address, phones by digest (RFC 3261 22, RFC 8760).
+"""Admission of calls and registrations: trunks by address, phones by digest.
 
-Everyone else is refused. What the signalling says of a caller becomes `CallerFacts` here; what
-it means (withheld, unknown, a person) is the desk's business.
+Digest authentication follows RFC 3261 22 and RFC 8760.
+
+Every other sender is refused. This module collects what the signalling says about a caller in
+`CallerFacts`. The desk decides what that means (withheld, unknown, a person).
 """
 
 from __future__ import annotations
@@ -29,23 +31,23 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An INVITE that may go on, and what is known of it."""
+    """An admitted INVITE and the facts known about it."""
 
     caller: CallerFacts
     called: str
     """The number in the Request-URI, as plain text."""
     trusted: bool
-    """The caller's side is a trunk whose identities are believed (RFC 3325)."""
+    """True if the caller is in the trust domain (RFC 3325): a trusted trunk or our phone."""
     phone: bool
-    """One of our own phones, with its password: reached where it sends from."""
+    """True for an INVITE of one of our phones; requests to it go to its source address."""
     recorded: bool
     source_rule: str
-    """Which media the relay accepts from the caller: `sdp-host`, `symmetric` or `latch`."""
+    """The rule for the source of the caller's media: `sdp-host`, `symmetric` or `latch`."""
     srtp: str
-    """How the caller's media may be protected: `off`, `optional` or `required`."""
+    """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
-        """The `call` event of the spool: personal, and sealed like the audio."""
+        """Return the fields of the spool's `call` event: personal, encrypted like the audio."""
         caller = presented(
             self.caller.from_user,
             self.caller.from_host,
@@ -63,14 +65,14 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An INVITE that may not."""
+    """A refused INVITE: the status and header fields of the response."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
 
 
 class Doorkeeper:
-    """Decides on INVITE and REGISTER from outside any dialog."""
+    """Admits or refuses each INVITE and REGISTER that is outside a dialog."""
 
     def __init__(
         self,
@@ -79,9 +81,9 @@ class Doorkeeper:
         secret: bytes,
         judged: Callable[[Address, Outcome, float], None] = lambda *_: None,
     ) -> None:
-        """`secret` keys the nonces: random bytes of this process life.
+        """Create the digest server; `secret` is random, new in each process, and keys the nonces.
 
-        `judged` is told what became of each request that had to prove its user.
+        `judged` is called with the outcome for each request that had to prove its user.
         """
         self._settings = settings
         self._judged = judged
@@ -91,7 +93,7 @@ class Doorkeeper:
         )
 
     def invite(self, invite: InviteServer, now: float) -> Admission | Refusal:
-        """Let a trunk in by its address, a phone by its password."""
+        """Admit a trunk by its address or a phone by its password, or refuse."""
         request = invite.request
         trunk = self._settings.trunk_of(*invite.source[:3])
         if trunk is not None:
@@ -120,7 +122,7 @@ class Doorkeeper:
         )
 
     def register(self, transaction: ServerRequest, now: float) -> None:
-        """Answer a REGISTER: a phone may bind contacts to its own extension alone."""
+        """Answer a REGISTER: a phone may bind contacts only to its own extension."""
         request = transaction.request
         verification = self._verify(request, transaction.source, now)
         if verification.outcome is not Outcome.ACCEPTED:
@@ -157,7 +159,7 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
         for value in request.headers.get_all("Privacy")
         for token in value.replace(",", ";").split(";")
     }
-    if wants_privacy(request.headers):  # by Remote-Party-ID, too
+    if wants_privacy(request.headers):  # Remote-Party-ID can request privacy too
         privacy.add("id")
     uri = request.from_.uri
     return CallerFacts(
@@ -170,7 +172,7 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
 
 
 def _asserted(request: Request) -> tuple[str, ...]:
-    """User parts of P-Asserted-Identity (RFC 3325); a header that cannot be read asserts nobody."""
+    """Return the users in P-Asserted-Identity (RFC 3325), or () if a value cannot be parsed."""
     try:
         values = request.headers.get_list("P-Asserted-Identity")
         users = [NameAddr.parse(value).uri.dialled for value in values]

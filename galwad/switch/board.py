@@ -1,4 +1,4 @@
-"""What every call of the switch shares, and how the settings bear on one call's legs."""
+"""The objects that all calls of the switch share, and the settings of a single call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Switchboard:
-    """What every call of the switch shares."""
+    """The objects and callbacks that all calls of the switch share."""
 
     endpoint: Endpoint
     relay: Relay
@@ -33,15 +33,19 @@ class Switchboard:
     checkpoints: Checkpoints
     settings: Settings
     flush: Callable[[], None]
-    """Send what the endpoint has to send."""
+    """Send the messages that wait in the endpoint."""
     find: Callable[[str], LiveCall | None]
-    """A live call by its id."""
+    """Return the live call with this id, or None."""
     forget: Callable[[LiveCall], None]
-    """Called once, when the call is over."""
+    """Remove a call from the live calls; called once, when the call is over."""
 
 
 def call_with(calls: Mapping[str, LiveCall], leg_id: str) -> LiveCall | None:
-    """The call that has this leg now: a leg keeps its name when another call takes it over."""
+    """Return the call that has this leg now, or None.
+
+    A leg keeps its id when another call takes it over, so the call id in the leg's id may be that
+    of the first call.
+    """
     call = calls.get(leg_id.partition("/")[0])
     if call is not None and leg_id in call.legs.legs:
         return call
@@ -49,7 +53,7 @@ def call_with(calls: Mapping[str, LiveCall], leg_id: str) -> LiveCall | None:
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:
-    """How a call behaves that was let in like this."""
+    """Return the settings of a call's legs that follow from its admission."""
     sip = settings.sip
     return CallSettings(
         ring_timeout=sip.ring_timeout,

@@ -1,8 +1,9 @@
-"""A live call: the SIP legs, the recording and what the desk is told, wired to each other.
+"""A live call: connects its SIP legs, its recording and the messages to the desk.
 
-SIP events are handled where they enter, on the loop, without a wait in between: so a REFER or
-a payment trigger shuts the gate before anything else happens. What must wait for the disk (a
-durable pause, a resume) runs as a task; only there does a gate open again.
+Each SIP event is handled completely on the event loop as soon as it arrives, without waiting. A
+REFER or a payment trigger therefore shuts the gate before anything else happens. Work that must
+wait for the disk (making a pause durable, resuming) runs as a task. Only such a task opens the gate
+again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class LiveCall:
     def __init__(
         self, board: Switchboard, admission: Admission, route: Route, legs: BackToBackCall
     ) -> None:
-        """Wire the parts together; `incoming` and `resumed` are the ways in."""
+        """Connect the parts; create calls with `incoming` or `resumed` instead."""
         self.call_id = legs.call_id
         self._board = board
         self.admission = admission
@@ -51,7 +52,7 @@ class LiveCall:
         self._state: CallStateName = "ringing"
         self.parties = Parties(board.router, route)
         self._answered_at = 0.0
-        """By the monotonic clock; 0: not answered, or not known."""
+        """The time of the answer in monotonic seconds; 0 if not answered or not known."""
         self._version = 0
         self._settling = self._untold = False
         self._faulty = False
@@ -84,9 +85,10 @@ class LiveCall:
         route: Route,
         heir: Heir | None = None,
     ) -> LiveCall:
-        """Take over an INVITE that takes `route`. It may have ended already.
+        """Create a call for an INVITE that follows `route`. The call may have ended already.
 
-        `heir`: it rang before a restart, and keeps its name and its payment holds.
+        `heir` is given for a call that was ringing before a restart. The new call keeps its call id
+        and its payment holders.
         """
         legs = BackToBackCall.incoming(
             board.endpoint,
@@ -103,13 +105,15 @@ class LiveCall:
 
     @classmethod
     def resumed(cls, board: Switchboard, memo: Memo, talk: Talk, route: Route) -> LiveCall:
-        """Go on with a call that was answered before a restart.
+        """Continue a call that was answered before a restart.
 
-        It may have ended at once: nobody could be rung again for a caller left alone.
+        The returned call may already have ended: the caller had no partner left, and there was no
+        target to ring again.
 
         Raises:
-            TelephonyError: its legs or their ports are not to be had. Whatever is raised, no leg
-                is left.
+            TelephonyError: The legs or their media ports cannot be restored. After this or any
+                other
+            exception, no leg of the call remains.
         """
         settings = call_settings(board.settings, memo.admission)
         now = time.monotonic()
@@ -171,7 +175,7 @@ class LiveCall:
         )
 
     def _remember(self) -> None:
-        """Keep what a next life of the process would need, before anybody is told of it."""
+        """Save the checkpoint for the next process, before the desk receives the new state."""
         if not self.legs.ended:
             self._board.checkpoints.save(self.call_id, self._memo())
 
@@ -180,7 +184,7 @@ class LiveCall:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
     def start(self, targets: tuple[Target, ...]) -> None:
-        """Ring the targets; the caller is answered 480 when there are none."""
+        """Ring the targets; if there are none, answer the caller with 480."""
         now = time.monotonic()
         self._settling = True
         self.log.info("call.started", targets=len(targets))
@@ -195,25 +199,25 @@ class LiveCall:
         self.settle(now)
 
     def on_sip(self, event: Event) -> None:
-        """Take an event of one of this call's legs."""
+        """Pass a SIP event to the legs of this call and act on the result."""
         now = time.monotonic()
         self.legs.handle(event, now)
         self.settle(now)
 
     def hangup(self, reason: str) -> None:
-        """End every leg; `reason` is a Reason header (RFC 3326)."""
+        """End every leg; `reason` is the value of a Reason header field (RFC 3326)."""
         now = time.monotonic()
         self.legs.hangup(now, reason)
         self.settle(now)
 
     def on_silence(self, leg_id: str, seconds: float) -> None:
-        """No media came from a leg that is not on hold."""
+        """Raise an alarm for a leg that is not on hold and has sent no media for `seconds`."""
         track = TRACKS[self.legs.legs[leg_id].side]
         self._board.hub.alarm("media.silent", self.call_id, f"track {track}")
         self.recording.event("silence", {"track": track, "seconds": seconds})
 
     def state(self) -> CallState:
-        """The whole state, for the desk."""
+        """Return the whole state of the call, for the desk."""
         return CallState(
             call_id=self.call_id,
             version=self._version,
@@ -233,9 +237,10 @@ class LiveCall:
         )
 
     def publish(self) -> None:
-        """Tell the desk the state as it is now; alarm when the recording has become faulty.
+        """Send the desk the present state; raise an alarm when the recording has become faulty.
 
-        While the call settles, it is told once, at the end: what is told is remembered before.
+        While `settle` runs, the state is sent once, at its end. The checkpoint is always saved
+        before the desk receives the state.
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
@@ -252,7 +257,7 @@ class LiveCall:
             self._board.hub.call_changed(self.state())
 
     def settle(self, now: float) -> None:
-        """After anything that the legs were told: take events, keep the checkpoint, send."""
+        """Handle the legs' events, save the checkpoint and send; call this after any input."""
         self._settling = True
         try:
             while (event := self.legs.next_event()) is not None:
@@ -315,7 +320,7 @@ class LiveCall:
         self.recording.negotiated(event)
 
     def taken(self, advisor: Party) -> None:
-        """One of the group says that the call is theirs."""
+        """Set the advisor when a member of the group says that the call is theirs."""
         if self.parties.taken(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}
             self.recording.event("advisor", fields)
@@ -330,7 +335,7 @@ class LiveCall:
         self.publish()
 
     def _listen_for_codes(self, leg_id: str) -> None:
-        """Let the advisor's keys, and nobody else's, pause and resume."""
+        """Watch the advisor's leg, and no other, for the codes that pause and resume."""
         self._board.relay.watch_events(leg_id, self.holds.watcher)
 
     def _answer_key(self, request_id: int, status: int, reason: str | None) -> None:
@@ -339,17 +344,17 @@ class LiveCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """The caller has somebody else at the other end from now on."""
+        """Record and show the new party at the advisor's end."""
         self.recording.follow(leg_id, self.parties.replaced(target))
         self._listen_for_codes(leg_id)
         self.publish()
 
     def targets(self, now: float) -> tuple[Target, ...]:
-        """Whom the call's route rings now."""
+        """Return the targets that the call's route rings now."""
         return self._board.router.targets(self._route, self.admission.called, now)
 
     def caller_target(self) -> Target:
-        """The caller as somebody whom another call may talk with."""
+        """Return the caller as a target, so that another call can be connected to it."""
         dialog, admission = self.legs.legs[self._caller_leg].dialog, self.admission
         extension = admission.caller.from_user if admission.phone else ""
         return Target(
@@ -363,7 +368,7 @@ class LiveCall:
         )
 
     def _identified(self, event: sip.IdentityChanged) -> None:
-        """A PBX names whoever is at the advisor's end (P-Asserted-Identity, Remote-Party-ID)."""
+        """Act on a PBX's new name for the advisor's end (P-Asserted-Identity, Remote-Party-ID)."""
         before = self.parties.identity
         if not self.parties.identified(event) or self._state == "ringing":
             return

@@ -1,11 +1,11 @@
-"""What a switch that was killed leaves behind, so that the next one can go on with its calls.
+"""Checkpoint files, from which a new switch process continues the calls of a killed one.
 
-One small file a call in the runtime folder (memory, not disk), replaced whenever what it holds
-changes: a `Memo`. It goes when the call ends.
+Each call has one small file in the runtime folder (in memory, not on disk) that contains a `Memo`.
+The file is replaced whenever the memo changes, and removed when the call ends.
 
-A change that cannot be kept (the folder is full) must not leave an older truth behind, in which
-a recording's gate may still be open: the older file is spoilt, which needs no room, and what it
-tells of the legs is good for a BYE alone.
+When a change cannot be saved because the folder is full, the old file must not stay valid: it may
+say that a recording's gate is open when it is now shut. The first octet of the old file is then
+overwritten, which needs no space. From such a file only the legs are read, to send their BYEs.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ import structlog
 from galwad.switch.memo import Memo
 
 _SPOILT = b"!"
-"""In the place of the first octet, `{`: what the file holds is not so any more."""
+"""Written over the first octet, `{`: the contents of the file are out of date."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A call whose checkpoint is damaged, or of another release."""
+    """A call whose checkpoint is damaged, out of date, or from another release."""
 
     legs: dict[str, Any]
-    """What can be read of its legs."""
+    """The legs' part of the checkpoint; empty if it cannot be read."""
 
 
 class Checkpoints:
@@ -45,9 +45,9 @@ class Checkpoints:
         self._last: dict[str, bytes] = {}
 
     def save(self, call_id: str, memo: Memo) -> None:
-        """Keep what is to be known of a call; nothing is written when it has not changed.
+        """Save the checkpoint of a call, if it has changed.
 
-        Nothing is raised: a call goes on whether or not it would outlive the process.
+        Errors are logged, not raised: a call continues even if it could not survive a restart.
         """
         data = msgspec.json.encode(memo)
         if self._last.get(call_id) == data:
@@ -67,12 +67,15 @@ class Checkpoints:
         self._last[call_id] = data
 
     def remove(self, call_id: str) -> None:
-        """The call is over."""
+        """Remove the checkpoint of a call that is over."""
         self._last.pop(call_id, None)
         (self._folder / f"{call_id}.call").unlink(missing_ok=True)
 
     def left_behind(self) -> Iterator[tuple[str, Memo | Unreadable]]:
-        """Calls of an earlier life, each once: a file that cannot be read goes when it is told."""
+        """Yield each call that an earlier process left.
+
+        An unreadable file is deleted before its call is yielded, so that it is seen only once.
+        """
         for half_written in self._folder.glob("*.new"):
             half_written.unlink(missing_ok=True)
         for path in sorted(self._folder.glob("*.call")):
@@ -86,7 +89,7 @@ class Checkpoints:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """All of it, or an OSError: a folder that is nearly full takes a part without complaint."""
+    """Write all of `data` or raise OSError; a nearly full disk may take a part silently."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         if os.write(descriptor, data) != len(data):
@@ -104,7 +107,7 @@ def _spoil(path: Path) -> None:
 
 
 def _legs_in(data: bytes) -> dict[str, Any]:
-    """The legs of a spoilt checkpoint, or one that another release wrote, for a last BYE."""
+    """Return the legs in a checkpoint that is out of date or from another release, or {}."""
     if data.startswith(_SPOILT):
         data = b"{" + data[1:]
     try:

@@ -1,7 +1,7 @@
-"""What an advisor's phone may ask for, to pause and to resume: by dialled codes, or a record key.
+"""Pause and resume requests from an advisor's phone: dialled codes and the record key.
 
-Keys come as telephone events (RFC 4733) or as INFO (`application/dtmf-relay`). Only as many as
-the longer code has are kept, and none once a code was recognised.
+Keys arrive as telephone events (RFC 4733) or as INFO (`application/dtmf-relay`). The listener keeps
+only as many keys as the longer code has, and forgets them when it recognises a code.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from telephony.sip.message import Request
 
 
 class Code(Enum):
-    """What a recognised code or key asks for."""
+    """The request that a dialled code or a record key makes."""
 
     PAUSE = "pause"
     RESUME = "resume"
 
 
 def record_key(value: str) -> Code | None:
-    """Read a `Record` header: `off` or `on`, in any case; None for anything else."""
+    """Return the request in a `Record` header field: `off` or `on` in any case; else None."""
     return {"off": Code.PAUSE, "on": Code.RESUME}.get(value.strip().lower())
 
 
 @dataclass(frozen=True, slots=True)
 class CodeBook:
-    """The settings' two codes; empty when there are none."""
+    """The two codes of the settings; both are empty when codes are not used."""
 
     pause: str = ""
     resume: str = ""
@@ -40,7 +40,7 @@ class CodeBook:
 
 
 class CodeListener:
-    """Listens to one leg's keys; `on_code` is told what was dialled and when it arrived."""
+    """Recognises codes in one leg's keys; calls `on_code` with the code and its arrival time."""
 
     def __init__(self, book: CodeBook, on_code: Callable[[Code, float], None]) -> None:
         self._book = book
@@ -49,7 +49,7 @@ class CodeListener:
         self._tail = ""
 
     def packet(self, data: bytes, arrived_mono: float) -> None:
-        """Take a telephone-event packet; what cannot be read is no key."""
+        """Read a telephone-event packet; one that cannot be parsed is ignored."""
         try:
             key = self._presses.receive(data)
         except ParseError:
@@ -58,13 +58,13 @@ class CodeListener:
             self.key(key, arrived_mono)
 
     def info(self, request: Request, arrived_mono: float) -> None:
-        """Take an INFO that may carry a key."""
+        """Read an INFO request that may carry a key."""
         key = key_of(request)
         if key is not None:
             self.key(key, arrived_mono)
 
     def key(self, key: str, arrived_mono: float) -> None:
-        """Take one key."""
+        """Add one key; report a code if the latest keys spell it."""
         longest = max(len(self._book.pause), len(self._book.resume))
         self._tail = (self._tail + key)[-longest:]
         for code, text in ((Code.PAUSE, self._book.pause), (Code.RESUME, self._book.resume)):

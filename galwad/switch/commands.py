@@ -1,4 +1,4 @@
-"""What the desk may ask of the switch: pause and resume calls, and replace the phones."""
+"""The desk's commands: pause and resume calls, name an advisor, replace the phones."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ log = structlog.get_logger()
 
 
 class DeskCommands:
-    """Carries out the desk's messages on the live calls; `calls` is the switch's own dict."""
+    """Executes the desk's messages on the live calls; `calls` is the switch's own dict."""
 
     def __init__(self, calls: dict[str, LiveCall], phones: Phones) -> None:
         self._calls = calls
         self._phones = phones
 
     async def hold(self, command: Hold) -> HoldReply:
-        """Shut every gate that the command means before waiting for any disk."""
+        """Pause the calls that the command names.
+
+        All gates are shut before the first wait for a disk.
+        """
         calls = self._meant(command)
         trigger = Trigger(command.trigger)
         for call in calls:
@@ -34,7 +37,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     async def release(self, command: Release) -> HoldReply:
-        """Let the holder go from every call that the command means."""
+        """Remove the pause holder from every call that the command names."""
         calls = self._meant(command)
         durable = await asyncio.gather(
             *(call.holds.release(command.holder, command.actor) for call in calls)
@@ -42,18 +45,18 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     def take(self, command: Take) -> None:
-        """Note who has a call that a PBX answered for nobody in particular."""
+        """Set the advisor of a call that a PBX answered without naming a user."""
         call = self._calls.get(command.call_id)
         if call is not None:
             call.taken(command.advisor)
 
     def set_phones(self, accounts: tuple[Account, ...]) -> None:
-        """Replace the desk's accounts."""
+        """Replace the accounts that the desk manages."""
         log.info("phones.set", count=len(accounts))
         self._phones.set_accounts(accounts)
 
     def live_calls(self) -> Iterable[CallState]:
-        """Every live call's state."""
+        """Return the state of every live call."""
         return [call.state() for call in self._calls.values()]
 
     def _meant(self, command: Hold | Release) -> list[LiveCall]:

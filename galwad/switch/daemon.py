@@ -1,9 +1,12 @@
-"""The switch process: sockets, calls and the drain, put together.
+"""The switch process: its sockets, its calls and its orderly end.
 
-It starts and answers calls whether or not the desk or the finaliser is there. SIGTERM drains:
-new calls get 503, calls in progress finish; a second SIGTERM hangs them up. SIGUSR1 hands over:
-the process ends at once, and its successor goes on with the calls, as after a crash. SIGHUP reads
-the certificate of SIP over TLS anew.
+The switch starts and answers calls even when the desk or the finaliser is down. It reacts to
+signals:
+
+- SIGTERM drains: new calls get 503, and calls in progress finish. A second SIGTERM hangs them up.
+- SIGUSR1 hands over: the process ends at once, and the next one continues the calls, as after a
+crash.
+- SIGHUP reads the certificate for SIP over TLS again.
 """
 
 from __future__ import annotations
@@ -49,14 +52,14 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, Event
 
 GOODBYE_S = 2.0
-"""How long BYEs may take to be answered when the switch stops or comes back after a crash."""
+"""Time to wait for answers to BYEs when the switch stops, in seconds."""
 FIGURES_S = 5.0
 _PROBE_S = 0.1
 log = structlog.get_logger()
 
 
 class Switch:
-    """Everything that lives as long as the process; made inside the running loop."""
+    """The objects that live as long as the process; create it inside the running loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.calls: dict[str, LiveCall] = {}
@@ -121,7 +124,7 @@ class Switch:
         )
 
     async def main(self) -> int:
-        """Serve until told to stop; the exit status."""
+        """Serve until a signal stops the process; return the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
         self._loop.add_signal_handler(signal.SIGUSR1, self._hand_over)
@@ -157,7 +160,7 @@ class Switch:
         for helper in helpers:
             helper.cancel()
         self._relay.shut()
-        for call in self.calls.values():  # those that another life goes on with
+        for call in self.calls.values():  # calls that the next process continues
             call.recording.tick()
         self._transport.close()
         self._phones.save(time.monotonic())
@@ -166,7 +169,7 @@ class Switch:
         return 0
 
     def _revive(self) -> None:
-        """Go on with the calls that an earlier life left behind."""
+        """Continue the calls that an earlier process left behind."""
         revived = revive(self._board, self._reception, self.calls)
         if revived is not None:
             self._hub.alarm("switch.restarted", None, str(revived))
@@ -174,7 +177,10 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self) -> None:
-        """Once for each: the set may be another's since this process read its settings."""
+        """Raise an alarm for each new fault of the recipients, the host key or the spool disk.
+
+        The set of recipients can change while the process runs.
+        """
         faults = {
             "recording.no_recipients": self._spools.fault,
             "recording.no_host_key": self._spools.key_fault,
@@ -186,7 +192,11 @@ class Switch:
         self._told = faults
 
     async def _sweep(self) -> None:
-        """Once a second: silent legs, expired bindings, our own, bans that are over, faults."""
+        """Once a second, do the periodic work.
+
+        Report silent legs, drop expired bindings, register at trunks, ask neighbours for signs of
+        life, report faults and end bans.
+        """
         while True:
             now = time.monotonic()
             self._relay.sweep(now)
@@ -200,7 +210,7 @@ class Switch:
             await asyncio.sleep(1.0)
 
     def _know(self) -> None:
-        """Tell the guard whom we have to do with."""
+        """Give the guard the hosts with which we have calls, phones or routes."""
         registered = self._phones.hosts(time.monotonic())
         self._guard.know(registered | self._router.hosts() | self._endpoint.peers())
 
@@ -208,7 +218,7 @@ class Switch:
         self._transport.shun(barred, friends)
 
     async def _watch_loop(self) -> None:
-        """Measure how late the loop is, ten times a second; report now and then."""
+        """Measure the event loop's delay ten times a second; send figures every few seconds."""
         while True:
             worst = 0.0
             until = self._loop.time() + FIGURES_S
@@ -233,7 +243,7 @@ class Switch:
             )
 
     async def _drain(self) -> None:
-        """Let the calls finish; hang them up at the second signal."""
+        """Wait for the calls to finish; hang them up at the second signal."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
         self._upstream.stop(time.monotonic())
@@ -251,7 +261,7 @@ class Switch:
         self._transport.flush()
 
     def _hand_over(self) -> None:
-        """Leave the calls to the next life of the process; what they recorded goes down first."""
+        """Stop at once and leave the calls to the next process; recorded audio is written first."""
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
         self._handing_over = True
@@ -279,12 +289,12 @@ class Switch:
             self._loop.call_later(1.0, self._collect)
 
     def _collect(self) -> None:
-        """Full collections happen while nobody talks."""
+        """Run a full garbage collection, but only while there are no calls."""
         if not self.calls:
             gc.collect()
 
     def _on_moved(self, old: Address, new: Address) -> None:
-        """A phone registers by a new connection: the calls that it has go on there."""
+        """Move a phone's calls to its new connection when the old one is closed."""
         if not self._transport.is_open(old):
             self._endpoint.moved(old, new)
 
@@ -294,14 +304,14 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Strangers send to a leg's port; once a burst."""
+        """Raise an alarm when another sender's packets reach a leg's port; once for each burst."""
         self._refused += 1
         call = call_with(self.calls, leg_id)
         self._hub.alarm("media.refused", call.call_id if call is not None else None)
 
 
 def _pools(media: Media) -> list[PortPool]:
-    """The same ports at each address of `[media] listen`."""
+    """Return a pool with the same ports for each address of `[media] listen`."""
     return [
         PortPool(
             host,
@@ -314,7 +324,7 @@ def _pools(media: Media) -> list[PortPool]:
 
 
 def run(settings: Settings) -> int:
-    """Run the switch until it is told to stop; the exit status."""
+    """Run the switch until a signal stops it; return the exit status."""
 
     async def main() -> int:
         return await Switch(settings).main()

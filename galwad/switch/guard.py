@@ -1,9 +1,11 @@
-"""Who is listened to: how many requests outside calls each source may send, and who is barred.
+"""Protection against floods: a rate limit for each source, and temporary bans.
 
-It looks at a message before anything reads it, so what it turns down costs a few microseconds.
-Messages of calls in progress always pass. A trunk, and an address with which we have calls or
-phones, is never barred: it is only held to a larger rate. Anyone else who exceeds theirs, or fails
-again and again, is barred for a while, then for twice as long. Knows no sockets and no clock.
+The guard looks at a message before it is parsed, so that dropping one costs a few microseconds.
+Messages of calls in progress pass at any rate, unless their source is already banned or a stranger
+sends one of more than 16 KiB. Trunks, and addresses with which we have calls or phones, are never
+banned; they only have a larger rate limit. Any other source that exceeds its rate or fails
+repeatedly is banned for a while, and for twice as long each further time. The guard does no I/O and
+has no clock.
 """
 
 from __future__ import annotations
@@ -24,26 +26,32 @@ from telephony.sip.auth import Outcome
 from telephony.sip.events import Address
 
 MOST_SOURCES: Final = 4096
-"""Sources that are remembered, of each kind; the longest unseen is forgotten first."""
+"""The number of sources remembered, of each kind; the one unseen for longest is forgotten first."""
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
-"""In this time as many failures are forgiven as a ban takes."""
+"""The time in which a source's failures decay by the number that causes a ban."""
 PROVED_S: Final = 3600.0
-"""For so long a right password makes its address a known one, as long as a registration lives."""
+"""The time for which a correct password makes an address known: a registration's lifetime."""
 
 _KNOWN_FACTOR: Final = 10
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
-"""Hundredths of a failure: a message above the rate, a request without credentials. A site whose
-phones all start at once sends many of either."""
+"""The weight of a request without credentials, in hundredths of a failure.
+
+`_SHED` is the weight of a message above the rate. Both are small, because a site whose phones all
+start at once sends many of each.
+"""
 _SIEGE: Final = 1000
 _SIEGE_S: Final = 10.0
-"""So many messages of strangers dropped within a second: for so long the kernel drops most."""
+"""Strangers' messages dropped in one second that start a siege.
+
+During a siege, which lasts `_SIEGE_S` seconds, the kernel drops most of their messages.
+"""
 _USUAL: Final = 2048
-"""Bytes of which few messages have more: a long one counts as several."""
+"""A message's usual maximum length in bytes; a longer one counts as several messages."""
 _MOST: Final = 16 * 1024
-"""Bytes; a stranger who says more is not heard: it would be read for milliseconds."""
+"""The maximum length of a stranger's message in bytes: parsing a longer one takes milliseconds."""
 _HEAD: Final = 4096
 _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 
@@ -54,7 +62,7 @@ T = TypeVar("T")
 
 
 class Standing(Enum):
-    """What a source is to us."""
+    """The relation of a source to us."""
 
     TRUNK = "trunk"
     KNOWN = "known"
@@ -62,7 +70,7 @@ class Standing(Enum):
 
 
 class Bucket:
-    """So many a second on average, and some in advance (a token bucket as one number)."""
+    """A token bucket kept as one number: tokens per second, and a burst of `in_advance_s`."""
 
     __slots__ = ("_due", "_in_advance_s")
 
@@ -71,7 +79,7 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take some, if there is one."""
+        """Take `count` tokens; return False if the bucket is empty."""
         due = max(self._due, now)
         if due - now > self._in_advance_s:
             return False
@@ -80,7 +88,7 @@ class Bucket:
 
 
 class _Source:
-    """What is remembered of an address."""
+    """The state that the guard keeps for a source."""
 
     __slots__ = ("bucket", "failures", "since", "told")
 
@@ -99,7 +107,7 @@ class _Ban:
 
 
 class Guard:
-    """Sources by IPv4 address or IPv6 /64; times are monotonic seconds."""
+    """Limits and bans sources, by IPv4 address or IPv6 /64; times are monotonic seconds."""
 
     def __init__(
         self,
@@ -110,18 +118,18 @@ class Guard:
         trunks: Iterable[Network] = (),
         shun: Callable[[Networks, Networks | None], None] = lambda *_: None,
     ) -> None:
-        """Begin with nobody barred.
+        """Start without bans.
 
         Args:
-            sip: the rates.
-            is_trunk: whether a trunk sends from this host and port, by this transport.
-            in_call: whether a Call-ID is one of a call of ours.
-            trunks: where trunks send from.
-            shun: told whenever it changes who is barred, the newest first, and who alone is to
-                be heard undisturbed while strangers are too many; else None.
+            sip: The configured rates.
+            is_trunk: Returns whether a trunk sends from this host and port with this transport.
+            in_call: Returns whether a Call-ID belongs to one of our calls.
+            trunks: The networks of the trunks.
+            shun: Called when the bans change, with the banned networks, the newest first. During a
+            siege, its second argument is the networks that are still heard in full; else None.
         """
         self.shed = 0
-        """Messages that nobody read, and connections closed at once."""
+        """The number of messages dropped unread and connections closed at once."""
         self._sip = sip
         self._is_trunk = lru_cache(MOST_SOURCES)(is_trunk)
         self._in_call = in_call
@@ -137,14 +145,14 @@ class Guard:
         self._besieged_until = float("-inf")
 
     def heard(self, data: bytes, source: Address, now: float) -> bool:
-        """Whether a message is worth reading."""
+        """Return whether a message may be parsed."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
             self.shed += 1
             return False
         standing = self.standing(source, now)
         if standing is not Standing.STRANGER and source.reliable:
-            return True  # a connection is read no faster than we work; nothing in it can be missed
+            return True  # TCP slows the sender down to our pace, and a stream cannot lose a message
         if standing is not Standing.STRANGER and self._of_a_call(data):
             return True
         remembered = self._source(origin, now)
@@ -158,7 +166,7 @@ class Guard:
         return False
 
     def welcome(self, source: Address, now: float) -> bool:
-        """Whether a connection from there is accepted."""
+        """Return whether to accept a connection from this source."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
             self.shed += 1
@@ -171,15 +179,15 @@ class Guard:
         return False
 
     def esteems(self, source: Address, now: float) -> bool:
-        """Whether there is room for a connection from there even where strangers fill all."""
+        """Return whether a connection from there is accepted even when strangers fill the room."""
         return self.standing(source, now) is not Standing.STRANGER
 
     def malformed(self, source: Address, now: float) -> None:
-        """Note that something came which is no SIP, or not finished."""
+        """Count a failure for input that is not SIP, or not complete."""
         self._failed(source, _FAILURE, "malformed", now)
 
     def judged(self, source: Address, outcome: Outcome, now: float) -> None:
-        """Note what became of a request's credentials."""
+        """Count the outcome of checking a request's credentials."""
         match outcome:
             case Outcome.ACCEPTED:
                 origin = origin_of(source.host)
@@ -195,11 +203,11 @@ class Guard:
                 pass  # the password was right
 
     def know(self, hosts: Iterable[str]) -> None:
-        """Say anew with which hosts we have calls, phones or routes; once a second will do."""
+        """Replace the hosts with which we have calls, phones or routes; call it once a second."""
         self._known = frozenset(origin_of(host) for host in hosts)
 
     def sweep(self, now: float) -> None:
-        """End the bans that are over; forget those that were over long ago."""
+        """End the bans that are over, and forget those that ended long ago."""
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
                 del self._bans[origin]
@@ -207,11 +215,11 @@ class Guard:
         self._publish(now)
 
     def banned(self, now: float) -> int:
-        """How many sources are barred."""
+        """Return the number of sources that are banned now."""
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def standing(self, source: Address, now: float) -> Standing:
-        """What a source is to us now."""
+        """Return the relation of a source to us now."""
         if self._is_trunk(source.host, source.port, source.transport):
             return Standing.TRUNK
         origin = origin_of(source.host)
@@ -219,7 +227,7 @@ class Guard:
             return Standing.KNOWN
         return Standing.STRANGER
 
-    # Inside
+    # Internals
 
     def _may(self, remembered: _Source, standing: Standing, now: float, count: float = 1.0) -> bool:
         sip = self._sip
@@ -289,7 +297,7 @@ class Guard:
             self._shun(*told)
 
     def _besieged(self, now: float) -> None:
-        """Have strangers thinned out for a while: they send more than can even be dropped here."""
+        """Have the kernel drop most strangers' messages: there are too many to drop them here."""
         if now - self._besieged_until > _SIEGE_S:
             log.warning("strangers.thinned")
         self._besieged_until = now + _SIEGE_S
@@ -302,7 +310,7 @@ class Guard:
 
 @lru_cache(MOST_SOURCES)
 def origin_of(host: str) -> str:
-    """What is counted as one source: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return the unit that counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
     address = ip_address(host)
     if address.version == 4:
         return host

@@ -1,7 +1,7 @@
-"""The payment holds of one call: by the page, an API, a dialled code or a phone's record key.
+"""Payment pauses of one call: by the page, an API, a dialled code or a phone's record key.
 
-The gate shuts at once, where the wish enters; what must wait for the disk (the confirmation of
-a pause, every resume) is awaited or runs as a task. Only the advisor's side is ever heard.
+The gate shuts as soon as a request arrives. Work that must wait for the disk (confirming a pause,
+every resume) is awaited or runs as a task. Only keys of the advisor's side are followed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from telephony.aio.relay import Watcher
 from telephony.sip.message import Request
 
 AnswerKey = Callable[[int, int, str | None], None]
-"""Told a record key's request id, the status of its answer, and a reason phrase."""
+"""Answers a record key: takes the request id, the status and an optional reason phrase."""
 
 
 class Holds:
-    """Shuts and opens one call's recording for payments."""
+    """Pauses and resumes one call's recording for payments."""
 
     def __init__(
         self,
@@ -35,7 +35,10 @@ class Holds:
         answer_key: AnswerKey,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        """`actor` is the phone that has the call now: the holder of what its keys ask for."""
+        """Connect the parts; `actor` returns the phone that has the call now.
+
+        That phone is the pause holder of what its keys request.
+        """
         self._recording = recording
         self._codes = CodeListener(book, self._on_code) if book else None
         self._actor = actor
@@ -47,27 +50,30 @@ class Holds:
 
     @property
     def watcher(self) -> Watcher | None:
-        """What the advisor's telephone events are to be shown to; None if there are no codes."""
+        """The function that receives the advisor's telephone events; None if there are no codes."""
         return self._codes.packet if self._codes is not None else None
 
     async def hold(self, holder: str, trigger: Trigger, actor: str) -> bool:
-        """Pause for a payment; True when the pause is durable. The gate is shut in any case."""
+        """Pause for a payment; return whether that is durable. The gate is shut in any case."""
         self._log.info("payment.hold", trigger=trigger)
         self._recording.shut(holder, trigger, actor)
         return await self._confirm()
 
     async def release(self, holder: str, actor: str) -> bool:
-        """A holder lets go; True when that is durable."""
+        """Remove a pause holder; return whether that is durable."""
         self._log.info("payment.release")
         return self._confirmed(await self._recording.release(holder, actor))
 
     def info(self, request: Request) -> None:
-        """Take an INFO of the advisor's phone that may carry a key."""
+        """Read an INFO request of the advisor's phone that may carry a key."""
         if self._codes is not None:
             self._codes.info(request, time.monotonic())
 
     def record_key(self, request_id: int, value: str) -> None:
-        """The phone's record key: its answer waits for the disk; an unknown wish gets 400."""
+        """Pause or resume for the record key, and answer once the disk has confirmed.
+
+        A value other than `on` and `off` is answered with 400.
+        """
         wish = record_key(value)
         if wish is None:
             self._alarm("record_key.unknown")
@@ -82,7 +88,7 @@ class Holds:
     def _heed(
         self, wish: Code, trigger: Trigger, arrived_mono: float
     ) -> Coroutine[None, None, bool]:
-        """Shut now; confirm that, or let go, when awaited."""
+        """Shut the gate now for a pause; the returned coroutine confirms the pause, or resumes."""
         actor = self._actor()
         self._wishes += 1
         if wish is Code.RESUME:
@@ -92,11 +98,11 @@ class Holds:
         return self._confirm()
 
     async def _let_go(self, actor: str, wish: int) -> bool:
-        """Release, unless a later wish of the phone overtook this one before it began."""
+        """Resume, unless the phone made a later request before this one began."""
         return self._wishes != wish or await self.release(actor, actor)
 
     async def _answered(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Tell the phone 200 once it is durable; the gate has done its part in any case."""
+        """Answer 200 if the change is durable, else 500; in both cases a paused gate stays shut."""
         durable = await done
         if durable:
             self._answer_key(request_id, 200, None)

@@ -1,9 +1,10 @@
-"""The switch's end of `switch.sock`: tells the desk and the finaliser, waits for neither.
+"""The switch's end of `switch.sock`: informs the desk and the finaliser without waiting for them.
 
-A desk that connects gets a snapshot of the live calls, and the ends of those that its ledger may
-lack (`outbox.py`); a finaliser gets its own word back, upon which it looks at the folder by itself,
-and a notice for each spool that is closed from then on. Commands (pause, resume, phones) are handed
-to the `Commands` given by the daemon, and the answer goes back on the same connection.
+A desk that connects receives a snapshot of the live calls, then the ends of calls that its ledger
+may lack (`outbox.py`). A finaliser that connects receives its own `Hello` back and then looks at
+the spool folder by itself; from then on it is notified of each spool that is closed. Commands
+(pause, resume, phones) go to the `Commands` object of the daemon, and the answer is sent back on
+the same link.
 """
 
 from __future__ import annotations
@@ -41,29 +42,29 @@ log = structlog.get_logger()
 
 
 class Commands(Protocol):
-    """What the desk may ask of the switch."""
+    """The commands that the desk can send to the switch."""
 
     async def hold(self, command: Hold) -> HoldReply:
-        """Shut the gates that the command names."""
+        """Pause the calls that the command names."""
 
     async def release(self, command: Release) -> HoldReply:
-        """Let a holder go from the calls that the command names."""
+        """Remove a pause holder from the calls that the command names."""
 
     def take(self, command: Take) -> None:
-        """Note who has a call that a PBX answered for nobody in particular."""
+        """Set the advisor of a call that a PBX answered without naming a user."""
 
     def set_phones(self, accounts: tuple[Account, ...]) -> None:
         """Replace the accounts that may register."""
 
     def live_calls(self) -> Iterable[CallState]:
-        """Every call that has not ended."""
+        """Return every call that has not ended."""
 
 
 class Hub:
-    """Keeps the desks' and finalisers' connections and speaks to all of them."""
+    """Holds the links to desks and finalisers, and sends to all of them."""
 
     def __init__(self, commands: Commands, outbox: Path) -> None:
-        """`outbox`: the file of calls that ended and that no desk has entered."""
+        """Start without links; `outbox` is the file of ended calls that the ledger may lack."""
         self._commands = commands
         self._telling: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
@@ -73,30 +74,30 @@ class Hub:
         self.outbox = Outbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
-        """Open the socket; returns the server to close at the end."""
+        """Open the socket; return the server, which the caller closes at the end."""
         return await link.serve(path, self._on_message, self._forget)
 
     def call_changed(self, call: CallState) -> None:
-        """Tell every desk a call's whole state."""
+        """Send every desk the whole state of a call."""
         self._tell(self._desks, CallChanged(call=call))
 
     def call_ended(self, ended: CallEnded) -> None:
-        """Tell every desk that a call is over, and keep what its ledger must have."""
+        """Notify every desk that a call is over; keep the message if the ledger must have it."""
         if ended.owed:
             self.outbox.keep(ended)
         self._tell(self._desks, ended)
 
     def spool_closed(self, call_id: str) -> None:
-        """Tell every finaliser that a call's spool is complete."""
+        """Notify every finaliser that a call's spool is complete."""
         self._tell(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Tell every desk how the switch fares, and keep it for a command that asks."""
+        """Send every desk the switch's figures, and keep them for a command that asks."""
         self._figures = figures
         self._tell(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
-        """Log an alarm and tell the desks; without a desk it waits for the next one."""
+        """Log an alarm and send it to the desks; without a desk, keep it for the next one."""
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)
         if self._desks:
@@ -138,7 +139,7 @@ class Hub:
         task.add_done_callback(self._telling.discard)
 
     async def _tell_what_ended(self, peer: link.Link) -> None:
-        """A few at a time: an outage may have left thousands, and calls go on."""
+        """Send the ended calls a few at a time: an outage can leave thousands, and calls go on."""
         waiting = self.outbox.waiting
         for start in range(0, len(waiting), _AT_ONCE):
             for ended in waiting[start : start + _AT_ONCE]:

@@ -1,4 +1,4 @@
-"""The addresses of `[sip] listen`: which sockets, what peers are told, which certificates."""
+"""The addresses of `[sip] listen`: their sockets, advertised addresses and certificates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = structlog.get_logger()
 
 
 def limits_of(sip: Sip) -> Limits:
-    """What connections may take."""
+    """Return the limits for SIP connections."""
     return Limits(connections=sip.max_connections)
 
 
 def supported_by(sip: Sip) -> tuple[str, ...]:
-    """The option tags of the extensions that we speak."""
+    """Return the option tags of the SIP extensions that we support."""
     return tuple(tag for tag in SUPPORTED if sip.prack or tag != RELIABLE)
 
 
 class Listening:
-    """Opens the addresses, and shows new certificates when told to."""
+    """Opens the listening addresses, and loads new certificates on request."""
 
     def __init__(self, sip: Sip, transport: SipTransport) -> None:
         self._sip = sip
@@ -40,7 +40,7 @@ class Listening:
         """Bind every address.
 
         Raises:
-            OSError: one cannot be bound, or a certificate cannot be used.
+            OSError: An address cannot be bound, or a certificate cannot be used.
         """
         for listener in self._sip.listen:
             wanted = Address(listener.host, listener.port, listener.transport.upper())
@@ -55,12 +55,12 @@ class Listening:
             )
 
     def reload(self) -> None:
-        """Show the certificate that is in the files now to whoever connects from now on."""
+        """Use the certificate that is in the files now for connections from now on."""
         certificate, key = self._sip.tls_certificate, self._sip.tls_key
         if self._tls is None or certificate is None:
             return
         try:
-            server_context(certificate, key)  # a bad pair must not spoil the good one
+            server_context(certificate, key)  # a bad pair must not replace the good one
             for context in (self._tls.server, self._tls.client):
                 if context is not None:
                     context.load_cert_chain(certificate, key)
@@ -73,7 +73,7 @@ class Listening:
         if self._tls is None:
             sip = self._sip
             if sip.tls_certificate is None:
-                raise OSError("no certificate")  # the settings see to it that there is one
+                raise OSError("no certificate")  # the settings ensure that there is one
             pair = sip.tls_certificate, sip.tls_key
             self._tls = Tls(
                 server_context(*pair, client_ca=sip.tls_client_ca),
