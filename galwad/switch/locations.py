@@ -1,7 +1,7 @@
-"""Where the settings' SIP URIs lead now: addresses in the order in which to try them (RFC 3263).
+"""Addresses of the SIP URIs in the settings, in the order in which to try them (RFC 3263).
 
-Names are asked for at start and every minute, which costs nothing while the answers live; a call
-never waits for that. Whoever was asked and did not answer comes last for a while.
+The names are looked up at start and then every minute, which costs nothing while the cached answers
+are valid. A call never waits for a lookup. An address that did not answer comes last for a while.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from telephony.sip.location import Question, Record, Speaks, locate
 from telephony.sip.uri import Uri
 
 HELD_DOWN_S = 120.0
-"""How long an address that did not answer comes last."""
+"""The time for which an address that did not answer comes last, in seconds."""
 _REFRESH_S = 60.0
 _PATIENCE_S = 1.0
-"""At start."""
+"""The time to wait for the first lookups, at start."""
 log = structlog.get_logger()
 
 
 class Asker(Protocol):
-    """Who asks the name system."""
+    """A client of the name system (DNS)."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """The records for each; None where nobody says."""
+        """Return the records for each question; None where no server answers."""
 
 
 class Locations:
-    """What is known of some URIs."""
+    """The known addresses of some URIs."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Locations:
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
-        """Where a request may go, the best first; empty while nothing is known."""
+        """Return the addresses of a URI, the best first; empty while none is known."""
         asking = locate(uri, self._speaks, self._rng)
         try:
             batch = next(asking)
@@ -68,27 +68,27 @@ class Locations:
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
     def failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Nobody answered there: let the others come first for so long."""
+        """Put an address that did not answer after the others for `seconds`."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
     def silent(self, address: Address) -> None:
-        """It does not answer our questions: the others come first until it has `answered`."""
+        """Put an address that does not answer our OPTIONS after the others until `answered`."""
         self.failed(address, math.inf)
 
     def answered(self, address: Address) -> None:
-        """Whoever did not answer there does so again."""
+        """Return an address that answers again to its place in the order."""
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Ask for everything once, and wait a moment for it: calls come, names or not."""
+        """Look up all names, but wait at most a second: calls are accepted without names too."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Ask for everything once; where nobody says, the last answer stays."""
+        """Look up all names once; where no server answers, the last answer stays in use."""
         await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
 
     async def _refresh(self, uri: Uri) -> None:
@@ -106,7 +106,7 @@ class Locations:
                 log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
-        """Refresh for ever; returns at once when there are only addresses."""
+        """Look up all names every minute until cancelled; return at once if there are no names."""
         while self._uris:
             await self.refresh()
             await asyncio.sleep(_REFRESH_S)
@@ -116,7 +116,7 @@ class Locations:
 
 
 def speaks_of(sip: Sip) -> tuple[Speaks, ...]:
-    """How we can send: from each address of `[sip] listen`, in that order."""
+    """Return the transports and IP versions of `[sip] listen`, in its order."""
     return tuple(
         dict.fromkeys(
             Speaks(listener.transport.upper(), ":" in listener.host) for listener in sip.listen

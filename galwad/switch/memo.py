@@ -1,8 +1,9 @@
-"""What a switch must know of a call to go on with it after its own end.
+"""The state of a call that the next switch process needs to continue it.
 
-A `Memo` is the content of a checkpoint file: who was let in and who talks, what keeps the
-recording shut, and the legs as `telephony.b2bua` wants them again. A call that still rings has
-its INVITE instead, which is served anew. It holds numbers: it lives in the runtime folder alone.
+A `Memo` is the content of a checkpoint file. It contains the admission, the parties, the causes
+that keep the recording shut, and the legs in the form that `telephony.b2bua` restores. For a call
+that still rings it contains the INVITE, which is then handled as if it had just arrived. A memo
+contains phone numbers, so it is stored only in the runtime folder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from recording.policy import DestinationClass, Standing, Trigger
 
 
 class EarlyHold(msgspec.Struct, frozen=True):
-    """A payment hold of a call that has no recording: none yet, or it is to have none."""
+    """A payment pause of a call without a recorder: not answered yet, or not to be recorded."""
 
     holder: str
     trigger: Trigger
@@ -25,39 +26,39 @@ class EarlyHold(msgspec.Struct, frozen=True):
 
 
 class Talk(msgspec.Struct, frozen=True, kw_only=True):
-    """An answered call."""
+    """The state of an answered call."""
 
     state: CallStateName
     since: float
     advisor: Party | None
     group: tuple[Party, ...]
-    """Behind a PBX that named nobody: everybody who may have answered."""
+    """The advisors of whom one has answered, while their PBX has not named a user."""
     target: dict[str, Any] | None
-    """Whom the caller talks with, or talked with last, as `target_to` writes it."""
+    """The target with which the caller talks, or talked last, as `target_to` writes it."""
     identity: str
     referred_to: DestinationClass
     away: bool
     named: DestinationClass | None = None
     standing: Standing
     lives: int
-    """How many spools the call has had: the next has the next number."""
+    """The number of spools that the call has had; the next spool has the next number."""
     answered: float = 0.0
-    """When it was, by the monotonic clock of this boot, in seconds; 0: not known."""
+    """The time of the answer, in seconds on the monotonic clock of this boot; 0: not known."""
 
 
 class Memo(msgspec.Struct, frozen=True, kw_only=True):
-    """One call; `talk` is None while it rings."""
+    """The state of one call; `talk` is None while it rings."""
 
     admission: Admission
     started: float
     holds: tuple[EarlyHold, ...] = ()
     talk: Talk | None = None
     legs: dict[str, Any]
-    """The b2bua's checkpoint."""
+    """The checkpoint of the b2bua."""
 
 
 class Heir(msgspec.Struct, frozen=True):
-    """What a call that is served anew inherits from the one that rang before the restart."""
+    """The id and the state of a call that rang before a restart, for the call that replaces it."""
 
     call_id: str
     memo: Memo

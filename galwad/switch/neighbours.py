@@ -1,7 +1,8 @@
-"""The trunks and targets that are asked now and then whether they are there (`options_every`).
+"""Trunks and targets that are asked regularly with OPTIONS whether they answer (`options_every`).
 
-Whoever does not answer is tried after all others, and never refused a call. Trunks are named by
-the settings' word and their address, targets by their address alone: no number is told.
+A peer that does not answer is tried after all others, but never refused a call. In alarms and logs
+a trunk has its name from the settings and its address, a target only its address: no phone number
+appears there.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class Neighbours:
-    """One ping for each address, however many trunks and targets lead to it."""
+    """Sends one ping for each address, however many trunks and targets use it."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm
     ) -> None:
-        """`locations` says where targets are now, and is told who does not answer."""
+        """Prepare the pings; `locations` gives the targets' addresses and learns who is silent."""
         self._endpoint = endpoint
         self._locations = locations
         self._alarm = alarm
@@ -53,14 +54,14 @@ class Neighbours:
         self._told: dict[Address, Health] = {}
 
     def tick(self, now: float) -> None:
-        """Ask where that is due; call it every second or so."""
+        """Send the pings that are due; call it about once a second."""
         self._know()
         for ping in tuple(self._pings.values()):
             ping.handle_timer(now)
             self._report(ping)
 
     def on_event(self, event: Event, now: float) -> None:
-        """Take what the core says of our questions; other events mean nothing here."""
+        """Handle the core's events about our pings; ignore all others."""
         if isinstance(event, PeerLost):
             for ping in self._pings.values():
                 ping.lost(event.peer, now)
@@ -71,14 +72,14 @@ class Neighbours:
                 self._report(asked_for)
 
     def standings(self) -> Iterator[PeerStanding]:
-        """Who is known to be there, or not."""
+        """Yield the state of each peer that has answered, or has been found down."""
         for address, ping in self._pings.items():
             if ping.health is not Health.UNKNOWN:
                 up = ping.health is Health.ALIVE
                 yield PeerStanding(self._names[address], "options", up)
 
     def _know(self) -> None:
-        """Follow the name system; of two intervals for one address the shorter counts."""
+        """Follow the name system; if an address has two intervals, use the shorter."""
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
             asked[address] = min(every, asked.get(address, every))
@@ -97,7 +98,7 @@ class Neighbours:
                 yield address, every, ""
 
     def _forget(self, address: Address) -> None:
-        """The name system leads there no longer."""
+        """Stop the pings to an address to which no name leads any more."""
         del self._pings[address], self._names[address]
         if self._told.pop(address, None) is Health.DOWN:
             self._locations.answered(address)
@@ -120,7 +121,7 @@ class Neighbours:
 
 
 def addresses_of(trunk: Trunk) -> list[Address]:
-    """Where a trunk can be asked: each peer of it that is one address, and no network."""
+    """Return a trunk's addresses that can be asked: its single addresses, not its networks."""
     transport = (trunk.transport or "udp").upper()
     return [
         Address(str(peer.network[0]), peer.port or DEFAULT_PORTS[transport], transport)
@@ -130,7 +131,7 @@ def addresses_of(trunk: Trunk) -> list[Address]:
 
 
 def address_text(address: Address) -> str:
-    """As in `[sip] listen`: `udp:192.0.2.1:5060`."""
+    """Return the address in the form of `[sip] listen`: `udp:192.0.2.1:5060`."""
     try:
         host = f"[{address.host}]" if ip_address(address.host).version == 6 else address.host
     except ValueError:

@@ -1,7 +1,8 @@
-"""A called number in each form in which the settings may name it.
+"""The forms of a called number that the settings may use.
 
 Trunks write +441970000100, 441970000100 or 01970000100 for the same telephone. A route or a
-destination that fits any form fits the number; extensions and codes have the one form alone.
+destination that matches any of these forms matches the number. Extensions and codes have only one
+form.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 
 
 def spellings(called: str) -> tuple[str, ...]:
-    """The number as it was called, then internationally (+44…) and as at home (0…)."""
+    """Return the number as called, then in international form (+44…) and in national form (0…)."""
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)
     try:

@@ -1,8 +1,9 @@
-"""Ends of calls that the desk's ledger must have, kept until the desk says that it has them.
+"""Ended calls that the desk's ledger must contain, kept until the desk confirms them.
 
-In memory, and what waits longer than a moment in a file of the state folder too, so that neither a
-desk that is away nor a switch that dies meanwhile makes an answered call unknown. A thread writes;
-no call waits for it. While the desk is there, hardly anything is ever written.
+They are kept in memory. Those that wait longer than `PATIENCE_S` are also written to a file in the
+state folder, so that an answered call stays known even if the desk is away and the switch dies
+meanwhile. A thread writes the file; no call waits for it. While the desk is connected, hardly
+anything is written.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ from galwad.messages import CallEnded
 from recording.files.atomic import write_whole
 
 MOST: Final = 20_000
-"""So many calls may wait; then the oldest are forgotten. A busy centre's long weekend."""
+"""The largest number of calls that wait; beyond it, the oldest are dropped.
+
+This is enough for a long weekend of a busy centre.
+"""
 PATIENCE_S: Final = 1.0
-"""What the desk enters within this is not written; what gathers is written at once."""
+"""The time in seconds before calls are written; calls entered by then are never written."""
 _MOST_BYTES: Final = 512 * MOST
 log = structlog.get_logger()
 
 
 class Outbox:
-    """The calls that wait. One file; a line may be there twice, or of a call that is entered."""
+    """The ended calls that wait for the desk, with their file.
+
+    A call can be in the file twice, or still be there when the desk has entered it.
+    """
 
     def __init__(self, path: Path, on_forgotten: Callable[[], None]) -> None:
-        """Take up what an earlier life left; `on_forgotten`: there are too many (told once)."""
+        """Load the calls of an earlier process; call `on_forgotten` once if a call is dropped."""
         self._path = path
         self._on_forgotten = on_forgotten
         self._told = self._silent = False
@@ -40,7 +47,7 @@ class Outbox:
         self._news = asyncio.Event()
         data = _read(path)
         self._written = len(data)
-        """Bytes in the file."""
+        """The number of bytes in the file."""
         for call in _calls_in(data):
             self._waiting[call.call_id] = call
         self._cut()
@@ -48,13 +55,13 @@ class Outbox:
             self._news.set()
 
     def keep(self, ended: CallEnded) -> None:
-        """A call is over, and the ledger must have it."""
+        """Keep a call that is over until the ledger has it."""
         self._waiting[ended.call_id] = self._unwritten[ended.call_id] = ended
         self._cut()
         self._news.set()
 
     def entered(self, call_ids: Collection[str]) -> None:
-        """The ledger has these."""
+        """Remove the calls that the ledger has."""
         for call_id in call_ids:
             self._waiting.pop(call_id, None)
             self._unwritten.pop(call_id, None)
@@ -63,11 +70,11 @@ class Outbox:
 
     @property
     def waiting(self) -> tuple[CallEnded, ...]:
-        """Every call that the ledger may not have, the oldest first."""
+        """The calls that the ledger may lack, the oldest first."""
         return tuple(self._waiting.values())
 
     async def run(self) -> None:
-        """Write what waits, and empty the file when nothing does, until cancelled."""
+        """Write waiting calls, and empty the file when none waits, until cancelled."""
         while True:
             await self._news.wait()
             await asyncio.sleep(PATIENCE_S)
@@ -76,7 +83,7 @@ class Outbox:
                 self._news.set()
 
     async def _settle(self) -> bool:
-        """Bring the file up to date; whether the disk took it."""
+        """Bring the file up to date; return whether the disk accepted it."""
         fresh = tuple(self._unwritten.values())
         try:
             if not self._waiting or self._written > _MOST_BYTES:
@@ -96,7 +103,7 @@ class Outbox:
         return True
 
     def close(self) -> None:
-        """Hand what is not written to the kernel: the process ends, and the machine goes on."""
+        """Write the rest without waiting for the disk: only the process ends, not the machine."""
         try:
             if self._unwritten:
                 _append(self._path, _lines(self._unwritten.values()), sync=False)
@@ -104,13 +111,13 @@ class Outbox:
             self._refused(error)
 
     def _refused(self, error: OSError) -> None:
-        """Say once that the disk takes nothing; what waits stays in memory."""
+        """Log once that the disk refuses writes; the calls stay in memory."""
         if not self._silent:
             self._silent = True
             log.error("outbox.not_written", reason=error.strerror)
 
     def _cut(self) -> None:
-        """Forget the oldest of too many."""
+        """Drop the oldest calls above the limit."""
         while len(self._waiting) > MOST:
             oldest = next(iter(self._waiting))
             self.entered((oldest,))
@@ -120,7 +127,10 @@ class Outbox:
 
 
 def _lines(calls: Collection[CallEnded]) -> bytes:
-    """A line feed before each: what a crash cut short spoils no other."""
+    """Return one line for each call, with a line feed before it.
+
+    A line that a crash cuts short therefore spoils no other.
+    """
     return b"".join(b"\n" + msgspec.json.encode(call) for call in calls)
 
 
@@ -146,7 +156,11 @@ def _read(path: Path) -> bytes:
 
 
 def _append(path: Path, lines: bytes, *, sync: bool = True) -> int:
-    """How many bytes were added. What is refused leaves no part behind. Raises `OSError`."""
+    """Append to the file and return the number of bytes; on an error, remove what was written.
+
+    Raises:
+        OSError: The disk refuses the lines.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     try:
         before = os.fstat(descriptor).st_size

@@ -1,8 +1,8 @@
-"""When a new call is refused for the sake of those that are there (503, RFC 3261 21.5.4).
+"""Refusal of new calls to protect the calls in progress (503, RFC 3261 21.5.4).
 
-Above the configured number, while the process is behind with its work and somebody talks whom a
-further call would disturb, and when no media ports are left. A full disk is no reason: calls then
-go on, and are not recorded.
+A new call is refused above the configured number of calls, while the event loop is late and there
+are calls that another one would disturb, and when no media ports are left. A full disk is not a
+reason: calls then continue without being recorded.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _LOOK_BACK_S: Final = 1.0
 _PAIRS_A_CALL: Final = 2
 _REMEMBERED: Final = 1024
 _COPIES_COME_S: Final = 32.0
-"""A caller repeats its INVITE for so long (64*T1)."""
+"""The time for which a caller repeats its INVITE, in seconds (64*T1)."""
 _QUIET_S: Final = 30.0
 
 log = structlog.get_logger()
 
 
 class Load:
-    """How much work there is; times are monotonic seconds."""
+    """Measures the load and decides on new calls; times are monotonic seconds."""
 
     def __init__(self, sip: Sip, free_pairs: Callable[[], int]) -> None:
-        """`free_pairs` says how many pairs of media ports are free."""
+        """Start without load; `free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
-        """Calls refused so far."""
+        """The number of INVITEs refused so far, copies included."""
         self._sip = sip
         self._free_pairs = free_pairs
         self._late: deque[tuple[float, float]] = deque()
@@ -40,19 +40,19 @@ class Load:
         self._answered: dict[tuple[str, ...], float] = {}
 
     def late(self, seconds: float, now: float) -> None:
-        """Note how late the loop was with something."""
+        """Record by how many seconds the event loop was late."""
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()
 
     def lag(self, now: float) -> float:
-        """The worst of the last second."""
+        """Return the longest delay of the last second; 0 if none was recorded."""
         return max((late for when, late in self._late if when >= now - _LOOK_BACK_S), default=0.0)
 
     def refuses(self, calls: int, invite: tuple[str, ...], now: float) -> bool:
-        """Whether a further call is too much; a copy of a refused INVITE is refused as well.
+        """Return whether to refuse a new call; a copy of a refused INVITE is refused too.
 
-        `invite` tells INVITEs apart, and copies not.
+        `invite` identifies the INVITE: it is the same for all copies of one, and only for those.
         """
         reason = self._reason(calls, now)
         if not reason and self._answered.get(invite, float("-inf")) < now - _COPIES_COME_S:

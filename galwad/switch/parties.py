@@ -1,7 +1,8 @@
-"""Who is at the advisor's end of one call: whom it rings at, and who has it.
+"""The party at the advisor's end of one call: the phones that ring, and the one that answered.
 
-A phone that registered here is whose it is. Behind a PBX, the PBX says who answered
-(P-Asserted-Identity, Remote-Party-ID); until it does, the whole group may have the call.
+A phone that is registered here belongs to a known user. Behind a PBX, the PBX names the phone that
+answered (P-Asserted-Identity, Remote-Party-ID). Until it does, any advisor of the group may have
+the call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from telephony.b2bua import events as sip
 
 
 class Parties:
-    """The people at the advisor's end, as pops and the manifest name them."""
+    """The parties at the advisor's end, with the names for screen-pops and the manifest."""
 
     def __init__(self, router: Router, route: Route) -> None:
         self._router = router
@@ -26,69 +27,72 @@ class Parties:
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
         self.group: tuple[Party, ...] = ()
-        """One of them has the call that a PBX answered, as long as it names nobody."""
+        """The advisors of whom one has the call, while the PBX that answered has named none."""
         self.target: Target | None = None
-        """Whom the caller talks with, or talked with last."""
+        """The target with which the caller talks, or talked last."""
         self.identity = ""
-        """What a PBX calls them; "" until it says so."""
+        """The user part by which a PBX names the party; "" until it does."""
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The group, unless it is known who has the call."""
+        """The group, or () once the advisor's user is known."""
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property
     def actor(self) -> str:
-        """Who acts on the advisor's side, for the manifest."""
+        """The actor on the advisor's side, for the manifest: `phone:EXTENSION`, or `system`."""
         return f"phone:{self.advisor.extension}" if self.advisor else "system"
 
     def concern(self, *, extension: str = "", user: str = "") -> bool:
-        """Whether the call is with (or, unanswered, rings at) this phone or advisor."""
+        """Return whether the call is with this phone or advisor, or still rings there."""
         parties = (self.advisor,) if self.advisor else self.ringing
         return any(
             (extension and p.extension == extension) or (user and p.user == user) for p in parties
         )
 
     def dialled(self, targets: Iterable[Target]) -> None:
-        """The call's route rings these, and whoever is behind them."""
+        """Set the parties that the route rings: the targets, and the advisors behind the PBX."""
         self.rings_at(targets)
         self.ringing += self._behind_the_pbx
 
     def rings_at(self, targets: Iterable[Target]) -> None:
-        """Who is rung now."""
+        """Replace the parties that ring now."""
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
-        """Whoever had the call is rung for it, under the name that a PBX gave them."""
+        """Ring the party that had the call again, under the name that a PBX gave it."""
         self.ringing = (self._party(target),)
 
     def also_rings_at(self, targets: Iterable[Target]) -> None:
-        """A phone sent the call to these."""
+        """Add the targets to which a phone has sent the call."""
         before = self.ringing
         self.rings_at(targets)
         self.ringing = (*before, *self.ringing)
 
     def answered(self, target: Target) -> Party:
-        """Somebody at `target` has the call."""
+        """Set and return the party that answered at `target`."""
         self.ringing, self.target = (), target
         self.advisor = self._party(target)
         self.group = () if target.pinned else self._behind_the_pbx
         return self.advisor
 
     def replaced(self, target: Target) -> Party:
-        """The caller has somebody else at the other end from now on."""
+        """Set and return the new party at the advisor's end."""
         self.ringing, self.group, self.target, self.identity = (), (), target, ""
         self.advisor = self._party(target)
         return self.advisor
 
     def resumed(self, talk: Talk) -> Party:
-        """As before a restart; the party is nameless if nobody has the call."""
+        """Restore the state from before a restart; without an advisor, return a nameless party."""
         self.advisor, self.group = talk.advisor, talk.group
         self.target, self.identity = target_from(talk.target), talk.identity
         return talk.advisor or Party("")
 
     def taken(self, advisor: Party) -> bool:
-        """One of the group says that the call is theirs; a name that the PBX gave comes first."""
+        """Set an advisor who says that the call is theirs; return whether this was accepted.
+
+        It is accepted from a member of the group while the PBX has not named the advisor.
+        """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:
             return False
@@ -96,9 +100,9 @@ class Parties:
         return True
 
     def identified(self, event: sip.IdentityChanged) -> bool:
-        """A PBX names whoever is at the advisor's end; True if that is news.
+        """Take the name that a PBX gives the advisor's end; return True if it is new.
 
-        A phone that we rang by its registration is who it is; what it says changes nothing.
+        A phone that was rung by its registration keeps its name, whatever it says.
         """
         user = event.identity.uri.dialled
         if event.side is not sip.Side.ADVISOR or not user or user == self.identity:
@@ -109,7 +113,7 @@ class Parties:
         return True
 
     def renamed(self, *, somebody_else: bool) -> None:
-        """Whoever has the call goes by `identity` now."""
+        """Give the party its name from `identity`; clear the group if it is another party."""
         if somebody_else:
             self.group = ()
         if self.target is not None:
@@ -122,9 +126,9 @@ class Parties:
 
 
 def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Whether a name that a PBX gives in mid-call means somebody else, not the first name.
+    """Return whether a name that a PBX gives during a call means a new party.
 
-    A PBX that named nobody at the answer may name the advisor later; but a department is one,
-    whoever was there before.
+    A second name does. A first name does unless it belongs to the centre or is unknown, because a
+    PBX that gave no name at the answer may name the advisor later.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

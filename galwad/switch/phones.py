@@ -1,8 +1,8 @@
-"""Phones that may register: their secrets, their users and where they are now.
+"""Phones that may register: their secrets, their users and their present addresses.
 
-Accounts come from the settings and, by message, from the desk; the latter and the bindings
-are kept in `phones.json` and `bindings.json` in the state folder, so that the switch starts,
-registers and rings while the desk is down.
+Accounts come from the settings and, by message, from the desk. The desk's accounts and the bindings
+are stored in `phones.json` and `bindings.json` in the state folder, so that the switch starts,
+registers phones and rings them while the desk is down.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Phones:
-    """Accounts and bindings; `save` brings changed bindings to disk, at most as often as called."""
+    """The accounts and bindings of the phones; changed bindings are written only by `save`."""
 
     def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,10 +55,13 @@ class Phones:
         self._disk = WatchedDisk()
         self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
-        """Told when a phone that had registered over one connection does so over another."""
+        """Called with the old and the new connection when a phone registers over a new one."""
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
-        """Replace the desk's accounts; those of the settings stay and come first."""
+        """Replace the desk's accounts, and drop the bindings of those that are gone.
+
+        The accounts of the settings stay, and take precedence for the same extension.
+        """
         accounts = tuple(accounts)
         before = set(self._accounts)
         self._accounts = dict(self._configured)
@@ -74,7 +77,7 @@ class Phones:
             self._accounts.setdefault(account.extension, account)
 
     def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
-        """The digest secret of a phone (RFC 7616), or None."""
+        """Return the digest secret of a phone (RFC 7616), or None if there is none."""
         account = self._accounts.get(username)
         if account is None or realm != self._realm:
             return None
@@ -82,28 +85,28 @@ class Phones:
         return secret or None
 
     def known(self, extension: str) -> bool:
-        """Whether a phone of this extension may register."""
+        """Return whether a phone of this extension may register."""
         return extension in self._accounts
 
     def user_of(self, extension: str) -> str:
-        """The advisor who sits at the extension, or ""."""
+        """Return the advisor who sits at the extension, or ""."""
         account = self._accounts.get(extension)
         return "" if account is None else account.user
 
     def contacts(self, extension: str, now: float) -> list[tuple[Uri, Address]]:
-        """Where the extension's phones are: Request-URI and the address that they send from."""
+        """Return each phone of the extension: its Request-URI and its source address."""
         return self._registrar.contacts(extension, now)
 
     def bindings(self, extension: str, now: float) -> list[Binding]:
-        """The extension's phones, and by which proxies each is reached; the preferred first."""
+        """Return the extension's bindings, each with its proxies; the preferred comes first."""
         return self._registrar.reachable(extension, now)
 
     def registered(self, now: float) -> int:
-        """How many bindings there are."""
+        """Return the number of bindings."""
         return self._registrar.count(now)
 
     def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
-        """Answer an authenticated REGISTER (RFC 3261 10.3) and keep its bindings."""
+        """Answer an authenticated REGISTER (RFC 3261 10.3) and store its bindings."""
         self._changed = True
         before = self._registrar.bindings(extension, now)
         answer = self._registrar.register(extension, request, source, now)
@@ -115,13 +118,13 @@ class Phones:
         return answer
 
     def hosts(self, now: float) -> set[str]:
-        """The addresses from which phones have registered."""
+        """Return the addresses from which phones have registered."""
         return self._registrar.hosts(now)
 
     def save(self, now: float) -> None:
-        """Drop what has expired and write the bindings, if anything changed.
+        """Drop expired bindings, and write the bindings if any has changed.
 
-        What the disk refuses is written by a later `save`.
+        If the disk refuses, a later `save` writes them.
         """
         if self._registrar.expire(now) or self._changed:
             self._changed = False
@@ -143,7 +146,11 @@ class Phones:
 
 
 def is_same_phone(one: Binding, other: Binding) -> bool:
-    """Whether two bindings, each over a connection, are one phone's: by instance, else by name."""
+    """Return whether two bindings over connections belong to one phone.
+
+    They do if they have the same `+sip.instance`; without one, if they have the same Contact user
+    and source host.
+    """
     if not (one.source.flow and other.source.flow):
         return False
     instance = one.contact.parameter("+sip.instance")
@@ -164,7 +171,7 @@ def _read(path: Path, kind: type[T]) -> T | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Replace the file; not synced: whoever wrote it sends it again after a power cut."""
+    """Replace the file without fsync: after a power cut, the desk or the phones send it again."""
     fresh = path.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

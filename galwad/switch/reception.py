@@ -1,6 +1,6 @@
-"""SIP that belongs to no call yet: new calls, registrations, pings; and refusals of the rest.
+"""SIP events outside calls: new calls, registrations, pings, and the refusal of other requests.
 
-An event that belongs to a call is handed to it.
+An event that belongs to a call is passed to that call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Reception:
-    """Takes every event of the SIP core; `calls` is the switch's own dict."""
+    """Handles every event of the SIP core; `calls` is the switch's own dict."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Reception:
         load: Load,
         drained: Callable[[], bool],
     ) -> None:
-        """`drained` says whether the switch takes no new calls."""
+        """Connect the parts; `drained` returns whether the switch refuses new calls."""
         self._board = board
         self._doorkeeper = doorkeeper
         self._calls = calls
@@ -45,11 +45,14 @@ class Reception:
         self._heirs: dict[str, Heir] = {}
 
     def serve_anew(self, sip_call_id: str, heir: Heir) -> None:
-        """The INVITE of this Call-ID, which comes next, rang before a restart: it was let in."""
+        """Expect the INVITE with this Call-ID again: it was admitted before a restart.
+
+        `heir` is the state of its call.
+        """
         self._heirs[sip_call_id] = heir
 
     def on_event(self, event: sip.Event) -> None:
-        """Handle one event where it enters."""
+        """Handle one event as it arrives."""
         match event:
             case sip.IncomingInvite(invite):
                 self._invite(invite)
@@ -88,7 +91,11 @@ class Reception:
     def _replace(
         self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: float
     ) -> None:
-        """Give away an advisor's place (RFC 3891), but to somebody of the centre alone."""
+        """Give an advisor's place to the sender of an INVITE with Replaces (RFC 3891).
+
+        The sender must be trusted: a phone, or a trusted trunk such as the centre's PBX. Any other
+        gets 603.
+        """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
             invite.respond(replaced, now=now)
@@ -98,7 +105,7 @@ class Reception:
             call.transfers.taken_over(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """Remember who was not there, or has too much to do (RFC 3263 4.3, RFC 3261 21.5.4)."""
+        """Put a target that is unreachable or overloaded last (RFC 3263 4.3, RFC 3261 21.5.4)."""
         locations, there = self._board.router.locations, event.client.destination
         if event.response is None and event.status in {408, 503}:
             locations.failed(there)
@@ -138,7 +145,7 @@ class Reception:
 
 
 def _retry_after(response: Response) -> float:
-    """Seconds that a 503 asks to be left alone; a few if it does not say, and never for long."""
+    """Return the Retry-After of a 503 in seconds, up to `HELD_DOWN_S`; without one, a few."""
     text = re.match(r"[0-9]{1,6}", (response.headers.get("Retry-After") or "").strip())
     return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)
 
