@@ -47,7 +47,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memo(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one call; `talk` is None while it rings."""
+    """The state of one call; `talk` is `None` while it rings."""
 
     admission: Admission
     started: float

@@ -77,7 +77,7 @@ class Phones:
             self._accounts.setdefault(account.extension, account)
 
     def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
-        """Return the digest secret of a phone (RFC 7616), or None if there is none."""
+        """Return the digest secret of a phone (RFC 7616), or None if it has no such secret."""
         account = self._accounts.get(username)
         if account is None or realm != self._realm:
             return None

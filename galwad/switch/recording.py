@@ -1,7 +1,8 @@
-"""The recording of one live call: its recorder, and which leg is on which track.
+"""The recording of one live call: its recorder, and the track of each leg.
 
-Before the answer there is no spool: payment holds that come early wait here and are in force
-from the first packet on. A call that is not to be recorded has the same face and stores nothing.
+There is no spool before the answer. Payment pauses that come earlier are kept here and are in force
+from the first packet on. A call that is not to be recorded has the same interface and stores
+nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TRACKS = {Side.CALLER: 0, Side.ADVISOR: 1}
 
 
 class CallRecording:
-    """Policy, gate and spool of one call, as the call's other parts see them.
+    """The policy, gate and spool of one call, for the call's other parts.
 
     `on_change` is called whenever `state`, `holders` or `durable` may have changed.
     """
@@ -38,7 +39,7 @@ class CallRecording:
         facts: Mapping[str, Field] | None,
         on_change: Callable[[], None],
     ) -> None:
-        """`facts` are the `call` event's fields; None: this call is not recorded."""
+        """Start without a spool; `facts` are the `call` event's fields, None: do not record."""
         self._room = room
         self._relay = relay
         self._call_id = call_id
@@ -51,18 +52,21 @@ class CallRecording:
         self._started = Clock(time.time(), time.monotonic())
         self.durable = True
         self.lives = 0
-        """Spools of this call so far: a new one with each life of the process, or on each disk."""
+        """The number of spools of this call so far.
+
+        Each process that continues the call begins a new one, and so does a change of disk.
+        """
 
     @property
     def state(self) -> RecordingState:
-        """As the page shows it: the writer's real state."""
+        """The recording's real state, which the page shows."""
         if self._recorder is not None:
             return self._recorder.state
         return RecordingState.PAUSED if self._early else RecordingState.NOT_STARTED
 
     @property
     def faulty(self) -> bool:
-        """Whether the disk keeps the call from being recorded, now or when its pause ends."""
+        """True if the disk prevents recording, now or when the present pause ends."""
         if self._recorder is None:
             return False
         state = self._recorder.state
@@ -71,30 +75,30 @@ class CallRecording:
 
     @property
     def disk_error(self) -> str:
-        """What the disk said last; empty: it never complained."""
+        """The last error of the disk; empty if there has been none."""
         error = None if self._recorder is None else self._recorder.storage.error
         return "" if error is None else str(error)
 
     @property
     def since(self) -> float:
-        """Unix time at which the state began; 0 before the answer."""
+        """The Unix time, in seconds, at which the state began; 0 before the answer."""
         if self._recorder is None:
             return 0.0
         return self._started.wall + self._recorder.snapshot().since_us / 1e6
 
     @property
     def holders(self) -> tuple[str, ...]:
-        """Who holds the recording for a payment."""
+        """The pause holders: those who keep the recording paused for a payment."""
         return tuple(self._early) if self._recorder is None else self._recorder.holders
 
     @property
     def early_holds(self) -> tuple[EarlyHold, ...]:
-        """Payment holds that wait for the answer, or for a recorded call that takes them over."""
+        """Pauses that wait for the answer, or for the recorded call that this one joins."""
         return tuple(self._early.values())
 
     @property
     def standing(self) -> Standing:
-        """What keeps the recording shut, for `resumed` in a next life of the process."""
+        """The causes that keep the gate shut, for `resumed` in the next process."""
         return Standing() if self._recorder is None else self._recorder.standing
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party) -> None:
@@ -119,10 +123,10 @@ class CallRecording:
         lives: int,
         answered: float,
     ) -> None:
-        """Open a further spool of a call that was answered before a restart, and go on.
+        """Continue a call that was answered before a restart, in a further spool.
 
-        `lives`: how many it has had; those that are gone keep their numbers. `answered`: when,
-        by the monotonic clock; 0: not known.
+        `lives` is the number of spools that the call has had; their numbers are not used again.
+        `answered` is the time of the answer on the monotonic clock; 0: not known.
         """
         self.lives = lives
         recorder = self._begin()
@@ -144,16 +148,20 @@ class CallRecording:
         return self._recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """From now on a gate that opens was shut before: what came until then was not for it."""
+        """Start the recorder's ticks, and discard late packets before each opening of the gate.
+
+        From now on a gate that opens was shut before. Packets that still wait in the sockets at
+        that moment arrived while it was shut, so they are read first and not stored.
+        """
         recorder.before_open = lambda: self._relay.catch_up(*self._legs)
         recorder.start()
 
     def _open_next(self) -> SpoolWriter:
-        """The call's next spool: its first, or another where the last one's disk is gone."""
+        """Open the call's next spool: the first, or another one if the last one's disk is gone."""
         return self._open_by(self._room.open)
 
     def _open_spare(self) -> SpoolWriter:
-        """The same on the spare disk: that of the last one fails."""
+        """Open the next spool on the spare disk, because the last one's disk fails."""
         return self._open_by(self._room.open_spare)
 
     def _open_by(self, make: Callable[[str, int, Clock], SpoolWriter]) -> SpoolWriter:
@@ -171,13 +179,13 @@ class CallRecording:
             self._use(advisor_leg)
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """The advisor's side is another leg from now on."""
+        """Record another leg as the advisor's from now on."""
         if self._recorder is not None:
             self._use(advisor_leg)
             self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """What a leg sends was agreed; the decoder needs it before the first such packet."""
+        """Note the agreed media of a leg; the decoder needs it before the leg's first packet."""
         self._negotiated[event.leg_id] = event
         if event.leg_id in self._legs:
             self._tell_media(event.leg_id)
@@ -185,14 +193,14 @@ class CallRecording:
     async def hold(
         self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
     ) -> bool:
-        """Shut at once, then wait for the disk; True when the pause is durable."""
+        """Shut the gate at once, then wait for the disk; return whether the pause is durable."""
         self.shut(holder, trigger, actor, arrived_mono)
         return await self.make_durable()
 
     def shut(
         self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
     ) -> None:
-        """The synchronous half of `hold`."""
+        """Shut the gate for `holder` without waiting for the disk."""
         if self._recorder is None:
             self._early.setdefault(holder, EarlyHold(holder, trigger, actor))
             self._on_change()
@@ -200,50 +208,56 @@ class CallRecording:
             self._recorder.hold(holder, trigger, actor, arrived_mono=arrived_mono)
 
     async def make_durable(self) -> bool:
-        """The waiting half of `hold`."""
+        """Wait until the disk has what was recorded; return whether it confirmed that in time."""
         durable = self._recorder is None or await self._recorder.make_durable()
         return self._note(durable=durable)
 
     async def release(self, holder: str, actor: str) -> bool:
-        """A holder lets go: durable first, then open unless something else shuts it."""
+        """Remove a pause holder; once that is durable, open the gate if nothing else shuts it."""
         if self._recorder is None:
             self._early.pop(holder, None)
             return self._note(durable=True)
         return self._note(durable=await self._recorder.release(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
-        """The advisor sent the call on; `label` is the settings' name for where."""
+        """Note the class of the place to which the advisor sends the call.
+
+        `label` is the name of that place in the settings.
+        """
         if self._recorder is not None:
             self._recorder.referred(destination, actor, label)
 
     def transfer_failed(self) -> None:
-        """The call is back where it was."""
+        """Note that a transfer failed and the call is back with the advisor."""
         if self._recorder is not None:
             self._recorder.transfer_failed()
 
     def returned(self) -> None:
-        """The call is in the centre again, after it had left it."""
+        """Note that the call has come back to the centre."""
         if self._recorder is not None:
             self._recorder.returned()
 
     def identified(self, destination: DestinationClass, actor: str) -> None:
-        """The advisor's side became somebody else (RFC 3325), of this class."""
+        """Note that the advisor's side is now another party (RFC 3325), of this class."""
         if self._recorder is not None:
             self._recorder.identity_changed(actor)
             self._recorder.identity_classed(destination)
 
     def tick(self) -> None:
-        """Hand over to the kernel what has gathered."""
+        """Write the audio that has gathered to the kernel."""
         if self._recorder is not None:
             self._recorder.tick()
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
-        """Append an event, where there is a recording."""
+        """Append an event to the spool, if the call is recorded."""
         if self._recorder is not None:
             self._recorder.event(kind, fields)
 
     def end(self, cause: str) -> bool:
-        """Close the spool; True when there is one (the disk may never have taken any)."""
+        """Close the spool; return False if there is no spool.
+
+        A call that is not recorded has no spool, nor has one whose disk never accepted it.
+        """
         if self._recorder is None:
             return False
         self._recorder.ended(cause)

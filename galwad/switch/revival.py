@@ -1,7 +1,8 @@
-"""Going on with the calls of a switch that died: what talked talks on, what rang is rung anew.
+"""Continuation of the calls of a switch that died.
 
-What cannot be taken up is hung up, on both sides. All of it happens before the first datagram
-is read, so that no request meets a dialog that is not there yet.
+An answered call continues; a call that was ringing rings again. A call that cannot be continued is
+hung up on both sides. All this happens before the first datagram is read, so that no request finds
+its dialog missing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """What became of the calls that were left behind."""
+    """The numbers of calls that were continued and of calls that were cut off."""
 
     going_on: int
     cut_off: int
@@ -37,9 +38,10 @@ class Revived:
 
 
 def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall]) -> Revived | None:
-    """Take up every call that an earlier life left behind; None if there was none.
+    """Continue every call that an earlier process left; return None if there were no calls.
 
-    `calls` is the switch's own dict. Nothing raises: a call that cannot be taken up is ended.
+    `calls` is the switch's own dict. No exception escapes: a call that cannot be continued is
+    ended.
     """
     left = list(board.checkpoints.left_behind())
     for call_id, memo in left:
@@ -66,7 +68,7 @@ def _try(
         log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
     except Exception:
-        # One call's bug must not end the others, life after life.
+        # A bug in one call must not end the others, again at each restart.
         log.exception("call.not_resumed", call_id=call_id)
         call = None
     if call is None:
@@ -77,7 +79,7 @@ def _try(
 
 
 def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk) -> None:
-    """It ended when the switch died, as far as anybody knows; a spool of it is on the disk."""
+    """Report that the call ended when the switch died; a spool of it is on the disk."""
     now = time.time()
     since = now - (time.monotonic() - talk.answered) if talk.answered else talk.since
     recorded = memo.admission.recorded
@@ -85,7 +87,7 @@ def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk) -> N
 
 
 def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo) -> LiveCall | None:
-    """The call again; None if it cannot be (or is rung anew, by way of the reception)."""
+    """Return the continued call; None if it cannot be continued, or rings again as a new call."""
     now = time.monotonic()
     give_up_branches(board.endpoint, memo.legs, now)
     admission = memo.admission

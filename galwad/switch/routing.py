@@ -1,7 +1,7 @@
-"""Where calls go: called number to targets, and a transfer's target to its class.
+"""Routing: the targets of a called number, and the class of a transfer's target.
 
-Only what the settings name, or a phone that is registered, is ever dialled: a Refer-To
-contributes the user part that is looked up here, never an address.
+The switch dials only targets in the settings and registered phones. A Refer-To contributes only its
+user part, which is looked up here, never an address.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from telephony.sip.uri import Uri, escape_user
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """What a transfer's target is to the recording, and whom to ring for it."""
+    """The class of a transfer's target for the recording, and the targets to ring."""
 
     destination: DestinationClass
     targets: tuple[Target, ...]
     label: str
-    """The settings' own word for it; never a number that a person dialled."""
+    """The name of the target in the settings; never a number that a person dialled."""
 
 
 class Router:
-    """The settings' routes and destinations, applied."""
+    """Applies the routes and destinations of the settings."""
 
     def __init__(
         self,
@@ -45,8 +45,9 @@ class Router:
         is_open: Callable[[Address], bool] = lambda _: True,
         asker: Asker | None = None,
     ) -> None:
-        """`is_open` is False for a phone's connection that is gone: it cannot be rung.
+        """Parse the settings' URIs.
 
+        `is_open` returns False for a phone's connection that is closed: that phone cannot be rung.
         `asker` is the system's resolver unless it is given.
         """
         self._settings = settings
@@ -60,7 +61,10 @@ class Router:
         )
 
     def route(self, called: str, *, by_phone: bool = False) -> Route | None:
-        """The route of a called number; our phones may dial colleagues and destinations, too."""
+        """Return the route of a called number, or None.
+
+        `by_phone`: one of our phones dials, which may also reach colleagues and destinations.
+        """
         route = self._settings.route_of(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
 
@@ -73,13 +77,13 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Whom a route rings now; empty when no phone is registered or a name is unknown."""
+        """Return the targets of a route; empty if no phone is registered or no address is known."""
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> Referral | None:
-        """What a Refer-To means; None when it may not be dialled."""
+        """Return the class and targets of a Refer-To; None if it may not be dialled."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.destination_of(uri, *spellings(user))
@@ -96,16 +100,16 @@ class Router:
         return Referral(DestinationClass.UNKNOWN, targets, "") if targets else None
 
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
-        """Whom to ring for a phone that sends an unanswered call there (3xx).
+        """Return the targets to ring for a phone that redirects an unanswered call (3xx).
 
-        Only within the centre: whoever answers is recorded, as who was called would have been.
+        Only targets within the centre are allowed, because the call continues to be recorded.
         """
         referral = self.refer(contact, now)
         inside = referral is not None and referral.destination is DestinationClass.CENTRE
         return referral.targets if referral is not None and inside else ()
 
     def classify(self, identity: Uri) -> DestinationClass:
-        """What an identity, named by a PBX for the advisor's side, is to the recording."""
+        """Return the class of an identity that a PBX gives for the advisor's side."""
         user = identity.dialled
         destination: Destination | None = self._settings.destination_of(
             f"sip:{user}@{identity.host}", *spellings(user)
@@ -115,7 +119,7 @@ class Router:
         return DestinationClass.CENTRE if self._phones.known(user) else DestinationClass.UNKNOWN
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
-        """What a number that a phone dialled is to a recording, and the settings' word for it."""
+        """Return the class of a number that a phone dialled, and its name in the settings or ""."""
         destination = self._dialled(dialled)
         if destination is not None:
             return DestinationClass(destination.class_), destination.match.text
@@ -128,12 +132,12 @@ class Router:
         return self._settings.destination_of(uri, *spellings(number))
 
     def hosts(self) -> set[str]:
-        """The addresses to which the settings send calls and registrations, as far as known."""
+        """Return the known addresses to which the settings send calls and registrations."""
         uris = (*self._uris.values(), *self._registrars)
         return {there.host for uri in uris for there in self.locations(uri)}
 
     def user_of(self, extension: str) -> str:
-        """The advisor who sits at an extension, or ""."""
+        """Return the advisor who sits at an extension, or ""."""
         return self._phones.user_of(extension)
 
     def _routed(self, user: str, now: float) -> tuple[Target, ...]:
@@ -176,13 +180,13 @@ class Router:
         return (target,)
 
     def _is_trusted(self, address: Address) -> bool:
-        """Whether it is a trusted trunk's: trust goes both ways (RFC 3325 2.3)."""
+        """Return whether the address is a trusted trunk's: trust goes both ways (RFC 3325 2.3)."""
         trunk = self._settings.trunk_of(*address[:3])
         return trunk is not None and trunk.trusted
 
 
 def check_uris(settings: Settings) -> list[str]:
-    """The SIP URIs of the settings that are not URIs, for `galwad check`."""
+    """Return an error for each invalid SIP URI in the settings, for `galwad check`."""
     faults = []
     targets = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
     for text in [*targets, *(trunk.registrar for trunk in settings.trunks)]:

@@ -1,7 +1,7 @@
-"""Where the switch's spools lie, and what every one of them needs to be opened.
+"""The places of the switch's spools, and the keys and recipients needed to open them.
 
-One `SpoolRoom` a process: the boot key, the archive's recipients, and the one `syncfs` a second
-for all.
+Each process has one `SpoolRoom`. It holds the boot key, the archive's recipients, and the one
+`syncfs` a second for all spools.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 def new_call_id() -> str:
-    """`YYYYMMDD-HHMMSS-xxxxxxxx` in UTC: sortable, unique, nothing personal."""
+    """Return a new id `YYYYMMDD-HHMMSS-xxxxxxxx`, in UTC: sortable, unique, not personal."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
 
@@ -42,23 +42,29 @@ class SpoolRoom:
         self._keys = settings.node.runtime / "spool-keys"
         for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # not ours to make: there is no spare disk then
+        with contextlib.suppress(OSError):  # if it cannot be made, there is no spare disk
             self._spare.mkdir(mode=0o770, exist_ok=True)
         self.key_fault: str | None = None
-        """Why the disk did not give the key that it keeps; None: it did, or keeps none."""
+        """The reason why the key that the disk stores could not be read.
+
+        None if it was read, or if the key is kept in memory.
+        """
         self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
         self._recipients_path = settings.recipients
         self._believed: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
-        """Why nobody could have opened what was recorded, when last looked; None: all is well."""
+        """The reason why no recipient could open a recording, when last checked; else None."""
         self.disk_fault: str | None = None
-        """Why the last new call began on the spare disk; None: it did not."""
+        """The reason why the last new call began on the spare disk; None: it did not."""
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spools}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
-        """The key for new spools; where the disk does not give it, that in memory: calls go on."""
+        """Return the key for new spools; if the disk cannot give it, the key in memory.
+
+        Calls must be recorded even then.
+        """
         try:
             return load_or_create_boot_key(first)
         except KeyFileError as error:
@@ -68,7 +74,7 @@ class SpoolRoom:
             return load_or_create_boot_key(second)
 
     def recipients(self) -> list[Recipient] | None:
-        """Who can open what is recorded now, for the next spool; None, with `fault`: nobody."""
+        """Return the recipients for the next spool; on failure, set `fault` and return None."""
         try:
             found = self._load_recipients()
         except (RecordingError, OSError) as error:
@@ -78,11 +84,11 @@ class SpoolRoom:
         return found
 
     def _load_recipients(self) -> list[Recipient]:
-        """Who can open a recording; the officer's signature is verified when the file is new."""
+        """Return the recipients; verify the officer's signature only when the file has changed."""
         try:
             data = self._recipients_path.read_bytes()
         except OSError:
-            data = b""  # `load` says why
+            data = b""  # `load` reports the reason
         if self._believed is None or self._believed[0] != data:
             self._believed = None
             found = RecipientSet.load(self._recipients_path, self._recording.officer_key)
@@ -90,10 +96,10 @@ class SpoolRoom:
         return self._believed[1]
 
     def next_life(self, call_id: str, lives: int) -> int:
-        """The number of a call's next spool after `lives`.
+        """Return the number of a call's next spool, which is above `lives`.
 
-        A process that died as it began a spool had no time to count it. What a broken disk does
-        not show is as good as gone.
+        A process that died while it began a spool may not have counted it, so existing files are
+        skipped. A file that a broken disk does not show counts as lost.
         """
         life = lives + 1
         while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):
@@ -113,9 +119,9 @@ class SpoolRoom:
         started: Clock,
         on_change: Callable[[Snapshot], None],
     ) -> Recorder:
-        """A recorder of one call; `open_spool` makes its next spool (by `open`).
+        """Return a recorder for one call; `open_spool` opens its next spool (with `open`).
 
-        `open_elsewhere` makes it on the spare disk, if there is one (by `open_spare`).
+        `open_elsewhere` opens it on the spare disk, if there is one (with `open_spare`).
         """
         return Recorder(
             open_spool,
@@ -128,9 +134,10 @@ class SpoolRoom:
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Make a call's `life`-th spool, from 1; on the spare disk if the first one fails.
+        """Open a call's spool number `life`, from 1; on the spare disk if the first one has failed.
 
-        Raises as `SpoolWriter.create` does; always where the first is merely full.
+        A disk that is merely full has not failed: then the error is raised, as by
+        `SpoolWriter.create`.
         """
         try:
             writer = self._make(self.folder, call_id, life, started)
@@ -143,12 +150,12 @@ class SpoolRoom:
         return writer
 
     def open_spare(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Make it on the spare disk. Raises as `SpoolWriter.create` does."""
+        """Open the spool on the spare disk. Raises as `SpoolWriter.create` does."""
         return self._make(self._spare, call_id, life, started)
 
     @property
     def _has_spare(self) -> bool:
-        """Whether there is a spare folder on another disk; so it is if the first is gone."""
+        """True if the spare folder is on another disk than the first, or the first is gone."""
         try:
             spare = self._disks[self._spare].ask(self._spare.stat)
         except OSError:
@@ -175,6 +182,6 @@ class SpoolRoom:
 
 
 def _reason(error: SpoolWriteError) -> str:
-    """What the disk said, without the call's name: it says the same of each."""
+    """Return the disk's error without the call's name, so that it is the same for each call."""
     cause = error.__cause__
     return (cause.strerror if isinstance(cause, OSError) else None) or str(error)

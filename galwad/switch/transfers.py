@@ -1,7 +1,7 @@
-"""Where a call is sent on to: what that is to its recording, and who has it afterwards.
+"""Transfers of a call: their effect on the recording, and the party that has the call afterwards.
 
-Every transfer comes through here, blind or attended, so that the gate shuts (or not) by the
-class of the place before anything else happens. How legs are rung and joined is the b2bua's.
+Every transfer, blind or attended, is handled here first, so that the gate shuts, or stays open,
+according to the destination's class before anything else happens. The b2bua rings and joins legs.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Transfers:
         self._call = call
         self._board = board
         self.referred_to = DestinationClass.UNKNOWN
-        """Where the last REFER led."""
+        """The class of the last REFER's target."""
         self.away = False
-        """The caller was handed on to somebody outside the centre, and talks with them."""
+        """True while the caller talks with a party outside the centre, after a transfer."""
         self.named: DestinationClass | None = None
-        """What a PBX made of the far end since, by another name."""
+        """The class of the far end's new identity, if a PBX has changed it since; else None."""
 
     def requested(self, event: sip.TransferRequested, now: float) -> None:
-        """A REFER: blind, or with a Replaces that names a consultation."""
+        """Handle a REFER: blind, or with a Replaces that names a consultation call."""
         call = self._call
         joint = call.legs.joint(event.request_id)
         other = call.legs.consulted(event.request_id)
@@ -43,7 +43,7 @@ class Transfers:
         elif event.side is not sip.Side.ADVISOR:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            self._refuse(event, now)  # who was consulted is gone: the advisor keeps the caller
+            self._refuse(event, now)  # the consulted party is gone: the advisor keeps the caller
         elif other is not None:
             self._send_after(event, self._board.find(other.call_id), now)
         else:
@@ -64,7 +64,7 @@ class Transfers:
     def _send_after(
         self, event: sip.TransferRequested, consultation: LiveCall | None, now: float
     ) -> None:
-        """Who was consulted has not answered yet: ring them for the caller instead."""
+        """Ring the consulted party, who has not answered yet, for the caller instead."""
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now) if consultation is not None and rings else ()
         if consultation is None or not targets:
@@ -75,7 +75,7 @@ class Transfers:
             consultation.hangup('SIP;cause=200;text="Transferred"')
 
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: float) -> bool:
-        """Ring them; False if the REFER could not be accepted, and the call is as it was."""
+        """Ring the targets; return False, with the call unchanged, if the REFER is not accepted."""
         call = self._call
         call.parties.rings_at(targets)
         accepted = call.legs.accept_transfer(event.request_id, targets, now)
@@ -86,7 +86,7 @@ class Transfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, joint: Joint, now: float) -> None:
-        """Let the two calls become one; what stood against recording either stands."""
+        """Join the two calls; a cause that kept one of them from being recorded stays in force."""
         joint = self._kept(joint)
         keeper = self._board.find(joint.keeper.call.call_id)
         giver = self._board.find(joint.giver.call.call_id)
@@ -100,7 +100,7 @@ class Transfers:
             each.settle(now)
 
     def _kept(self, joint: Joint) -> Joint:
-        """The other way round, if that is how a recording goes on that would end."""
+        """Return the joint with the two calls exchanged, if otherwise a recording would end."""
         keeper = self._board.find(joint.keeper.call.call_id)
         giver = self._board.find(joint.giver.call.call_id)
         if keeper is None or giver is None:
@@ -109,7 +109,10 @@ class Transfers:
         return (joint_of(joint.giver, joint.keeper) or joint) if better else joint
 
     def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: float) -> None:
-        """An INVITE with Replaces asks for the advisor's place: a PBX's join, or a pick-up."""
+        """Give the advisor's place to the sender of an INVITE with Replaces.
+
+        A PBX sends one to join calls, a phone to pick up a call.
+        """
         call, before = self._call, self._call.legs.joined
         caller = admission.caller
         user = (*caller.asserted, caller.from_user)[0]
@@ -130,23 +133,23 @@ class Transfers:
         call.settle(now)
 
     def take_in(self, giver: LiveCall, joint: Joint) -> None:
-        """Shut the gate as far as the other call's far end, or its payment holds, ask for it."""
+        """Shut the gate if the other call's far end or its pause holders require it."""
         self._leave_for(*self._place_of(giver, joint.moved.side))
         for holder in giver.recording.holders:
             self._call.recording.shut(holder, Trigger.PHONE, self._call.parties.actor)
 
     def _place_of(self, giver: LiveCall, side: sip.Side) -> tuple[DestinationClass, str]:
-        """What the far end of another call is now.
+        """Return the class and the name of another call's far end.
 
-        Where it was sent on to, or what a PBX has made of it since; else what was dialled, or who
-        called.
+        That is the place to which the call was transferred, or the class that a PBX has given it
+        since; otherwise the number that was dialled, or the caller.
         """
         router, admission, there = self._board.router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.away:
-            inside = there.referred_to is DestinationClass.CENTRE  # where they wait to be sent to
+            inside = there.referred_to is DestinationClass.CENTRE  # a transfer back is under way
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return router.place(admission.called) if there.named is None else (there.named, "")
 
@@ -158,7 +161,7 @@ class Transfers:
             call.recording.referred(destination, call.parties.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
-        """The caller talks with somebody else now."""
+        """Note that the caller now talks with the transfer's target."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.away:
@@ -167,7 +170,7 @@ class Transfers:
         self._call.talk_with(leg_id, target)
 
     def failed(self, event: sip.TransferFailed, now: float) -> None:
-        """The target did not answer: the advisor has the call again, or is rung again."""
+        """Give the call back to the advisor, or ring the advisor again, after a failed transfer."""
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
         if not event.advisor_gone:
@@ -179,11 +182,11 @@ class Transfers:
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:
-        """The advisor who had sent the call on, and hung up, has it again."""
+        """Note that the advisor who transferred the call and hung up has answered it again."""
         self._back()
         self._call.talk_with(leg_id, target)
 
     def _back(self) -> None:
-        """The call is with whoever tried to send it on; outside the centre that changes nothing."""
+        """Note that the transfer failed; outside the centre this does not change the recording."""
         if not self.away:
             self._call.recording.transfer_failed()

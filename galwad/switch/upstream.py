@@ -1,7 +1,7 @@
-"""The trunks that know us by a password: credentials for what goes there, and our registrations.
+"""Trunks that know us by a password: our credentials and our registrations.
 
-Calls come back over a registration like any others of that trunk: by its address. Whose number is
-registered is never logged; the trunk's name is.
+A call that comes over a registration is admitted like any other call of that trunk, by its address.
+Logs contain a trunk's name, never the number that is registered.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class Upstream:
-    """All trunks with a username."""
+    """Authenticates and registers at every trunk that has a password."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
     ) -> None:
-        """`locate` says where a registrar is now; `alarm` is told when one has failed."""
+        """Connect the parts; `locate` gives a registrar's addresses, `alarm` reports failures."""
         self._settings = settings
         self._locate = locate
         self._alarm = alarm
@@ -58,7 +58,7 @@ class Upstream:
     def credentials(
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
-        """What a trunk's challenge wants; nothing for anybody who is no trunk with a password."""
+        """Return the header field that answers a trunk's challenge; None for any other peer."""
         trunk = self._settings.trunk_of(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
         client = client or self._of_registrar(destination)
@@ -71,13 +71,13 @@ class Upstream:
         return None
 
     def tick(self, now: float) -> None:
-        """Register where that is due; call it every second or so."""
+        """Register where that is due; call it about once a second."""
         for name, registration in self._registrations.items():
             registration.handle_timer(now, self._locate(self._registrars[name]))
             self._report(name, registration)
 
     def on_event(self, event: Event, now: float) -> None:
-        """Take what the core says of registrations; other events mean nothing here."""
+        """Handle the core's events about registrations; ignore all others."""
         if isinstance(event, PeerLost):
             for registration in self._registrations.values():
                 registration.lost(event.peer, now)
@@ -88,12 +88,12 @@ class Upstream:
                     self._report(name, registration)
 
     def standings(self) -> Iterator[PeerStanding]:
-        """Which trunks have our registration, as far as they have answered."""
+        """Yield the state of each registration that has been answered."""
         for name, standing in self._said.items():
             yield PeerStanding(name, "register", standing is Standing.REGISTERED)
 
     def stop(self, now: float) -> None:
-        """No more calls: take the bindings away."""
+        """Remove our bindings, so that no more calls come."""
         for registration in self._registrations.values():
             registration.stop(now)
 
