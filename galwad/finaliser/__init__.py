@@ -1,7 +1,7 @@
-"""The finaliser process: spools in, sealed recordings out, then word to the desk.
+"""The finaliser process: turns spools into sealed recordings and reports them to the desk.
 
-It speaks to no network, decodes what strangers sent, and is the only process that ever has
-a call's audio in the clear, in memory.
+It uses no network. It decodes data that strangers sent, and it is the only one of the three
+processes that decrypts and decodes recorded audio, in memory only.
 """
 
 from galwad.finaliser.process import run

@@ -1,7 +1,7 @@
-"""Calls that go on, followed a slice at a time, so that their end leaves little to do.
+"""Sealing of calls in progress, in slices, so that little is left to do at their end.
 
-Whatever goes wrong here costs the following and nothing else: the call is then sealed from its
-spool when it has ended.
+An error here stops only the following of that call: it is then sealed from its spool after it has
+ended.
 """
 
 from __future__ import annotations
@@ -22,25 +22,28 @@ from recording.errors import RecordingError
 from recording.spool import is_live
 
 _WORTH: Final = 256 * 1024
-"""Bytes of a spool, some 15 seconds of a call, under which its end is soon sealed anyway."""
+"""The smallest spool that is followed, in bytes: about 15 seconds of a call.
+
+A smaller one is sealed quickly at the call's end anyway.
+"""
 _MOST: Final = 400
-"""Calls followed at a time: each holds two open files and some 0.5 MB of memory."""
+"""The number of calls followed at a time: each needs two open files and about 0.5 MB of memory."""
 ROOM: Final = 1 << 30
-"""Bytes that must be free on the archive's disk: what calls record comes before convenience."""
+"""The free space that the archive's disk must have, in bytes: recording calls comes first."""
 _SLICE: Final = 60
-"""Frames, of about a second each, before it is another call's turn."""
+"""The number of frames, of about a second each, before the next call has its turn."""
 log = structlog.get_logger()
 
 
 class Apprentice:
-    """Follows what is in the folders of spools. Its methods block; one thread follows.
+    """Follows the calls whose spools are being written.
 
-    A call is handed over, to whatever thread, between two slices. Its spool is closed by then, so
-    that nobody begins to follow it again.
+    The methods block. One thread calls `follow`. Any thread may take a call with `hand_over`,
+    between two slices. The spool of that call is closed by then, so following does not begin again.
     """
 
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
-        """`keys` may raise; nothing is followed then."""
+        """Start without calls; `keys` may raise, and then nothing is followed."""
         self._spools = spools
         self._archive = archive
         self._keys = keys
@@ -49,9 +52,9 @@ class Apprentice:
         self._alone = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal what is final of every call, the one that waited longest first.
+        """Seal the parts of all calls that cannot change any more, the longest waiting call first.
 
-        Between two slices `enough` is asked whether that does for now.
+        `enough` is asked after each slice; if it returns True, this method returns.
         """
         if self._archive.room < ROOM:
             self.let_go()
@@ -75,20 +78,20 @@ class Apprentice:
                 return
 
     def hand_over(self, call_id: str) -> Following | None:
-        """What was made of a call that has ended; from now on the taker's to discard."""
+        """Return the work done for a call that has ended, or None; the receiver must discard it."""
         with self._alone:
             self._given_up.discard(call_id)
             return self._followed.pop(call_id, None)
 
     def let_go(self) -> None:
-        """Discard everything."""
+        """Discard all work."""
         with self._alone:
             for following in self._followed.values():
                 following.discard()
             self._followed.clear()
 
     def _single_lives(self) -> Mapping[str, Path]:
-        """Calls of one life, and their spool."""
+        """Return the spool of each call that has only one."""
         found = self._spools.by_call()
         return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
 
@@ -98,7 +101,7 @@ class Apprentice:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Whether a call is worth following that is not followed yet."""
+        """Return whether to begin to follow this call."""
         if len(self._followed) >= _MOST or call_id in self._followed or call_id in self._given_up:
             return False
         try:
@@ -108,7 +111,7 @@ class Apprentice:
             return False
 
     def _begin(self, call_id: str, path: Path) -> bool:
-        """Whether it is followed from now on."""
+        """Begin to follow a call; return False if that fails."""
         try:
             self._followed[call_id] = self._archive.follow(call_id, path, self._keys())
         except (OSError, RecordingError) as error:
@@ -117,11 +120,11 @@ class Apprentice:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """One slice, then it is the last in the row; False when there is no more for now."""
+        """Seal one slice, then put the call last; return False when nothing more is ready."""
         following = self._followed.pop(call_id)
         try:
             more = following.step(_SLICE)
-        except Exception as error:  # noqa: BLE001 - strange audio; its end will tell all of it
+        except Exception as error:  # strange audio; sealing at the end will report it
             following.discard()
             self._give_up(call_id, error)
             return False
@@ -129,6 +132,6 @@ class Apprentice:
         return more
 
     def _give_up(self, call_id: str, error: Exception) -> None:
-        """Leave this call to its end."""
+        """Stop following this call; it is sealed at its end."""
         self._given_up.add(call_id)
         log.warning("call.not_followed", call_id=call_id, why=type(error).__name__)

@@ -1,11 +1,14 @@
-"""The finaliser's loop: told by the switch, or by looking, what to seal; telling the desk.
+"""The finaliser's loop: finds calls to seal, seals them and reports them to the desk.
 
-Work is a set of call ids. A call leaves it when the desk has indexed it; a desk that is down
-delays that and nothing else. What fails is tried again at the next look round. What has
-just ended goes before what an outage left, and the smallest first; some are sealed at a time, so
-that a short call seldom waits for a long one, and the disk for none. Calls that go on are followed
-beside that, so that their end leaves a moment's work. Whoever stops it has it seal all that has
-ended first: after a reboot nothing on this machine opens a spool.
+The work is a set of call ids, from the switch's notices and from looking at the spool folders. A
+call leaves the set when the desk has indexed it; a desk that is down delays only that. What fails
+is tried again at the next look. Calls that have just ended come before those that an outage left,
+and small ones before large ones. `HANDS` calls are sealed at a time, so that a short call seldom
+waits for a long one or for the disk.
+
+Calls in progress are followed at the same time, so that little work is left at their end. On
+SIGTERM the finaliser first seals everything that has ended: after a reboot, no key on this machine
+opens a spool, unless `unattended_recovery` is on.
 """
 
 from __future__ import annotations
@@ -44,19 +47,19 @@ from recording.errors import RecordingError
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 LAST_WORD_S: Final = 2.0
-"""How long the desk may take to index the last recordings when the finaliser stops."""
+"""The time for the desk to index the last recordings when the finaliser stops, in seconds."""
 HANDS: Final = 3
-"""Calls that are sealed at a time: while one waits for the disk, another is computed."""
+"""The number of calls sealed at a time: while one waits for the disk, another can compute."""
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _Rank: TypeAlias = tuple[bool, int]
-"""Whether it was left from before, and the bytes of its spools."""
+"""The order of work: False for a call that has just ended, then the bytes of its spools."""
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
 
 
 class Finaliser:
-    """One queue, some hands, two connections."""
+    """One queue of calls, the tasks that seal them, and the links to switch and desk."""
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Finaliser:
         self._queue: asyncio.PriorityQueue[tuple[_Rank, str]] = asyncio.PriorityQueue()
         self._queued: dict[str, _Rank] = {}
         self._in_hand: dict[str, bool] = {}
-        """Calls that are being sealed, and whether they were wanted again meanwhile."""
+        """The calls that are being sealed, and whether they were queued again meanwhile."""
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
@@ -90,7 +93,7 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Seal what has ended, then end `run`. The second time: finish the calls in hand alone."""
+        """Seal what has ended, then end `run`; when called again, only finish the calls in hand."""
         if self._stopping.is_set():
             self._hurry.set()
             self._indexed.set()
@@ -98,7 +101,7 @@ class Finaliser:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `stop` is called."""
         tasks = [
             asyncio.create_task(job)
             for job in (
@@ -118,7 +121,7 @@ class Finaliser:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Seal what has ended; beside that, follow what goes on."""
+        """Seal ended calls and follow calls in progress until `stop`, then finish."""
         stopping = asyncio.create_task(self._stopping.wait())
         hands = [asyncio.create_task(self._hand()) for _ in range(HANDS)]
         try:
@@ -142,7 +145,7 @@ class Finaliser:
             await self._take(call_id)
 
     async def _finish(self) -> None:
-        """Seal all that has ended, and give the desk time to index it."""
+        """Seal all calls that have ended, and give the desk time to index them."""
         supervise.stopping()
         try:
             closed = await asyncio.to_thread(self._workshop.closed)
@@ -162,7 +165,7 @@ class Finaliser:
                     await self._indexed.wait()
 
     async def _follow(self) -> None:
-        """A slice of following, however much is waiting, but a small one then."""
+        """Follow calls for up to a second, or for 50 ms while other calls wait to be sealed."""
         began = time.monotonic()
 
         def enough() -> bool:
@@ -172,9 +175,9 @@ class Finaliser:
 
         try:
             await asyncio.to_thread(self._workshop.follow, enough)
-        except OSError:  # a folder is away: the look round says so, and sealing
+        except OSError:  # a folder is missing: the next look and sealing report it
             return
-        except Exception:  # following is a convenience; sealing must go on
+        except Exception:  # following is optional; sealing must go on
             log.exception("calls.not_followed")
 
     async def _take(self, call_id: str) -> None:
@@ -187,13 +190,13 @@ class Finaliser:
         self._free.set()
 
     def _alone_with(self, call_id: str) -> asyncio.Lock:
-        """Held by whoever writes to this recording; gone when nobody does."""
+        """Return the lock for writing to this recording; it is dropped when no task uses it."""
         return self._locks.setdefault(call_id, asyncio.Lock())
 
     async def _seal(self, call_id: str) -> None:
         try:
             outcome = await asyncio.to_thread(self._workshop.seal, call_id)
-        except Exception:  # one call's strange audio must not keep the others from being sealed
+        except Exception:  # one call's strange audio must not stop the sealing of the others
             log.exception("recording.not_sealed", call_id=call_id)
             outcome = Alarm("recording.not_sealed", call_id, "see the journal")
         if isinstance(outcome, Sealed):
@@ -206,7 +209,7 @@ class Finaliser:
             self._alarm(outcome)
 
     def _alarm(self, alarm: Alarm) -> None:
-        """Tell the desk, once for each kind and call; keep it while the desk is away."""
+        """Send the desk an alarm, once for each kind and call; keep it while the desk is away."""
         key = alarm.kind, alarm.call_id
         if key in self._alarms:
             return
@@ -221,8 +224,8 @@ class Finaliser:
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
         """Queue a call that has closed spools, of `size` bytes.
 
-        One that is being sealed waits until its outcome is known: sealed it is not wanted again,
-        refused it may be, for a spool that was closed meanwhile.
+        A call that is being sealed is marked instead. If sealing fails, it may be queued again,
+        because another spool of it may have been closed meanwhile.
         """
         if call_id in self._in_hand:
             self._in_hand[call_id] = True
@@ -232,14 +235,14 @@ class Finaliser:
             self._queue.put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Find closed spools at the start, when the switch goes or comes, and now and then."""
+        """Look for closed spools at start, when the switch connects or goes, and regularly."""
         while True:
-            self._look.clear()  # before looking: who asks meanwhile has seen something newer
+            self._look.clear()  # before the look: a request during it may be about a newer spool
             try:
                 await self._look_at_the_folder()
-            except OSError as error:  # it is not there yet, or its disk is away: the next time
+            except OSError as error:  # it is missing, or its disk is: try again next time
                 log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
-            except Exception:  # whatever lies there: what is left must be looked at again
+            except Exception:  # whatever is in the folder, the next look must take place
                 log.exception("spools.not_seen")
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
@@ -256,7 +259,7 @@ class Finaliser:
         await self._tell_what_is_left([*closed, *unreadable])
 
     async def _tell_what_is_left(self, closed: Collection[str]) -> None:
-        """So that the desk can hold its calls against the spools, which it does not see."""
+        """Send the desk the spools that wait, which it checks against its calls and cannot see."""
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         left = SpoolsLeft(await asyncio.to_thread(self._workshop.left, closed, why))
         if left != self._left:
@@ -278,7 +281,7 @@ class Finaliser:
         self._remind()
 
     def _remind(self) -> None:
-        """Say again what the desk has not confirmed."""
+        """Send the desk again each recording that it has not confirmed."""
         for sealed in self._sealed.values():
             self._desk.send(sealed)
 
@@ -287,7 +290,7 @@ class Finaliser:
             case SpoolClosed():
                 size = self._workshop.size(message.call_id)
                 self._enqueue(message.call_id, size, just_ended=True)
-            case Hello():  # of what was closed before this, nobody told us
+            case Hello():  # spools may have been closed before this, without a notice
                 self._look_soon()
 
     async def _from_desk(self, link: Link, message: AnyMessage) -> None:
@@ -301,25 +304,25 @@ class Finaliser:
     async def _amend(self, order: ArchiveOrder) -> ArchiveReply:
         try:
             return await asyncio.to_thread(self._workshop.amend, order)
-        except Exception:  # the desk's connection, and what it indexes, must outlive this
+        except Exception:  # the link to the desk, and what it indexes, must survive this
             log.exception("recording.not_amended", call_id=order.call_id)
             return ArchiveReply(order.ref, "the finaliser failed: see its journal")
 
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._workshop.forget, call_id)
-        except (OSError, RecordingError) as error:  # it is asked again at the next look round
+        except (OSError, RecordingError) as error:  # tried again at the next look
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))
             return
-        # last, or a look round meanwhile would find the spool and no reason to leave it
+        # Last, because a look meanwhile would find the spool and queue it again.
         if self._sealed.pop(call_id, None) is not None:
             log.info("spool.removed", call_id=call_id)
             self._indexed.set()
 
 
 def folders_of(settings: Settings) -> Folders:
-    """Where the finaliser's things lie."""
+    """Return the folders and key files that the finaliser uses."""
     node = settings.node
     return Folders(
         spools=settings.spools,
@@ -333,14 +336,14 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def workshop_of(settings: Settings) -> Workshop:
-    """The workshop of these settings. Raises as `Workshop` does."""
+    """Return the workshop for these settings. Raises as `Workshop` does."""
     software = f"galwad {version('galwad')}"
     officer_key = settings.recording.officer_key
     return Workshop(folders_of(settings), settings.node.name, software, officer_key)
 
 
 def run(settings: Settings) -> int:
-    """Run the process until SIGTERM; the exit status."""
+    """Run the process until SIGTERM; return the exit status."""
     try:
         workshop = workshop_of(settings)
     except (RecordingError, OSError) as error:

@@ -1,7 +1,7 @@
-"""Spools by their names, in whichever folder they lie: that of all, or the spare disk's.
+"""Finds spools by name in both spool folders: the usual one and the one on the spare disk.
 
-A spool whose disk failed may lie in both: the copy, which has its name only when it is whole, is
-as good as the spool, and easier to read.
+A spool whose disk failed may be in both. The copy gets its name only when it is complete. It is
+then as good as the original, and easier to read.
 """
 
 from __future__ import annotations
@@ -16,24 +16,28 @@ NAME: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re
 
 
 def life_of(path: Path) -> int:
-    """The life in a spool's name; 0 if it is no spool's."""
+    """Return the life in a spool's name; 0 if it is not the name of a spool."""
     match = NAME.fullmatch(path.name)
     return int(match[2]) if match else 0
 
 
 class Spools:
-    """What lies in the folders of spools. Nothing is remembered of it."""
+    """The files in the two spool folders, read again at each call of a method."""
 
     def __init__(self, first: Path, spare: Path) -> None:
-        """`spare` need not be there."""
+        """Set the two folders; `spare` need not exist."""
         self._first = first
         self._spare = spare
 
     def all(self) -> list[Path]:
-        """What is called a spool, whatever it is, by its name.
+        """Return every path that ends in `.spool`, each name once.
 
-        Raises `OSError` where nothing can be seen: `glob` would find nothing. A failed disk does
-        not hide what its calls have brought to the spare one.
+        A failed first disk does not hide the spools that were written to the spare disk.
+
+        Raises:
+            OSError: The first folder cannot be read, and no spool is on the spare disk; `glob`
+                would
+            find nothing then.
         """
         spare = list(self._spares())
         try:
@@ -51,7 +55,7 @@ class Spools:
             return
 
     def by_call(self) -> dict[str, list[Path]]:
-        """Those that are called as ours are, by call id."""
+        """Return the spools with a valid name, by call id."""
         found: dict[str, list[Path]] = {}
         for path in self.all():
             if match := NAME.fullmatch(path.name):
@@ -59,17 +63,17 @@ class Spools:
         return found
 
     def of(self, call_id: str) -> list[Path]:
-        """Those of one call, by life; none where nothing can be seen."""
+        """Return the spools of one call, by life; [] if no folder can be read."""
         try:
             return sorted(self.by_call().get(call_id, ()), key=life_of)
         except OSError:
             return []
 
     def copies(self, path: Path) -> list[Path]:
-        """Where else the same spool may lie, this place last.
+        """Return the places of this spool: a copy in the other folder first, then `path`.
 
-        One that its disk does not show is none: should it be seen again, it is found anew, as any
-        spool of a call that is archived.
+        A copy that its disk does not show is left out. If it appears again later, it is found like
+        any other spool of an archived call.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

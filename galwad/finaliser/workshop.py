@@ -1,7 +1,7 @@
-"""Calls, from their spools to sealed recordings. No sockets, no loop.
+"""Sealing of calls: from their spools to recordings in the archive. No sockets, no loop.
 
-Every outcome that is not a recording leaves the spools where they are: nothing is deleted
-but by `forget`, which the desk's word allows.
+A call that cannot be sealed keeps its spools. Spools are deleted only by `forget`, after the desk
+has confirmed the recording, and for a call whose recording was disposed of.
 """
 
 from __future__ import annotations
@@ -50,35 +50,38 @@ from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
 _LEFT_S: Final = 300.0
-"""A spool that waits as long as this is told to the desk: sealing takes moments."""
+"""The age in seconds at which a waiting spool is reported to the desk: sealing takes moments."""
 ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | Prove
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where things lie."""
+    """The folders and key files of the finaliser."""
 
     spools: tuple[Path, Path]
-    """Of all, and on the spare disk."""
+    """The usual spool folder and the one on the spare disk."""
     archive: Path
     recipients: Path
     boot_keys: tuple[Path, ...]
     runtime_keys: Path
     checkpoints: Path
-    """Where the switch keeps what it would go on with after its death."""
+    """The folder of the switch's checkpoints, from which it continues calls after a crash."""
     node_key: Path
 
 
 class Workshop:
-    """Seals calls. Its methods block; each thread inside has another call, and one follows."""
+    """Seals calls. The methods block.
+
+    Several threads may call them, each for another call; only one thread calls `follow`.
+    """
 
     def __init__(self, folders: Folders, node: str, software: str, officer_key: str) -> None:
-        """Load or make the node's signing key, and lay its public half beside the recordings.
+        """Load or create the node's signing key, and put its public half beside the recordings.
 
         Raises:
-            KeyFileError: the signing key cannot be read.
-            OSError: the archive cannot be written.
+            KeyFileError: The signing key cannot be read.
+            OSError: The archive cannot be written.
         """
         self._folders = folders
         self._officer_key = officer_key
@@ -98,9 +101,9 @@ class Workshop:
         self._began_at = self._place()
 
     def _place(self) -> tuple[int, int] | None:
-        """Which folder the archive is; None while there is none.
+        """Return the device and inode of the archive folder; None if it does not exist.
 
-        What is sealed below an empty mount point would be hidden once its disk is back.
+        A recording sealed into an empty mount point would be hidden once the disk is mounted again.
         """
         try:
             there = self._folders.archive.stat()
@@ -109,9 +112,9 @@ class Workshop:
         return there.st_dev, there.st_ino
 
     def closed(self) -> dict[str, int]:
-        """Calls whose spools nobody writes to any more, oldest first, and their bytes.
+        """Return the calls whose spools are all closed, oldest first, with the spools' bytes.
 
-        The folder is read once, however many calls an outage left in it.
+        The folders are read once, however many calls an outage left there.
         """
         return {
             call_id: _bytes(paths)
@@ -120,7 +123,10 @@ class Workshop:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Of calls that are not among these, what cannot even be asked whether it is written."""
+        """Return the errors of calls that cannot be checked because a spool cannot be opened.
+
+        `closed` are the calls to leave out. The result has one error for each call id.
+        """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
             if call_id not in closed:
@@ -129,14 +135,14 @@ class Workshop:
         return found
 
     def spools(self, call_id: str) -> list[Path]:
-        """The spools of a call, by life; none while one is written, or another may follow."""
+        """Return a call's spools by life; [] while one is being written or another may follow."""
         found = self._spools.of(call_id)
         return found if self._finished(call_id, found) else []
 
     def left(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[LeftSpool, ...]:
-        """Spools untouched for minutes: of these calls, or nobody's.
+        """Return spools unchanged for minutes: those of `closed` calls, and those without a call.
 
-        `why`: what was said when a call's were tried.
+        `why` has the kind of the alarm for each call that could not be sealed.
         """
         now = time.time()
         found = []
@@ -147,17 +153,17 @@ class Workshop:
                 continue
             with contextlib.suppress(OSError):  # it was indexed meanwhile
                 since = path.lstat().st_mtime
-                if abs(now - since) >= _LEFT_S:  # or of the future: nobody writes to it either
+                if abs(now - since) >= _LEFT_S:  # or in the future: no process writes to it either
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(LeftSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)
 
     def size(self, call_id: str) -> int:
-        """Bytes of the spools of a call."""
+        """Return the size of a call's spools in bytes."""
         return _bytes(self._spools.of(call_id))
 
     def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
-        """Whether nobody writes to these, and no other will follow."""
+        """Return whether no process writes to these spools and no other spool will follow."""
         if (self._folders.checkpoints / f"{call_id}.call").exists():
             return False
         try:
@@ -166,7 +172,12 @@ class Workshop:
             return False
 
     def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """The recording of a call, or why there is none; None when it has no closed spool."""
+        """Seal a call, and return its recording or the alarm that says why it failed.
+
+        Returns:
+            None if the call has no closed spools, or if it was disposed of and they are now
+                removed.
+        """
         spools = self.spools(call_id)
         if not spools:
             return None
@@ -201,7 +212,7 @@ class Workshop:
                 following.discard()
 
     def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> Alarm | None:
-        """What came to light of a call that was disposed of goes, too, if we certified that."""
+        """Remove the spools of a call that was disposed of, if this node certified the disposal."""
         if self._disposals.find(call_id) is None:
             why = "a certificate of its disposal lies there that this node did not sign"
             return Alarm("recording.not_sealed", call_id, why)
@@ -210,22 +221,26 @@ class Workshop:
         return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal what is final of the calls that go on, until `enough` or nothing more is there."""
+        """Follow calls in progress until `enough` returns True or nothing more is ready."""
         self._apprentice.follow(enough)
 
     def let_go(self) -> None:
-        """Forget what was followed: nothing of it outlives this process."""
+        """Discard the work of following: none of it outlives this process."""
         self._apprentice.let_go()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
-        """What opens spools; for these, what officers have recovered too."""
+        """Return the keys that open spools, with those that officers recovered for `spools`."""
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)
         ours, *further = self._boot_keys() or [None]
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Those that are there, of which a disk may keep one. Raises `KeyFileError`: of none."""
+        """Return the boot keys that exist; one of them may be on a disk.
+
+        Raises:
+            KeyFileError: A key cannot be read, and there is no other.
+        """
         found, unread = [], None
         for path in self._folders.boot_keys:
             try:
@@ -237,7 +252,7 @@ class Workshop:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Unlink the spools of a call that the index has: those its recording was made of."""
+        """Unlink the spools of an indexed call, but only those that its recording was made from."""
         manifest = self._archive.find(call_id)
         made_of = set() if manifest is None else {life.life for life in manifest.lives}
         self._remove(path for path in self.spools(call_id) if life_of(path) in made_of)
@@ -249,7 +264,7 @@ class Workshop:
                 remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
-        """Do what the desk asks of a recording that is sealed. Refused, nothing has changed."""
+        """Carry out the desk's order on a sealed recording; a refused order changes nothing."""
         try:
             content = self._amended(order)
         except RecordingError as error:
@@ -291,7 +306,7 @@ class Workshop:
 
 
 def _unreadable(path: Path) -> str:
-    """Why nobody can look into it; empty if one can, or if it is gone."""
+    """Return the reason why a spool cannot be opened; "" if it can, or if it is gone."""
     try:
         is_live(path)
     except SpoolError as error:
@@ -305,13 +320,13 @@ def _unreadable(path: Path) -> str:
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:
-        with contextlib.suppress(OSError):  # it was indexed meanwhile; or sealing says why
+        with contextlib.suppress(OSError):  # indexed meanwhile; or sealing reports the reason
             total += path.stat().st_size
     return total
 
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
-    """What the desk is told of a recording; `recovered`: spools whose keys officers brought."""
+    """Return the message about a recording; `recovered` are the spools that officers unlocked."""
     manifest, personal = recording.manifest, recording.personal or Personal()
     return Sealed(
         call_id=manifest.call_id,
@@ -339,7 +354,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
 
 
 def alarms_of(sealed: Sealed) -> Iterable[Alarm]:
-    """What a person must know of a recording that was sealed all the same."""
+    """Yield the alarms that a sealed recording raises."""
     if sealed.unexplained_us:
         seconds = f"{sealed.unexplained_us / 1e6:.1f} s"
         yield Alarm("recording.unexplained", sealed.call_id, f"{seconds} of talk are unexplained")
