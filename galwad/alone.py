@@ -1,6 +1,7 @@
-"""One process of a kind for a state folder, whoever starts it: systemd, `galwad serve`, a person.
+"""A lock that allows only one process of each kind for a state folder.
 
-Two finalisers would write one recording over the other, two switches take up the same calls.
+It does not matter who starts the process: systemd, `galwad serve` or a person. Two finalisers would
+overwrite each other's recordings, and two switches would continue the same calls.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ class AtWorkError(Exception):
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a process's own folder, and let go of it at the end, however that comes (flock(2)).
+    """Lock a process's own folder until the end of the `with` block or of the process (flock(2)).
 
-    A folder that is missing, or that the disk refuses, is held by nobody and keeps nobody from
-    working: calls are answered all the same, and the process itself says what it cannot do.
+    A folder that is missing, or that the disk refuses, is not locked and does not prevent the
+    process from working: calls are still answered, and the process itself reports what it cannot
+    do.
 
     Raises:
-        AtWorkError: another process holds it.
+        AtWorkError: Another process holds the folder.
     """
     descriptor = _opened(folder)
     if descriptor is None:

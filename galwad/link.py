@@ -1,8 +1,8 @@
 """Messages over a Unix socket: a length of four bytes, then msgpack (`galwad.messages`).
 
-`serve` listens; `Connector` keeps one connection alive with back-off. Both hand each message
-to a callback and never block the sender: a peer that does not read is cut off at
-`MAX_BACKLOG` bytes, and a snapshot mends what it missed.
+`serve` listens. `Connector` keeps one link alive, with a growing wait between attempts. Both pass
+each message to a callback, and sending never blocks: a peer that does not read is cut off at
+`MAX_BACKLOG` bytes, and a snapshot later gives it what it missed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ log = structlog.get_logger()
 
 
 class LinkError(Exception):
-    """The peer sent what is not a message."""
+    """The peer sent bytes that are not a message."""
 
 
 class Link:
-    """One connection; `send` queues, `receive` returns the next message or None at the end."""
+    """One connected socket; `send` queues, `receive` gives the next message or None at the end."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class Link:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """True if nothing can be sent any more."""
         return self._writer.is_closing()
 
     def send(self, message: AnyMessage) -> None:
@@ -56,10 +56,10 @@ class Link:
             self._writer.transport.abort()
 
     async def receive(self) -> AnyMessage | None:
-        """The next message; None when the peer has gone.
+        """Return the next message; None when the peer has gone.
 
         Raises:
-            LinkError: what came is no message.
+            LinkError: The received bytes are not a message.
         """
         try:
             length = int.from_bytes(await self._reader.readexactly(4), "big")
@@ -72,7 +72,7 @@ class Link:
             raise LinkError("not a message of this version") from error
 
     async def close(self) -> None:
-        """Send what is queued, then close."""
+        """Send the queued messages, then close."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -101,7 +101,7 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on `path` (mode 0660); an older socket file is replaced."""
+    """Listen on `path` (mode 0660), and replace an older socket file."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(reader, writer)
@@ -110,7 +110,8 @@ async def serve(
         except LinkError as error:
             log.warning("link.garbage", reason=str(error))
         except asyncio.CancelledError:
-            # Only the loop's end cancels this task, and Python 3.11 logs one that stays cancelled.
+            # Only the loop's end cancels this task, and Python 3.11 logs a task that stays
+            # cancelled.
             log.debug("link.cancelled")
         finally:
             if on_close is not None:
@@ -122,9 +123,9 @@ async def serve(
 
 
 class Connector:
-    """Keeps one connection to `path` alive; run `run()` as a task.
+    """Keeps one link to `path` alive; run `run()` as a task.
 
-    `on_connect` is called with each fresh link before any message is read.
+    `on_connect` is called with each new link before any message is read.
     """
 
     def __init__(
@@ -142,18 +143,18 @@ class Connector:
 
     @property
     def connected(self) -> bool:
-        """Whether the peer is there now."""
+        """True if the link is up now."""
         return self.link is not None and not self.link.closed
 
     def send(self, message: AnyMessage) -> bool:
-        """Send if connected; False when there is nobody to send to."""
+        """Send the message if the link is up; return False if it is not."""
         if self.link is None or self.link.closed:
             return False
         self.link.send(message)
         return True
 
     async def run(self) -> None:
-        """Connect, serve, and connect again until cancelled."""
+        """Connect, handle messages, and connect again until cancelled."""
         wait = _FIRST_WAIT_S
         while True:
             try:
@@ -165,7 +166,7 @@ class Connector:
             wait = _FIRST_WAIT_S
             try:
                 await self._serve(Link(reader, writer))
-            except Exception:  # a fault of ours: whoever ends here is never heard of again
+            except Exception:  # a bug here must not stop the reconnecting
                 log.exception("link.failed")
                 wait = _LONGEST_WAIT_S
             await asyncio.sleep(wait)

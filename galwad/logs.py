@@ -1,9 +1,10 @@
-"""The log of a process: one event a line on stderr, an event name with fields.
+"""The log of a process: one event per line on stderr, an event name with fields.
 
-Coloured text on a terminal, JSON for the journal, which is told each entry's priority as well
-(sd-daemon(3)), so that `journalctl -p warning` finds it. An exception is logged as its type and
-the places it passed, never its text or variables, which may hold what a caller or an advisor
-sent; of another library's record only the origin is kept, for the same reason.
+On a terminal the lines are coloured text; for the journal they are JSON. The journal also receives
+each entry's priority (sd-daemon(3)), so that `journalctl -p warning` finds it. An exception is
+logged as its type and the source lines it passed, never with its text or variables, which may
+contain what a caller or an advisor sent. For the same reason, only the origin of another library's
+record is logged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _PRIORITIES: Final[Mapping[str, int]] = {
     "info": 6,
     "debug": 7,
 }
-"""Of syslog, by the names of our levels."""
+"""The syslog priorities of our log levels."""
 
 
 def configure(process: str, *, as_json: bool) -> None:
@@ -55,7 +56,7 @@ def configure(process: str, *, as_json: bool) -> None:
 
 
 def _journal_listens() -> bool:
-    """Whether stderr leads to the journal: $JOURNAL_STREAM names it (systemd.exec(5))."""
+    """Return whether stderr leads to the journal: $JOURNAL_STREAM names it (systemd.exec(5))."""
     stream = os.environ.get("JOURNAL_STREAM")
     if not stream:
         return False
@@ -64,7 +65,7 @@ def _journal_listens() -> bool:
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace `exc_info` by `exception` (a type) and `passed` (places in the source)."""
+    """Replace `exc_info` by `exception` (a type) and `passed` (source lines)."""
     info = event.pop("exc_info", None)
     if info is True:
         info = sys.exception()
@@ -78,15 +79,15 @@ def exception_without_text(_logger: Any, _method: str, event: EventDict) -> Even
 
 
 def _on_uncaught(_kind: object, error: BaseException, _trace: object) -> None:
-    """The last word of a process: in its log, under the same rule as all others."""
+    """Log an uncaught exception, also without its text."""
     structlog.get_logger().critical("process.failed", exc_info=error)
 
 
 class LibraryHandler(logging.Handler):
-    """Turns another library's record into an entry of ours, without its text."""
+    """Turns another library's record into one of our log entries, without its text."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log where it came from; see the module's docstring."""
+        """Log the origin of a record; see the module's docstring."""
         info = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
@@ -109,7 +110,7 @@ class _Named:
 
 
 class _ForTheJournal:
-    """One JSON object a line, behind its priority, which the journal takes off again."""
+    """Writes one JSON object per line, after its priority, which the journal removes."""
 
     def __init__(self) -> None:
         self._json = structlog.processors.JSONRenderer()

@@ -1,7 +1,7 @@
-"""Keeping what is in memory out of files, for this process: no core dump, no debugger.
+"""Protection of this process's memory: no core dump, and no debugger.
 
-In the memory of the switch is what a caller says, card numbers included, while it is passed on;
-in that of the others are keys, and who calls.
+The memory of the switch contains the audio that it passes on, in which a caller may say a card
+number. The memory of the other processes contains keys and callers' numbers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def keep_out_of_files() -> None:
-    """Forbid core dumps, and reading through /proc or ptrace by the same user (prctl(2)).
+    """Forbid core dumps, and reading by the same user through /proc or ptrace (prctl(2)).
 
-    A handler of core dumps that the kernel pipes to gets none either. Raises OSError.
+    A core dump handler to which the kernel pipes gets nothing either.
+
+    Raises:
+        OSError: The kernel refuses.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)

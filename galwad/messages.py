@@ -1,9 +1,9 @@
-"""What the three processes say to each other, as tagged msgpack structures.
+"""The messages between the three processes, as tagged msgpack structures.
 
-The switch speaks to the desk and the finaliser over `switch.sock`, the finaliser to the
-desk over `desk.sock`; `galwad.link` carries these structures. Messages of a call's state
-are whole and idempotent, so a lost connection is mended by a `Snapshot`. Numbers and names
-travel here and in the sealed files only: no process logs a message's content.
+The switch speaks to the desk and the finaliser over `switch.sock`, and the finaliser to the desk
+over `desk.sock`. `galwad.link` carries the messages. A message about a call contains its whole
+state and may be repeated, so a `Snapshot` repairs a lost link. Phone numbers and names travel only
+here and in the sealed files: no process logs the content of a message.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
-    """Base of all messages; `type` on the wire is the class's name."""
+    """Base of all messages; on the wire, `type` is the name of the class."""
 
 
 class CallerFacts(msgspec.Struct, frozen=True):
-    """What the signalling says of the caller, before any lookup.
+    """The facts that the signalling gives about the caller, before any lookup.
 
-    `from_user`/`from_host` are the From URI's parts, `asserted` the P-Asserted-Identity
-    users in order, `privacy` the Privacy header's tokens in lower case, `trusted` whether
-    the trunk's assertions are believed (RFC 3325, RFC 3323).
+    `from_user` and `from_host` are parts of the From URI. `asserted` are the P-Asserted-Identity
+    users in order. `privacy` are the Privacy header field's tokens in lower case. `trusted` says
+    whether the trunk's assertions are believed (RFC 3325, RFC 3323).
     """
 
     from_user: str
@@ -39,7 +39,7 @@ class CallerFacts(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """An advisor's phone: its extension and the user who sits there ("" when nobody does)."""
+    """An advisor's phone: its extension, and its user ("" if it has none or none is known)."""
 
     extension: str
     user: str = ""
@@ -48,10 +48,10 @@ class Party(msgspec.Struct, frozen=True):
 class CallState(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
-    `since`, `started` and `recording_since` are Unix times in seconds. `ringing` are the
-    phones that ring now; `advisor` is the one that answered. `group` are those of whom one
-    must be the advisor, while the PBX that answered has named no user. `durable` is False
-    when the last pause or resume could not be made durable in time.
+    `started`, `since` (of the state) and `recording_since` are Unix times in seconds. `ringing` are
+    the phones that ring now; `advisor` is the phone that answered. `group` are the advisors of whom
+    one has the call, while the PBX that answered has not named a user. `durable` is False if the
+    last pause or resume could not be made durable in time.
     """
 
     call_id: str
@@ -74,7 +74,8 @@ class CallState(msgspec.Struct, frozen=True):
 class Hello(Message, frozen=True):
     """First message of a client on either socket.
 
-    The switch says a finaliser's back: of spools that are closed from then on it is told.
+    The switch sends a finaliser's `Hello` back. From then on, the finaliser is notified of each
+    closed spool.
     """
 
     role: Role
@@ -96,9 +97,10 @@ class CallChanged(Message, frozen=True):
 class CallEnded(Message, frozen=True):
     """Switch to desk: the call is over; `answered` says whether a recording will follow.
 
-    `talk_us` is how long they talked by the monotonic clock, in microseconds; None where that is
-    not known. `since` is when it was answered, in Unix seconds; 0: take it from these. `owed`: it
-    was to be recorded, whatever became of that; it is said again until the desk says `Entered`.
+    `talk_us` is the talk time by the monotonic clock, in microseconds; None: not known. `since` is
+    the time of the answer in Unix seconds; 0: compute it from `ended` and `talk_us`. `owed` means
+    that the call was answered and was to be recorded, even if it was not. Such a message is
+    repeated until the desk sends `Entered`.
     """
 
     call_id: str
@@ -110,13 +112,13 @@ class CallEnded(Message, frozen=True):
 
 
 class Entered(Message, frozen=True):
-    """Desk to switch: the ledger has these calls' ends."""
+    """Desk to switch: the ledger contains the ends of these calls."""
 
     call_ids: tuple[str, ...]
 
 
 class Alarm(Message, frozen=True):
-    """Any process to the desk: something a person must know. `kind` is an event name."""
+    """Any process to the desk: an event that a person must know. `kind` is an event name."""
 
     kind: str
     call_id: str | None = None
@@ -124,9 +126,9 @@ class Alarm(Message, frozen=True):
 
 
 class PeerStanding(msgspec.Struct, frozen=True):
-    """What is known of a neighbour of the switch: whether it answers, or holds our registration.
+    """The state of a peer of the switch: whether it answers OPTIONS, or accepts our registration.
 
-    `name` is the trunk's, its address, or both; never a number.
+    `name` is the trunk's name, its address, or both; never a phone number.
     """
 
     name: str
@@ -135,13 +137,14 @@ class PeerStanding(msgspec.Struct, frozen=True):
 
 
 class Figures(Message, frozen=True):
-    """Switch to desk, every few seconds: how it fares.
+    """Switch to desk, every few seconds: load and error counts.
 
-    `loop_lag_ms` is the worst delay of the event loop since the last figures. The counts are
-    since the process started: bursts of media from strangers, datagrams that were no SIP,
-    exceptions that should not have been, calls refused for want of room, and what was not read
-    because its source sends too much or is barred. `sources_banned` are barred now. `peers`: those
-    of whom the settings want to know.
+    `loop_lag_ms` is the longest delay of the event loop since the last figures. The following are
+    counted since the process started: `media_refused` (bursts of media from strangers),
+    `sip_dropped` (datagrams that were not SIP), `faults` (unexpected exceptions), `calls_refused`
+    (for lack of resources), and `sip_shed` (messages not read because their source sends too much
+    or is banned). `sources_banned` are banned now. `peers` are those that the settings ask to
+    watch.
     """
 
     calls: int
@@ -172,10 +175,10 @@ class SetPhones(Message, frozen=True):
 
 
 class Hold(Message, frozen=True):
-    """Desk to switch: a payment holder pauses a call (by id), or all calls of a phone.
+    """Desk to switch: a pause holder pauses a call (by id), or all calls of a phone or user.
 
-    Exactly one of `call_id`, `extension`, `user` is given. `holder` names who must let go;
-    `trigger` is "page" or "api"; `actor` goes into the manifest.
+    Exactly one of `call_id`, `extension` and `user` is given. `holder` names the pause holder, who
+    must later send `Release`. `trigger` is "page" or "api". `actor` is written to the manifest.
     """
 
     ref: int
@@ -188,7 +191,7 @@ class Hold(Message, frozen=True):
 
 
 class Release(Message, frozen=True):
-    """Desk to switch: a payment holder lets go; fields as in `Hold`."""
+    """Desk to switch: a pause holder ends its pause; the fields are those of `Hold`."""
 
     ref: int
     holder: str
@@ -200,7 +203,7 @@ class Release(Message, frozen=True):
 
 
 class Take(Message, frozen=True):
-    """Desk to switch: one of a call's `group` is its advisor."""
+    """Desk to switch: one advisor of a call's `group` has the call."""
 
     call_id: str
     advisor: Party
@@ -209,8 +212,9 @@ class Take(Message, frozen=True):
 class HoldReply(Message, frozen=True):
     """Switch to desk: the outcome of the `Hold` or `Release` with the same `ref`.
 
-    `calls` lists the calls it reached (empty: no such call); `state` is the recording state
-    of the last of them; `durable` is False when the disk did not confirm within 250 ms.
+    `calls` lists the calls that it reached (empty: there is no such call). `state` is the recording
+    state of the last of them. `durable` is False if the disk did not confirm in time: 250 ms for a
+    pause, 5 s for a release.
     """
 
     ref: int
@@ -220,13 +224,13 @@ class HoldReply(Message, frozen=True):
 
 
 class SpoolClosed(Message, frozen=True):
-    """Switch to finaliser: no more will be written to this call's spools."""
+    """Switch to finaliser: the switch writes no more to this call's spools."""
 
     call_id: str
 
 
 class GapFacts(msgspec.Struct, frozen=True):
-    """A gap as the index keeps it: microseconds since the recording's start."""
+    """A gap as the index stores it, in microseconds since the recording's start."""
 
     reason: str
     trigger: str
@@ -236,14 +240,14 @@ class GapFacts(msgspec.Struct, frozen=True):
 
 
 class Sealed(Message, frozen=True):
-    """Finaliser to desk: a recording lies complete in the archive.
+    """Finaliser to desk: a recording is complete in the archive.
 
-    `folder` is relative to the archive. The personal fields come from the sealed spool, so
-    the index is complete even where the desk was down during the call. Where that cannot be
-    opened any more, they are empty and `personal` is false: an index that has them keeps them.
-    `raw_size`: bytes of the object with what could not be decoded; `undecoded`: its packets.
-    `recovered`: the spools, by life, for which an officer had brought a key.
-    `gaps` as in the manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
+    `folder` is relative to the archive. The personal fields come from the sealed spool, so that the
+    index is complete even if the desk was down during the call. If they cannot be decrypted any
+    more, they are empty and `personal` is False; an index that has them keeps them. `raw_size` is
+    the size in bytes of the object with the packets that could not be decoded, and `undecoded` is
+    their number. `recovered` are the spools, by life, for which an officer supplied a key. `gaps`
+    are those of the manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
     """
 
     call_id: str
@@ -267,9 +271,10 @@ class Sealed(Message, frozen=True):
 
 
 class LeftSpool(msgspec.Struct, frozen=True):
-    """A spool that nobody writes to; `since` (Unix seconds) its last change.
+    """A spool that no process writes to; `since` is its last change, in Unix seconds.
 
-    `why` is the kind of the alarm that was raised when it was tried; empty if it was not.
+    `call_id` is "" if the name is not a spool's. `why` is the kind of the alarm that sealing
+    raised; "" if there was no attempt.
     """
 
     name: str
@@ -279,19 +284,19 @@ class LeftSpool(msgspec.Struct, frozen=True):
 
 
 class SpoolsLeft(Message, frozen=True):
-    """Finaliser to desk: every spool that waits, as it stands now."""
+    """Finaliser to desk: every spool that waits to be sealed now."""
 
     spools: tuple[LeftSpool, ...]
 
 
 class Indexed(Message, frozen=True):
-    """Desk to finaliser: the row is committed; the spool may go."""
+    """Desk to finaliser: the recording's row is committed, so the spools can be removed."""
 
     call_id: str
 
 
 class StageHeader(Message, frozen=True):
-    """Desk to finaliser: lay a new header and the officer's record beside those in force."""
+    """Desk to finaliser: store a new header and the officer's record beside the present ones."""
 
     ref: int
     call_id: str
@@ -301,7 +306,7 @@ class StageHeader(Message, frozen=True):
 
 
 class CommitHeader(Message, frozen=True):
-    """Desk to finaliser: put the staged header with this digest in force."""
+    """Desk to finaliser: put the staged header with this digest into force."""
 
     ref: int
     call_id: str
@@ -310,9 +315,9 @@ class CommitHeader(Message, frozen=True):
 
 
 class Dispose(Message, frozen=True):
-    """Desk to finaliser: certify that this recording is disposed of, and destroy its header.
+    """Desk to finaliser: certify the disposal of this recording and destroy its header.
 
-    `actor` goes into the certificate, and so do the audit's entry and its hash.
+    `actor`, and the node, number and hash of the audit entry, are written to the certificate.
     """
 
     ref: int
@@ -326,10 +331,11 @@ class Dispose(Message, frozen=True):
 
 
 class Prove(Message, frozen=True):
-    """Desk to finaliser: is this recording whole, and ours? The reply's content is a `Proven`.
+    """Desk to finaliser: check that this recording is complete and signed by a known key.
 
-    Believed are the node's own signing key and `node_keys`; of officers, who may have given it a
-    new header, the one of the settings and `officer_keys`. All are public keys in base64.
+    The content of the reply is a `Proven`. Known node keys are the node's own signing key and
+    `node_keys`. Known officer keys, for recordings with a new header, are the one in the settings
+    and `officer_keys`. All are public keys in base64.
     """
 
     ref: int
@@ -339,10 +345,10 @@ class Prove(Message, frozen=True):
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """What a recording's row is made from, when only its files are left.
+    """The facts from which the index row of a recording is made when only its files are left.
 
-    `sealed.personal` is false. `node_key` signed the manifest. `disposed` (Unix seconds, 0: it was
-    not) and `disposal` (why) are its certificate's.
+    `sealed.personal` is False. `node_key` signed the manifest. `disposed` (Unix seconds; 0: not
+    disposed of) and `disposal` (the reason) come from the disposal certificate.
     """
 
     sealed: Sealed
@@ -352,9 +358,10 @@ class Proven(msgspec.Struct, frozen=True):
 
 
 class ArchiveReply(Message, frozen=True):
-    """Finaliser to desk: what came of the request with the same `ref`.
+    """Finaliser to desk: the result of the request with the same `ref`.
 
-    `error` is empty when it was done; `content` is what was read back, if that was asked for.
+    `error` is empty if the request was carried out. `content` is the requested data; empty if none
+    was requested.
     """
 
     ref: int
@@ -363,7 +370,7 @@ class ArchiveReply(Message, frozen=True):
 
 
 class UsersChanged(Message, frozen=True):
-    """Command line to desk: read the users again and tell the switch."""
+    """Command line to desk: read the users again and send the accounts to the switch."""
 
 
 AnyMessage: TypeAlias = (

@@ -1,9 +1,9 @@
-"""Keeping the three processes alive, and telling systemd (or a supervisor of ours) so.
+"""Supervision of the three processes, and notices to systemd or to our own supervisor.
 
-`Supervisor` starts switch, desk and finaliser as children, restarts the one that dies, with
-back-off, and stops them in an order that loses nothing: the switch drains its calls first,
-then the finaliser seals what they left, and the desk, with its pause key, goes last.
-`ready`, `stopping` and `watchdog` are the service's side of sd_notify(3), without libsystemd.
+`Supervisor` starts switch, desk and finaliser as children. It restarts a child that dies, after a
+growing wait. It stops them in an order that loses nothing: the switch drains its calls first, then
+the finaliser seals what they left, and the desk, with its pause key, stops last. `ready`,
+`stopping` and `watchdog` are the service's side of sd_notify(3), without libsystemd.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _LONGEST_WAIT_S = 5.0
 _STEADY_S = 30.0
 _STARTS_BEFORE_GIVING_UP = 3
 _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
-    "switch": None,  # its calls take as long as they take
-    "finaliser": 300.0,  # it seals what they left: after a reboot it could not
+    "switch": None,  # its calls may last any time
+    "finaliser": 300.0,  # it must seal what they left: after a reboot it could not
     "desk": 10.0,
 }
 _PR_SET_PDEATHSIG = 1
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 def notify(state: str) -> bool:
-    """Send one sd_notify message; False when nobody asked for it."""
+    """Send one sd_notify message; return False if none was requested or it cannot be sent."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return False
@@ -58,17 +58,20 @@ def notify(state: str) -> bool:
 
 
 def ready() -> bool:
-    """Say that this process serves."""
+    """Notify that this process is ready."""
     return notify("READY=1")
 
 
 def stopping() -> bool:
-    """Say that this process has begun to stop."""
+    """Notify that this process has begun to stop."""
     return notify("STOPPING=1")
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between signs of life (half of what is allowed), or None when nobody waits."""
+    """Return the seconds between watchdog messages, half of those allowed.
+
+    Return None if no watchdog waits for this process.
+    """
     allowed, whose = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not allowed.isdigit() or (whose and whose != str(os.getpid())):
         return None
@@ -76,11 +79,11 @@ def watchdog_interval() -> float | None:
 
 
 async def watchdog() -> None:
-    """Give signs of life from the event loop for as long as it turns; run it as a task.
+    """Send watchdog messages while the event loop runs; run this as a task.
 
-    systemd looks away once it has told a unit to stop, and a loop that hangs then would never
-    end. So the kernel's alarm clock (SIGALRM, which ends the process) is wound up as well, to go
-    off a little after systemd would have acted.
+    systemd's watchdog no longer applies once systemd has asked a unit to stop, and a loop that
+    hangs then would never end. The kernel's alarm timer (SIGALRM, which ends the process) is
+    therefore set too. It would fire a little after systemd would have acted.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -95,7 +98,10 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """End with SIGTERM when a supervisor of ours is gone; called first thing in a child."""
+    """Have SIGTERM sent to this process when our supervisor ends; call it first in a child.
+
+    Exit with status 1 if the supervisor has already ended.
+    """
     parent = os.environ.pop(SUPERVISED, "")
     if parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -104,7 +110,7 @@ def die_with_parent() -> None:
 
 
 class Child:
-    """One process, started again whenever it ends, until `stop`."""
+    """One process, which is started again whenever it ends, until `stop`."""
 
     def __init__(self, name: ProcessName, command: Sequence[str], folder: Path) -> None:
         self.name = name
@@ -117,12 +123,12 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
+        """The process id; None while the process does not run."""
         alive = self._process is not None and self._process.returncode is None
         return self._process.pid if alive and self._process else None
 
     async def run(self) -> None:
-        """Start it, wait for its end, start it again; returns after `stop`."""
+        """Start the process again each time it ends; return after `stop`."""
         wait, failures = _FIRST_WAIT_S, 0
         loop = asyncio.get_running_loop()
         with self._listener:
@@ -151,7 +157,8 @@ class Child:
             SUPERVISED: str(os.getpid()),
         }
         environment.pop("WATCHDOG_USEC", None)
-        # Its own process group: Ctrl-C reaches the supervisor alone, which stops in order.
+        # With its own process group, the child does not get Ctrl-C: only the supervisor does, and
+        # stops the children in order.
         return await asyncio.create_subprocess_exec(
             *self._command, env=environment, process_group=0, stdin=asyncio.subprocess.DEVNULL
         )
@@ -161,16 +168,16 @@ class Child:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
     def stop(self) -> None:
-        """Ask it to end, and start it no more."""
+        """Ask the process to end, and do not start it again."""
         self._stop.set()
         self.terminate()
 
     def terminate(self) -> None:
-        """Send SIGTERM, if it runs."""
+        """Send SIGTERM if the process runs."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send SIGKILL, if it runs."""
+        """Send SIGKILL if the process runs."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
@@ -180,7 +187,7 @@ class Child:
 
 
 class _NotifyListener:
-    """A notification socket for one child, read by the running loop."""
+    """The notification socket for one child, read by the running loop."""
 
     def __init__(self, path: Path, on_ready: Callable[[], None]) -> None:
         self.path = path
@@ -206,7 +213,7 @@ class _NotifyListener:
 
 
 class Supervisor:
-    """Runs the three processes until SIGTERM or SIGINT; a second signal hurries."""
+    """Runs the three processes until SIGTERM or SIGINT; a second signal stops them at once."""
 
     def __init__(self, commands: Mapping[ProcessName, Sequence[str]]) -> None:
         self._commands = commands
@@ -215,7 +222,7 @@ class Supervisor:
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
-        """Start all, keep them, drain and stop them; the exit status."""
+        """Start the processes and keep them running, then stop them; return the exit status."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.signalled)
@@ -232,7 +239,7 @@ class Supervisor:
         return 0 if fine else 1
 
     def signalled(self) -> None:
-        """The first time: drain and stop. The second: stop at once."""
+        """Drain and stop at the first signal; stop at once at the second."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
@@ -244,7 +251,7 @@ class Supervisor:
         ready()
 
     async def _wait_for_the_end(self) -> bool:
-        """Wait for a signal (True) or for a child that cannot be started (False)."""
+        """Wait for a signal (return True) or for a child that cannot be started (return False)."""
         hopeless = [asyncio.create_task(c.hopeless.wait()) for c in self.children.values()]
         asked = asyncio.create_task(self._stop.wait())
         done, pending = await asyncio.wait([asked, *hopeless], return_when=asyncio.FIRST_COMPLETED)
@@ -261,7 +268,7 @@ class Supervisor:
             await self._drained(name, runners[name])
 
     async def _drained(self, name: ProcessName, runner: asyncio.Task[None]) -> None:
-        """Wait for a child that was told to stop, for as long as it may take."""
+        """Wait for a child that is stopping; kill it after its time, or at a second signal."""
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait(
             [runner, hurry], timeout=_PATIENCE_S[name], return_when=asyncio.FIRST_COMPLETED
@@ -276,7 +283,7 @@ class Supervisor:
 
 
 def child(name: str, config: Path) -> list[str]:
-    """The command of one process; -P: what lies in the folder at hand is no module of ours."""
+    """Return the command of one process; -P: Python modules in the current folder are not used."""
     python = [sys.executable, "-P", "-m", "galwad"]
     return [*python, "serve", "--only", name, "--config", str(config)]
 

@@ -1,6 +1,6 @@
-"""Spans of time in words: `yesterday`, `last week`, `2026-11-24`, as people ask for calls.
+"""Periods in words, as people ask for calls: `yesterday`, `last week`, `2026-11-24`.
 
-Days are the centre's: the caller says in which zone it lies. A week begins on Monday.
+Days are those of the time zone that the caller of `period` gives. A week begins on Monday.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _MOMENT = re.compile(
 )
 _DAY = timedelta(days=1)
 _Days: TypeAlias = tuple[date, date]
-"""The first day, and the first that is no longer in it."""
+"""The first day, and the first day after the period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From `since` until before `until`, in Unix seconds."""
+    """A period in Unix seconds, from `since` up to but not including `until`."""
 
     since: float
     until: float
 
 
 def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
-    """What a text means at the Unix time `now`; without a zone, in this machine's.
+    """Return the period that `text` means at the Unix time `now`; the default zone is local.
 
-    A day's name is the last such day before today, `last 7 days` end with today, and a moment
-    is its minute, or second where it has one.
+    The name of a weekday means the last such day before today. `last 7 days` ends with today. A
+    moment means its minute, or its second if it has one.
 
     Raises:
-        ValueError: it means nothing here, or a day that no calendar has.
+        ValueError: The text means no period, or its date does not exist.
     """
     words = " ".join(text.lower().split())
     try:

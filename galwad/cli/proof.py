@@ -1,6 +1,6 @@
 """Verification of recordings: a folder's, a single one, or those that the server has.
 
-`recording.verify` decides whether a recording is whole. This module finds the recordings that are
+`recording.archive.verify` decides whether a recording is whole. This module finds the recordings that are
 meant, and words the result.
 """
 

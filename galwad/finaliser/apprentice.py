@@ -124,7 +124,7 @@ class Apprentice:
         following = self._followed.pop(call_id)
         try:
             more = following.step(_SLICE)
-        except Exception as error:  # strange audio; sealing at the end will report it
+        except Exception as error:  # noqa: BLE001 - strange audio: sealing will report it
             following.discard()
             self._give_up(call_id, error)
             return False

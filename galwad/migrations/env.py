@@ -1,4 +1,4 @@
-"""Alembic's environment: runs revisions on the connection that `galwad.desk.database` hands in."""
+"""Alembic's environment: runs revisions on the connection that `galwad.desk.database` passes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
-# Tables join their package's metadata when their module is imported.
-TABLE_MODULES = (contacts, audit_log, custody, ledger)
+# A table joins its package's metadata when its module is imported.
+TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
 context.configure(

@@ -1,4 +1,4 @@
-"""Holds and disposals of recordings."""
+"""Add the tables of retained recordings (`recording_holds`) and of disposals."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Undo the change."""
     for table in ("recording_disposals", "recording_holds"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""Recordings by the phone that answered."""
+"""Add the index of recordings by the extension that answered."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Undo the change."""
     op.drop_index("recordings_by_extension", "recordings")

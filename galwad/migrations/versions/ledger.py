@@ -1,4 +1,4 @@
-"""The ledger of answered calls, and what the nightly check found."""
+"""Add the tables of the ledger of answered calls and of the nightly check's findings."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Undo the change."""
     for table in ("coverage_findings", "answered_calls"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""The size of the object with what could not be decoded."""
+"""Add the size of the object that contains a recording's undecoded packets."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Undo the change."""
     with op.batch_alter_table("recordings", schema=None) as batch_op:
         batch_op.drop_column("raw_size")
