@@ -1,1 +1,1 @@
-"""The telephony daemon: the only package in which the others are wired together."""
+"""The telephony daemon: the only package that connects the other packages to each other."""

@@ -151,7 +151,7 @@ class Workshop:
             call_id = match[1] if match else ""
             if call_id and call_id not in closed:
                 continue
-            with contextlib.suppress(OSError):  # it was indexed meanwhile
+            with contextlib.suppress(OSError):  # indexed, and so removed, meanwhile
                 since = path.lstat().st_mtime
                 if abs(now - since) >= _LEFT_S:  # or in the future: no process writes to it either
                     name = os.fsencode(path.name).decode(errors="backslashreplace")

@@ -19,7 +19,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
     render_as_batch=True,
-    transactional_ddl=True,  # SQLite's own; Alembic takes it that its driver spoils that
+    transactional_ddl=True,  # SQLite supports it, but Alembic assumes that the driver does not
 )
 with context.begin_transaction():
     context.run_migrations()

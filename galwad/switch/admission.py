@@ -35,7 +35,7 @@ class Admission:
 
     caller: CallerFacts
     called: str
-    """The number in the Request-URI, as plain text."""
+    """The user part of the Request-URI, unescaped."""
     trusted: bool
     """True if the caller is in the trust domain (RFC 3325): a trusted trunk or our phone."""
     phone: bool

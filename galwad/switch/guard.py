@@ -200,7 +200,7 @@ class Guard:
             case Outcome.MISSING:
                 self._failed(source, _CHALLENGED, "no credentials", now)
             case Outcome.STALE:
-                pass  # the password was right
+                pass  # the password was right, only the nonce was old
 
     def know(self, hosts: Iterable[str]) -> None:
         """Replace the hosts with which we have calls, phones or routes; call it once a second."""
