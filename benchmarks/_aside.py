@@ -1,6 +1,7 @@
-"""Imported before anything else: searches this folder last.
+"""Makes Python search this folder last; import it before anything else.
 
-`recording.py` beside this file measures the package of that name, and must not be found for it.
+This folder's `recording.py` measures the package `recording`, and must not be imported in its
+place.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""`telephony`'s B2BUA alone: every call rings the same callee, no media moves, nothing is kept.
+"""Only the B2BUA of `telephony`: every call rings the same callee, without media or recording.
 
     python benchmarks/_b2bua.py PORT CALLEE_PORT
 
-What calls.py measures beside the whole switch.
+calls.py measures it beside the whole switch.
 """
 
 import asyncio
@@ -22,31 +22,31 @@ from telephony.sip.uri import Uri
 
 
 class NoMedia:
-    """A plane that moves nothing: every leg gets the same port."""
+    """A media plane that moves no media: every leg gets the same port."""
 
     def open(self, _leg_id: str, *, ipv6: bool) -> LocalMedia:  # noqa: ARG002 - has one port
-        """A port that is not bound."""
+        """Return a port that is not bound."""
         return LocalMedia(SWITCH, 20_000)
 
     def reopen(self, _leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Nothing was kept."""
+        """Return the same port again."""
         return local
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def part(self, leg_id: str) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def close(self, leg_id: str) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class Bare:
-    """Rings the callee for every call; keeps nothing of it."""
+    """Rings the callee for every call, and keeps no record of it."""
 
     def __init__(self, callee: int) -> None:
         self._target = Target(Uri.parse(f"sip:600@{CALLEE}:{callee}"), Address(CALLEE, callee))

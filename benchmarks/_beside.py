@@ -1,4 +1,4 @@
-"""What the desk does beside the calls of load.py: sign-ins, pages of the list, fetches, exports."""
+"""The desk's other work during the calls of load.py: sign-ins, list pages, fetches, exports."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ _PAUSE_S = 0.1
 
 @dataclass
 class Beside:
-    """Work of several kinds, each over and over, and how long each time took (ms)."""
+    """Work of several kinds, each repeated, with the duration of each run in ms."""
 
     site: Site
     token: str
@@ -36,7 +36,7 @@ class Beside:
     took: dict[str, list[float]] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """All of it until told to stop."""
+        """Do all the work until `stop` is set."""
         headers = {"Authorization": f"Bearer {self.token}"}
         async with (
             httpx.AsyncClient(base_url=self.site.url, headers=headers, timeout=60) as client,
@@ -51,7 +51,7 @@ class Beside:
                 group.create_task(self._repeat(kind, work, client, stop))
 
     def figures(self) -> dict[str, dict[str, float]]:
-        """How often, and how long."""
+        """Return how often each kind ran, and its median and worst duration."""
         return {
             kind: {
                 "times": len(took),

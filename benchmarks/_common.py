@@ -1,8 +1,8 @@
-"""What the benchmarks share: CPU time of other programs, a switch and other daemons to measure.
+"""Code that the benchmarks share: CPU time of other programs, and starting a switch or a daemon.
 
-CPU time is what the kernel says that a process and its children have had (proc(5)), to 10 ms; so
-what is measured must last for some seconds. Nothing here measures by the wall clock: on a machine
-that others use, too, that says little.
+CPU time is what the kernel reports for a process and its children (proc(5)), in steps of 10 ms, so
+a measured run must last for some seconds. Nothing here measures wall-clock time, which says little
+on a machine with other users.
 """
 
 import contextlib
@@ -26,16 +26,19 @@ import _aside  # noqa: F401 - before the package `recording`
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
 SWITCH, CALLER, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
-"""Where the program under test is, who calls, and who is called."""
+"""The addresses of the program under test, of the calling side and of the called side."""
 MEMORY = Path("/dev/shm")
-"""What is in memory alone, as /run is in service."""
+"""A folder that exists only in memory, as /run does in service."""
 PATIENCE_S = 20.0
 _TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
 PORTS = range(4_000, 10_000)
-"""Of the programs under test: Linux gives none of them out by itself, and the media lie above."""
+"""The ports for the programs under test.
+
+Linux does not give these to other programs by itself, and the media ports are above them.
+"""
 FIRST_PORT = 20_000
-"""Of the media, where nothing else is said."""
+"""The first media port, unless another is given."""
 
 SETTINGS = """
 [node]
@@ -73,7 +76,7 @@ finally:
 
 
 def machine() -> dict[str, object]:
-    """What it was measured on."""
+    """Return facts about the machine that the benchmark ran on."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"model name\s*:\s*(.+)", info)
     return {
@@ -86,7 +89,7 @@ def machine() -> dict[str, object]:
 
 
 def cpu_us(pid: int) -> float:
-    """Microseconds of CPU that a process, its threads and its children have had."""
+    """Return the CPU time of a process, its threads and its children, in microseconds."""
     total = 0.0
     for each in (pid, *_offspring(pid)):
         fields = _stat(each)
@@ -95,7 +98,7 @@ def cpu_us(pid: int) -> float:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of proc(5)'s stat from the state on; the name before it may hold anything."""
+    """Return the fields of proc(5)'s stat from the state on: the name before it may hold spaces."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -112,21 +115,21 @@ def _offspring(pid: int) -> list[int]:
 
 
 def resident_kb(pid: int) -> int:
-    """A process's resident memory."""
+    """Return the resident memory of a process in kB."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"VmRSS:\s+(\d+)", text)
     return int(found[1]) if found else 0
 
 
 def peak_mb(pid: int) -> float:
-    """The greatest resident memory that a process has had, in megabytes."""
+    """Return the highest resident memory that a process has had, in MB."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"VmHWM:\s+(\d+)", text)
     return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
 def free_port(host: str) -> int:
-    """A port that nobody has, by UDP or TCP, nor will be given before its program starts."""
+    """Return a port of `PORTS` that is free for UDP and TCP; Linux gives it to no other program."""
     for port in random.sample(PORTS, len(PORTS)):
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
@@ -140,7 +143,7 @@ def free_port(host: str) -> int:
 
 
 def found(name: str) -> str | None:
-    """Where a program is; None if the machine has none."""
+    """Return the path of a program; None if the machine does not have it."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
@@ -148,7 +151,10 @@ def found(name: str) -> str | None:
 def daemon(
     command: Sequence[str], log: Path, ready: Callable[[], bool]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in the foreground once `ready` says so; killed with its children at the end."""
+    """Run a program until the block ends, then kill it and its children.
+
+    The block begins when `ready` returns True.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -172,12 +178,12 @@ def daemon(
 
 
 def said(log: Path, word: bytes) -> Callable[[], bool]:
-    """Whether a program has written this word."""
+    """Return a check for `daemon`: has the program written this word to its log?"""
     return lambda: word in log.read_bytes()
 
 
 def answers(host: str, port: int, question: bytes, answer: bytes = b"") -> Callable[[], bool]:
-    """Whether a program answers a datagram."""
+    """Return a check for `daemon`: does the program answer a datagram?"""
 
     def asked() -> bool:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -194,7 +200,7 @@ def answers(host: str, port: int, question: bytes, answer: bytes = b"") -> Calla
 
 
 def all_files() -> None:
-    """Let this process have as many files open as the machine allows."""
+    """Let this process open as many files as the machine allows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -202,7 +208,11 @@ def all_files() -> None:
 def settle(
     folder: Path, runtime: Path, more: str, *, sip: int, calls: int, first_port: int = FIRST_PORT
 ) -> tuple[Path, OfficerKeys]:
-    """Write settings, and `more` of them, with a signed set of recipients; where, and whose."""
+    """Write the settings, with `more` added, and a signed set of recipients.
+
+    Returns:
+        The path of the settings, and the officer's keys.
+    """
     officer = OfficerKeys.generate()
     people = RecipientSet.of([("officer", officer.identity.recipient)], 1)
     (folder / "recipients.json").write_bytes(people.sign(officer.signing))
@@ -225,10 +235,10 @@ def settle(
 def switch(
     folder: Path, port: int, callee: int, calls: int, profile: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The real switch, as systemd starts it; all calls from `CALLER` go to `CALLEE`.
+    """Run the real switch, as systemd starts it; all calls from `CALLER` go to `CALLEE`.
 
-    Its runtime folder is in memory, as /run is.
-    `profile` is where cProfile writes when the switch has been told to end.
+    Its runtime folder is in memory, as /run is. If `profile` is given, cProfile writes there when
+    the switch ends.
     """
     run = ["-m", "galwad"] if profile is None else ["-c", PROFILED.format(profile=str(profile))]
     log = folder / "switch.log"

@@ -1,8 +1,8 @@
-"""A call whose parties' clocks run apart, and by how much its recording is out of step at its end.
+"""A call whose parties' clocks drift apart, and the error in its recording's alignment at the end.
 
-Both say the same at the same true time, in packets that their own clocks send: 200 ppm fast and 200
-ppm slow, each up to 8 ms late on its way. So the channels may differ only by what the packets'
-true times tell.
+Both say the same at the same true time, in packets sent by their own clocks, 200 ppm fast and 200
+ppm slow. Each packet is up to 8 ms late. The channels may therefore differ only by the difference
+of the packets' true times.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ US = 1_000_000
 
 @dataclass(frozen=True)
 class Codec:
-    """What both speak: payload type, encoder of FFmpeg's, its rate."""
+    """The codec of both parties: payload type, FFmpeg's encoder and its sampling rate."""
 
     kind: int
     codec: PayloadCodec
@@ -39,7 +39,7 @@ class Codec:
 
     @property
     def ticks(self) -> int:
-        """Of a packet of 20 ms."""
+        """The RTP timestamp ticks of a packet of 20 ms."""
         return self.codec.clock // 50
 
 
@@ -52,7 +52,7 @@ CODECS = {
 
 
 def pool(codec: Codec) -> list[bytes]:
-    """Half a minute of packets, none like another."""
+    """Return half a minute of packets, all different."""
     count, size = codec.rate * POOL_S, codec.rate // 50
     spectrum = np.fft.rfft(np.random.default_rng(4).standard_normal(count))
     hertz = np.fft.rfftfreq(count, 1 / codec.rate)
@@ -71,7 +71,7 @@ def pool(codec: Codec) -> list[bytes]:
 
 
 class Speaker:
-    """One party, whose clock is as far off as its track says."""
+    """One party, whose clock is wrong by the `PPM` of its track."""
 
     def __init__(self, codec: Codec, track: int, spoken: list[bytes]) -> None:
         self.track = track
@@ -80,7 +80,7 @@ class Speaker:
         self._index = 0
 
     def speak_until(self, until_us: int) -> Iterator[tuple[float, int, bytes]]:
-        """(sent at, which frame it says, datagram) of what is sent before then."""
+        """Yield (time of sending, frame number, datagram) of each packet before `until_us`."""
         step = FRAME_US * (1 - PPM[self.track] / US)
         while (at_us := self._index * step) < until_us:
             frame = round(at_us / FRAME_US)
@@ -92,7 +92,7 @@ class Speaker:
 
 
 def talk(writer: SpoolWriter, codec: Codec, seconds: int) -> float:
-    """Both speak; by how many ms the advisor's packets of the end were sent after the caller's."""
+    """Let both talk; return by how many ms the advisor sends the same frame later, at the end."""
     told = {str(codec.kind): [codec.codec.name, codec.codec.clock, codec.codec.channels, ""]}
     for track in (0, 1):
         writer.event("media", {"track": track, "payloads": told}, 0)
@@ -116,7 +116,7 @@ def talk(writer: SpoolWriter, codec: Codec, seconds: int) -> float:
 
 
 def out_of_step_ms(flac: bytes, seconds: int, apart_ms: float) -> tuple[float, float]:
-    """By how many ms the channels of the last ten seconds are out of step, and the length wrong."""
+    """Return the errors of the last ten seconds' alignment and of the length, both in ms."""
     samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
     length_ms = (len(samples) - seconds * rate) * 1000 / rate
     part = samples[(seconds - 11) * rate : (seconds - 1) * rate].astype(float)

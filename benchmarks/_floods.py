@@ -1,4 +1,4 @@
-"""The floods of flood.py: each is a process that sends until it is killed."""
+"""The floods of flood.py; each is a process that sends until it is killed."""
 
 import contextlib
 import multiprocessing
@@ -14,9 +14,9 @@ from typing import TypeAlias
 from _common import CALLER, SWITCH
 
 Ports: TypeAlias = dict[str, int]
-"""The switch's, by transport."""
+"""The switch's ports, by transport."""
 Sent: TypeAlias = "Synchronized[int]"
-"""How many messages or connections."""
+"""The number of messages or connections sent."""
 
 
 def _invite(number: int, host: str, more: str = "") -> bytes:
@@ -36,7 +36,7 @@ def _from(host: str) -> socket.socket:
 
 
 def flood_junk(ports: Ports, sent: Sent) -> None:
-    """Random octets over UDP from one address."""
+    """Send random octets over UDP from one address."""
     made, data = _from("127.0.0.66"), [os.urandom(200) for _ in range(64)]
     while True:
         for each in data:
@@ -45,7 +45,7 @@ def flood_junk(ports: Ports, sent: Sent) -> None:
 
 
 def flood_invites(ports: Ports, sent: Sent) -> None:
-    """INVITEs without credentials from one address, each another call."""
+    """Send INVITEs without credentials from one address, each for another call."""
     made, number = _from("127.0.0.67"), 0
     while True:
         number += 1
@@ -64,17 +64,17 @@ def _from_everywhere(network: int, more: str, ports: Ports, sent: Sent) -> None:
 
 
 def flood_crowd(ports: Ports, sent: Sent) -> None:
-    """The same from 2,000 addresses: as many as one process has sockets for."""
+    """Send the same from 2,000 addresses: as many sockets as one process can have."""
     _from_everywhere(7, "", ports, sent)
 
 
 def flood_headers(ports: Ports, sent: Sent) -> None:
-    """INVITEs of 64 kB, from 2,000 addresses."""
+    """Send INVITEs of 64 kB from 2,000 addresses."""
     _from_everywhere(8, "X: y\r\n" * 10_000, ports, sent)
 
 
 def flood_trunk(ports: Ports, sent: Sent) -> None:
-    """A trunk that has gone mad: calls without an end, none of which is ever acknowledged."""
+    """Send calls without end from a trunk, and acknowledge none of them."""
     made, number = _from(CALLER), 0
     while True:
         number += 1
@@ -83,7 +83,7 @@ def flood_trunk(ports: Ports, sent: Sent) -> None:
 
 
 def flood_connections(ports: Ports, sent: Sent) -> None:
-    """TCP connections that say nothing or half a head of 64 kB, TLS that stops in the handshake."""
+    """Open TCP connections that send nothing, half a 64 kB message, or half a TLS handshake."""
     hello = ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="x")
     with contextlib.suppress(ssl.SSLWantReadError):
@@ -120,7 +120,7 @@ FLOODS: tuple[Flood, ...] = (
 
 @contextlib.contextmanager
 def running(flood: Flood, ports: Ports) -> Iterator[Sent]:
-    """The flood in a process of its own; what it has sent so far."""
+    """Run the flood in a process of its own; yield the number of messages sent so far."""
     sent = multiprocessing.get_context("fork").Value("q", 0, lock=False)
     process = multiprocessing.get_context("fork").Process(
         target=_be, args=(flood, ports, sent), daemon=True

@@ -1,8 +1,4 @@
-"""What a packet costs at least: taken and sent on by a loop in C, and by the same in Python.
-
-`one` has a single socket and waits in `recv`; `many` has a socket for each stream and asks epoll
-which are ready, as everything must that relays calls.
-"""
+"""The lowest possible cost of a packet: loops in C and Python that only receive and send it on."""
 
 import json
 import resource
@@ -72,7 +68,7 @@ int main(int argc, char **argv) {
 
 
 def compiled(folder: Path) -> Path | None:
-    """The loop in C; None where there is no compiler."""
+    """Return the compiled loop in C; None if there is no compiler."""
     compiler = found("cc")
     if compiler is None:
         return None
@@ -83,7 +79,7 @@ def compiled(folder: Path) -> Path | None:
 
 
 def loop(sink: int, count: int) -> None:
-    """The same in Python; ends with a datagram that says `STOP`."""
+    """Run the same loop in Python, until a datagram contains `STOP`."""
     made = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
     for each in made:
         each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)

@@ -1,7 +1,7 @@
-"""What flood.py, load.py and recording.py have in common: trunks that call, a PBX that answers.
+"""The parties that flood.py, load.py and recording.py share: trunks that call, a PBX that answers.
 
-Each end of a call numbers its RTP packets and keeps what numbers it heard, so that losses can be
-counted.
+Each end of a call numbers its RTP packets and keeps the numbers that it hears, so that lost packets
+can be counted.
 """
 
 import asyncio
@@ -32,22 +32,22 @@ from telephony.sip.uri import Uri
 
 FRAME_S = 0.02
 SETTLE_S = 1.0
-"""How long what is on its way may take."""
+"""The time for packets and messages that are under way to arrive, in seconds."""
 DIALLING = 10
-"""Calls that ring at once while many are being placed."""
+"""The number of calls that ring at once while many are placed."""
 HEADERS = (("Content-Type", "application/sdp"),)
 
 
 def numbered(number: int) -> tuple[str, str]:
-    """A caller's number as it is sent, and as the index has it."""
+    """Return a caller's number as it is sent, and as the index stores it."""
     return f"01632960{number:03}", f"+441632960{number:03}"
 
 
 class Voice:
-    """One party's end of a call's media: numbers what it sends and keeps what numbers it heard."""
+    """One party's end of a call's media: numbers the packets it sends, and keeps those it hears."""
 
     def __init__(self, host: str, shared: socket.socket | None = None) -> None:
-        """`shared` is a socket that many have, for which somebody else speaks and listens."""
+        """Bind a socket; or use `shared`, on which another object sends and receives."""
         self._own = shared is None
         self.made = shared or _bound(host)
         self.port = self.made.getsockname()[1]
@@ -57,14 +57,14 @@ class Voice:
         self.heard: set[int] = set()
 
     def describe(self) -> bytes:
-        """Its SDP."""
+        """Return the party's SDP."""
         return (
             f"v=0\r\no=- 1 1 IN IP4 {self.host}\r\ns=-\r\nc=IN IP4 {self.host}\r\nt=0 0\r\n"
             f"m=audio {self.port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
         ).encode()
 
     def aim(self, sdp: bytes) -> None:
-        """Send to where an SDP says."""
+        """Send to the port in an SDP from now on."""
         port = re.search(rb"m=audio (\d+)", sdp)
         if port is not None:
             self.to = (SWITCH, int(port[1]))
@@ -78,13 +78,13 @@ class Voice:
                 self.sent += 1
 
     def listen(self) -> None:
-        """Take what is there."""
+        """Receive the packets that wait."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self.heard.add(struct.unpack_from("!H", self.made.recv(2048), 2)[0])
 
     def close(self) -> None:
-        """Be gone."""
+        """Close the socket, unless it is shared."""
         if self._own:
             self.made.close()
 
@@ -99,7 +99,7 @@ def _bound(host: str) -> socket.socket:
 
 @dataclass
 class Call:
-    """A call that a trunk places: who calls, whom, and how a party of it speaks."""
+    """A call that a trunk places: its caller, the called number and the callee's kind of voice."""
 
     caller: Voice
     called: str = "01970000100"
@@ -111,14 +111,14 @@ class Call:
 
 
 class Party:
-    """A SIP core on an address: the trunk that calls, or the PBX that answers everything."""
+    """A SIP core at one address: a trunk that calls, or the PBX that answers every call."""
 
     def __init__(self, calls: dict[str, Call]) -> None:
         self.transport = SipTransport(Endpoint(), self.take)
         self._calls = calls
 
     def take(self, event: Event) -> None:
-        """Do what a polite peer does."""
+        """Handle a SIP event as a correct peer does."""
         now = self.transport.now
         match event:
             case IncomingInvite(invite=invite):
@@ -149,7 +149,7 @@ class Party:
 
 
 class Stage:
-    """Trunks at some addresses, the PBX and their calls."""
+    """Trunks at some addresses, the PBX, and their calls."""
 
     def __init__(self, switch: Address, hosts: Sequence[str] = (CALLER,)) -> None:
         self.calls: dict[str, Call] = {}
@@ -158,7 +158,7 @@ class Stage:
         self._count = 0
 
     async def open(self, pbx_port: int) -> None:
-        """Bind all."""
+        """Bind all of them."""
         for host, trunk in self.trunks.items():
             await trunk.transport.listen(Address(host, 0))
         await self.pbx.transport.listen(Address(CALLEE, pbx_port))
@@ -185,7 +185,7 @@ class Stage:
         return call
 
     async def place(self, calls: Mapping[str, Call]) -> None:
-        """Dial all, by their callers' names, some at a time; each must be answered."""
+        """Dial all calls, given by their callers' names, some at a time; each must be answered."""
         few = asyncio.Semaphore(DIALLING)
 
         async def one(name: str, call: Call) -> None:
@@ -197,7 +197,7 @@ class Stage:
         await asyncio.gather(*(one(*each) for each in calls.items()))
 
     async def hang_up(self, call: Call) -> None:
-        """End it from the caller's side."""
+        """End a call from the caller's side."""
         if call.dialog is not None:
             trunk = self.trunks[call.caller.host].transport
             call.changed.clear()
@@ -218,7 +218,7 @@ class Stage:
 
 
 async def talk(voices: list[Voice], stop: asyncio.Event) -> None:
-    """All speak every 20 ms, each at its own moment of these, until told to stop."""
+    """Let each voice send every 20 ms until `stop` is set, spread over ten moments in that time."""
     begun, step, parts = time.perf_counter(), 0, 10
     while not stop.is_set():
         for voice in voices[step % parts :: parts]:

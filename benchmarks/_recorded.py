@@ -1,8 +1,8 @@
 """Calls that the real processes record and that all end at once, for recording.py.
 
-Half of them are noise, the other half speech. As soon as the index has a recording, one client
-fetches it: what is timed ends with the first bytes that it is handed. Afterwards each is fetched
-whole, and must be what was sealed.
+Half of them are noise, the other half speech. As soon as a recording is in the index, a client
+fetches it, and the measured time ends with the first bytes that it receives. Afterwards each
+recording is fetched whole and must be the sealed one.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ Row = dict[str, float]
 
 
 def said_by(calls: int) -> tuple[list[bytes], int]:
-    """What each party of these calls says, call by call; and in how many of them it is noise."""
+    """Return the sound of each party, call by call, and the number of calls that are noise."""
     random, spoken = [noise(0), noise(1)], speech()
     noisy = calls if spoken is None else calls // 2
     return noisy * random + (calls - noisy) * list(spoken or ()), noisy
 
 
 def shares(seconds: Sequence[float]) -> Row:
-    """The middle one, and the one that a hundredth are longer than."""
+    """Return the median and the 99th percentile."""
     ordered = sorted(seconds)
 
     def at(share: float) -> float:
@@ -48,21 +48,21 @@ def shares(seconds: Sequence[float]) -> Row:
 
 @dataclass
 class Talk:
-    """What is known of calls that talked and ended; times in seconds of one clock."""
+    """The results of calls that have ended; times are seconds of one clock."""
 
     seconds: float
     sounds: list[bytes]
     noisy: int
-    """So many calls, the first, are noise."""
+    """The number of calls, counted from the first, that are noise."""
     sent: int = 0
     passed_on: int = 0
     unsent: int = 0
     spool: int = 0
-    """Bytes, when all had talked and none had hung up."""
+    """The size of the spools in bytes, when all had talked and none had hung up."""
     cpu: dict[str, Row] = field(default_factory=dict)
-    """Of each process, in seconds: while they talked, and from then until all were fetched."""
+    """CPU seconds of each process: during the talk, and from then until all were fetched."""
     peaks_mb: Row = field(default_factory=dict)
-    """The greatest memory of each process so far."""
+    """The highest memory of each process so far."""
     hung_up: dict[str, float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
     fetched: dict[str, float] = field(default_factory=dict)
@@ -70,18 +70,18 @@ class Talk:
 
     @property
     def hours(self) -> float:
-        """Of all calls together."""
+        """The duration of all calls together."""
         return len(self.rows) * self.seconds / HOUR_S
 
     def waited(self) -> dict[str, Row]:
-        """From its own BYE until a call's recording was listed, and until it could be fetched."""
+        """Return the seconds from each call's BYE until its recording was listed and fetched."""
         return {
             what: shares([when[number] - begun for number, begun in self.hung_up.items()])
             for what, when in (("listed", self.listed), ("fetchable", self.fetched))
         }
 
     def archived(self) -> dict[str, int]:
-        """Bytes that a call-hour has in the archive, by what was said."""
+        """Return the bytes of a call-hour in the archive, for noise and for speech."""
         sizes = [self.rows[number].size for number in self.hung_up]
         kinds = {"noise": sizes[: self.noisy], "speech": sizes[self.noisy :]}
         return {
@@ -92,10 +92,10 @@ class Talk:
 
 
 class Crowd:
-    """Calls through a site's switch, whose packets one socket sends."""
+    """Calls through a site's switch; one socket sends the packets of all."""
 
     def __init__(self, at: Site, pids: Mapping[str, int], token: str) -> None:
-        """These processes run; for what is fetched, an administrator's token."""
+        """Prepare the calls; `pids` are the running processes, `token` is an administrator's."""
         self._at, self._pids = at, pids
         self._stage = Stage(Address(SWITCH, at.sip))
         headers = {"Authorization": f"Bearer {token}"}
@@ -104,7 +104,7 @@ class Crowd:
     async def talk(self, numbers: range, seconds: float, *, followed: bool) -> Talk:
         """Place the calls, let them talk, hang up, and wait until each can be fetched.
 
-        If they are not to be `followed`, the finaliser stands still until they hang up.
+        If they are not `followed`, the finaliser is stopped until they hang up.
         """
         talk = Talk(seconds, *said_by(len(numbers)))
         finaliser = self._pids["finaliser"]
@@ -149,7 +149,7 @@ class Crowd:
         return {name: cpu_us(pid) / 1e6 for name, pid in self._pids.items()}
 
     async def _hang_up(self, talk: Talk, calls: Mapping[str, Call]) -> None:
-        """All at once, and watch what becomes of them."""
+        """Hang up all calls at once, and wait for their recordings."""
 
         async def one(number: str, call: Call) -> None:
             talk.hung_up[number] = time.perf_counter()
@@ -160,7 +160,7 @@ class Crowd:
         await watching
 
     async def _watch(self, talk: Talk, numbers: Sequence[str]) -> None:
-        """Ask the index again and again, and fetch what is new there."""
+        """Ask the index repeatedly, and queue new recordings to be fetched."""
         until = time.monotonic() + PATIENCE_S
         new: asyncio.Queue[str] = asyncio.Queue()
         taking = asyncio.create_task(self._take(talk, new, len(numbers)))
@@ -175,7 +175,7 @@ class Crowd:
         await taking
 
     async def _take(self, talk: Talk, new: asyncio.Queue[str], count: int) -> None:
-        """Ask for one after the other, and look at the first bytes."""
+        """Fetch one recording after the other, and check the first bytes."""
         for _ in range(count):
             number = await new.get()
             url = f"/api/v1/recordings/{talk.rows[number].call_id}/fetch"

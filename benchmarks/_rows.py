@@ -1,7 +1,7 @@
-"""A million recordings that never were: rows for the index, as some years of a centre leave them.
+"""A million index rows of invented recordings, such as a centre has after some years.
 
-Some callers ring often and most once; few calls are long; one in seven has a payment, one in ten a
-transfer, one in four thousand a fault. There is no audio to them.
+Some callers call often, most only once. Few calls are long. One in seven has a payment, one in ten
+a transfer, one in four thousand a fault. There is no audio.
 """
 
 import itertools
@@ -30,7 +30,7 @@ Rows = dict[str, list[dict[str, object]]]
 
 
 def fill(path: Path, count: int) -> None:
-    """Make the database with so many rows, the newest of today."""
+    """Create the database with `count` rows, up to today."""
     upgrade(path)
     with sqlite3.connect(path, isolation_level=None) as database:
         database.execute("PRAGMA synchronous = OFF")
@@ -48,7 +48,7 @@ def fill(path: Path, count: int) -> None:
 
 
 def calls(count: int, now: float) -> Iterator[Rows]:
-    """The rows of one call after another, by table."""
+    """Yield the rows of one call after another, by table."""
     chance = random.Random(1)  # the same rows in each run
     for number in range(count):
         started = now - YEARS * _YEAR_S * (1 - number / count)

@@ -1,4 +1,4 @@
-"""RTP to send and to take, many packets to a system call: what measures must cost little."""
+"""RTP traffic with many packets per system call, so that measuring costs little."""
 
 import ctypes
 import ctypes.util
@@ -16,8 +16,11 @@ PACKET_BYTES = 172
 SOUND_BYTES = 160
 TAG_BYTES = 10
 SLICES = 200
-"""Parts of the 20 ms in which streams send: calls begin when they like, so their packets come
-spread, not in bursts that one wake-up could serve."""
+"""The parts of 20 ms in which streams send.
+
+Calls begin at any moment, so their packets arrive spread out, not in bursts that one wake-up could
+serve.
+"""
 
 
 class _Span(ctypes.Structure):
@@ -41,7 +44,7 @@ class _Message(ctypes.Structure):
 
 
 class Batch:
-    """Datagrams for `sendmmsg` and `recvmmsg`: many for one system call."""
+    """Datagrams for `sendmmsg` and `recvmmsg`: many in one system call."""
 
     def __init__(
         self,
@@ -50,9 +53,9 @@ class Batch:
         end: Protection | None = None,
         sounds: Sequence[bytes] = (),
     ) -> None:
-        """Room for `count` packets; those to send have one of `ports` each, sealed by `end`.
+        """Make room for `count` packets; those to send go to one of `ports` each.
 
-        Or each says one of `sounds`, over and over.
+        They are protected by `end` (SRTP), or each repeats one of `sounds`.
         """
         self.count = count
         self._end = end
@@ -77,7 +80,7 @@ class Batch:
                 header.name_size = 16
 
     def number(self, sequence: int) -> None:
-        """Give every packet the header of the `sequence`-th, and what is to be said in it."""
+        """Give every packet the header with this sequence number, and its next sound."""
         head = struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, 7)
         if self._end is not None:
             head = self._end.protect(head + bytes(PACKET_BYTES - len(head)))
@@ -91,7 +94,7 @@ class Batch:
 
 
 def listening(host: str = HOST) -> socket.socket:
-    """Where all parties are."""
+    """Return a socket that receives for all parties."""
     sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     sink.bind((host, 0))
@@ -105,13 +108,13 @@ def exchange(
     keys: KeyPair | None = None,
     sounds: Sequence[bytes] = (),
 ) -> tuple[int, int, int]:
-    """Send to each port every 20 ms, sealed by `keys`, for so long and no longer.
+    """Send to each port every 20 ms, protected by `keys`, for `seconds` and no longer.
 
-    What is said are zeros; or, without keys, `sounds`, one for each port, of whole packets. As
-    phones do (RFC 4961), it sends from the port at which it receives.
+    The sound is zeros or, without keys, one of `sounds` (whole packets) for each port. It sends
+    from the port at which it receives, as phones do (RFC 4961).
 
     Returns:
-        How many packets were sent, how many came back, and for how many there was no time.
+        The numbers of packets sent, received back, and not sent for lack of time.
     """
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     size = -(-len(ports) // SLICES)

@@ -1,4 +1,4 @@
-"""rtpengine in userspace, told by its ng protocol to relay (and record) calls like ours."""
+"""rtpengine in userspace, set up by its ng protocol to relay (and record) the same calls."""
 
 import contextlib
 import socket
@@ -18,7 +18,7 @@ SDP = (
 
 
 def bencode(value: object) -> bytes:
-    """Text, whole numbers, lists and dicts, as ng wants them."""
+    """Encode text, whole numbers, lists and dicts for ng."""
     match value:
         case str():
             data = value.encode()
@@ -34,7 +34,7 @@ def bencode(value: object) -> bytes:
 
 
 def bdecode(data: bytes, at: int = 0) -> tuple[object, int]:
-    """The value that begins at `at`, and where it ends."""
+    """Return the value that begins at `at`, and the position after it."""
     kind = data[at : at + 1]
     if kind == b"i":
         end = data.index(b"e", at)
@@ -62,7 +62,7 @@ class Engine:
         self._link.connect((HOST, port))
 
     def call(self, sink: int, *, record: bool) -> list[int]:
-        """Set up a call whose parties are both at `sink`; the two ports that they send to."""
+        """Set up a call with both parties at `sink`; return the two ports that they send to."""
         self._calls += 1
         call = {"call-id": f"call{self._calls}", "from-tag": "a", "flags": ["trust-address"]}
         said = {"sdp": SDP.format(host=HOST, port=sink), "replace": ["origin"], "ICE": "remove"}
@@ -73,9 +73,9 @@ class Engine:
         return [_port_in(offer), _port_in(answer)]
 
     def hang_up(self) -> list[float]:
-        """End every call; for each, seconds until its recording is complete.
+        """End every call; return, for each, the seconds until its recording is complete.
 
-        That is when its metadata lie in their folder, which comes last.
+        It is complete when its metadata file exists, which is written last.
         """
         asked: dict[str, float] = {}
         for number in range(1, self._calls + 1):
@@ -94,7 +94,7 @@ class Engine:
 
     @property
     def recorded(self) -> int:
-        """Bytes of all packets that were recorded."""
+        """The size of all recorded packets in bytes."""
         return sum(file.stat().st_size for file in (self._folder / "pcaps").iterdir())
 
     def _ask(self, command: dict[str, object]) -> dict[str, object]:
@@ -114,7 +114,7 @@ def _port_in(answer: dict[str, object]) -> int:
 def rtpengine(
     program: str, folder: Path, first: int = FIRST_PORT, last: int = LAST_PORT
 ) -> Iterator[Engine]:
-    """Start it without its kernel module, on these ports; it records to pcap in `folder`."""
+    """Start rtpengine without its kernel module, on these ports; it records to pcap in `folder`."""
     port = free_port(HOST)
     (folder / "recorded").mkdir()
     command = [

@@ -1,7 +1,8 @@
-"""A whole site for benchmarks: settings, keys, users, and Galwad's processes as systemd has them.
+"""A whole site for benchmarks: settings, keys, users, and Galwad's processes as systemd runs them.
 
-Two trunks and two lines: what comes to or from `CALLER` and `CALLEE` has to send its media from the
-host that its SDP names, what comes to or from the `LATCHING` ones from wherever it likes.
+It has two trunks and three lines. Media to and from `CALLER`, `CALLEE` and `ECHO` must come from
+the host in their SDP. With the trunk at `LATCHING_CALLER`, and on `LATCHING_LINE`, they may come
+from any address.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ LINE, LATCHING_LINE, ECHO_LINE = "01970000100", "01970000200", "01970000300"
 PASSWORD = "correct horse battery"
 ADMIN = "ceri"
 WHY = {"purpose": "complaint", "reference": "C-1024"}
-"""What a recording is fetched for."""
+"""The purpose and reference with which a recording is fetched."""
 PARTIES = """
 [desk]
 listen = "{switch}:{desk}"
@@ -66,17 +67,17 @@ line = "Waste"
 
 @dataclass(frozen=True)
 class Listed:
-    """What the index says of a recording."""
+    """The facts about a recording in the index."""
 
     call_id: str
     folder: Path
     talk_us: int
     size: int
-    """Of the payload, in bytes."""
+    """The size of the payload in bytes."""
 
 
 class Site:
-    """Its folders and ports; `running` starts its processes."""
+    """The site's folders and ports; `running` starts its processes."""
 
     def __init__(self, folder: Path, runtime: Path, calls: int, first_port: int) -> None:
         self.folder = folder
@@ -107,11 +108,11 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Where the API is."""
+        """The address of the API."""
         return f"http://{SWITCH}:{self.desk}"
 
     def add_users(self, *supervisors: str) -> None:
-        """The administrator, and these."""
+        """Add the administrator and these supervisors."""
         upgrade(self.database)
 
         async def add() -> None:
@@ -126,7 +127,7 @@ class Site:
 
     @contextlib.contextmanager
     def running(self, *names: str) -> Iterator[dict[str, int]]:
-        """These processes, each by its pid."""
+        """Run these processes; yield each one's process id."""
         with contextlib.ExitStack() as stack:
             pids = {}
             for name in names:
@@ -138,17 +139,17 @@ class Site:
             yield pids
 
     def log(self, name: str) -> Path:
-        """What a process writes."""
+        """Return the path of a process's log."""
         return self.folder / f"{name}.log"
 
     def sign_in(self, user: str = ADMIN) -> str:
-        """A token of theirs."""
+        """Sign a user in; return the token."""
         body = {"user": user, "password": PASSWORD, "client": "cli"}
         reply = httpx.post(f"{self.url}/api/v1/login", json=body, timeout=60)
         return str(reply.raise_for_status().json()["token"])
 
     def listed(self, numbers: Sequence[str]) -> dict[str, Listed]:
-        """The recordings of these callers that the index has by now."""
+        """Return the recordings of these callers that the index has now, by number."""
         marks = ",".join("?" * len(numbers))
         columns = "number, call_id, folder, talk_us, payload_size"
         text = f"SELECT {columns} FROM recordings WHERE number IN ({marks})"
@@ -157,14 +158,14 @@ class Site:
         return {row[0]: Listed(row[1], self.archive / row[2], *row[3:]) for row in rows}
 
     def change_recipients(self) -> None:
-        """From now on the signed set has one more, so that every header there is is an old one."""
+        """Sign a set with one more recipient, so that every present header becomes an old one."""
         another = Identity.generate().recipient
         people = RecipientSet.of([("officer", self.identity.recipient), ("second", another)], 2)
         (self.folder / "recipients.json").write_bytes(people.sign(self.officer.signing))
 
 
 async def fetch(client: httpx.AsyncClient, call_id: str) -> None:
-    """Fetch a recording whole; it must be what was sealed."""
+    """Fetch a whole recording, and check that it is the sealed one."""
     reply = await client.post(f"/api/v1/recordings/{call_id}/fetch", json=WHY)
     payload = reply.raise_for_status().content[int(reply.headers["X-Galwad-Header-Length"]) :]
     if hashlib.sha256(payload).hexdigest() != reply.headers["X-Galwad-Payload-SHA256"]:
@@ -173,7 +174,7 @@ async def fetch(client: httpx.AsyncClient, call_id: str) -> None:
 
 @contextlib.contextmanager
 def site(calls: int, first_port: int = FIRST_PORT) -> Iterator[Site]:
-    """One in a folder of its own, its runtime folder in memory as /run is."""
+    """Create a site in a temporary folder, with its runtime folder in memory as /run is."""
     with (
         tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryDirectory(dir=MEMORY) as runtime,

@@ -1,4 +1,4 @@
-"""What parties say in PCMU: noise, the worst case for FLAC, and speech by turns."""
+"""The sound of the parties in PCMU: noise, the worst case for FLAC, and speech in turns."""
 
 import io
 import subprocess
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from recording.audio.codecs import NARROW, PayloadCodec, decoder_for
 
 FRAME = 160
-"""Octets, and samples, of a packet of 20 ms."""
+"""The octets, and samples, of a packet of 20 ms."""
 _NOISE_FRAMES = 500
 _ACTIVE = 1640.0
-"""Root mean square of samples of speech: 26 dB below full scale (ITU-T P.56)."""
+"""The root mean square of speech samples: 26 dB below full scale (ITU-T P.56)."""
 _ROOM = 10.0
-"""The same of the room while the other party speaks: 70 dB below."""
+"""The root mean square of room noise while the other party speaks: 70 dB below full scale."""
 _CALLER = (
     "Good morning. I have had a letter about my council tax, and it says that I owe two hundred "
     "and forty pounds. But I paid that in September, from my bank, and I have the number of the "
@@ -31,12 +31,12 @@ _TURNS = (("en-gb", _CALLER), ("en-gb-x-rp", _ADVISOR))
 
 
 def noise(party: int) -> bytes:
-    """Octets at random, others for each party."""
+    """Return random octets, different for each party."""
     return np.random.default_rng(party).bytes(_NOISE_FRAMES * FRAME)
 
 
 def speech() -> tuple[bytes, bytes] | None:
-    """Two who speak by turns, their rooms faintly heard meanwhile; None without espeak-ng."""
+    """Return two parties who speak in turns, over faint room noise; None without espeak-ng."""
     program = found("espeak-ng")
     if program is None:
         return None
@@ -51,7 +51,7 @@ def speech() -> tuple[bytes, bytes] | None:
 
 
 def _spoken(program: str, voice: str, words: str) -> NDArray[np.float64]:
-    """A turn at 8 kHz, of whole packets: what lies above 4 kHz is left out of its spectrum."""
+    """Return a turn at 8 kHz, in whole packets; the spectrum above 4 kHz is removed."""
     command = [program, "-v", voice, "-s", "165", "--stdout", words]
     made = subprocess.run(command, check=True, capture_output=True).stdout
     samples, rate = soundfile.read(io.BytesIO(made))
@@ -62,7 +62,7 @@ def _spoken(program: str, voice: str, words: str) -> NDArray[np.float64]:
 
 
 def _encoded(samples: NDArray[np.float64]) -> bytes:
-    """The octets whose samples come nearest."""
+    """Return the PCMU octets nearest to the samples."""
     decoder = decoder_for(PayloadCodec("PCMU", NARROW))
     if decoder is None:
         raise SystemExit("no decoder")

@@ -1,7 +1,7 @@
-"""The voices of load.py: hundreds in one process, some of which send from a port that none told.
+"""The voices of load.py: hundreds in one process, some of which send from a port not in their SDP.
 
-Each packet has a number, each voice keeps which it heard, and the keys it presses are RTP events
-(RFC 4733): sent instead of sound, in the same numbering.
+Each packet has a number, and each voice keeps the numbers that it hears. Pressed keys are RTP
+events (RFC 4733), sent in place of sound and numbered with it.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ from _parties import FRAME_S, SETTLE_S, Voice
 from telephony.rtp.dtmf import TelephoneEvent
 
 FRAME = 160
-"""Ticks at 8 kHz, and octets, of a packet of PCMU."""
+"""The ticks at 8 kHz, and octets, of a PCMU packet."""
 SLICES = 10
-"""Parts of the 20 ms in which voices speak, each in its own."""
+"""The parts of 20 ms at which voices send, each voice in its own part."""
 _LONGEST = 0xFFFF
-"""Ticks that one segment of an event lasts when another follows (RFC 4733 section 2.5.1.3)."""
+"""The ticks of a segment of an event that another follows (RFC 4733 section 2.5.1.3)."""
 _EVENT = 101
 
 
 @dataclass(frozen=True)
 class Press:
-    """A key that is held: its first packet, by number, and for how long."""
+    """A key that is held: the number of its first packet, and its duration."""
 
     first: int
     seconds: float
     code: int = 5
 
     def packets(self) -> Iterator[tuple[bool, int, TelephoneEvent]]:
-        """What is sent every 20 ms: first of the press?, ticks since its begin, and payload."""
+        """Yield for each 20 ms: is it the first, ticks since the press began, and RTP payload."""
         total, passed = int(self.seconds * 8000), 0
         while passed < total:
             start = passed - passed % _LONGEST
@@ -43,13 +43,13 @@ class Press:
 
 
 class Speaker(Voice):
-    """A voice that an event loop hears for, and that may send from elsewhere than it hears at."""
+    """A voice read by the event loop, which may send from another port than it receives at."""
 
     def __init__(self, host: str, *, astray: bool = False, presses: Sequence[Press] = ()) -> None:
         super().__init__(host)
         self.mouth = Voice(host).made if astray else self.made
         self.keys = 0
-        """Packets of key presses that it has sent."""
+        """The number of key-press packets that it has sent."""
         self._presses = {press.first: press for press in presses}
         self._pressing: Iterator[tuple[bool, int, TelephoneEvent]] | None = None
         self._last: tuple[int, TelephoneEvent] | None = None
@@ -60,12 +60,12 @@ class Speaker(Voice):
             loop.add_reader(each, self._hear, each)
 
     def describe(self) -> bytes:
-        """Its SDP."""
+        """Return the party's SDP."""
         text = super().describe().replace(b"AVP 0", b"AVP 0 101")
         return text + b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
 
     def speak(self) -> None:
-        """Send what this 20 ms has: sound, or a key that is held, or its end three times."""
+        """Send the packet of this 20 ms: sound, or a held key, or the key's end three times."""
         if self.to is None:
             return
         if press := self._presses.pop(self.sent, None):
@@ -97,7 +97,7 @@ class Speaker(Voice):
             self.heard.add(struct.unpack_from("!H", made.recv(2048), 2)[0])
 
     def close(self) -> None:
-        """Be gone."""
+        """Close the sockets."""
         loop = asyncio.get_running_loop()
         for each in {self.made, self.mouth}:
             loop.remove_reader(each)
@@ -105,7 +105,7 @@ class Speaker(Voice):
 
 
 async def converse(speakers: Sequence[Speaker], seconds: float) -> float:
-    """All speak every 20 ms for so long; ms by which the last of them ever spoke too late."""
+    """Let all speak every 20 ms for `seconds`; return the longest delay of a packet in ms."""
     begun, worst = time.perf_counter(), 0.0
     for step in range(int(seconds / FRAME_S) * SLICES):
         for speaker in speakers[step % SLICES :: SLICES]:
