@@ -1,19 +1,19 @@
-"""What a call costs in SIP: set up, talked through and hung up, beside a proxy and a B2BUA.
+"""Measures the SIP cost of a call: setup, talk and hang-up, beside a proxy and another B2BUA.
 
-    python benchmarks/calls.py [--quick] [--calls 1500] [--rate 50] [--rounds 3] [--sippy auto]
+    python benchmarks/calls.py [--quick] [--calls 1000] [--rate 50] [--rounds 3] [--sippy auto]
 
-SIPp calls at 127.0.0.2, SIPp answers at 127.0.0.3, and between them stand, one after another and
-round after round: the real switch (media anchored, a recording's spool opened and closed, the
-checkpoints kept), `telephony`'s B2BUA alone (no media, nothing kept), Kamailio as a stateful proxy
-that record-routes, and sippy's B2BUA. A call is INVITE, 180, 200, ACK, BYE, 200 on both sides; no
-RTP is sent. What is told is CPU time for each call, from a program's first call of a round to its
-first of the next, so that timers which clean up after a call are in it; and the ratios within a
-round. `--quick` leaves these timers out.
+SIPp calls at 127.0.0.2, and SIPp answers at 127.0.0.3. Between them stand, one after another in
+each round: the real switch (it anchors media, opens and closes a recording's spool, and keeps the
+checkpoints), only `telephony`'s B2BUA (no media, nothing stored), Kamailio as a stateful proxy that
+record-routes, and sippy's B2BUA. A call is INVITE, 180, 200, ACK, BYE, 200 on both sides; no RTP is
+sent. The result is the CPU time of each call, and the ratios within a round. CPU time is counted
+from a program's first call of a round to its first call of the next, so that it includes the timers
+that clean up after a call. `--quick` leaves these timers out.
 
-`--sippy PYTHON` is an interpreter that has the package `sippy`; `auto` makes a virtual
-environment for it in a temporary folder and installs it there; without it there is no such row.
-Without Kamailio there is none of Kamailio. `--profile FILE` runs the switch alone, under cProfile.
-The last line is one JSON object.
+`--sippy PYTHON` is an interpreter that has the package `sippy`. `auto` creates a virtual
+environment for it in a temporary folder and installs it there. Without this option there is no row
+for sippy, and without Kamailio no row for Kamailio. `--profile FILE` runs only the switch, under
+cProfile. The last line is one JSON object.
 """
 
 import argparse
@@ -49,7 +49,7 @@ HERE = Path(__file__).parent
 SCENARIOS = HERE / "sipp"
 TALK_MS = 500
 LATE_TIMERS_S = 33.0
-"""64*T1 (RFC 3261 17.1): so long a transaction over UDP remembers what it was."""
+"""64*T1 (RFC 3261 17.1): the time for which a UDP transaction is remembered, in seconds."""
 KAMAILIO = """
 debug=0
 log_stderror=yes
@@ -89,7 +89,7 @@ OPTIONS = (
 
 @dataclass
 class Subject:
-    """A program that calls go through, and what it has spent at the begin of each round."""
+    """A program that calls go through, and its CPU time at the start of each round."""
 
     name: str
     port: int
@@ -100,20 +100,20 @@ class Subject:
     resent: int = 0
 
     def per_call(self) -> list[float]:
-        """µs of CPU a call, by round."""
+        """Return the CPU time of a call in µs, for each round."""
         rounds = zip(self.spent, self.spent[1:], self.answered, strict=False)
         return [(after - before) / max(calls, 1) for before, after, calls in rounds]
 
 
 def galwad(stack: ExitStack, folder: Path, callee: int) -> Subject:
-    """The real switch."""
+    """Start the real switch."""
     port = free_port(SWITCH)
     process = stack.enter_context(switch(folder, port, callee, 1000))
     return Subject("switch", port, process.pid)
 
 
 def bare(stack: ExitStack, folder: Path, callee: int) -> Subject:
-    """`telephony` alone."""
+    """Start only the B2BUA of `telephony`."""
     port = free_port(SWITCH)
     command = [sys.executable, str(HERE / "_b2bua.py"), str(port), str(callee)]
     log = folder / "log"
@@ -122,7 +122,7 @@ def bare(stack: ExitStack, folder: Path, callee: int) -> Subject:
 
 
 def kamailio(stack: ExitStack, folder: Path, callee: int, program: str) -> Subject:
-    """A stateful proxy that stays in the dialog's way."""
+    """Start a stateful proxy that stays in the path of the dialog."""
     port = free_port(SWITCH)
     text = KAMAILIO.format(host=SWITCH, port=port, callee=CALLEE, callee_port=callee)
     (folder / "kamailio.cfg").write_text(text, encoding="ascii")
@@ -135,7 +135,7 @@ def kamailio(stack: ExitStack, folder: Path, callee: int, program: str) -> Subje
 
 
 def sippy(stack: ExitStack, folder: Path, callee: int, python: str) -> Subject:
-    """Another B2BUA in Python, likewise without media; it keeps no log."""
+    """Start another B2BUA in Python, also without media; it writes no log."""
     port = free_port(SWITCH)
     command = ["env", "SIPLOG_BEND=none", python, "-m", "sippy.b2bua_simple", "-f"]
     command += ["-l", SWITCH, "-p", str(port), "-n", f"{CALLEE}:{callee}"]
@@ -146,7 +146,7 @@ def sippy(stack: ExitStack, folder: Path, callee: int, python: str) -> Subject:
 
 
 def with_sippy(folder: Path) -> str | None:
-    """An interpreter of a fresh virtual environment that has sippy; None if there is no network."""
+    """Return an interpreter of a new virtual environment with sippy; None without a network."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = str(folder / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "sippy"]
@@ -154,7 +154,7 @@ def with_sippy(folder: Path) -> str | None:
 
 
 def subjects(stack: ExitStack, folder: Path, callee: int, python: str | None) -> list[Subject]:
-    """All that this machine can start."""
+    """Start every program that this machine has."""
 
     def place(name: str) -> Path:
         made = folder / name
@@ -179,15 +179,15 @@ def subjects(stack: ExitStack, folder: Path, callee: int, python: str | None) ->
 
 @contextlib.contextmanager
 def callees(sipp: str, folder: Path, port: int) -> Iterator[None]:
-    """SIPp that answers whoever calls."""
+    """Run a SIPp that answers every call."""
     command = [sipp, "-sf", str(SCENARIOS / "uas.xml"), "-i", CALLEE, "-p", str(port), "-nostdin"]
     with daemon(command, folder / "uas.log", lambda: True):
-        time.sleep(0.5)  # it says nothing when it listens
+        time.sleep(0.5)  # it writes nothing when it is ready
         yield
 
 
 def place_calls(sipp: str, folder: Path, port: int, count: int, rate: int) -> dict[str, int]:
-    """Have SIPp place so many calls; what became of them."""
+    """Have SIPp place `count` calls; return how many were answered, failed and resent."""
     stats = folder / "uac.csv"
     stats.unlink(missing_ok=True)
     command = [
@@ -207,7 +207,7 @@ def place_calls(sipp: str, folder: Path, port: int, count: int, rate: int) -> di
 
 
 def measure(options: argparse.Namespace, python: str | None) -> dict[str, object]:
-    """All rounds; the figures."""
+    """Run all rounds; return the figures."""
     sipp = found("sipp")
     if sipp is None:
         raise SystemExit("this benchmark needs sipp")
@@ -215,7 +215,7 @@ def measure(options: argparse.Namespace, python: str | None) -> dict[str, object
         folder, callee = Path(name), free_port(CALLEE)
         stack.enter_context(callees(sipp, folder, callee))
         tested = subjects(stack, folder, callee, python)
-        for subject in tested:  # whatever a first call does once
+        for subject in tested:  # so that the first call's one-time work is not measured
             place_calls(sipp, folder, subject.port, 20, options.rate)
         for _ in range(options.rounds):
             for subject in tested:
@@ -234,7 +234,7 @@ def measure(options: argparse.Namespace, python: str | None) -> dict[str, object
 
 
 def figures(tested: list[Subject], options: argparse.Namespace) -> dict[str, object]:
-    """One row a program, and what the switch costs beside each."""
+    """Return one row for each program, and the ratios of their costs."""
     rows = {}
     costs = {subject.name: subject.per_call() for subject in tested}
     for subject in tested:
@@ -269,7 +269,7 @@ def figures(tested: list[Subject], options: argparse.Namespace) -> dict[str, obj
 
 
 def profile(options: argparse.Namespace) -> None:
-    """The switch under cProfile, with calls."""
+    """Run the switch under cProfile, with calls."""
     sipp = found("sipp") or "sipp"
     with tempfile.TemporaryDirectory() as name:
         folder, callee, port = Path(name), free_port(CALLEE), free_port(SWITCH)
@@ -281,7 +281,7 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that `sip.py` has, too."""
+    """Add the options for the number, rate and rounds of calls, and for sippy."""
     parser.add_argument("--calls", type=int, default=None, help="in each round")
     parser.add_argument("--rate", type=int, default=50, help="calls a second")
     parser.add_argument("--rounds", type=int, default=None)
@@ -289,7 +289,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """Measure and print a table."""
+    """Measure, and print a table."""
     options.calls = options.calls or (150 if options.quick else 1000)
     options.rounds = options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory() as folder:

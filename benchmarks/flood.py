@@ -1,16 +1,15 @@
-"""What floods of every kind do to calls in progress, to new calls, and to the switch's memory.
+"""Measures the effect of floods on calls in progress, new calls and the switch's memory.
 
     python benchmarks/flood.py [--quick] [--calls 20] [--seconds 4] [--idle 200]
 
-A real switch on the loopback, a trunk at 127.0.0.2 that calls, a PBX at 127.0.0.3 that answers,
-and RTP in both directions of each call. One flood after another runs beside them, as fast as one
-process can send; meanwhile a further call is placed and hung up five times a second. `lost` are
-RTP packets that were sent and did not arrive at the other party, `refused` further calls that got
-503, as an overloaded switch should say, and `failed` those that got no answer, another error or no
-end. The switch's own figures come from its socket.
+A real switch runs on the loopback, with a trunk at 127.0.0.2 that calls, a PBX at 127.0.0.3 that
+answers, and RTP in both directions of each call. One flood after another runs at the same time, as
+fast as one process can send. Meanwhile a further call is placed and hung up five times a second.
+`lost` are RTP packets that were sent and did not reach the other party. `refused` are further calls
+that got 503, the right answer of an overloaded switch. `failed` are those that got no answer,
+another error or no end. The switch's own figures come from its socket.
 
-`idle` calls that stand without a word, and what each adds to the resident memory, come first. The
-last line is one JSON object.
+The memory for each of `idle` silent calls is measured first. The last line is one JSON object.
 """
 
 import argparse
@@ -87,7 +86,7 @@ def _certificate(path: Path) -> None:
 
 @dataclass
 class Switch:
-    """The process, and what it says of itself."""
+    """The switch process and its own figures."""
 
     process: asyncio.subprocess.Process
     ports: dict[str, int]
@@ -96,11 +95,11 @@ class Switch:
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def resident_kb(self) -> int:
-        """Its resident memory."""
+        """Return its resident memory in kB."""
         return resident_kb(self.process.pid)
 
     async def watch(self, path: Path) -> None:
-        """Be a desk that only listens."""
+        """Connect as a desk, and keep the figures that the switch sends."""
         link = Link(*await asyncio.open_unix_connection(str(path)))
         link.send(Hello("desk", "0"))
         while (message := await link.receive()) is not None:
@@ -112,7 +111,7 @@ class Switch:
 
 @contextlib.asynccontextmanager
 async def switch(folder: Path, calls: int) -> AsyncIterator[Switch]:
-    """A switch on free ports, ended with the block."""
+    """Run a switch on free ports until the block ends."""
     ports = {
         "udp": free_port(SWITCH),
         "tcp": free_port(SWITCH),
@@ -155,7 +154,7 @@ async def switch(folder: Path, calls: int) -> AsyncIterator[Switch]:
 
 
 async def measure_idle(stage: Stage, at: Switch, count: int) -> float:
-    """KB of resident memory for each of so many calls that stand."""
+    """Return the kB of resident memory that each of `count` calls in progress adds."""
     warm = [await stage.dial() for _ in range(20)]
     for call in warm:
         await stage.hang_up(call)
@@ -171,7 +170,7 @@ async def measure_idle(stage: Stage, at: Switch, count: int) -> float:
 
 @dataclass
 class Probes:
-    """Calls that come and go beside a flood: how they ended, and how long their setup took."""
+    """Calls placed and hung up during a flood: their outcomes, and the times of their setup."""
 
     stage: Stage
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -187,7 +186,7 @@ class Probes:
         self.outcomes[refusal or call.outcome] += 1
 
     def figures(self) -> dict[str, object]:
-        """What became of them."""
+        """Return the counts of outcomes and the setup times."""
         total, refused = self.outcomes.total(), self.outcomes["503"]
         return {
             "further_calls": total,
@@ -202,7 +201,7 @@ class Probes:
 async def run(
     flood: Flood, stage: Stage, at: Switch, calls: int, seconds: float
 ) -> dict[str, object]:
-    """So many talking calls, the flood, and calls that come and go beside them."""
+    """Run the flood beside calls that talk and calls that come and go; return the figures."""
     held = [await stage.dial() for _ in range(calls)]
     voices = [v for call in held if call.callee for v in (call.caller, call.callee)]
     silence, probes = asyncio.Event(), Probes(stage)
@@ -221,7 +220,7 @@ async def run(
     silence.set()
     await talking
     at.told.clear()
-    await at.told.wait()  # the next figures tell of the flood's last seconds
+    await at.told.wait()  # the next figures include the flood's last seconds
     for call in held:
         await stage.hang_up(call)
     spoken = sum(voice.sent for voice in voices)
@@ -239,7 +238,7 @@ async def run(
 
 
 def _told(before: Figures | None, at: Switch) -> dict[str, object]:
-    """The switch's own figures: what has grown since `before`, and what is."""
+    """Return the switch's own figures: what has grown since `before`, and present values."""
     after = at.figures
     if after is None:
         raise SystemExit("the switch told no figures")
@@ -254,7 +253,7 @@ def _told(before: Figures | None, at: Switch) -> dict[str, object]:
 
 
 async def measure(calls: int, seconds: float, idle: int) -> dict[str, object]:
-    """Everything."""
+    """Measure the memory of idle calls, then every flood."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with switch(folder, max(calls + 30, idle + 10)) as at:

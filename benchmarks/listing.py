@@ -1,15 +1,15 @@
-"""What a search of the index costs when a million recordings are in it.
+"""Measures the time of a search in an index of a million recordings.
 
     python benchmarks/listing.py [--quick] [--rows 1000000] [--rounds 30]
 
-A database of its own with rows that never were calls (_rows.py), and the real desk over it. Each
-search is for a page of 50, as `galwad recordings list` asks for it: by the index itself (`index`,
-recording/index/catalogue.py), by a request to the desk with its audit entry, which waits for the
-disk (`http`), and, for a floor, by a bare SQL lookup of the same page's rows by their primary keys
-(`bare`). Each is told in ms by the wall clock, for somebody waits for it: the best of some rounds,
-which says what the work takes, and the median, which has what else the machine was doing. `ratio`
-is the best of the index to the best of the bare lookup. `command` is a whole `galwad recordings
-list`, the start of Python included. The last line is one JSON object.
+The database is a new one with invented rows (_rows.py), served by the real desk. Each search is for
+a page of 50, as `galwad recordings list` requests it. It is made in three ways: by the index itself
+(`index`, recording/index.py), by a request to the desk, including its audit entry, which waits for
+the disk (`http`), and, as a lower bound, by a bare SQL lookup of the same page's rows by their
+primary keys (`bare`). Times are in ms of wall-clock time, because a user waits for them. The best
+of some rounds shows what the work takes; the median also contains the machine's other work. `ratio`
+is the best of the index divided by the best of the bare lookup. `command` is a whole `galwad
+recordings list`, including the start of Python. The last line is one JSON object.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _US = 1_000_000
 
 @dataclass
 class Search:
-    """One search: as the index has it, as the API has it, and what it took, in ms."""
+    """One search, as the index and as the API take it, and its times in ms."""
 
     filters: Filters
     body: dict[str, Any]
@@ -50,7 +50,7 @@ class Search:
     bare: list[float] = field(default_factory=list)
 
     def figures(self) -> dict[str, float]:
-        """What is told of it."""
+        """Return the number of rows and the times."""
         return {
             "rows": self.rows,
             "bare": round(min(self.bare), 2),
@@ -63,7 +63,7 @@ class Search:
 
 
 def searches(database: sqlite3.Connection) -> dict[str, Search]:
-    """A first page, a deep one, and each filter: common, rare, and of nothing at all."""
+    """Return a first page, a deep page, and searches by each filter: common, rare or empty."""
     count, last = database.execute("SELECT count(*), max(started) FROM recordings").fetchone()
     deep = database.execute(
         "SELECT started, call_id FROM recordings ORDER BY started LIMIT 1 OFFSET ?", (count // 50,)
@@ -114,12 +114,12 @@ def searches(database: sqlite3.Connection) -> dict[str, Search]:
 
 
 def timed(took: list[float], begun: float) -> None:
-    """Note what has passed."""
+    """Add the time since `begun` in ms."""
     took.append((time.perf_counter() - begun) * 1000)
 
 
 async def measure(at: Site, token: str, rounds: int) -> dict[str, Search]:
-    """Every search once a round."""
+    """Make every search once in each round."""
     database = sqlite3.connect(at.database)
     wanted = searches(database)
     engine = open_engine(at.database)
@@ -143,7 +143,7 @@ async def measure(at: Site, token: str, rounds: int) -> dict[str, Search]:
                 if [row["call_id"] for row in reply.raise_for_status().json()["rows"]] != same:
                     raise SystemExit("the desk found something else")
                 search.rows = len(page.rows)
-                if number == 0:  # what a first time does once
+                if number == 0:  # the first round includes one-time work
                     search.index.clear()
                     search.bare.clear()
                     search.http.clear()
@@ -153,14 +153,14 @@ async def measure(at: Site, token: str, rounds: int) -> dict[str, Search]:
 
 
 def by_key(database: sqlite3.Connection, page: Page) -> None:
-    """Read the page's rows by their keys, or look for one that is not there."""
+    """Read the page's rows by their keys; if it has no rows, look for a key that does not exist."""
     keys = [row.call_id for row in page.rows] or ["none"]
     marks = ",".join("?" * len(keys))
     database.execute(f"SELECT * FROM recordings WHERE call_id IN ({marks})", keys).fetchall()
 
 
 def command(at: Site, token: str, rounds: int) -> float:
-    """Milliseconds of a whole command."""
+    """Return the ms that a whole command takes."""
     words = [sys.executable, "-m", "galwad", "recordings", "list", "--when", "last week"]
     took: list[float] = []
     for _ in range(rounds):

@@ -1,22 +1,22 @@
-"""Two hundred calls at once beside a busy desk: what is lost on the wire and in the manifests.
+"""Measures losses on the wire and in the manifests with two hundred calls and a busy desk.
 
     python benchmarks/load.py [--quick] [--calls 200] [--seconds 20] [--rows 1000000]
 
-A whole site: switch, desk and finaliser, and as many rows in the index as `rows`. Calls come from
-two trunks. A fifth of them have both parties send from another port than their SDP names, and both
-peers' rule is "latch"; another tenth is answered by SIPp, which sends back what it hears; every
-third caller, and every sixth callee, holds a key for 3 s or for 9 s (RFC 4733, in one event or
-in two segments). While all speak, users sign in, the list is paged through, recordings are fetched,
-and others exported by `galwad recordings fetch`, all one after another without an end.
+A whole site runs: switch, desk and finaliser, with `rows` rows in the index. Calls come from two
+trunks. In a fifth of them, both parties send from another port than their SDP names, and the rule
+for both peers is "latch". Another tenth is answered by SIPp, which sends back what it hears. Every
+third caller, and every sixth callee, holds a key for 3 s or 9 s (RFC 4733, in one event or in two
+segments). While all speak, users sign in, list pages are read, recordings are fetched, and others
+are exported by `galwad recordings fetch`. Each of these is repeated without a break.
 
-Each party numbers its packets and keeps the numbers that it hears: `lost` are those that were sent
-and never heard. A recording is `faulty` if it is not whole when it is opened, or if its manifest
-has a gap, a lost, late, duplicate or malformed packet, talk time that nothing explains, or another
-count of packets, or of those of keys, than was sent. `control` is the same parties without Galwad
-between them, for what they lose themselves; `late_ms` is by how much a party spoke too late at
-worst, `a_second` how many packets were sent in one (a machine with too little to give sends fewer,
-and loses none for it), and `dropped` what the kernel had no room for on their sockets. `cores` is
-the CPU time while all speak, in seconds a second. The last line is one JSON object.
+Each party numbers its packets and keeps the numbers that it hears: `lost` were sent and never
+heard. A recording is `faulty` if it is not whole when it is opened, or if its manifest has a gap, a
+lost, late, duplicate or malformed packet, talk time that nothing explains, or another number of
+packets, or of key packets, than were sent. `control` has the same parties without Galwad between
+them, to show what they lose themselves. `late_ms` is the longest delay of a party's packet.
+`a_second` is the number of packets sent in a second: a machine that is too slow sends fewer, and
+loses none by that. `dropped` are packets for which the kernel had no room on their sockets. `cores`
+is the CPU time while all speak, in seconds per second. The last line is one JSON object.
 """
 
 import argparse
@@ -57,12 +57,12 @@ from telephony.sip.events import Address
 USERS = tuple(f"supervisor{number}" for number in range(8))
 ECHOING = Path(__file__).parent / "sipp" / "uas_echo.xml"
 WARMING, WARMING_S = 4, 3.0
-"""Calls before the others, so that there is something to fetch."""
+"""The calls made before the others, so that there are recordings to fetch."""
 SEALED_WITHIN_S = 120.0
 
 
 def presses(number: int, every: int, seconds: float) -> list[Press]:
-    """The keys that the party of the `number`-th call holds while it speaks so long."""
+    """Return the keys that the party of call `number` holds if it speaks for `seconds`."""
     if number % every:
         return []
     held = 9.0 if number % (2 * every) and seconds > 12 else 3.0
@@ -70,7 +70,7 @@ def presses(number: int, every: int, seconds: float) -> list[Press]:
 
 
 def planned(number: int, seconds: float) -> Call:
-    """The `number`-th call: every fifth astray, every tenth echoed."""
+    """Return call `number`: every fifth sends from another port, every tenth is echoed."""
     keys = presses(number, 3, seconds)
     if number % 5 == 0:
         voice = partial(Speaker, astray=True, presses=presses(number, 6, seconds))
@@ -80,20 +80,20 @@ def planned(number: int, seconds: float) -> Call:
 
 
 async def place(stage: Stage, numbers: range, seconds: float) -> dict[str, Call]:
-    """Place these calls; by their callers' numbers, as the index has them."""
+    """Place these calls; return them by their callers' numbers, as the index stores those."""
     calls = {numbered(number): planned(number, seconds) for number in numbers}
     await stage.place({name: call for (name, _), call in calls.items()})
     return {number: call for (_, number), call in calls.items()}
 
 
 def speakers_of(calls: Sequence[Call]) -> list[Speaker]:
-    """All parties that are ours."""
+    """Return the parties that this process plays."""
     parties = [party for call in calls for party in (call.caller, call.callee)]
     return [party for party in parties if isinstance(party, Speaker)]
 
 
 def lost(calls: Sequence[Call]) -> dict[str, int]:
-    """Packets that were sent, and those that never reached the far end."""
+    """Count the packets that were sent, and those that never reached the other end."""
     told = {"sent": 0, "of_keys": 0, "astray": 0, "lost": 0}
     for call in calls:
         caller, callee = call.caller, call.callee or call.caller  # SIPp's echo
@@ -107,7 +107,7 @@ def lost(calls: Sequence[Call]) -> dict[str, int]:
 
 
 def dropped(pid: int) -> int:
-    """Datagrams for which a process's sockets had no room (the last field of /proc/net/udp)."""
+    """Return the datagrams that a process's sockets had no room for (/proc/net/udp, last field)."""
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -117,7 +117,7 @@ def dropped(pid: int) -> int:
 
 
 async def control(count: int, seconds: float) -> dict[str, object]:
-    """The parties of so many calls, each straight to the other."""
+    """Run the parties of `count` calls, each sending directly to the other."""
     calls = []
     for number in range(count):
         call = planned(number, seconds)
@@ -135,7 +135,7 @@ async def control(count: int, seconds: float) -> dict[str, object]:
 
 
 async def speak(calls: Sequence[Call], seconds: float, pids: dict[str, int]) -> dict[str, object]:
-    """All say what they have to say; how that went, and what it cost."""
+    """Let all parties speak; return the packet rate, the longest delay and the CPU time."""
     before, begun = cores(pids), time.perf_counter()
     late = await converse(speakers_of(calls), seconds)
     took, after = time.perf_counter() - begun, cores(pids)
@@ -149,17 +149,17 @@ async def speak(calls: Sequence[Call], seconds: float, pids: dict[str, int]) -> 
 
 @contextlib.contextmanager
 def echo(sipp: str, at: Site) -> Iterator[None]:
-    """SIPp that answers, and sends back what it hears."""
+    """Run a SIPp that answers, and sends back what it hears."""
     command = [sipp, "-sf", str(ECHOING), "-i", ECHO, "-p", str(at.echo), "-mi", ECHO]
     command += ["-mp", str(free_port(ECHO)), "-rtp_echo", "-nostdin", "-timeout", "600"]
     with daemon(command, at.folder / "echo.log", lambda: True):
-        time.sleep(0.5)  # it says nothing when it listens
+        time.sleep(0.5)  # it writes nothing when it is ready
         yield
 
 
 @contextlib.asynccontextmanager
 async def busy(beside: Beside) -> AsyncIterator[None]:
-    """The desk's other work goes on within the block."""
+    """Run the desk's other work until the block ends."""
     stop = asyncio.Event()
     work = asyncio.create_task(beside.run(stop))
     try:
@@ -170,7 +170,7 @@ async def busy(beside: Beside) -> AsyncIterator[None]:
 
 
 async def indexed(at: Site, numbers: Sequence[str]) -> dict[str, tuple[str, Path]]:
-    """Wait until the recordings of these callers are listed; id and folder of each."""
+    """Wait until these callers' recordings are listed; return the id and folder of each."""
     until = time.monotonic() + SEALED_WITHIN_S
     while time.monotonic() < until:
         rows = at.listed(numbers)
@@ -181,7 +181,7 @@ async def indexed(at: Site, numbers: Sequence[str]) -> dict[str, tuple[str, Path
 
 
 def faults(at: Site, call: Call, call_id: str, folder: Path) -> list[str]:
-    """What is wrong with a recording."""
+    """Return the faults of a recording."""
     verdict = verify_recording(folder, call_id, identities=[at.identity])
     manifest = verdict.manifest
     if manifest is None:
@@ -206,14 +206,14 @@ def faults(at: Site, call: Call, call_id: str, folder: Path) -> list[str]:
 
 
 def cores(pids: dict[str, int]) -> dict[str, float]:
-    """Seconds of CPU that each process has had, and that the parties had in this one."""
+    """Return the CPU seconds of each process so far, and of the parties in this process."""
     return {name: cpu_us(pid) / 1e6 for name, pid in pids.items()} | {
         "parties": time.process_time()
     }
 
 
 async def measure(at: Site, pids: dict[str, int], options: argparse.Namespace) -> dict[str, object]:
-    """The calls, and what the desk does beside them."""
+    """Run the calls beside the desk's other work; return the figures."""
     stage = Stage(Address(SWITCH, at.sip), (CALLER, LATCHING_CALLER))
     await stage.open(at.pbx)
     warming = await place(stage, range(900, 900 + WARMING), WARMING_S)
@@ -248,7 +248,7 @@ async def measure(at: Site, pids: dict[str, int], options: argparse.Namespace) -
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """The control, then the calls."""
+    """Run the control, then the calls."""
     sipp = found("sipp")
     if sipp is None:
         raise SystemExit("this benchmark needs sipp")

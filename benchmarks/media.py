@@ -1,21 +1,21 @@
-"""What the media relay costs: µs of CPU a packet, packets lost, and the loop's lag.
+"""Measures the media relay: µs of CPU per packet, packets lost, and the event loop's delay.
 
     python benchmarks/media.py [--quick] [--calls 100 500 1000] [--seconds 10]
 
-Two processes on the loopback: one sends and receives RTP (20 ms of G.711 in both directions of
-each call), the other relays. `recording` is our relay with a recorder and a spool for each call,
-as the switch has them; `relay` the same without; `SRTP` has SRTP on both legs, recording too: every
-packet is opened and sealed. Beside them in the same run: rtpengine in userspace, without and with
-its recording (pcap), if it is installed; and floors, which take a packet and send it on, in C (if
-there is a compiler) and in Python, with a single socket (`one`) and with one for each stream
-(`many`). Each is told in µs of CPU for each packet that it passed on, as the kernel counts them for
-the process: the median of the rounds.
+Two processes run on the loopback: one sends and receives RTP (20 ms of G.711 in both directions of
+each call), the other relays it. `recording` is our relay with a recorder and a spool for each call,
+as in the switch. `relay` is the same without recorders. `SRTP` records too, with SRTP on both legs:
+every packet is decrypted and encrypted. In the same run are measured rtpengine in userspace,
+without and with its recording (pcap), if it is installed; and lower bounds, which only receive a
+packet and send it on, in C (if there is a compiler) and in Python, with a single socket (`one`) and
+with one for each stream (`many`). Each result is the CPU time in µs of each packet that was passed
+on, as the kernel counts it for the process: the median of the rounds.
 
-Then `recording` at each number of calls, beside a process that burns a core as a busy desk would.
-`lost` counts what was not passed on; what the measuring process itself failed to take from the
-kernel is `missed_by_sink` (of rtpengine, which does not tell, `lost` holds both); `unsent` is what
-it had no time to send. The relay gathers packets for up to 2 ms; the lag is that of the loop's
-other work. The last line is one JSON object.
+Then `recording` is measured at each number of calls, beside a process that uses a core fully, as a
+busy desk would. `lost` are packets that were not passed on. `missed_by_sink` are those that the
+measuring process failed to read from the kernel (rtpengine does not report its count, so its `lost`
+contains both). `unsent` are those that the process had no time to send. The relay gathers packets
+for up to 2 ms; the lag is that of the loop's other work. The last line is one JSON object.
 """
 
 import argparse
@@ -52,13 +52,13 @@ from telephony.sdp import STATIC_PAYLOADS, KeyPair, MasterKey, RemoteMedia, Suit
 SUITE = Suite.AES_CM_128_HMAC_SHA1_80
 PHONES = MasterKey(SUITE, bytes(range(SUITE.key_bytes)))
 OURS = MasterKey(SUITE, bytes(range(1, SUITE.key_bytes + 1)))
-"""Keys of the row with SRTP: the same on every leg, so that one sealed packet fits them all."""
+"""The keys of the SRTP row: the same on every leg, so that one protected packet fits all legs."""
 SRTP = KeyPair(PHONES, OURS)
 Row = dict[str, float]
 
 
 def used_us() -> float:
-    """CPU time of this process and its threads so far, in microseconds."""
+    """Return the CPU time of this process and its threads so far, in microseconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return (used.ru_utime + used.ru_stime) * 1e6
 
@@ -67,7 +67,7 @@ def used_us() -> float:
 
 
 def record(folder: Path, number: int, started: Clock, sync: SpoolSync) -> Recorder:
-    """A recorder as the switch makes one, in the state RECORDING."""
+    """Return a recorder as the switch makes one, in the state RECORDING."""
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     name = "".join(letters[number >> shift & 31] for shift in range(0, 40, 5))
     call_id = f"20260101-090000-{name}"
@@ -84,7 +84,7 @@ def record(folder: Path, number: int, started: Clock, sync: SpoolSync) -> Record
 
 
 async def measure_lag(lags: list[float]) -> None:
-    """How much later than asked the loop comes back, in ms, every 10 ms."""
+    """Measure every 10 ms by how many ms the loop wakes up late."""
     while True:
         before = time.perf_counter()
         await asyncio.sleep(0.01)
@@ -94,7 +94,10 @@ async def measure_lag(lags: list[float]) -> None:
 async def relay_calls(
     calls: int, sink: int, folder: Path, keys: KeyPair | None, *, recorded: bool
 ) -> None:
-    """Relay, and record if wanted, until standard input says so; print ports, then figures."""
+    """Relay, and record if requested, until a line comes on standard input.
+
+    Print the ports first, and the figures at the end.
+    """
     loop = asyncio.get_running_loop()
     sync = SpoolSync(folder / "spool")
     sync.start(loop)
@@ -138,7 +141,7 @@ async def relay_calls(
 
 
 def burn() -> None:
-    """What a busy desk does: parse, hash, write answers; until it is killed."""
+    """Parse, hash and write answers, as a busy desk does, until killed."""
     rows = [{"id": number, "name": "x" * 40} for number in range(200)]
     while os.getppid() != 1:
         hashlib.sha256(json.dumps(json.loads(json.dumps(rows))).encode()).digest()
@@ -149,7 +152,7 @@ def burn() -> None:
 
 @contextlib.contextmanager
 def child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A program that tells ports, then figures; ended with the block."""
+    """Run a program that prints ports, then figures, and end it with the block."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -159,12 +162,12 @@ def child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def myself(*role: object) -> list[str]:
-    """This file in another role."""
+    """Return the command that runs this file in another role."""
     return [sys.executable, __file__, "--role", *map(str, role)]
 
 
 def run(role: str, calls: int, seconds: float, *, loaded: bool = False) -> Row:
-    """One role with the traffic of `calls` calls."""
+    """Run one role with the traffic of `calls` calls."""
     with (
         listening() as sink,
         tempfile.TemporaryDirectory() as folder,
@@ -178,7 +181,7 @@ def run(role: str, calls: int, seconds: float, *, loaded: bool = False) -> Row:
 
 
 def run_floor(command: list[str], calls: int, seconds: float, sockets: int) -> Row:
-    """A loop that takes and sends on, over that many sockets."""
+    """Run a loop that receives and sends on, over that many sockets."""
     with (
         listening() as sink,
         child([*command, str(sink.getsockname()[1]), str(sockets)]) as process,
@@ -190,7 +193,7 @@ def run_floor(command: list[str], calls: int, seconds: float, sockets: int) -> R
 
 
 def run_rtpengine(program: str, calls: int, seconds: float, *, record: bool) -> Row:
-    """rtpengine; what it passed on is what came back."""
+    """Run rtpengine; the packets that came back count as passed on."""
     with (
         listening() as sink,
         tempfile.TemporaryDirectory() as folder,
@@ -206,7 +209,7 @@ def run_rtpengine(program: str, calls: int, seconds: float, *, record: bool) -> 
 
 
 def row(figures: Row, calls: int, sent: int, back: int, unsent: int) -> Row:
-    """What is told of a run."""
+    """Return the figures of a run."""
     forwarded = figures["forwarded"]
     return figures | {
         "calls": calls,
@@ -232,7 +235,7 @@ def _tell(process: subprocess.Popen[str]) -> None:
 
 
 def serve_role(role: str, rest: list[str]) -> None:
-    """Be one of the child processes."""
+    """Run as one of the child processes."""
     signal.alarm(600)
     all_files()
     if role == "burn":
@@ -248,7 +251,7 @@ def serve_role(role: str, rest: list[str]) -> None:
 
 
 def runners(folder: Path, calls: int, seconds: float) -> dict[str, Callable[[], Row]]:
-    """All that is compared, by name; what the machine lacks is left out."""
+    """Return everything to compare, by name; programs that the machine lacks are left out."""
     many = 2 * calls
     found_runners: dict[str, Callable[[], Row]] = {}
     floors = {"Python": myself("floor")}
@@ -273,7 +276,7 @@ def runners(folder: Path, calls: int, seconds: float) -> dict[str, Callable[[], 
 
 
 def compare(calls: int, seconds: float, rounds: int) -> dict[str, list[Row]]:
-    """Every runner once a round."""
+    """Run everything once in each round."""
     with tempfile.TemporaryDirectory() as folder:
         compared = runners(Path(folder), calls, seconds)
         rows: dict[str, list[Row]] = {name: [] for name in compared}

@@ -1,13 +1,13 @@
-"""What a call that stands adds to the switch's memory.
+"""Measures the memory that each call in progress adds to the switch.
 
     python benchmarks/memory.py [--quick] [--calls 100 500]
 
-The real switch, SIPp that calls and SIPp that answers, as in calls.py. After some calls that have
-come and gone, so many more stand without a word, each with its two legs, its sockets for RTP and
-RTCP, its spool and its checkpoint. Told is the resident memory of the
-process at 0 calls and at each number, what a call adds between the first and the last, and how
-many files it holds open. What the kernel keeps for sockets is not in it: with nothing queued that
-is about a kilobyte each. The last line is one JSON object.
+The real switch runs between a SIPp that calls and a SIPp that answers, as in calls.py. After some
+calls have come and gone, many more stay up in silence, each with its two legs, its sockets for RTP
+and RTCP, its spool and its checkpoint. The result is the resident memory of the process at 0 calls
+and at each number of calls, what a call adds between the first and the last, and the number of open
+files. It does not include the kernel's memory for sockets: with nothing queued, that is about a
+kilobyte each. The last line is one JSON object.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FILES_PER_CALL = 8
 
 @contextlib.contextmanager
 def standing(sipp: str, folder: Path, port: int, count: int) -> Iterator[None]:
-    """So many calls that nobody hangs up within the block."""
+    """Keep `count` calls up until the block ends."""
     command = [sipp, f"{SWITCH}:{port}", "-sf", str(SCENARIOS / "uac.xml"), "-i", CALLER]
     command += ["-p", str(free_port(CALLER)), "-m", str(count), "-r", str(RATE), "-l", str(count)]
     command += ["-d", "3600000", "-nostdin", "-cid_str", f"{count}-%u-%p@%s"]
@@ -55,20 +55,20 @@ def standing(sipp: str, folder: Path, port: int, count: int) -> Iterator[None]:
 
 
 def open_files(pid: int) -> int:
-    """How many files and sockets a process has."""
+    """Return the number of open files and sockets of a process."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def wait_for(pid: int, files: int, calls: int) -> None:
-    """Until that many calls stand: each holds so many files."""
+    """Wait until `calls` calls are up, as the number of open files shows."""
     until = time.monotonic() + calls / RATE + PATIENCE_S
     while open_files(pid) < files + calls * FILES_PER_CALL and time.monotonic() < until:
         time.sleep(0.2)
-    time.sleep(2.0)  # what follows on an answer
+    time.sleep(2.0)  # for the work that follows an answer
 
 
 def measure(calls: list[int]) -> dict[str, object]:
-    """The figures."""
+    """Return the figures."""
     sipp = found("sipp")
     if sipp is None:
         raise SystemExit("this benchmark needs sipp")

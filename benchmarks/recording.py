@@ -1,30 +1,30 @@
-"""What recording costs, from a call's first packet to the list a year later; beside rtpengine.
+"""Measures recording, from a call's first packet to the list a year later, beside rtpengine.
 
     python benchmarks/recording.py [--quick] [--calls 100] [--seconds 60] [--rows 1000000]
 
-A whole site: switch, desk and finaliser. Calls of G.711, half of them noise (the worst case for
-FLAC), half speech by turns (if espeak-ng is there), talk for `seconds` and then all hang up in one
-instant. What is told of them:
+A whole site runs: switch, desk and finaliser. Calls of G.711, half of them noise (the worst case
+for FLAC), half speech in turns (if espeak-ng is installed), talk for `seconds` and then all hang up
+at the same moment. The results are:
 
-- CPU that a call costs each process: of the switch the share of a core while they talk; of
-  finaliser and desk seconds for an hour of call, all that comes after the hang-up included;
+- the CPU cost of a call for each process: for the switch, the share of a core while they talk; for
+  the finaliser and the desk, seconds for an hour of call, including all work after the hang-up;
 - `times_real_time`: seconds of talk for a second of the finaliser's CPU;
-- from each call's BYE until the index has its recording (`listed`) and until it hands out its
-  first bytes to one client that fetches each as soon as it is listed (`fetchable`): p50 and p99;
-- bytes of an hour of call, in the spool and in the archive; `peak_mb`: each process's memory.
+- the time from each call's BYE until its recording is in the index (`listed`), and until its first
+  bytes reach a client that fetches each as soon as it is listed (`fetchable`): p50 and p99;
+- the bytes of an hour of call, in the spool and in the archive; `peak_mb`: each process's memory.
 
-That is done twice: `straight`, where the finaliser stands still while they talk, as if it had
-crashed, and then finds closed spools; and `followed`, as it should be, with as many recordings more
-in the index as `rows`. Before these are there, `galwad keys rewrap` gives the recordings of the
-first time to other recipients (its start is not counted); at the end every search of listing.py is
-made. `alone` is one call of an hour (`--quick`: of five minutes), by sealing.py.
+This is done twice. In the round `straight`, the finaliser is stopped while they talk, as if it had
+crashed, and then finds closed spools. The round `followed` is the normal case, with `rows` more
+recordings in the index. Before these are added, `galwad keys rewrap` rewraps the recordings of the
+first round for other recipients (its start is not counted). At the end, every search of listing.py
+is made. `alone` is one call of an hour (`--quick`: of five minutes), by sealing.py.
 
-What the same calls say goes through rtpengine, too, in userspace, which relays it and records to
-pcap, in the clear; a recording is complete there when its metadata are. It has no row where it is
-not installed. It and `straight` talk a third of the time.
+The same sound also goes through rtpengine in userspace, if it is installed. It relays and records
+to pcap, unencrypted; a recording there is complete when its metadata are. In it and in `straight`,
+the calls talk a third of the time.
 
-Times of CPU are the kernel's. What waits (`fetchable`, lists) is the wall clock's, and says little
-on a machine that others load: `load` tells. The last line is one JSON object.
+CPU times are the kernel's. Waiting times (`fetchable`, lists) are wall-clock times, and say little
+on a machine with other work; `load` shows that. The last line is one JSON object.
 """
 
 import argparse
@@ -53,13 +53,13 @@ from sealing import apart, followed, straight
 JsonRow = dict[str, Any]
 PROCESSES = ("desk", "finaliser", "switch")
 SECOND_ROUND = 500
-"""Where the numbers of the callers begin that talk the second time."""
+"""The first caller's number in the second round."""
 
 
 def talk(
     at: Site, pids: dict[str, int], token: str, options: argparse.Namespace, *, follow: bool
 ) -> Talk:
-    """One round of calls."""
+    """Run one round of calls."""
 
     async def all_of_it() -> Talk:
         crowd = Crowd(at, pids, token)
@@ -72,7 +72,7 @@ def talk(
 
 
 def in_service(options: argparse.Namespace) -> JsonRow:
-    """All that the real processes do; the figures."""
+    """Run everything that needs the real processes; return the figures."""
     with site(options.calls + 50, options.first_port) as at:
         at.add_users()
         with at.running(*PROCESSES) as pids:
@@ -98,7 +98,7 @@ def in_service(options: argparse.Namespace) -> JsonRow:
 
 
 def figures(done: Talk) -> JsonRow:
-    """What is told of a round."""
+    """Return the figures of a round."""
     switch = done.cpu["switch"]["talking"]
     sealing = sum(done.cpu["finaliser"].values())
     return {
@@ -116,12 +116,12 @@ def figures(done: Talk) -> JsonRow:
 
 
 def percent(cpu_s: float, calls: int, seconds: float) -> float:
-    """Of a core, for each call."""
+    """Return the share of a core for each call, in percent."""
     return round(100 * cpu_s / (calls * seconds), 3)
 
 
 def listed(searches: dict[str, dict[str, float]]) -> JsonRow:
-    """Searches of the list in ms: a first page, and the slowest of all."""
+    """Return the ms of searches of the list: the first page, and the slowest of all."""
     ways = ("index", "index_median", "http", "http_median")
     return {
         "first_page_ms": {way: searches["first page"][way] for way in ways},
@@ -130,7 +130,7 @@ def listed(searches: dict[str, dict[str, float]]) -> JsonRow:
 
 
 def rewrapped(at: Site, pids: dict[str, int], token: str) -> Row:
-    """Headers for other recipients, by the command that an officer gives."""
+    """Rewrap all headers for other recipients, with the officer's command."""
     at.change_recipients()
     words = ["keys", "rewrap", str(at.folder), "--reference", "KEYS-1", "--json"]
     counted_s, _ = command(at, token, [*words, "--dry-run"])
@@ -147,7 +147,7 @@ def rewrapped(at: Site, pids: dict[str, int], token: str) -> Row:
 
 
 def command(at: Site, token: str, words: list[str]) -> tuple[float, dict[str, int]]:
-    """Seconds that `galwad` takes, and its answer."""
+    """Run a `galwad` command; return the seconds that it took, and its answer."""
     begun = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "galwad", *words],
@@ -160,7 +160,7 @@ def command(at: Site, token: str, words: list[str]) -> tuple[float, dict[str, in
 
 
 def beside(options: argparse.Namespace) -> JsonRow | None:
-    """The same packets through rtpengine, recorded to pcap; None where it is not installed."""
+    """Run the same packets through rtpengine, recorded to pcap; None if it is not installed."""
     program = found("rtpengine")
     if program is None:
         print("no rtpengine here: no row of it")
@@ -193,7 +193,7 @@ def beside(options: argparse.Namespace) -> JsonRow | None:
 
 
 def alone(seconds: int, runs: int) -> Row:
-    """One call of noise and nothing else, by sealing.py; times real time, and seconds."""
+    """Seal a single call of noise, by sealing.py; return its seconds and times real time."""
     row = apart(straight, seconds, runs) | apart(followed, seconds, runs)
     following_s = row["following_s_per_call_hour"] * seconds / HOUR_S + row["followed_s"]
     return {
@@ -206,7 +206,7 @@ def alone(seconds: int, runs: int) -> Row:
 
 
 def to_rtpengine(ours: JsonRow, theirs: JsonRow) -> Row:
-    """What is ours, divided by what is theirs."""
+    """Return our figures divided by those of rtpengine."""
     done, spent = ours["rounds"]["followed"], ours["rounds"]["followed"]["cpu_s_per_call_hour"]
     sizes, waits = ours["bytes_per_call_hour"], done["seconds_from_hang_up"]["fetchable"]
     all_theirs = theirs["cpu_s_per_call_hour"]

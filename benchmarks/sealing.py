@@ -1,15 +1,15 @@
-"""What sealing costs: from the hang-up to a signed manifest, followed or not, beside a floor.
+"""Measures sealing, from the hang-up to a signed manifest, with and without following.
 
     python benchmarks/sealing.py [--quick] [--long]
 
-Calls of G.711 noise (the worst case for FLAC) of 3 minutes and an hour, best of three (`--quick`:
-once; `--long`: ten hours as well), each sealed from its closed spool and, beside that, followed
-while it goes on. Then many calls that end together, sealed by as many threads as the finaliser has;
-and an hour (`--quick`: ten minutes) in each codec whose parties' clocks part by 400 ppm, with by
-how much the channels are out of step at its end. The floor is the same spool merely read, and as
-many samples of noise merely encoded by libsndfile. Every row is measured in a process of its own,
-whose greatest memory is told. What the real processes make of it, recording.py measures. The last
-line is one JSON object.
+Calls of G.711 noise (the worst case for FLAC) last 3 minutes and an hour, best of three runs
+(`--quick`: one run; `--long`: ten hours too). Each is sealed from its closed spool, and in another
+run followed while it goes on. Then many calls end together and are sealed by as many threads as the
+finaliser has. Then, in each codec, a call of an hour (`--quick`: ten minutes) has parties whose
+clocks drift apart by 400 ppm; its result shows how far the channels are out of alignment at the
+end. The lower bound is only to read the same spool, and to encode as many samples of noise with
+libsndfile. Every row is measured in its own process, and the highest memory of that process is
+reported. recording.py measures the same with the real processes. The last line is one JSON object.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Talk:
     """A call whose parties both send PCMA every 20 ms."""
 
     def __init__(self, folder: Path, number: int = 0) -> None:
-        """The calls of a folder have different numbers."""
+        """Open the spool; each call of a folder needs its own `number`."""
         tens, ones = divmod(number, len(LETTERS))
         self.call_id = f"20260301-090000-abcdef{LETTERS[tens]}{LETTERS[ones]}"
         clock = Clock(1_772_355_600.0, 0.0)
@@ -66,7 +66,7 @@ class Talk:
         self.spool = self._writer.path
 
     def go_on(self, seconds: int) -> None:
-        """They talk for so long."""
+        """Let both parties talk for `seconds` more."""
         packet = self._writer.packet
         for index in range(self._seconds * 50, (self._seconds + seconds) * 50):
             for track in (0, 1):
@@ -78,18 +78,18 @@ class Talk:
         self._seconds += seconds
 
     def drift(self, name: str, seconds: int) -> float:
-        """They talk in this codec, their clocks apart; what `_drifting.talk` says."""
+        """Let both talk in this codec with clocks that drift; return what `_drifting.talk` does."""
         self._seconds = seconds
         return _drifting.talk(self._writer, _drifting.CODECS[name], seconds)
 
     def hang_up(self) -> None:
-        """The spool is closed."""
+        """End the call and close the spool."""
         self._writer.event("ended", {"cause": "bye"}, self._seconds * 1_000_000)
         self._writer.close(self._seconds * 1_000_000)
 
 
 class Room:
-    """An archive in a folder, and recipients."""
+    """An archive in a folder, with its recipients."""
 
     def __init__(self, folder: Path) -> None:
         officer = OfficerKeys.generate()
@@ -98,34 +98,34 @@ class Room:
         self.archive = Archive(folder, Node("bench", "bench", Ed25519PrivateKey.generate()))
 
     def audio(self, call_id: str) -> bytes:
-        """The FLAC inside."""
+        """Return the FLAC audio of a recording."""
         header = self.archive.path(call_id, "header").read_bytes()
         with self.archive.path(call_id, "payload").open("rb") as payload:
             return open_parts(header, payload, [self.identity]).readall()
 
     def seal(self, talk: Talk, following: Following | None = None) -> int:
-        """The recording's size in bytes."""
+        """Seal the call; return the recording's size in bytes."""
         spools = [talk.spool]
         sealed = self.archive.seal(talk.call_id, spools, KEYS, self.recipients, following)
         return sealed.manifest.payload.size
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Return the seconds that `work` takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
 def read(spool: Path) -> None:
-    """The spool and nothing else."""
+    """Read the spool, and do nothing else."""
     with KEYS.open(spool) as reader:
         for _ in reader.gathered(unpack_burst):
             pass
 
 
 def encode(seconds: int, path: Path) -> None:
-    """As much noise into a file."""
+    """Encode `seconds` of noise into a file."""
     decoder = decoder_for(PayloadCodec("PCMA", 8000))
     if decoder is None:
         raise SystemExit("no decoder")
@@ -136,12 +136,12 @@ def encode(seconds: int, path: Path) -> None:
 
 
 def peak_mb() -> float:
-    """The greatest memory of this process so far, in megabytes."""
+    """Return the highest memory of this process so far, in MB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 def straight(seconds: int, runs: int) -> Row:
-    """Sealed from a closed spool, beside the floor."""
+    """Seal from a closed spool, and measure the lower bound."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         talk = Talk(folder)
@@ -171,13 +171,13 @@ def straight(seconds: int, runs: int) -> Row:
 
 
 def follow(following: Following) -> None:
-    """All that is final."""
+    """Follow until nothing more is ready."""
     while following.step(MINUTE):
         pass
 
 
 def followed(seconds: int, runs: int) -> Row:
-    """Followed each minute; what is measured at the end comes after the hang-up."""
+    """Follow a call after each minute, and measure the sealing after the hang-up."""
     end_s, follow_s = [], []
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as name:
@@ -188,7 +188,7 @@ def followed(seconds: int, runs: int) -> Row:
                 talk.go_on(MINUTE)
                 spent += timed(lambda: follow(following))  # noqa: B023 - called at once
             follow_s.append(spent)
-            os.sync()  # what the kernel does meanwhile, where a call lasts as long as it lasts
+            os.sync()  # in a real call, the kernel does this while the call lasts
             talk.hang_up()
             end_s.append(timed(lambda: room.seal(talk, following)))  # noqa: B023
     return {
@@ -199,7 +199,7 @@ def followed(seconds: int, runs: int) -> Row:
 
 
 def together(calls: int, seconds: int) -> Row:
-    """From many hang-ups at once to the last signed manifest, followed and then not."""
+    """Measure from many hang-ups at once to the last signed manifest, followed and not followed."""
     from galwad.finaliser.process import HANDS  # noqa: PLC0415 - no other row has it in memory
 
     with tempfile.TemporaryDirectory() as name:
@@ -231,7 +231,7 @@ def together(calls: int, seconds: int) -> Row:
 
 
 def drifting(name: str, seconds: int) -> Row:
-    """Clocks that part, in one codec: what it costs, and how far out of step it ends."""
+    """Seal a call with drifting clocks; return its cost and the error in alignment at the end."""
     with tempfile.TemporaryDirectory() as folder:
         talk, room = Talk(Path(folder)), Room(Path(folder) / "archive")
         apart_ms = talk.drift(name, seconds)
@@ -250,13 +250,13 @@ def drifting(name: str, seconds: int) -> Row:
 
 
 def apart(work: Callable[..., Row], *arguments: int | str) -> Row:
-    """In a process of its own."""
+    """Run `work` in its own process."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def measure(seconds: int, runs: int) -> Row:
-    """One length of call, both ways."""
+    """Measure one length of call, followed and not followed."""
     row: Row = {"call_s": seconds}
     row |= apart(straight, seconds, runs) | apart(followed, seconds, runs)
     row["straight_to_followed"] = row["straight_s"] / row["followed_s"]

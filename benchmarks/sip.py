@@ -1,12 +1,12 @@
-"""What SIP costs: µs of CPU to read and to write a message, and to refuse a spiteful one.
+"""Measures SIP messages: µs of CPU to read and to write one, and to refuse a hostile one.
 
     python benchmarks/sip.py [--quick]
 
-Messages are those of one call and one registration as a phone sends them, and the RFCs' torture
-messages from tests/. `read` is `parse_message`, with what transactions and dialogs ask of every
-message; `write` is `bytes(message)` of a message that was read; `answer` makes the response to a
-request and writes it. `spite` reads datagrams of growing length, made of one repetition each: the
-ns a byte must not grow with the length. The last line is one JSON object.
+The messages are those of one call and one registration, as a phone sends them, and the RFCs'
+torture messages from tests/. `read` is `parse_message`, and the fields that transactions and
+dialogs read from every message. `write` is `bytes(message)` of a message that was read. `answer`
+makes the response to a request and writes it. `spite` reads datagrams of growing length, each made
+of one repetition: the ns per byte must not grow with the length. The last line is one JSON object.
 """
 
 import argparse
@@ -60,7 +60,7 @@ DIGEST = b"""Authorization: Digest username="201", realm="pbx.example", algorith
 
 
 def with_body(head: bytes, body: bytes = b"") -> bytes:
-    """A message, its length put in."""
+    """Return a message with its body and Content-Length."""
     kind = b"Content-Type: application/sdp\r\n" if body else b""
     return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, kind, len(body), body)
 
@@ -88,7 +88,7 @@ SPITE = {
 
 
 def cost(work: Callable[[], object], seconds: float) -> float:
-    """The median µs of CPU that `work` takes, over batches that fill `seconds`."""
+    """Return the median µs of CPU that `work` takes, over batches that fill `seconds`."""
     work()
     batch, spent = 1, 0.0
     while spent < seconds / 20:
@@ -99,7 +99,7 @@ def cost(work: Callable[[], object], seconds: float) -> float:
 
 
 def timed(work: Callable[[], object], times: int) -> float:
-    """Seconds of CPU for `times` runs."""
+    """Return the seconds of CPU for `times` runs."""
     began = time.process_time()
     for _ in range(times):
         work()
@@ -107,13 +107,13 @@ def timed(work: Callable[[], object], times: int) -> float:
 
 
 def read(data: bytes) -> object:
-    """Read a message as the core does."""
+    """Read a message as the SIP core does."""
     message = parse_message(data)
     return message.via.branch, message.from_.tag, message.to.tag, message.cseq, message.contacts
 
 
 def of_messages(seconds: float) -> dict[str, dict[str, float]]:
-    """µs to read, write and answer each message."""
+    """Return the µs to read, write and answer each message."""
     rows: dict[str, dict[str, float]] = {}
     for name, data in MESSAGES.items():
         message = parse_message(data)
@@ -131,7 +131,7 @@ def of_messages(seconds: float) -> dict[str, dict[str, float]]:
 
 
 def of_torture(seconds: float) -> dict[str, float]:
-    """µs for one message of the RFCs', on average; refused ones count too."""
+    """Return the mean µs for one of the RFCs' torture messages, refused ones included."""
     corpus = [path.read_bytes() for path in sorted(TORTURE.glob("rfc*/*.dat"))]
     sound = [data for data in corpus if not refused(data)]
 
@@ -147,7 +147,7 @@ def of_torture(seconds: float) -> dict[str, float]:
 
 
 def refused(data: bytes) -> bool:
-    """Whether a message cannot be read."""
+    """Return whether a message cannot be read."""
     try:
         parse_message(data)
     except TelephonyError:
@@ -156,7 +156,7 @@ def refused(data: bytes) -> bool:
 
 
 def of_spite(lengths: tuple[int, ...], seconds: float) -> dict[str, dict[str, float]]:
-    """What a byte costs, in ns, until an endpoint has dealt with a datagram, by length."""
+    """Return the ns per byte that an endpoint needs to handle a datagram, by length."""
     rows: dict[str, dict[str, float]] = {}
     head = MESSAGES["BYE"].partition(b"Content-Length")[0]
     for name, unit in SPITE.items():
@@ -169,7 +169,7 @@ def of_spite(lengths: tuple[int, ...], seconds: float) -> dict[str, dict[str, fl
 
 
 def deal(data: bytes) -> None:
-    """Let a fresh endpoint take one datagram."""
+    """Let a new endpoint receive one datagram."""
     endpoint = Endpoint()
     endpoint.listen(LOCAL)
     endpoint.receive(data, PHONE, LOCAL, 1000.0)

@@ -35,9 +35,8 @@ class Spools:
         A failed first disk does not hide the spools that were written to the spare disk.
 
         Raises:
-            OSError: The first folder cannot be read, and no spool is on the spare disk; `glob`
-                would
-            find nothing then.
+            OSError: The first folder cannot be read, and no spool is on the spare disk. (`glob`
+                would hide this error.)
         """
         spare = list(self._spares())
         try:

@@ -112,8 +112,7 @@ class LiveCall:
 
         Raises:
             TelephonyError: The legs or their media ports cannot be restored. After this or any
-                other
-            exception, no leg of the call remains.
+                other exception, no leg of the call remains.
         """
         settings = call_settings(board.settings, memo.admission)
         now = time.monotonic()

@@ -5,7 +5,7 @@ signals:
 
 - SIGTERM drains: new calls get 503, and calls in progress finish. A second SIGTERM hangs them up.
 - SIGUSR1 hands over: the process ends at once, and the next one continues the calls, as after a
-crash.
+  crash.
 - SIGHUP reads the certificate for SIP over TLS again.
 """
 

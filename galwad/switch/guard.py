@@ -126,7 +126,7 @@ class Guard:
             in_call: Returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
             shun: Called when the bans change, with the banned networks, the newest first. During a
-            siege, its second argument is the networks that are still heard in full; else None.
+                siege, its second argument is the networks that are still heard in full; else None.
         """
         self.shed = 0
         """The number of messages dropped unread and connections closed at once."""
