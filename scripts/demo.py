@@ -1,7 +1,7 @@
 """The demo: a whole site on loopback, a real call through it, and its sealed recording opened.
 
-`scripts/demo` runs this in a virtual environment of its own. `--once` ends after the call, with
-exit status 0 only if each step was really seen; otherwise the site stays up until Ctrl-C.
+`scripts/demo` runs this in its own virtual environment. `--once` ends after the call, with exit
+status 0 only if each step was really seen; otherwise the site stays up until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from telephony.phone import PhoneError
 
 
 def main() -> int:
-    """Run the demo; the exit status."""
+    """Run the demo; return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the call")
     parser.add_argument(

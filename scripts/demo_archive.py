@@ -1,4 +1,4 @@
-"""What is left of the demo's call, looked at as the officer would: listed, proved, opened."""
+"""The officer's view of the demo's call: the recording is listed, verified and opened."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ _KEPT = {
     "caller-2": 0,
     "advisor-4": 1,
 }
-"""Sentences that must be in the recording, and on which track."""
+"""The sentences that must be in the recording, with their tracks."""
 _NEVER = ("caller-card", "department-1", "caller-3")
 _INDEXED = 2.0
-"""Seconds after the hang-up within which a recording can be fetched."""
+"""The seconds after the hang-up in which a recording is normally listed.
+
+The demo waits five times as long.
+"""
 
 
 class Inspection:
@@ -37,7 +40,7 @@ class Inspection:
         self.sound = site.keys / f"{call_id}.flac"
 
     async def run(self) -> None:
-        """All of it."""
+        """Run all steps."""
         self._report.title("The recording")
         account = self._site.accounts["officer"]
         with self._report.step("The officer signs in on the command line"):
@@ -96,7 +99,7 @@ class Inspection:
             told.append(f"{Path(result['file']).name}, {result['octets'] // 1000} kB")
 
     def _read(self) -> Samples:
-        """The recording as (samples, 2), -1 to 1."""
+        """Return the recording as (samples, 2), from -1 to 1."""
         sound, rate = soundfile.read(self.sound, dtype="float64", always_2d=True)
         expect(rate == RATE and sound.shape[1] == 2, "stereo at 8 kHz", (rate, sound.shape))
         found: Samples = sound

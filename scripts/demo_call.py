@@ -1,4 +1,4 @@
-"""The demo's call, step by step: what happens, and what must be seen of it on every side."""
+"""The demo's call, step by step, with the checks of what each side sees and hears."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from demo_sound import Samples
 from telephony.phone import CallState
 
 CARD = "4929123456789012"
-"""Sixteen digits that no bank ever gave out: they fail the Luhn check."""
+"""Sixteen digits that are no bank's card number: they fail the Luhn check."""
 _PERSON = "Gwen Protheroe"
 
 
@@ -31,7 +31,7 @@ class DemoCall:
         self._advisor: Talk
 
     async def run(self) -> str:
-        """The whole call; its id."""
+        """Run the whole call; return its id."""
         self._report.title("A call")
         for step in (
             self._ring,

@@ -1,4 +1,4 @@
-"""Housing's phone as the demo sees it: another library's, pyVoIP 1.6.8, in another process."""
+"""The demo's control of Housing's phone, which uses another library, pyVoIP 1.6.8, in a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SENTENCE = "department-1"
 
 
 class Housing:
-    """The phone's process; it answers by itself and says its sentence."""
+    """The process of the phone; it answers by itself and says its sentence."""
 
     def __init__(self, site: Site, rtp_ports: tuple[int, int]) -> None:
         self._site = site
@@ -28,16 +28,16 @@ class Housing:
         self._told: list[str] = []
 
     async def start(self) -> None:
-        """Start it, and wait until it is registered.
+        """Start the phone, and wait until it is registered.
 
         Raises:
-            Unseen: it is not, after 10 s.
+            Unseen: It is not registered after 10 s.
         """
         sentence = self._site.folder / "housing.u8"
         sentence.write_bytes((clip(_SENTENCE) * 127 + 128).round().astype(np.uint8).tobytes())
         phone = (DEPARTMENT, self._site.housing_password, str(self._site.department_port))
         with (self._site.folder / "housing.log").open("wb") as log:
-            # In a session of its own: Ctrl-C is for the demo, which then stops it properly.
+            # Its own session keeps Ctrl-C from it: the demo receives Ctrl-C and stops it properly.
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, _PROGRAM, HOST, str(self._site.sip_port)),
                 *(*phone, *map(str, self._ports), str(sentence)),
@@ -50,7 +50,7 @@ class Housing:
         await self.until("registered")
 
     async def stop(self) -> None:
-        """End it."""
+        """Kill the process and wait for its end."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
@@ -59,10 +59,10 @@ class Housing:
             await self._listening
 
     async def until(self, word: str, seconds: float = 10) -> None:
-        """Wait until it has told this.
+        """Wait until the phone has reported this word.
 
         Raises:
-            Unseen: it did not in time, or it has ended.
+            Unseen: It did not in time, or it has ended.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._news:
@@ -72,7 +72,7 @@ class Housing:
             raise Unseen(f"Housing's phone to have {word}", f"{self._told}, see {log}")
 
     async def heard(self) -> Samples:
-        """What it has heard, -1 to 1; filled up with silence."""
+        """Return the sound that the phone has heard, from -1 to 1, padded with silence."""
         file = self._site.folder / "housing.heard"
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"heard {file}\n".encode())

@@ -15,7 +15,7 @@ Pop = dict[str, Any]
 
 
 class Page:
-    """One signed-in page; `pops` is what its event stream has shown so far."""
+    """A signed-in page; `pops` are the calls that its event stream shows now."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.AsyncClient(
@@ -41,10 +41,10 @@ class Page:
         await self._client.aclose()
 
     async def until(self, holds: Callable[[Pop], bool], seconds: float = 5) -> Pop:
-        """The first pop of which `holds` is true.
+        """Return the first pop for which `holds` returns True.
 
         Raises:
-            TimeoutError: none in time.
+            TimeoutError: There was none in time.
         """
         async with asyncio.timeout(seconds), self._news:
             while True:
@@ -54,7 +54,7 @@ class Page:
                 await self._news.wait()
 
     async def ask(self, method: str, path: str, body: object = None) -> Any:
-        """One request to the API; its answer."""
+        """Send a request to the API; return the answer."""
         answer = await self._client.request(method, path, json=body)
         expect(answer.is_success, f"{method} {path} to be accepted", answer.text)
         return answer.json()

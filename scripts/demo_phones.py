@@ -1,4 +1,4 @@
-"""The demo's three phones: the caller's, the advisor's, and that of a department outside."""
+"""The demo's three phones: the caller's, the advisor's, and that of an outside department."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 
 class Talk:
-    """One phone's side of a call: says sentences, and keeps all that it hears."""
+    """One phone's side of a call: says sentences, and keeps all the sound that it hears."""
 
     def __init__(self, call: VoIPCall) -> None:
         self.call = call
@@ -22,7 +22,7 @@ class Talk:
         self._listening = asyncio.create_task(self._listen())
 
     async def say(self, name: str) -> None:
-        """Say a sentence to its end."""
+        """Say a whole sentence."""
         pcm = (clip(name) * 32767).astype("<i2").tobytes()
         await self.call.write_audio(pcm)
         await self.call.drain_audio()
@@ -30,12 +30,12 @@ class Talk:
 
     @property
     def heard(self) -> Samples:
-        """All that was heard so far, -1 to 1."""
+        """All the sound heard so far, from -1 to 1."""
         found: Samples = np.frombuffer(bytes(self._heard), "<i2") / 32768
         return found
 
     async def end(self) -> None:
-        """Hang up, and hear the rest."""
+        """Hang up, and read the remaining sound."""
         await self.call.hangup()
         await self._listening
 
@@ -66,16 +66,16 @@ class Phones:
         self.housing = Housing(site, (base + 80, base + 119))
 
     async def start(self) -> None:
-        """Open all three; the advisor's and Housing's register."""
+        """Start all three; the advisor's and Housing's register."""
         for phone in (self.caller, self.advisor, self.housing):
             await phone.start()
 
     async def stop(self) -> None:
-        """Close all three."""
+        """Stop all three."""
         await asyncio.gather(*(p.stop() for p in (self.caller, self.advisor, self.housing)))
 
     async def stay(self) -> None:
-        """Answer whatever rings at the advisor's phone, greet, and stay until they hang up."""
+        """Answer each call to the advisor's phone and say a greeting; run until cancelled."""
         while True:
             call = await self.ringing.get()
             await asyncio.sleep(3)  # long enough to look at the pop

@@ -1,4 +1,4 @@
-"""Sound compared: which sentence stands where in what was heard or recorded."""
+"""Comparison of sound: the place of a sentence in the sound that was heard or recorded."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import numpy as np
 from demo_sound import RATE, Samples, clip
 
 _SAID = 0.9
-"""Correlation from which a sentence counts as found; G.711 alone gives 0.99."""
+"""The correlation above which a sentence counts as found; G.711 alone gives 0.99."""
 _UNSAID = 0.3
-"""Correlation up to which it counts as absent."""
+"""The correlation below which a sentence counts as absent."""
 _PIECE, _SLACK = RATE // 4, RATE // 50
-"""Samples: what is compared by itself, and how far it may lie from where it belongs."""
+"""The length of a piece that is compared separately, and its largest shift, in samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best place for a sentence."""
+    """The most similar place for a sentence."""
 
     correlation: float
-    """1 for the very same sound, near 0 for any other."""
+    """1 for exactly the same sound, near 0 for any other."""
     at_s: float
 
     @property
     def said(self) -> bool:
-        """Whether the sentence is there."""
+        """True if the sentence is there."""
         return self.correlation > _SAID
 
     @property
     def absent(self) -> bool:
-        """Whether it is certainly not."""
+        """True if the sentence is certainly not there."""
         return self.correlation < _UNSAID
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ def find(name: str, sound: Samples) -> Found:
     products = np.fft.irfft(spectrum, size)[: len(sound) - len(wanted) + 1]
     sums = np.concatenate(([0.0], np.cumsum(sound**2)))
     energies = np.maximum(sums[len(wanted) :] - sums[: -len(wanted)], 0.0)
-    # Where there is next to no sound, nothing is like anything.
+    # Without the floor, near silence would correlate with anything.
     floor = 0.01 * float(np.sum(wanted**2))
     likeness = products / np.sqrt(np.sum(wanted**2) * np.maximum(energies, floor))
     place = int(np.argmax(likeness))
@@ -57,7 +57,10 @@ def find(name: str, sound: Samples) -> Found:
 
 
 def _in_pieces(wanted: Samples, sound: Samples, place: int) -> float:
-    """The likeness where a clock was put right meanwhile, by half a millisecond at a time."""
+    """Return the correlation of the pieces, each at its best place nearby.
+
+    A clock correction during the sentence moves the rest of it by half a millisecond.
+    """
     alike = 0.0
     padded = np.concatenate((np.zeros(_SLACK), sound, np.zeros(_PIECE + _SLACK)))
     for at in range(0, len(wanted), _PIECE):
@@ -70,6 +73,6 @@ def _in_pieces(wanted: Samples, sound: Samples, place: int) -> float:
 
 
 def between(sound: Samples, from_us: int, to_us: int) -> Samples:
-    """A part of a recording; the samples that lie wholly within."""
+    """Return the samples of a recording that are wholly between two times."""
     first, last = -(-from_us * RATE // 1_000_000), to_us * RATE // 1_000_000
     return sound[first:last]

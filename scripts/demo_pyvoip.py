@@ -1,9 +1,9 @@
-"""Housing's phone, on the real pyVoIP 1.6.8: a program of its own, that speaks one sentence.
+"""Housing's phone with the real pyVoIP 1.6.8: a separate program that says one sentence.
 
-Arguments: server, port, extension, password, own SIP port, first and last RTP port, a file with
-the sentence. It answers whatever rings, says the sentence, and listens until the call ends. Each
-step is a line on stdout; the line `heard FILE` on stdin has it write there what it has heard.
-Sound is 8 kHz, mono, unsigned octets, as pyVoIP has it.
+Its arguments are: server, port, extension, password, own SIP port, first and last RTP port, and a
+file with the sentence. It answers every call, says the sentence, and listens until the call ends.
+It prints a line for each step. For the line `heard FILE` on stdin it writes what it has heard to
+that file. Sound is 8 kHz, mono, unsigned octets, as in pyVoIP.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from pyVoIP.VoIP import CallState, InvalidStateError, PhoneStatus, VoIPCall, VoI
 
 RATE = 8000
 LONGEST_S = 60
-"""All that is kept of what was heard."""
+"""The longest sound that is read, in seconds."""
 
 
 def tell(word: str) -> None:
-    """Say what happened."""
+    """Print the name of a step."""
     print(word, flush=True)
 
 
 class Housing:
-    """Answers and speaks; pyVoIP calls `ring` in a thread of the call's own."""
+    """Answers and speaks; pyVoIP calls `ring` in a separate thread for each call."""
 
     def __init__(self, sentence: bytes) -> None:
         self._sentence = sentence
         self._call: VoIPCall | None = None
 
     def ring(self, call: VoIPCall) -> None:
-        """Take a call from its ringing to its end."""
-        for client in call.RTPClients:  # 1.6.8 would send µ-law by the name of A-law
+        """Handle a call from its ringing to its end."""
+        for client in call.RTPClients:  # 1.6.8 would send µ-law under the name of A-law
             client.preference = PayloadType.PCMU
         try:
             call.answer()
@@ -43,7 +43,7 @@ class Housing:
             return
         self._call = call
         tell("answered")
-        time.sleep(0.5)  # people take breath
+        time.sleep(0.5)  # people take a breath first
         call.write_audio(self._sentence)
         time.sleep(len(self._sentence) / RATE + 0.5)
         tell("said")
@@ -52,7 +52,7 @@ class Housing:
         tell("ended")
 
     def heard(self) -> bytes:
-        """All that was heard since it was asked last; silence fills it up."""
+        """Return the sound since the last request, padded with silence."""
         if self._call is None:
             return b""
         sound: bytes = self._call.read_audio(LONGEST_S * RATE, blocking=False)
@@ -60,7 +60,7 @@ class Housing:
 
 
 def main() -> None:
-    """Register, and do as stdin says until it is closed."""
+    """Register, and follow the commands on stdin until it is closed."""
     server, port, extension, password, own_port, low, high, sentence = sys.argv[1:]
     housing = Housing(Path(sentence).read_bytes())
     phone = VoIPPhone(
@@ -83,7 +83,7 @@ def main() -> None:
         if command == "heard":
             Path(argument).write_bytes(housing.heard())
             tell("heard")
-    os._exit(0)  # its threads would live on
+    os._exit(0)  # pyVoIP's threads would continue
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the demo tells its reader: one line a step, a tick when the step was really seen."""
+"""The demo's output: one line for each step, with a tick if the step was really seen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from telephony.phone import PhoneError
 
 
 class Unseen(Exception):  # noqa: N818 - what it says of a step, not of the program
-    """Something that the demo expected and did not see.
+    """The demo did not see what it expected.
 
     Attributes:
-        expected: in words.
-        seen: what there was instead.
+        expected: What it expected, in words.
+        seen: What there was instead.
     """
 
     def __init__(self, expected: str, seen: object = "nothing") -> None:
@@ -27,38 +27,38 @@ class Unseen(Exception):  # noqa: N818 - what it says of a step, not of the prog
 
 
 def expect(held: object, expected: str, seen: object = "nothing") -> None:
-    """Raise `Unseen` unless it held."""
+    """Raise `Unseen` unless `held` is true."""
     if not held:
         raise Unseen(expected, seen)
 
 
 class Report:
-    """Prints the steps; each is either seen or the last."""
+    """Prints the steps; after a step that failed there are no more."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self._plain = not (self.console.encoding or "").lower().startswith("utf")
 
     def title(self, text: str) -> None:
-        """A chapter."""
+        """Print the title of a chapter."""
         self.console.print(f"\n[bold]{escape(text)}[/bold]")
 
     def say(self, text: str = "") -> None:
-        """A line beside the steps."""
+        """Print a line between the steps."""
         self.console.print(f"   {escape(text)}" if text else "")
 
     def raw(self, text: str) -> None:
-        """The output of a command, as it came."""
+        """Print the unchanged output of a command."""
         self.console.file.write("".join(f"     {line}\n" for line in text.rstrip().splitlines()))
 
     def seen(self, text: str, detail: str = "") -> None:
-        """A step that was seen."""
+        """Print a step that was seen."""
         tick = "ok" if self._plain else "✓"
         tail = f"  [dim]{escape(detail)}[/dim]" if detail else ""
         self.console.print(f" [bold green]{tick}[/bold green] {escape(text)}{tail}")
 
     def failed(self, text: str, expected: str, seen: object) -> None:
-        """The step that was not."""
+        """Print a step that was not seen."""
         cross = "x" if self._plain else "✗"
         self.console.print(f" [bold red]{cross}[/bold red] {escape(text)}")
         self.console.print(f"   expected: {escape(expected)}")
@@ -66,7 +66,7 @@ class Report:
 
     @contextmanager
     def step(self, text: str) -> Iterator[list[str]]:
-        """One step; what is put into the list stands beside it."""
+        """Run one step; the texts in the yielded list are printed beside it."""
         details: list[str] = []
         try:
             yield details

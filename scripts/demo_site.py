@@ -1,6 +1,6 @@
 """The demo's site: a folder with keys, settings, people and users, and the daemon on loopback.
 
-Everything is done by the real `galwad` command, each time in a process of its own.
+Everything is done with the real `galwad` command, in a new process each time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from demo_report import Unseen, expect
 GALWAD = Path(sys.executable).with_name("galwad")
 HOST = "127.0.0.1"
 PORTS = 400
-"""How many the demo has: 200 of the switch's media, 120 of the phones', and one a program."""
+"""The number of ports: 200 for the switch's media, 120 for the phones', one for each program."""
 
 CALLER = "01632960123"
 LINE = "01632960000"
@@ -49,7 +49,7 @@ def _is_free(port: int) -> bool:
 
 
 def free_ports() -> int:
-    """The first of `PORTS` in a row that nobody has, where Linux gives none out by itself."""
+    """Return the first of `PORTS` free ports in a row, outside the range that Linux gives out."""
     for first in random.sample(range(4_000, 10_000, PORTS), 6_000 // PORTS):
         if all(map(_is_free, range(first, first + PORTS))):
             return first
@@ -58,7 +58,7 @@ def free_ports() -> int:
 
 @dataclass
 class Site:
-    """Where everything lies; the media's ports are the first of all."""
+    """The demo's folder, ports and accounts; the media's ports come first."""
 
     folder: Path
     media_base: int = field(default_factory=free_ports)
@@ -77,7 +77,7 @@ class Site:
 
     @property
     def state(self) -> Path:
-        """The service's own folder."""
+        """The state folder of the service."""
         return self.folder / "state"
 
     @property
@@ -87,7 +87,7 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """What the daemon said."""
+        """The log of the daemon."""
         return self.folder / "galwad.log"
 
     @property
@@ -97,15 +97,15 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For commands: the demo's settings, and a sign-in that touches nobody's home."""
+        """The environment of commands: the demo's settings, and a sign-in of its own."""
         ours = {"GALWAD_CONFIG": str(self.config), "XDG_CONFIG_HOME": str(self.keys / "config")}
         return {k: v for k, v in os.environ.items() if not k.startswith("GALWAD_")} | ours
 
     async def run(self, *words: str, stdin: str = "") -> str:
-        """Run a `galwad` command; its output.
+        """Run a `galwad` command; return its output.
 
         Raises:
-            Unseen: it failed.
+            Unseen: The command failed.
         """
         process = await asyncio.create_subprocess_exec(
             GALWAD,
@@ -122,7 +122,7 @@ class Site:
         return out.decode()
 
     async def ask(self, *words: str, stdin: str = "") -> Any:
-        """Run a command with --json; what it answered."""
+        """Run a command with --json; return its answer."""
         return json.loads(await self.run(*words, "--json", stdin=stdin))
 
     def write_settings(self, officer_key: str) -> None:
@@ -181,7 +181,7 @@ listen = "{HOST}:{self.desk_port}"
         self.config.write_text(text, encoding="utf-8")
 
     async def add_user(self, name: str, role: str, extension: str = "") -> dict[str, Any]:
-        """Add a user with a password that is made up."""
+        """Add a user with a generated password."""
         words = ["users", "add", name, "--role", role, "--generate"]
         if extension:
             words += ["--extension", extension]
@@ -193,10 +193,11 @@ listen = "{HOST}:{self.desk_port}"
         """Start `galwad serve`, and wait until all three processes are ready.
 
         Raises:
-            Unseen: it stopped, or is not ready after 30 s.
+            Unseen: It stopped.
+            TimeoutError: It is not ready after 30 s.
         """
         with self.log.open("wb") as log:
-            # In a session of its own: Ctrl-C is for the demo, which then stops it properly.
+            # Its own session keeps Ctrl-C from it: the demo receives Ctrl-C and stops it properly.
             self.daemon = await asyncio.create_subprocess_exec(
                 GALWAD,
                 "serve",
@@ -212,7 +213,7 @@ listen = "{HOST}:{self.desk_port}"
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
-        """Stop the daemon as systemd would."""
+        """Send SIGTERM to the daemon, as systemd does; kill it after 15 s."""
         if self.daemon is None or self.daemon.returncode is not None:
             return
         self.daemon.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The sentences that are said in the demo, as samples."""
+"""The sentences of the demo, as samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATE = 8000
 
 
 def clip(name: str) -> Samples:
-    """A recorded sentence, -1 to 1."""
+    """Return a recorded sentence, from -1 to 1."""
     samples, rate = soundfile.read(SPEECH / f"{name}.flac", dtype="float64")
     if rate != RATE or samples.ndim != 1:
         raise ValueError(f"{name} is not mono at 8 kHz")
