@@ -104,7 +104,7 @@ class Crowd:
     async def talk(self, numbers: range, seconds: float, *, followed: bool) -> Talk:
         """Place the calls, let them talk, hang up, and wait until each can be fetched.
 
-        If they are not `followed`, the finaliser is stopped until they hang up.
+        If they are not `followed`, the finaliser is suspended (SIGSTOP) until they hang up.
         """
         talk = Talk(seconds, *said_by(len(numbers)))
         finaliser = self._pids["finaliser"]

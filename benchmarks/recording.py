@@ -13,8 +13,8 @@ at the same moment. The results are:
   bytes reach a client that fetches each as soon as it is listed (`fetchable`): p50 and p99;
 - the bytes of an hour of call, in the spool and in the archive; `peak_mb`: each process's memory.
 
-This is done twice. In the round `straight`, the finaliser is stopped while they talk, as if it had
-crashed, and then finds closed spools. The round `followed` is the normal case, with `rows` more
+This is done twice. In the round `straight`, the finaliser is suspended while they talk, as after a
+crash, and then finds closed spools. The round `followed` is the normal case, with `rows` more
 recordings in the index. Before these are added, `galwad keys rewrap` rewraps the recordings of the
 first round for other recipients (its start is not counted). At the end, every search of listing.py
 is made. `alone` is one call of an hour (`--quick`: of five minutes), by sealing.py.

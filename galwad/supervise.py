@@ -128,7 +128,7 @@ class Child:
         return self._process.pid if alive and self._process else None
 
     async def run(self) -> None:
-        """Start the process again each time it ends; return after `stop`."""
+        """Run the process, and start it again each time it ends; return after `stop`."""
         wait, failures = _FIRST_WAIT_S, 0
         loop = asyncio.get_running_loop()
         with self._listener:

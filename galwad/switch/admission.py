@@ -35,7 +35,7 @@ class Admission:
 
     caller: CallerFacts
     called: str
-    """The user part of the Request-URI, unescaped."""
+    """The dialled number: the Request-URI's user part, without a number's separators."""
     trusted: bool
     """True if the caller is in the trust domain (RFC 3325): a trusted trunk or our phone."""
     phone: bool

@@ -179,7 +179,7 @@ class Guard:
         return False
 
     def esteems(self, source: Address, now: float) -> bool:
-        """Return whether a connection from there is accepted even when strangers fill the room."""
+        """Return whether to accept a connection even when strangers have reached the limit."""
         return self.standing(source, now) is not Standing.STRANGER
 
     def malformed(self, source: Address, now: float) -> None:

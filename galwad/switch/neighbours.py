@@ -79,7 +79,7 @@ class Neighbours:
                 yield PeerStanding(self._names[address], "options", up)
 
     def _know(self) -> None:
-        """Follow the name system; if an address has two intervals, use the shorter."""
+        """Update the pings from the name system; an address has the shortest of its intervals."""
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
             asked[address] = min(every, asked.get(address, every))

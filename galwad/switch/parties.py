@@ -35,7 +35,7 @@ class Parties:
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The group, or () once the advisor's user is known."""
+        """The group while the call is answered and its advisor not known; else ()."""
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property

@@ -220,25 +220,26 @@ class CallRecording:
         return self._note(durable=await self._recorder.release(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
-        """Note the class of the place to which the advisor sends the call.
+        """Shut the gate if the advisor transfers the call out of the centre.
 
-        `label` is the name of that place in the settings.
+        A transfer within the centre begins a new segment. `label` is the name of the target in
+        the settings.
         """
         if self._recorder is not None:
             self._recorder.referred(destination, actor, label)
 
     def transfer_failed(self) -> None:
-        """Note that a transfer failed and the call is back with the advisor."""
+        """After a failed transfer, open the gate again unless another cause shuts it."""
         if self._recorder is not None:
             self._recorder.transfer_failed()
 
     def returned(self) -> None:
-        """Note that the call has come back to the centre."""
+        """Open the gate, unless another cause shuts it: the call is back in the centre."""
         if self._recorder is not None:
             self._recorder.returned()
 
     def identified(self, destination: DestinationClass, actor: str) -> None:
-        """Note that the advisor's side is now another party (RFC 3325), of this class."""
+        """Shut the gate if the advisor's side is a new party (RFC 3325) outside the centre."""
         if self._recorder is not None:
             self._recorder.identity_changed(actor)
             self._recorder.identity_classed(destination)

@@ -149,7 +149,7 @@ class Transfers:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.away:
-            inside = there.referred_to is DestinationClass.CENTRE  # a transfer back is under way
+            inside = there.referred_to is DestinationClass.CENTRE  # not back there yet
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return router.place(admission.called) if there.named is None else (there.named, "")
 
@@ -161,7 +161,7 @@ class Transfers:
             call.recording.referred(destination, call.parties.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
-        """Note that the caller now talks with the transfer's target."""
+        """Update the call and its recording: the caller now talks with the target."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.away:
@@ -182,11 +182,11 @@ class Transfers:
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:
-        """Note that the advisor who transferred the call and hung up has answered it again."""
+        """Give the call back to the advisor, who had transferred it, hung up and answered again."""
         self._back()
         self._call.talk_with(leg_id, target)
 
     def _back(self) -> None:
-        """Note that the transfer failed; outside the centre this does not change the recording."""
+        """Undo the transfer's effect on the recording, unless the call is outside the centre."""
         if not self.away:
             self._call.recording.transfer_failed()
