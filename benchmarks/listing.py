@@ -4,7 +4,7 @@
 
 The database is a new one with invented rows (_rows.py), served by the real desk. Each search is for
 a page of 50, as `galwad recordings list` requests it. It is made in three ways: by the index itself
-(`index`, recording/index.py), by a request to the desk, including its audit entry, which waits for
+(`index`, recording/index/), by a request to the desk, including its audit entry, which waits for
 the disk (`http`), and, as a lower bound, by a bare SQL lookup of the same page's rows by their
 primary keys (`bare`). Times are in ms of wall-clock time, because a user waits for them. The best
 of some rounds shows what the work takes; the median also contains the machine's other work. `ratio`

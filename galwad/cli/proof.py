@@ -1,7 +1,7 @@
 """Verification of recordings: a folder's, a single one, or those that the server has.
 
-`recording.archive.verify` decides whether a recording is whole. This module finds the recordings that are
-meant, and words the result.
+`recording.archive.verify` decides whether a recording is whole. This module finds the recordings
+that are meant, and words the result.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
 # A table joins its package's metadata when its module is imported.
-TABLE_MODULES = (callerid.contacts, recording.audit, recording.custody, recording.ledger)
+TABLE_MODULES = (contacts, audit_log, custody, ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
 context.configure(
