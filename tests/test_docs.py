@@ -19,7 +19,10 @@ from galwad.desk import models
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
 EXAMPLE = (ROOT / "config/example.toml").read_text(encoding="utf-8")
+
+GUIDE = [name for name in TEXTS if name.startswith("docs/operations/")]
 
 each_document = pytest.mark.parametrize("name", TEXTS)
 
@@ -81,6 +84,24 @@ def test_every_internal_link_leads_somewhere(name):
             assert anchor in anchors(target.read_text(encoding="utf-8")), f"{name}: {link}"
 
 
+def test_the_guides_index_has_one_line_for_each_page():
+    index = re.findall(r"^- \[.+?\]\((\S+)\): \S", TEXTS["docs/operations/README.md"], re.MULTILINE)
+    pages = {Path(name).name for name in GUIDE} - {"README.md"}
+    assert len(pages) > 10
+    assert sorted(index) == sorted(pages)
+
+
+def test_every_document_that_the_code_names_exists():
+    sources = [path for name in PACKAGES for path in ROOT.glob(f"{name}/**/*.py")]
+    named = {
+        found
+        for path in sources
+        for found in re.findall(r"docs/[\w./-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert "docs/operations/disks.md" in named
+    assert [found for found in named if not (ROOT / found).exists()] == []
+
+
 @each_document
 def test_every_command_that_is_quoted_exists_with_its_options(name):
     for words in commands(TEXTS[name]):
@@ -112,7 +133,8 @@ def test_the_copies_for_a_backup_work_as_they_stand_there_on_a_host_that_has_non
     for name in [*kept, "a.header", "a.rewrap", ".c.payload.new"]:
         (day / name).write_text(name)
     host.mkdir()
-    commands = [line for line in blocks(TEXTS["docs/operations.md"]) if line.startswith("rsync ")]
+    lines = [line for name in GUIDE for line in blocks(TEXTS[name])]
+    commands = [line for line in lines if line.startswith("rsync ")]
     for command in commands:
         words = command.replace("/var/lib/private/galwad/archive/", f"{archive}/")
         words = words.replace("backup-host:", f"{host}")
@@ -125,7 +147,7 @@ def names(folder):
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/operations.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", *GUIDE])
 def test_every_setting_that_is_named_exists(name):
     for table, more in re.findall(r"`\[?\[([a-z]+)\]\]? ?([a-z_]*(?:`, `[a-z_]+)*)`", TEXTS[name]):
         assert table in Settings.model_fields, f"{name}: [{table}]"

@@ -66,7 +66,7 @@ def _refused(state: Path) -> Iterator[Finding]:
     for path in sorted(state.iterdir()):
         why = _refusal(path) if path.is_dir() else ""
         if why:
-            fix = "its reason is in `dmesg`; docs/operations.md, Disks of their own, mends it"
+            fix = "`dmesg` has the reason; docs/operations/disks.md says how to mend it"
             yield fault("disk", f"{path} takes nothing: {why}", fix)
 
 

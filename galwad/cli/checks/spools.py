@@ -43,7 +43,7 @@ def _moved(spare: Path) -> Iterator[Finding]:
         yield warning(
             "spools",
             f"{what} lies in {spare}: the disk of the spools failed",
-            "docs/operations.md, Disks of their own; it goes when the call is sealed",
+            "docs/operations/disks.md says how to mend the disk; this goes when the call is sealed",
         )
 
 
