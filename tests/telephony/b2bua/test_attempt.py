@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from telephony.b2bua.events import CallAnswered
 from telephony.errors import NoPortsError
 from telephony.sip.events import Address
 
@@ -107,5 +108,90 @@ def test_without_ports_for_the_next_address_the_target_has_failed(world, aim, re
     world.switch.plane.open = open_
     world.a.call()
     world.net.run(1)
+    assert world.a.statuses[-1] == 500
+    world.assert_clean()
+
+
+def test_a_target_that_wants_a_password_nobody_has_is_a_bad_gateway(world, reply):
+    challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n"')
+    world.b.reply = reply(final=401, headers=(challenge,))
+    world.a.call()
+    assert world.a.statuses[-1] == 502
+    assert world.a.responses[-1].headers.get("WWW-Authenticate") is None
+
+
+def test_a_target_that_wants_a_password_gets_it_and_the_caller_notices_nothing(world, reply):
+    asked = []
+
+    def credentials(request, response, destination):
+        asked.append((request.method, response.status, destination))
+        return "Proxy-Authorization", 'Digest username="us"'
+
+    world.switch.endpoint.authenticate(credentials)
+    challenge = (("Proxy-Authenticate", 'Digest realm="r", nonce="n"'),)
+    good = world.b.reply
+
+    def answer(invite=None, reply=None):
+        invite = invite or world.b.invites[-1]
+        if invite.request.headers.get("Proxy-Authorization") is None:
+            invite.respond(407, headers=challenge, now=world.clock.now)
+        else:
+            type(world.b).answer(world.b, invite, reply or good)
+
+    world.b.answer = answer
+    world.talk()
+    assert asked == [("INVITE", 407, world.b.address)]
+    assert 407 not in world.a.statuses
+    assert len(world.switch.of(CallAnswered)) == 1
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_answer_without_sdp_is_a_failed_target(world, reply):
+    world.b.reply = reply(body=b"")
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 502
+    assert world.b.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world, reply):
+    world.b.reply = reply(provisional=(183,), early=True, final=None)
+    world.a.call()
+    world.b.answer(reply=reply(provisional=(), body=b""))
+    world.net.flush()
+    assert world.a.statuses[-1] == 200
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_an_answer_in_a_codec_that_was_not_offered_is_488(world, reply, make_sdp):
+    world.b.codecs = ("9 G722/8000",)
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 488
+    assert world.b.methods == ["BYE"]
+    world.assert_clean()
+
+
+def test_early_media_that_cannot_be_read_is_left_out(world, reply):
+    world.b.reply = reply(provisional=(183,), early=True, final=None, body=b"v=0\r\nbad")
+    world.a.call()
+    assert (world.a.statuses[-1], world.a.responses[-1].body) == (183, b"")
+
+
+def test_a_target_of_another_address_family_is_a_failed_target(world):
+    target = world.target(world.b)
+    world.switch.plan.targets = [
+        type(target)(target.uri, Address("2001:db8::1", 5060)),
+        world.target(world.c),
+    ]
+    world.talk()
+    assert world.switch.plane.joins
+    world.a.hang_up()
+    world.switch.plan.targets = world.switch.plan.targets[:1]
+    world.a.call()
     assert world.a.statuses[-1] == 500
     world.assert_clean()

@@ -243,3 +243,13 @@ def test_a_call_over_a_lossy_network_ends_as_it_should(make_world, seed):
     world.net.run(60)
     assert world.call.ended
     world.assert_clean()
+
+
+def test_a_call_is_dialled_once_and_to_somebody(world):
+    world.talk()
+    with pytest.raises(ProtocolError):
+        world.call.dial([world.target(world.c)], world.clock.now)
+    world.a.hang_up()
+    world.call.dial([world.target(world.c)], world.clock.now)
+    world.call.reject(486, world.clock.now)
+    assert world.c.invites == []

@@ -9,6 +9,8 @@ from telephony.b2bua.events import (
     MediaNegotiated,
     RecordRequested,
 )
+from telephony.sip.message import parse_message
+from telephony.sip.uri import Uri
 
 RECORD_OFF = (("Record", "off"),)
 DTMF = (("Content-Type", "application/dtmf-relay"),)
@@ -436,3 +438,47 @@ def test_a_bye_instead_of_an_answer_to_a_carried_hold_leaves_no_transaction(worl
     assert world.switch.endpoint.counts().client_transactions == 0
     world.net.lost = lambda _data: False
     world.assert_clean()
+
+
+def test_a_caller_behind_proxies_is_answered_through_them(world):
+    first, second = "<sip:192.0.2.10;lr;n=1>", "<sip:192.0.2.1;lr;n=2>"
+    world.talk(headers=(("Record-Route", first), ("Record-Route", second)))
+    answer = world.a.responses[-1]
+    assert answer.headers.get_all("Record-Route") == [first, second]
+    world.b.hang_up()
+    bye = next(d for f, _, d in world.net.wire if f == world.switch.address and d[:3] == b"BYE")
+    assert parse_message(bye).headers.get_all("Route") == [first, second]
+    assert world.b.invites[0].request.headers.get("Record-Route") is None
+
+
+def test_requests_go_where_the_last_contact_said(world):
+    world.talk()
+    moved = "<sip:caller@192.0.2.10:5060;line=2>"
+    world.a.ask("UPDATE", headers=(("Contact", moved),))
+    world.b.hang_up()
+    assert world.a.requests[-1].uri == Uri.parse(moved.strip("<>"))
+
+
+def test_a_pinned_peer_is_sent_to_where_its_invite_went(world):
+    world.switch.plan.targets = [world.target(world.b, pinned=True)]
+    world.b.reply.headers = (("Contact", "<sip:20@10.0.0.1:5999>"),)
+    world.talk()
+    world.a.hang_up()
+    assert world.b.methods == ["BYE"]
+
+
+def test_too_many_requests_in_a_row_are_503(world):
+    world.talk()
+    world.b.infos["INFO"] = None
+    for _ in range(70):
+        world.a.ask("INFO", (("Content-Type", "text/plain"),), b"1")
+    assert world.a.statuses[-1] == 503
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_notify_of_a_subscription_that_we_never_made_is_481(world):
+    world.talk()
+    world.a.ask("NOTIFY", (("Event", "refer;id=1"), ("Subscription-State", "active")))
+    assert world.a.statuses[-1] == 481
+    assert world.b.methods == []

@@ -136,3 +136,13 @@ def test_whoever_hangs_up_instead_of_listening_leaves_nothing(talking):
     world.b.ask("UPDATE", (GWEN,))
     world.a.hang_up()
     world.assert_clean()
+
+
+def test_a_message_with_only_a_contact_does_not_undo_an_asserted_name(world, reply):
+    asserted = ("P-Asserted-Identity", "<sip:201@pbx.example>")
+    world.b.reply = reply(headers=(asserted,))
+    world.talk()
+    world.b.reinvite(direction="sendonly")
+    assert len(world.switch.of(IdentityChanged)) == 1
+    world.b.ask("UPDATE", (("P-Asserted-Identity", "<sip:205@pbx.example>"),))
+    assert len(world.switch.of(IdentityChanged)) == 2

@@ -422,3 +422,11 @@ def test_a_phone_that_registered_through_proxies_is_invited_through_them(world):
     assert world.b.invites[0].request.headers.get_all("Route") == [str(proxy) for proxy in path]
     world.a.hang_up()
     world.assert_clean()
+
+
+def test_no_port_for_the_caller_itself_is_503(world):
+    world.switch.plane.room = 0
+    world.a.call()
+    assert world.a.statuses[-1] == 503
+    assert world.switch.of(CallEnded)[0].status == 503
+    world.assert_clean()

@@ -227,3 +227,11 @@ async def test_a_server_that_gives_no_sign_of_life_is_an_error(make_phone):
         assert failed.value.unreachable
     with pytest.raises(InvalidStateError):
         await phone.ping()
+
+
+async def test_keys_are_pressed_by_info(phones):
+    placed, taken = await phones.connect()
+    await within(placed.send_dtmf("1*a", by="info"))
+    assert await within(taken.get_dtmf(3)) == "1*A"
+    with pytest.raises(ProtocolError):
+        await placed.send_dtmf("x", by="info")

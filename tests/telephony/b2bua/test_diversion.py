@@ -1,0 +1,120 @@
+"""A 3xx from a target: ignored, or followed to targets that the owner of the call knows."""
+
+from dataclasses import replace
+
+import pytest
+
+from telephony.b2bua import BackToBackCall
+from telephony.b2bua.events import CallAnswered, CallDiverted
+from telephony.sip.uri import Uri
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 305, 380])
+def test_a_redirection_is_not_followed_and_its_contact_is_not_told(world, reply, status):
+    stranger = ("Contact", "<sip:premium@203.0.113.9>")
+    world.b.reply = reply(final=status, headers=(stranger,))
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 480
+    assert not [to for _, to, _ in world.net.wire if to.host == "203.0.113.9"]
+    assert not [d for _, to, d in world.net.wire if to == world.a.address and b"premium" in d]
+    assert not world.switch.of(CallAnswered)
+    world.assert_clean()
+
+
+class Known(dict):
+    """By user part."""
+
+    def ask(self, user):
+        return self.get(user, ())
+
+
+@pytest.fixture
+def known(world, monkeypatch):
+    """Targets whom the owner knows, by the user part of a Contact."""
+    knows = Known()
+    begin = BackToBackCall.dial
+
+    def dial(call, targets, now):
+        call.follow(lambda contact, _now: knows.ask(contact.uri.user))
+        begin(call, targets, now)
+
+    monkeypatch.setattr(BackToBackCall, "dial", dial)
+    return knows
+
+
+def _deflects(world, to):
+    return type(world.b.reply)(final=302, headers=(("Contact", f"<sip:{to}@198.51.100.9>"),))
+
+
+def test_a_phone_may_send_an_unanswered_call_to_a_colleague(world, known):
+    known["c"] = [world.target(world.c)]
+    world.b.reply = _deflects(world, "c")
+    world.talk()
+    assert world.c.invites[0].request.uri.host == world.c.address.host
+    assert [event.targets[0].name for event in world.switch.of(CallDiverted)] == ["30"]
+    assert world.a.statuses.count(180) == 2
+    assert not [to for _, to, _ in world.net.wire if to.host == "198.51.100.9"]
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_two_phones_cannot_send_a_call_to_and_fro(world, known):
+    known["b"], known["c"] = [world.target(world.b)], [world.target(world.c)]
+    world.b.reply, world.c.reply = _deflects(world, "c"), _deflects(world, "b")
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 480
+    assert (len(world.b.invites), len(world.c.invites)) == (1, 1)
+    world.assert_clean()
+
+
+def test_a_call_is_sent_elsewhere_a_few_times_at_most(world, known):
+    world.b.reply = _deflects(world, "on")
+    rounds = []
+
+    def on(_contact):
+        rounds.append(len(rounds))
+        return [replace(world.target(world.b), uri=Uri(user=f"b{len(rounds)}", host="192.0.2.20"))]
+
+    known.ask = on
+    world.a.call()
+    world.net.run(1)
+    assert (len(rounds), len(world.b.invites)) == (5, 6)
+    assert world.a.statuses[-1] == 480
+    world.assert_clean()
+
+
+def test_a_colleague_with_two_phones_rings_at_both(world, known, reply):
+    known["c"] = [world.target(world.c), replace(world.target(world.c), uri=Uri(host="192.0.2.30"))]
+    world.b.reply = _deflects(world, "c")
+    world.c.reply = reply(provisional=(183,), early=True, final=None)
+    world.a.call()
+    assert len(world.c.invites) == 2
+    assert [r.status for r in world.a.responses if r.status > 100] == [180, 180]
+    world.c.answer(world.c.invites[0], reply=reply(provisional=()))
+    world.net.run(1)
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_colleague_for_whom_there_is_no_port_is_not_available(world, known):
+    known["c"] = [world.target(world.c)]
+    world.b.reply = _deflects(world, "c")
+    world.switch.plane.room = 2
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 480
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("contact", ["*", "<<<", "", "<sip:nobody@192.0.2.30>"])
+def test_a_redirection_to_nothing_is_a_target_that_is_not_available(world, known, reply, contact):
+    known["c"] = [world.target(world.c)]
+    world.b.reply = reply(final=302, headers=(("Contact", contact),))
+    world.a.call()
+    world.net.run(1)
+    assert world.a.statuses[-1] == 480
+    assert world.c.invites == []
+    world.assert_clean()

@@ -1,0 +1,58 @@
+"""Offer and answer of a phone: an offer in the 200, and media before the answer."""
+
+import asyncio
+
+import pytest
+
+from telephony.phone import CallState, InvalidStateError
+
+
+async def within(awaitable, seconds=5):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+async def ringing(phones, **options):
+    placed = await phones.first.call("202", **options)
+    return placed, await within(phones.came.get())
+
+
+async def test_a_late_offer_is_answered_in_the_ack(phones, sine, hears):
+    placed, taken = await ringing(phones, late_offer=True)
+    assert not taken.request.body
+    await taken.answer()
+    await within(placed.wait_for(CallState.ANSWERED))
+    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    assert await hears(taken, 440)
+    assert await hears(placed, 1000)
+
+
+async def test_the_caller_hears_before_the_answer(phones, sine, hears):
+    placed, taken = await ringing(phones)
+    await taken.progress()
+    await taken.write_audio(sine(440))
+    assert await hears(placed, 440)
+    assert (placed.state, taken.state) == (CallState.RINGING, CallState.RINGING)
+    said = taken.media.said
+    await taken.answer()
+    await within(placed.wait_for(CallState.ANSWERED))
+    assert placed.statuses == [180, 183, 200]
+    assert taken.media.said == said
+    await placed.write_audio(sine(1000))
+    assert await hears(taken, 1000)
+
+
+async def test_who_progresses_may_still_refuse(phones):
+    placed, taken = await ringing(phones)
+    await taken.progress()
+    await within(placed.wait_for(CallState.RINGING))
+    await taken.deny(486)
+    await within(placed.wait_for(CallState.ENDED))
+    assert placed.status == 486
+
+
+async def test_nothing_is_said_early_where_nothing_was_agreed(phones):
+    placed, taken = await ringing(phones, late_offer=True)
+    for wanted in (taken.progress(), taken.write_audio(b""), placed.write_audio(b"")):
+        with pytest.raises(InvalidStateError):
+            await wanted
+    await within(placed.hangup())

@@ -1,0 +1,86 @@
+"""A 3xx at the phone that calls: its Contacts are reported, or tried one after another."""
+
+import asyncio
+
+import pytest
+
+from telephony.aio.transport import SipTransport
+from telephony.phone import CallFailedError, CallState
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, IncomingInvite
+
+
+async def within(awaitable, seconds=5):
+    return await asyncio.wait_for(awaitable, seconds)
+
+
+async def test_a_3xx_tells_where_to_and_ends_the_call(make_phone):
+    def moved(event):
+        if isinstance(event, IncomingInvite):
+            contacts = [("Contact", "<sip:203@192.0.2.9>"), ("Contact", "<sip:204@192.0.2.9>")]
+            event.invite.respond(302, headers=contacts, now=transport.now)
+
+    transport = SipTransport(Endpoint(), moved)
+    there = await transport.listen(Address("127.0.0.1", 0))
+    async with make_phone(there) as phone:
+        call = await phone.call("202")
+        with pytest.raises(CallFailedError):
+            await within(call.wait_for(CallState.ANSWERED))
+        assert call.moved_to == ["sip:203@192.0.2.9", "sip:204@192.0.2.9"]
+        assert call.statuses == [302]
+    transport.close()
+    await asyncio.sleep(0)
+
+
+def contacts(*users):
+    return [("Contact", user) for user in users]
+
+
+@pytest.fixture
+async def diverter():
+    """A server that sends calls to and fro, as `answers` says by the user that is called."""
+    answers, asked = {}, []
+
+    def answer(event):
+        if isinstance(event, IncomingInvite):
+            user = event.invite.request.uri.user
+            asked.append(user)
+            status, targets = answers[user]
+            event.invite.respond(status, headers=contacts(*targets), now=transport.now)
+
+    transport = SipTransport(Endpoint(), answer)
+    there = await transport.listen(Address("127.0.0.1", 0))
+    yield there, answers, asked
+    transport.close()
+    await asyncio.sleep(0)
+
+
+async def test_the_targets_of_a_3xx_are_tried_by_preference_and_each_once(make_phone, diverter):
+    there, answers, asked = diverter
+    answers |= {
+        "202": (302, ["<sip:203@a.example>;q=0.2", "<sip:204@a.example>;q=0.9"]),
+        "204": (301, ["<sip:205@a.example>", "<sip:202@127.0.0.1>"]),
+        "205": (486, []),
+        "203": (404, []),
+    }
+    async with make_phone(there) as phone:
+        answers["202"][1].append(f"<sip:202@127.0.0.1:{there.port}>;q=0.95")
+        call = await phone.call("202", follow=True)
+        await within(call.wait_for(CallState.ENDED))
+        assert asked[:3] == ["202", "204", "205"]
+        assert asked[-1] == "203"
+        assert call.statuses[:3] == [302, 301, 486]
+        assert call.status == 404
+
+
+async def test_who_declines_everywhere_is_not_asked_elsewhere(make_phone, diverter):
+    there, answers, asked = diverter
+    answers |= {
+        "202": (300, ["<sip:203@a.example>", "<sip:204@a.example>"]),
+        "203": (603, []),
+    }
+    async with make_phone(there) as phone:
+        call = await phone.call("202", follow=True)
+        await within(call.wait_for(CallState.ENDED))
+        assert asked == ["202", "203"]
+        assert call.status == 603
