@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parent.joinpath("docs/durability.md").read_text(encoding="utf-8")
 ABOUT_IT_ALONE = (
     *("peers/test_crash_matrix.py", "peers/test_storage.py", "peers/test_leftovers.py"),
-    *("recording/test_spool_crash.py", "recording/test_sealing_damage.py"),
+    *("recording/spool/test_crash.py", "recording/archive/test_sealing_damage.py"),
 )
 """Files of which every test is a promise, or the want of one."""
 

@@ -1,8 +1,8 @@
 """Search in the index of recordings: the filters, and the SQL statement for them.
 
 No statement is run here. Each filter has a database index in the order of the list, so a page out
-of a million recordings is found in milliseconds. `tests/recording/test_index.py` checks that SQLite
-uses these indices.
+of a million recordings is found in milliseconds. `tests/recording/index/test_catalogue.py` checks
+that SQLite uses these indices.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ import io
 import itertools
 import os
 import resource
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from database import engine
+from packets import CALL_ID, US, WALL, rtp, tone
 from rooted import as_root
 
 from recording.age.file import open_parts
@@ -28,9 +28,6 @@ from recording.spool import Clock, SpoolReader, SpoolWriter, read_spool
 
 __all__ = ["engine"]
 
-US = 1_000_000
-CALL_ID = "20260301-090000-abcdefgh"
-WALL = 1_772_355_600.25
 NUMBER = "+442079460123"
 
 
@@ -146,16 +143,6 @@ def small_disk(request, tmp_path: Path) -> Iterator[SmallTmpfs | SmallFiles]:
     as_root("mount", "-t", "tmpfs", "-o", f"size=512k,{owner}", "tmpfs", str(folder))
     yield SmallTmpfs(folder)
     as_root("umount", str(folder))
-
-
-def tone(track: int, index: int) -> bytes:
-    """20 ms of A-law, never silent, another for each packet and track."""
-    return bytes([(0x55 ^ (0x20 + (index * 7 + track * 3 + n) % 64)) & 0xFF for n in range(160)])
-
-
-def rtp(track: int, index: int, *, kind: int = 8) -> bytes:
-    head = struct.pack("!BBHII", 0x80, kind, index & 0xFFFF, index * 160, track + 1)
-    return head + tone(track, index)
 
 
 @pytest.fixture(name="rtp", scope="session")

@@ -136,7 +136,7 @@ def test_stock_tools_open_what_was_rewrapped(room, tmp_path):
     assert pyrage.decrypt(joined, [pyrage.x25519.Identity.from_str(str(room.deputy))]) == opened
 
 
-DOCUMENT = Path(__file__).parents[2].joinpath("docs/file-formats.md").read_text(encoding="utf-8")
+DOCUMENT = Path(__file__).parents[3].joinpath("docs/file-formats.md").read_text(encoding="utf-8")
 (BY_HAND,) = [part for part in DOCUMENT.split("\n```\n") if part.startswith("KIND=rewrap")]
 
 

@@ -7,12 +7,11 @@ import subprocess
 
 import numpy as np
 import pytest
+from packets import rtp
 
 from recording.audio.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
 from recording.spool import file as spool_file
-
-from .conftest import rtp
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"

@@ -6,11 +6,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from packets import CALL_ID, US, WALL, rtp
 
 from recording.age.file import make_header, open_header
 from recording.files.atomic import write_whole
-
-from .conftest import CALL_ID, US, WALL, rtp
 
 EVS = {"96": ["EVS", 16_000, 1, "br=5.9-13.2"], "8": ["PCMA", 8000, 1, ""]}
 

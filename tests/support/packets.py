@@ -1,0 +1,19 @@
+"""The id, start time and RTP packets of the call that tests of `recording` store and seal."""
+
+import struct
+
+US = 1_000_000
+"""Microseconds in a second."""
+CALL_ID = "20260301-090000-abcdefgh"
+WALL = 1_772_355_600.25
+"""The start of the call by the wall clock, in seconds since 1970."""
+
+
+def tone(track: int, index: int) -> bytes:
+    """20 ms of A-law, never silent, another for each packet and track."""
+    return bytes([(0x55 ^ (0x20 + (index * 7 + track * 3 + n) % 64)) & 0xFF for n in range(160)])
+
+
+def rtp(track: int, index: int, *, kind: int = 8) -> bytes:
+    head = struct.pack("!BBHII", 0x80, kind, index & 0xFFFF, index * 160, track + 1)
+    return head + tone(track, index)
