@@ -1,4 +1,4 @@
-"""What the documents say exists: links, commands, options, settings, files, endpoints."""
+"""The links, commands, options, settings, files and endpoints that the documents name exist."""
 
 from __future__ import annotations
 

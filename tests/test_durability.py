@@ -1,4 +1,4 @@
-"""docs/durability.md: each promise names a test that exists, and each such test a promise."""
+"""docs/durability.md: each promise names a test that exists, and each such test has a promise."""
 
 from __future__ import annotations
 

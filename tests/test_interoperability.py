@@ -1,4 +1,4 @@
-"""docs/interoperability.md: each cell that says yes is a test that exists, and each test a cell."""
+"""docs/interoperability.md: each "yes" has a test that exists, and each test has a cell."""
 
 from __future__ import annotations
 

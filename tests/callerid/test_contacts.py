@@ -1,3 +1,5 @@
+"""Contact notes: opened when a call is answered, saved once, delivered from an outbox."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,8 @@
+"""The embedded directory: import of CSV files, and search by number.
+
+Covers `callerid/sources/embedded.py` and `callerid/errors.py`.
+"""
+
 from __future__ import annotations
 
 import contextlib

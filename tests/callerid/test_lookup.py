@@ -1,3 +1,5 @@
+"""The lookup of a caller in several directories: found, several, not found or unavailable."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Phone numbers as people and trunks write them, and the number that a call presents."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,8 @@
+"""The model of a screen-pop: candidates, choice, confirmation and details.
+
+Covers `callerid/person.py`.
+"""
+
 from __future__ import annotations
 
 import pytest

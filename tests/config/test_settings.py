@@ -1,4 +1,7 @@
-"""The settings' loader: what it accepts, and what it says of the rest."""
+"""The loader of the settings: the files that it accepts, and its messages about faulty ones.
+
+Covers `config/sections.py`, `config/fields.py`, `config/explain.py` and `config/errors.py`.
+"""
 
 from __future__ import annotations
 

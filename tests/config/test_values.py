@@ -1,4 +1,4 @@
-"""Addresses, ranges and patterns: they parse, print and refuse."""
+"""Addresses, ranges and patterns in the settings: parsed, printed and refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two of everything: the second process of a kind leaves the first one's work alone."""
+"""A second process of the same kind ends at once and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""Links between processes: greeting, new connections, garbage and permissions.
+
+Covers `galwad/messages.py`.
+"""
+
 import asyncio
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The log: events with fields, never a text or variable that a stranger filled."""
+"""Log events: fields, priorities for the journal, and no text that a stranger wrote."""
 
 from __future__ import annotations
 

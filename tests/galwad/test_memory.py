@@ -1,4 +1,4 @@
-"""Memory that no file gets: the processes of the service dump no core, whatever ends them."""
+"""The processes of the service write no core dump, however they end."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""The supervisor, with real processes that stand in for the three."""
+"""The supervisor, with real processes in place of the service's three."""
 
 from __future__ import annotations
 

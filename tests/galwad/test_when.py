@@ -1,3 +1,5 @@
+"""Words for a span of time, in the time zone of the centre."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,6 +1,7 @@
 """axe-core on the real desk's page, in every state that an advisor or a supervisor can see.
 
-Held to: WCAG 2.0, 2.1 and 2.2, levels A and AA, and axe's best practices, without exception.
+The page must meet WCAG 2.0, 2.1 and 2.2, levels A and AA, and axe's best practices, without
+exception.
 """
 
 from __future__ import annotations

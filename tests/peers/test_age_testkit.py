@@ -1,7 +1,9 @@
-"""The age files that the specification's authors publish (C2SP, CCTV), each taken or refused.
+"""The age files that the specification's authors publish (C2SP, CCTV): accepted or refused.
 
-Debian has them as golang-github-c2sp-cctv-dev. A file begins with lines that say what becomes of
-it, with what it opens, and the digest of what comes out before anything is found wrong.
+Debian's package is golang-github-c2sp-cctv-dev. The first lines of a file name the expected
+result, the keys, and the digest of what comes out before a fault is found.
+
+Covers `recording/age/file.py` and `recording/age/passphrase.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attended transfer: the advisor's phone consults somebody and joins the caller with them."""
+"""Attended transfer: the advisor's phone calls a third party and joins the caller with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captures of a bad network, replayed by SIPp in each codec, and frames that no decoder takes."""
+"""Captures of a bad network, replayed by SIPp in each codec, and frames without a decoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""baresip as the advisor's phone: it answers, holds, and sends calls on."""
+"""baresip as the advisor's phone: it answers, holds and transfers calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What baresip does with media and keys beside talking: another codec, codes that it dials."""
+"""baresip's media and keys: early media, a change of codec, wideband and dialled codes."""
 
 from __future__ import annotations
 

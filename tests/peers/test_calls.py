@@ -1,4 +1,7 @@
-"""Calls through the switch, between SIPp and SIPp, with real RTP."""
+"""Calls through the switch, between SIPp and SIPp, with real RTP.
+
+Covers `galwad/switch/daemon.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`galwad calls coverage` on real calls: every second explained, until somebody takes one away."""
+"""`galwad calls coverage` on real calls: every second is explained, until one is taken away."""
 
 from __future__ import annotations
 

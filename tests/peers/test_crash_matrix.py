@@ -1,6 +1,6 @@
-"""kill -9 of each process at random instants, under fifty calls: nothing older than a second lost.
+"""kill -9 of each process at random instants, under fifty calls: at most a second is lost.
 
-`--crashes 200` makes a long run of it; a few are part of every test run.
+`--crashes 200` makes a long run of it; a few crashes are part of every test run.
 """
 
 from __future__ import annotations

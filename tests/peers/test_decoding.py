@@ -1,4 +1,4 @@
-"""What tshark finds wrong is found by the tests that have it listen."""
+"""The helper that has tshark judge a capture: sound captures pass, faults are named."""
 
 from __future__ import annotations
 

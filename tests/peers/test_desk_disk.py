@@ -1,4 +1,4 @@
-"""The disk of the database hangs: pauses reach the gate, and pages hear of calls, all the same."""
+"""The disk of the database hangs: pauses still reach the gate, and pages still show calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Octets that mean nothing, on every port and socket, while a call goes on."""
+"""Meaningless octets on every port and socket, while a call goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a route leads is asked by OPTIONS whether it is there, and what comes of the answers."""
+"""OPTIONS to the targets of routes, and the alarms and changes that follow the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real call's recording: for another officer, disposed of, and not brought back by a backup."""
+"""The keys of a real recording: another officer, a disposal, and a backup that cannot undo it."""
 
 from __future__ import annotations
 

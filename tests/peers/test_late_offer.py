@@ -1,4 +1,4 @@
-"""A call whose INVITE offers nothing: the offer comes with the 200, the answer with the ACK."""
+"""An INVITE without an offer: the offer comes with the 200, the answer with the ACK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ten thousand spools that an outage left behind: calls come first, and each of them is sealed."""
+"""Ten thousand spools left by an outage: calls come first, and each spool is sealed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many calls at once beside a busy desk: the benchmark of that name, small enough for a test."""
+"""Many calls at once beside a busy desk: a short run of `benchmarks/load.py`."""
 
 from __future__ import annotations
 

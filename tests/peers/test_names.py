@@ -1,4 +1,4 @@
-"""Who names whom: headers with people in them, names that change in mid-call, and NOTIFYs."""
+"""Header fields with people's names, names that change during a call, and NOTIFYs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What few phones do, through the switch: late offers, early media, glare on both legs."""
+"""Late offers, early media, and holds from both sides at once, through the switch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must never be kept is not: pauses, and the switch's death in the middle of one."""
+"""Nothing said in a pause is stored, even if the switch dies in the middle of it."""
 
 from __future__ import annotations
 

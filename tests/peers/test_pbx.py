@@ -1,4 +1,4 @@
-"""Calls that a PBX answers without a word on who of its advisors has picked up."""
+"""Calls that a PBX answers without naming the advisor who has picked up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PBX joins the caller with somebody else by itself: Replaces in INVITE, and in Refer-To."""
+"""A PBX joins the caller with a third party by itself: Replaces in INVITE and in Refer-To."""
 
 from __future__ import annotations
 

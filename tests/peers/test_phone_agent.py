@@ -1,4 +1,4 @@
-"""Our phone as a user agent, with other people's for the other side: SIPp, baresip, Linphone."""
+"""Our phone as a user agent, with SIPp, baresip and Linphone on the other side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of docs/phone.md that want a server, run as they stand against the real service."""
+"""The examples of docs/phone.md that need a server, run as written against the real service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pyVoIP 1.6.8, in a process of its own: as an advisor's phone, and as a caller's."""
+"""pyVoIP 1.6.8, in a process of its own, as an advisor's phone and as a caller's."""
 
 from __future__ import annotations
 

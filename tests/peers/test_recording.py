@@ -1,4 +1,4 @@
-"""What is in the sealed recording of a real call, opened with the officer's stock tools."""
+"""The sealed recording of a real call, opened with the officer's stock tools."""
 
 from __future__ import annotations
 

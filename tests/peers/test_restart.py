@@ -1,4 +1,7 @@
-"""The switch dies by SIGKILL: those who talk talk on, those who wait are rung, a pause stays."""
+"""The switch dies by SIGKILL or hands over: calls continue, others still ring, a pause stays.
+
+Covers `galwad/switch/daemon.py` and `galwad/switch/revival.py`.
+"""
 
 from __future__ import annotations
 

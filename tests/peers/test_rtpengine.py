@@ -1,4 +1,4 @@
-"""rtpengine in the way of the media, put there by the Kamailio of the carrier."""
+"""rtpengine between the parties, where the carrier's Kamailio has put it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`galwad simulate call` against the real service: it finds what works, and what does not."""
+"""`galwad simulate call` against the real service: it passes, and it names each fault.
+
+Covers `galwad/cli/simulation/course.py` and `galwad/cli/simulation/desk.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIPp's built-in scenarios against our core on real UDP."""
+"""SIPp's built-in scenarios against our SIP core on real UDP."""
 
 from __future__ import annotations
 

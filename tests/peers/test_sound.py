@@ -1,4 +1,4 @@
-"""The measure by which other tests say that speech was heard."""
+"""The helper that finds known speech in a recording, as other tests use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls with SRTP on one leg, the other or both: heard, recorded, and not to be overheard."""
+"""Calls with SRTP on one leg, the other or both: heard, recorded, and unreadable on the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that gets full or goes away, and a clock that jumps, in the middle of real calls."""
+"""A disk that becomes full or goes away, and a clock that jumps, during real calls."""
 
 from __future__ import annotations
 

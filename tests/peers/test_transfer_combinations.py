@@ -1,4 +1,4 @@
-"""Several things at once, in the order in which they hurt most."""
+"""Transfers combined with a pause, a crash, or a phone that speaks only SRTP."""
 
 from __future__ import annotations
 

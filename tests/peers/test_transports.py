@@ -1,4 +1,4 @@
-"""SIPp over TCP and IPv6 against our core; baresip and openssl over TCP and TLS."""
+"""SIPp over TCP and IPv6 against our SIP core; baresip and openssl over TCP and TLS."""
 
 from __future__ import annotations
 

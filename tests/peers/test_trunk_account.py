@@ -1,4 +1,4 @@
-"""A trunk that knows us by a password: SIPp is its registrar, and then calls us."""
+"""A trunk that asks us for a password: SIPp is its registrar, and then calls us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/verify-by-hand.md: every command of it, on a real recording; each damage is found by one."""
+"""Every command of docs/verify-by-hand.md on a real recording; each damage is found by one."""
 
 from __future__ import annotations
 

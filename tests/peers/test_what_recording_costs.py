@@ -1,4 +1,4 @@
-"""What recording costs: the benchmark of that name, small enough for a test."""
+"""The cost of recording: a short run of `benchmarks/recording.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""G.722 and Opus: passed through untouched, recorded at 16 kHz, each party on its own channel."""
+"""G.722 and Opus: passed through unchanged, recorded at 16 kHz, one party on each channel."""
 
 from __future__ import annotations
 

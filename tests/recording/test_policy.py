@@ -1,4 +1,4 @@
-"""The policy as a table: four facts, one gate, and gaps that explain every second."""
+"""The policy as a table: four facts decide the gate, and gaps explain every second."""
 
 import itertools
 from dataclasses import dataclass, field

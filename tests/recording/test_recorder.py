@@ -1,4 +1,7 @@
-"""The recorder of one call: what passes its gate, and what the spool says of it afterwards."""
+"""The recorder of one call: what passes its gate, and what its spool contains afterwards.
+
+Covers `recording/spool/gate.py` and `recording/status.py`.
+"""
 
 import asyncio
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""A run of `scripts/demo.py` shows every step of its call and leaves no secret in the log."""
+
 import re
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Ports for tests: no two test runs on one machine share a port."""
+
 import socket
 import subprocess
 import sys

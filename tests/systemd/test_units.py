@@ -1,4 +1,4 @@
-"""The units: systemd itself reads them, and what they promise stands in them."""
+"""The units: systemd accepts them, and they contain what the documents promise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The commands that ask the server: signing in, listing, showing."""
+"""Commands that ask the server: sign in, list calls and recordings, show a recording.
+
+Covers `galwad/cli/client.py`, `galwad/cli/login.py`, `galwad/cli/calls.py`,
+`galwad/cli/recordings.py` and `galwad/cli/timeline.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`galwad audit`: what is wrong is named, and nothing is noted against what was noted before."""
+"""`galwad audit verify`, `export` and `anchor`: each fault of the chain is named.
+
+Covers `galwad/cli/archived.py` and `galwad/cli/chain.py`.
+"""
 
 from __future__ import annotations
 

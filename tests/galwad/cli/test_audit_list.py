@@ -1,4 +1,7 @@
-"""`galwad audit list` against a desk: what a person asks of the audit, and not all of it."""
+"""`galwad audit list` against a running desk: the filters, and the entry about the search.
+
+Covers `galwad/cli/audit.py`.
+"""
 
 from __future__ import annotations
 

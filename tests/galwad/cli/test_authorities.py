@@ -1,4 +1,7 @@
-"""Whom the command line believes: the system's authorities, or one that `login` was given."""
+"""The certificate authorities that the command line accepts: the system's, or one from `login`.
+
+Covers `galwad/cli/client.py` and `galwad/cli/login.py`.
+"""
 
 from __future__ import annotations
 

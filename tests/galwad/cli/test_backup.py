@@ -1,4 +1,7 @@
-"""`galwad backup`: the drill of a lost server, with all that happened since the last backup."""
+"""`galwad backup`: a lost server is restored, with all that happened since the last backup.
+
+Covers `galwad/desk/backup.py` and `galwad/desk/ownership.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print, whatever it is printed to."""
+"""The output of commands: tables and JSON, on terminals and in files, with unsafe characters."""
 
 from __future__ import annotations
 

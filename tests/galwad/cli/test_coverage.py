@@ -1,4 +1,7 @@
-"""`calls coverage`: what is unexplained is drawn in its place, and the exit status says so."""
+"""`galwad calls coverage`: draws unexplained time in its place; the exit status reports it.
+
+Covers `galwad/cli/calls.py`.
+"""
 
 from __future__ import annotations
 

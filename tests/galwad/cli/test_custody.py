@@ -1,4 +1,7 @@
-"""`galwad recordings purge`, `hold` and `release` against a desk and a finaliser at work."""
+"""`galwad recordings purge`, `hold` and `release` against a running desk and finaliser.
+
+Covers `galwad/desk/routes/custody.py`, `galwad/desk/orders.py` and `galwad/desk/archive_models.py`.
+"""
 
 from __future__ import annotations
 

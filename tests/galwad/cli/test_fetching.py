@@ -1,4 +1,7 @@
-"""Fetching: what is written is what was recorded, or nothing is."""
+"""`galwad recordings fetch`: the file is exactly what was recorded, or no file is written.
+
+Covers `galwad/cli/audio.py` and `galwad/cli/sealed.py`.
+"""
 
 from __future__ import annotations
 

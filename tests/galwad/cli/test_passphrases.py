@@ -1,4 +1,7 @@
-"""The officer's key file behind a passphrase, in every command that reads it."""
+"""The officer's key file behind a passphrase, in every command that reads it.
+
+Covers `galwad/cli/keys.py` and `galwad/cli/sealed.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Proving recordings whole: what is wrong is named, whatever byte it is."""
+"""`galwad recordings verify`: each fault is named, whichever byte was changed.
+
+Covers `galwad/cli/recordings.py`.
+"""
 
 from __future__ import annotations
 

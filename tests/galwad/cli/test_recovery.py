@@ -1,4 +1,4 @@
-"""`recordings recover`: on the officer's machine, from a copy of a locked spool."""
+"""`galwad recordings recover` on the officer's machine, from a copy of a locked spool."""
 
 from __future__ import annotations
 

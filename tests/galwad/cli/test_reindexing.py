@@ -1,4 +1,7 @@
-"""`galwad recordings reindex`: what the index has lost comes back from signed manifests."""
+"""`galwad recordings reindex`: lost rows of the index come back from signed manifests.
+
+Covers `galwad/desk/routes/reindex.py` and `galwad/cli/bar.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The commands that run on the server: users, directory, check; and the officer's keys."""
+"""Commands that run on the server: users, directory, check, and the officer's keys.
+
+Covers `galwad/cli/users.py`, `galwad/cli/directory.py`, `galwad/cli/check.py`,
+`galwad/cli/keys.py`, `galwad/cli/server.py`, `galwad/cli/checks/finding.py`,
+`galwad/cli/checks/host.py`, `galwad/cli/checks/keys.py`, `galwad/cli/checks/ports.py` and
+`galwad/cli/checks/stores.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""What `galwad simulate` makes of what it hears, finds recorded, and is asked to do."""
+"""The parts of `galwad simulate`: plan, sound, course, load, and the judgement of a recording.
+
+Covers `galwad/cli/simulation/course.py`, `galwad/cli/simulation/deeds.py`,
+`galwad/cli/simulation/evidence.py`, `galwad/cli/simulation/hints.py`,
+`galwad/cli/simulation/load.py`, `galwad/cli/simulation/party.py`, `galwad/cli/simulation/plan.py`,
+`galwad/cli/simulation/sound.py` and `galwad/cli/simulation/steps.py`.
+"""
 
 from __future__ import annotations
 

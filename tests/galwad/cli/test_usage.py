@@ -1,4 +1,7 @@
-"""The command line as a whole: documented, quiet on success, one line and a hint on failure."""
+"""The command line as a whole: documented, quiet on success, one line and a hint on failure.
+
+Covers `galwad/cli/__init__.py`, `galwad/cli/options.py` and `galwad/__main__.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever ends the command that writes them."""
+"""Files that a command writes appear complete or not at all, even if the command is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The desk as the process that systemd starts, and over TLS."""
+"""The desk as a process that systemd starts, and over TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The books: each answered call against its recording, on demand and every night."""
+"""The books: each answered call is compared with its recording, on request and every night.
+
+Covers `galwad/desk/nightly.py`, `galwad/desk/routes/coverage.py` and `galwad/desk/evidence.py`.
+"""
 
 from __future__ import annotations
 

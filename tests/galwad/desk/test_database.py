@@ -1,3 +1,8 @@
+"""The database: the revisions make the declared tables, and transactions wait for each other.
+
+Covers `galwad/desk/tables.py` and `recording/index/tables.py`.
+"""
+
 from __future__ import annotations
 
 import asyncio

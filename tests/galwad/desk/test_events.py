@@ -1,3 +1,8 @@
+"""The events for pages, what each viewer sees of live calls, and forgotten pauses.
+
+Covers `galwad/desk/calls.py` and `galwad/desk/forgotten.py`.
+"""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""A planted phone number reaches no log, whatever fails in the desk."""
+
 from __future__ import annotations
 
 import io

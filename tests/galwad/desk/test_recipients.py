@@ -1,4 +1,4 @@
-"""Who can open recordings does not change without a trace in the audit."""
+"""Each change of the signed set of recipients is in the audit; an older set is an alarm."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Pauses and sessions while the database is full, hangs, or answers again."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How long a sign-in must wait, and whom that may not hit."""
+"""The waiting time after failed sign-ins, by account and by address."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Databases as earlier releases left them, and the desk that starts on each, its data in place.
+"""The desk starts on the databases that earlier releases left, and keeps their data.
 
-`databases/REVISION.sql` is what was written while that revision was the newest; beside it is the
-audit's key of that day. They are as they were written then, and are never made anew.
+`databases/REVISION.sql` was written while that revision was the newest. The `.key` file beside it
+is the audit's key of that day. These files are never generated again.
+
+Covers `galwad/migrations/env.py`.
 """
 
 from __future__ import annotations

@@ -1,3 +1,8 @@
+"""Users, passwords, tokens and the ends of sessions, and changes made on the server itself.
+
+Covers `galwad/desk/admin.py`.
+"""
+
 from __future__ import annotations
 
 import hashlib

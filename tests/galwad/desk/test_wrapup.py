@@ -1,4 +1,7 @@
-"""What a call leaves to be written when it is over, whoever restarts meanwhile."""
+"""The wrap-up of a call: its contact note stays open, even if the desk is restarted.
+
+Covers `galwad/desk/calls.py` and `galwad/desk/routes/calls.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that are sealed while they go on: less to do at their end, and nothing else is new."""
+"""Calls that are sealed while they go on, so that less is left to do when they end."""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""The finaliser: it seals what is closed, tells the desk until it listens, deletes no more."""
+"""The finaliser as a process: seals ended calls, reports them to the desk, then deletes spools.
+
+Covers `galwad/finaliser/workshop.py`.
+"""
 
 import asyncio
 import base64

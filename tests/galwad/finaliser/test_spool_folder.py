@@ -1,4 +1,7 @@
-"""Whatever lies in the spool folder, or becomes of it: recordings go on, and it is told."""
+"""Foreign files in the spool folder, and a folder that fails: calls are sealed all the same.
+
+Covers `galwad/finaliser/process.py` and `galwad/finaliser/workshop.py`.
+"""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Spools in two folders: each once, and none hidden by a disk that fails."""
+"""Spools in two folders: each is listed once, and a failing disk hides none."""
 
 import pytest
 

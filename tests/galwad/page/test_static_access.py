@@ -1,4 +1,4 @@
-"""What the page does for people who do not see it, use no mouse, or look away (WCAG 2.2)."""
+"""The page for people who do not see it, use no mouse, or look away (WCAG 2.2)."""
 
 from __future__ import annotations
 

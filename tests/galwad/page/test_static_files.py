@@ -1,4 +1,4 @@
-"""The page's files: both languages whole, nothing inline, nothing foreign, enough contrast."""
+"""The files of the page: complete in both languages, nothing inline or foreign, enough contrast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real browser, against a desk that is all script."""
+"""The page in a real browser, against a scripted desk."""
 
 from __future__ import annotations
 

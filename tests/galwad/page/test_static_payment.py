@@ -1,6 +1,6 @@
-"""Pauses and resumes that are pressed in quick succession, in a real browser.
+"""Pauses and resumes in quick succession, in a real browser.
 
-The page's clock stands where a test must not depend on how fast the machine is.
+The page's clock is stopped where a test must not depend on the speed of the machine.
 """
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+"""The admission of calls and registrations: trunks by address, phones by password."""
+
 import re
 
 import pytest

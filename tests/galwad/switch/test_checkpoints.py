@@ -1,3 +1,8 @@
+"""Checkpoints of calls on disk: found again, removed, unreadable, or without room.
+
+Covers `galwad/switch/memo.py`.
+"""
+
 import errno
 import os
 

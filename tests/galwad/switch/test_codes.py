@@ -1,3 +1,5 @@
+"""Dialled codes and record keys that pause and resume a recording."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

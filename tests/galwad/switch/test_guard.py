@@ -1,4 +1,4 @@
-"""Who is heard, and who is barred: rates, failures, bans, and what always passes."""
+"""The guard: rates, failures and bans by source, and the sources that always pass."""
 
 from __future__ import annotations
 

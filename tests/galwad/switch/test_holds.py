@@ -1,3 +1,5 @@
+"""The holds of one call: a pause shuts at once, and a phone's answer waits for the disk."""
+
 import asyncio
 
 import pytest

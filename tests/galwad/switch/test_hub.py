@@ -1,4 +1,4 @@
-"""Who connects to the switch hears of what is to come, and knows from when on."""
+"""The messages that a finaliser receives after it has connected to the switch."""
 
 from __future__ import annotations
 

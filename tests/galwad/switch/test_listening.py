@@ -1,4 +1,4 @@
-"""The addresses of the settings as sockets, with their certificates."""
+"""The SIP addresses of the settings as open sockets, with their certificates."""
 
 from __future__ import annotations
 

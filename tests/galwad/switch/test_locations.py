@@ -1,4 +1,4 @@
-"""Names of the settings: what is known, kept, and passed over for a while."""
+"""Names in the settings: resolved, kept, and held down for a time after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trunks and targets that are asked by OPTIONS: who is asked, who is told, who is tried last."""
+"""OPTIONS to trunks and targets: which are asked, the alarms, and the order of targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A called number fits a route in whatever form either is written."""
+"""The forms of a called number: a route matches whichever form either side uses."""
 
 from __future__ import annotations
 

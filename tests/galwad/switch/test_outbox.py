@@ -1,4 +1,4 @@
-"""What a desk that is away must learn later outlives the switch, and never holds it up."""
+"""Messages for an absent desk: kept across restarts, bounded, and without delay for calls."""
 
 from __future__ import annotations
 

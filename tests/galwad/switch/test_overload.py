@@ -1,4 +1,4 @@
-"""When a new call is refused for the sake of those that are there."""
+"""The refusal of new calls when the switch is full or late."""
 
 from __future__ import annotations
 

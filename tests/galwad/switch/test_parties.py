@@ -1,3 +1,5 @@
+"""The parties of a call: who has it, handovers, and groups behind a PBX."""
+
 import pytest
 
 from config.sections import Route

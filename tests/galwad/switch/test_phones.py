@@ -1,3 +1,5 @@
+"""The accounts and bindings of phones: kept across restarts, expired and replaced."""
+
 import time
 
 import pytest

@@ -1,4 +1,7 @@
-"""Anything in any order, deaths of the process included: what must not be recorded is not."""
+"""Random calls, pauses, transfers and crashes: no gate is open that must be shut.
+
+Covers `galwad/switch/call.py` and `galwad/switch/reception.py`.
+"""
 
 import asyncio
 from contextlib import suppress

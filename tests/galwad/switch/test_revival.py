@@ -1,3 +1,8 @@
+"""Calls that the next switch process continues after a crash.
+
+Covers `galwad/switch/call.py`.
+"""
+
 import json
 import time
 

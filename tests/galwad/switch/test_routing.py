@@ -1,3 +1,5 @@
+"""Routes and destinations: the targets of a call or transfer, and their classes."""
+
 import pytest
 
 from config.values import Listener, Peer

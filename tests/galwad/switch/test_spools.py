@@ -1,4 +1,4 @@
-"""Where spools are opened: for whom, and whether they are believed."""
+"""The folder and the recipients of new spools, and keys that cannot be read."""
 
 import msgspec
 import pytest

@@ -1,3 +1,8 @@
+"""Transfers: what is recorded of them, and how a consultation joins a call.
+
+Covers `galwad/switch/board.py` and `galwad/switch/call.py`.
+"""
+
 import asyncio
 import time
 from dataclasses import replace

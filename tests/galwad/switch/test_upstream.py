@@ -1,4 +1,4 @@
-"""Trunks that know the switch by a password: whom they are shown it, and what is told of them."""
+"""Trunks that ask for our password: registration, challenges and alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASCII armor: each kind of fault that C2SP's testkit names for it, and two other readers."""
+"""ASCII armor: each kind of fault that C2SP's testkit names, compared with two other readers."""
 
 import io
 import subprocess

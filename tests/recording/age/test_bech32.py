@@ -1,4 +1,4 @@
-"""Bech32: the vectors of BIP 173 (but for its limit of 90 characters, which age does not have)."""
+"""Bech32: the vectors of BIP 173, without its limit of 90 characters, which age does not have."""
 
 import pytest
 from hypothesis import given

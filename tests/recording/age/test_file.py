@@ -1,7 +1,9 @@
-"""age v1: keys as text, header and payload as two objects, and each fault by its own error.
+"""age v1 files: keys as text, header and payload as two objects, an error for each fault.
 
-What others make of our files, and we of theirs, is in `test_age_peers.py`; files of the kinds
-that the published vectors have, in `test_age_vectors.py`, `_passphrase.py` and `_armor.py`.
+Other implementations are in `test_peers.py`; files like the published vectors are in
+`test_vectors.py`, `test_passphrase.py` and `test_armor.py`.
+
+Covers `recording/age/header.py`, `recording/age/stream.py` and `recording/errors.py`.
 """
 
 import io

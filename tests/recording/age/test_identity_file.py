@@ -1,4 +1,4 @@
-"""Identity files: plain ones, and those that a passphrase protects, in either form."""
+"""Identity files: plain, or protected by a passphrase in either form."""
 
 import contextlib
 import subprocess

@@ -1,4 +1,7 @@
-"""Passphrases: each kind of fault that C2SP's testkit names for scrypt, and two other readers."""
+"""Passphrases: each fault that C2SP's testkit names for scrypt, and two other readers.
+
+Covers `recording/age/stanza.py`.
+"""
 
 import io
 

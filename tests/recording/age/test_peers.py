@@ -1,4 +1,7 @@
-"""age v1 in both directions, with the `age` program and with pyrage: files made by hypothesis."""
+"""age v1 files made by hypothesis, in both directions with the `age` program and pyrage.
+
+Covers `recording/age/header.py` and `recording/age/stream.py`.
+"""
 
 import io
 import os

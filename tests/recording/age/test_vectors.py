@@ -1,7 +1,9 @@
-"""Files of the kinds that C2SP's testkit for age names, made here; three readers must agree.
+"""Files of the kinds in C2SP's testkit for age, made here; three readers must agree.
 
-What each is refused for is an error of its own. That it is refused is held against pyrage and the
-`age` program, which were written by others.
+Each fault has an error of its own. pyrage and the `age` program, which have other authors, must
+refuse the same files.
+
+Covers `recording/age/header.py`, `recording/age/stanza.py` and `recording/age/stream.py`.
 """
 
 import io

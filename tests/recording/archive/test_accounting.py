@@ -1,3 +1,5 @@
+"""The sums of a call's talk time: recorded, missing, unexplained and claimed twice."""
+
 from __future__ import annotations
 
 from hypothesis import given

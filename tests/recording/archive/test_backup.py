@@ -1,4 +1,4 @@
-"""The archive's part of a backup: a copy is whole, and brings back nothing that was disposed of."""
+"""The archive's part of a backup: complete copies, and nothing that was disposed of returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Disposal: certified first, then destroyed, and told from loss ever after."""
+"""Disposal: the certificate comes first, and a disposed recording is not taken for a lost one.
+
+Covers `recording/index/custody.py` and `recording/keys/signed_document.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Whatever lies in an archive, its readers answer, or raise an error of ours and no other."""
+"""Random damage in an archive: its readers give an answer or raise an error of this package.
+
+Covers `recording/archive/manifest.py`, `recording/archive/verify.py` and
+`recording/keys/signed_document.py`.
+"""
 
 import base64
 import contextlib

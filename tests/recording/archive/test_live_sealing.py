@@ -1,4 +1,7 @@
-"""A call sealed while it goes on: the same recording as one sealed at its end, or none yet."""
+"""A call sealed while it goes on: the same recording as one sealed at its end, or none yet.
+
+Covers `recording/audio/flac_payload.py`.
+"""
 
 import os
 import random

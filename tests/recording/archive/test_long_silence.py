@@ -1,4 +1,7 @@
-"""Memory while a recording is made of a call in which nobody sends anything for half an hour."""
+"""Memory use while a call is sealed in which no party sends anything for half an hour.
+
+Covers `recording/archive/sealing.py`.
+"""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""A recording is proven from its files alone before the index has it again."""
+"""A recording is proven from its files before the index takes it back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rewrapping: other recipients for the same payload, and no way to lose a header by it."""
+"""Rewrapping: a header for other recipients replaces the old one, and no header is lost.
+
+Covers `recording/archive/headers.py` and `recording/files/atomic.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A spool that was hurt anywhere is sealed all the same, and what is missing is a marked gap."""
+"""A damaged spool is sealed all the same, and what is missing is a marked gap.
+
+Covers `recording/archive/sealing.py`.
+"""
 
 import atexit
 from functools import cache

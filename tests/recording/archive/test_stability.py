@@ -1,4 +1,4 @@
-"""Looking at a recording while others work on it: nobody is accused of what they do."""
+"""Recordings that other processes work on: a check waits and reports no false fault."""
 
 from __future__ import annotations
 

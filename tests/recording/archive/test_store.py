@@ -1,4 +1,8 @@
-"""The archive: from spools to three objects that stock tools open, whatever crashed."""
+"""The archive: a call's spools become three objects that stock tools open, after any crash.
+
+Covers `recording/archive/sealing.py`, `recording/archive/call_facts.py` and
+`recording/files/atomic.py`.
+"""
 
 import errno
 import hashlib

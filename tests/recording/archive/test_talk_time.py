@@ -1,7 +1,9 @@
-"""Segments and gaps are the talk time, to the microsecond, whatever a call and its recorder met.
+"""Segments and gaps add up to the talk time, to the microsecond.
 
-Random calls: payments, transfers, identities, disks that refuse, and a process that is killed and
-begins again, any number of times. Each is sealed as it lies there, and its manifest is judged.
+Random calls with payments, transfers, identities, failing disks, and a process that is killed and
+started again any number of times. Each is sealed, and its manifest is compared with its talk time.
+
+Covers `recording/archive/call_facts.py`.
 """
 
 from __future__ import annotations

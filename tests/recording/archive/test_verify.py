@@ -1,4 +1,7 @@
-"""What is wrong with a recording is named, from the outside and from within."""
+"""The verification of a recording: each fault is named, with or without an identity.
+
+Covers `recording/archive/content_check.py` and `recording/archive/manifest.py`.
+"""
 
 import base64
 import json

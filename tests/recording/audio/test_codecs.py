@@ -1,4 +1,4 @@
-"""Codecs: what each decoder answers, held against encoders that are not ours."""
+"""Decoders, compared with the encoders of other projects."""
 
 import subprocess
 

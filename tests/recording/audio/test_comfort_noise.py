@@ -1,4 +1,4 @@
-"""Comfort noise: as loud as told, shaped as told, from where it was told to where it ends."""
+"""Comfort noise: its level, its spectrum, and where it begins and ends."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""How long a packet lasts, held against what it decodes to."""
+"""The duration of a packet, compared with the samples that it decodes to."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What nobody here can decode is kept as it came, beside the audio and under the same header."""
+"""Packets without a decoder are stored as received, beside the audio, under the same header."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Another sample rate: the sound stays what it was, in pieces of any size."""
+"""Another sample rate: the sound stays the same, in pieces of any size."""
 
 import numpy as np
 import pytest

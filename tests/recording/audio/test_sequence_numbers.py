@@ -1,4 +1,7 @@
-"""Sequence numbers that are far from what was next: of long ago, of a new beginning, or wild."""
+"""Sequence numbers far from the expected one: old, from a new start, or random.
+
+Covers `recording/audio/packet_queue.py` and `recording/audio/rtp_stream.py`.
+"""
 
 import tracemalloc
 

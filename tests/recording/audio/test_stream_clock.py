@@ -1,4 +1,4 @@
-"""A sender whose clock stands still for a moment, and a network that only looks like it."""
+"""A sender whose clock stops for a moment, and a network that only looks like it."""
 
 import random
 

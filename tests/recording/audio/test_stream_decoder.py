@@ -1,4 +1,4 @@
-"""A codec at the track's rate: what follows is joined, what does not begins anew."""
+"""A codec at the rate of the track: joined to what it follows, or started again."""
 
 import weakref
 

@@ -1,4 +1,9 @@
-"""The timeline: what was said lies where it was said, whatever the network did."""
+"""The timeline: each word is at its time, whatever the network did.
+
+Covers `recording/audio/rtp_stream.py`, `recording/audio/track.py`,
+`recording/audio/track_layer.py`, `recording/audio/packet_queue.py` and
+`recording/audio/decoding_run.py`.
+"""
 
 import random
 import struct

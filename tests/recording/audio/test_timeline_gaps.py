@@ -1,4 +1,7 @@
-"""After a gap a stream lies where it arrives, whatever its timestamps did unheard."""
+"""A stream after a gap continues where it arrives, whatever its timestamps did meanwhile.
+
+Covers `recording/audio/stream_clock.py`.
+"""
 
 import random
 from collections import defaultdict

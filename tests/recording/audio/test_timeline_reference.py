@@ -1,4 +1,7 @@
-"""The timeline against a reference that knows when each packet was spoken."""
+"""The timeline, compared with a reference that knows when each packet was spoken.
+
+Covers `recording/audio/timeline.py` and `recording/audio/stream_clock.py`.
+"""
 
 import random
 

@@ -1,4 +1,7 @@
-"""An exported chain, and anchors that others kept."""
+"""An exported audit chain, and anchors that other people keep.
+
+Covers `recording/audit/anchors.py`.
+"""
 
 import json
 import resource

@@ -1,3 +1,8 @@
+"""The audit: entries, search, erased values, day keys, and changes that are detected.
+
+Covers `recording/audit/day_key.py`.
+"""
+
 from __future__ import annotations
 
 import asyncio

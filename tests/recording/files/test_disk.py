@@ -1,4 +1,4 @@
-"""A disk that hangs keeps nobody waiting for long, and what it does late is undone."""
+"""A disk that hangs: callers wait only a short time, and its late writes are undone."""
 
 from __future__ import annotations
 

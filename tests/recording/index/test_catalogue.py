@@ -1,3 +1,8 @@
+"""The index of recordings: rows, search filters and pages, each within a database index.
+
+Covers `recording/index/search.py` and `recording/index/tables.py`.
+"""
+
 from __future__ import annotations
 
 import itertools

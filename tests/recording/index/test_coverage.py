@@ -1,4 +1,4 @@
-"""Three witnesses of one call, held against each other."""
+"""Coverage: ledger, index and manifest of a call, compared with each other."""
 
 import hashlib
 from dataclasses import replace

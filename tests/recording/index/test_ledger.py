@@ -1,4 +1,4 @@
-"""The ledger: the switch's word on which calls were answered."""
+"""The ledger of answered calls, as the switch reports them."""
 
 import pytest
 

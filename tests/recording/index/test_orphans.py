@@ -1,4 +1,4 @@
-"""What belongs together and is not together is named, with what to do; nothing is touched."""
+"""Rows, files and spools without their counterparts are named with a fix, and not changed."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Keys: what the officer keeps, what the server believes, and what it makes itself."""
+"""Keys: the officer's file, the signed set of recipients, and the keys of the node."""
 
 import json
 import stat

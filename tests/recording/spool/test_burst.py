@@ -1,4 +1,4 @@
-"""Bursts: a faster way to the same samples, counts and facts, whatever the packets are."""
+"""Bursts: decoded faster, with the same samples, counts and facts, whatever the packets are."""
 
 import random
 import struct

@@ -1,8 +1,10 @@
-"""A process that dies at any instant: what it had stored is there, what it must not store is not.
+"""A process killed at any instant: stored seconds are readable, forbidden ones are not there.
 
-The victim runs on a clock of its own, as fast as it can, and says on its standard output what it
-does: `P` a packet was given to an open gate, `D` to a shut one, `H` a hold is in force, `R` it
-is about to be released.
+The victim has its own clock, runs as fast as it can and writes what it does to its standard
+output: `P` a packet went to an open gate, `D` to a shut one, `H` a hold is in force, `R` it is
+about to be released.
+
+Covers `recording/spool/writer.py` and `recording/spool/reader.py`.
 """
 
 import random

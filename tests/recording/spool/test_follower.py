@@ -1,4 +1,4 @@
-"""Following a spool: what it gives is final, and is what the reader gives after the end."""
+"""A spool that is followed: each result is final, and the reader gives the same after the end."""
 
 import random
 import tempfile

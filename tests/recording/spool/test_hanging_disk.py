@@ -1,4 +1,7 @@
-"""A spool whose disk hangs: what it does late is not done, and its call is told to the end."""
+"""A spool whose disk hangs: late writes are undone, and the call's end is still written.
+
+Covers `recording/spool/file.py` and `recording/spool/outbox.py`.
+"""
 
 from __future__ import annotations
 

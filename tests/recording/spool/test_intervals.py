@@ -1,7 +1,7 @@
-"""What a power cut costs, at whatever instant it comes: lookback + 2 s, by a clock of our own.
+"""The cost of a power cut at any instant: lookback + 2 s, by the test's own clock.
 
-The real recorder and spool are driven by that clock; what was not flushed is dropped, and the
-memory with the keys is gone. A flush takes what the kernel has when it begins.
+That clock drives the real recorder and spool. What was not flushed is dropped, and the keys in
+memory are lost. A flush takes what the kernel has when it begins.
 """
 
 import random

@@ -1,3 +1,5 @@
+"""The frame of a spool that is still open: packets added, and packets dropped again."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

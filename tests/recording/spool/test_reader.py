@@ -1,4 +1,7 @@
-"""Reading damaged, cut, forged and hostile spools."""
+"""Reading damaged, cut, forged and hostile spools.
+
+Covers `recording/spool/scanner.py` and `recording/spool/format.py`.
+"""
 
 import contextlib
 import struct

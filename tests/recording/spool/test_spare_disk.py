@@ -1,4 +1,7 @@
-"""A spool whose disk fails, but stays where it is: the call goes on on another, if that lasts."""
+"""A spool whose disk keeps failing: the call continues on the spare disk.
+
+Covers `recording/spool/storage.py` and `recording/spool/rescue.py`.
+"""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""One syncfs for all, and who hears of its failures."""
+"""One syncfs for all spools, and the listeners that receive its failures."""
 
 import asyncio
 import errno

@@ -1,4 +1,8 @@
-"""What lies in a spool while it is written, and what can be had of it."""
+"""A spool while it is written: its content, its keys, and what can be erased or read.
+
+Covers `recording/spool/file.py`, `recording/spool/keys.py`, `recording/spool/records.py` and
+`recording/spool/format.py`.
+"""
 
 import contextlib
 import os

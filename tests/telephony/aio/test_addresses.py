@@ -1,3 +1,5 @@
+"""The address at which others reach a socket of the switch."""
+
 from ipaddress import ip_address
 
 import pytest

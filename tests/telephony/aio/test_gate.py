@@ -1,4 +1,7 @@
-"""What a gate turns down goes no further: datagrams, connections, and messages over them."""
+"""Datagrams, connections and messages that the gate of the transport refuses go no further.
+
+Covers `telephony/aio/link.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which media is accepted from where, and what a stranger's comes to."""
+"""The sources from which a leg accepts media, and what happens to packets from others."""
 
 from telephony.aio.relay import Relay, SourceRule
 

@@ -1,4 +1,4 @@
-"""The kernel drops what barred sources send, before this process is woken."""
+"""The kernel drops datagrams of barred sources before this process is woken."""
 
 from __future__ import annotations
 

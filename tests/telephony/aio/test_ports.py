@@ -1,3 +1,5 @@
+"""Pairs of ports for RTP and RTCP: taken, passed over and given back."""
+
 import socket
 
 import pytest

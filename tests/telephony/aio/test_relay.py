@@ -1,3 +1,8 @@
+"""The relay: packets between two legs, taps, telephone events, RTCP, holds and ringback.
+
+Covers `telephony/aio/media_path.py` and `telephony/aio/ringback.py`.
+"""
+
 import asyncio
 import random
 import socket

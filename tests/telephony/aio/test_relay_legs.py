@@ -1,4 +1,7 @@
-"""Legs of the relay: their ports, their family, their end."""
+"""The legs of the relay: their ports, their address family, their end.
+
+Covers `telephony/aio/relay.py`.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The resolver against a name server of our own on loopback."""
+"""The resolver, against a name server of this test on loopback."""
 
 from __future__ import annotations
 

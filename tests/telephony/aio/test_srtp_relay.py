@@ -1,4 +1,7 @@
-"""Legs of the relay that speak SRTP: each by itself, whatever the other does."""
+"""Legs of the relay with SRTP, each independent of the other.
+
+Covers `telephony/aio/media_leg.py`, `telephony/aio/media_path.py` and `telephony/aio/media_way.py`.
+"""
 
 import random
 import socket

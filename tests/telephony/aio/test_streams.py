@@ -1,4 +1,7 @@
-"""SIP over real TCP connections on loopback."""
+"""SIP over real TCP connections on loopback.
+
+Covers `telephony/aio/link.py`.
+"""
 
 from __future__ import annotations
 

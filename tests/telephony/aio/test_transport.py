@@ -1,4 +1,7 @@
-"""SIP over real UDP sockets on loopback."""
+"""SIP over real UDP sockets on loopback.
+
+Covers `telephony/aio/udp.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""IPv4 on one leg, IPv6 on the other: signalling and media."""
+"""IPv4 on one leg, IPv6 on the other: signalling and media.
+
+Covers `telephony/b2bua/setup.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A target that may be at several addresses (RFC 3263 4.3)."""
+"""Ringing a target: several addresses (RFC 3263 4.3), challenges and faulty answers."""
 
 from __future__ import annotations
 

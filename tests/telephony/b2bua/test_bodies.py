@@ -1,4 +1,4 @@
-"""The session description of a call inside a multipart body."""
+"""A session description inside a multipart body."""
 
 
 def test_an_offer_inside_a_multipart_body_is_found(world):

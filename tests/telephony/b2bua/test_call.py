@@ -1,4 +1,7 @@
-"""Anything in any order: no exception, nothing leaks, and both ends agree that it is over."""
+"""Random events on a call: no exception, no leak, and both ends agree that it is over.
+
+Covers `telephony/b2bua/core.py`.
+"""
 
 import random
 from contextlib import suppress

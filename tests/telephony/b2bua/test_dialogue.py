@@ -1,4 +1,7 @@
-"""Requests within an answered call."""
+"""Requests within an answered call.
+
+Covers `telephony/b2bua/offers.py` and `telephony/b2bua/owners.py`.
+"""
 
 from telephony.b2bua.events import (
     CallEnded,

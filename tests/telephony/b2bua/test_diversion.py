@@ -1,4 +1,4 @@
-"""A 3xx from a target: ignored, or followed to targets that the owner of the call knows."""
+"""A 3xx from a target: refused, or followed to targets that the owner of the call knows."""
 
 from dataclasses import replace
 

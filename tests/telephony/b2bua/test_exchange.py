@@ -1,4 +1,4 @@
-"""What peers do wrong, or late, or at a bad moment."""
+"""Offers within a dialog that are faulty, late, crossing or given up."""
 
 import pytest
 

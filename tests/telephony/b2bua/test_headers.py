@@ -1,4 +1,4 @@
-"""Corners of SIP that a call through us meets: names, reasons, redirections, routes."""
+"""The header fields that cross from one leg to the other: identities, privacy and reasons."""
 
 import pytest
 

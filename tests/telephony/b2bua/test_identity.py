@@ -1,4 +1,7 @@
-"""A party that gets another name in mid-call: who is told, and how (RFC 4916, RFC 3325)."""
+"""A party whose name changes during a call: who is notified, and how (RFC 4916, RFC 3325).
+
+Covers `telephony/b2bua/headers.py`.
+"""
 
 import pytest
 

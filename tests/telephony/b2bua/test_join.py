@@ -1,4 +1,7 @@
-"""Attended transfer: the advisor consults somebody, and joins the caller with them."""
+"""Attended transfer: the advisor calls a third party, then joins the caller with it.
+
+Covers `telephony/b2bua/alignment.py`.
+"""
 
 import pytest
 

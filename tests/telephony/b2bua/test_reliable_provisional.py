@@ -1,4 +1,7 @@
-"""Reliable provisional responses (RFC 3262) through the B2BUA: each leg has its own."""
+"""Reliable provisional responses (RFC 3262) through the B2BUA: each leg has its own.
+
+Covers `telephony/b2bua/setup.py`.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""A call that outlives the process: what it was goes on, what was under way has failed."""
+"""A call that the next process continues; a transaction that was under way has failed.
+
+Covers `telephony/b2bua/checkpoint.py`.
+"""
 
 import json
 

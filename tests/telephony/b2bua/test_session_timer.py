@@ -1,4 +1,7 @@
-"""Session timers (RFC 4028) on each leg, and checkpoints."""
+"""Session timers (RFC 4028) on each leg, and checkpoints.
+
+Covers `telephony/b2bua/refresh.py` and `telephony/b2bua/settings.py`.
+"""
 
 import json
 import random

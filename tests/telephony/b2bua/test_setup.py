@@ -1,4 +1,7 @@
-"""From the caller's INVITE to its final answer."""
+"""From the caller's INVITE to its final answer.
+
+Covers `telephony/b2bua/events.py`, `telephony/b2bua/leg.py` and `telephony/b2bua/owners.py`.
+"""
 
 import pytest
 

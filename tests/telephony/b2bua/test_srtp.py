@@ -1,4 +1,7 @@
-"""Calls whose legs are protected, or not, each by its own rule (RFC 4568)."""
+"""Calls whose legs are protected or not, each by its own rule (RFC 4568).
+
+Covers `telephony/b2bua/leg_media.py`.
+"""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""INVITE with Replaces: a newcomer takes an advisor's place, and nobody else's."""
+"""INVITE with Replaces: another phone takes an advisor's place, and no other party's."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""The INVITEs of RFC 4475 as they reach a call: which are refused, and what the callee sees."""
+"""The INVITEs of RFC 4475 as calls: which are refused, and what the callee receives.
+
+Covers `telephony/b2bua/setup.py` and `telephony/b2bua/bodies.py`.
+"""
 
 import re
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Blind transfer, and what happens when it fails."""
+"""Blind transfer, and what happens when it fails.
+
+Covers `telephony/b2bua/referral.py`.
+"""
 
 import pytest
 

@@ -1,3 +1,9 @@
+"""A call between two phones: ringing, audio, keys, holds, messages and the end.
+
+Covers `telephony/phone/phone.py`, `telephony/phone/state.py`, `telephony/phone/changes.py` and
+`telephony/phone/ping.py`.
+"""
+
 import asyncio
 
 import pytest

@@ -1,6 +1,8 @@
-"""Each example of docs/phone.md that another phone of ours can answer, run as it stands.
+"""The examples of docs/phone.md that a second phone can answer, run as they are written.
 
-Those that want a server are run in tests/peers/test_phone_docs.py.
+The examples that need a server are run in `tests/peers/test_phone_docs.py`.
+
+Covers `telephony/phone/phone.py` and `telephony/phone/line.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a phone finds its server: by address, by name, by SRV records and their order."""
+"""The server of a phone, found by address, by name, or by SRV records in their order."""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""The media of a phone: packets at their timestamps, keys, and G.711.
+
+Covers `telephony/phone/outbox.py` and `telephony/phone/g711.py`.
+"""
+
 import struct
 
 import pytest

@@ -1,4 +1,4 @@
-"""Offer and answer of a phone: an offer in the 200, and media before the answer."""
+"""Offer and answer at a phone: an offer in the 200, and media before the answer."""
 
 import asyncio
 

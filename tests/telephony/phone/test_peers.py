@@ -1,4 +1,7 @@
-"""Our phone with other people's: SIPp's built-in server, and baresip."""
+"""The phone with SIPp's built-in server and with baresip.
+
+Covers `telephony/phone/phone.py`.
+"""
 
 import asyncio
 import contextlib

@@ -1,3 +1,5 @@
+"""The quality of a received stream: loss, doubles and jitter (RFC 3550)."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

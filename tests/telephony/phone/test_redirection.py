@@ -1,4 +1,4 @@
-"""A 3xx at the phone that calls: its Contacts are reported, or tried one after another."""
+"""A 3xx at the calling phone: its targets are reported, or tried one after another."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""What few phones do and a B2BUA must bear: late offers, early media, glare, UPDATE, 3xx."""
+"""Hold, resume and UPDATE within a call, even if both sides ask at once.
+
+Covers `telephony/phone/dispatch.py` and `telephony/phone/errand.py`.
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""RTCP of our phones: what each says of the other's media is what happened to it."""
+"""RTCP between two phones: each reports what happened to the other's media.
+
+Covers `telephony/phone/stream.py`.
+"""
 
 import asyncio
 

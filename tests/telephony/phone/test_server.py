@@ -1,3 +1,8 @@
+"""A phone at a server: registration, passwords, and the outcome of a transfer.
+
+Covers `telephony/phone/registration.py` and `telephony/phone/referral.py`.
+"""
+
 import asyncio
 
 import pytest

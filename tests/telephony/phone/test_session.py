@@ -1,4 +1,4 @@
-"""Session timers (RFC 4028) between phones of ours, with clocks put forward."""
+"""Session timers (RFC 4028) between two phones, with clocks put forward."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Calls of our phones whose media is protected."""
+"""Calls between two phones with protected media.
+
+Covers `telephony/phone/media.py` and `telephony/phone/stream.py`.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""Phones that are transferred, and that take the place of another: REFER and Replaces."""
+"""Phones that are transferred, and that take the place of another: REFER and Replaces.
+
+Covers `telephony/phone/following.py` and `telephony/phone/replacing.py`.
+"""
 
 import asyncio
 import contextlib

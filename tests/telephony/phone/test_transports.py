@@ -1,4 +1,7 @@
-"""The phone over TCP, TLS and IPv6."""
+"""The phone over TCP, TLS and IPv6.
+
+Covers `telephony/phone/registration.py`.
+"""
 
 from __future__ import annotations
 

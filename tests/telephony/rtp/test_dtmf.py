@@ -1,3 +1,5 @@
+"""Key presses as RTP events (RFC 4733): read, written, and counted once each."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""RTP packets: read, written, and distinguished from RTCP."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

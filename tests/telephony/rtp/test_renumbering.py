@@ -1,3 +1,5 @@
+"""A stream from which packets are taken: later numbers close up, and RTCP agrees."""
+
 import itertools
 import struct
 

@@ -1,3 +1,5 @@
+"""RTCP compounds: read, renamed, and reports of our own."""
+
 import struct
 
 import pytest

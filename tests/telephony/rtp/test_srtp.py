@@ -1,4 +1,7 @@
-"""SRTP and SRTCP (RFC 3711, RFC 7714), compared with a reference that is not libsrtp."""
+"""SRTP and SRTCP (RFC 3711, RFC 7714), compared with a reference that is not libsrtp.
+
+Covers `telephony/rtp/rollover.py`.
+"""
 
 import struct
 

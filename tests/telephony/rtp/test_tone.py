@@ -1,3 +1,5 @@
+"""The ringing tone: its cadence, and its samples in G.711."""
+
 import pytest
 
 from telephony.rtp.tone import CYCLE_PACKETS, RINGING, is_sounding, to_pcma, to_pcmu

@@ -1,3 +1,9 @@
+"""Offers and answers: carried from one leg to the other, and made by us.
+
+Covers `telephony/sdp/agreement.py`, `telephony/sdp/codecs.py`, `telephony/sdp/media.py` and
+`telephony/sdp/writing.py`.
+"""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

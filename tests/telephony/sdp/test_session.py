@@ -1,3 +1,5 @@
+"""Session descriptions (RFC 8866): read, written, and refused if they are faulty."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

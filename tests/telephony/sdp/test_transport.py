@@ -1,4 +1,7 @@
-"""Profiles, SRTP and rtcp-mux as each leg's own affair (RFC 4568, 4585, 5761)."""
+"""Profiles, SRTP and rtcp-mux, which each leg negotiates for itself (RFC 4568, 4585, 5761).
+
+Covers `telephony/sdp/agreement.py` and `telephony/sdp/writing.py`.
+"""
 
 from dataclasses import replace
 

@@ -1,7 +1,9 @@
 """Messages made from the ABNF of RFC 3261 25.1: each is read, part for part, as it was made.
 
-The strategies are the grammar's rules, under its names; what one yields is its text, and beside it
-the facts that must be read from it. Linear white space, folds too, stands wherever it may.
+The strategies are the grammar's rules, under its names. Each gives its text, and the facts that
+must be read from it. Linear white space, folded too, is wherever the grammar allows it.
+
+Covers `telephony/sip/message.py`, `telephony/sip/headers.py` and `telephony/sip/uri.py`.
 """
 
 import re

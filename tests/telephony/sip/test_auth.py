@@ -1,3 +1,5 @@
+"""Digest authentication (RFC 7616, RFC 2617): server and client."""
+
 import hashlib
 
 import pytest

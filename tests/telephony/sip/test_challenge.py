@@ -1,4 +1,7 @@
-"""Challenges that the core answers by itself (RFC 3261 22), between two cores."""
+"""Challenges that the core answers by itself (RFC 3261 22), between two cores.
+
+Covers `telephony/sip/client_request.py`.
+"""
 
 from __future__ import annotations
 

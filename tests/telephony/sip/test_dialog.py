@@ -1,4 +1,8 @@
-"""Dialogs: RFC 3261 sections 12, 14 and 15."""
+"""Dialogs: RFC 3261 sections 12, 14 and 15.
+
+Covers `telephony/sip/checkpoint.py`, `telephony/sip/dialog_ends.py`, `telephony/sip/establish.py`
+and `telephony/sip/route_set.py`.
+"""
 
 from __future__ import annotations
 

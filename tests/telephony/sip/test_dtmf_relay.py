@@ -1,3 +1,5 @@
+"""Keys in INFO requests: the body is read and written."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,8 @@
-"""What the core answers by itself, and where: RFC 3261 sections 8.2, 9.2, 16.3, 18.2; RFC 3581."""
+"""The answers that the core gives by itself: RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581.
+
+Covers `telephony/sip/core.py`, `telephony/sip/events.py`, `telephony/sip/matching.py` and
+`telephony/sip/server_request.py`.
+"""
 
 from __future__ import annotations
 

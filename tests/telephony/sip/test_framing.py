@@ -1,4 +1,4 @@
-"""Messages out of a stream, however it is cut."""
+"""Messages out of a stream, however the stream is cut."""
 
 from __future__ import annotations
 

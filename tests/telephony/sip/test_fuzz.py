@@ -1,4 +1,7 @@
-"""Damaged messages of the RFCs: nothing but our own error comes out, and every answer is sound."""
+"""Damaged messages of the RFCs: only our own errors come out, and every answer is sound.
+
+Covers `telephony/sip/message.py` and `telephony/sip/endpoint.py`.
+"""
 
 import contextlib
 import random

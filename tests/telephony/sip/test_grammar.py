@@ -1,3 +1,5 @@
+"""The grammar that headers share: quoted strings, lists and parameters."""
+
 import contextlib
 
 import pytest

@@ -1,3 +1,8 @@
+"""Headers and their values: names with addresses, Via and CSeq.
+
+Covers `telephony/sip/name_addr.py`, `telephony/sip/via.py` and `telephony/sip/cseq.py`.
+"""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,7 @@
-"""What the core makes of messages that are wrong, or not for it, before any user sees them."""
+"""Messages that are faulty or not for us: handled by the core before any user sees them.
+
+Covers `telephony/sip/salvage.py`.
+"""
 
 import random
 

@@ -1,4 +1,8 @@
-"""Whatever a field of any value holds: refused, or written without an end of line of its own."""
+"""Values with any content: refused, or written without an end of line of their own.
+
+Covers `telephony/sip/grammar.py`, `telephony/sip/headers.py`, `telephony/sip/message.py`,
+`telephony/sip/uri.py`, `telephony/sip/multipart.py` and `telephony/sip/auth.py`.
+"""
 
 import contextlib
 import string

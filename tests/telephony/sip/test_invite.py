@@ -1,4 +1,7 @@
-"""INVITE at both user agents: RFC 3261 sections 9 and 13, RFC 6026."""
+"""INVITE at both user agents: RFC 3261 sections 9 and 13, RFC 6026.
+
+Covers `telephony/sip/uac.py`, `telephony/sip/uas.py` and `telephony/sip/compose.py`.
+"""
 
 from __future__ import annotations
 

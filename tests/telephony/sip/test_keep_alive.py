@@ -1,4 +1,4 @@
-"""OPTIONS to a neighbour: when it is asked, and what its answers mean."""
+"""OPTIONS to a neighbour: when it is sent, and what the answers mean."""
 
 from __future__ import annotations
 

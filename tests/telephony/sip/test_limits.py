@@ -1,4 +1,7 @@
-"""Large and spiteful messages: refused or read, with work that grows as their length does."""
+"""Large and hostile messages: refused or read, with work in proportion to their length.
+
+Covers `telephony/errors.py` and `telephony/sip/salvage.py`.
+"""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""From a URI to the addresses to try: RFC 3263, by made-up records."""
+"""From a URI to the addresses to try (RFC 3263), with made-up records."""
 
 from __future__ import annotations
 

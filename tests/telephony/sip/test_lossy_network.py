@@ -1,4 +1,7 @@
-"""Two cores and a network that loses, doubles and reorders: both ends agree, and nothing stays."""
+"""Two cores on a network that loses, doubles and reorders: both agree, and nothing is left.
+
+Covers `telephony/sip/client_transaction.py` and `telephony/sip/server_transaction.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""SIP messages: read, written and answered."""
+
 import contextlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""Multipart bodies: read and written."""
+
 import contextlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""The registrar: bindings are made, refreshed, replaced and removed (RFC 3261 10.3)."""
+
 import json
 
 import pytest

@@ -1,4 +1,4 @@
-"""Our own registration at a registrar: kept alive, tried again, taken away."""
+"""Our own registration at a registrar: kept alive, tried again and removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reliable provisional responses (RFC 3262), both ends, in fake time."""
+"""Reliable provisional responses (RFC 3262), both ends, in fake time.
+
+Covers `telephony/sip/prack.py`, `telephony/sip/rack.py` and `telephony/sip/reliable.py`.
+"""
 
 from __future__ import annotations
 

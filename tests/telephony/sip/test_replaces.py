@@ -1,4 +1,4 @@
-"""Replaces (RFC 3891)."""
+"""The Replaces header (RFC 3891)."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,8 @@
-"""What comes is what goes: order, case, compact names, lists, quotes, escapes, odd charsets."""
+"""Messages leave as they came: order, case, compact names, lists, quotes, escapes, charsets.
+
+Covers `telephony/sip/message.py`, `telephony/sip/headers.py`, `telephony/sip/grammar.py` and
+`telephony/sip/uri.py`.
+"""
 
 import string
 

@@ -1,4 +1,7 @@
-"""The timers of RFC 3261 (table 4) and RFC 6026, each without sleeping."""
+"""The timers of RFC 3261 (table 4) and RFC 6026, each without sleeping.
+
+Covers `telephony/sip/client_transaction.py` and `telephony/sip/server_transaction.py`.
+"""
 
 from __future__ import annotations
 

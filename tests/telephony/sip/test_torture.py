@@ -1,7 +1,9 @@
 """Every message of RFC 4475 and RFC 5118, octet by octet, read and sent to an endpoint.
 
 The files hold the RFCs' octets, with the Content-Lengths that RFC 5118 miscounted. The tables say
-what the RFC says an element should do, and where it leaves a choice, what we chose.
+what the RFC requires of an element and, where it leaves a choice, what we chose.
+
+Covers `telephony/sip/message.py`, `telephony/sip/endpoint.py` and `telephony/sip/registrar.py`.
 """
 
 import random

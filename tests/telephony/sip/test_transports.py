@@ -1,4 +1,7 @@
-"""What the core does differently by transport (RFC 3261 18, RFC 5923)."""
+"""The differences that the transport makes to the core (RFC 3261 18, RFC 5923).
+
+Covers `telephony/sip/sizing.py`, `telephony/sip/transport.py` and `telephony/sip/way.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Two cores drive each other over a network that loses, doubles and reorders, as hypothesis likes.
+"""Two cores on a network that loses, doubles and reorders, driven by hypothesis.
 
-Whatever the two do, and however their messages cross: in the end both say the same of each call,
-and neither holds a dialog, a transaction or a timer.
+However their messages cross, in the end both say the same of each call, and neither holds a
+dialog, a transaction or a timer.
+
+Covers `telephony/sip/dialog.py`, `telephony/sip/uac.py` and `telephony/sip/uas.py`.
 """
 
 from __future__ import annotations

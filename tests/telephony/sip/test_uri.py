@@ -1,3 +1,5 @@
+"""SIP and tel URIs: read, written and compared (RFC 3261 19.1)."""
+
 import string
 
 import pytest

@@ -1,4 +1,4 @@
-"""`galwad check` says what the nightly check of the books found, and when that was."""
+"""`galwad check` reports what the nightly check of the books found, and when it ran."""
 
 from __future__ import annotations
 

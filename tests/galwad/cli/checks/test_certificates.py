@@ -1,4 +1,4 @@
-"""What `galwad check` says of certificates."""
+"""`galwad check` on certificates: missing, unreadable, expired, or for another key or name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""`galwad check` on disks that are full, or do not read."""
+"""`galwad check` on full, read-only and damaged disks: folders, keys and the database.
+
+Covers `galwad/cli/checks/__init__.py`, `galwad/cli/checks/keys.py` and
+`galwad/cli/checks/stores.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `galwad check` says of those whom a running switch asks, by the switch's own socket."""
+"""`galwad check` asks a running switch about its trunks and targets."""
 
 import asyncio
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Keys of SRTP that could be read on their way."""
+"""`galwad check` on SRTP keys that would travel readable."""
 
 import pytest
 

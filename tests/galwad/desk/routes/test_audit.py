@@ -1,4 +1,7 @@
-"""The audit by the API: who may read it, and the anchors of each night."""
+"""The audit over the HTTP API: who may read it, and the anchor of each night.
+
+Covers `galwad/desk/evidence.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""Pauses over the HTTP API: the page's key, the payment system, and what the audit says.
+
+Covers `galwad/desk/switch.py`.
+"""
+
 from __future__ import annotations
 
 import time

@@ -1,3 +1,8 @@
+"""Recordings over the HTTP API: indexed, searched, shown, and fetched as sealed files.
+
+Covers `galwad/desk/files.py`, `galwad/desk/intake.py` and `galwad/desk/models.py`.
+"""
+
 from __future__ import annotations
 
 import asyncio
