@@ -1,0 +1,77 @@
+"""Commands of the desk to the switch: pause and resume calls, name an advisor, replace phones."""
+
+import asyncio
+
+import pytest
+
+from galwad.messages import Account, Hold, HoldReply, Party, Release, Take
+from galwad.switch.commands import DeskCommands
+from recording.policy import RecordingState
+
+
+@pytest.fixture
+async def talk(centre, register):
+    """A recorded call that the trunk made and 201 answered."""
+    centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    (call,) = centre.calls.values()
+    assert call.recording.state is RecordingState.RECORDING
+    return call
+
+
+@pytest.fixture
+def commands(centre, phones):
+    return DeskCommands(centre.calls, phones)
+
+
+@pytest.mark.parametrize("by", ["call_id", "extension", "user"])
+async def test_a_call_is_paused_and_resumed_by_its_id_its_phone_or_its_user(commands, talk, by):
+    meant = {by: {"call_id": talk.call_id, "extension": "201", "user": "sian"}[by]}
+    paused = await commands.hold(Hold(1, "payment", "api", "pay", **meant))
+    assert paused == HoldReply(1, (talk.call_id,), "paused", durable=True)
+    assert talk.recording.holders == ("payment",)
+    resumed = await commands.release(Release(2, "payment", "api", "pay", **meant))
+    assert resumed == HoldReply(2, (talk.call_id,), "recording", durable=True)
+    assert talk.recording.holders == ()
+
+
+async def test_the_gate_is_shut_before_the_disk_has_answered(commands, talk):
+    asked = asyncio.create_task(commands.hold(Hold(1, "payment", "page", "user:sian", user="sian")))
+    await asyncio.sleep(0)
+    assert talk.recording.state is RecordingState.PAUSED
+    assert not asked.done()
+    assert (await asked).durable
+
+
+@pytest.mark.parametrize("meant", [{"call_id": "none"}, {"extension": "202"}, {"user": "nobody"}])
+async def test_a_pause_of_no_call_reaches_none_and_says_so(commands, talk, meant):
+    reply = await commands.hold(Hold(1, "payment", "api", "pay", **meant))
+    assert reply == HoldReply(1, (), "not_started", durable=True)
+    assert talk.recording.state is RecordingState.RECORDING
+
+
+async def test_each_live_call_is_in_the_snapshot(commands, talk):
+    (state,) = commands.live_calls()
+    assert (state.call_id, state.recording, state.advisor.extension) == (
+        talk.call_id,
+        "recording",
+        "201",
+    )
+
+
+async def test_an_advisor_of_the_group_takes_the_call_and_a_call_that_is_over_is_ignored(
+    commands, talk
+):
+    talk.parties.advisor = Party("")
+    talk.parties.group = (Party("201", "sian"), Party("202", "ceri"))
+    commands.take(Take("over", Party("202", "ceri")))
+    assert talk.parties.advisor == Party("")
+    commands.take(Take(talk.call_id, Party("202", "ceri")))
+    assert talk.parties.advisor == Party("202", "ceri")
+
+
+async def test_the_accounts_of_the_desk_replace_those_before(commands, phones):
+    commands.set_phones((Account("203", "gwen", ha1_md5="2" * 32),))
+    assert phones.user_of("203") == "gwen"
+    commands.set_phones(())
+    assert phones.user_of("203") == ""
