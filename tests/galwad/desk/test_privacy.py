@@ -1,4 +1,7 @@
-"""A planted phone number reaches no log, whatever fails in the desk."""
+"""A planted phone number reaches no log, whatever fails in the desk.
+
+Covers `galwad/logs.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The page for people who do not see it, use no mouse, or look away (WCAG 2.2)."""
+"""The page for people who do not see it, use no mouse, or look away (WCAG 2.2).
+
+The page is in `galwad/desk/static/`.
+"""
 
 from __future__ import annotations
 

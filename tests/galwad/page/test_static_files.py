@@ -1,4 +1,7 @@
-"""The files of the page: complete in both languages, nothing inline or foreign, enough contrast."""
+"""The files of the page: complete in both languages, nothing inline or foreign, enough contrast.
+
+The page is in `galwad/desk/static/`.
+"""
 
 from __future__ import annotations
 

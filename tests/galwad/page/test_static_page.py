@@ -1,4 +1,7 @@
-"""The page in a real browser, against a scripted desk."""
+"""The page in a real browser, against a scripted desk.
+
+The page is in `galwad/desk/static/`.
+"""
 
 from __future__ import annotations
 

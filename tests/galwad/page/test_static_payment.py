@@ -1,6 +1,8 @@
 """Pauses and resumes in quick succession, in a real browser.
 
 The page's clock is stopped where a test must not depend on the speed of the machine.
+
+The page is in `galwad/desk/static/`.
 """
 
 from __future__ import annotations
