@@ -1,6 +1,8 @@
 """`galwad simulate call` against the real service: it passes, and it names each fault.
 
-Covers `galwad/cli/simulation/course.py` and `galwad/cli/simulation/desk.py`.
+Covers `galwad/cli/simulation/course.py`, `galwad/cli/simulation/deeds.py`,
+`galwad/cli/simulation/desk.py`, `galwad/cli/simulation/load.py` and
+`galwad/cli/simulation/party.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`galwad recordings verify`: each fault is named, whichever byte was changed.
-
-Covers `galwad/cli/recordings.py`.
-"""
+"""`galwad recordings verify`: each fault is named, whichever byte was changed."""
 
 from __future__ import annotations
 

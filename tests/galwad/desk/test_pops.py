@@ -1,7 +1,7 @@
 """Screen-pops over the HTTP API: lookup, choice, confirmation and the event stream.
 
 Covers `galwad/desk/service.py`, `galwad/desk/calls.py`, `galwad/desk/switch.py`,
-`galwad/desk/routes/calls.py` and `galwad/desk/routes/stream.py`.
+`galwad/desk/access.py`, `galwad/desk/routes/calls.py` and `galwad/desk/routes/stream.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Signing in and out, the checks of every request, and the desk's HTTP server.
 
-Covers `galwad/desk/routes/accounts.py`, `galwad/desk/routes/system.py`, `galwad/desk/access.py`,
-`galwad/desk/security.py`, `galwad/desk/errors.py`, `galwad/desk/metrics.py` and
-`galwad/desk/app.py`.
+Covers `galwad/desk/routes/accounts.py`, `galwad/desk/routes/system.py`, `galwad/desk/security.py`,
+`galwad/desk/errors.py`, `galwad/desk/metrics.py` and `galwad/desk/app.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A spool whose disk goes away: the call continues in another, and both are one recording.
 
-Covers `recording/spool/outbox.py`, `recording/spool/preamble.py` and `recording/spool/rescue.py`.
+Covers `recording/spool/outbox.py`, `recording/spool/preamble.py`, `recording/spool/records.py` and
+`recording/spool/rescue.py`.
 """
 
 import asyncio

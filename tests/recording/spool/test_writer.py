@@ -1,7 +1,6 @@
 """A spool while it is written: its content, its keys, and what can be erased or read.
 
-Covers `recording/spool/file.py`, `recording/spool/keys.py`, `recording/spool/records.py` and
-`recording/spool/format.py`.
+Covers `recording/spool/file.py`, `recording/spool/keys.py` and `recording/spool/format.py`.
 """
 
 import contextlib
