@@ -7,12 +7,11 @@ is the main class; `find_call` finds the call that an endpoint event belongs to.
 """
 
 from telephony.b2bua.attempt import decline
-from telephony.b2bua.call import BackToBackCall
+from telephony.b2bua.call import BackToBackCall, find_call
 from telephony.b2bua.checkpoint import bye_from_checkpoint, target_from, target_to
 from telephony.b2bua.core import Cause
 from telephony.b2bua.join import Joint, joint_of
 from telephony.b2bua.leg import Leg, LegState
-from telephony.b2bua.owners import find_call
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
 from telephony.b2bua.restore import give_up_branches, ring_anew
 from telephony.b2bua.settings import CallSettings, Target

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause
@@ -25,9 +25,6 @@ from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response
 from telephony.sip.rack import rseq_of
-
-if TYPE_CHECKING:
-    from telephony.b2bua.call import BackToBackCall
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _TELLING = (486, 480, 603, 415, 420, 484, 488)
@@ -119,26 +116,26 @@ class Attempt:
         """True once the attempt was answered, has failed or was cancelled."""
         return self.deadline is None
 
-    def start(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
+    def start(self, targets: Sequence[Target], now: float) -> None:
         """Ring all targets.
 
         Raises:
             NoPortsError: There were not ports for every branch; no target was rung.
         """
         try:
-            legs = self._bind(call, targets, now)
+            legs = self._bind(targets, now)
         except NoPortsError:
             self.deadline = None
             raise
         self._ring(legs, now)
 
-    def _bind(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> list[Leg]:
+    def _bind(self, targets: Sequence[Target], now: float) -> list[Leg]:
         """Create legs with ports for all of the targets, or for none of them."""
         legs: list[Leg] = []
         try:
             for target in targets:
                 ipv6 = is_ipv6(target.destination.host)
-                legs.append(self._core.new_leg(call, Side.ADVISOR, target, ipv6=ipv6))
+                legs.append(self._core.new_leg(Side.ADVISOR, target, ipv6=ipv6))
         except NoPortsError:
             for leg in legs:
                 self._core.end_leg(leg, Cause.NO_PORTS, now)
@@ -280,7 +277,7 @@ class Attempt:
             return False
         targets = self.diversions.targets(event.response, self.branches, now)
         try:
-            legs = self._bind(leg.call, targets, now)
+            legs = self._bind(targets, now)
         except NoPortsError:
             return False
         if legs:

@@ -13,10 +13,10 @@ from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.dialogue import Dialogue
 from telephony.b2bua.diversion import Ask
-from telephony.b2bua.events import CallEvent, Joined, Side
+from telephony.b2bua.events import CallEvent, Side
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.join import Joint, hand_over, joint_of
-from telephony.b2bua.leg import Leg
+from telephony.b2bua.join import Joint, joint_of
+from telephony.b2bua.leg import Leg, LegOwner
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.owners import leg_of
 from telephony.b2bua.plane import MediaPlane
@@ -75,7 +75,7 @@ class BackToBackCall:
         415 or 488 (its body or no common codec), 422 (session interval) or 503 (no ports).
         `CallEnded` is then the next event.
         """
-        call = cls(CallCore(endpoint, media, settings, call_id), invite.request)
+        call = cls(endpoint, media, settings, call_id, invite.request)
         call._begin(Setup(call._core, call._refresh, invite), invite, now)
         return call
 
@@ -101,16 +101,21 @@ class BackToBackCall:
             NoPortsError: A leg's former ports are not available. Nothing stays open here either.
         """
         request = invite_of(checkpoint)
-        core = CallCore(endpoint, media, settings, checkpoint["call_id"])
-        call = cls(core, request)
-        transfers, alignment = call._transfers, call._alignment
-        restore(call, core, checkpoint, now, transfers=transfers, alignment=alignment)
+        call = cls(endpoint, media, settings, checkpoint["call_id"], request)
+        restore(call._core, call._transfers, call._alignment, checkpoint, now)
         return call
 
-    def __init__(self, core: CallCore, request: Request) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        media: MediaPlane,
+        settings: CallSettings,
+        call_id: str,
+        request: Request,
+    ) -> None:
         """Connect the call's parts; use `incoming` or `restored` to create a call."""
-        self.call_id = core.call_id
-        self._core = core
+        self.call_id = call_id
+        self._core = core = CallCore(self, endpoint, media, settings, call_id)
         offers = Offers(core)
         self._refresh = Refresh(core, offers)
         offers.started = self._refresh.start
@@ -132,7 +137,7 @@ class BackToBackCall:
         self._setup, self._invite = setup, invite
         try:
             ipv6 = wants_ipv6(invite.request, invite.source)
-            leg = self._core.new_leg(self, Side.CALLER, None, ipv6=ipv6)
+            leg = self._core.new_leg(Side.CALLER, None, ipv6=ipv6)
         except NoPortsError:
             setup.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
             return
@@ -179,11 +184,6 @@ class BackToBackCall:
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
-    def owns(self, event: Event) -> bool:
-        """Return whether the event belongs to one of this call's legs."""
-        leg = leg_of(event)
-        return leg is not None and leg.call is self
-
     def next_event(self) -> CallEvent | None:
         """Return the oldest event that was not taken yet, or None."""
         return self._core.events.popleft() if self._core.events else None
@@ -195,7 +195,8 @@ class BackToBackCall:
 
         Without this, or if `ask` returns no target, a 3xx counts as a target that is not available.
         """
-        self._core.divert = ask
+        if self._setup is not None:
+            self._setup.divert = ask
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
         """Ring one target, or several at once; without a free port, answer 503 and end the call.
@@ -207,7 +208,7 @@ class BackToBackCall:
             return
         if self._setup is None or self._setup.attempt is not None or not targets:
             raise ProtocolError("a call is dialled once, and to somebody")
-        self._setup.dial(self, targets, now)
+        self._setup.dial(targets, now)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
         """Answer the INVITE with a failure and end the call; once answered, do as `hangup`."""
@@ -231,7 +232,7 @@ class BackToBackCall:
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
-    def consulted(self, request_id: int) -> BackToBackCall | None:
+    def consulted(self, request_id: int) -> LegOwner | None:
         """Return the other call of the REFER's sender, if its Replaces names their dialog there."""
         named = self._transfers.consulted(request_id)
         return None if named is None else named.call
@@ -250,22 +251,14 @@ class BackToBackCall:
         The keeper's call emits `Joined` and the giver's `CallEnded`: take the events of both calls.
         `target` describes the moved party, as far as the owner knows it.
         """
-        joint.keeper.call.absorb(joint, target, now)
+        joint.giver.call.core.hand_over(joint.moved)
+        joint.keeper.call.absorb(joint.moved, target, now)
         self._transfers.joined(request_id, joint, now)
 
-    def absorb(self, joint: Joint, target: Target, now: float) -> None:
-        """Take the moved leg into this call and join it with the caller."""
-        core, moved = self._core, joint.moved
-        hand_over(joint)
-        moved.call, moved.side, moved.target = self, Side.ADVISOR, target
-        core.legs[moved.id] = moved
-        core.set_ringback(wanted=False)
-        core.partner = moved
-        core.connect(moved)
-        core.emit(Joined(moved.id, target))
-        core.negotiated(core.caller)
-        core.negotiated(moved)
-        self._alignment.introduce(core.caller, moved, now)
+    def absorb(self, leg: Leg, target: Target, now: float) -> None:
+        """Take a leg of another call into this call and join it with the caller."""
+        self._core.take_in(leg, target)
+        self._alignment.introduce(self._core.caller, leg, now)
 
     def take_over(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace a joined callee leg by the party that sent an INVITE with Replaces (RFC 3891).
@@ -279,7 +272,7 @@ class BackToBackCall:
         elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))
         else:
-            self._takeover.take(self, old, invite, target, now)
+            self._takeover.take(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
         """Answer the REFER with a failure; nothing else changes."""
@@ -301,7 +294,7 @@ class BackToBackCall:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state that `restored` and `bye_from_checkpoint` need, in plain values."""
-        return checkpoint.take(self._core, self._transfers)
+        return checkpoint.take(self._core, self._transfers.checkpoint())
 
     # --- events of the legs -------------------------------------------------------------------
 
@@ -406,3 +399,13 @@ class BackToBackCall:
             self._transfers.timer(now)
         except ProtocolError:
             self._core.end(Cause.FAULT, now)
+
+
+def find_call(event: Event) -> BackToBackCall | None:
+    """Return the call that an event is for.
+
+    None means that the event is outside any call, as an `IncomingInvite` is.
+    """
+    leg = leg_of(event)
+    call = leg.call if leg is not None else None
+    return call if isinstance(call, BackToBackCall) else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from telephony.b2bua.core import CallCore
 from telephony.b2bua.leg import Leg
@@ -29,9 +29,6 @@ from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
 from telephony.sip.uri import Uri
 
-if TYPE_CHECKING:
-    from telephony.b2bua.transfer import Transfers
-
 VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
 _KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
@@ -39,8 +36,8 @@ _TEXT = "latin-1"
 """The encoding that turns any bytes into text and back."""
 
 
-def take(core: CallCore, transfers: Transfers) -> dict[str, Any]:
-    """Return the state that `restore.py` needs, in plain values."""
+def take(core: CallCore, transfers: dict[str, Any]) -> dict[str, Any]:
+    """Return the state that `restore.py` needs; `transfers` is the part of `Transfers`."""
     live = [leg for leg in core.legs.values() if _confirmed(leg)]
     ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
     invite = core.caller.invite if ringing else None
@@ -52,7 +49,7 @@ def take(core: CallCore, transfers: Transfers) -> dict[str, Any]:
         "partner": core.partner.id if core.partner in live and core.partner else None,
         "invite": invite.checkpoint() if invite is not None else None,
         "branches": [client.checkpoint() for client in rung if client is not None],
-        "transfers": transfers.checkpoint(),
+        "transfers": transfers,
     }
 
 

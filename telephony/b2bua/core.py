@@ -10,19 +10,18 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING
 
-from telephony.b2bua.diversion import Ask
 from telephony.b2bua.events import (
     CallEnded,
     CallEvent,
     IdentityChanged,
+    Joined,
     LegEnded,
     MediaNegotiated,
     Side,
 )
 from telephony.b2bua.headers import Trust, identity_key, identity_of
-from telephony.b2bua.leg import Errand, Leg, LegState
+from telephony.b2bua.leg import Errand, Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
@@ -33,9 +32,6 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, Response
 from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer, ServerRequest
-
-if TYPE_CHECKING:
-    from telephony.b2bua.call import BackToBackCall
 
 Fields = tuple[tuple[str, str], ...]
 SDP_TYPE: Fields = (("Content-Type", "application/sdp"),)
@@ -68,9 +64,15 @@ class CallCore:
     """The state of one call."""
 
     def __init__(
-        self, endpoint: Endpoint, plane: MediaPlane, settings: CallSettings, call_id: str
+        self,
+        call: LegOwner,
+        endpoint: Endpoint,
+        plane: MediaPlane,
+        settings: CallSettings,
+        call_id: str,
     ) -> None:
-        """Create a call that has no legs yet."""
+        """Create the state of `call`, which has no legs yet."""
+        self._call = call
         self.endpoint = endpoint
         self.plane = plane
         self.settings = settings
@@ -82,7 +84,6 @@ class CallCore:
         self.ringback = False
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = lambda _leg: None
-        self.divert: Ask = lambda _contact, _now: ()
         self._numbers = count(1)
 
     @property
@@ -108,9 +109,7 @@ class CallCore:
 
     # --- legs -------------------------------------------------------------------------------
 
-    def new_leg(
-        self, call: BackToBackCall, side: Side, target: Target | None, *, ipv6: bool
-    ) -> Leg:
+    def new_leg(self, side: Side, target: Target | None, *, ipv6: bool) -> Leg:
         """Create a leg with its own ports, in the address family of its peer's media.
 
         Raises:
@@ -121,20 +120,35 @@ class CallCore:
         leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{next(self._numbers)}'}"
         srtp = target.srtp if target is not None else self.settings.caller_srtp
         media = LegMedia(self.plane, leg_id, Origin(hash_of(leg_id), 0), srtp, ipv6=ipv6)
-        return self._keep(Leg(call, leg_id, side, target, media))
+        return self._keep(Leg(self._call, leg_id, side, target, media))
 
-    def restore_leg(
-        self, call: BackToBackCall, side: Side, target: Target | None, media: LegMedia
-    ) -> Leg:
+    def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
         """Add a leg that an earlier process had; `media` holds the ports that the leg had then."""
         number = media.leg_id.rpartition("/b")[2]
         if number.isdigit():
             self._numbers = count(max(int(number) + 1, next(self._numbers)))
-        return self._keep(Leg(call, media.leg_id, side, target, media))
+        return self._keep(Leg(self._call, media.leg_id, side, target, media))
 
     def _keep(self, leg: Leg) -> Leg:
         self.legs[leg.id] = leg
         return leg
+
+    def take_in(self, leg: Leg, target: Target) -> None:
+        """Add a leg of another call, and join it with the caller; `target` describes its party."""
+        leg.call, leg.side, leg.target = self._call, Side.ADVISOR, target
+        self._keep(leg)
+        self.set_ringback(wanted=False)
+        self.partner = leg
+        self.connect(leg)
+        self.emit(Joined(leg.id, target))
+        self.negotiated(self.caller)
+        self.negotiated(leg)
+
+    def hand_over(self, leg: Leg) -> None:
+        """Remove a leg that moves to another call, and that leg only; it stays as it is."""
+        self.partner = None
+        del self.legs[leg.id]
+        self.on_leg_ended(leg)
 
     def other(self, leg: Leg) -> Leg | None:
         """Return the leg that this leg is joined with; None if it is joined with none."""

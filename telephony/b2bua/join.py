@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telephony.b2bua.core import CallCore
 from telephony.b2bua.leg import Leg
 from telephony.errors import SipParseError
 from telephony.sip.dialog import Dialog
@@ -67,18 +66,11 @@ def joint_of(leg: Leg, named: Leg) -> Joint | None:
         core = keeper.call.core
         moved = giver.call.core.other(giver)
         if keeper is core.partner and moved is not None:
-            ready = keeper.talking and moved.talking and core.caller.talking
+            caller = core.other(keeper)
+            ready = caller is not None and caller.talking and keeper.talking and moved.talking
             ready = ready and not keeper.call.transferring
             return Joint(keeper, giver, moved) if ready else None
     return None
-
-
-def hand_over(joint: Joint) -> None:
-    """Remove the moved leg from its call, where only the party's own leg remains."""
-    core: CallCore = joint.giver.call.core
-    core.partner = None
-    del core.legs[joint.moved.id]
-    core.on_leg_ended(joint.moved)
 
 
 def _host_of(leg: Leg) -> str | None:

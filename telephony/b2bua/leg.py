@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from telephony.b2bua.events import Side
 from telephony.b2bua.headers import IDENTITY_HEADERS
@@ -20,9 +20,6 @@ from telephony.sip.dialog import Dialog
 from telephony.sip.message import Response
 from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer
-
-if TYPE_CHECKING:
-    from telephony.b2bua.call import BackToBackCall
 
 Then = Callable[[Response | None, int, float], None]
 """A callback for the end of a request: the final response (None: none came), its status, and now.
@@ -51,11 +48,50 @@ class Errand:
     then: Then
 
 
+class CallLegs(Protocol):
+    """The legs of a call, as far as another call may use them (in full: `CallCore`)."""
+
+    @property
+    def partner(self) -> Leg | None:
+        """The callee leg that is joined with the caller's leg, or None."""
+
+    def other(self, leg: Leg) -> Leg | None:
+        """Return the leg that this leg is joined with; None if it is joined with none."""
+
+    def hand_over(self, leg: Leg) -> None:
+        """Remove a leg that moves to another call."""
+
+    def end_leg(self, leg: Leg, cause: str, now: float) -> None:
+        """End a leg and free its ports."""
+
+    def end(self, cause: str, now: float) -> None:
+        """End the call."""
+
+
+class LegOwner(Protocol):
+    """The call that a leg belongs to, for code that knows the leg (in full: `BackToBackCall`)."""
+
+    @property
+    def call_id(self) -> str:
+        """The id of the call."""
+
+    @property
+    def core(self) -> CallLegs:
+        """The legs of the call."""
+
+    @property
+    def transferring(self) -> bool:
+        """True while a transfer's target is being rung, or a callee after a failed transfer."""
+
+    def absorb(self, leg: Leg, target: Target, now: float) -> None:
+        """Take a leg of another call into this call and join it with the caller."""
+
+
 class Leg:
     """One leg of a call."""
 
     def __init__(
-        self, call: BackToBackCall, leg_id: str, side: Side, target: Target | None, media: LegMedia
+        self, call: LegOwner, leg_id: str, side: Side, target: Target | None, media: LegMedia
     ) -> None:
         """Create a leg that has no dialog yet; the caller's leg has no `target`."""
         self.call = call

@@ -1,8 +1,6 @@
-"""Finding the leg or the call of an endpoint event, by the `owner` of the event's handles."""
+"""Finding the leg of an endpoint event, by the `owner` of the event's handles."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from telephony.b2bua.leg import Leg
 from telephony.sip.events import (
@@ -19,9 +17,6 @@ from telephony.sip.events import (
     InviteProgress,
     PrackMissing,
 )
-
-if TYPE_CHECKING:
-    from telephony.b2bua.call import BackToBackCall
 
 
 def leg_of(event: Event) -> Leg | None:
@@ -43,12 +38,3 @@ def leg_of(event: Event) -> Leg | None:
     ):
         owner = event.dialog.owner
     return owner if isinstance(owner, Leg) else None
-
-
-def find_call(event: Event) -> BackToBackCall | None:
-    """Return the call that an event is for.
-
-    None means that the event is outside any call, as an `IncomingInvite` is.
-    """
-    leg = leg_of(event)
-    return leg.call if leg is not None else None

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.checkpoint import VERSION, session_from, target_from
 from telephony.b2bua.core import CallCore, Cause
 from telephony.b2bua.events import Side
 from telephony.b2bua.leg import LegState
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.session_timer import SessionTimer
+from telephony.b2bua.transfer import Transfers
 from telephony.errors import NoPortsError, ParseError, ProtocolError, TelephonyError
 from telephony.sdp import LocalMedia, Origin, Srtp
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, parse_message
-
-if TYPE_CHECKING:
-    from telephony.b2bua.alignment import Alignment
-    from telephony.b2bua.call import BackToBackCall
-    from telephony.b2bua.transfer import Transfers
 
 _NOT_ONE = (LookupError, TypeError, ValueError, AttributeError, ParseError)
 """Errors from reading plain values that are not one of our checkpoints."""
@@ -73,13 +70,7 @@ def ring_anew(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
 
 
 def restore(
-    call: BackToBackCall,
-    core: CallCore,
-    data: Mapping[str, Any],
-    now: float,
-    *,
-    transfers: Transfers,
-    alignment: Alignment,
+    core: CallCore, transfers: Transfers, alignment: Alignment, data: Mapping[str, Any], now: float
 ) -> None:
     """Create the legs again and join the two that were joined: either everything or nothing.
 
@@ -90,7 +81,7 @@ def restore(
     """
     try:
         for row in data["legs"]:
-            _restore_leg(call, core, row)
+            _restore_leg(core, row)
         partner = data["partner"]
         core.partner = None if partner is None else core.legs[partner]
         _require_caller(core)
@@ -121,12 +112,12 @@ def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
                 alignment.align(leg, other, now)
 
 
-def _restore_leg(call: BackToBackCall, core: CallCore, row: Mapping[str, Any]) -> None:
+def _restore_leg(core: CallCore, row: Mapping[str, Any]) -> None:
     facts, side, target = row["media"], Side(row["side"]), target_from(row["target"])
     srtp = Srtp.REQUIRED if facts["protected"] else Srtp(facts["srtp"])
     origin, again = Origin(*facts["origin"]), LocalMedia(facts["host"], facts["port"])
     media = LegMedia(core.plane, str(row["leg_id"]), origin, srtp, again=again)
-    leg = core.restore_leg(call, side, target, media)
+    leg = core.restore_leg(side, target, media)
     leg.state = LegState.TALKING
     leg.timer = SessionTimer(*row["timer"]) if row["timer"] is not None else None
     leg.min_se = int(row["min_se"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from telephony.b2bua.attempt import Attempt, Failure, Invitation, early_description
 from telephony.b2bua.bodies import description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
-from telephony.b2bua.diversion import Diversions
+from telephony.b2bua.diversion import Ask, Diversions
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import survivors, untagged
 from telephony.b2bua.join import replaced_dialog
@@ -29,9 +28,6 @@ from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
 from telephony.sip.rack import requires_reliable
 from telephony.sip.uas import InviteServer
-
-if TYPE_CHECKING:
-    from telephony.b2bua.call import BackToBackCall
 
 _HIDDEN = {401: 502, 407: 502, 487: 480, 503: 500}
 """Failures between us and the target, and the statuses that the caller gets in their place."""
@@ -54,6 +50,7 @@ class Setup:
         self.offer: SessionDescription | None = None
         """The caller's offer; None if its INVITE has none."""
         self.max_forwards = 70
+        self.divert: Ask = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.delayed: tuple[Leg, InviteAnswered, SessionDescription] | None = None
         """While the caller's ACK is awaited: the leg that answered, its event and its offer."""
@@ -99,15 +96,15 @@ class Setup:
 
     # --- dialling ---------------------------------------------------------------------------
 
-    def dial(self, call: BackToBackCall, targets: Sequence[Target], now: float) -> None:
+    def dial(self, targets: Sequence[Target], now: float) -> None:
         """Ring the targets; answer 503 and end the call if there are not ports for all of them."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = Invitation(request, untagged(request.to), self.offer, self.max_forwards)
         self.attempt = Attempt(core, self, plan, now + wait)
-        self.attempt.diversions = Diversions(core.divert)
+        self.attempt.diversions = Diversions(self.divert)
         try:
-            self.attempt.start(call, targets, now)
+            self.attempt.start(targets, now)
         except NoPortsError:
             self.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
 

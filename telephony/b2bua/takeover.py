@@ -7,8 +7,6 @@ party gets a BYE.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.bodies import description, require_sdp_accepted, wants_ipv6
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
@@ -29,9 +27,6 @@ from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.replaces import Replaces
 from telephony.sip.uas import InviteServer
-
-if TYPE_CHECKING:
-    from telephony.b2bua.call import BackToBackCall
 
 _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 
@@ -68,15 +63,13 @@ class Takeover:
         self._refresh = refresh
         self._alignment = alignment
 
-    def take(
-        self, call: BackToBackCall, old: Leg, invite: InviteServer, target: Target, now: float
-    ) -> None:
+    def take(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Answer the new party: with 200 and the caller's media, or with a failure."""
         core = self._core
         try:
             offer, timer = self._read(invite, target, now)
             ipv6 = wants_ipv6(invite.request, invite.source)
-            leg = core.new_leg(call, Side.ADVISOR, target, ipv6=ipv6)
+            leg = core.new_leg(Side.ADVISOR, target, ipv6=ipv6)
         except ParseError as error:
             answer(invite, error.status, now)
         except IntervalTooSmallError:

@@ -184,7 +184,7 @@ class Transfers:
         )
         self._attempt = Attempt(core, self, plan, now + seconds)
         try:
-            self._attempt.start(core.caller.call, targets, now)
+            self._attempt.start(targets, now)
         except NoPortsError:
             self.on_failure(Failure(503), now)
 
