@@ -13,9 +13,9 @@ from typing import Protocol
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause
 from telephony.b2bua.diversion import Diversions
-from telephony.b2bua.events import CallDiverted, LegRinging, Side
+from telephony.b2bua.events import CallDiverted, Side
 from telephony.b2bua.headers import presented, survivors
-from telephony.b2bua.leg import Leg, LegState
+from telephony.b2bua.leg import Leg
 from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
@@ -191,9 +191,7 @@ class Attempt:
         if self.over or not leg.alive or event.response.status <= 100:
             return
         self._core.notice(leg, event.response)
-        if leg.state is LegState.CALLING and leg.target is not None:
-            leg.state = LegState.RINGING
-            self._core.emit(LegRinging(leg.id, leg.target))
+        self._core.set_ringing(leg)
         if event.answer_due:  # a reliable offer must be answered in the PRACK, which we do not do
             self._lost(leg, Failure(502), now)
             return

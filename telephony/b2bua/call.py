@@ -165,8 +165,8 @@ class BackToBackCall:
     @property
     def joined(self) -> tuple[str, str] | None:
         """The leg ids of the caller and the callee while they are joined; None otherwise."""
-        partner = self._core.partner
-        return None if partner is None or self.ended else (self._core.caller.id, partner.id)
+        callee = self._core.callee
+        return None if callee is None or self.ended else (self._core.caller.id, callee.id)
 
     @property
     def answered(self) -> bool:
@@ -267,7 +267,7 @@ class BackToBackCall:
         it. The INVITE is answered in any case; if with 200, `Joined` is emitted and the old leg
         gets a BYE.
         """
-        if self.ended or old is not self._core.partner:
+        if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
         elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))

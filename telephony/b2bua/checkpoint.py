@@ -46,7 +46,7 @@ def take(core: CallCore, transfers: dict[str, Any]) -> dict[str, Any]:
         "version": VERSION,
         "call_id": core.call_id,
         "legs": [_leg(leg) for leg in live],
-        "partner": core.partner.id if core.partner in live and core.partner else None,
+        "partner": core.callee.id if core.callee in live and core.callee else None,
         "invite": invite.checkpoint() if invite is not None else None,
         "branches": [client.checkpoint() for client in rung if client is not None],
         "transfers": transfers,

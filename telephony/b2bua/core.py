@@ -1,6 +1,7 @@
 """The state that a call's components share: its legs, which two are joined, and its events.
 
-Legs are created and ended only in this module.
+Only this module creates, joins and ends legs, and changes their states. The other components call
+its methods.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from telephony.b2bua.events import (
     IdentityChanged,
     Joined,
     LegEnded,
+    LegRinging,
     MediaNegotiated,
     Side,
 )
@@ -78,8 +80,7 @@ class CallCore:
         self.settings = settings
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
-        self.partner: Leg | None = None
-        """The callee leg that is joined with the caller's leg, or None."""
+        self._callee: Leg | None = None
         self.ended = False
         self.ringback = False
         self.events: deque[CallEvent] = deque()
@@ -90,6 +91,11 @@ class CallCore:
     def caller(self) -> Leg:
         """The caller's leg, which is the call's first leg."""
         return next(iter(self.legs.values()))
+
+    @property
+    def callee(self) -> Leg | None:
+        """The callee leg that is joined with the caller's leg, or None."""
+        return self._callee
 
     def emit(self, event: CallEvent) -> None:
         """Queue an event for the owner."""
@@ -123,11 +129,13 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a leg that an earlier process had; `media` holds the ports that the leg had then."""
+        """Add a talking leg that an earlier process had; `media` has the ports of that time."""
         number = media.leg_id.rpartition("/b")[2]
         if number.isdigit():
             self._numbers = count(max(int(number) + 1, next(self._numbers)))
-        return self._keep(Leg(self._call, media.leg_id, side, target, media))
+        leg = self._keep(Leg(self._call, media.leg_id, side, target, media))
+        leg.move_to(LegState.TALKING)
+        return leg
 
     def _keep(self, leg: Leg) -> Leg:
         self.legs[leg.id] = leg
@@ -138,25 +146,46 @@ class CallCore:
         leg.call, leg.side, leg.target = self._call, Side.ADVISOR, target
         self._keep(leg)
         self.set_ringback(wanted=False)
-        self.partner = leg
-        self.connect(leg)
+        self.join(leg)
         self.emit(Joined(leg.id, target))
         self.negotiated(self.caller)
         self.negotiated(leg)
 
     def hand_over(self, leg: Leg) -> None:
         """Remove a leg that moves to another call, and that leg only; it stays as it is."""
-        self.partner = None
+        self._callee = None
         del self.legs[leg.id]
         self.on_leg_ended(leg)
 
+    def join(self, leg: Leg) -> None:
+        """Join a callee leg with the caller, and relay media if both have agreed on media.
+
+        Raises:
+            ProtocolError: The leg is the caller's.
+        """
+        if leg.side is Side.CALLER:
+            raise ProtocolError("only a callee can be joined with the caller")
+        self._callee = leg
+        self.connect(leg)
+
+    def forget_legs(self) -> None:
+        """Close all legs and drop all events, without a message to any peer."""
+        self._callee = None
+        for leg in self.legs.values():
+            leg.media.close()
+            if leg.dialog is not None:
+                leg.dialog.owner = None
+                leg.dialog.forget("not restored")
+        self.legs.clear()
+        self.events.clear()
+
     def other(self, leg: Leg) -> Leg | None:
         """Return the leg that this leg is joined with; None if it is joined with none."""
-        if self.partner is None:
+        if self._callee is None:
             return None
-        if leg is self.partner:
+        if leg is self._callee:
             return self.caller
-        return self.partner if leg is self.caller else None
+        return self._callee if leg is self.caller else None
 
     def connect(self, advisor: Leg) -> None:
         """Relay media between the caller and a callee leg, if both have agreed on media."""
@@ -171,8 +200,8 @@ class CallCore:
 
     def reconnect(self) -> None:
         """Update the relay after one of the two joined legs has agreed on new media."""
-        if self.partner is not None:
-            self.connect(self.partner)
+        if self._callee is not None:
+            self.connect(self._callee)
 
     def negotiated(self, leg: Leg) -> None:
         """Notify the owner of the payload types that the leg's peer may now send."""
@@ -209,10 +238,16 @@ class CallCore:
         self.emit(IdentityChanged(leg.id, leg.side, found[0], found[1]))
         return found[1] != "Contact"
 
+    def set_ringing(self, leg: Leg) -> None:
+        """Record that a callee leg rings, and report it the first time."""
+        if leg.state is LegState.CALLING and leg.target is not None:
+            leg.move_to(LegState.RINGING)
+            self.emit(LegRinging(leg.id, leg.target))
+
     def confirm(self, leg: Leg, dialog: Dialog) -> None:
         """Record that the leg's INVITE was answered with a 2xx and created `dialog`."""
         leg.dialog = dialog
-        leg.state = LegState.TALKING
+        leg.move_to(LegState.TALKING)
         if self.pinned(leg):
             dialog.send_to = dialog.peer
 
@@ -265,10 +300,11 @@ class CallCore:
         """
         if not leg.alive:
             return
-        state, leg.state = leg.state, LegState.ENDED
+        state = leg.state
+        leg.move_to(LegState.ENDED)
         self._goodbye(leg, state, now, headers)
-        if leg is self.partner:
-            self.partner = None
+        if leg is self._callee:
+            self._callee = None
         leg.media.close()
         self.on_leg_ended(leg)
         self._abandon(leg, now)

@@ -119,7 +119,7 @@ class Dialogue:
         if leg is self._core.caller:
             told = Cause.CALLER_HUNG_UP if cause == Cause.ADVISOR_HUNG_UP else cause
             self._core.end(told, now, headers)
-        elif self._transfers.left_by(leg, now) or leg is not self._core.partner:
+        elif self._transfers.left_by(leg, now) or leg is not self._core.callee:
             self._core.end_leg(leg, Cause.TRANSFERRED, now)
             if not any(other.alive for other in self._core.legs.values()):
                 # another call has taken over the last other leg
@@ -156,7 +156,7 @@ class Dialogue:
         if leg is self._core.caller:
             # the caller cannot control the recording, and learns nothing about it
             answer(transaction, 200, now)
-        elif leg is not self._core.partner:
+        elif leg is not self._core.callee:
             answer(transaction, 480, now)
         else:
             self._serial += 1

@@ -65,7 +65,7 @@ def joint_of(leg: Leg, named: Leg) -> Joint | None:
     for keeper, giver in ((leg, named), (named, leg)):
         core = keeper.call.core
         moved = giver.call.core.other(giver)
-        if keeper is core.partner and moved is not None:
+        if keeper is core.callee and moved is not None:
             caller = core.other(keeper)
             ready = caller is not None and caller.talking and keeper.talking and moved.talking
             ready = ready and not keeper.call.transferring

@@ -1,26 +1,29 @@
 """One leg of a call: a peer, the dialog with it, its media and its session timer.
 
-A leg decides nothing; the call's components act on it.
+A leg decides nothing; the call's components act on it. Its state changes in `core.py` only.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from telephony.b2bua.events import Side
 from telephony.b2bua.headers import IDENTITY_HEADERS
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
+from telephony.errors import ProtocolError
 from telephony.sip.dialog import Dialog
 from telephony.sip.message import Response
 from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer
 
+logger = logging.getLogger(__name__)
 Then = Callable[[Response | None, int, float], None]
 """A callback for the end of a request: the final response (None: none came), its status, and now.
 """
@@ -38,6 +41,15 @@ class LegState(StrEnum):
     ENDED = "ended"
 
 
+_FOLLOWING: Final = {
+    LegState.CALLING: frozenset({LegState.RINGING, LegState.TALKING, LegState.ENDED}),
+    LegState.RINGING: frozenset({LegState.TALKING, LegState.ENDED}),
+    LegState.TALKING: frozenset({LegState.ENDED}),
+    LegState.ENDED: frozenset[LegState](),
+}
+"""The states that may follow each state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Errand:
     """A non-INVITE request that waits for its turn on a leg."""
@@ -52,7 +64,7 @@ class CallLegs(Protocol):
     """The legs of a call, as far as another call may use them (in full: `CallCore`)."""
 
     @property
-    def partner(self) -> Leg | None:
+    def callee(self) -> Leg | None:
         """The callee leg that is joined with the caller's leg, or None."""
 
     def other(self, leg: Leg) -> Leg | None:
@@ -99,7 +111,7 @@ class Leg:
         self.side = side
         self.target = target
         self.media = media
-        self.state = LegState.CALLING
+        self._state = LegState.CALLING
         self.invite: InviteServer | None = None
         """The INVITE that the peer sent; None if we sent it."""
         self.client: InviteClient | None = None
@@ -119,6 +131,22 @@ class Leg:
         """The callbacks of our unanswered requests within the dialog."""
         self.errand: ClientRequest | None = None
         """The one non-INVITE request that is unanswered; a BYE does not count."""
+
+    @property
+    def state(self) -> LegState:
+        """The state of the leg; only `CallCore` changes it."""
+        return self._state
+
+    def move_to(self, state: LegState) -> None:
+        """Change the state and log the change; only `CallCore` calls this.
+
+        Raises:
+            ProtocolError: This state cannot follow the present one.
+        """
+        if state not in _FOLLOWING[self._state]:
+            raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
+        self._state = state
+        logger.debug("leg.state %s %s", self.id, state.value)
 
     @property
     def alive(self) -> bool:

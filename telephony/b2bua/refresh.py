@@ -117,7 +117,7 @@ class Refresh:
                     leg.media.agree(ours, theirs)
                 except ParseError:
                     return  # the session is refreshed; its media stay as they were
-                if leg is self._core.caller or leg is self._core.partner:
+                if leg is self._core.caller or leg is self._core.callee:
                     self._core.reconnect()
 
         self._offers.offer(leg, ours, then, now, headers=news)

@@ -15,7 +15,6 @@ from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.checkpoint import VERSION, session_from, target_from
 from telephony.b2bua.core import CallCore, Cause
 from telephony.b2bua.events import Side
-from telephony.b2bua.leg import LegState
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.transfer import Transfers
@@ -82,16 +81,15 @@ def restore(
     try:
         for row in data["legs"]:
             _restore_leg(core, row)
-        partner = data["partner"]
-        core.partner = None if partner is None else core.legs[partner]
         _require_caller(core)
+        if data["partner"] is not None:
+            core.join(core.legs[data["partner"]])
         transfers.resume(data["transfers"], now)
     except (*_NOT_ONE, TelephonyError) as error:
-        _undo(core)
+        core.forget_legs()
         if isinstance(error, ProtocolError | NoPortsError):
             raise
         raise ProtocolError(_NO_CHECKPOINT) from error
-    core.reconnect()
     _part_from_leavers(core, now)
     _offer_new_keys(core, alignment, now)
 
@@ -99,15 +97,15 @@ def restore(
 def _part_from_leavers(core: CallCore, now: float) -> None:
     """Send a BYE to each callee leg that is not joined: it only waited for that."""
     for leg in list(core.legs.values()):
-        if leg.side is Side.ADVISOR and leg is not core.partner:
+        if leg.side is Side.ADVISOR and leg is not core.callee:
             core.end_leg(leg, Cause.TRANSFERRED, now)
 
 
 def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
     """Offer new keys to the joined SRTP legs, which are silent until they have agreed to them."""
-    partner = core.partner
-    if partner is not None:
-        for leg, other in ((core.caller, partner), (partner, core.caller)):
+    callee = core.callee
+    if callee is not None:
+        for leg, other in ((core.caller, callee), (callee, core.caller)):
             if leg.media.ours is None:
                 alignment.align(leg, other, now)
 
@@ -118,7 +116,6 @@ def _restore_leg(core: CallCore, row: Mapping[str, Any]) -> None:
     origin, again = Origin(*facts["origin"]), LocalMedia(facts["host"], facts["port"])
     media = LegMedia(core.plane, str(row["leg_id"]), origin, srtp, again=again)
     leg = core.restore_leg(side, target, media)
-    leg.state = LegState.TALKING
     leg.timer = SessionTimer(*row["timer"]) if row["timer"] is not None else None
     leg.min_se = int(row["min_se"])
     leg.allow = frozenset(row["allow"])
@@ -142,14 +139,3 @@ def _agree(media: LegMedia, facts: Mapping[str, Any]) -> None:
         media.theirs = theirs  # only its codecs are used; an offer with new keys comes next
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)
-
-
-def _undo(core: CallCore) -> None:
-    core.partner = None
-    for leg in core.legs.values():
-        leg.media.close()
-        if leg.dialog is not None:
-            leg.dialog.owner = None
-            leg.dialog.forget("not restored")
-    core.legs.clear()
-    core.events.clear()

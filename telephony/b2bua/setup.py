@@ -210,11 +210,11 @@ class Setup:
         except ParseError as error:
             return error.status if error.status == 488 else 502
         core.confirm(leg, event.dialog)
-        core.partner = leg
+        core.join(leg)
         if leg.target is not None:
             core.emit(CallAnswered(leg.id, leg.target, event.response))
         if self.offer is not None:
-            self._talk(leg)
+            self._report_media(leg)
             event.dialog.ack(event.client, now=now)
         else:
             leg.unacked = event.client
@@ -246,8 +246,7 @@ class Setup:
         media.agree(ours, self.offer)
         return None if told else ours
 
-    def _talk(self, leg: Leg) -> None:
-        self._core.connect(leg)
+    def _report_media(self, leg: Leg) -> None:
         self._core.negotiated(self._core.caller)
         self._core.negotiated(leg)
 
@@ -312,7 +311,8 @@ class Setup:
             return
         leg.unacked = None
         event.dialog.ack(event.client, headers=SDP_TYPE, body=bytes(back), now=now)
-        self._talk(leg)
+        self._core.reconnect()
+        self._report_media(leg)
 
 
 def _hops(request: Request) -> int:

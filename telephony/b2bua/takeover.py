@@ -50,7 +50,7 @@ def replaced_by(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
     if wanted.early_only:
         return 486
     leg = dialog.owner
-    if not isinstance(leg, Leg) or not leg.talking or leg is not leg.call.core.partner:
+    if not isinstance(leg, Leg) or not leg.talking or leg is not leg.call.core.callee:
         return 603
     return leg
 
@@ -122,8 +122,7 @@ class Takeover:
 
     def _replace(self, old: Leg, leg: Leg, now: float) -> None:
         core = self._core
-        core.partner = leg
-        core.connect(leg)
+        core.join(leg)
         if leg.target is not None:
             core.emit(Joined(leg.id, leg.target))
         core.negotiated(core.caller)

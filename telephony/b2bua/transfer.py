@@ -111,14 +111,14 @@ class Transfers:
         """
         if not self._core.settings.allow_transfer:
             return False
-        if leg is self._core.partner:
+        if leg is self._core.callee:
             return True
         found = refer_to(request)
         replaces = None if isinstance(found, int) else found.uri.header("Replaces")
         if leg is not self._core.caller or replaces is None:
             return False
         named = consulted_leg(self._core.endpoint, leg, replaces)
-        return named is not None and named is named.call.core.partner
+        return named is not None and named is named.call.core.callee
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
         """Answer the waiting REFER with a failure; do nothing if it no longer waits."""
@@ -137,7 +137,7 @@ class Transfers:
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
         unknown = referral.replaces is not None and self.consulted(request_id) is None
-        if unknown or referral.leg is not self._core.partner:
+        if unknown or referral.leg is not self._core.callee:
             self.refuse(request_id, 603, now)  # a new call to the target is not what was asked
             return False
         referral.accepted = True
@@ -214,8 +214,7 @@ class Transfers:
         timer = agree_to_response(event.response, core.settings, leg.min_se, now)
         self._refresh.start(leg, timer)
         core.set_ringback(wanted=False)
-        core.partner = leg
-        core.connect(leg)
+        core.join(leg)
         self._tell_answered(leg, event.response, now)
         core.negotiated(core.caller)
         core.negotiated(leg)
@@ -294,7 +293,7 @@ class Transfers:
         if referral is None or referral.leg is not leg or not referral.accepted:
             return False
         referral.subscribed = False
-        if self._core.partner is leg:
+        if self._core.callee is leg:
             self._core.set_ringback(wanted=True)
         return True
 
@@ -357,16 +356,16 @@ class Transfers:
             ParseError, KeyError, TypeError, ValueError: This is not a checkpoint.
         """
         self.max_forwards, self._serial = int(data["max_forwards"]), int(data["serial"])
-        partner, event = self._core.partner, data["event"]
-        if partner is None:
+        callee, event = self._core.callee, data["event"]
+        if callee is None:
             self._recall_target, self._recall_at = target_from(data["recall"]), now
             if self._recall_target is None:
                 raise ProtocolError("nobody is left to talk with the caller")
         elif event is not None:
             told = notice(str(event), _CUT_SHORT, _heedless, lasts=self._lasts, last=True)
-            self._core.queue(partner, told, now)
-        if partner is None or data["accepted"]:
-            self._core.emit(TransferFailed(self._serial, 503, partner is None))
+            self._core.queue(callee, told, now)
+        if callee is None or data["accepted"]:
+            self._core.emit(TransferFailed(self._serial, 503, callee is None))
 
     # --- branches and time --------------------------------------------------------------------
 
