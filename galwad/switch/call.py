@@ -298,7 +298,7 @@ class LiveCall:
             case sip.Recalled(leg_id, target):
                 self.transfers.recalled(leg_id, target)
             case sip.InfoReceived(_, side, request):
-                if side is sip.Side.ADVISOR:
+                if side is sip.Side.CALLEE:
                     self.holds.info(request)
             case sip.RecordRequested(request_id, _, value):
                 self.holds.record_key(request_id, value)

@@ -105,7 +105,7 @@ class Parties:
         A phone that was rung by its registration keeps its name, whatever it says.
         """
         user = event.identity.uri.dialled
-        if event.side is not sip.Side.ADVISOR or not user or user == self.identity:
+        if event.side is not sip.Side.CALLEE or not user or user == self.identity:
             return False
         if self.target is not None and self.target.pinned:
             return False

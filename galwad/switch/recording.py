@@ -22,7 +22,7 @@ from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
 
 log = structlog.get_logger()
-TRACKS = {Side.CALLER: 0, Side.ADVISOR: 1}
+TRACKS = {Side.CALLER: 0, Side.CALLEE: 1}
 
 
 class CallRecording:
@@ -267,10 +267,10 @@ class CallRecording:
 
     def _use(self, advisor_leg: str) -> None:
         for leg_id, track in list(self._legs.items()):
-            if track == TRACKS[Side.ADVISOR]:
+            if track == TRACKS[Side.CALLEE]:
                 del self._legs[leg_id]
                 self._relay.tap(leg_id, track, None)
-        self._legs[advisor_leg] = TRACKS[Side.ADVISOR]
+        self._legs[advisor_leg] = TRACKS[Side.CALLEE]
         self._attach(advisor_leg)
 
     def _attach(self, leg_id: str) -> None:

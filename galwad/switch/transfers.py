@@ -40,7 +40,7 @@ class Transfers:
         other = call.legs.consulted(event.request_id)
         if joint is not None:
             self._join(event, joint, now)
-        elif event.side is not sip.Side.ADVISOR:
+        elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
             self._refuse(event, now)  # the consulted party is gone: the advisor keeps the caller
@@ -70,7 +70,7 @@ class Transfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._leave_for(*self._place_of(consultation, sip.Side.ADVISOR))
+        self._leave_for(*self._place_of(consultation, sip.Side.CALLEE))
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"')
 
@@ -172,8 +172,8 @@ class Transfers:
     def failed(self, event: sip.TransferFailed, now: float) -> None:
         """Give the call back to the advisor, or ring the advisor again, after a failed transfer."""
         call = self._call
-        call.log.info("transfer.failed", status=event.status, advisor_gone=event.advisor_gone)
-        if not event.advisor_gone:
+        call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
+        if not event.transferor_gone:
             call.parties.rings_at(())
             self._back()
         elif call.parties.target is not None:

@@ -135,7 +135,7 @@ class Attempt:
         try:
             for target in targets:
                 ipv6 = is_ipv6(target.destination.host)
-                legs.append(self._core.new_leg(Side.ADVISOR, target, ipv6=ipv6))
+                legs.append(self._core.new_leg(Side.CALLEE, target, ipv6=ipv6))
         except NoPortsError:
             for leg in legs:
                 self._core.end_leg(leg, Cause.NO_PORTS, now)

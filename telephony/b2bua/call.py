@@ -92,7 +92,7 @@ class BackToBackCall:
         """Continue a call of an earlier process from its `checkpoint()`.
 
         `MediaNegotiated` is then queued for each talking leg, and `TransferFailed` if a transfer
-        was under way. With `advisor_gone`, call `ring_again`, as always.
+        was under way. With `transferor_gone`, call `ring_again`, as always.
 
         Raises:
             ProtocolError: This is not a checkpoint; the call had not been answered; or a dialog's
@@ -285,7 +285,7 @@ class BackToBackCall:
         self._dialogue.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these targets for `recall_timeout`, after `TransferFailed` with `advisor_gone`.
+        """Ring these targets for `recall_timeout`, after `TransferFailed` with `transferor_gone`.
 
         Call this before the next `handle_timer`, which would ring the former callee's own target.
         """

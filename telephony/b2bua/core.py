@@ -50,7 +50,8 @@ class Cause(StrEnum):
     FAILED = "failed"
     LOST = "answered-elsewhere"
     CALLER_HUNG_UP = "caller-hung-up"
-    ADVISOR_HUNG_UP = "advisor-hung-up"
+    CALLEE_HUNG_UP = "advisor-hung-up"
+    """The value is in the logs of every version."""
     HUNG_UP = "hung-up"
     TRANSFERRED = "transferred"
     REPLACED = "replaced"
@@ -143,7 +144,7 @@ class CallCore:
 
     def take_in(self, leg: Leg, target: Target) -> None:
         """Add a leg of another call, and join it with the caller; `target` describes its party."""
-        leg.call, leg.side, leg.target = self._call, Side.ADVISOR, target
+        leg.call, leg.side, leg.target = self._call, Side.CALLEE, target
         self._keep(leg)
         self.set_ringback(wanted=False)
         self.join(leg)
@@ -187,13 +188,13 @@ class CallCore:
             return self.caller
         return self._callee if leg is self.caller else None
 
-    def connect(self, advisor: Leg) -> None:
+    def connect(self, callee: Leg) -> None:
         """Relay media between the caller and a callee leg, if both have agreed on media."""
-        a, b = self.caller.media.remote, advisor.media.remote
-        if a is not None and b is not None and self.caller.alive and advisor.alive:
+        a, b = self.caller.media.remote, callee.media.remote
+        if a is not None and b is not None and self.caller.alive and callee.alive:
             self.plane.join(
                 self.caller.id,
-                advisor.id,
+                callee.id,
                 payload_map(a.payloads, b.accepts),
                 payload_map(b.payloads, a.accepts),
             )

@@ -109,7 +109,7 @@ class Dialogue:
             return
         other = self._core.other(leg)
         headers = survivors(request.headers, self._core.trust(leg, other or leg))
-        self.lost(leg, Cause.ADVISOR_HUNG_UP, now, headers)
+        self.lost(leg, Cause.CALLEE_HUNG_UP, now, headers)
 
     def lost(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
@@ -117,7 +117,7 @@ class Dialogue:
         """Handle the end of a leg's dialog: the peer hung up, or no longer knows the dialog."""
         leg.dialog = None
         if leg is self._core.caller:
-            told = Cause.CALLER_HUNG_UP if cause == Cause.ADVISOR_HUNG_UP else cause
+            told = Cause.CALLER_HUNG_UP if cause == Cause.CALLEE_HUNG_UP else cause
             self._core.end(told, now, headers)
         elif self._transfers.left_by(leg, now) or leg is not self._core.callee:
             self._core.end_leg(leg, Cause.TRANSFERRED, now)

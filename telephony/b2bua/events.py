@@ -16,8 +16,8 @@ class Side(StrEnum):
     """The end of the call that a leg belongs to."""
 
     CALLER = "caller"
-    ADVISOR = "advisor"
-    """The callee's side."""
+    CALLEE = "advisor"
+    """The value is in checkpoints of every version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,14 @@ class Joined:
 class TransferFailed:
     """The transfer's target did not answer.
 
-    With `advisor_gone`, the sender of the REFER has left: call `ring_again`, or the sender's own
+    With `transferor_gone`, the sender of the REFER has left: call `ring_again`, or the sender's own
     target is rung again. Otherwise the caller and the sender stay joined. But if the sender hangs
-    up within two seconds of the report, this event comes once more, with `advisor_gone`.
+    up within two seconds of the report, this event comes once more, with `transferor_gone`.
     """
 
     request_id: int
     status: int
-    advisor_gone: bool
+    transferor_gone: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def restore(
 def _part_from_leavers(core: CallCore, now: float) -> None:
     """Send a BYE to each callee leg that is not joined: it only waited for that."""
     for leg in list(core.legs.values()):
-        if leg.side is Side.ADVISOR and leg is not core.callee:
+        if leg.side is Side.CALLEE and leg is not core.callee:
             core.end_leg(leg, Cause.TRANSFERRED, now)
 
 

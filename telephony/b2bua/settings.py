@@ -56,7 +56,7 @@ class Target:
     name: str = ""
     """The name of an extension or route."""
     user: str = ""
-    """The advisor, if known before the answer; otherwise empty."""
+    """The user at this target, if known before the answer; otherwise empty."""
     trust: bool = False
     """True if the target is inside the trust domain (RFC 3325): it may see an asserted identity."""
     pinned: bool = False

@@ -69,7 +69,7 @@ class Takeover:
         try:
             offer, timer = self._read(invite, target, now)
             ipv6 = wants_ipv6(invite.request, invite.source)
-            leg = core.new_leg(Side.ADVISOR, target, ipv6=ipv6)
+            leg = core.new_leg(Side.CALLEE, target, ipv6=ipv6)
         except ParseError as error:
             answer(invite, error.status, now)
         except IntervalTooSmallError:

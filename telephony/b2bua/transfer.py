@@ -265,7 +265,7 @@ class Transfers:
         if not referral.leg.talking:
             self._gone(referral.leg, referral.request_id, failure.status, now)
             return
-        failed = TransferFailed(referral.request_id, failure.status, advisor_gone=False)
+        failed = TransferFailed(referral.request_id, failure.status, transferor_gone=False)
         told = self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
         until = math.inf if told else now + _PARTING_WAIT
         self._parting = Parting(referral.leg, until, failed)
@@ -273,7 +273,7 @@ class Transfers:
 
     def _gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
         """Report a failed transfer whose sender has left, and plan the recall."""
-        self._core.emit(TransferFailed(request_id, status, advisor_gone=True))
+        self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
 

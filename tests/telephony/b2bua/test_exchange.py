@@ -56,7 +56,7 @@ def test_a_caller_that_holds_itself_is_offered_as_holding(alone, reply):
     world.c.answer(reply=reply(provisional=(), final=486))
     world.net.flush()
     world.net.run(1)
-    assert world.switch.of(TransferFailed)[0].advisor_gone
+    assert world.switch.of(TransferFailed)[0].transferor_gone
     assert b"a=sendonly" in world.b.invites[-1].request.body
 
 

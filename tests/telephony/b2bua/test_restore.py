@@ -110,7 +110,7 @@ def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world, reply):
     world.crash()
     world.net.run(1)
     (failed,) = world.switch.of(TransferFailed)
-    assert not failed.advisor_gone
+    assert not failed.transferor_gone
     assert world.b.requests[-1].method == "NOTIFY"
     assert world.b.requests[-1].body == b"SIP/2.0 503 Service Unavailable\r\n"
     assert "terminated" in world.b.requests[-1].headers.get("Subscription-State")
@@ -134,7 +134,7 @@ def test_a_caller_left_alone_has_the_advisor_rung_again(world, reply):
     world.crash()
     world.net.run(1)
     (failed,) = world.switch.of(TransferFailed)
-    assert failed.advisor_gone
+    assert failed.transferor_gone
     (recalled,) = world.switch.of(Recalled)
     assert recalled.target == world.target(world.b)
     assert world.a.methods == []

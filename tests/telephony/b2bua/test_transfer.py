@@ -102,7 +102,7 @@ def test_a_failed_transfer_brings_the_call_back(world, reply):
     assert call.joined == pair
     assert world.switch.plane.joins[pair[0]] == pair[1]
     failed = world.switch.of(TransferFailed)[0]
-    assert (failed.status, failed.advisor_gone) == (486, False)
+    assert (failed.status, failed.transferor_gone) == (486, False)
     world.b.reinvite(direction="sendonly")
     assert world.b.statuses[-1] == 200
     world.a.hang_up()
@@ -150,7 +150,7 @@ def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(worl
     world.b.bye_at_accept = True
     world.b.refer()
     world.net.run(1)
-    assert world.switch.of(TransferFailed)[0].advisor_gone
+    assert world.switch.of(TransferFailed)[0].transferor_gone
     assert len(world.b.invites) == 2
     assert world.switch.of(Recalled)[0].leg_id == call.joined[1]
     assert world.switch.plane.ringing == set()
@@ -175,7 +175,7 @@ def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world, 
     world.net.run(1)
     assert world.a.methods == []
     assert world.switch.plane.ringing == {"call0/a"}
-    assert [e.advisor_gone for e in world.switch.of(TransferFailed)] == [False, True]
+    assert [e.transferor_gone for e in world.switch.of(TransferFailed)] == [False, True]
     assert len({(e.request_id, e.status) for e in world.switch.of(TransferFailed)}) == 1
     world.b.answer(reply=reply(provisional=()))
     world.net.run(1)
