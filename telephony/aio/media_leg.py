@@ -13,7 +13,6 @@ from enum import StrEnum
 
 from telephony.aio.ports import PortPair
 from telephony.errors import SrtpError
-from telephony.rtp.renumbering import Renumbering
 from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
@@ -57,7 +56,7 @@ class Counters:
     received: int = 0
     """Valid RTP from the peer, telephone events included."""
     withheld: int = 0
-    """The part of `received` that was not forwarded: no joined leg, hold, or a filtered event."""
+    """The part of `received` that was not forwarded: no joined leg, or hold."""
     unsent: int = 0
     """Packets that the socket did not accept or that could not be protected."""
     events: int = 0
@@ -106,9 +105,6 @@ class MediaLeg:
     tap: Tap | None = None
     track: int = 0
     watcher: Watcher | None = None
-    drops_events: bool = False
-    renumbering: Renumbering | None = None
-    """Renumbers the forwarded packets without gaps. Set when events are first dropped."""
     latched: tuple[str, int] | None = None
     protection: Protection | None = None
     """SRTP as now agreed on; None while the leg is unprotected."""

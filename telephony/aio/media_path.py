@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
-from telephony.aio.media_way import Way, way_between
+from telephony.aio.media_way import Way, way_to
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection
@@ -200,7 +200,7 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
     settings = (
         leg,
         made,
-        way_between(leg, other) if other else None,
+        way_to(other) if other else None,
         leg.kinds,
         _second_bytes(tuple(leg.renumbered.items())),
         leg.counters,
@@ -221,7 +221,7 @@ def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
     if peer is None or peer.line is None or target is None or peer.protection:
         return False
     try:
-        peer.pair.rtp.sendto(leg.renumbering.sent(data) if leg.renumbering else data, target)
+        peer.pair.rtp.sendto(data, target)
     except OSError:
         return False
     return True
@@ -282,13 +282,7 @@ def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     if leg.watcher:
         leg.watcher(data, now)
     _tap_header(leg, data, now)
-    if leg.drops_events:
-        if leg.renumbering is not None:
-            leg.renumbering.take_out(data)
-        counters.received += 1
-        counters.withheld += 1
-        counters.last = now
-    return not leg.drops_events
+    return True
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
@@ -351,10 +345,6 @@ def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: fl
             return
     leg.counters.rtcp += 1
     peer = leg.peer
-    if leg.renumbering is not None:
-        data = leg.renumbering.report(data)
-    if peer is not None and peer.renumbering is not None:
-        data = peer.renumbering.heard_of(data)
     if peer is not None:
         peer.send_control(data)
 

@@ -1,4 +1,4 @@
-"""Senders of RTP to a leg's peer: with or without the connected socket, renumbered, protected.
+"""Senders of RTP to a leg's peer: with or without the connected socket, protected or not.
 
 A sender is made again whenever a leg's settings change, so that it contains only the needed steps.
 The simplest sender is the connected socket itself.
@@ -11,7 +11,6 @@ from typing import Protocol
 
 from telephony.aio.media_leg import MediaLeg
 from telephony.errors import SrtpError
-from telephony.rtp.renumbering import Renumbering
 from telephony.rtp.srtp import Protection
 
 
@@ -51,25 +50,8 @@ class _Protected:
             return self.otherwise.send(out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    """A sender for a stream from which packets were removed: it renumbers the rest without gaps."""
-
-    renumbering: Renumbering
-    way: Way
-
-    def send(self, data: bytes, /) -> int:
-        """Renumber and send, as a socket sends."""
-        return self.way.send(self.renumbering.sent(data))
-
-
-def way_between(leg: MediaLeg, other: MediaLeg) -> Way | None:
-    """Return the sender from `leg`'s peer to `other`'s peer; None while that accepts no media."""
-    way = _way_to(other)
-    return _Closed(leg.renumbering, way) if way is not None and leg.renumbering else way
-
-
-def _way_to(leg: MediaLeg) -> Way | None:
+def way_to(leg: MediaLeg) -> Way | None:
+    """Return the sender to the leg's peer; None while that accepts no media."""
     target = leg.destination
     if target is None:
         return None

@@ -31,7 +31,6 @@ from telephony.aio.media_path import (
 from telephony.aio.ports import PortPair, PortPool, connected_twin
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
-from telephony.rtp.renumbering import Renumbering
 from telephony.sdp import LocalMedia, RemoteMedia
 
 __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
@@ -206,19 +205,6 @@ class Relay:
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.watcher = watcher
-
-    def drop_events(self, leg_id: str, *, drop: bool) -> None:
-        """Stop forwarding the leg's telephone events to the joined leg, or forward them again.
-
-        The forwarded packets are renumbered without gaps (`telephony.rtp.renumbering`), so that the
-        other party sees no loss.
-        """
-        leg = self._legs.get(leg_id)
-        if leg is not None:
-            leg.drops_events = drop
-            if drop and leg.renumbering is None:
-                leg.renumbering = Renumbering()
-                self._renew(leg)
 
     def start_ringback(self, leg_id: str) -> None:
         """Play the ringing tone to the leg's peer if it uses G.711. Repeating does nothing."""

@@ -57,11 +57,6 @@ class LocalMedia:
     keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
     """The keys that we send under, by suite; unused while `srtp` is off."""
 
-    @property
-    def rtcp_port(self) -> int:
-        """The RTCP port of the pair."""
-        return self.port + 1
-
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
@@ -86,16 +81,6 @@ class RemoteMedia:
     """True if RTCP shares RTP's port both ways (RFC 5761); `rtcp_port` is `rtp_port` then."""
     keys: KeyPair | None = None
     """The SRTP keys of both directions; None for plain RTP."""
-
-    @property
-    def direction(self) -> Direction:
-        """The peer's direction as one attribute."""
-        return Direction.of(sends=self.send, receives=self.receive)
-
-    @property
-    def on_hold(self) -> bool:
-        """True if the peer holds the other party: it does not want to receive media."""
-        return not self.receive
 
 
 @dataclass(frozen=True, slots=True)

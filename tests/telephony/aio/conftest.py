@@ -44,7 +44,7 @@ class Phone:
         (made or self.rtp).sendto(data, (self.local.host, self.local.port))
 
     def send_control(self, data):
-        self.rtcp.sendto(data, (self.local.host, self.local.rtcp_port))
+        self.rtcp.sendto(data, (self.local.host, self.local.port + 1))
 
     async def heard(self, made=None):
         return await asyncio.wait_for(

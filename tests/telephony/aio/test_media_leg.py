@@ -68,7 +68,7 @@ async def test_rtcp_of_another_address_goes_there_and_is_believed_from_there(pai
     a.configure(rtcp_host=host, rtcp_port=port)
     b.send_control(RECEIVER_REPORT)
     assert await a.heard(stranger) == RECEIVER_REPORT
-    stranger.sendto(RECEIVER_REPORT, (a.local.host, a.local.rtcp_port))
+    stranger.sendto(RECEIVER_REPORT, (a.local.host, a.local.port + 1))
     assert await b.heard(b.rtcp) == RECEIVER_REPORT
 
 
@@ -79,7 +79,7 @@ async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stra
     made.configure()
     made.send(rtp(), stranger)
     made.send(rtp(), stranger)
-    stranger.sendto(RECEIVER_REPORT, (made.local.host, made.local.rtcp_port))
+    stranger.sendto(RECEIVER_REPORT, (made.local.host, made.local.port + 1))
     await until(lambda: closed == ["x"])
     made.close()
     relay.shut()

@@ -68,7 +68,6 @@ async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over(ports):
     relay.tap("a", 0, None)
     relay.source_rule("a", SourceRule.LATCH)
     relay.watch_events("a", None)
-    relay.drop_events("a", drop=True)
     with pytest.raises(KeyError):
         relay.counters("a")
     relay.shut()

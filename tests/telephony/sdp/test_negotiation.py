@@ -225,7 +225,7 @@ def test_rtcp_may_have_an_address_of_its_own(sdp, line, host):
 
 def test_a_held_peer_is_not_sent_to(sdp):
     remote = remote_media(parse(sdp(c="0.0.0.0")))
-    assert (remote.send, remote.receive, remote.on_hold) == (True, False, True)
+    assert (remote.send, remote.receive) == (True, False)
 
 
 def test_a_peer_that_was_told_to_stop_sending_does_not_send(sdp):
