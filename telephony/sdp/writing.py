@@ -44,8 +44,8 @@ def rewrite(
 ) -> SessionDescription:
     """Return `session` with our origin, address and ports, and without those of the peer.
 
-    Removed are the session's s=, i=, u=, e= and p= texts, k= lines, attributes of ICE, DTLS and
-    SDES, rtcp and rtcp-mux. A live audio section gets the port of `local` and the given
+    Removed are the session's s=, u=, e= and p= texts, all i= texts, k= lines, attributes of ICE,
+    DTLS and SDES, rtcp and rtcp-mux. A live audio section gets the port of `local` and the given
     `transport`; without one, it keeps its profile. Hold by the address 0.0.0.0 becomes a direction
     attribute.
     """
@@ -66,7 +66,7 @@ def _written(
     transport: Transport | None,
 ) -> MediaDescription:
     said = transport or Transport(section.protocol)
-    kept = (line for line in section.lines if line.type not in "ck" and _passes(line))
+    kept = (line for line in section.lines if line.type not in "ick" and _passes(line))
     lines = (*kept, *said.lines(), Line("a", direction.value))
     return replace(section, port=local.port, protocol=said.profile, port_count=1, lines=lines)
 

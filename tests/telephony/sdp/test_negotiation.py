@@ -100,6 +100,14 @@ def test_nothing_of_the_peer_s_address_or_name_is_passed_on(sdp, local, origin):
     assert "m=audio 30000 RTP/AVP 0" in text
 
 
+def test_the_text_about_a_session_or_a_section_is_not_passed_on(sdp, local, origin):
+    session = parse(sdp("i=Sian in Cardiff", "a=ptime:20", session=["i=Phone of Sian"]))
+    text = str(rewrite(session, local, origin))
+    assert "Sian" not in text
+    assert "i=" not in text
+    assert "a=ptime:20" in text
+
+
 def test_an_address_of_ours_may_be_ipv6(sdp, origin):
     text = str(rewrite(parse(sdp()), LocalMedia("2001:db8::9", 30_000), origin))
     assert "c=IN IP6 2001:db8::9" in text
