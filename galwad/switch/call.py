@@ -25,7 +25,7 @@ from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import Transfers
 from telephony.aio.relay import SourceRule
-from telephony.b2bua import BackToBackCall, Target, target_to
+from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import Address, Event
@@ -150,13 +150,14 @@ class LiveCall:
 
     def _memo(self) -> Memo:
         talk = None
+        target = self.parties.target
         if self.legs.answered and self._state != "ringing":
             talk = Talk(
                 state=self._state,
                 since=self._since,
                 advisor=self.parties.advisor,
                 group=self.parties.group,
-                target=target_to(self.parties.target),
+                target=TargetCheckpoint.of(target).to_values() if target is not None else None,
                 identity=self.parties.identity,
                 referred_to=self.transfers.referred_to,
                 away=self.transfers.away,

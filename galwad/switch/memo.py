@@ -34,7 +34,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     group: tuple[Party, ...]
     """The advisors of whom one has answered, while their PBX has not named a user."""
     target: dict[str, Any] | None
-    """The target with which the caller talks, or talked last, as `target_to` writes it."""
+    """The `TargetCheckpoint` of the target with which the caller talks, or talked last."""
     identity: str
     referred_to: DestinationClass
     away: bool

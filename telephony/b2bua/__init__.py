@@ -8,7 +8,7 @@ is the main class; `find_call` finds the call that an endpoint event belongs to.
 
 from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall, find_call
-from telephony.b2bua.checkpoint import bye_from_checkpoint, target_from, target_to
+from telephony.b2bua.checkpoint import TargetCheckpoint, bye_from_checkpoint
 from telephony.b2bua.core import Cause
 from telephony.b2bua.join import Joint, joint_of
 from telephony.b2bua.leg import Leg, LegState
@@ -27,6 +27,7 @@ __all__ = [
     "MediaPlane",
     "RingbackPlane",
     "Target",
+    "TargetCheckpoint",
     "bye_from_checkpoint",
     "decline",
     "find_call",
@@ -34,6 +35,4 @@ __all__ = [
     "joint_of",
     "replaced_by",
     "ring_anew",
-    "target_from",
-    "target_to",
 ]

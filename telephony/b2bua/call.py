@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from telephony.b2bua import checkpoint
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
+from telephony.b2bua.checkpoint import CallCheckpoint
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.dialogue import Dialogue
 from telephony.b2bua.diversion import Ask
@@ -100,9 +100,9 @@ class BackToBackCall:
                 still be tried.
             NoPortsError: A leg's former ports are not available. Nothing stays open here either.
         """
-        request = invite_of(checkpoint)
-        call = cls(endpoint, media, settings, checkpoint["call_id"], request)
-        restore(call._core, call._transfers, call._alignment, checkpoint, now)
+        before = CallCheckpoint.from_values(checkpoint)
+        call = cls(endpoint, media, settings, before.call_id, invite_of(before))
+        restore(call._core, call._transfers, call._alignment, before, now)
         return call
 
     def __init__(
@@ -294,7 +294,7 @@ class BackToBackCall:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state that `restored` and `bye_from_checkpoint` need, in plain values."""
-        return checkpoint.take(self._core, self._transfers.checkpoint())
+        return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
 
     # --- events of the legs -------------------------------------------------------------------
 

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from telephony.b2bua.alignment import Alignment
-from telephony.b2bua.checkpoint import VERSION, session_from, target_from
+from telephony.b2bua.checkpoint import (
+    CallCheckpoint,
+    LegCheckpoint,
+    MediaCheckpoint,
+    session_from_text,
+)
 from telephony.b2bua.core import CallCore, Cause
 from telephony.b2bua.events import Side
 from telephony.b2bua.leg_media import LegMedia
@@ -23,22 +28,20 @@ from telephony.sdp import LocalMedia, Origin, Srtp
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, parse_message
 
-_NOT_ONE = (LookupError, TypeError, ValueError, AttributeError, ParseError)
-"""Errors from reading plain values that are not one of our checkpoints."""
+_DAMAGED = (LookupError, ValueError, ParseError)
+"""The errors from values that have the types of a checkpoint, but are not from one."""
 _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
-def invite_of(data: Mapping[str, Any]) -> Request:
+def invite_of(checkpoint: CallCheckpoint) -> Request:
     """Return the INVITE that the call began with.
 
     Raises:
-        ProtocolError: This is not a checkpoint, or one of another version.
+        ProtocolError: It is not the INVITE of a checkpoint.
     """
     try:
-        if data["version"] != VERSION or not isinstance(data["call_id"], str):
-            raise ProtocolError(_NO_CHECKPOINT)
-        request = parse_message(data["transfers"]["request"].encode("latin-1"))
-    except _NOT_ONE as error:
+        request = parse_message(checkpoint.transfers.request.encode("latin-1"))
+    except _DAMAGED as error:
         raise ProtocolError(_NO_CHECKPOINT) from error
     if not isinstance(request, Request):
         raise ProtocolError(_NO_CHECKPOINT)
@@ -69,23 +72,27 @@ def ring_anew(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
 
 
 def restore(
-    core: CallCore, transfers: Transfers, alignment: Alignment, data: Mapping[str, Any], now: float
+    core: CallCore,
+    transfers: Transfers,
+    alignment: Alignment,
+    checkpoint: CallCheckpoint,
+    now: float,
 ) -> None:
     """Create the legs again and join the two that were joined: either everything or nothing.
 
     Raises:
-        ProtocolError: This is not a checkpoint; it has no caller; or a dialog's local address is no
-            longer ours.
+        ProtocolError: The checkpoint is damaged; it has no caller; or a dialog's local address is
+            no longer ours.
         NoPortsError: A leg's former ports are not available.
     """
     try:
-        for row in data["legs"]:
-            _restore_leg(core, row)
+        for leg in checkpoint.legs:
+            _restore_leg(core, leg)
         _require_caller(core)
-        if data["partner"] is not None:
-            core.join(core.legs[data["partner"]])
-        transfers.resume(data["transfers"], now)
-    except (*_NOT_ONE, TelephonyError) as error:
+        if checkpoint.partner is not None:
+            core.join(core.legs[checkpoint.partner])
+        transfers.resume(checkpoint.transfers, now)
+    except (*_DAMAGED, TelephonyError) as error:
         core.forget_legs()
         if isinstance(error, ProtocolError | NoPortsError):
             raise
@@ -110,17 +117,20 @@ def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
                 alignment.align(leg, other, now)
 
 
-def _restore_leg(core: CallCore, row: Mapping[str, Any]) -> None:
-    facts, side, target = row["media"], Side(row["side"]), target_from(row["target"])
-    srtp = Srtp.REQUIRED if facts["protected"] else Srtp(facts["srtp"])
-    origin, again = Origin(*facts["origin"]), LocalMedia(facts["host"], facts["port"])
-    media = LegMedia(core.plane, str(row["leg_id"]), origin, srtp, again=again)
-    leg = core.restore_leg(side, target, media)
-    leg.timer = SessionTimer(*row["timer"]) if row["timer"] is not None else None
-    leg.min_se = int(row["min_se"])
-    leg.allow = frozenset(row["allow"])
-    leg.identity = None if row["identity"] is None else (row["identity"][0], row["identity"][1])
-    leg.dialog = core.endpoint.restore_dialog(row["dialog"])
+def _restore_leg(core: CallCore, before: LegCheckpoint) -> None:
+    facts = before.media
+    srtp = Srtp.REQUIRED if facts.protected else facts.srtp
+    origin, ports = Origin(*facts.origin), LocalMedia(facts.host, facts.port)
+    target = before.target.target() if before.target is not None else None
+    media = LegMedia(core.plane, before.leg_id, origin, srtp, again=ports)
+    leg = core.restore_leg(before.side, target, media)
+    leg.timer = SessionTimer(*before.timer) if before.timer is not None else None
+    leg.min_se = before.min_se
+    leg.allow = frozenset(before.allow)
+    leg.identity = before.identity
+    if before.dialog is None:
+        raise ProtocolError(_NO_CHECKPOINT)
+    leg.dialog = core.endpoint.restore_dialog(before.dialog)
     leg.dialog.owner = leg
     _agree(media, facts)
     core.negotiated(leg)
@@ -131,11 +141,11 @@ def _require_caller(core: CallCore) -> None:
         raise ProtocolError("a call without a caller")
 
 
-def _agree(media: LegMedia, facts: Mapping[str, Any]) -> None:
-    ours, theirs = session_from(facts["ours"]), session_from(facts["theirs"])
-    media.said = session_from(facts["said"])
-    media.holding = bool(facts["holding"])
-    if facts["protected"]:
+def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
+    ours, theirs = session_from_text(facts.ours), session_from_text(facts.theirs)
+    media.said = session_from_text(facts.said)
+    media.holding = facts.holding
+    if facts.protected:
         media.theirs = theirs  # only its codecs are used; an offer with new keys comes next
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

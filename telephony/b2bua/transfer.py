@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, Failure, Invitation
-from telephony.b2bua.checkpoint import request_to, target_from, target_to
+from telephony.b2bua.checkpoint import TargetCheckpoint, TransferCheckpoint, request_to_text
 from telephony.b2bua.core import CallCore, Cause, answer
 from telephony.b2bua.events import (
     Recalled,
@@ -334,37 +334,37 @@ class Transfers:
 
     # --- a restart of the process -------------------------------------------------------------
 
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> TransferCheckpoint:
         """Return the state for `resume`: the caller's INVITE and the transfer in progress."""
         referral = self._referral
         waiting = referral is not None and referral.accepted and referral.subscribed
         recall = self._recall_target if referral is None else referral.leg.target
-        return {
-            "request": request_to(self._request),
-            "max_forwards": self.max_forwards,
-            "serial": self._serial,
-            "accepted": referral is not None and referral.accepted,
-            "event": referral.event if referral is not None and waiting else None,
-            "recall": target_to(recall),
-        }
+        return TransferCheckpoint(
+            request=request_to_text(self._request),
+            max_forwards=self.max_forwards,
+            serial=self._serial,
+            accepted=referral is not None and referral.accepted,
+            event=referral.event if referral is not None and waiting else None,
+            recall=TargetCheckpoint.of(recall) if recall is not None else None,
+        )
 
-    def resume(self, data: dict[str, Any], now: float) -> None:
+    def resume(self, before: TransferCheckpoint, now: float) -> None:
         """Continue after a restart: a transfer that was in progress counts as failed.
 
         Raises:
             ProtocolError: The caller is not joined with a leg, and there is no target to recall.
-            ParseError, KeyError, TypeError, ValueError: This is not a checkpoint.
+            SipParseError: The target to recall cannot be read.
         """
-        self.max_forwards, self._serial = int(data["max_forwards"]), int(data["serial"])
-        callee, event = self._core.callee, data["event"]
+        self.max_forwards, self._serial = before.max_forwards, before.serial
+        callee, event, recall = self._core.callee, before.event, before.recall
         if callee is None:
-            self._recall_target, self._recall_at = target_from(data["recall"]), now
-            if self._recall_target is None:
+            if recall is None:
                 raise ProtocolError("nobody is left to talk with the caller")
+            self._recall_target, self._recall_at = recall.target(), now
         elif event is not None:
-            told = notice(str(event), _CUT_SHORT, _heedless, lasts=self._lasts, last=True)
+            told = notice(event, _CUT_SHORT, _heedless, lasts=self._lasts, last=True)
             self._core.queue(callee, told, now)
-        if callee is None or data["accepted"]:
+        if callee is None or before.accepted:
             self._core.emit(TransferFailed(self._serial, 503, callee is None))
 
     # --- branches and time --------------------------------------------------------------------

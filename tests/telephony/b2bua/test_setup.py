@@ -5,7 +5,7 @@ Covers `telephony/b2bua/events.py`, `telephony/b2bua/leg.py` and `telephony/b2bu
 
 import pytest
 
-from telephony.b2bua.checkpoint import target_from, target_to
+from telephony.b2bua.checkpoint import TargetCheckpoint
 from telephony.b2bua.events import (
     CallAnswered,
     CallEnded,
@@ -419,7 +419,7 @@ def test_everybody_is_told_that_a_call_of_ours_can_be_replaced(world):
 def test_a_phone_that_registered_through_proxies_is_invited_through_them(world):
     path = tuple(NameAddr.parse(f"<sip:proxy{number}.example;lr>") for number in (1, 2))
     target = world.target(world.b, path=path)
-    assert target_from(target_to(target)) == target
+    assert TargetCheckpoint.of(target).target() == target
     world.switch.plan.targets = [target]
     world.talk()
     assert world.b.invites[0].request.headers.get_all("Route") == [str(proxy) for proxy in path]

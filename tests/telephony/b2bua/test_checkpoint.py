@@ -1,0 +1,91 @@
+"""Checkpoints of the version before: a new process reads them, and writes the same form."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from telephony.b2bua import bye_from_checkpoint
+from telephony.b2bua.checkpoint import CallCheckpoint
+from telephony.b2bua.events import CallHeld, TransferFailed
+from telephony.errors import ProtocolError
+
+FOLDER = Path(__file__).parent / "checkpoints"
+
+
+def left(name):
+    return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+
+
+def test_an_old_call_on_hold_goes_on_and_writes_the_same_checkpoint(world):
+    before = left("on_hold")
+    world.switch.take_up(before)
+    assert world.call.joined == ("call0/a", "call0/b1")
+    assert world.call.legs["call0/b1"].media.holding
+    assert json.loads(json.dumps(world.call.checkpoint())) == before
+    assert not world.switch.of(CallHeld)
+
+
+def test_an_old_transfer_has_failed(world):
+    world.switch.take_up(left("transferring"))
+    (failed,) = world.switch.of(TransferFailed)
+    assert (failed.request_id, failed.status, failed.transferor_gone) == (1, 503, False)
+    world.net.flush()
+    assert [leg.target is None for leg in world.call.legs.values()] == [True, False]
+    assert world.call.legs["call0/b1"].target == world.target(world.b)
+
+
+def test_an_old_call_that_rings_rings_again(make_world, reply):
+    world = make_world(seed=5)
+    world.b.reply = reply(final=None)
+    world.switch.take_up(left("ringing"))
+    world.net.run(1)
+    assert [invite.cancelled for invite in world.b.invites] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["on_hold", "transferring", "ringing"])
+def test_an_old_checkpoint_keeps_its_form(name):
+    before = left(name)
+    assert json.loads(json.dumps(CallCheckpoint.from_values(before).to_values())) == before
+
+
+def test_fields_of_a_later_version_are_ignored(world):
+    before = left("on_hold")
+    before["later"] = before["legs"][1]["later"] = before["legs"][1]["target"]["later"] = 1
+    del before["legs"][1]["target"]["path"]
+    del before["branches"]
+    world.switch.take_up(before)
+    assert world.call.joined is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value"),
+    [
+        ("target", "uri", "sip:"),
+        ("media", "ours", "no description"),
+        ("media", "theirs", "\u2026"),
+        ("dialog", "version", 1),
+    ],
+)
+def test_a_damaged_leg_leaves_no_port_open(world, place, key, value):
+    before = left("on_hold")
+    before["legs"][1][place][key] = value
+    with pytest.raises(ProtocolError):
+        world.switch.take_up(before)
+    assert world.switch.plane.open_legs == {}
+    assert world.switch.endpoint.counts().dialogs == 0
+
+
+def test_a_first_invite_with_impossible_characters_is_refused(world):
+    before = left("on_hold")
+    before["transfers"]["request"] += "\u2026"
+    with pytest.raises(ProtocolError):
+        world.switch.take_up(before)
+
+
+def test_a_checkpoint_of_another_form_is_refused_but_its_legs_get_a_bye(world):
+    before = left("on_hold")
+    before["legs"][1]["min_se"] = "soon"
+    with pytest.raises(ProtocolError):
+        world.switch.take_up(before)
+    assert bye_from_checkpoint(world.switch.endpoint, before, world.switch.now) == 2
