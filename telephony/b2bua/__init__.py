@@ -12,10 +12,10 @@ from telephony.b2bua.checkpoint import TargetCheckpoint, bye_from_checkpoint
 from telephony.b2bua.core import Cause
 from telephony.b2bua.join import Joint, joint_of
 from telephony.b2bua.leg import Leg, LegState
-from telephony.b2bua.plane import MediaPlane, RingbackPlane
+from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
+from telephony.b2bua.replacement import replaced_by
 from telephony.b2bua.restore import give_up_branches, ring_anew
 from telephony.b2bua.settings import CallSettings, Target
-from telephony.b2bua.takeover import replaced_by
 
 __all__ = [
     "BackToBackCall",

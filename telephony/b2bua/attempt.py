@@ -12,10 +12,10 @@ from typing import Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause
-from telephony.b2bua.diversion import Diversions
 from telephony.b2bua.events import CallDiverted, Side
 from telephony.b2bua.headers import presented, survivors
 from telephony.b2bua.leg import Leg
+from telephony.b2bua.redirection import Diversions
 from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError

@@ -11,20 +11,20 @@ from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.checkpoint import CallCheckpoint
 from telephony.b2bua.core import CallCore, Cause, answer
-from telephony.b2bua.dialogue import Dialogue
-from telephony.b2bua.diversion import Ask
+from telephony.b2bua.event_leg import leg_of
 from telephony.b2bua.events import CallEvent, Side
 from telephony.b2bua.exchange import Exchange
+from telephony.b2bua.in_dialog import Dialogue
 from telephony.b2bua.join import Joint, joint_of
 from telephony.b2bua.leg import Leg, LegOwner
+from telephony.b2bua.media_plane import MediaPlane
 from telephony.b2bua.offers import Offers
-from telephony.b2bua.owners import leg_of
-from telephony.b2bua.plane import MediaPlane
+from telephony.b2bua.redirection import Ask
 from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.replacement import Takeover
 from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.setup import Setup
-from telephony.b2bua.takeover import Takeover
 from telephony.b2bua.transfer import Transfers
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sip.endpoint import Endpoint

@@ -25,7 +25,7 @@ from telephony.b2bua.events import (
 from telephony.b2bua.headers import Trust, identity_key, identity_of
 from telephony.b2bua.leg import Errand, Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia
-from telephony.b2bua.plane import MediaPlane, RingbackPlane
+from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import Origin, payload_map

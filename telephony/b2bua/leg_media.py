@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from telephony.b2bua.plane import MediaPlane
+from telephony.b2bua.media_plane import MediaPlane
 from telephony.errors import SdpParseError
 from telephony.sdp import (
     Codec,

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from telephony.b2bua.attempt import Attempt, Failure, Invitation, early_description
 from telephony.b2bua.bodies import description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
-from telephony.b2bua.diversion import Ask, Diversions
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import survivors, untagged
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
+from telephony.b2bua.redirection import Ask, Diversions
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
