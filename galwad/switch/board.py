@@ -61,6 +61,6 @@ def call_settings(settings: Settings, admission: Admission) -> CallSettings:
         min_se=sip.min_se,
         recall_timeout=sip.recall_timeout,
         trust_caller=admission.trusted,
-        pin_caller=admission.phone,
+        caller_is_phone=admission.phone,
         caller_srtp=Srtp(admission.srtp),
     )

@@ -74,7 +74,7 @@ class LiveCall:
             log=self.log,
         )
         self.transfers = Transfers(self, board)
-        legs.follow(board.router.divert)
+        legs.follow_redirects(board.router.divert)
 
     @classmethod
     def incoming(
@@ -284,7 +284,7 @@ class LiveCall:
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
-            case sip.CallDiverted(_, targets):
+            case sip.CallRedirected(_, targets):
                 self.log.info("call.diverted")
                 self.parties.also_rings_at(targets)
                 self.publish()
@@ -363,7 +363,7 @@ class LiveCall:
             name=extension,
             user=self._board.router.user_of(extension),
             trust=admission.trusted,
-            pinned=admission.phone,
+            is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
         )
 

@@ -73,7 +73,7 @@ class Parties:
         """Set and return the party that answered at `target`."""
         self.ringing, self.target = (), target
         self.advisor = self._party(target)
-        self.group = () if target.pinned else self._behind_the_pbx
+        self.group = () if target.is_phone else self._behind_the_pbx
         return self.advisor
 
     def replaced(self, target: Target) -> Party:
@@ -109,7 +109,7 @@ class Parties:
         user = event.identity.uri.dialled
         if event.side is not sip.Side.CALLEE or not user or user == self.identity:
             return False
-        if self.target is not None and self.target.pinned:
+        if self.target is not None and self.target.is_phone:
             return False
         self.identity = user
         return True
@@ -122,7 +122,7 @@ class Parties:
             self.advisor = self._party(self.target)
 
     def _party(self, target: Target) -> Party:
-        if target.pinned or not self.identity:
+        if target.is_phone or not self.identity:
             return Party(target.name, target.user)
         return Party(self.identity, self._router.user_of(self.identity))
 

@@ -17,7 +17,7 @@ from galwad.switch.call import LiveCall
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.memo import Heir
 from galwad.switch.overload import RETRY_AFTER_S, Load
-from telephony.b2bua import Leg, decline, find_call, replaced_by
+from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
 from telephony.sip.message import Response
 from telephony.sip.uas import InviteServer, ServerRequest
@@ -75,7 +75,7 @@ class Reception:
         if isinstance(admission, Refusal):
             invite.turn_away(admission.status, headers=admission.headers, now=now)
             return
-        replaced = replaced_by(self._board.endpoint, invite)
+        replaced = leg_to_replace(self._board.endpoint, invite)
         if replaced is not None:
             self._replace(replaced, invite, admission, now)
             return

@@ -20,7 +20,7 @@ from galwad.switch.call import LiveCall
 from galwad.switch.checkpoints import Unreadable
 from galwad.switch.memo import Heir, Memo, Talk
 from galwad.switch.reception import Reception
-from telephony.b2bua import bye_from_checkpoint, give_up_branches, ring_anew
+from telephony.b2bua import bye_from_checkpoint, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def _try(
     board: Switchboard, reception: Reception, call_id: str, memo: Memo | Unreadable
 ) -> LiveCall | None:
     if isinstance(memo, Unreadable):
-        give_up_branches(board.endpoint, memo.legs, time.monotonic())
+        cancel_branches(board.endpoint, memo.legs, time.monotonic())
         _hang_up(board, call_id, memo.legs)
         return None
     try:
@@ -89,11 +89,11 @@ def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk) -> N
 def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo) -> LiveCall | None:
     """Return the continued call; None if it cannot be continued, or rings again as a new call."""
     now = time.monotonic()
-    give_up_branches(board.endpoint, memo.legs, now)
+    cancel_branches(board.endpoint, memo.legs, now)
     admission = memo.admission
     route = board.router.route(admission.called, by_phone=admission.phone)
     if memo.talk is None:
-        sip_call_id = ring_anew(board.endpoint, memo.legs, now)
+        sip_call_id = replay_invite(board.endpoint, memo.legs, now)
         reception.serve_anew(sip_call_id, Heir(call_id, memo))
         return None
     if route is None:

@@ -154,7 +154,7 @@ class Router:
                 name=extension,
                 user=user,
                 trust=True,
-                pinned=True,
+                is_phone=True,
                 srtp=rule,
                 path=binding.path,
             )

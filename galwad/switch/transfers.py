@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from galwad.switch.admission import Admission
 from galwad.switch.board import Switchboard
 from recording.policy import DestinationClass, Trigger
-from telephony.b2bua import Joint, Leg, Target, joint_of
+from telephony.b2bua import JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.uas import InviteServer
@@ -36,10 +36,10 @@ class Transfers:
     def requested(self, event: sip.TransferRequested, now: float) -> None:
         """Handle a REFER: blind, or with a Replaces that names a consultation call."""
         call = self._call
-        joint = call.legs.joint(event.request_id)
-        other = call.legs.consulted(event.request_id)
-        if joint is not None:
-            self._join(event, joint, now)
+        plan = call.legs.join_plan(event.request_id)
+        other = call.legs.call_named_by_replaces(event.request_id)
+        if plan is not None:
+            self._join(event, plan, now)
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
@@ -85,28 +85,28 @@ class Transfers:
         call.publish()
         return accepted
 
-    def _join(self, event: sip.TransferRequested, joint: Joint, now: float) -> None:
+    def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: float) -> None:
         """Join the two calls; a cause that kept one of them from being recorded stays in force."""
-        joint = self._kept(joint)
-        keeper = self._board.find(joint.keeper.call.call_id)
-        giver = self._board.find(joint.giver.call.call_id)
+        plan = self._kept(plan)
+        keeper = self._board.find(plan.kept_leg.call.call_id)
+        giver = self._board.find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
             self._refuse(event, now)
             return
-        keeper.transfers.take_in(giver, joint)
-        target = joint.moved.target or giver.caller_target()
-        self._call.legs.join(event.request_id, joint, target, now)
+        keeper.transfers.take_in(giver, plan)
+        target = plan.moved_leg.target or giver.caller_target()
+        self._call.legs.join(event.request_id, plan, target, now)
         for each in (keeper, giver):
             each.settle(now)
 
-    def _kept(self, joint: Joint) -> Joint:
-        """Return the joint with the two calls exchanged, if otherwise a recording would end."""
-        keeper = self._board.find(joint.keeper.call.call_id)
-        giver = self._board.find(joint.giver.call.call_id)
+    def _kept(self, plan: JoinPlan) -> JoinPlan:
+        """Return the plan with the two calls exchanged, if otherwise a recording would end."""
+        keeper = self._board.find(plan.kept_leg.call.call_id)
+        giver = self._board.find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
-            return joint
+            return plan
         better = giver.admission.recorded and not keeper.admission.recorded
-        return (joint_of(joint.giver, joint.keeper) or joint) if better else joint
+        return (plan_join(plan.ending_leg, plan.kept_leg) or plan) if better else plan
 
     def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: float) -> None:
         """Give the advisor's place to the sender of an INVITE with Replaces.
@@ -124,17 +124,17 @@ class Transfers:
             name=user,
             user=self._board.router.user_of(user),
             trust=admission.trusted,
-            pinned=admission.phone,
+            is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
         )
-        call.legs.take_over(old, invite, target, now)
+        call.legs.replace_callee(old, invite, target, now)
         if call.legs.joined != before:
             self._leave_for(*self._board.router.place(user))
         call.settle(now)
 
-    def take_in(self, giver: LiveCall, joint: Joint) -> None:
+    def take_in(self, giver: LiveCall, plan: JoinPlan) -> None:
         """Shut the gate if the other call's far end or its pause holders require it."""
-        self._leave_for(*self._place_of(giver, joint.moved.side))
+        self._leave_for(*self._place_of(giver, plan.moved_leg.side))
         for holder in giver.recording.holders:
             self._call.recording.shut(holder, Trigger.PHONE, self._call.parties.actor)
 

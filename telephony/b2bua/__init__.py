@@ -9,19 +9,19 @@ is the main class; `find_call` finds the call that an endpoint event belongs to.
 from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall, find_call
 from telephony.b2bua.checkpoint import TargetCheckpoint, bye_from_checkpoint
-from telephony.b2bua.core import Cause
-from telephony.b2bua.join import Joint, joint_of
+from telephony.b2bua.core import EndCause
+from telephony.b2bua.join import JoinPlan, plan_join
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
-from telephony.b2bua.replacement import replaced_by
-from telephony.b2bua.restore import give_up_branches, ring_anew
+from telephony.b2bua.replacement import leg_to_replace
+from telephony.b2bua.restore import cancel_branches, replay_invite
 from telephony.b2bua.settings import CallSettings, Target
 
 __all__ = [
     "BackToBackCall",
     "CallSettings",
-    "Cause",
-    "Joint",
+    "EndCause",
+    "JoinPlan",
     "Leg",
     "LegState",
     "MediaPlane",
@@ -29,10 +29,10 @@ __all__ = [
     "Target",
     "TargetCheckpoint",
     "bye_from_checkpoint",
+    "cancel_branches",
     "decline",
     "find_call",
-    "give_up_branches",
-    "joint_of",
-    "replaced_by",
-    "ring_anew",
+    "leg_to_replace",
+    "plan_join",
+    "replay_invite",
 ]

@@ -15,7 +15,7 @@ from telephony.b2bua.offers import Offers
 from telephony.errors import ParseError
 from telephony.sdp import Direction, SessionDescription
 
-Then = Callable[[float, bool], None]
+OnAligned = Callable[[float, bool], None]
 """A callback for the end of an offer: now, and whether the leg has agreed."""
 
 
@@ -24,14 +24,14 @@ def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _OwnOffer:
     """An offer to `leg` with the media of `source`; `then` is called after it."""
 
     leg: Leg
     source: Leg
     direction: Direction | None = None
     """The direction to offer; None takes the direction of the source's description."""
-    then: Then = _nothing
+    then: OnAligned = _nothing
 
 
 class Alignment:
@@ -42,14 +42,14 @@ class Alignment:
         self._core = core
         self._offers = offers
         self._allowed = core.settings.codecs
-        self._again: tuple[_Wish, float] | None = None
+        self._again: tuple[_OwnOffer, float] | None = None
         """The offer that waits after glare, and the time of its repetition."""
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
         """Offer a leg the last description of `source`, unless codecs and direction already fit."""
-        self._tell(_Wish(leg, source), now)
+        self._offer(_OwnOffer(leg, source), now)
 
-    def introduce(self, one: Leg, other: Leg, now: float) -> None:
+    def align_both(self, one: Leg, other: Leg, now: float) -> None:
         """Bring the media of two newly joined legs together: make an offer to each, one by one.
 
         A hold by a former peer ends; a party that holds the other itself keeps it on hold. `one` is
@@ -61,17 +61,17 @@ class Alignment:
         if not self._share(one, other):
             one, other = other, one
 
-        def turn(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `Then`
+        def turn(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `OnAligned`
             if agreed:
-                self._tell(_Wish(other, one, _direction(one)), at)
+                self._offer(_OwnOffer(other, one, _direction(one)), at)
             else:
-                self._tell(_Wish(other, one, _direction(one), back), at)
+                self._offer(_OwnOffer(other, one, _direction(one), back), at)
 
-        def back(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `Then`
+        def back(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `OnAligned`
             if agreed:
-                self._tell(_Wish(one, other, _direction(other)), at)
+                self._offer(_OwnOffer(one, other, _direction(other)), at)
 
-        self._tell(_Wish(one, other, _direction(other), turn), now)
+        self._offer(_OwnOffer(one, other, _direction(other), turn), now)
 
     @staticmethod
     def _share(one: Leg, other: Leg) -> bool:
@@ -86,38 +86,39 @@ class Alignment:
         ]
         return len(spoken) < 2 or bool(spoken[0] & spoken[1])
 
-    def _tell(self, wish: _Wish, now: float) -> None:
-        leg = wish.leg
+    def _offer(self, wanted: _OwnOffer, now: float) -> None:
+        leg = wanted.leg
         if not leg.talking:
             return
         try:
-            asked = self._asked(wish)
+            asked = self._asked(wanted)
         except ParseError:
-            wish.then(now, False)
+            wanted.then(now, False)
             return
         if asked is None:
-            wish.then(now, True)
+            wanted.then(now, True)
             return
 
         def answered(theirs: SessionDescription | None, status: int, at: float) -> None:
             if status == 491 and leg.dialog is not None and leg.talking:
-                self._again = wish, at + leg.dialog.glare_delay()
+                self._again = wanted, at + leg.dialog.glare_delay()
                 return
             agreed = theirs is not None and leg.talking and self._agree(leg, asked, theirs)
-            wish.then(at, agreed)
+            wanted.then(at, agreed)
 
         self._offers.offer(leg, asked, answered, now)
 
-    def _asked(self, wish: _Wish) -> SessionDescription | None:
+    def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
         """Return the offer, or None if it would change nothing or the source has no description.
 
         Raises:
             SdpParseError: The source's description holds no stream that we can carry.
         """
-        said, source, allowed = wish.source.media.theirs, wish.source.media, self._allowed
-        if said is None or wish.leg.media.is_in_line(said, source, allowed, wish.direction):
+        source, allowed = wanted.source.media, self._allowed
+        said = source.remote_description
+        if said is None or wanted.leg.media.matches(said, source, allowed, wanted.direction):
             return None
-        return wish.leg.media.pass_on(said, source, allowed, wish.direction)
+        return wanted.leg.media.pass_on(said, source, allowed, wanted.direction)
 
     def _agree(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> bool:
         try:
@@ -125,10 +126,10 @@ class Alignment:
         except ParseError:
             return False
         self._core.reconnect()
-        self._core.negotiated(leg)
+        self._core.emit_media(leg)
         return True
 
-    def gone(self, leg: Leg) -> None:
+    def on_leg_ended(self, leg: Leg) -> None:
         """Forget the waiting offer if it concerns a leg that has ended."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
@@ -140,9 +141,9 @@ class Alignment:
     def timer(self, now: float) -> None:
         """Repeat the offer that was refused for glare, if its time has come."""
         if self._again is not None and now >= self._again[1]:
-            (wish, _), self._again = self._again, None
-            self._tell(wish, now)
+            (wanted, _), self._again = self._again, None
+            self._offer(wanted, now)
 
 
 def _direction(source: Leg) -> Direction | None:
-    return None if source.media.holding else Direction.SENDRECV
+    return None if source.media.holds_other else Direction.SENDRECV

@@ -1,7 +1,7 @@
 """Ringing one target, or several at once, until one answers or all have failed (RFC 3261 16.7).
 
-An attempt works for an `Outcome`: the first ringing, a transfer or a recall. The attempt controls
-the branches; the outcome decides what an answer means for the caller.
+An attempt works for an `AttemptListener`: the first ringing, a transfer or a recall. The attempt
+controls the branches; the listener decides what an answer means for the caller.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from telephony.b2bua.bodies import description
-from telephony.b2bua.core import SDP_TYPE, CallCore, Cause
-from telephony.b2bua.events import CallDiverted, Side
-from telephony.b2bua.headers import presented, survivors
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
+from telephony.b2bua.events import CallRedirected, Side
+from telephony.b2bua.headers import from_for, passed_fields
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.redirection import Diversions
+from telephony.b2bua.redirection import Redirections
 from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
@@ -27,7 +27,7 @@ from telephony.sip.message import Request, Response
 from telephony.sip.rack import rseq_of
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
-_TELLING = (486, 480, 603, 415, 420, 484, 488)
+_PREFERRED = (486, 480, 603, 415, 420, 484, 488)
 """Statuses that say most about a failure, the most useful first."""
 
 
@@ -43,12 +43,12 @@ class Failure:
         """The sort key of failures: the caller gets the smallest one (RFC 3261 16.7 step 6)."""
         if self.status >= 600:
             return 0, 0
-        if self.status in _TELLING:
-            return self.status // 100, _TELLING.index(self.status)
-        return self.status // 100, len(_TELLING) + (self.response is None)
+        if self.status in _PREFERRED:
+            return self.status // 100, _PREFERRED.index(self.status)
+        return self.status // 100, len(_PREFERRED) + (self.response is None)
 
 
-class Outcome(Protocol):
+class AttemptListener(Protocol):
     """The part of a call that started an attempt and handles its result."""
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
@@ -57,7 +57,7 @@ class Outcome(Protocol):
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Handle the first 2xx: return 0 to accept it, or a status to reject it.
 
-        An outcome that accepts the 2xx also acknowledges it. A branch that is rejected counts as
+        An listener that accepts the 2xx also acknowledges it. A branch that is rejected counts as
         failed with the returned status.
         """
 
@@ -66,7 +66,7 @@ class Outcome(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
+class InviteTemplate:
     """The contents of the branches' INVITEs."""
 
     request: Request
@@ -84,26 +84,26 @@ class Invitation:
 
 
 class Attempt:
-    """One attempt: some branches (legs with our INVITE) that ring for one outcome."""
+    """One attempt: some branches (legs with our INVITE) that ring for one listener."""
 
     def __init__(
-        self, core: CallCore, outcome: Outcome, invitation: Invitation, deadline: float
+        self, core: CallCore, listener: AttemptListener, template: InviteTemplate, deadline: float
     ) -> None:
         """Create an attempt that has no branches yet."""
         self._core = core
-        self._outcome = outcome
-        self._invitation = invitation
+        self._listener = listener
+        self._template = template
         self.deadline: float | None = deadline
         """The time at which ringing stops; None once the attempt is over."""
         self.branches: list[Leg] = []
         self.offers: dict[str, SessionDescription] = {}
         """The offer that we sent on each leg, by leg id."""
-        self._early: dict[tuple[str, str], SessionDescription] = {}
+        self._early_answers: dict[tuple[str, str], SessionDescription] = {}
         """The last description in a provisional response, by leg id and the peer's tag."""
-        self._settled: set[tuple[str, str]] = set()
-        """The keys of `_early` whose description came reliably (RFC 3262) and is final."""
+        self._final_answers: set[tuple[str, str]] = set()
+        """The keys of `_early_answers` whose description came reliably (RFC 3262) and is final."""
         self._failures: list[Failure] = []
-        self.diversions: Diversions | None = None
+        self.redirections: Redirections | None = None
         """Finds the targets that are rung after a 3xx; None treats every 3xx as a failure."""
         self.single = True
         """True while at most one branch rings at a time.
@@ -138,7 +138,7 @@ class Attempt:
                 legs.append(self._core.new_leg(Side.CALLEE, target, ipv6=ipv6))
         except NoPortsError:
             for leg in legs:
-                self._core.end_leg(leg, Cause.NO_PORTS, now)
+                self._core.end_leg(leg, EndCause.NO_PORTS, now)
             raise
         return legs
 
@@ -149,22 +149,22 @@ class Attempt:
             try:
                 self._invite(leg, now)
             except (ProtocolError, SdpParseError):
-                self._lost(leg, Failure(503), now)
+                self._branch_failed(leg, Failure(503), now)
             if self.over:
                 return
 
     def _invite(self, leg: Leg, now: float) -> None:
-        core, plan, target = self._core, self._invitation, leg.target
+        core, plan, target = self._core, self._template, leg.target
         if target is None:
             return
-        trust = core.trust(core.caller, leg)
-        leg.client = core.endpoint.invite(
+        trust = core.trust_between(core.caller, leg)
+        leg.client_invite = core.endpoint.invite(
             target.uri,
-            from_=presented(plan.request, trust),
+            from_=from_for(plan.request, trust),
             to=plan.to or NameAddr("", target.uri, ()),
             destination=target.destination,
             headers=(
-                *survivors(plan.request.headers, trust),
+                *passed_fields(plan.request.headers, trust),
                 *request_fields(None, core.settings, leg.min_se),
                 *(SDP_TYPE if plan.offer else ()),
             ),
@@ -176,7 +176,7 @@ class Attempt:
         )
 
     def _offer(self, leg: Leg) -> bytes:
-        offer, direction = self._invitation.offer, self._invitation.direction
+        offer, direction = self._template.offer, self._template.direction
         if offer is None:
             return b""
         caller, allowed = self._core.caller.media, self._core.settings.codecs
@@ -190,17 +190,17 @@ class Attempt:
         """Handle a provisional response to a branch."""
         if self.over or not leg.alive or event.response.status <= 100:
             return
-        self._core.notice(leg, event.response)
+        self._core.learn_from(leg, event.response)
         self._core.set_ringing(leg)
         if event.answer_due:  # a reliable offer must be answered in the PRACK, which we do not do
-            self._lost(leg, Failure(502), now)
+            self._branch_failed(leg, Failure(502), now)
             return
         early = early_description(event.response)
         if early is not None and event.dialog is not None:
             self._keep(leg, event.dialog.id.remote_tag, event.response, early)
-        self._outcome.on_progress(leg, event, now)
+        self._listener.on_progress(leg, event, now)
 
-    def said(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
+    def answer_of(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
         """Return the peer's description from the 2xx or from a provisional response of its dialog.
 
         Many peers send their answer in a 183 and no SDP in the 200. An answer in a reliable
@@ -211,82 +211,82 @@ class Attempt:
             ParseError: The description in the 2xx cannot be read.
         """
         dialog = leg.id, event.dialog.id.remote_tag
-        early = self._early.get(dialog)
-        return early if dialog in self._settled else description(event.response) or early
+        early = self._early_answers.get(dialog)
+        return early if dialog in self._final_answers else description(event.response) or early
 
     def _keep(self, leg: Leg, tag: str, response: Response, early: SessionDescription) -> None:
-        if (leg.id, tag) not in self._settled:
-            self._early[leg.id, tag] = early
+        if (leg.id, tag) not in self._final_answers:
+            self._early_answers[leg.id, tag] = early
             if rseq_of(response) is not None:
-                self._settled.add((leg.id, tag))
+                self._final_answers.add((leg.id, tag))
 
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
         """Handle a 2xx to a branch: the first one wins, and every later one is declined."""
         if self.over or not leg.alive:
             decline(event, now)
             return
-        self._core.notice(leg, event.response)
-        refused = self._outcome.on_answer(leg, event, now)
+        self._core.learn_from(leg, event.response)
+        refused = self._listener.on_answer(leg, event, now)
         if refused:
             decline(event, now)
-            self._lost(leg, Failure(refused), now)
+            self._branch_failed(leg, Failure(refused), now)
             return
         self.deadline = None
         for other in self.branches:
             if other is not leg:
-                self._core.end_leg(other, Cause.LOST, now, ELSEWHERE)
+                self._core.end_leg(other, EndCause.ANSWERED_ELSEWHERE, now, ELSEWHERE)
 
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
         """Handle the end of a branch without an answer; after 422, repeat its INVITE."""
         if self.over or not leg.alive:
             return
-        if event.status == 422 and event.response is not None and leg.client is not None:
+        if event.status == 422 and event.response is not None and leg.client_invite is not None:
             wanted = min_se(event.response)
             if wanted > leg.min_se:
                 leg.min_se = wanted
                 fields = request_fields(None, self._core.settings, wanted)
-                leg.client = leg.client.retry(headers=fields, now=now)
+                leg.client_invite = leg.client_invite.retry(headers=fields, now=now)
                 return
-        if not self._elsewhere(leg, event, now) and not self._diverted(leg, event, now):
-            self._lost(leg, Failure(event.status, event.response), now)
+        if not self._try_next_address(leg, event, now) and not self._redirect(leg, event, now):
+            self._branch_failed(leg, Failure(event.status, event.response), now)
 
-    def _elsewhere(self, leg: Leg, event: InviteFailed, now: float) -> bool:
+    def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
         """Try the target's next address if no answer came or the answer is 503.
 
         Return whether the INVITE was sent to another address.
         """
         absent = event.response is None and event.status in {408, 503}
-        if leg.target is None or leg.client is None or not (absent or event.status == 503):
+        if leg.target is None or leg.client_invite is None or not (absent or event.status == 503):
             return False
         while leg.target.others:
             destination, *others = leg.target.others
             leg.target = replace(leg.target, destination=destination, others=tuple(others))
             try:
-                leg.media.move(ipv6=is_ipv6(destination.host))
+                leg.media.rebind(ipv6=is_ipv6(destination.host))
                 self._invite(leg, now)
             except (NoPortsError, ProtocolError, SdpParseError):
                 continue
             return True
         return False
 
-    def _diverted(self, leg: Leg, event: InviteFailed, now: float) -> bool:
+    def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
         """Ring the known targets that a 3xx names in place of the leg; return whether it did."""
-        if self.diversions is None or event.response is None:
+        if self.redirections is None or event.response is None:
             return False
-        targets = self.diversions.targets(event.response, self.branches, now)
+        targets = self.redirections.targets(event.response, self.branches, now)
         try:
             legs = self._bind(targets, now)
         except NoPortsError:
             return False
         if legs:
-            self._core.end_leg(leg, Cause.FAILED, now)
-            self._core.emit(CallDiverted(leg.id, targets))
+            self._core.end_leg(leg, EndCause.FAILED, now)
+            self._core.emit(CallRedirected(leg.id, targets))
             self._ring(legs, now)
         return bool(legs)
 
-    def _lost(self, leg: Leg, failure: Failure, now: float) -> None:
+    def _branch_failed(self, leg: Leg, failure: Failure, now: float) -> None:
         self._failures.append(failure)
-        self._core.end_leg(leg, Cause.FAILED, now)
+        self._core.end_leg(leg, EndCause.FAILED, now)
         if failure.status >= 600 or not any(branch.alive for branch in self.branches):
             self._give_up(now)
 
@@ -297,12 +297,12 @@ class Attempt:
             self._give_up(now)
 
     def _give_up(self, now: float) -> None:
-        self.cancel(Cause.NO_ANSWER, now)
+        self.cancel(EndCause.NO_ANSWER, now)
         best = min(self._failures, key=lambda failure: failure.rank)
-        self._outcome.on_failure(best, now)
+        self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """Stop ringing, without a call to the outcome."""
+        """Stop ringing, without a call to the listener."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:

@@ -10,22 +10,22 @@ from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.checkpoint import CallCheckpoint
-from telephony.b2bua.core import CallCore, Cause, answer
+from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.event_leg import leg_of
 from telephony.b2bua.events import CallEvent, Side
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.in_dialog import Dialogue
-from telephony.b2bua.join import Joint, joint_of
+from telephony.b2bua.in_dialog import InDialogRequests
+from telephony.b2bua.join import JoinPlan, plan_join
 from telephony.b2bua.leg import Leg, LegOwner
 from telephony.b2bua.media_plane import MediaPlane
 from telephony.b2bua.offers import Offers
-from telephony.b2bua.redirection import Ask
+from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.replacement import Takeover
+from telephony.b2bua.replacement import Replacement
 from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.setup import Setup
-from telephony.b2bua.transfer import Transfers
+from telephony.b2bua.transfer import ReferTransfers
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
@@ -118,20 +118,20 @@ class BackToBackCall:
         self._core = core = CallCore(self, endpoint, media, settings, call_id)
         offers = Offers(core)
         self._refresh = Refresh(core, offers)
-        offers.started = self._refresh.start
+        offers.start_timer = self._refresh.start
         self._alignment = Alignment(core, offers)
         self._exchange = Exchange(core, offers, self._refresh, self._alignment)
-        core.on_leg_ended = self._gone
-        self._transfers = Transfers(core, self._alignment, self._refresh, request)
-        self._takeover = Takeover(core, self._refresh, self._alignment)
-        self._dialogue = Dialogue(core, self._exchange, self._refresh, self._transfers)
+        core.on_leg_ended = self._on_leg_ended
+        self._transfers = ReferTransfers(core, self._alignment, self._refresh, request)
+        self._replacement = Replacement(core, self._refresh, self._alignment)
+        self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """None in a restored call, whose setup was finished before the restart."""
         self._invite: InviteServer | None = None
 
-    def _gone(self, leg: Leg) -> None:
-        self._exchange.gone(leg)
-        self._alignment.gone(leg)
+    def _on_leg_ended(self, leg: Leg) -> None:
+        self._exchange.on_leg_ended(leg)
+        self._alignment.on_leg_ended(leg)
 
     def _begin(self, setup: Setup, invite: InviteServer, now: float) -> None:
         self._setup, self._invite = setup, invite
@@ -139,16 +139,16 @@ class BackToBackCall:
             ipv6 = wants_ipv6(invite.request, invite.source)
             leg = self._core.new_leg(Side.CALLER, None, ipv6=ipv6)
         except NoPortsError:
-            setup.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
+            setup.refuse(503, now, EndCause.NO_PORTS, headers=(("Retry-After", "10"),))
             return
-        leg.invite = invite
+        leg.server_invite = invite
         leg.min_se = self._core.settings.min_se
         invite.owner = leg
-        self._core.meet(leg, invite.request)
+        self._core.learn_from_invite(leg, invite.request)
         status = setup.check(now)
         self._transfers.max_forwards = setup.max_forwards
         if status:
-            setup.refuse(status, now, Cause.REFUSED)
+            setup.refuse(status, now, EndCause.REFUSED)
 
     # --- state --------------------------------------------------------------------------------
 
@@ -190,13 +190,13 @@ class BackToBackCall:
 
     # --- commands of the owner ----------------------------------------------------------------
 
-    def follow(self, ask: Ask) -> None:
-        """Let a target of `dial` redirect the call with a 3xx, to the targets that `ask` returns.
+    def follow_redirects(self, find_targets: FindTargets) -> None:
+        """Let a target of `dial` redirect the call with a 3xx, to the targets of `find_targets`.
 
-        Without this, or if `ask` returns no target, a 3xx counts as a target that is not available.
+        Without this, or if that returns no target, a 3xx counts as a target that is not available.
         """
         if self._setup is not None:
-            self._setup.divert = ask
+            self._setup.find_targets = find_targets
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
         """Ring one target, or several at once; without a free port, answer 503 and end the call.
@@ -217,12 +217,12 @@ class BackToBackCall:
         if self._setup is None or self.answered:
             self.hangup(now)
         else:
-            self._setup.refuse(status, now, Cause.REFUSED, reason=reason)
+            self._setup.refuse(status, now, EndCause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
         """End the call and all its legs; `reason` is the value of a Reason header."""
         headers = (("Reason", reason),) if reason is not None else ()
-        self._core.end(Cause.HUNG_UP, now, headers)
+        self._core.end(EndCause.HUNG_UP, now, headers)
 
     def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Answer the REFER with 202 and ring its targets with the caller's media.
@@ -232,47 +232,47 @@ class BackToBackCall:
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
-    def consulted(self, request_id: int) -> LegOwner | None:
+    def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
         """Return the other call of the REFER's sender, if its Replaces names their dialog there."""
-        named = self._transfers.consulted(request_id)
+        named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
 
-    def joint(self, request_id: int) -> Joint | None:
-        """Return how this call and the one that `consulted` returns can be joined.
+    def join_plan(self, request_id: int) -> JoinPlan | None:
+        """Return how this call and the one that `call_named_by_replaces` returns can be joined.
 
         None means that they cannot be joined, or not yet.
         """
-        leg, named = self._transfers.referrer, self._transfers.consulted(request_id)
-        return None if leg is None or named is None else joint_of(leg, named)
+        leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
+        return None if leg is None or named is None else plan_join(leg, named)
 
-    def join(self, request_id: int, joint: Joint, target: Target, now: float) -> None:
+    def join(self, request_id: int, plan: JoinPlan, target: Target, now: float) -> None:
         """Answer the REFER with 202 and join the two calls; the party that sent it leaves both.
 
-        The keeper's call emits `Joined` and the giver's `CallEnded`: take the events of both calls.
+        The call that goes on emits `Joined` and the other `CallEnded`: take the events of both.
         `target` describes the moved party, as far as the owner knows it.
         """
-        joint.giver.call.core.hand_over(joint.moved)
-        joint.keeper.call.absorb(joint.moved, target, now)
-        self._transfers.joined(request_id, joint, now)
+        plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
+        plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
+        self._transfers.complete_join(request_id, plan, now)
 
-    def absorb(self, leg: Leg, target: Target, now: float) -> None:
+    def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
         """Take a leg of another call into this call and join it with the caller."""
-        self._core.take_in(leg, target)
-        self._alignment.introduce(self._core.caller, leg, now)
+        self._core.add_moved_leg(leg, target)
+        self._alignment.align_both(self._core.caller, leg, now)
 
-    def take_over(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
+    def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace a joined callee leg by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `replaced_by` finds the old leg. `target` describes the new party, as far as the owner knows
-        it. The INVITE is answered in any case; if with 200, `Joined` is emitted and the old leg
-        gets a BYE.
+        `leg_to_replace` finds the old leg. `target` describes the new party, as far as the owner
+        knows it. The INVITE is answered in any case; if with 200, `Joined` is emitted and the old
+        leg gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
         elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))
         else:
-            self._takeover.take(old, invite, target, now)
+            self._replacement.accept(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
         """Answer the REFER with a failure; nothing else changes."""
@@ -282,7 +282,7 @@ class BackToBackCall:
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
         """Answer the INFO of a `RecordRequested`; a second call changes nothing."""
-        self._dialogue.answer_record(request_id, status, reason, now)
+        self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """Ring these targets for `recall_timeout`, after `TransferFailed` with `transferor_gone`.
@@ -307,7 +307,7 @@ class BackToBackCall:
             self._dispatch(event, leg, now)
         except ProtocolError:
             # Our own mistake must not leave a party in a call that the owner no longer manages.
-            self._core.end(Cause.FAULT, now)
+            self._core.end(EndCause.FAULT, now)
 
     def _dispatch(self, event: Event, leg: Leg, now: float) -> None:
         match event:
@@ -318,17 +318,17 @@ class BackToBackCall:
             case AckReceived() if leg.alive:
                 self._acknowledged(event, leg, now)
             case PrackMissing(invite) if invite is self._invite:
-                self._core.end(Cause.ACK_MISSING, now, status=504)
+                self._core.end(EndCause.ACK_MISSING, now, status=504)
             case AckMissing() if leg.alive:
-                self._core.end(Cause.ACK_MISSING, now)
+                self._core.end(EndCause.ACK_MISSING, now)
             case DialogRequest(_, transaction, request):
-                self._dialogue.request(leg, transaction, request, now)
+                self._in_dialog.request(leg, transaction, request, now)
             case DialogResponse(_, client, response) if response.status >= 200:
-                self._core.concluded(leg, client, response, response.status, now)
+                self._core.on_final_response(leg, client, response, response.status, now)
             case DialogRequestFailed(_, client, status):
-                self._core.concluded(leg, client, None, status, now)
+                self._core.on_final_response(leg, client, None, status, now)
             case DialogEnded(dialog) if leg.alive and dialog is leg.dialog:
-                self._dialogue.lost(leg, Cause.PEER_GONE, now)
+                self._in_dialog.on_dialog_ended(leg, EndCause.PEER_GONE, now)
             case _:
                 pass
 
@@ -361,11 +361,11 @@ class BackToBackCall:
             self._exchange.cancelled(event.invite, now)
             return
         reasons = tuple(("Reason", value) for value in event.request.headers.get_all("Reason"))
-        self._core.end(Cause.CANCELLED, now, reasons)
+        self._core.end(EndCause.CANCELLED, now, reasons)
 
     def _acknowledged(self, event: AckReceived, leg: Leg, now: float) -> None:
         setup = self._setup
-        if setup is not None and leg is self._core.caller and setup.delayed is not None:
+        if setup is not None and leg is self._core.caller and setup.awaiting_ack is not None:
             setup.acknowledged(event.request, now)
         else:
             self._exchange.acknowledged(leg, event.request, now)
@@ -398,7 +398,7 @@ class BackToBackCall:
             self._alignment.timer(now)
             self._transfers.timer(now)
         except ProtocolError:
-            self._core.end(Cause.FAULT, now)
+            self._core.end(EndCause.FAULT, now)
 
 
 def find_call(event: Event) -> BackToBackCall | None:

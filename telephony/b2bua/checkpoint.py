@@ -49,7 +49,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     user: str
     trust: bool
-    pinned: bool
+    is_phone: bool = msgspec.field(name="pinned")
     srtp: Srtp
     path: tuple[str, ...] = ()
 
@@ -62,7 +62,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             name=target.name,
             user=target.user,
             trust=target.trust,
-            pinned=target.pinned,
+            is_phone=target.is_phone,
             srtp=target.srtp,
             path=tuple(map(str, target.path)),
         )
@@ -96,7 +96,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             name=self.name,
             user=self.user,
             trust=self.trust,
-            pinned=self.pinned,
+            is_phone=self.is_phone,
             srtp=self.srtp,
             path=tuple(map(NameAddr.parse, self.path)),
         )
@@ -126,10 +126,10 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             port=media.local.port,
             srtp=media.local.srtp,
             protected=media.remote is not None and media.remote.keys is not None,
-            said=session_to_text(media.said),
-            ours=session_to_text(media.ours),
-            theirs=session_to_text(media.theirs),
-            holding=media.holding,
+            said=session_to_text(media.last_sent),
+            ours=session_to_text(media.local_description),
+            theirs=session_to_text(media.remote_description),
+            holding=media.holds_other,
         )
 
 
@@ -200,8 +200,8 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         """Return the checkpoint of a call."""
         live = [leg for leg in core.legs.values() if _confirmed(leg)]
         ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
-        invite = core.caller.invite if ringing else None
-        rung = [leg.client for leg in core.legs.values() if leg.alive and not leg.talking]
+        invite = core.caller.server_invite if ringing else None
+        rung = [leg.client_invite for leg in core.legs.values() if leg.alive and not leg.talking]
         return cls(
             version=VERSION,
             call_id=core.call_id,

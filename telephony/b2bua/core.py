@@ -22,8 +22,8 @@ from telephony.b2bua.events import (
     MediaNegotiated,
     Side,
 )
-from telephony.b2bua.headers import Trust, identity_key, identity_of
-from telephony.b2bua.leg import Errand, Leg, LegOwner, LegState
+from telephony.b2bua.headers import HeaderFields, Trust, identity_key, identity_of
+from telephony.b2bua.leg import Leg, LegOwner, LegState, QueuedRequest
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
@@ -35,12 +35,11 @@ from telephony.sip.message import Request, Response
 from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer, ServerRequest
 
-Fields = tuple[tuple[str, str], ...]
-SDP_TYPE: Fields = (("Content-Type", "application/sdp"),)
-MAX_ERRANDS = 64
+SDP_TYPE: HeaderFields = (("Content-Type", "application/sdp"),)
+MAX_QUEUED = 64
 
 
-class Cause(StrEnum):
+class EndCause(StrEnum):
     """The reason why a leg or a call ended."""
 
     REFUSED = "refused"
@@ -48,14 +47,14 @@ class Cause(StrEnum):
     NO_PORTS = "no-ports"
     NO_ANSWER = "no-answer"
     FAILED = "failed"
-    LOST = "answered-elsewhere"
+    ANSWERED_ELSEWHERE = "answered-elsewhere"
     CALLER_HUNG_UP = "caller-hung-up"
     CALLEE_HUNG_UP = "advisor-hung-up"
     """The value is in the logs of every version."""
     HUNG_UP = "hung-up"
     TRANSFERRED = "transferred"
     REPLACED = "replaced"
-    NOBODY_LEFT = "nobody-left"
+    RECALL_FAILED = "nobody-left"
     SESSION_EXPIRED = "session-expired"
     ACK_MISSING = "ack-missing"
     PEER_GONE = "peer-gone"
@@ -102,17 +101,17 @@ class CallCore:
         """Queue an event for the owner."""
         self.events.append(event)
 
-    def trust(self, sender: Leg, receiver: Leg) -> Trust:
+    def trust_between(self, sender: Leg, receiver: Leg) -> Trust:
         """Return the rules by which identities may pass from `sender` to `receiver`."""
-        return Trust(self.trusts(sender), self.trusts(receiver), self.pinned(receiver))
+        return Trust(self.is_trusted(sender), self.is_trusted(receiver), self.is_phone(receiver))
 
-    def trusts(self, leg: Leg) -> bool:
+    def is_trusted(self, leg: Leg) -> bool:
         """Return whether the leg's peer is inside the trust domain (RFC 3325)."""
         return leg.target.trust if leg.target else self.settings.trust_caller
 
-    def pinned(self, leg: Leg) -> bool:
+    def is_phone(self, leg: Leg) -> bool:
         """Return whether the leg's peer is one of our phones, which may be behind NAT."""
-        return leg.target.pinned if leg.target is not None else self.settings.pin_caller
+        return leg.target.is_phone if leg.target is not None else self.settings.caller_is_phone
 
     # --- legs -------------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class CallCore:
             raise NoPortsError("too many legs in one call")
         leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{next(self._numbers)}'}"
         srtp = target.srtp if target is not None else self.settings.caller_srtp
-        media = LegMedia(self.plane, leg_id, Origin(hash_of(leg_id), 0), srtp, ipv6=ipv6)
+        media = LegMedia(self.plane, leg_id, Origin(session_id_of(leg_id), 0), srtp, ipv6=ipv6)
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
@@ -142,17 +141,17 @@ class CallCore:
         self.legs[leg.id] = leg
         return leg
 
-    def take_in(self, leg: Leg, target: Target) -> None:
+    def add_moved_leg(self, leg: Leg, target: Target) -> None:
         """Add a leg of another call, and join it with the caller; `target` describes its party."""
         leg.call, leg.side, leg.target = self._call, Side.CALLEE, target
         self._keep(leg)
         self.set_ringback(wanted=False)
         self.join(leg)
         self.emit(Joined(leg.id, target))
-        self.negotiated(self.caller)
-        self.negotiated(leg)
+        self.emit_media(self.caller)
+        self.emit_media(leg)
 
-    def hand_over(self, leg: Leg) -> None:
+    def remove_moved_leg(self, leg: Leg) -> None:
         """Remove a leg that moves to another call, and that leg only; it stays as it is."""
         self._callee = None
         del self.legs[leg.id]
@@ -204,7 +203,7 @@ class CallCore:
         if self._callee is not None:
             self.connect(self._callee)
 
-    def negotiated(self, leg: Leg) -> None:
+    def emit_media(self, leg: Leg) -> None:
         """Notify the owner of the payload types that the leg's peer may now send."""
         self.emit(MediaNegotiated(leg.id, leg.side, leg.media.rows()))
 
@@ -216,7 +215,7 @@ class CallCore:
         self.ringback = wanted
 
     @staticmethod
-    def meet(leg: Leg, request: Request) -> None:
+    def learn_from_invite(leg: Leg, request: Request) -> None:
         """Learn the methods and the identity from a new peer's INVITE, without an event.
 
         The owner has seen the INVITE itself; it is notified only of later changes.
@@ -224,9 +223,9 @@ class CallCore:
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
         if found is not None:
-            leg.names_itself_by(found[1], identity_key(*found))
+            leg.set_identity(found[1], identity_key(*found))
 
-    def notice(self, leg: Leg, message: Request | Response) -> bool:
+    def learn_from(self, leg: Leg, message: Request | Response) -> bool:
         """Learn the sender's methods and identity from a message, and report a new identity.
 
         Return True if the sender has a new name. A new Contact is reported, but returns False: it
@@ -234,7 +233,7 @@ class CallCore:
         """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
-        if found is None or not leg.names_itself_by(found[1], identity_key(*found)):
+        if found is None or not leg.set_identity(found[1], identity_key(*found)):
             return False
         self.emit(IdentityChanged(leg.id, leg.side, found[0], found[1]))
         return found[1] != "Contact"
@@ -245,55 +244,57 @@ class CallCore:
             leg.move_to(LegState.RINGING)
             self.emit(LegRinging(leg.id, leg.target))
 
-    def confirm(self, leg: Leg, dialog: Dialog) -> None:
+    def set_confirmed(self, leg: Leg, dialog: Dialog) -> None:
         """Record that the leg's INVITE was answered with a 2xx and created `dialog`."""
         leg.dialog = dialog
         leg.move_to(LegState.TALKING)
-        if self.pinned(leg):
+        if self.is_phone(leg):
             dialog.send_to = dialog.peer
 
     # --- requests ---------------------------------------------------------------------------
 
-    def queue(self, leg: Leg, errand: Errand, now: float) -> bool:
+    def queue(self, leg: Leg, queued: QueuedRequest, now: float) -> bool:
         """Send a non-INVITE request as soon as the earlier ones on the leg are answered.
 
-        Return False if the leg is not talking, or if `MAX_ERRANDS` requests already wait.
+        Return False if the leg is not talking, or if `MAX_QUEUED` requests already wait.
         """
-        if not leg.talking or len(leg.errands) >= MAX_ERRANDS:
+        if not leg.talking or len(leg.request_queue) >= MAX_QUEUED:
             return False
-        leg.errands.append(errand)
+        leg.request_queue.append(queued)
         self.send_next(leg, now)
         return True
 
     def send_next(self, leg: Leg, now: float) -> None:
         """Send the next request in the leg's queue, unless one is still unanswered."""
-        if leg.errand is not None or not leg.errands or leg.dialog is None or not leg.talking:
+        if leg.current_request is not None or not leg.request_queue:
             return
-        errand = leg.errands.popleft()
+        if leg.dialog is None or not leg.talking:
+            return
+        queued = leg.request_queue.popleft()
         try:
             client = leg.dialog.request(
-                errand.method, headers=errand.headers, body=errand.body, now=now
+                queued.method, headers=queued.headers, body=queued.body, now=now
             )
         except ProtocolError:  # the peer's BYE has arrived and waits to be handled
-            errand.then(None, 481, now)
+            queued.then(None, 481, now)
             return
-        leg.errand = client
-        leg.waiting[client] = errand.then
+        leg.current_request = client
+        leg.callbacks[client] = queued.then
 
-    def concluded(
+    def on_final_response(
         self, leg: Leg, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
         """Handle the end of one of our requests within a dialog, and call its callback."""
-        then = leg.waiting.pop(client, None)
-        if leg.errand is client:
-            leg.errand = None
+        then = leg.callbacks.pop(client, None)
+        if leg.current_request is client:
+            leg.current_request = None
         if then is not None:
             then(response, status, now)
         self.send_next(leg, now)
 
     # --- ends -------------------------------------------------------------------------------
 
-    def end_leg(self, leg: Leg, cause: str, now: float, headers: Fields = ()) -> None:
+    def end_leg(self, leg: Leg, cause: str, now: float, headers: HeaderFields = ()) -> None:
         """End a leg and free its ports; late responses may still arrive for it.
 
         A leg with a confirmed dialog gets a BYE, an INVITE that we sent gets a CANCEL, and an
@@ -312,27 +313,27 @@ class CallCore:
         self.emit(LegEnded(leg.id, leg.side, cause))
 
     @staticmethod
-    def _goodbye(leg: Leg, state: LegState, now: float, headers: Fields) -> None:
+    def _goodbye(leg: Leg, state: LegState, now: float, headers: HeaderFields) -> None:
         if state is LegState.TALKING:
             hang_up(leg, now, headers)
-        elif leg.client is not None:
-            leg.client.cancel(headers=headers, now=now)
-        elif leg.invite is not None:
-            answer(leg.invite, 480, now, headers=headers)
+        elif leg.client_invite is not None:
+            leg.client_invite.cancel(headers=headers, now=now)
+        elif leg.server_invite is not None:
+            answer(leg.server_invite, 480, now, headers=headers)
 
     @staticmethod
     def _abandon(leg: Leg, now: float) -> None:
         """Report status 481 to each callback that still waits for a response from this leg."""
-        waiting, leg.waiting = leg.waiting, {}
-        errands, leg.errands = leg.errands, deque()
-        leg.errand = None
-        for client in waiting:
+        callbacks, leg.callbacks = leg.callbacks, {}
+        queue, leg.request_queue = leg.request_queue, deque()
+        leg.current_request = None
+        for client in callbacks:
             if isinstance(client, InviteClient):
                 client.cancel(now=now)  # otherwise it could wait for a final response for ever
-        for then in [*waiting.values(), *(errand.then for errand in errands)]:
+        for then in [*callbacks.values(), *(queued.then for queued in queue)]:
             then(None, 481, now)
 
-    def end(self, cause: str, now: float, headers: Fields = (), status: int = 0) -> None:
+    def end(self, cause: str, now: float, headers: HeaderFields = (), status: int = 0) -> None:
         """End the call: end every leg, then emit `CallEnded`.
 
         `status` goes into `CallEnded`: the status with which the caller's INVITE was refused, or 0.
@@ -346,16 +347,16 @@ class CallCore:
         self.emit(CallEnded(cause, status))
 
 
-def hang_up(leg: Leg, now: float, headers: Fields) -> None:
+def hang_up(leg: Leg, now: float, headers: HeaderFields) -> None:
     """Send a BYE, unless the peer's BYE came first.
 
     A 2xx that we have not acknowledged yet is acknowledged before the BYE.
     """
-    dialog, client = leg.dialog, leg.unacked
+    dialog, client = leg.dialog, leg.invite_to_ack
     if dialog is None or dialog.state is not DialogState.CONFIRMED:
         return
     if client is not None:
-        leg.unacked = None
+        leg.invite_to_ack = None
         dialog.ack(client, now=now)
     dialog.request("BYE", headers=headers, now=now)
 
@@ -366,7 +367,7 @@ def answer(
     now: float,
     *,
     reason: str | None = None,
-    headers: Fields = (),
+    headers: HeaderFields = (),
     body: bytes = b"",
     to_tag: str | None = None,
     reliable: bool = False,
@@ -396,6 +397,6 @@ def answer(
         return None  # the dialog ended after the request came
 
 
-def hash_of(text: str) -> int:
+def session_id_of(text: str) -> int:
     """Return a leg's session id for its o= line: below 2**31, and the same in every run."""
     return zlib.crc32(text.encode()) & 0x7FFF_FFFF

@@ -29,7 +29,7 @@ class LegRinging:
 
 
 @dataclass(frozen=True, slots=True)
-class CallDiverted:
+class CallRedirected:
     """A target redirected the call to targets that the owner knows; they are being rung now."""
 
     leg_id: str
@@ -200,7 +200,7 @@ class CallEnded:
 
 CallEvent = (
     LegRinging
-    | CallDiverted
+    | CallRedirected
     | CallAnswered
     | LegEnded
     | CallHeld

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.bodies import description
-from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallHeld, CallResumed
-from telephony.b2bua.headers import survivors
+from telephony.b2bua.headers import passed_fields
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.refresh import Refresh
@@ -31,7 +31,7 @@ from telephony.sdp import (
 from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer, ServerRequest
 
-_OURS_ALONE = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
+_STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
 """Failures between us and the other leg, and the statuses that the sender gets in their place.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
@@ -40,24 +40,24 @@ gone.
 
 
 @dataclass(slots=True)
-class Carried:
+class ForwardedOffer:
     """A request whose offer is passed on; if it has none, the other leg is asked for an offer."""
 
     source: Leg
     transaction: ServerRequest
     offer: SessionDescription | None
     target: Leg
-    asked: SessionDescription | None
+    target_offer: SessionDescription | None
     """The offer to the target; None asks the target for its offer."""
     timer: SessionTimer
     deadline: float | None
     """The time at which we stop waiting for the target; None before the start and afterwards."""
-    held: bool = False
+    waits_for_ack: bool = False
     """True until the target has acknowledged our 2xx: its dialog takes no offer before that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class AwaitedAck:
     """An INVITE without SDP that we answered with an offer; the ACK will hold the answer."""
 
     source: Leg
@@ -79,12 +79,16 @@ class Exchange:
         self._refresh = refresh
         self._alignment = alignment
         self._allowed = core.settings.codecs
-        self._carried: Carried | None = None
-        self._owed: Owed | None = None
+        self._forwarded: ForwardedOffer | None = None
+        self._awaited_ack: AwaitedAck | None = None
 
-    def carries(self, transaction: ServerRequest) -> bool:
+    def is_forwarding(self, transaction: ServerRequest) -> bool:
         """Return whether this request's offer and header fields are being passed on."""
-        return self._carried is not None and self._carried.transaction is transaction
+        return self._forwarded is not None and self._forwarded.transaction is transaction
+
+    @property
+    def _in_progress(self) -> bool:
+        return self._forwarded is not None or self._awaited_ack is not None
 
     # --- an incoming offer ------------------------------------------------------------------
 
@@ -102,12 +106,12 @@ class Exchange:
             return
         if offer is None and request.method == "UPDATE":
             self._accept(leg, transaction, None, timer, now)
-        elif self._carried is not None or self._owed is not None or self._offers.offering(leg):
+        elif self._in_progress or self._offers.offering(leg):
             answer(transaction, 491, now)
         elif offer is None:
             self._offerless(leg, transaction, timer, now)
-        elif leg.media.ours is not None and same_media(offer, leg.media.theirs):
-            self._accept(leg, transaction, leg.media.repeat(), timer, now)
+        elif leg.media.has_agreed and same_media(offer, leg.media.remote_description):
+            self._accept(leg, transaction, leg.media.current(), timer, now)
         else:
             self._changed(leg, transaction, offer, timer, now)
 
@@ -134,19 +138,23 @@ class Exchange:
     ) -> None:
         other = self._core.other(leg)
         if other is None or not other.talking:
-            self._alone(leg, transaction, offer, timer, now)
+            self._answer_locally(leg, transaction, offer, timer, now)
             return
         try:
-            if other.media.knows(offer, leg.media, self._allowed):
-                self._alone(leg, transaction, offer, timer, now, said=other.media.theirs)
+            if other.media.is_unchanged(offer, leg.media, self._allowed):
+                self._answer_locally(
+                    leg, transaction, offer, timer, now, said=other.media.remote_description
+                )
                 return
-            asked = other.media.pass_on(offer, leg.media, self._allowed)
+            target_offer = other.media.pass_on(offer, leg.media, self._allowed)
         except ParseError as error:
             answer(transaction, error.status, now)
             return
-        self._carry(Carried(leg, transaction, offer, other, asked, timer, None), now)
+        self._pass_on(
+            ForwardedOffer(leg, transaction, offer, other, target_offer, timer, None), now
+        )
 
-    def _alone(
+    def _answer_locally(
         self,
         leg: Leg,
         transaction: ServerRequest,
@@ -166,7 +174,7 @@ class Exchange:
         except ParseError as error:
             answer(transaction, error.status, now)
             return
-        self._settled(leg)
+        self._media_changed(leg)
         self._accept(leg, transaction, ours, timer, now)
 
     def _offerless(
@@ -174,64 +182,68 @@ class Exchange:
     ) -> None:
         other = self._core.other(leg)
         if other is not None and other.talking:
-            self._carry(Carried(leg, transaction, None, other, None, timer, None), now)
-        elif (ours := leg.media.repeat()) is not None:
-            self._owed = Owed(leg, None, ours, None)
+            self._pass_on(ForwardedOffer(leg, transaction, None, other, None, timer, None), now)
+        elif (ours := leg.media.current()) is not None:
+            self._awaited_ack = AwaitedAck(leg, None, ours, None)
             self._accept(leg, transaction, ours, timer, now)
         else:
             answer(transaction, 500, now)
 
     # --- to the other leg and back ----------------------------------------------------------
 
-    def _carry(self, carried: Carried, now: float) -> None:
-        carried.deadline = now + self._core.settings.request_timeout
-        self._carried = carried
-        dialog = carried.target.dialog
-        carried.held = dialog is not None and dialog.ack_due
-        if not carried.held:
-            self._cross(carried, now)
+    def _pass_on(self, forwarded: ForwardedOffer, now: float) -> None:
+        forwarded.deadline = now + self._core.settings.request_timeout
+        self._forwarded = forwarded
+        dialog = forwarded.target.dialog
+        forwarded.waits_for_ack = dialog is not None and dialog.ack_due
+        if not forwarded.waits_for_ack:
+            self._send(forwarded, now)
 
-    def _cross(self, carried: Carried, now: float) -> None:
-        request = carried.transaction.request
-        trust = self._core.trust(carried.source, carried.target)
+    def _send(self, forwarded: ForwardedOffer, now: float) -> None:
+        request = forwarded.transaction.request
+        trust = self._core.trust_between(forwarded.source, forwarded.target)
         self._offers.offer(
-            carried.target,
-            carried.asked,
+            forwarded.target,
+            forwarded.target_offer,
             self._answered,
             now,
-            headers=survivors(request.headers, trust),
+            headers=passed_fields(request.headers, trust),
             by_update=request.method == "UPDATE",
         )
 
     def _answered(self, theirs: SessionDescription | None, status: int, now: float) -> None:
-        carried, self._carried = self._carried, None
-        if carried is None:
+        forwarded, self._forwarded = self._forwarded, None
+        if forwarded is None:
             return
         if status >= 300 or theirs is None:
-            told = _OURS_ALONE.get(status, status) if status >= 300 else 500
-            self._forgive(carried, now)
-            answer(carried.transaction, told, now)
-        elif carried.offer is None:
-            self._offered(carried, theirs, now)
+            sent = _STATUS_FOR_SENDER.get(status, status) if status >= 300 else 500
+            self._ack_without_offer(forwarded, now)
+            answer(forwarded.transaction, sent, now)
+        elif forwarded.offer is None:
+            self._offered(forwarded, theirs, now)
         else:
-            self._complete(carried, carried.offer, theirs, now)
+            self._complete(forwarded, forwarded.offer, theirs, now)
 
     @staticmethod
-    def _forgive(carried: Carried, now: float) -> None:
+    def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
         """Acknowledge the target's 2xx although the offer that we asked for is missing."""
-        target = carried.target
-        if target.unacked is not None and target.dialog is not None and target.talking:
-            client, target.unacked = target.unacked, None
+        target = forwarded.target
+        if target.invite_to_ack is not None and target.dialog is not None and target.talking:
+            client, target.invite_to_ack = target.invite_to_ack, None
             target.dialog.ack(client, now=now)
 
     def _complete(
-        self, carried: Carried, offer: SessionDescription, theirs: SessionDescription, now: float
+        self,
+        forwarded: ForwardedOffer,
+        offer: SessionDescription,
+        theirs: SessionDescription,
+        now: float,
     ) -> None:
-        source, target = carried.source, carried.target
+        source, target = forwarded.source, forwarded.target
         try:
-            if carried.asked is not None:
-                target.media.agree(carried.asked, theirs)
-            if carried.transaction.answered or not source.talking:
+            if forwarded.target_offer is not None:
+                target.media.agree(forwarded.target_offer, theirs)
+            if forwarded.transaction.answered or not source.talking:
                 # the sender gave up, but the target has agreed: offer it the sender's last media
                 # again
                 self._alignment.align(target, source, now)
@@ -239,53 +251,55 @@ class Exchange:
             ours = source.media.answer(offer, theirs, self._allowed)
             source.media.agree(ours, offer)
         except ParseError:
-            answer(carried.transaction, 488, now)
+            answer(forwarded.transaction, 488, now)
             self._alignment.align(target, source, now)
             return
-        self._core.negotiated(target)
-        self._settled(source)
-        self._accept(source, carried.transaction, ours, carried.timer, now)
+        self._core.emit_media(target)
+        self._media_changed(source)
+        self._accept(source, forwarded.transaction, ours, forwarded.timer, now)
 
-    def _settled(self, leg: Leg) -> None:
+    def _media_changed(self, leg: Leg) -> None:
         """Connect the media after a party's offer was answered, and report a change of hold."""
         self._core.reconnect()
-        self._core.negotiated(leg)
-        holding = leg.media.held
-        if holding != leg.media.holding:
-            leg.media.holding = holding
+        self._core.emit_media(leg)
+        holding = leg.media.peer_not_receiving
+        if holding != leg.media.holds_other:
+            leg.media.holds_other = holding
             kind = CallHeld if holding else CallResumed
             self._core.emit(kind(leg.id, leg.side))
 
     # --- the offer comes from the other side (INVITE without SDP) ----------------------------
 
-    def _offered(self, carried: Carried, theirs: SessionDescription, now: float) -> None:
-        source = carried.source
-        if carried.transaction.answered or not source.talking:
-            self._decline(carried.target, source, theirs, now)
+    def _offered(self, forwarded: ForwardedOffer, theirs: SessionDescription, now: float) -> None:
+        source = forwarded.source
+        if forwarded.transaction.answered or not source.talking:
+            self._answer_with_last(forwarded.target, source, theirs, now)
             return
         try:
-            ours = source.media.pass_on(theirs, carried.target.media, self._allowed)
+            ours = source.media.pass_on(theirs, forwarded.target.media, self._allowed)
         except ParseError:
-            answer(carried.transaction, 488, now)
-            self._decline(carried.target, source, theirs, now)
+            answer(forwarded.transaction, 488, now)
+            self._answer_with_last(forwarded.target, source, theirs, now)
             return
-        self._owed = Owed(source, carried.target, ours, theirs)
-        self._accept(source, carried.transaction, ours, carried.timer, now)
+        self._awaited_ack = AwaitedAck(source, forwarded.target, ours, theirs)
+        self._accept(source, forwarded.transaction, ours, forwarded.timer, now)
 
-    def _decline(self, target: Leg, source: Leg, theirs: SessionDescription, now: float) -> None:
+    def _answer_with_last(
+        self, target: Leg, source: Leg, theirs: SessionDescription, now: float
+    ) -> None:
         """Answer the target's offer with the source's last description."""
-        client, target.unacked = target.unacked, None
+        client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
             return
-        back = self._back(target, theirs, source.media.theirs)
+        back = self._build_answer(target, theirs, source.media.remote_description)
         if back is None:
             target.dialog.ack(client, now=now)
-            self._core.end(Cause.NO_MEDIA, now)
+            self._core.end(EndCause.NO_MEDIA, now)
             return
         target.dialog.ack(client, headers=SDP_TYPE, body=bytes(back), now=now)
         self._core.reconnect()
 
-    def _back(
+    def _build_answer(
         self, target: Leg, theirs: SessionDescription, said: SessionDescription | None
     ) -> SessionDescription | None:
         if said is None:
@@ -300,73 +314,75 @@ class Exchange:
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
         """Handle an ACK: take its answer to our offer, and send an offer that waited for it."""
         self._acknowledge(leg, request, now)
-        carried = self._carried
-        if carried is not None and carried.held and carried.target is leg:
-            carried.held = False
-            self._cross(carried, now)
+        forwarded = self._forwarded
+        if forwarded is not None and forwarded.waits_for_ack and forwarded.target is leg:
+            forwarded.waits_for_ack = False
+            self._send(forwarded, now)
 
     def _acknowledge(self, leg: Leg, request: Request, now: float) -> None:
-        owed = self._owed
-        if owed is None or owed.source is not leg:
+        awaited = self._awaited_ack
+        if awaited is None or awaited.source is not leg:
             return
-        self._owed = None
+        self._awaited_ack = None
         try:
             said = description(request)
             if said is not None:
-                leg.media.agree(owed.ours, said)
+                leg.media.agree(awaited.ours, said)
         except ParseError:
             said = None
-        if owed.target is not None and owed.theirs is not None:
+        if awaited.target is not None and awaited.theirs is not None:
             if said is None:
-                self._core.end(Cause.NO_MEDIA, now)
+                self._core.end(EndCause.NO_MEDIA, now)
                 return
-            self._return(owed.target, owed.theirs, said, now)
+            self._answer_target(awaited.target, awaited.theirs, said, now)
         self._core.reconnect()
-        self._core.negotiated(leg)
+        self._core.emit_media(leg)
 
-    def _return(
+    def _answer_target(
         self, target: Leg, theirs: SessionDescription, said: SessionDescription, now: float
     ) -> None:
-        client, target.unacked = target.unacked, None
-        back = self._back(target, theirs, said)
+        client, target.invite_to_ack = target.invite_to_ack, None
+        back = self._build_answer(target, theirs, said)
         if client is None or target.dialog is None or not target.talking:
             return
         if back is None:
             target.dialog.ack(client, now=now)
-            self._core.end(Cause.NO_MEDIA, now)
+            self._core.end(EndCause.NO_MEDIA, now)
             return
         target.dialog.ack(client, headers=SDP_TYPE, body=bytes(back), now=now)
-        self._core.negotiated(target)
+        self._core.emit_media(target)
 
     # --- giving up ----------------------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
         """Give up the exchange whose re-INVITE its sender has cancelled."""
-        if self._carried is not None and self._carried.transaction is invite:
-            self._give_up(self._carried, now)
+        if self._forwarded is not None and self._forwarded.transaction is invite:
+            self._give_up(self._forwarded, now)
 
-    def _give_up(self, carried: Carried, now: float) -> None:
-        if carried.held:
-            self._carried = None
+    def _give_up(self, forwarded: ForwardedOffer, now: float) -> None:
+        if forwarded.waits_for_ack:
+            self._forwarded = None
         else:
-            self._offers.cancel(carried.target, now)
+            self._offers.cancel(forwarded.target, now)
 
-    def gone(self, leg: Leg) -> None:
+    def on_leg_ended(self, leg: Leg) -> None:
         """Forget an awaited ACK or a waiting offer that concerns a leg that has ended."""
-        if self._owed is not None and leg in {self._owed.source, self._owed.target}:
-            self._owed = None
-        carried = self._carried
-        if carried is not None and carried.held and leg in {carried.source, carried.target}:
-            self._carried = None
+        awaited, forwarded = self._awaited_ack, self._forwarded
+        if awaited is not None and leg in {awaited.source, awaited.target}:
+            self._awaited_ack = None
+        if forwarded is None or not forwarded.waits_for_ack:
+            return
+        if leg in {forwarded.source, forwarded.target}:
+            self._forwarded = None
 
     def next_timer(self) -> float | None:
         """Return the time at which the exchange in progress is given up, or None."""
-        return None if self._carried is None else self._carried.deadline
+        return None if self._forwarded is None else self._forwarded.deadline
 
     def timer(self, now: float) -> None:
         """Answer 504 and give up an exchange whose deadline has passed."""
-        carried = self._carried
-        if carried is not None and carried.deadline is not None and now >= carried.deadline:
-            carried.deadline = None
-            answer(carried.transaction, 504, now)
-            self._give_up(carried, now)
+        forwarded = self._forwarded
+        if forwarded is not None and forwarded.deadline is not None and now >= forwarded.deadline:
+            forwarded.deadline = None
+            answer(forwarded.transaction, 504, now)
+            self._give_up(forwarded, now)

@@ -15,7 +15,7 @@ from telephony.sip.headers import NameAddr, header_key
 from telephony.sip.message import Headers, Request, Response
 from telephony.sip.uri import Uri
 
-Fields = tuple[tuple[str, str], ...]
+HeaderFields = tuple[tuple[str, str], ...]
 
 _REGENERATED = frozenset(
     [
@@ -94,7 +94,7 @@ _NAMING = frozenset(
 )
 """Header fields that pass only inside the trust domain."""
 
-_TELLING = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
+_FREE_TEXT = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
 """Header fields with free text, which may name a caller who asked for privacy (RFC 3323 4.1)."""
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
@@ -126,7 +126,7 @@ class Trust:
         return self.sender and self.receiver and not (self.shown and wants_privacy(headers))
 
 
-def survivors(headers: Headers, trust: Trust) -> Fields:
+def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that cross to the other leg, in their order."""
     names_pass = trust.passes(headers)
     withheld = wants_privacy(headers) and not names_pass
@@ -135,13 +135,13 @@ def survivors(headers: Headers, trust: Trust) -> Fields:
         known = header_key(name)
         if known in _REGENERATED or (known in _NAMING and not names_pass):
             continue
-        if withheld and known in _TELLING:
+        if withheld and known in _FREE_TEXT:
             continue
         kept.append((name, value))
     return tuple(kept)
 
 
-def naming(headers: Headers, trust: Trust) -> Fields:
+def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields with the sender's new name, as far as the other leg may see it."""
     if not trust.passes(headers):
         return ()
@@ -149,19 +149,19 @@ def naming(headers: Headers, trust: Trust) -> Fields:
     return tuple((name, value) for name, value in headers.items() if header_key(name) in known)
 
 
-def presented(request: Request, trust: Trust) -> NameAddr:
+def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From that the other leg sees, without a tag."""
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
-    return untagged(request.from_)
+    return without_tag(request.from_)
 
 
-def untagged(address: NameAddr) -> NameAddr:
+def without_tag(address: NameAddr) -> NameAddr:
     """Return the address without its dialog's tag."""
     return address.with_tag(None)
 
 
-def body_fields(message: Request | Response) -> Fields:
+def body_fields(message: Request | Response) -> HeaderFields:
     """Return the header fields that describe a body that is passed on unchanged."""
     if not message.body:
         return ()

@@ -14,20 +14,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from telephony.b2bua.core import CallCore, Cause, answer
+from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.headers import Trust, body_fields, naming, survivors
-from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.headers import Trust, body_fields, identity_fields, passed_fields
+from telephony.b2bua.leg import Leg, QueuedRequest
 from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.transfer import Transfers
+from telephony.b2bua.transfer import ReferTransfers
 from telephony.sip.message import Request, Response
 from telephony.sip.uas import ServerRequest
 
-_CROSSING: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
-_OURS_ALONE: Final = {401: 500, 407: 500}
+_PASSED_ON: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
+_STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
 """Failures between us and the other leg, and the statuses that the sender gets in their place."""
-_NO_ANSWER: Final = {408: 504, 481: 500}
+_STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
 """Failures without a response, and the statuses that the sender gets in their place.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
@@ -36,11 +36,11 @@ gone.
 _ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 
 
-class Dialogue:
+class InDialogRequests:
     """Handles each request within a dialog, or hands it to the component that does."""
 
     def __init__(
-        self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: Transfers
+        self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: ReferTransfers
     ) -> None:
         """Create the object; no request is in progress."""
         self._core = core
@@ -70,26 +70,26 @@ class Dialogue:
         elif method in {"INVITE", "UPDATE"}:
             self._session(leg, transaction, request, now)
         elif method == "REFER":
-            self._transfers.requested(leg, transaction, request, now)
-        elif method in _CROSSING:
-            self._cross(leg, transaction, request, now)
+            self._transfers.on_refer(leg, transaction, request, now)
+        elif method in _PASSED_ON:
+            self._pass_on(leg, transaction, request, now)
         else:
             answer(transaction, 501, now)
 
     def _session(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        renamed = self._core.notice(leg, request)
+        has_new_name = self._core.learn_from(leg, request)
         self._exchange.incoming(leg, transaction, request, now)
-        if renamed and not self._exchange.carries(transaction):
-            self._rename(leg, request, now)
+        if has_new_name and not self._exchange.is_forwarding(transaction):
+            self._send_new_name(leg, request, now)
 
-    def _rename(self, leg: Leg, request: Request, now: float) -> None:
+    def _send_new_name(self, leg: Leg, request: Request, now: float) -> None:
         """Send the other leg the new name of this leg's party (RFC 4916), if trust allows it."""
         other = self._core.other(leg)
         if other is None or not other.talking:
             return
-        news = naming(request.headers, self._core.trust(leg, other))
-        if news:
-            self._refresh.tell(other, news, now)
+        fields = identity_fields(request.headers, self._core.trust_between(leg, other))
+        if fields:
+            self._refresh.send_fields(other, fields, now)
 
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
@@ -98,36 +98,36 @@ class Dialogue:
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
-        self._core.notice(leg, request)
+        self._core.learn_from(leg, request)
         answer(transaction, 200, now)
 
     def _bye(self, leg: Leg, request: Request, now: float) -> None:
         if not leg.alive:
             return
-        if leg.client is not None and not leg.talking:
+        if leg.client_invite is not None and not leg.talking:
             # a callee may not send BYE now (RFC 3261 15); its answer to the INVITE still counts
             return
         other = self._core.other(leg)
-        headers = survivors(request.headers, self._core.trust(leg, other or leg))
-        self.lost(leg, Cause.CALLEE_HUNG_UP, now, headers)
+        headers = passed_fields(request.headers, self._core.trust_between(leg, other or leg))
+        self.on_dialog_ended(leg, EndCause.CALLEE_HUNG_UP, now, headers)
 
-    def lost(
+    def on_dialog_ended(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         """Handle the end of a leg's dialog: the peer hung up, or no longer knows the dialog."""
         leg.dialog = None
         if leg is self._core.caller:
-            told = Cause.CALLER_HUNG_UP if cause == Cause.CALLEE_HUNG_UP else cause
-            self._core.end(told, now, headers)
-        elif self._transfers.left_by(leg, now) or leg is not self._core.callee:
-            self._core.end_leg(leg, Cause.TRANSFERRED, now)
+            ours = EndCause.CALLER_HUNG_UP if cause == EndCause.CALLEE_HUNG_UP else cause
+            self._core.end(ours, now, headers)
+        elif self._transfers.on_leg_left(leg, now) or leg is not self._core.callee:
+            self._core.end_leg(leg, EndCause.TRANSFERRED, now)
             if not any(other.alive for other in self._core.legs.values()):
                 # another call has taken over the last other leg
-                self._core.end(Cause.TRANSFERRED, now)
+                self._core.end(EndCause.TRANSFERRED, now)
         else:
             self._core.end(cause, now, headers)
 
-    def _cross(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+    def _pass_on(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         if request.method == "INFO":
             if "Record" in request.headers:
                 self._record_key(leg, transaction, request, now)
@@ -142,12 +142,13 @@ class Dialogue:
             return
 
         def then(response: Response | None, status: int, at: float) -> None:
-            trust = self._core.trust(other, leg)
+            trust = self._core.trust_between(other, leg)
             _answer_back(transaction, response, status, trust, at)
 
-        headers = survivors(request.headers, self._core.trust(leg, other))
-        errand = Errand(request.method, (*headers, *body_fields(request)), request.body, then)
-        if not self._core.queue(other, errand, now):
+        headers = passed_fields(request.headers, self._core.trust_between(leg, other))
+        headers = (*headers, *body_fields(request))
+        queued = QueuedRequest(request.method, headers, request.body, then)
+        if not self._core.queue(other, queued, now):
             answer(transaction, 503, now, headers=(("Retry-After", "5"),))
 
     def _record_key(
@@ -174,16 +175,17 @@ class Dialogue:
 def _answer_back(
     transaction: ServerRequest, response: Response | None, status: int, trust: Trust, now: float
 ) -> None:
-    told = (_OURS_ALONE if response is not None else _NO_ANSWER).get(status, status)
-    if response is None or told != status:
-        answer(transaction, told, now)
+    others = _STATUS_FOR_SENDER if response is not None else _STATUS_WITHOUT_RESPONSE
+    shown = others.get(status, status)
+    if response is None or shown != status:
+        answer(transaction, shown, now)
         return
     answer(
         transaction,
         status,
         now,
         reason=response.reason,
-        headers=(*survivors(response.headers, trust), *body_fields(response)),
+        headers=(*passed_fields(response.headers, trust), *body_fields(response)),
         body=response.body,
     )
 

@@ -18,15 +18,15 @@ from telephony.sip.replaces import Replaces
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class JoinPlan:
     """The three legs at which two calls are joined."""
 
-    keeper: Leg
+    kept_leg: Leg
     """The party's leg in the call that goes on; it is on the callee's side there."""
-    giver: Leg
+    ending_leg: Leg
     """The party's leg in the call that ends."""
-    moved: Leg
-    """The leg at the other end of the giver's call; it is joined with the keeper's caller."""
+    moved_leg: Leg
+    """The leg at the other end of the call that ends; it is joined with the kept call's caller."""
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
@@ -45,7 +45,7 @@ def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
     return owner if isinstance(owner, Leg) and owner.alive else None
 
 
-def consulted_leg(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
+def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
     """Return the leg in another call that a REFER from the peer of `leg` names in its Replaces.
 
     None unless the peers of both legs are at the same host: a party cannot give away another
@@ -57,23 +57,23 @@ def consulted_leg(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
     return named if _host_of(named) == _host_of(leg) else None
 
 
-def joint_of(leg: Leg, named: Leg) -> Joint | None:
+def plan_join(leg: Leg, named: Leg) -> JoinPlan | None:
     """Return how the calls of two legs of one party can be joined; None if they cannot.
 
     If the party is the callee in both calls, the call in which it sent the REFER goes on.
     """
-    for keeper, giver in ((leg, named), (named, leg)):
-        core = keeper.call.core
-        moved = giver.call.core.other(giver)
-        if keeper is core.callee and moved is not None:
-            caller = core.other(keeper)
-            ready = caller is not None and caller.talking and keeper.talking and moved.talking
-            ready = ready and not keeper.call.transferring
-            return Joint(keeper, giver, moved) if ready else None
+    for kept_leg, ending_leg in ((leg, named), (named, leg)):
+        core = kept_leg.call.core
+        moved_leg = ending_leg.call.core.other(ending_leg)
+        if kept_leg is core.callee and moved_leg is not None:
+            caller = core.other(kept_leg)
+            ready = caller is not None and caller.talking and kept_leg.talking and moved_leg.talking
+            ready = ready and not kept_leg.call.transferring
+            return JoinPlan(kept_leg, ending_leg, moved_leg) if ready else None
     return None
 
 
 def _host_of(leg: Leg) -> str | None:
     if leg.dialog is not None:
         return leg.dialog.peer.host
-    return leg.invite.source.host if leg.invite is not None else None
+    return leg.server_invite.source.host if leg.server_invite is not None else None

@@ -24,7 +24,7 @@ from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer
 
 logger = logging.getLogger(__name__)
-Then = Callable[[Response | None, int, float], None]
+OnResponse = Callable[[Response | None, int, float], None]
 """A callback for the end of a request: the final response (None: none came), its status, and now.
 """
 
@@ -51,13 +51,13 @@ _FOLLOWING: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class QueuedRequest:
     """A non-INVITE request that waits for its turn on a leg."""
 
     method: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    then: Then
+    then: OnResponse
 
 
 class CallLegs(Protocol):
@@ -70,7 +70,7 @@ class CallLegs(Protocol):
     def other(self, leg: Leg) -> Leg | None:
         """Return the leg that this leg is joined with; None if it is joined with none."""
 
-    def hand_over(self, leg: Leg) -> None:
+    def remove_moved_leg(self, leg: Leg) -> None:
         """Remove a leg that moves to another call."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
@@ -95,7 +95,7 @@ class LegOwner(Protocol):
     def transferring(self) -> bool:
         """True while a transfer's target is being rung, or a callee after a failed transfer."""
 
-    def absorb(self, leg: Leg, target: Target, now: float) -> None:
+    def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
         """Take a leg of another call into this call and join it with the caller."""
 
 
@@ -112,12 +112,12 @@ class Leg:
         self.target = target
         self.media = media
         self._state = LegState.CALLING
-        self.invite: InviteServer | None = None
+        self.server_invite: InviteServer | None = None
         """The INVITE that the peer sent; None if we sent it."""
-        self.client: InviteClient | None = None
+        self.client_invite: InviteClient | None = None
         """The INVITE that we sent; None if the peer sent it."""
         self.dialog: Dialog | None = None
-        self.unacked: InviteClient | None = None
+        self.invite_to_ack: InviteClient | None = None
         """Our INVITE that has a 2xx, but gets its ACK only when the other party has answered."""
         self.timer: SessionTimer | None = None
         self.min_se = 90
@@ -126,10 +126,10 @@ class Leg:
         """The methods in the peer's Allow header, in upper case."""
         self.identity: tuple[str, str] | None = None
         """The header field in which the peer named itself, and its `identity_key`."""
-        self.errands: deque[Errand] = deque()
-        self.waiting: dict[ClientRequest, Then] = {}
+        self.request_queue: deque[QueuedRequest] = deque()
+        self.callbacks: dict[ClientRequest, OnResponse] = {}
         """The callbacks of our unanswered requests within the dialog."""
-        self.errand: ClientRequest | None = None
+        self.current_request: ClientRequest | None = None
         """The one non-INVITE request that is unanswered; a BYE does not count."""
 
     @property
@@ -163,7 +163,7 @@ class Leg:
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
-    def names_itself_by(self, header: str, key: str) -> bool:
+    def set_identity(self, header: str, key: str) -> bool:
         """Store the peer's identity and return whether it is new.
 
         A header of less weight than the stored one changes nothing: a message that holds only a

@@ -45,12 +45,12 @@ class LegMedia:
         srtp: Srtp = Srtp.OFF,
         *,
         ipv6: bool = False,
-        again: LocalMedia | None = None,
+        restored: LocalMedia | None = None,
     ) -> None:
         """Bind the leg's ports, and create its SRTP keys, which stay the same while the leg lives.
 
-        `ipv6` is true if the peer's media probably uses IPv6. `again` holds the ports that the leg
-        had in an earlier process.
+        `ipv6` is true if the peer's media probably uses IPv6. `restored` holds the ports that the
+        leg had in an earlier process.
 
         Raises:
             NoPortsError: No ports are free, or the former ones are not available.
@@ -58,32 +58,34 @@ class LegMedia:
         self._plane = plane
         self.leg_id = leg_id
         self.origin = origin
-        self.said: SessionDescription | None = None
+        self.last_sent: SessionDescription | None = None
         """Our last description to the peer, whether the peer agreed to it or not."""
         self._open = True
-        self.local = plane.open(leg_id, ipv6=ipv6) if again is None else plane.reopen(leg_id, again)
+        self.local = (
+            plane.open(leg_id, ipv6=ipv6) if restored is None else plane.reopen(leg_id, restored)
+        )
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
-        self.ours: SessionDescription | None = None
+        self.local_description: SessionDescription | None = None
         """Our description in the last completed exchange; None before one."""
-        self.theirs: SessionDescription | None = None
+        self.remote_description: SessionDescription | None = None
         """The peer's description in the last completed exchange; None before one."""
         self.remote: RemoteMedia | None = None
         """The result of that exchange for the relay; None before one."""
-        self.holding = False
+        self.holds_other = False
         """True if the peer's own last offer put the other party on hold."""
 
-    def say(self, build: Builder) -> SessionDescription:
+    def describe(self, build: Builder) -> SessionDescription:
         """Build a description for the peer, with a new version only if it differs from the last.
 
         Raises:
             SdpParseError: `build` raised it.
         """
-        if self.said is not None and build(self.origin) == self.said:
-            return self.said
+        if self.last_sent is not None and build(self.origin) == self.last_sent:
+            return self.last_sent
         said = build(self.origin.next())
         self.origin = self.origin.next()
-        self.said = said
+        self.last_sent = said
         return said
 
     def agree(self, ours: SessionDescription, theirs: SessionDescription) -> None:
@@ -99,7 +101,8 @@ class LegMedia:
             raise SdpParseError("offer and answer share no audio codec", status=488)
         if self.local.srtp is Srtp.REQUIRED and remote.keys is None:
             raise SdpParseError("no SRTP where nothing else will do", status=488)
-        self.ours, self.theirs, self.remote = agreed(ours, theirs), theirs, remote
+        self.local_description, self.remote_description = agreed(ours, theirs), theirs
+        self.remote = remote
         if self._open:
             self._plane.configure(self.leg_id, remote)
 
@@ -115,9 +118,9 @@ class LegMedia:
         Raises:
             SdpParseError: The offer holds no stream that we can carry.
         """
-        return self.say(lambda o: self._passed_on(offer, source, allowed, o, direction))
+        return self.describe(lambda o: self._passed_on(offer, source, allowed, o, direction))
 
-    def is_in_line(
+    def matches(
         self,
         offer: SessionDescription,
         source: LegMedia,
@@ -130,9 +133,12 @@ class LegMedia:
             SdpParseError: The same as for `pass_on`.
         """
         built = self._passed_on(offer, source, allowed, self.origin, direction)
-        return self.ours is not None and _look(self.ours) == _look(built)
+        ours = self.local_description
+        return ours is not None and _codecs_and_direction(ours) == _codecs_and_direction(built)
 
-    def knows(self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]) -> bool:
+    def is_unchanged(
+        self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
+    ) -> bool:
         """Return whether `pass_on` would tell the peer nothing new.
 
         The other party's key and address do not count: the peer never sees them.
@@ -141,7 +147,8 @@ class LegMedia:
             SdpParseError: The same as for `pass_on`.
         """
         built = self._passed_on(offer, source, allowed, self.origin)
-        return self.ours is not None and _details(self.ours) == _details(built)
+        ours = self.local_description
+        return ours is not None and _visible_media(ours) == _visible_media(built)
 
     def _passed_on(
         self,
@@ -157,7 +164,7 @@ class LegMedia:
             origin,
             allowed=allowed,
             srtp=source.local.srtp,
-            previous=self.ours,
+            previous=self.local_description,
             direction=direction,
         )
 
@@ -172,21 +179,27 @@ class LegMedia:
             SdpParseError: The offer and `said` have nothing in common, or we can carry no stream.
         """
         if said is None:
-            return self.say(lambda o: build_answer(offer, self.local, o, allowed=allowed))
-        return self.say(lambda o: answer_for(offer, said, self.local, o, allowed=allowed))
+            return self.describe(lambda o: build_answer(offer, self.local, o, allowed=allowed))
+        return self.describe(lambda o: answer_for(offer, said, self.local, o, allowed=allowed))
 
-    def repeat(self) -> SessionDescription | None:
+    def current(self) -> SessionDescription | None:
         """Return our agreed description, to be sent again; None before an agreement."""
-        ours = self.ours
-        return self.say(lambda origin: renewed(ours, origin)) if ours is not None else None
+        ours = self.local_description
+        return self.describe(lambda origin: renewed(ours, origin)) if ours is not None else None
 
     @property
-    def held(self) -> bool:
-        """True if the peer receives no media by its last description, or has sent none yet."""
-        index = agreed_index(self.theirs, self.ours) if self.theirs is not None else None
-        return index is None or self.theirs is None or not self.theirs.direction(index).receives
+    def has_agreed(self) -> bool:
+        """True once an offer and its answer were agreed."""
+        return self.local_description is not None
 
-    def consider(self, offer: SessionDescription) -> None:
+    @property
+    def peer_not_receiving(self) -> bool:
+        """True if the peer receives no media by its last description, or has sent none yet."""
+        theirs = self.remote_description
+        index = agreed_index(theirs, self.local_description) if theirs is not None else None
+        return index is None or theirs is None or not theirs.direction(index).receives
+
+    def check_reachable(self, offer: SessionDescription) -> None:
         """Check that media could be sent to the address in an offer.
 
         Raises:
@@ -208,7 +221,7 @@ class LegMedia:
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 
-    def move(self, *, ipv6: bool) -> None:
+    def rebind(self, *, ipv6: bool) -> None:
         """Bind ports of this address family in place of the others, before any agreement.
 
         Nothing changes if the ports already are of this family.
@@ -235,7 +248,7 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
     return any(codec.identity in known for codec in other.values())
 
 
-def _look(session: SessionDescription) -> object:
+def _codecs_and_direction(session: SessionDescription) -> object:
     """Return the codecs and the direction, which the two legs of a call must have in common."""
     index = session.audio_index()
     if index is None:
@@ -245,7 +258,7 @@ def _look(session: SessionDescription) -> object:
     return codecs, session.direction(index)
 
 
-def _details(session: SessionDescription) -> object:
+def _visible_media(session: SessionDescription) -> object:
     """Return all parts of a description that matter to the other party."""
     index = session.audio_index()
     if index is None:

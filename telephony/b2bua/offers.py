@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore
-from telephony.b2bua.leg import Errand, Leg, Then
+from telephony.b2bua.headers import HeaderFields
+from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
 from telephony.b2bua.session_timer import SessionTimer, agree_to_response, min_se, request_fields
 from telephony.errors import ParseError, ProtocolError
 from telephony.sdp import SessionDescription
 from telephony.sip.message import Response
 from telephony.sip.uac import ClientRequest, InviteClient
 
-Fields = tuple[tuple[str, str], ...]
-Answered = Callable[[SessionDescription | None, int, float], None]
+OnAnswer = Callable[[SessionDescription | None, int, float], None]
 """A callback for the end of an offer: the peer's description or None, the status, and now.
 
 There is no description after a failure, or after a 2xx without a readable one.
@@ -25,11 +25,11 @@ class Offers:
     """Sends our offers; at most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """Create the object; the call sets `started`, which starts a leg's session timer."""
+        """Create the object; the call sets `start_timer`, which starts a leg's session timer."""
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
         """Our unanswered INVITEs within a dialog, by leg id."""
-        self.started: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
+        self.start_timer: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
 
     def offering(self, leg: Leg) -> bool:
         """Return whether our INVITE is in progress on the leg."""
@@ -43,17 +43,17 @@ class Offers:
         self,
         leg: Leg,
         session: SessionDescription | None,
-        then: Answered,
+        then: OnAnswer,
         now: float,
         *,
-        headers: Fields = (),
+        headers: HeaderFields = (),
         by_update: bool = False,
     ) -> None:
         """Send an offer to the leg, or (`session` None) an INVITE that asks for its offer.
 
         With `by_update`, use UPDATE if the peer allows it. `then` gets 491 at once if another offer
         is in progress, and 481 if the leg is not talking. After a 2xx to an INVITE without an
-        offer, no ACK is sent: `leg.unacked` is set.
+        offer, no ACK is sent: `leg.invite_to_ack` is set.
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)
@@ -70,26 +70,33 @@ class Offers:
         if isinstance(client, InviteClient):
             client.cancel(now=now)
 
-    def _fields(self, leg: Leg, session: SessionDescription | None, headers: Fields) -> Fields:
+    def _fields(
+        self, leg: Leg, session: SessionDescription | None, headers: HeaderFields
+    ) -> HeaderFields:
         timer = request_fields(leg.timer, self._core.settings, leg.min_se)
         return (*headers, *timer, *(SDP_TYPE if session is not None else ()))
 
     def _update(
-        self, leg: Leg, session: SessionDescription, then: Answered, headers: Fields, now: float
+        self,
+        leg: Leg,
+        session: SessionDescription,
+        then: OnAnswer,
+        headers: HeaderFields,
+        now: float,
     ) -> None:
         def done(response: Response | None, status: int, at: float) -> None:
             then(*self._read(leg, response, status, at), at)
 
         fields = self._fields(leg, session, headers)
-        if not self._core.queue(leg, Errand("UPDATE", fields, bytes(session), done), now):
+        if not self._core.queue(leg, QueuedRequest("UPDATE", fields, bytes(session), done), now):
             then(None, 500, now)
 
     def _invite(
         self,
         leg: Leg,
         session: SessionDescription | None,
-        then: Answered,
-        headers: Fields,
+        then: OnAnswer,
+        headers: HeaderFields,
         now: float,
     ) -> None:
         if leg.dialog is None:
@@ -105,16 +112,16 @@ class Offers:
             then(None, 481, now)
             return
         self._under_way[leg.id] = client
-        leg.waiting[client] = self._on_final(leg, client, session, then, headers)
+        leg.callbacks[client] = self._on_final(leg, client, session, then, headers)
 
     def _on_final(
         self,
         leg: Leg,
         client: ClientRequest,
         session: SessionDescription | None,
-        then: Answered,
-        headers: Fields,
-    ) -> Then:
+        then: OnAnswer,
+        headers: HeaderFields,
+    ) -> OnResponse:
         def done(response: Response | None, status: int, at: float) -> None:
             self._under_way.pop(leg.id, None)
             if status == 422 and response is not None and min_se(response) > leg.min_se:
@@ -134,7 +141,7 @@ class Offers:
         if leg.dialog is None or not isinstance(client, InviteClient):
             return
         if session is None:
-            leg.unacked = client
+            leg.invite_to_ack = client
         else:
             leg.dialog.ack(client, now=now)
 
@@ -143,8 +150,8 @@ class Offers:
     ) -> tuple[SessionDescription | None, int]:
         if response is None or status >= 300:
             return None, status
-        self._core.notice(leg, response)
-        self.started(leg, agree_to_response(response, self._core.settings, leg.min_se, now))
+        self._core.learn_from(leg, response)
+        self.start_timer(leg, agree_to_response(response, self._core.settings, leg.min_se, now))
         try:
             return description(response), status
         except ParseError:

@@ -16,22 +16,22 @@ from telephony.errors import SipParseError
 from telephony.sip.message import Response
 from telephony.sip.name_addr import NameAddr
 
-Ask = Callable[[NameAddr, float], Sequence[Target]]
+FindTargets = Callable[[NameAddr, float], Sequence[Target]]
 """A callback that gets a Contact and now, and returns the targets to ring.
 
 It returns none for an unknown address.
 """
 
-MOST: Final = 5
+MAX_REDIRECTIONS: Final = 5
 """The most redirections of one call."""
 
 
-class Diversions:
+class Redirections:
     """The redirections of one attempt."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, find_targets: FindTargets) -> None:
         """Create the object; no redirection has happened yet."""
-        self._ask = ask
+        self._find_targets = find_targets
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
@@ -39,11 +39,13 @@ class Diversions:
 
         Empty unless it is a 3xx with a known Contact whose targets are not among `rung`.
         """
-        if not 300 <= response.status < 400 or self._count >= MOST:
+        if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()
         known = {leg.target.uri for leg in rung if leg.target is not None}
         for contact in _contacts(response):
-            found = tuple(target for target in self._ask(contact, now) if target.uri not in known)
+            found = tuple(
+                target for target in self._find_targets(contact, now) if target.uri not in known
+            )
             if found:
                 self._count += 1
                 return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from telephony.b2bua.leg import Errand, Leg, Then
+from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
 from telephony.errors import ParseError
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
@@ -15,7 +15,7 @@ _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 
 
 @dataclass(slots=True)
-class Referral:
+class PendingRefer:
     """One REFER and its state."""
 
     request_id: int
@@ -29,13 +29,13 @@ class Referral:
     """The Replaces in its Refer-To, which asks to join two calls; None for a blind transfer."""
     asked_at: float
     accepted: bool = False
-    ringing: Leg | None = None
+    last_ringing_leg: Leg | None = None
     """The target's leg that was last reported as ringing."""
 
     @classmethod
     def of(
         cls, request_id: int, leg: Leg, transaction: ServerRequest, to: NameAddr, now: float
-    ) -> Referral:
+    ) -> PendingRefer:
         """Create the referral for the REFER of `transaction`, whose Refer-To is `to`."""
         request = transaction.request
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
@@ -55,14 +55,18 @@ class Referral:
         return () if self.subscribed else (("Refer-Sub", "false"),)
 
 
-def notice(event: str, status_line: str, then: Then, *, lasts: int, last: bool) -> Errand:
+def notify_request(
+    event: str, status_line: str, then: OnResponse, *, lasts: int, last: bool
+) -> QueuedRequest:
     """Return a NOTIFY with a sipfrag body.
 
     The subscription goes on for `lasts` seconds, or ends with this NOTIFY (`last`).
     """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
     fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)
-    return Errand("NOTIFY", fields, f"SIP/2.0 {status_line}\r\n".encode("utf-8", "replace"), then)
+    return QueuedRequest(
+        "NOTIFY", fields, f"SIP/2.0 {status_line}\r\n".encode("utf-8", "replace"), then
+    )
 
 
 def refer_to(request: Request) -> NameAddr | int:

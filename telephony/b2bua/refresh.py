@@ -5,9 +5,9 @@ A refresh can also carry a new name of the party at the other end (RFC 4916).
 
 from __future__ import annotations
 
-from telephony.b2bua.core import CallCore, Cause
-from telephony.b2bua.headers import Fields
-from telephony.b2bua.leg import Errand, Leg
+from telephony.b2bua.core import CallCore, EndCause
+from telephony.b2bua.headers import HeaderFields
+from telephony.b2bua.leg import Leg, QueuedRequest
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.session_timer import (
     SessionTimer,
@@ -35,7 +35,7 @@ class Refresh:
         self._offers = offers
         self._tried_at: dict[str, float] = {}
         """The time of the next try, by leg id, after a refresh that was sent or put off."""
-        self._news: dict[str, Fields] = {}
+        self._pending_fields: dict[str, HeaderFields] = {}
         """Header fields that go out with a leg's next refresh, by leg id."""
 
     def start(self, leg: Leg, timer: SessionTimer) -> None:
@@ -43,12 +43,12 @@ class Refresh:
         leg.timer = timer
         self._tried_at.pop(leg.id, None)
 
-    def tell(self, leg: Leg, news: Fields, now: float) -> None:
+    def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
         """Refresh the leg's session now, with these header fields.
 
         If the peer refuses them for the moment (422, 491, 500 or 503), they are sent again later.
         """
-        self._news[leg.id] = news
+        self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 
     def next_timer(self) -> float | None:
@@ -61,7 +61,7 @@ class Refresh:
     def _due(self, leg: Leg) -> float:
         if leg.timer is None:
             return float("inf")
-        if not leg.timer.we_refresh and leg.id not in self._news:
+        if not leg.timer.we_refresh and leg.id not in self._pending_fields:
             return leg.timer.expires_at
         tried = self._tried_at.get(leg.id)
         return min(leg.timer.refresh_at if tried is None else tried, leg.timer.expires_at)
@@ -72,7 +72,7 @@ class Refresh:
             if leg.timer is None or not leg.talking or now < self._due(leg):
                 continue
             if now >= leg.timer.expires_at:
-                self._core.end(Cause.SESSION_EXPIRED, now, _REASON)
+                self._core.end(EndCause.SESSION_EXPIRED, now, _REASON)
                 return
             self._refresh(leg, now)
 
@@ -82,17 +82,17 @@ class Refresh:
         self._tried_at[leg.id] = leg.timer.expires_at  # no second try before the answer
         if "UPDATE" in leg.allow:
             self._update(leg, now)
-        elif self._offers.busy(leg) or (ours := leg.media.repeat()) is None:
+        elif self._offers.busy(leg) or (ours := leg.media.current()) is None:
             self._tried_at[leg.id] = now + _BUSY_WAIT
         else:
             self._reinvite(leg, ours, now)
 
     def _update(self, leg: Leg, now: float) -> None:
-        news = self._news.get(leg.id, ())
+        extra = self._pending_fields.get(leg.id, ())
 
         def then(response: Response | None, status: int, at: float) -> None:
             if response is not None and 200 <= status < 300:
-                self._told(leg, news)
+                self._sent(leg, extra)
                 self.start(leg, agree_to_response(response, self._core.settings, leg.min_se, at))
             elif status in _UNKNOWN_METHOD:
                 leg.allow -= {"UPDATE"}
@@ -100,18 +100,18 @@ class Refresh:
             else:
                 self._failed(leg, response, status, at)
 
-        fields = (*news, *request_fields(leg.timer, self._core.settings, leg.min_se))
-        if not self._core.queue(leg, Errand("UPDATE", fields, b"", then), now):
+        fields = (*extra, *request_fields(leg.timer, self._core.settings, leg.min_se))
+        if not self._core.queue(leg, QueuedRequest("UPDATE", fields, b"", then), now):
             self._tried_at[leg.id] = now + _BUSY_WAIT
 
     def _reinvite(self, leg: Leg, ours: SessionDescription, now: float) -> None:
-        news = self._news.get(leg.id, ())
+        extra = self._pending_fields.get(leg.id, ())
 
         def then(theirs: SessionDescription | None, status: int, at: float) -> None:
             if status >= 300:
                 self._failed(leg, None, status, at)
                 return
-            self._told(leg, news)
+            self._sent(leg, extra)
             if theirs is not None:
                 try:
                     leg.media.agree(ours, theirs)
@@ -120,19 +120,20 @@ class Refresh:
                 if leg is self._core.caller or leg is self._core.callee:
                     self._core.reconnect()
 
-        self._offers.offer(leg, ours, then, now, headers=news)
+        self._offers.offer(leg, ours, then, now, headers=extra)
 
-    def _told(self, leg: Leg, news: Fields) -> None:
-        if news and self._news.get(leg.id) == news:
-            del self._news[leg.id]
+    def _sent(self, leg: Leg, fields: HeaderFields) -> None:
+        if fields and self._pending_fields.get(leg.id) == fields:
+            del self._pending_fields[leg.id]
 
     def _failed(self, leg: Leg, response: Response | None, status: int, now: float) -> None:
         if not leg.talking or leg.dialog is None:
             return
         if status not in _LATER:
-            self._news.pop(leg.id, None)  # the peer refuses the new name: do not send it again
+            # the peer refuses the new name: do not send it again
+            self._pending_fields.pop(leg.id, None)
         if status in _DEAD:
-            self._core.end(Cause.PEER_GONE, now, _REASON)
+            self._core.end(EndCause.PEER_GONE, now, _REASON)
         elif status == 422 and response is not None:
             leg.min_se = max(leg.min_se, min_se(response))
             self._tried_at[leg.id] = now + _BUSY_WAIT

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.bodies import description, require_sdp_accepted, wants_ipv6
-from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import Joined, Side
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
@@ -31,7 +31,7 @@ from telephony.sip.uas import InviteServer
 _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 
 
-def replaced_by(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
+def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
     """Return the leg that an INVITE asks to replace, or the status that refuses the INVITE.
 
     None means that the INVITE has no Replaces. Only a callee leg that is joined with the caller can
@@ -55,7 +55,7 @@ def replaced_by(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
     return leg
 
 
-class Takeover:
+class Replacement:
     """Puts a new party in the place of a call's callee."""
 
     def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:
@@ -63,7 +63,7 @@ class Takeover:
         self._refresh = refresh
         self._alignment = alignment
 
-    def take(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
+    def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Answer the new party: with 200 and the caller's media, or with a failure."""
         core = self._core
         try:
@@ -77,29 +77,31 @@ class Takeover:
         except NoPortsError:
             answer(invite, 503, now, headers=(("Retry-After", "10"),))
         else:
-            leg.invite, invite.owner = invite, leg
-            core.meet(leg, invite.request)
+            leg.server_invite, invite.owner = invite, leg
+            core.learn_from_invite(leg, invite.request)
             self._join(old, leg, offer, timer, now)
 
     def _join(
         self, old: Leg, leg: Leg, offer: SessionDescription, timer: SessionTimer, now: float
     ) -> None:
-        core, invite = self._core, leg.invite
+        core, invite = self._core, leg.server_invite
         if invite is None:
             return
         try:
-            ours = leg.media.answer(offer, core.caller.media.theirs, core.settings.codecs)
+            ours = leg.media.answer(
+                offer, core.caller.media.remote_description, core.settings.codecs
+            )
             leg.media.agree(ours, offer)
         except ParseError as error:
             answer(invite, error.status, now)
-            core.end_leg(leg, Cause.NO_MEDIA, now)
+            core.end_leg(leg, EndCause.NO_MEDIA, now)
             return
         headers = (*answer_fields(timer), *SDP_TYPE)
         dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
         if dialog is None:  # the INVITE was cancelled in the meantime
-            core.end_leg(leg, Cause.CANCELLED, now)
+            core.end_leg(leg, EndCause.CANCELLED, now)
             return
-        core.confirm(leg, dialog)
+        core.set_confirmed(leg, dialog)
         self._refresh.start(leg, timer)
         self._replace(old, leg, now)
 
@@ -125,7 +127,7 @@ class Takeover:
         core.join(leg)
         if leg.target is not None:
             core.emit(Joined(leg.id, leg.target))
-        core.negotiated(core.caller)
-        core.negotiated(leg)
-        core.end_leg(old, Cause.REPLACED, now, _REASON)
-        self._alignment.introduce(core.caller, leg, now)
+        core.emit_media(core.caller)
+        core.emit_media(leg)
+        core.end_leg(old, EndCause.REPLACED, now, _REASON)
+        self._alignment.align_both(core.caller, leg, now)

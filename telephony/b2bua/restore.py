@@ -18,11 +18,11 @@ from telephony.b2bua.checkpoint import (
     MediaCheckpoint,
     session_from_text,
 )
-from telephony.b2bua.core import CallCore, Cause
+from telephony.b2bua.core import CallCore, EndCause
 from telephony.b2bua.events import Side
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.session_timer import SessionTimer
-from telephony.b2bua.transfer import Transfers
+from telephony.b2bua.transfer import ReferTransfers
 from telephony.errors import NoPortsError, ParseError, ProtocolError, TelephonyError
 from telephony.sdp import LocalMedia, Origin, Srtp
 from telephony.sip.endpoint import Endpoint
@@ -48,7 +48,7 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
     return request
 
 
-def give_up_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
+def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
     """Cancel the branches that were ringing when the process ended; skip invalid entries.
 
     A 2xx that crosses the CANCEL comes as an `InviteAnswered` without a call: give it to `decline`.
@@ -59,7 +59,7 @@ def give_up_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) ->
             endpoint.give_up(branch, now=now)
 
 
-def ring_anew(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
+def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
     """Take a caller's unanswered INVITE once more, as a new one; return its Call-ID.
 
     Raises:
@@ -73,7 +73,7 @@ def ring_anew(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
 
 def restore(
     core: CallCore,
-    transfers: Transfers,
+    transfers: ReferTransfers,
     alignment: Alignment,
     checkpoint: CallCheckpoint,
     now: float,
@@ -97,15 +97,15 @@ def restore(
         if isinstance(error, ProtocolError | NoPortsError):
             raise
         raise ProtocolError(_NO_CHECKPOINT) from error
-    _part_from_leavers(core, now)
+    _hang_up_leavers(core, now)
     _offer_new_keys(core, alignment, now)
 
 
-def _part_from_leavers(core: CallCore, now: float) -> None:
+def _hang_up_leavers(core: CallCore, now: float) -> None:
     """Send a BYE to each callee leg that is not joined: it only waited for that."""
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:
-            core.end_leg(leg, Cause.TRANSFERRED, now)
+            core.end_leg(leg, EndCause.TRANSFERRED, now)
 
 
 def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
@@ -113,7 +113,7 @@ def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
     callee = core.callee
     if callee is not None:
         for leg, other in ((core.caller, callee), (callee, core.caller)):
-            if leg.media.ours is None:
+            if leg.media.local_description is None:
                 alignment.align(leg, other, now)
 
 
@@ -122,7 +122,7 @@ def _restore_leg(core: CallCore, before: LegCheckpoint) -> None:
     srtp = Srtp.REQUIRED if facts.protected else facts.srtp
     origin, ports = Origin(*facts.origin), LocalMedia(facts.host, facts.port)
     target = before.target.target() if before.target is not None else None
-    media = LegMedia(core.plane, before.leg_id, origin, srtp, again=ports)
+    media = LegMedia(core.plane, before.leg_id, origin, srtp, restored=ports)
     leg = core.restore_leg(before.side, target, media)
     leg.timer = SessionTimer(*before.timer) if before.timer is not None else None
     leg.min_se = before.min_se
@@ -133,7 +133,7 @@ def _restore_leg(core: CallCore, before: LegCheckpoint) -> None:
     leg.dialog = core.endpoint.restore_dialog(before.dialog)
     leg.dialog.owner = leg
     _agree(media, facts)
-    core.negotiated(leg)
+    core.emit_media(leg)
 
 
 def _require_caller(core: CallCore) -> None:
@@ -143,9 +143,10 @@ def _require_caller(core: CallCore) -> None:
 
 def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     ours, theirs = session_from_text(facts.ours), session_from_text(facts.theirs)
-    media.said = session_from_text(facts.said)
-    media.holding = facts.holding
+    media.last_sent = session_from_text(facts.said)
+    media.holds_other = facts.holding
     if facts.protected:
-        media.theirs = theirs  # only its codecs are used; an offer with new keys comes next
+        # only its codecs are used; an offer with new keys comes next
+        media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.settings import CallSettings
 from telephony.sip.message import Request, Response
 
@@ -17,8 +18,6 @@ LARGEST = 86_400
 """The longest interval that we read from a message, in seconds."""
 _NUMBER = re.compile(r"\s*([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORECASE)
-
-Fields = tuple[tuple[str, str], ...]
 
 
 class IntervalTooSmallError(Exception):
@@ -92,14 +91,14 @@ def agree_to_request(request: Request, settings: CallSettings, now: float) -> Se
     return SessionTimer(max(wanted, min_se(request)), not theirs, now)
 
 
-def answer_fields(timer: SessionTimer) -> Fields:
+def answer_fields(timer: SessionTimer) -> HeaderFields:
     """Return the session timer's header fields for our 2xx."""
     if timer.we_refresh:
         return (("Session-Expires", f"{timer.interval};refresher=uas"),)
     return (("Session-Expires", f"{timer.interval};refresher=uac"), ("Require", "timer"))
 
 
-def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> Fields:
+def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> HeaderFields:
     """Return the session timer's header fields for our INVITE or UPDATE.
 
     `least` is the largest Min-SE that the peer asked for, in seconds.

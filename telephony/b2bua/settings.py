@@ -33,8 +33,8 @@ class CallSettings:
     """False: every REFER is refused with 603."""
     trust_caller: bool = False
     """True for a caller's side that is a trusted trunk: identities (RFC 3325) pass both ways."""
-    pin_caller: bool = False
-    """The same as `Target.pinned`, for the caller's leg."""
+    caller_is_phone: bool = False
+    """The same as `Target.is_phone`, for the caller's leg."""
     caller_srtp: Srtp = Srtp.OFF
     """The protection of media on the caller's leg."""
     max_legs: int = 32
@@ -59,7 +59,7 @@ class Target:
     """The user at this target, if known before the answer; otherwise empty."""
     trust: bool = False
     """True if the target is inside the trust domain (RFC 3325): it may see an asserted identity."""
-    pinned: bool = False
+    is_phone: bool = False
     """True for a phone behind NAT: requests go where the INVITE went, whatever its Contact says."""
     srtp: Srtp = Srtp.OFF
     """The protection of media on this leg, whatever the caller's leg uses."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from telephony.b2bua.attempt import Attempt, Failure, Invitation, early_description
+from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate, early_description
 from telephony.b2bua.bodies import description, require_sdp_accepted
-from telephony.b2bua.core import SDP_TYPE, CallCore, Cause, answer
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallAnswered
-from telephony.b2bua.headers import survivors, untagged
+from telephony.b2bua.headers import passed_fields, without_tag
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.redirection import Ask, Diversions
+from telephony.b2bua.redirection import FindTargets, Redirections
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
@@ -29,7 +29,7 @@ from telephony.sip.message import Request, Response
 from telephony.sip.rack import requires_reliable
 from telephony.sip.uas import InviteServer
 
-_HIDDEN = {401: 502, 407: 502, 487: 480, 503: 500}
+_STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
 """Failures between us and the target, and the statuses that the caller gets in their place."""
 
 
@@ -43,16 +43,16 @@ class Setup:
         self._invite = invite
         self._tags: dict[str, str | None] = {}
         """Our To tag for each dialog with a target, by the target's tag (see `_tag`)."""
-        self._told: dict[str | None, SessionDescription] = {}
+        self._reliable_answers: dict[str | None, SessionDescription] = {}
         """The answers that the caller has received reliably (RFC 3262), by our To tag."""
-        self._rang = False
+        self._sent_ringing = False
         """True once the caller got the one 180 that stands for several targets."""
         self.offer: SessionDescription | None = None
         """The caller's offer; None if its INVITE has none."""
         self.max_forwards = 70
-        self.divert: Ask = lambda _contact, _now: ()
+        self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
-        self.delayed: tuple[Leg, InviteAnswered, SessionDescription] | None = None
+        self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
         """While the caller's ACK is awaited: the leg that answered, its event and its offer."""
 
     # --- the caller's INVITE ----------------------------------------------------------------
@@ -78,7 +78,7 @@ class Setup:
             if self.offer is not None:
                 settings = self._core.settings
                 cut = cut_offer(self.offer, settings.codecs, settings.caller_srtp)
-                self._core.caller.media.consider(cut)
+                self._core.caller.media.check_reachable(cut)
             agree_to_request(request, self._core.settings, now)
         except ParseError as error:
             return error.status
@@ -89,7 +89,7 @@ class Setup:
     def _replaces(self) -> int:
         """Return 481 if Replaces names no dialog that we have (RFC 3891 section 3), else 603.
 
-        The owner takes the INVITEs that may replace a leg (`replaced_by`) before they come here.
+        The owner takes the INVITEs that may replace a leg (`leg_to_replace`) before they come here.
         """
         text = self._invite.request.headers.get("Replaces") or ""
         return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
@@ -100,13 +100,13 @@ class Setup:
         """Ring the targets; answer 503 and end the call if there are not ports for all of them."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
-        plan = Invitation(request, untagged(request.to), self.offer, self.max_forwards)
+        plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
         self.attempt = Attempt(core, self, plan, now + wait)
-        self.attempt.diversions = Diversions(self.divert)
+        self.attempt.redirections = Redirections(self.find_targets)
         try:
             self.attempt.start(targets, now)
         except NoPortsError:
-            self.refuse(503, now, Cause.NO_PORTS, headers=(("Retry-After", "10"),))
+            self.refuse(503, now, EndCause.NO_PORTS, headers=(("Retry-After", "10"),))
 
     def refuse(
         self,
@@ -126,7 +126,7 @@ class Setup:
         answer(self._invite, status, now, reason=reason, headers=headers)
         self._core.end(cause, now, status=status)
 
-    # --- Outcome ----------------------------------------------------------------------------
+    # --- AttemptListener ------------------------------------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Pass a single target's provisional response on; for several targets, send one 180.
@@ -139,8 +139,8 @@ class Setup:
         if self.offer is None and requires_reliable(self._invite.request):
             return  # the first reliable response must hold an offer, and we have none yet
         if not self._single:
-            if not self._rang and response.status in {180, 183}:
-                self._rang = True
+            if not self._sent_ringing and response.status in {180, 183}:
+                self._sent_ringing = True
                 answer(self._invite, 180, now)
             return
         if response.status == 199:
@@ -158,8 +158,8 @@ class Setup:
             to_tag=tag,
             reliable=reliable,
         )
-        if reliable and self._core.caller.media.said is not None:
-            self._told[tag] = self._core.caller.media.said
+        if reliable and self._core.caller.media.last_sent is not None:
+            self._reliable_answers[tag] = self._core.caller.media.last_sent
 
     @property
     def _single(self) -> bool:
@@ -183,33 +183,33 @@ class Setup:
         theirs, offer = early_description(event.response), self.offer
         if theirs is None or offer is None or event.dialog is None or self.attempt is None:
             return b""
-        told = self._told.get(self._tag(event.dialog))
+        sent = self._reliable_answers.get(self._tag(event.dialog))
         try:
-            ours = told or self._answer(offer, theirs)
+            ours = sent or self._answer(offer, theirs)
             leg.media.agree(self.attempt.offers[leg.id], theirs)
             self._core.caller.media.agree(ours, offer)
         except ParseError:
             return b""
         self._core.connect(leg)
-        return b"" if told else bytes(ours)
+        return b"" if sent else bytes(ours)
 
     def _answer(self, offer: SessionDescription, theirs: SessionDescription) -> SessionDescription:
         return self._core.caller.media.answer(offer, theirs, self._core.settings.codecs)
 
     def _passing(self, leg: Leg, response: Response) -> tuple[tuple[str, str], ...]:
-        return survivors(response.headers, self._core.trust(leg, self._core.caller))
+        return passed_fields(response.headers, self._core.trust_between(leg, self._core.caller))
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the leg that answered, and emit `CallAnswered` before the 200."""
         core, caller = self._core, self._core.caller
         try:
-            theirs = self.attempt.said(leg, event) if self.attempt is not None else None
+            theirs = self.attempt.answer_of(leg, event) if self.attempt is not None else None
             if theirs is None:
                 return 502
             ours = self._agree(leg, event, theirs)
         except ParseError as error:
             return error.status if error.status == 488 else 502
-        core.confirm(leg, event.dialog)
+        core.set_confirmed(leg, event.dialog)
         core.join(leg)
         if leg.target is not None:
             core.emit(CallAnswered(leg.id, leg.target, event.response))
@@ -217,13 +217,13 @@ class Setup:
             self._report_media(leg)
             event.dialog.ack(event.client, now=now)
         else:
-            leg.unacked = event.client
-            self.delayed = (leg, event, theirs)
+            leg.invite_to_ack = event.client
+            self.awaiting_ack = (leg, event, theirs)
         timer = agree_to_response(event.response, core.settings, leg.min_se, now)
         self._refresh.start(leg, timer)
         self._accept(leg, event, ours, now)
         if caller.dialog is None:
-            core.end(Cause.CANCELLED, now)
+            core.end(EndCause.CANCELLED, now)
         return 0
 
     def _agree(
@@ -240,15 +240,15 @@ class Setup:
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:
             return media.pass_on(theirs, leg.media, self._core.settings.codecs)
-        told = self._told.get(self._tag(event.dialog)) if self._single else None
-        ours = told or self._answer(self.offer, theirs)
+        sent = self._reliable_answers.get(self._tag(event.dialog)) if self._single else None
+        ours = sent or self._answer(self.offer, theirs)
         leg.media.agree(self.attempt.offers[leg.id], theirs)
         media.agree(ours, self.offer)
-        return None if told else ours
+        return None if sent else ours
 
     def _report_media(self, leg: Leg) -> None:
-        self._core.negotiated(self._core.caller)
-        self._core.negotiated(leg)
+        self._core.emit_media(self._core.caller)
+        self._core.emit_media(leg)
 
     def _accept(
         self, leg: Leg, event: InviteAnswered, ours: SessionDescription | None, now: float
@@ -269,18 +269,18 @@ class Setup:
             to_tag=self._tag(event.dialog) if self._single else None,
         )
         if dialog is not None:
-            core.confirm(caller, dialog)
+            core.set_confirmed(caller, dialog)
             self._refresh.start(caller, timer)
 
     def on_failure(self, failure: Failure, now: float) -> None:
         """Answer the caller with the best of the failures."""
-        status = _HIDDEN.get(failure.status, failure.status)
+        status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):
             status = 480
         same = failure.response is not None and status == failure.status
         headers = self._failure_fields(failure) if same else ()
         reason = failure.response.reason if failure.response is not None and same else None
-        self.refuse(status, now, Cause.FAILED, reason=reason, headers=headers)
+        self.refuse(status, now, EndCause.FAILED, reason=reason, headers=headers)
 
     def _failure_fields(self, failure: Failure) -> tuple[tuple[str, str], ...]:
         wanted = ("Reason", "Warning", "Retry-After", "Error-Info")
@@ -294,22 +294,22 @@ class Setup:
 
         Without a usable answer, end the call.
         """
-        if self.delayed is None:
+        if self.awaiting_ack is None:
             return
-        (leg, event, theirs), self.delayed = self.delayed, None
+        (leg, event, theirs), self.awaiting_ack = self.awaiting_ack, None
         caller = self._core.caller.media
         try:
             ours = description(request)
-            if ours is None or caller.said is None:
-                self._core.end(Cause.NO_MEDIA, now)
+            if ours is None or caller.last_sent is None:
+                self._core.end(EndCause.NO_MEDIA, now)
                 return
             back = leg.media.answer(theirs, ours, self._core.settings.codecs)
             leg.media.agree(back, theirs)
-            caller.agree(caller.said, ours)
+            caller.agree(caller.last_sent, ours)
         except ParseError:
-            self._core.end(Cause.NO_MEDIA, now)
+            self._core.end(EndCause.NO_MEDIA, now)
             return
-        leg.unacked = None
+        leg.invite_to_ack = None
         event.dialog.ack(event.client, headers=SDP_TYPE, body=bytes(back), now=now)
         self._core.reconnect()
         self._report_media(leg)

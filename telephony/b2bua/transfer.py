@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from telephony.b2bua.alignment import Alignment
-from telephony.b2bua.attempt import Attempt, Failure, Invitation
+from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate
 from telephony.b2bua.checkpoint import TargetCheckpoint, TransferCheckpoint, request_to_text
-from telephony.b2bua.core import CallCore, Cause, answer
+from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.events import (
     Recalled,
     TransferCompleted,
@@ -25,9 +25,9 @@ from telephony.b2bua.events import (
     TransferProgress,
     TransferRequested,
 )
-from telephony.b2bua.join import Joint, consulted_leg
+from telephony.b2bua.join import JoinPlan, leg_named_by_replaces
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.referral import Referral, notice, refer_to
+from telephony.b2bua.referral import PendingRefer, notify_request, refer_to
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import agree_to_response
 from telephony.b2bua.settings import Target
@@ -39,9 +39,9 @@ from telephony.sip.uas import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
 """Seconds that the owner has to decide about a REFER; then it is refused with 603."""
-_FAREWELL_WAIT: Final = 4.0
+_LAST_NOTIFY_WAIT: Final = 4.0
 """Seconds that the last NOTIFY may take before its receiver's leg gets a BYE."""
-_PARTING_WAIT: Final = 2.0
+_RECENT_FAILURE_WAIT: Final = 2.0
 """Seconds after the report of a failure in which the sender's BYE still belongs to the transfer.
 
 Some phones hang up when they learn that it failed (baresip 1.1, 10 ms after the NOTIFY). They do
@@ -50,7 +50,7 @@ not mean to end the caller's call.
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class RecentFailure:
     """A transfer that has just failed; the REFER's sender may still hang up because of it."""
 
     leg: Leg
@@ -59,8 +59,8 @@ class Parting:
     failed: TransferFailed
 
 
-class Transfers:
-    """The transfers of one call, one at a time; also the `Outcome` of their attempts."""
+class ReferTransfers:
+    """The transfers of one call, one at a time; also the `AttemptListener` of their attempts."""
 
     def __init__(
         self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
@@ -72,20 +72,20 @@ class Transfers:
         self._request = request
         self.max_forwards = 70
         self._serial = 0
-        self._referral: Referral | None = None
+        self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
         """True while the sender of a failed transfer is being rung again."""
         self._recall_at: float | None = None
         """The time at which `_recall_target` is rung if the owner chooses no other target."""
         self._recall_target: Target | None = None
-        self._farewell: tuple[Leg, float] | None = None
+        self._last_notify: tuple[Leg, float] | None = None
         """The leg whose last NOTIFY is unanswered, and the time at which it gets a BYE anyway."""
-        self._parting: Parting | None = None
+        self._recent_failure: RecentFailure | None = None
 
     # --- the REFER --------------------------------------------------------------------------
 
-    def requested(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
+    def on_refer(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         """Check a REFER: refuse a bad one, and emit `TransferRequested` for a good one."""
         if not self._may_refer(leg, request):
             answer(transaction, 603, now)
@@ -98,8 +98,8 @@ class Transfers:
             answer(transaction, found, now)
             return
         self._serial += 1
-        self._parting = None
-        self._referral = Referral.of(self._serial, leg, transaction, found, now)
+        self._recent_failure = None
+        self._referral = PendingRefer.of(self._serial, leg, transaction, found, now)
         replaces = self._referral.replaces
         self._core.emit(TransferRequested(self._serial, leg.id, leg.side, found, replaces))
 
@@ -117,7 +117,7 @@ class Transfers:
         replaces = None if isinstance(found, int) else found.uri.header("Replaces")
         if leg is not self._core.caller or replaces is None:
             return False
-        named = consulted_leg(self._core.endpoint, leg, replaces)
+        named = leg_named_by_replaces(self._core.endpoint, leg, replaces)
         return named is not None and named is named.call.core.callee
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
@@ -136,7 +136,7 @@ class Transfers:
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
-        unknown = referral.replaces is not None and self.consulted(request_id) is None
+        unknown = referral.replaces is not None and self.leg_in_other_call(request_id) is None
         if unknown or referral.leg is not self._core.callee:
             self.refuse(request_id, 603, now)  # a new call to the target is not what was asked
             return False
@@ -147,40 +147,40 @@ class Transfers:
         return True
 
     @property
-    def referrer(self) -> Leg | None:
+    def transferor(self) -> Leg | None:
         """The leg whose REFER waits or is in progress, or None."""
         return None if self._referral is None else self._referral.leg
 
-    def consulted(self, request_id: int) -> Leg | None:
+    def leg_in_other_call(self, request_id: int) -> Leg | None:
         """Return the leg of the REFER's sender in the call that its Replaces names, or None."""
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.replaces is None:
             return None
-        return consulted_leg(self._core.endpoint, referral.leg, referral.replaces)
+        return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
-    def joined(self, request_id: int, joint: Joint, now: float) -> None:
+    def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
         """Report to the REFER's sender that the two calls are joined, and end both of its legs."""
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
         self._referral = None
         answer(referral.transaction, 202, now, headers=referral.headers)
-        self._part_from(referral, now)
-        if referral.leg is joint.keeper:
-            joint.giver.call.core.end(Cause.TRANSFERRED, now)
+        self._release_transferor(referral, now)
+        if referral.leg is plan.kept_leg:
+            plan.ending_leg.call.core.end(EndCause.TRANSFERRED, now)
         else:
-            joint.keeper.call.core.end_leg(joint.keeper, Cause.TRANSFERRED, now)
+            plan.kept_leg.call.core.end_leg(plan.kept_leg, EndCause.TRANSFERRED, now)
 
     # --- ringing ----------------------------------------------------------------------------
 
     def _ring(self, targets: Sequence[Target], now: float, seconds: float) -> None:
         core, media = self._core, self._core.caller.media
-        plan = Invitation(
+        plan = InviteTemplate(
             self._request,
             to=None,
-            offer=media.theirs,
+            offer=media.remote_description,
             max_forwards=self.max_forwards,
-            direction=None if media.holding else Direction.SENDRECV,
+            direction=None if media.holds_other else Direction.SENDRECV,
         )
         self._attempt = Attempt(core, self, plan, now + seconds)
         try:
@@ -194,8 +194,8 @@ class Transfers:
         if referral is None or self._recalling:
             return
         status, reason = event.response.status, event.response.reason
-        if referral.ringing is not leg:
-            referral.ringing = leg
+        if referral.last_ringing_leg is not leg:
+            referral.last_ringing_leg = leg
             self._core.emit(TransferProgress(referral.request_id, leg.id, status))
             self._notify(f"{status} {reason}", now)
 
@@ -203,25 +203,25 @@ class Transfers:
         """Join the caller with the target that answered."""
         core, attempt = self._core, self._attempt
         try:
-            theirs = attempt.said(leg, event) if attempt is not None else None
+            theirs = attempt.answer_of(leg, event) if attempt is not None else None
             if theirs is None or attempt is None or leg.id not in attempt.offers:
                 return 502
             leg.media.agree(attempt.offers[leg.id], theirs)
         except ParseError as error:
             return error.status if error.status == 488 else 502
-        core.confirm(leg, event.dialog)
+        core.set_confirmed(leg, event.dialog)
         event.dialog.ack(event.client, now=now)
         timer = agree_to_response(event.response, core.settings, leg.min_se, now)
         self._refresh.start(leg, timer)
         core.set_ringback(wanted=False)
         core.join(leg)
-        self._tell_answered(leg, event.response, now)
-        core.negotiated(core.caller)
-        core.negotiated(leg)
+        self._report_answer(leg, event.response, now)
+        core.emit_media(core.caller)
+        core.emit_media(leg)
         self._alignment.align(core.caller, leg, now)
         return 0
 
-    def _tell_answered(self, leg: Leg, response: Response, now: float) -> None:
+    def _report_answer(self, leg: Leg, response: Response, now: float) -> None:
         referral, self._referral = self._referral, None
         if leg.target is None:
             return
@@ -231,23 +231,24 @@ class Transfers:
         elif referral is not None:
             done = TransferCompleted(referral.request_id, leg.id, leg.target, response)
             self._core.emit(done)
-            self._part_from(referral, now)
+            self._release_transferor(referral, now)
 
-    def _part_from(self, referral: Referral, now: float) -> None:
+    def _release_transferor(self, referral: PendingRefer, now: float) -> None:
         """Send the last NOTIFY to the REFER's sender, then a BYE unless it hangs up first."""
         old = referral.leg
         if not old.talking:
             return
-        self._farewell = old, now + _FAREWELL_WAIT
+        self._last_notify = old, now + _LAST_NOTIFY_WAIT
         if not self._notify_of(referral, "200 OK", now, last=True):
-            self._leave(old, now)
+            self._hang_up(old, now)
 
-    def _leave(self, leg: Leg, now: float) -> None:
-        if self._farewell is not None and self._farewell[0] is leg:
-            self._farewell = None
-        self._core.end_leg(leg, Cause.TRANSFERRED, now)
+    def _hang_up(self, leg: Leg, now: float) -> None:
+        if self._last_notify is not None and self._last_notify[0] is leg:
+            self._last_notify = None
+        self._core.end_leg(leg, EndCause.TRANSFERRED, now)
         if not any(other.alive for other in self._core.legs.values()):
-            self._core.end(Cause.TRANSFERRED, now)  # another call has taken over the last other leg
+            # another call has taken over the last other leg
+            self._core.end(EndCause.TRANSFERRED, now)
 
     def on_failure(self, failure: Failure, now: float) -> None:
         """Report the failure; plan a recall if the REFER's sender has left.
@@ -255,7 +256,7 @@ class Transfers:
         If the recall itself fails, end the call.
         """
         if self._recalling:
-            self._core.end(Cause.NOBODY_LEFT, now)
+            self._core.end(EndCause.RECALL_FAILED, now)
             return
         referral, self._referral = self._referral, None
         if referral is None:
@@ -263,15 +264,15 @@ class Transfers:
         response = failure.response
         phrase = response.reason if response is not None else _PHRASES.get(failure.status, "Failed")
         if not referral.leg.talking:
-            self._gone(referral.leg, referral.request_id, failure.status, now)
+            self._report_transferor_gone(referral.leg, referral.request_id, failure.status, now)
             return
         failed = TransferFailed(referral.request_id, failure.status, transferor_gone=False)
         told = self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
-        until = math.inf if told else now + _PARTING_WAIT
-        self._parting = Parting(referral.leg, until, failed)
+        until = math.inf if told else now + _RECENT_FAILURE_WAIT
+        self._recent_failure = RecentFailure(referral.leg, until, failed)
         self._core.emit(failed)
 
-    def _gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
+    def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
         """Report a failed transfer whose sender has left, and plan the recall."""
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
@@ -279,16 +280,16 @@ class Transfers:
 
     # --- the REFER's sender leaves, and is rung again -----------------------------------------
 
-    def left_by(self, leg: Leg, now: float) -> bool:
+    def on_leg_left(self, leg: Leg, now: float) -> bool:
         """Handle the BYE of a leg; return True if it is part of a transfer: the call goes on."""
-        parting, self._parting = self._parting, None
-        if parting is not None and parting.leg is leg and now <= parting.until:
+        recent, self._recent_failure = self._recent_failure, None
+        if recent is not None and recent.leg is leg and now <= recent.until:
             self._core.set_ringback(wanted=True)
-            self._gone(leg, parting.failed.request_id, parting.failed.status, now)
+            self._report_transferor_gone(leg, recent.failed.request_id, recent.failed.status, now)
             return True
         referral = self._referral
-        if self._farewell is not None and self._farewell[0] is leg:
-            self._farewell = None
+        if self._last_notify is not None and self._last_notify[0] is leg:
+            self._last_notify = None
             return True
         if referral is None or referral.leg is not leg or not referral.accepted:
             return False
@@ -312,21 +313,23 @@ class Transfers:
         if self._referral is not None:
             self._notify_of(self._referral, status_line, now, last=False)
 
-    def _notify_of(self, referral: Referral, status_line: str, now: float, *, last: bool) -> bool:
+    def _notify_of(
+        self, referral: PendingRefer, status_line: str, now: float, *, last: bool
+    ) -> bool:
         if not referral.subscribed or not referral.leg.talking:
             return False
 
         def then(_response: Response | None, status: int, at: float) -> None:
             if status == 481:
                 referral.subscribed = False
-            if self._farewell is not None and self._farewell[0] is referral.leg and last:
-                self._leave(referral.leg, at)
-            parting = self._parting
-            if parting is not None and parting.failed.request_id == referral.request_id and last:
-                self._parting = replace(parting, until=at + _PARTING_WAIT)
+            if self._last_notify is not None and self._last_notify[0] is referral.leg and last:
+                self._hang_up(referral.leg, at)
+            recent = self._recent_failure
+            if recent is not None and recent.failed.request_id == referral.request_id and last:
+                self._recent_failure = replace(recent, until=at + _RECENT_FAILURE_WAIT)
 
-        errand = notice(referral.event, status_line, then, lasts=self._lasts, last=last)
-        return self._core.queue(referral.leg, errand, now)
+        queued = notify_request(referral.event, status_line, then, lasts=self._lasts, last=last)
+        return self._core.queue(referral.leg, queued, now)
 
     @property
     def _lasts(self) -> int:
@@ -362,7 +365,7 @@ class Transfers:
                 raise ProtocolError("nobody is left to talk with the caller")
             self._recall_target, self._recall_at = recall.target(), now
         elif event is not None:
-            told = notice(event, _CUT_SHORT, _heedless, lasts=self._lasts, last=True)
+            told = notify_request(event, _CUT_SHORT, _ignore_response, lasts=self._lasts, last=True)
             self._core.queue(callee, told, now)
         if callee is None or before.accepted:
             self._core.emit(TransferFailed(self._serial, 503, callee is None))
@@ -377,8 +380,8 @@ class Transfers:
     def next_timer(self) -> float | None:
         """Return the time at which `timer` has something to do; None if nothing is due."""
         due = [self._recall_at] if self._recall_at is not None else []
-        if self._farewell is not None:
-            due.append(self._farewell[1])
+        if self._last_notify is not None:
+            due.append(self._last_notify[1])
         if self._referral is not None and not self._referral.accepted:
             due.append(self._referral.asked_at + _OWNER_WAIT)
         if self._attempt is not None and self._attempt.deadline is not None:
@@ -389,8 +392,8 @@ class Transfers:
         """Do what is due: a recall, a late BYE, refusing a waiting REFER, or a ring timeout."""
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)
-        if self._farewell is not None and now >= self._farewell[1]:
-            self._leave(self._farewell[0], now)
+        if self._last_notify is not None and now >= self._last_notify[1]:
+            self._hang_up(self._last_notify[0], now)
         referral = self._referral
         if (
             referral is not None
@@ -403,12 +406,12 @@ class Transfers:
 
     def _recall(self, now: float) -> None:
         if self._recall_target is None:
-            self._core.end(Cause.NOBODY_LEFT, now)
+            self._core.end(EndCause.RECALL_FAILED, now)
         else:
             self.ring_again([self._recall_target], now)
 
 
-def _heedless(_response: Response | None, _status: int, _now: float) -> None:
+def _ignore_response(_response: Response | None, _status: int, _now: float) -> None:
     """Ignore the answer to a NOTIFY."""
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.session_timer import (
-    Fields,
     IntervalTooSmallError,
     SessionTimer,
     agree_to_request,
@@ -51,7 +51,7 @@ class Session:
         self.timer: SessionTimer | None = None
         """The timer that was last agreed on; None before."""
 
-    def asked(self) -> Fields:
+    def asked(self) -> HeaderFields:
         """Return the timer's headers for our INVITE or UPDATE."""
         return request_fields(self.timer, self._settings, self._least)
 
@@ -69,7 +69,7 @@ class Session:
         """Raise the error that `answer` would raise, without starting the timer."""
         agree_to_request(request, self._settings, 0.0)
 
-    def answer(self, request: Request) -> Fields:
+    def answer(self, request: Request) -> HeaderFields:
         """Start the timer and return the headers of our 2xx to the peer's INVITE or UPDATE.
 
         Raises:
@@ -83,7 +83,7 @@ class Session:
         return answer_fields(timer)
 
     @property
-    def refusal(self) -> Fields:
+    def refusal(self) -> HeaderFields:
         """The headers of our 422."""
         return (("Min-SE", str(self._settings.min_se)),)
 

@@ -38,13 +38,13 @@ class Users:
         return {"201": "sian", "202": "ceri"}.get(extension, "")
 
 
-def at(name, *, pinned):
+def at(name, *, is_phone):
     return Target(
         uri=Uri.parse(f"sip:{name}@192.0.2.20"),
         destination=Address("192.0.2.20", 5060),
         name=name,
         user=Users().user_of(name),
-        pinned=pinned,
+        is_phone=is_phone,
     )
 
 
@@ -52,7 +52,7 @@ def parties_of(*advisors):
     """The PBX rings."""
     route = Route(called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=advisors)
     parties = Parties(Users(), route)
-    parties.dialled((at("600", pinned=False),))
+    parties.dialled((at("600", is_phone=False),))
     return parties
 
 
@@ -63,8 +63,8 @@ def behind_a_pbx():
         called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=("sian", "ceri")
     )
     parties = Parties(Users(), route)
-    parties.dialled((at("600", pinned=False),))
-    parties.answered(at("600", pinned=False))
+    parties.dialled((at("600", is_phone=False),))
+    parties.answered(at("600", is_phone=False))
     return parties
 
 
@@ -85,7 +85,7 @@ def test_of_a_group_one_takes_the_call_and_no_second(behind_a_pbx):
 
 
 def test_a_phone_that_registered_here_is_whose_it_is(behind_a_pbx):
-    behind_a_pbx.replaced(at("202", pinned=True))
+    behind_a_pbx.replaced(at("202", is_phone=True))
     assert behind_a_pbx.advisor == Party("202", "ceri")
     assert not behind_a_pbx.taken(Party("201", "sian"))
 
@@ -93,7 +93,7 @@ def test_a_phone_that_registered_here_is_whose_it_is(behind_a_pbx):
 def test_nobody_has_a_call_that_only_rings():
     route = Route(called=Pattern.parse("0*"), ring=("201",))
     parties = Parties(Users(), route)
-    parties.dialled((at("201", pinned=True),))
-    parties.also_rings_at((at("202", pinned=True),))
+    parties.dialled((at("201", is_phone=True),))
+    parties.also_rings_at((at("202", is_phone=True),))
     assert parties.ringing == (Party("201", "sian"), Party("202", "ceri"))
     assert (parties.advisor, parties.actor) == (None, "system")

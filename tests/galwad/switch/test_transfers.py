@@ -144,7 +144,7 @@ async def test_a_consultation_is_not_joined_while_another_transfer_rings(
 async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, talk, consultation):
     first, second = centre.sian.dialogs
     leg = consultation.legs.legs[consultation.legs.joined[1]]
-    leg.target = consultation.parties.target = replace(leg.target, pinned=False)
+    leg.target = consultation.parties.target = replace(leg.target, is_phone=False)
     for name in ("202", "3001"):
         centre.ceri.ask("UPDATE", ("P-Asserted-Identity", f"<sip:{name}@192.0.2.9>"))
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from telephony.b2bua import (
     BackToBackCall,
     CallSettings,
+    cancel_branches,
     decline,
     find_call,
-    give_up_branches,
-    replaced_by,
-    ring_anew,
+    leg_to_replace,
+    replay_invite,
 )
 from telephony.b2bua.events import RecordRequested, TransferRequested
 from telephony.errors import NoPortsError
@@ -100,7 +100,7 @@ class Switch(Node):
     def work(self):
         while (event := self.endpoint.next_event()) is not None:
             if isinstance(event, IncomingInvite):
-                found = replaced_by(self.endpoint, event.invite)
+                found = leg_to_replace(self.endpoint, event.invite)
                 if found is not None:
                     self.take_over(found, event.invite)
                     continue
@@ -130,9 +130,9 @@ class Switch(Node):
             if isinstance(event, RecordRequested) and self.plan.record_status is not None:
                 call.answer_record(event.request_id, self.plan.record_status, self.now)
             if isinstance(event, TransferRequested):
-                joint = call.joint(event.request_id)
-                if joint is not None:
-                    call.join(event.request_id, joint, self.joins_with[0], self.now)
+                plan = call.join_plan(event.request_id)
+                if plan is not None:
+                    call.join(event.request_id, plan, self.joins_with[0], self.now)
                     for other in self.calls:
                         if other is not call:
                             self.drain(other)
@@ -145,13 +145,13 @@ class Switch(Node):
         if isinstance(found, int):
             invite.respond(found, now=self.now)
         else:
-            found.call.take_over(found, invite, self.joins_with[0], self.now)
+            found.call.replace_callee(found, invite, self.joins_with[0], self.now)
             self.drain(found.call)
 
     def take_up(self, checkpoint):
-        give_up_branches(self.endpoint, checkpoint, self.now)
+        cancel_branches(self.endpoint, checkpoint, self.now)
         if checkpoint["invite"] is not None:
-            ring_anew(self.endpoint, checkpoint, self.now)
+            replay_invite(self.endpoint, checkpoint, self.now)
             return
         call = BackToBackCall.restored(
             self.endpoint, self.plane, checkpoint, self.settings, now=self.now

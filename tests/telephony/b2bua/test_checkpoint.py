@@ -21,7 +21,7 @@ def test_an_old_call_on_hold_goes_on_and_writes_the_same_checkpoint(world):
     before = left("on_hold")
     world.switch.take_up(before)
     assert world.call.joined == ("call0/a", "call0/b1")
-    assert world.call.legs["call0/b1"].media.holding
+    assert world.call.legs["call0/b1"].media.holds_other
     assert json.loads(json.dumps(world.call.checkpoint())) == before
     assert not world.switch.of(CallHeld)
 

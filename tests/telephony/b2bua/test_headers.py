@@ -2,7 +2,7 @@
 
 import pytest
 
-from telephony.b2bua.headers import Trust, survivors, wants_privacy
+from telephony.b2bua.headers import Trust, passed_fields, wants_privacy
 from telephony.sip.message import Headers, parse_message
 
 PASSPORT = (
@@ -56,7 +56,7 @@ def test_who_names_whom_crosses_inside_the_trust_domain_alone(trusting, name):
 
 @pytest.mark.parametrize("privacy", ["id", "user", "header", "id;critical", "id; user"])
 def test_a_withheld_call_names_nobody_outside_it_nor_to_a_phone(trusting, privacy):
-    for facts in ({}, {"trust": True, "pinned": True}):
+    for facts in ({}, {"trust": True, "is_phone": True}):
         world = trusting(**facts)
         world.talk(headers=(*NAMING, ("Privacy", privacy), ("Supported", "100rel, timer")))
         sent = b"".join(d for _, to, d in world.net.wire if to == world.b.address)
@@ -97,7 +97,7 @@ def test_an_old_privacy_header_counts():
 
 def test_compact_names_are_filtered_too():
     headers = Headers([("x", "90"), ("b", "<sip:1@x>"), ("y", "sig"), ("X-Keep", "1"), ("s", "hi")])
-    assert survivors(headers, Trust(sender=False, receiver=False)) == (
+    assert passed_fields(headers, Trust(sender=False, receiver=False)) == (
         ("X-Keep", "1"),
         ("s", "hi"),
     )

@@ -77,7 +77,7 @@ def test_who_takes_no_update_is_told_by_re_invite_with_the_same_sdp(talking):
 
 
 def test_the_callers_new_name_is_told_to_the_advisors_phone(talking):
-    world = talking(pinned=True)
+    world = talking(is_phone=True)
     name = ("P-Asserted-Identity", "<sip:+441632960009@trunk.example>")
     world.a.ask("UPDATE", (name,))
     assert told(world.b) == [("UPDATE", name[1])]
@@ -97,7 +97,7 @@ def test_outside_the_trust_domain_nobody_is_told(talking, facts):
 
 def test_a_withheld_new_name_stops_before_a_phone_and_keeps_its_wish_before_a_trunk(talking):
     private = (GWEN, ("Privacy", "id"))
-    world = talking(pinned=True)
+    world = talking(is_phone=True)
     world.a.ask("UPDATE", private)
     assert world.b.methods == []
     world = talking()

@@ -463,7 +463,7 @@ def test_requests_go_where_the_last_contact_said(world):
 
 
 def test_a_pinned_peer_is_sent_to_where_its_invite_went(world):
-    world.switch.plan.targets = [world.target(world.b, pinned=True)]
+    world.switch.plan.targets = [world.target(world.b, is_phone=True)]
     world.b.reply.headers = (("Contact", "<sip:20@10.0.0.1:5999>"),)
     world.talk()
     world.a.hang_up()

@@ -376,7 +376,7 @@ def test_the_callers_tag_and_call_id_stay_on_its_own_leg(world):
 )
 def test_a_withheld_number_stops_before_a_registered_phone(make_world, wish):
     world = make_world(trust_caller=True)
-    world.switch.plan.targets = [world.target(world.b, trust=True, pinned=True)]
+    world.switch.plan.targets = [world.target(world.b, trust=True, is_phone=True)]
     world.talk(headers=(ASSERTED, wish))
     request = world.b.invites[0].request
     assert b"1632960001" not in bytes(request)

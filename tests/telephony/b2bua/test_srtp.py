@@ -182,7 +182,9 @@ def test_no_key_is_in_a_checkpoint_or_an_event(make_world):
     secure(world.a)
     call = world.talk()
     told = repr(call.checkpoint()) + repr(world.switch.events) + repr(call.legs)
-    told += repr(world.switch.plane.remotes) + repr([leg.media.ours for leg in call.legs.values()])
+    told += repr(world.switch.plane.remotes) + repr(
+        [leg.media.local_description for leg in call.legs.values()]
+    )
     pair = keys(world)[0]
     for key in (pair.ours, pair.theirs):
         assert repr(key.material)[2:-1] not in told

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from telephony.b2bua import BackToBackCall
-from telephony.b2bua.events import CallAnswered, CallDiverted
+from telephony.b2bua.events import CallAnswered, CallRedirected
 from telephony.sip.uri import Uri
 
 
@@ -36,7 +36,7 @@ def known(world, monkeypatch):
     begin = BackToBackCall.dial
 
     def dial(call, targets, now):
-        call.follow(lambda contact, _now: knows.ask(contact.uri.user))
+        call.follow_redirects(lambda contact, _now: knows.ask(contact.uri.user))
         begin(call, targets, now)
 
     monkeypatch.setattr(BackToBackCall, "dial", dial)
@@ -52,7 +52,7 @@ def test_a_phone_may_send_an_unanswered_call_to_a_colleague(world, known):
     world.b.reply = _deflects(world, "c")
     world.talk()
     assert world.c.invites[0].request.uri.host == world.c.address.host
-    assert [event.targets[0].name for event in world.switch.of(CallDiverted)] == ["30"]
+    assert [event.targets[0].name for event in world.switch.of(CallRedirected)] == ["30"]
     assert world.a.statuses.count(180) == 2
     assert not [to for _, to, _ in world.net.wire if to.host == "198.51.100.9"]
     world.a.hang_up()
