@@ -57,7 +57,7 @@ class AttemptListener(Protocol):
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Handle the first 2xx: return 0 to accept it, or a status to reject it.
 
-        An listener that accepts the 2xx also acknowledges it. A branch that is rejected counts as
+        A listener that accepts the 2xx also acknowledges it. A branch that is rejected counts as
         failed with the returned status.
         """
 

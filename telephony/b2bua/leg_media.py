@@ -22,13 +22,13 @@ from telephony.sdp import (
     Srtp,
     agreed,
     agreed_index,
-    answer_for,
-    build_answer,
+    forwarded_answer,
+    forwarded_offer,
     fresh_keys,
-    offer_for,
+    own_answer,
     payload_rows,
     remote_media,
-    renewed,
+    with_origin,
 )
 
 Builder = Callable[[Origin], SessionDescription]
@@ -158,7 +158,7 @@ class LegMedia:
         origin: Origin,
         direction: Direction | None = None,
     ) -> SessionDescription:
-        return offer_for(
+        return forwarded_offer(
             offer,
             self.local,
             origin,
@@ -179,13 +179,15 @@ class LegMedia:
             SdpParseError: The offer and `said` have nothing in common, or we can carry no stream.
         """
         if said is None:
-            return self.describe(lambda o: build_answer(offer, self.local, o, allowed=allowed))
-        return self.describe(lambda o: answer_for(offer, said, self.local, o, allowed=allowed))
+            return self.describe(lambda o: own_answer(offer, self.local, o, allowed=allowed))
+        return self.describe(
+            lambda o: forwarded_answer(offer, said, self.local, o, allowed=allowed)
+        )
 
     def current(self) -> SessionDescription | None:
         """Return our agreed description, to be sent again; None before an agreement."""
         ours = self.local_description
-        return self.describe(lambda origin: renewed(ours, origin)) if ours is not None else None
+        return self.describe(lambda origin: with_origin(ours, origin)) if ours is not None else None
 
     @property
     def has_agreed(self) -> bool:

@@ -15,8 +15,8 @@ from telephony.sdp import (
     SessionDescription,
     Srtp,
     agreed,
-    build_answer,
-    build_offer,
+    own_answer,
+    own_offer,
     remote_media,
 )
 
@@ -65,7 +65,7 @@ class CallMedia:
 
     def offer(self) -> bytes:
         """Return a new offer as SDP."""
-        self._said = build_offer(
+        self._said = own_offer(
             self.stream.local,
             self._next_origin(),
             codecs=CODECS,
@@ -100,12 +100,12 @@ class CallMedia:
             CallFailedError: There is no common codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
-        said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED)
+        said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED)
         index = said.audio_index()
         if self.hold is not None and index is not None:
             sends = said.direction(index).sends and self.hold.sends
             wanted = Direction.of(sends=sends, receives=False)
-            said = build_answer(theirs, local, origin.next(), allowed=_ALLOWED, direction=wanted)
+            said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED, direction=wanted)
         self._said, self._origin = said, origin.next()
         self._take(theirs)
         self.held = not _receives(theirs)

@@ -27,12 +27,12 @@ _BEHIND: Final = 0x1000
 """Sequence numbers between the last leap and the packet, to stay out of the replay window."""
 
 
-def sending(key: MasterKey) -> Session:
+def outbound_session(key: MasterKey) -> Session:
     """Return a session that protects packets of any SSRC."""
     return _session(key, Policy.SSRC_ANY_OUTBOUND)
 
 
-def receiving(key: MasterKey) -> Session:
+def inbound_session(key: MasterKey) -> Session:
     """Return a session that unprotects packets of any SSRC."""
     return _session(key, Policy.SSRC_ANY_INBOUND)
 
@@ -41,12 +41,12 @@ def _session(key: MasterKey, kind: int) -> Session:
     return Session(Policy(key=key.material, ssrc_type=kind, srtp_profile=PROFILES[key.suite]))
 
 
-def wrapped(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None:
+def find_rollover(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None:
     """Return a session in which this SRTP packet is authentic after some wraps, and the RTP packet.
 
     None if the packet is not authentic after 1 to `MOST_WRAPS` wraps.
     """
-    sender, receiver = sending(key), receiving(key)
+    sender, receiver = outbound_session(key), inbound_session(key)
     sequence, index = int.from_bytes(packet[2:4]), -_LEAP
     for wraps in range(1, MOST_WRAPS + 1):
         until = (wraps << 16 | sequence) - _BEHIND

@@ -158,7 +158,7 @@ def goodbye(ssrc: int) -> bytes:
     return struct.pack("!BBHI", 0x81, BYE, 1, ssrc)
 
 
-def renamed(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
+def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
     """Return a compound in which each SSRC that `names` knows is replaced; both are four octets.
 
     The SSRCs of senders, reported, described and leaving sources are replaced, and those that

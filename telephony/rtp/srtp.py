@@ -16,8 +16,8 @@ from typing import Final
 from pylibsrtp import Error, Session
 
 from telephony.errors import RtpParseError, SrtpError
-from telephony.rtp.rollover import receiving, sending, wrapped
-from telephony.rtp.rtcp import renamed
+from telephony.rtp.rollover import find_rollover, inbound_session, outbound_session
+from telephony.rtp.rtcp import replace_ssrcs
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
@@ -47,35 +47,35 @@ class _Sender:
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
-        self._session = sending(key)
+        self._session = outbound_session(key)
         self._protect: Callable[[bytes], bytes] = self._session.protect
         self._rename = rename
         self._own: set[bytes] = set()
         """Sources that are sent under their own SSRC."""
-        self._given: dict[bytes, bytes] = {}
+        self._assigned: dict[bytes, bytes] = {}
         """The SSRCs that other sources are sent under."""
-        self._back: dict[bytes, bytes] = {}
-        """The reverse of `_given`."""
+        self._original: dict[bytes, bytes] = {}
+        """The reverse of `_assigned`."""
         self._streams = 0
         self._stale = 0
 
     def protect(self, data: bytes) -> bytes:
         if data[8:12] not in self._own:
-            data = self._under_its_name(data)
+            data = self._with_assigned_ssrc(data)
         try:
             protected = self._protect(data)
         except (Error, ValueError) as error:
             if "too old" not in str(error):
                 raise SrtpError(str(error)) from None
-            protected = self._anew(data)
+            protected = self._on_stale(data)
         self._stale = 0
         return protected
 
-    def _under_its_name(self, data: bytes) -> bytes:
+    def _with_assigned_ssrc(self, data: bytes) -> bytes:
         source = data[8:12]
-        name = self._given.get(source)
+        name = self._assigned.get(source)
         if name is None and self._rename:
-            name = self._another(source)
+            name = self._assign_ssrc(source)
         if name is None:
             self._count()
             self._own.add(source)
@@ -88,7 +88,7 @@ class _Sender:
             raise SrtpError("more sources than one call has")
         self._streams += 1
 
-    def _anew(self, data: bytes) -> bytes:
+    def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that is too old; after several in a row, give its source another SSRC.
 
         Raises:
@@ -98,25 +98,25 @@ class _Sender:
         if self._stale < _STALE:
             raise SrtpError("a packet that comes far too late")
         sent_as = data[8:12]
-        source = self._back.get(sent_as, sent_as)
-        self._another(source)
-        self._back.pop(sent_as, None)
+        source = self._original.get(sent_as, sent_as)
+        self._assign_ssrc(source)
+        self._original.pop(sent_as, None)
         self._own.discard(source)
         try:
-            return self._protect(self._under_its_name(data[:8] + source + data[12:]))
+            return self._protect(self._with_assigned_ssrc(data[:8] + source + data[12:]))
         except (Error, ValueError) as error:
             raise SrtpError(str(error)) from None
 
-    def _another(self, source: bytes) -> bytes:
+    def _assign_ssrc(self, source: bytes) -> bytes:
         self._count()
         fresh = secrets.token_bytes(4)
-        self._given[source] = fresh
-        self._back[fresh] = source
+        self._assigned[source] = fresh
+        self._original[fresh] = source
         return fresh
 
     def protect_control(self, data: bytes) -> bytes:
         try:
-            out = renamed(data, self._given) if self._given else data
+            out = replace_ssrcs(data, self._assigned) if self._assigned else data
             protected: bytes = self._session.protect_rtcp(out)
         except (Error, ValueError, RtpParseError) as error:
             raise SrtpError(str(error)) from None
@@ -125,7 +125,7 @@ class _Sender:
     def original(self, data: bytes) -> bytes:
         """Return the peer's RTCP, in which sources have their own SSRCs again."""
         try:
-            return renamed(data, self._back) if self._back else data
+            return replace_ssrcs(data, self._original) if self._original else data
         except RtpParseError:
             return data
 
@@ -135,24 +135,24 @@ class _Receiver:
 
     def __init__(self, key: MasterKey) -> None:
         self.key = key
-        self._session = receiving(key)
+        self._session = inbound_session(key)
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
-        self._heard: set[bytes] = set()
+        self._simple_sources: set[bytes] = set()
         """Sources whose RTP needs only the session: no MKI, and no earlier wraps."""
         self._wrapped: dict[bytes, Session] = {}
         """Sessions of sources whose sequence had wrapped before their first packet came."""
         self._searches = 0
 
     def unprotect(self, data: bytes) -> bytes:
-        if data[8:12] not in self._heard:
-            return self._unusual(data)
+        if data[8:12] not in self._simple_sources:
+            return self._unprotect_first(data)
         try:
             return self._unprotect(data)
         except (Error, ValueError) as error:
             raise SrtpError(str(error)) from None
 
-    def _unusual(self, data: bytes) -> bytes:
+    def _unprotect_first(self, data: bytes) -> bytes:
         """Unprotect the first packet of a source, or one that needs more than the session."""
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
@@ -170,7 +170,7 @@ class _Receiver:
                 raise
             return found
         if not self.key.mki:
-            self._heard.add(source)
+            self._simple_sources.add(source)
         return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
@@ -179,7 +179,7 @@ class _Receiver:
         if full or self._searches >= _SEARCHES:
             return None
         self._searches += 1
-        found = wrapped(self.key, data)
+        found = find_rollover(self.key, data)
         if found is None:
             return None
         self._wrapped[source], plain = found
@@ -243,10 +243,10 @@ class Protection:
         wanted = self._receiver_of(keys.theirs)
         self._next = wanted if wanted is not self._receiver else None
         self.unprotect: Callable[[bytes], bytes] = (
-            self._receiver.unprotect if self._next is None else self._by_either
+            self._receiver.unprotect if self._next is None else self._unprotect_either_key
         )
 
-    def _by_either(self, data: bytes) -> bytes:
+    def _unprotect_either_key(self, data: bytes) -> bytes:
         """Unprotect with the new key or, until a packet is authentic under it, with the old key."""
         fresh = self._next
         if fresh is None:

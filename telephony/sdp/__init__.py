@@ -13,14 +13,14 @@ from telephony.sdp.crypto import Crypto, KeyPair, MasterKey, Srtp, Suite, fresh_
 from telephony.sdp.media import Direction, LocalMedia, Origin, RemoteMedia
 from telephony.sdp.negotiation import (
     OWN_CODECS,
-    answer_for,
-    build_answer,
-    build_offer,
     cut_offer,
-    offer_for,
+    forwarded_answer,
+    forwarded_offer,
+    own_answer,
+    own_offer,
 )
-from telephony.sdp.session import Line, MediaDescription, SessionDescription
-from telephony.sdp.writing import renewed, rewrite
+from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
+from telephony.sdp.writing import rewrite, with_origin
 
 __all__ = [
     "DEFAULT_ALLOWED",
@@ -30,28 +30,28 @@ __all__ = [
     "Crypto",
     "Direction",
     "KeyPair",
-    "Line",
     "LocalMedia",
     "MasterKey",
     "MediaDescription",
     "Origin",
     "RemoteMedia",
+    "SdpLine",
     "SessionDescription",
     "Srtp",
     "Suite",
     "agreed",
     "agreed_index",
-    "answer_for",
-    "build_answer",
-    "build_offer",
     "cut_offer",
     "find_payload",
+    "forwarded_answer",
+    "forwarded_offer",
     "fresh_keys",
-    "offer_for",
+    "own_answer",
+    "own_offer",
     "payload_map",
     "payload_rows",
     "remote_media",
-    "renewed",
     "rewrite",
     "same_media",
+    "with_origin",
 ]

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from telephony.errors import SdpParseError
 from telephony.sdp.codecs import Codec
-from telephony.sdp.crypto import KeyPair, key_pair, usable
+from telephony.sdp.crypto import KeyPair, key_pair, parse_crypto_lines
 from telephony.sdp.media import Direction, RemoteMedia
 from telephony.sdp.session import MediaDescription, SessionDescription
 from telephony.sdp.transport import Transport
@@ -83,10 +83,10 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
     Raises:
         SdpParseError: Status 488; only one side uses SRTP, or they agree on no key.
     """
-    told = usable(own.attributes("crypto"))
+    told = parse_crypto_lines(own.attributes("crypto"))
     if not told and not own.is_secure and not section.is_secure:
         return None
-    pair = key_pair(told, usable(section.attributes("crypto")))
+    pair = key_pair(told, parse_crypto_lines(section.attributes("crypto")))
     if pair is None:
         raise SdpParseError("offer and answer agree on no SRTP key", status=488)
     return pair
@@ -101,8 +101,8 @@ def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescr
     if index is None or other is None:
         return ours
     section, answered = ours.media[index], theirs.media[other]
-    told = usable(section.attributes("crypto"))
-    pair = key_pair(told, usable(answered.attributes("crypto")))
+    told = parse_crypto_lines(section.attributes("crypto"))
+    pair = key_pair(told, parse_crypto_lines(answered.attributes("crypto")))
     if pair is None or len(told) == 1:
         return ours
     kept = [line for line in told if line.key == pair.ours]

@@ -136,7 +136,7 @@ def _mki(text: str) -> bytes:
     return number.to_bytes(length)
 
 
-def usable(values: Iterable[str]) -> tuple[Crypto, ...]:
+def parse_crypto_lines(values: Iterable[str]) -> tuple[Crypto, ...]:
     """Return the a=crypto lines among `values` that we can use, in the writer's order."""
     found = []
     for value in values:

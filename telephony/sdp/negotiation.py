@@ -4,9 +4,9 @@ Each leg has one audio stream. The offer of one peer is cut to the codecs that w
 our own address and goes to the other peer. The answer of that peer goes back with the payload types
 of the first peer. Every other offered stream is refused with port 0 in its place.
 
-    caller                    us                       callee
-      offer  ───────────▶ offer_for(offer) ──────────────▶
-      ◀─────────── answer_for(offer, answer) ◀─────── answer
+    caller                       us                           callee
+      offer  ───────────▶ forwarded_offer(offer) ───────────────▶
+      ◀─────────── forwarded_answer(offer, answer) ◀─────────── answer
 
 A description without a stream that we can carry raises `SdpParseError` with status 488. So does one
 that asks for T.38 in place of audio: a fax is not a conversation. After the refusal the peer sends
@@ -28,15 +28,15 @@ from telephony.sdp.codecs import (
 )
 from telephony.sdp.crypto import Srtp
 from telephony.sdp.media import Direction, LocalMedia, Origin
-from telephony.sdp.session import Line, MediaDescription, SessionDescription
+from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
 from telephony.sdp.transport import (
-    accepts,
     answer_to,
+    can_carry,
     first_offer,
-    keys_of,
     later_offer,
+    usable_keys,
 )
-from telephony.sdp.writing import placed, rewrite, session_lines, with_codecs
+from telephony.sdp.writing import place_section, rewrite, session_lines, with_codecs
 
 OWN_CODECS: tuple[Codec, ...] = (
     Codec("PCMA", 8000),
@@ -64,9 +64,9 @@ def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) ->
 
     def fits(media: MediaDescription) -> bool:
         speaks = media.is_rtp_audio and _speaks(_kept(media, allowed))
-        return speaks and accepts(media, srtp)
+        return speaks and can_carry(media, srtp)
 
-    index = session.find(lambda media: fits(media) and bool(keys_of(media, srtp)))
+    index = session.find(lambda media: fits(media) and bool(usable_keys(media, srtp)))
     index = session.find(fits) if index is None else index
     if index is None:
         audio = session.find(lambda media: media.port > 0 and media.kind.lower() == "audio")
@@ -96,10 +96,10 @@ def cut_offer(
     """
     index = _carried(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
-    return SessionDescription(offer.lines, placed(audio, offer.media, index))
+    return SessionDescription(offer.lines, place_section(audio, offer.media, index))
 
 
-def offer_for(
+def forwarded_offer(
     offer: SessionDescription,
     local: LocalMedia,
     origin: Origin,
@@ -128,31 +128,35 @@ def offer_for(
     index = _carried(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)
     if before is not None:
-        section = _as_before(section, before)
+        section = _with_payload_types_of(section, before)
     transport = first_offer(local) if before is None else later_offer(before)
     alone = SessionDescription(offer.lines, (section,))
     wanted = direction or offer.direction(index)
-    return _shaped(rewrite(alone, local, origin, direction=wanted, transport=transport), previous)
+    return _in_shape_of(
+        rewrite(alone, local, origin, direction=wanted, transport=transport), previous
+    )
 
 
-def _as_before(section: MediaDescription, before: MediaDescription) -> MediaDescription:
+def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
     """Return `section` with the payload types that its codecs have in `before`."""
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
 
 
-def _shaped(session: SessionDescription, previous: SessionDescription | None) -> SessionDescription:
+def _in_shape_of(
+    session: SessionDescription, previous: SessionDescription | None
+) -> SessionDescription:
     """Return `session` with its one section in the place that audio has in `previous`."""
     if previous is None:
         return session
     index = previous.audio_index()
     if index is None:
         index = previous.find(lambda media: media.kind.lower() == "audio")
-    return SessionDescription(session.lines, placed(session.media[0], previous.media, index))
+    return SessionDescription(session.lines, place_section(session.media[0], previous.media, index))
 
 
-def answer_for(
+def forwarded_answer(
     offer: SessionDescription,
     answer: SessionDescription,
     local: LocalMedia,
@@ -185,7 +189,7 @@ def answer_for(
     alone = SessionDescription(answer.lines, (audio,))
     transport = answer_to(offer.media[index], local)
     written = rewrite(alone, local, origin, direction=direction, transport=transport)
-    return _answering(written, offer, index)
+    return _place_in_offer(written, offer, index)
 
 
 def _matched(
@@ -203,14 +207,14 @@ def _matched(
     return table, numbers
 
 
-def _answering(
+def _place_in_offer(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
     """Return `written`, of one section, as the answer to section number `index` of `offer`."""
-    return SessionDescription(written.lines, placed(written.media[0], offer.media, index))
+    return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
 
-def build_offer(
+def own_offer(
     local: LocalMedia,
     origin: Origin,
     *,
@@ -220,14 +224,14 @@ def build_offer(
 ) -> SessionDescription:
     """Return an offer that we make ourselves, without an offer of another peer."""
     table = _numbered(codecs)
-    lines = [Line("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
-    lines += [Line("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
+    lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
+    lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
     before = live_section(previous)
     transport = first_offer(local) if before is None else later_offer(before)
-    lines += [Line("a", "ptime:20"), *transport.lines(), Line("a", direction.value)]
+    lines += [SdpLine("a", "ptime:20"), *transport.lines(), SdpLine("a", direction.value)]
     formats = tuple(map(str, table))
     audio = MediaDescription("audio", local.port, transport.profile, formats, tuple(lines))
-    return _shaped(SessionDescription(session_lines(local, origin), (audio,)), previous)
+    return _in_shape_of(SessionDescription(session_lines(local, origin), (audio,)), previous)
 
 
 def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
@@ -243,7 +247,7 @@ def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
     return table
 
 
-def build_answer(
+def own_answer(
     offer: SessionDescription,
     local: LocalMedia,
     origin: Origin,
@@ -272,4 +276,4 @@ def build_answer(
     wanted = direction or offer.direction(index).reverse
     transport = answer_to(section, local)
     written = rewrite(alone, local, origin, direction=wanted, transport=transport)
-    return _answering(written, offer, index)
+    return _place_in_offer(written, offer, index)

@@ -24,7 +24,7 @@ _SECURE_PROFILES = {"RTP/SAVP", "RTP/SAVPF"}
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
-class Line(NamedTuple):
+class SdpLine(NamedTuple):
     """One `type=value` line. Its `repr` shows no key."""
 
     type: str
@@ -52,7 +52,7 @@ def _address(value: str) -> str:
     return words[2]
 
 
-def _attribute(lines: Iterable[Line], name: str) -> Iterator[str]:
+def _attribute(lines: Iterable[SdpLine], name: str) -> Iterator[str]:
     for line in lines:
         if line.type == "a":
             key, _, value = line.value.partition(":")
@@ -60,7 +60,7 @@ def _attribute(lines: Iterable[Line], name: str) -> Iterator[str]:
                 yield value.strip()
 
 
-def _direction(lines: Iterable[Line]) -> Direction | None:
+def _direction(lines: Iterable[SdpLine]) -> Direction | None:
     found = None
     for line in lines:
         if line.type == "a":
@@ -68,7 +68,7 @@ def _direction(lines: Iterable[Line]) -> Direction | None:
     return found
 
 
-def _connection(lines: Iterable[Line]) -> str | None:
+def _connection(lines: Iterable[SdpLine]) -> str | None:
     for line in lines:
         if line.type == "c":
             return _address(line.value)
@@ -83,13 +83,13 @@ class MediaDescription:
     port: int
     protocol: str
     formats: tuple[str, ...]
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SdpLine, ...] = ()
     port_count: int = 1
     _table: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
     """The result of `codecs`, stored because it is needed often."""
 
     @classmethod
-    def parse(cls, value: str, lines: Iterable[Line] = ()) -> "MediaDescription":
+    def parse(cls, value: str, lines: Iterable[SdpLine] = ()) -> "MediaDescription":
         """Read the value of an m= line; `lines` are the section's other lines.
 
         Raises:
@@ -182,7 +182,7 @@ def _codec(text: str) -> Codec:
 class SessionDescription:
     """A whole description: the session's lines, then its m= sections."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[SdpLine, ...]
     media: tuple[MediaDescription, ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
     """The text that `str` made, stored because every checkpoint writes the descriptions again."""
@@ -195,7 +195,7 @@ class SessionDescription:
             SdpParseError: The data is not a description. No data raises any other error.
         """
         lines = list(_lines(data))
-        if not lines or lines[0] != Line("v", "0"):
+        if not lines or lines[0] != SdpLine("v", "0"):
             raise SdpParseError("a session description begins with v=0")
         starts = [index for index, line in enumerate(lines) if line.type == "m"]
         if len(starts) > MAX_MEDIA:
@@ -276,7 +276,7 @@ class SessionDescription:
         return next((i for i, media in enumerate(self.media) if wanted(media)), None)
 
 
-def _lines(data: str | bytes) -> Iterator[Line]:
+def _lines(data: str | bytes) -> Iterator[SdpLine]:
     if len(data) > MAX_BYTES:
         raise SdpParseError("a session description is too long")
     text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
@@ -288,4 +288,4 @@ def _lines(data: str | bytes) -> Iterator[Line]:
     for row in rows:
         if len(row) < 2 or row[1] != "=" or "\r" in row or not row[0].isalpha():
             raise SdpParseError("a line is not 'type=value'")
-        yield Line(row[0], row[2:])
+        yield SdpLine(row[0], row[2:])

@@ -9,9 +9,9 @@ and is refused.
 
 from dataclasses import dataclass
 
-from telephony.sdp.crypto import Crypto, Srtp, usable
+from telephony.sdp.crypto import Crypto, Srtp, parse_crypto_lines
 from telephony.sdp.media import LocalMedia
-from telephony.sdp.session import Line, MediaDescription
+from telephony.sdp.session import MediaDescription, SdpLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +22,24 @@ class Transport:
     crypto: tuple[Crypto, ...] = ()
     rtcp_mux: bool = False
 
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[SdpLine, ...]:
         """Return the attribute lines of this transport."""
-        keys = tuple(Line("a", f"crypto:{line}") for line in self.crypto)
-        return (*keys, Line("a", "rtcp-mux")) if self.rtcp_mux else keys
+        keys = tuple(SdpLine("a", f"crypto:{line}") for line in self.crypto)
+        return (*keys, SdpLine("a", "rtcp-mux")) if self.rtcp_mux else keys
 
 
-def keys_of(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
+def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
     """Return the keys of a peer's section that a leg of this kind can use, in the peer's order.
 
     Keys in an RTP/AVP section count too, because phones that prefer SRTP offer it like that (RFC
     8643).
     """
-    return () if srtp is Srtp.OFF else usable(section.attributes("crypto"))
+    return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
 
-def accepts(section: MediaDescription, srtp: Srtp) -> bool:
+def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
     """Return whether a leg of this kind can carry a peer's audio section."""
-    if keys_of(section, srtp):
+    if usable_keys(section, srtp):
         return True
     return not section.is_secure and srtp is not Srtp.REQUIRED
 
@@ -54,7 +54,9 @@ def first_offer(local: LocalMedia) -> Transport:
 
 def later_offer(previous: MediaDescription) -> Transport:
     """Return the transport of a leg's next offer: that of our previous section."""
-    return Transport(previous.protocol, usable(previous.attributes("crypto")), rtcp_mux=True)
+    return Transport(
+        previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True
+    )
 
 
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
@@ -62,7 +64,7 @@ def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
 
     It has the peer's profile, and our key with the suite and tag of the peer's first usable line.
     """
-    line = next(iter(keys_of(section, local.srtp)), None)
+    line = next(iter(usable_keys(section, local.srtp)), None)
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)
     mux = section.attribute("rtcp-mux") is not None
     return Transport(section.protocol, keys, rtcp_mux=mux)

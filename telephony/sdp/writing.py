@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from telephony.sdp.codecs import Codec
 from telephony.sdp.media import Direction, LocalMedia, Origin
-from telephony.sdp.session import Line, MediaDescription, SessionDescription
+from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
 from telephony.sdp.transport import Transport
 
 _ORDER = "vosiuepcbtrzka"
@@ -51,15 +51,15 @@ def rewrite(
     """
     carried = session.audio_index()
     media = tuple(
-        _written(section, local, direction or session.direction(index), transport)
+        _rewrite_section(section, local, direction or session.direction(index), transport)
         if index == carried
-        else refused(section)
+        else refuse_section(section)
         for index, section in enumerate(session.media)
     )
     return SessionDescription(session_lines(local, origin, session.lines), media)
 
 
-def _written(
+def _rewrite_section(
     section: MediaDescription,
     local: LocalMedia,
     direction: Direction,
@@ -67,44 +67,46 @@ def _written(
 ) -> MediaDescription:
     said = transport or Transport(section.protocol)
     kept = (line for line in section.lines if line.type not in "ick" and _passes(line))
-    lines = (*kept, *said.lines(), Line("a", direction.value))
+    lines = (*kept, *said.lines(), SdpLine("a", direction.value))
     return replace(section, port=local.port, protocol=said.profile, port_count=1, lines=lines)
 
 
-def _passes(line: Line) -> bool:
+def _passes(line: SdpLine) -> bool:
     return line.type != "a" or not _DROPPED.fullmatch(line.value.partition(":")[0].strip())
 
 
-def refused(section: MediaDescription) -> MediaDescription:
+def refuse_section(section: MediaDescription) -> MediaDescription:
     """Return `section` refused: with port 0, and with its formats because an m= line needs one."""
     return replace(section, port=0, port_count=1, lines=())
 
 
-def session_lines(local: LocalMedia, origin: Origin, kept: Iterable[Line] = ()) -> tuple[Line, ...]:
+def session_lines(
+    local: LocalMedia, origin: Origin, kept: Iterable[SdpLine] = ()
+) -> tuple[SdpLine, ...]:
     """Return the session-level lines, with those of `kept`, in the order of RFC 8866 section 5."""
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
-        Line("v", "0"),
-        Line("o", f"- {origin.session_id} {origin.version} {family}"),
-        Line("s", "-"),
-        Line("c", family),
+        SdpLine("v", "0"),
+        SdpLine("o", f"- {origin.session_id} {origin.version} {family}"),
+        SdpLine("s", "-"),
+        SdpLine("c", family),
     ]
     lines += [ln for ln in kept if ln.type not in _OURS | _PERSONAL and _passes(ln)]
     if not any(line.type == "t" for line in lines):
-        lines.append(Line("t", "0 0"))
+        lines.append(SdpLine("t", "0 0"))
     known = [line for line in lines if line.type in _ORDER]
     unknown = [line for line in lines if line.type not in _ORDER]
     return (*sorted(known, key=lambda line: _ORDER.index(line.type)), *unknown)
 
 
-def renewed(session: SessionDescription, origin: Origin) -> SessionDescription:
+def with_origin(session: SessionDescription, origin: Origin) -> SessionDescription:
     """Return our description with the session id and version of `origin`, otherwise unchanged."""
     lines = []
     for line in session.lines:
         rest = line.value.split(" ", 3)
         again = line.type == "o" and len(rest) == 4
         said = f"{rest[0]} {origin.session_id} {origin.version} {rest[-1]}"
-        lines.append(Line("o", said) if again else line)
+        lines.append(SdpLine("o", said) if again else line)
     return SessionDescription(tuple(lines), session.media)
 
 
@@ -119,7 +121,7 @@ def with_codecs(
         renumbered: The section's payload types to the new ones, for attributes that name one (fmtp,
             rtcp-fb).
     """
-    lines = [Line("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
+    lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
         name, _, value = line.value.partition(":") if line.type == "a" else ("", "", "")
         if name.lower() not in _BY_PAYLOAD:
@@ -129,15 +131,15 @@ def with_codecs(
             if number == "*":
                 lines.append(line)
             elif number.isascii() and number.isdigit() and int(number) in renumbered:
-                lines.append(Line("a", f"{name}:{renumbered[int(number)]} {rest}"))
+                lines.append(SdpLine("a", f"{name}:{renumbered[int(number)]} {rest}"))
     return replace(section, formats=tuple(map(str, table)), lines=tuple(lines))
 
 
-def placed(
+def place_section(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
     """Return the sections of `shape` refused, with `audio` at `index` or (None) after them."""
-    others = [refused(section) for section in shape]
+    others = [refuse_section(section) for section in shape]
     if index is None:
         return (*others, audio)
     return (*others[:index], audio, *others[index + 1 :])

@@ -9,7 +9,7 @@ import pytest
 
 from telephony.aio.transport import SipTransport
 from telephony.phone import CallState, VoIPPhone
-from telephony.sdp import LocalMedia, Origin, SessionDescription, build_answer
+from telephony.sdp import LocalMedia, Origin, SessionDescription, own_answer
 from telephony.sip.auth import DigestServer, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
@@ -158,7 +158,7 @@ class Exchange:
         if self._challenged(invite, invite.request, now):
             return
         offer = SessionDescription.parse(invite.request.body)
-        body = build_answer(offer, LocalMedia("127.0.0.1", 9), Origin(1))
+        body = own_answer(offer, LocalMedia("127.0.0.1", 9), Origin(1))
         headers = (("Content-Type", "application/sdp"),)
         invite.respond(200, headers=headers, body=bytes(body), now=now)
 

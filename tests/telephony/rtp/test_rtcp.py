@@ -13,7 +13,7 @@ from telephony.rtp.rtcp import (
     SENDER_REPORT,
     goodbye,
     parse_compound,
-    renamed,
+    replace_ssrcs,
     sender_report,
 )
 
@@ -85,14 +85,14 @@ def test_sources_are_renamed_wherever_a_compound_names_them():
     # the last word of feedback is no source
     wrong = head(1, 205, word(1007) + word(1009) + word(1007))
     right = head(1, 205, word(1007) + word(1009) + word(7))
-    assert renamed(compound(7, 9), names) == compound(1007, 1009).replace(wrong, right)
-    assert renamed(compound(7, 9), {}) == compound(7, 9)
+    assert replace_ssrcs(compound(7, 9), names) == compound(1007, 1009).replace(wrong, right)
+    assert replace_ssrcs(compound(7, 9), {}) == compound(7, 9)
 
 
 @given(st.binary(max_size=120))
 def test_renaming_whatever_it_is_changes_no_length(data):
     try:
-        assert len(renamed(data, {data[4:8]: b"1234"})) == len(data)
+        assert len(replace_ssrcs(data, {data[4:8]: b"1234"})) == len(data)
     except RtpParseError:
         with pytest.raises(RtpParseError):
             parse_compound(data)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import SdpParseError
-from telephony.sdp import Crypto, KeyPair, Line, LocalMedia, Srtp, Suite, fresh_keys
-from telephony.sdp.crypto import key_pair, usable
+from telephony.sdp import Crypto, KeyPair, LocalMedia, SdpLine, Srtp, Suite, fresh_keys
+from telephony.sdp.crypto import key_pair, parse_crypto_lines
 
 KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"  # RFC 4568 section 9.1
 KEYS = {
@@ -81,12 +81,12 @@ def test_a_line_that_cannot_be_honoured_is_none(value):
     assert caught.value.status == 488
     assert KEY not in str(caught.value)
     good = f"2 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"
-    assert [line.tag for line in usable([value, good])] == [2]
+    assert [line.tag for line in parse_crypto_lines([value, good])] == [2]
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
 def test_whatever_the_text_nothing_but_our_error_comes_out(text):
-    _ = usable([text, f"1 AES_CM_128_HMAC_SHA1_80 inline:{text}", f"1 {text}"])
+    _ = parse_crypto_lines([text, f"1 AES_CM_128_HMAC_SHA1_80 inline:{text}", f"1 {text}"])
 
 
 @given(st.sampled_from(Suite), st.integers(0, 999_999_999), st.data())
@@ -105,8 +105,8 @@ def test_keys_are_shown_nowhere():
             keys,
             LocalMedia("192.0.2.1", 4000, Srtp.REQUIRED, keys),
             KeyPair(parsed.key, parsed.key),
-            Line("a", f"crypto:{parsed}"),
-            Line("k", "base64:c2VjcmV0"),
+            SdpLine("a", f"crypto:{parsed}"),
+            SdpLine("k", "base64:c2VjcmV0"),
         ]
     )
     assert not any(word in shown for word in (KEY, "inline", "c2VjcmV0", "\\x"))

@@ -16,11 +16,11 @@ from telephony.sdp import (
     LocalMedia,
     Origin,
     SessionDescription,
-    answer_for,
-    build_answer,
-    build_offer,
     cut_offer,
-    offer_for,
+    forwarded_answer,
+    forwarded_offer,
+    own_answer,
+    own_offer,
     payload_map,
     payload_rows,
     remote_media,
@@ -114,18 +114,18 @@ def test_an_address_of_ours_may_be_ipv6(sdp, origin):
 
 
 def test_hold_by_address_is_passed_on_as_a_direction(sdp, local, origin):
-    written = offer_for(parse(sdp(c="0.0.0.0")), local, origin)
+    written = forwarded_offer(parse(sdp(c="0.0.0.0")), local, origin)
     assert written.direction(0) is Direction.SENDONLY
     assert written.host(0) == "203.0.113.9"
 
 
 def test_the_first_offer_to_a_leg_has_one_section(offer, local, origin):
-    assert len(offer_for(offer, local, origin).media) == 1
+    assert len(forwarded_offer(offer, local, origin).media) == 1
 
 
 def test_a_later_offer_keeps_the_sections_of_what_was_said_before(sdp, local, origin):
     said = parse(sdp(m="video 0 RTP/AVP 99", extra=["m=audio 5000 RTP/AVP 0"]))
-    later = offer_for(parse(sdp()), local, origin, previous=said)
+    later = forwarded_offer(parse(sdp()), local, origin, previous=said)
     assert [(m.kind, m.port) for m in later.media] == [("video", 0), ("audio", 30_000)]
 
 
@@ -138,7 +138,7 @@ def test_an_answer_comes_back_in_the_offer_s_payload_types(sdp, offer, local, or
             m="audio 6000 RTP/AVP 0 101",
         )
     )
-    written = answer_for(offer, answer, local, origin)
+    written = forwarded_answer(offer, answer, local, origin)
     assert [(m.kind, m.port) for m in written.media] == [("audio", 30_000), ("video", 0)]
     assert written.media[0].formats == ("0", "97")
     assert "a=fmtp:97 0-15" in str(written)
@@ -149,7 +149,7 @@ def test_an_answer_comes_back_in_the_offer_s_payload_types(sdp, offer, local, or
 @pytest.mark.parametrize("media", ["audio 0 RTP/AVP 0", "audio 6000 RTP/AVP 18"])
 def test_an_answer_that_shares_nothing_is_not_acceptable(sdp, offer, local, origin, media):
     with pytest.raises(SdpParseError) as caught:
-        answer_for(offer, parse(sdp(m=media)), local, origin)
+        forwarded_answer(offer, parse(sdp(m=media)), local, origin)
     assert caught.value.status == 488
 
 
@@ -165,14 +165,14 @@ def test_an_answer_that_shares_nothing_is_not_acceptable(sdp, offer, local, orig
 )
 def test_an_answer_wants_no_more_than_the_offer_gives(sdp, asked, said, written):
     offer, answer = parse(sdp(f"a={asked}")), parse(sdp(f"a={said}"))
-    got = answer_for(offer, answer, LocalMedia("::1", 10), Origin(1))
+    got = forwarded_answer(offer, answer, LocalMedia("::1", 10), Origin(1))
     assert got.direction(0) == written
 
 
 def test_payload_types_are_mapped_by_codec(sdp, offer, local, origin):
-    to_b = offer_for(offer, local, origin)
+    to_b = forwarded_offer(offer, local, origin)
     b = parse(sdp("a=rtpmap:101 telephone-event/8000", m="audio 6000 RTP/AVP 0 101"))
-    to_a = answer_for(offer, b, local, origin)
+    to_a = forwarded_answer(offer, b, local, origin)
     remote_a, remote_b = remote_media(offer, to_a), remote_media(b, to_b)
     assert payload_map(remote_a.payloads, remote_b.accepts) == {0: 0, 97: 101}
     # what B was told (97) and what B itself said (101) both reach A as 97
@@ -183,7 +183,7 @@ def test_payload_types_are_mapped_by_codec(sdp, offer, local, origin):
 
 def test_keys_under_a_number_that_we_gave_to_a_codec_nobody_wants_are_keys(sdp, local, origin):
     lines = ("a=rtpmap:96 opus/48000/2", "a=rtpmap:101 telephone-event/8000")
-    asked = offer_for(parse(sdp(*lines, m="audio 4000 RTP/AVP 96 0 101")), local, origin)
+    asked = forwarded_offer(parse(sdp(*lines, m="audio 4000 RTP/AVP 96 0 101")), local, origin)
     said = parse(sdp("a=rtpmap:96 telephone-event/8000", m="audio 6000 RTP/AVP 0 96"))
     payloads = remote_media(said, asked).payloads
     assert [payloads[number].is_event for number in (0, 96, 101)] == [False, True, True]
@@ -242,7 +242,7 @@ def test_a_peer_that_was_told_to_stop_sending_does_not_send(sdp):
 
 
 def test_an_offer_of_our_own_is_whole_and_readable(local, origin):
-    offer = parse(str(build_offer(local, origin, direction=Direction.SENDONLY)))
+    offer = parse(str(own_offer(local, origin, direction=Direction.SENDONLY)))
     assert names(offer.media[0]) == ["PCMA", "PCMU", "G722", "telephone-event"]
     assert offer.media[0].formats == ("8", "0", "9", "101")
     assert offer.direction(0) is Direction.SENDONLY
@@ -251,18 +251,18 @@ def test_an_offer_of_our_own_is_whole_and_readable(local, origin):
 
 def test_dynamic_codecs_of_our_own_offer_get_free_numbers(local, origin):
     codecs = [Codec("opus", 48_000, 2), Codec("L16", 16_000), Codec("telephone-event", 48_000)]
-    offer = build_offer(local, origin, codecs=codecs)
+    offer = own_offer(local, origin, codecs=codecs)
     assert offer.media[0].formats == ("96", "97", "101")
 
 
 def test_an_answer_of_our_own_chooses_the_first_codec_and_its_events(offer, local, origin):
-    answer = build_answer(offer, local, origin)
+    answer = own_answer(offer, local, origin)
     assert [m.port for m in answer.media] == [30_000, 0]
     assert names(answer.media[0]) == ["PCMA", "telephone-event"]
 
 
 def test_an_answer_of_our_own_reverses_the_direction(sdp, local, origin):
-    assert build_answer(parse(sdp("a=sendonly")), local, origin).direction(0) == "recvonly"
+    assert own_answer(parse(sdp("a=sendonly")), local, origin).direction(0) == "recvonly"
 
 
 def test_a_refresh_that_changes_only_the_origin_is_the_same_media(sdp):
@@ -294,9 +294,9 @@ def test_whatever_is_offered_what_we_write_can_be_read_again(formats, count, lin
     rows += [f"m=audio 9 RTP/AVP 8 {' '.join(formats[:count])}", "a=rtpmap:96 opus/48000/2", line]
     offer = parse("\r\n".join([*rows, "a=rtpmap:101 telephone-event/8000"]))
     local, origin = LocalMedia("::1", 10), Origin(1)
-    to_b = offer_for(offer, local, origin)
+    to_b = forwarded_offer(offer, local, origin)
     assert parse(str(to_b)) == to_b
     allowed = {name.lower() for name in DEFAULT_ALLOWED}
     assert {name.lower() for name in names(to_b.media[0])} <= allowed
-    to_a = answer_for(offer, build_answer(to_b, local, origin), local, origin)
+    to_a = forwarded_answer(offer, own_answer(to_b, local, origin), local, origin)
     assert parse(str(to_a)) == to_a

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SdpParseError
-from telephony.sdp import Codec, Direction, Line, SessionDescription, remote_media
+from telephony.sdp import Codec, Direction, SdpLine, SessionDescription, remote_media
 
 WORDS = st.sampled_from(
     [
@@ -112,7 +112,7 @@ def test_hostile_lines_raise_nothing_but_sdp_parse_error(words):
 
 def test_a_line_that_holds_a_line_end_is_never_written(sdp):
     session = SessionDescription.parse(sdp())
-    forged = SessionDescription((*session.lines, Line("a", "x\r\na=sendonly")), session.media)
+    forged = SessionDescription((*session.lines, SdpLine("a", "x\r\na=sendonly")), session.media)
     with pytest.raises(ProtocolError):
         str(forged)
 

@@ -17,14 +17,14 @@ from telephony.sdp import (
     SessionDescription,
     Srtp,
     agreed,
-    answer_for,
-    build_answer,
-    build_offer,
     cut_offer,
+    forwarded_answer,
+    forwarded_offer,
     fresh_keys,
-    offer_for,
+    own_answer,
+    own_offer,
     remote_media,
-    renewed,
+    with_origin,
 )
 
 parse = SessionDescription.parse
@@ -80,7 +80,7 @@ def test_an_answer_takes_the_first_key_s_tag_and_suite_with_our_key(sdp, secured
     ours = secured(Srtp.OPTIONAL)
     weak = f"a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP"
     offer = parse(sdp(weak, CM32, CM80, m=f"audio 4000 {profile} 0"))
-    answer = build_answer(offer, ours, origin)
+    answer = own_answer(offer, ours, origin)
     assert answer.media[0].protocol == profile
     assert cryptos(answer) == [["2", "AES_CM_128_HMAC_SHA1_32"]]
     remote = remote_media(offer, answer)
@@ -91,16 +91,16 @@ def test_an_answer_takes_the_first_key_s_tag_and_suite_with_our_key(sdp, secured
 def test_one_leg_s_protection_says_nothing_of_the_other_s(sdp, secured, origin):
     caller, advisor = secured(Srtp.OPTIONAL), secured(Srtp.OFF)
     offer = parse(sdp(CM80, m="audio 4000 RTP/SAVPF 0"))
-    asked = offer_for(offer, advisor, origin, srtp=caller.srtp)
+    asked = forwarded_offer(offer, advisor, origin, srtp=caller.srtp)
     assert asked.media[0].protocol == "RTP/AVP"
     assert "crypto" not in str(asked)
-    said = answer_for(offer, parse(sdp(m="audio 6000 RTP/AVP 0")), caller, origin)
+    said = forwarded_answer(offer, parse(sdp(m="audio 6000 RTP/AVP 0")), caller, origin)
     assert said.media[0].protocol == "RTP/SAVPF"
     assert cryptos(said) == [["1", "AES_CM_128_HMAC_SHA1_80"]]
 
 
 def test_a_leg_that_requires_srtp_is_offered_every_suite(sdp, secured, origin):
-    asked = offer_for(parse(sdp()), secured(Srtp.REQUIRED), origin)
+    asked = forwarded_offer(parse(sdp()), secured(Srtp.REQUIRED), origin)
     assert asked.media[0].protocol == "RTP/SAVP"
     assert len(cryptos(asked)) == 4
     assert {tag for tag, _ in cryptos(asked)} == {"1", "2", "3", "4"}
@@ -108,16 +108,16 @@ def test_a_leg_that_requires_srtp_is_offered_every_suite(sdp, secured, origin):
 
 def test_the_next_offer_holds_the_one_key_that_was_agreed_on(sdp, secured, origin):
     ours = secured(Srtp.REQUIRED)
-    first = offer_for(parse(sdp()), ours, origin)
+    first = forwarded_offer(parse(sdp()), ours, origin)
     line = f"a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"
     answer = parse(sdp(line, m="audio 6000 RTP/SAVP 0"))
     holds = agreed(first, answer)
     assert cryptos(holds) == [["3", "AES_CM_128_HMAC_SHA1_80"]]
     assert remote_media(answer, holds).keys == remote_media(answer, first).keys
-    again = offer_for(parse(sdp("a=sendonly")), ours, origin.next(), previous=holds)
+    again = forwarded_offer(parse(sdp("a=sendonly")), ours, origin.next(), previous=holds)
     assert cryptos(again) == cryptos(holds)
     assert again.direction(0) is Direction.SENDONLY
-    assert renewed(holds, origin.next()).media == holds.media
+    assert with_origin(holds, origin.next()).media == holds.media
 
 
 @pytest.mark.parametrize(
@@ -142,26 +142,26 @@ def test_of_a_protected_and_a_plain_section_the_leg_s_rule_chooses(sdp, secured,
     offer = parse(sdp(m="audio 4000 RTP/AVP 0", extra=extra))
     for srtp, ports in ((Srtp.OFF, [4000, 0]), (Srtp.OPTIONAL, [0, 4002])):
         assert [media.port for media in cut_offer(offer, srtp=srtp).media] == ports
-        answer = build_answer(offer, secured(srtp), origin)
+        answer = own_answer(offer, secured(srtp), origin)
         assert remote_media(offer, answer).rtp_port == max(ports)
         assert (remote_media(offer, answer).keys is None) == (srtp is Srtp.OFF)
 
 
 def test_rtcp_shares_the_port_where_both_say_so(sdp, local, origin):
     plain, shared = parse(sdp("a=rtcp:5005")), parse(sdp("a=rtcp:5005", "a=rtcp-mux"))
-    asked = offer_for(plain, local, origin)
+    asked = forwarded_offer(plain, local, origin)
     assert asked.media[0].attribute("rtcp-mux") is not None
     for theirs, port in ((plain, 5005), (shared, 4000)):
         remote = remote_media(theirs, asked)
         assert (remote.rtcp_mux, remote.rtcp_port) == (port == 4000, port)
-        answer = build_answer(theirs, local, origin)
+        answer = own_answer(theirs, local, origin)
         assert (answer.media[0].attribute("rtcp-mux") is not None) == remote.rtcp_mux
 
 
 def test_feedback_profiles_stay_on_their_leg(sdp, local, origin):
     lines = ("a=rtcp-fb:* nack", "a=rtcp-rsize", "a=ssrc:7 cname:someone", "a=ptime:20")
     offer = parse(sdp(*lines, m="audio 4000 RTP/AVPF 0"))
-    asked = offer_for(offer, local, origin)
+    asked = forwarded_offer(offer, local, origin)
     assert asked.media[0].protocol == "RTP/AVP"
     assert [word in str(asked) for word in ("rtcp-fb", "rsize", "ssrc", "ptime")] == [
         False,
@@ -169,7 +169,7 @@ def test_feedback_profiles_stay_on_their_leg(sdp, local, origin):
         False,
         True,
     ]
-    assert build_answer(offer, local, origin).media[0].protocol == "RTP/AVPF"
+    assert own_answer(offer, local, origin).media[0].protocol == "RTP/AVPF"
 
 
 def test_keys_in_capabilities_do_not_cross(sdp, local, origin):
@@ -179,7 +179,7 @@ def test_keys_in_capabilities_do_not_cross(sdp, local, origin):
         "a=pcfg:1 t=1 a=1",
         "a=key-mgmt:mikey AAAA",
     )
-    text = str(offer_for(parse(sdp(*lines)), local, origin))
+    text = str(forwarded_offer(parse(sdp(*lines)), local, origin))
     assert not any(word in text for word in ("cap", "pcfg", KEY, "mikey"))
 
 
@@ -197,11 +197,11 @@ def test_bundle_and_ice_are_taken_out_whole(sdp, local, origin):
     )
     ours = replace(local, srtp=Srtp.OPTIONAL, keys=fresh_keys())
     for written in (
-        offer_for(offer, ours, origin, srtp=Srtp.OPTIONAL),
-        build_answer(offer, ours, origin),
+        forwarded_offer(offer, ours, origin, srtp=Srtp.OPTIONAL),
+        own_answer(offer, ours, origin),
     ):
         assert not any(w in str(written) for w in ("mid", "ice", "BUNDLE", "candidate", "WMS"))
-    assert [media.port for media in build_answer(offer, ours, origin).media] == [30_000, 0]
+    assert [media.port for media in own_answer(offer, ours, origin).media] == [30_000, 0]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_bundle_and_ice_are_taken_out_whole(sdp, local, origin):
 )
 def test_what_is_not_audio_is_refused_where_it_stands(sdp, local, origin, extra):
     offer = parse(sdp(m="audio 4000 RTP/AVP 0", extra=[*extra, "m=audio 4002 RTP/AVP 0"]))
-    answer = build_answer(offer, local, origin)
+    answer = own_answer(offer, local, origin)
     assert [media.port for media in answer.media] == [30_000, 0, 0]
     assert [media.kind for media in answer.media] == [media.kind for media in offer.media]
     assert [media.protocol for media in answer.media] == [media.protocol for media in offer.media]
@@ -229,7 +229,7 @@ def test_a_fax_in_place_of_audio_is_not_acceptable(sdp):
 
 
 def test_a_codec_keeps_its_number_on_a_leg_and_no_number_gets_another_meaning(sdp, local, origin):
-    first = offer_for(
+    first = forwarded_offer(
         parse(sdp("a=rtpmap:101 telephone-event/8000", m="audio 1 RTP/AVP 0 101")), local, origin
     )
     later = sdp(
@@ -238,7 +238,7 @@ def test_a_codec_keeps_its_number_on_a_leg_and_no_number_gets_another_meaning(sd
         "a=rtpmap:96 telephone-event/8000",
         m="audio 1 RTP/AVP 101 0 96",
     )
-    again = offer_for(parse(later), local, origin, previous=first)
+    again = forwarded_offer(parse(later), local, origin, previous=first)
     numbers = {codec.name: number for number, codec in again.media[0].codecs().items()}
     assert numbers["telephone-event"] == 101
     assert numbers["PCMU"] == 0
@@ -263,15 +263,15 @@ def test_a_codec_keeps_its_number_on_a_leg_and_no_number_gets_another_meaning(sd
 )
 def test_hold_is_understood_in_every_form(sdp, local, origin, said, direction):
     offer = parse(sdp(*said[0], **said[1]))
-    asked = offer_for(offer, local, origin)
+    asked = forwarded_offer(offer, local, origin)
     assert asked.direction(0) == direction
     assert asked.host(0) == local.host
-    assert build_answer(offer, local, origin).direction(0) == Direction(direction).reverse
+    assert own_answer(offer, local, origin).direction(0) == Direction(direction).reverse
 
 
 def test_an_offer_of_our_own_is_protected_where_it_must_be(secured, origin):
-    assert build_offer(secured(Srtp.OPTIONAL), origin).media[0].protocol == "RTP/AVP"
-    offer = build_offer(secured(Srtp.REQUIRED), origin)
+    assert own_offer(secured(Srtp.OPTIONAL), origin).media[0].protocol == "RTP/AVP"
+    offer = own_offer(secured(Srtp.REQUIRED), origin)
     assert offer.media[0].protocol == "RTP/SAVP"
     assert len(cryptos(offer)) == 4
 
@@ -324,12 +324,12 @@ def test_whatever_two_peers_say_nothing_but_our_error_comes_out(one, two, srtp):
     local, origin = LocalMedia("192.0.2.9", 10, srtp, fresh_keys()), Origin(1)
     try:
         offer, answer = (parse("\r\n".join([*head, *rows])) for rows in (one, two))
-        to_b = offer_for(offer, local, origin, srtp=srtp)
+        to_b = forwarded_offer(offer, local, origin, srtp=srtp)
         assert parse(str(to_b)) == to_b
         remote_media(answer, to_b)
-        again = offer_for(answer, local, origin, srtp=srtp, previous=agreed(to_b, answer))
+        again = forwarded_offer(answer, local, origin, srtp=srtp, previous=agreed(to_b, answer))
         assert parse(str(again)) == again
-        to_a = answer_for(offer, answer, local, origin)
+        to_a = forwarded_answer(offer, answer, local, origin)
         assert parse(str(to_a)) == to_a
         remote = remote_media(offer, to_a)
         assert remote.keys is not None or srtp is not Srtp.REQUIRED
