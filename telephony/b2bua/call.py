@@ -21,7 +21,7 @@ from telephony.b2bua.media_plane import MediaPlane
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.replacement import Replacement
+from telephony.b2bua.replacement import CalleeReplacement
 from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.setup import Setup
@@ -56,6 +56,8 @@ class BackToBackCall:
     After `CallEnded`, late events (a 200 that crossed our CANCEL) can still come and must go to
     `handle`. The owner may drop its own reference to the call, because `find_call` finds it by the
     event.
+
+    It is large because it is all that an owner uses; the decisions are in the components.
     """
 
     @classmethod
@@ -123,7 +125,7 @@ class BackToBackCall:
         self._exchange = Exchange(core, offers, self._refresh, self._alignment)
         core.on_leg_ended = self._on_leg_ended
         self._transfers = ReferTransfers(core, self._alignment, self._refresh, request)
-        self._replacement = Replacement(core, self._refresh, self._alignment)
+        self._replacement = CalleeReplacement(core, self._refresh, self._alignment)
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """None in a restored call, whose setup was finished before the restart."""
@@ -324,9 +326,9 @@ class BackToBackCall:
             case DialogRequest(_, transaction, request):
                 self._in_dialog.request(leg, transaction, request, now)
             case DialogResponse(_, client, response) if response.status >= 200:
-                self._core.on_final_response(leg, client, response, response.status, now)
+                leg.requests.on_final_response(client, response, response.status, now)
             case DialogRequestFailed(_, client, status):
-                self._core.on_final_response(leg, client, None, status, now)
+                leg.requests.on_final_response(client, None, status, now)
             case DialogEnded(dialog) if leg.alive and dialog is leg.dialog:
                 self._in_dialog.on_dialog_ended(leg, EndCause.PEER_GONE, now)
             case _:

@@ -23,7 +23,7 @@ from telephony.b2bua.events import (
     Side,
 )
 from telephony.b2bua.headers import HeaderFields, Trust, identity_key, identity_of
-from telephony.b2bua.leg import Leg, LegOwner, LegState, QueuedRequest
+from telephony.b2bua.leg import Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
@@ -32,11 +32,9 @@ from telephony.sdp import Origin, payload_map
 from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, Response
-from telephony.sip.uac import ClientRequest, InviteClient
 from telephony.sip.uas import InviteServer, ServerRequest
 
 SDP_TYPE: HeaderFields = (("Content-Type", "application/sdp"),)
-MAX_QUEUED = 64
 
 
 class EndCause(StrEnum):
@@ -63,7 +61,11 @@ class EndCause(StrEnum):
 
 
 class CallCore:
-    """The state of one call."""
+    """The state of one call.
+
+    It is large because every change of a leg is here, together with its event, so that no component
+    can make one without the other.
+    """
 
     def __init__(
         self,
@@ -251,47 +253,6 @@ class CallCore:
         if self.is_phone(leg):
             dialog.send_to = dialog.peer
 
-    # --- requests ---------------------------------------------------------------------------
-
-    def queue(self, leg: Leg, queued: QueuedRequest, now: float) -> bool:
-        """Send a non-INVITE request as soon as the earlier ones on the leg are answered.
-
-        Return False if the leg is not talking, or if `MAX_QUEUED` requests already wait.
-        """
-        if not leg.talking or len(leg.request_queue) >= MAX_QUEUED:
-            return False
-        leg.request_queue.append(queued)
-        self.send_next(leg, now)
-        return True
-
-    def send_next(self, leg: Leg, now: float) -> None:
-        """Send the next request in the leg's queue, unless one is still unanswered."""
-        if leg.current_request is not None or not leg.request_queue:
-            return
-        if leg.dialog is None or not leg.talking:
-            return
-        queued = leg.request_queue.popleft()
-        try:
-            client = leg.dialog.request(
-                queued.method, headers=queued.headers, body=queued.body, now=now
-            )
-        except ProtocolError:  # the peer's BYE has arrived and waits to be handled
-            queued.then(None, 481, now)
-            return
-        leg.current_request = client
-        leg.callbacks[client] = queued.then
-
-    def on_final_response(
-        self, leg: Leg, client: ClientRequest, response: Response | None, status: int, now: float
-    ) -> None:
-        """Handle the end of one of our requests within a dialog, and call its callback."""
-        then = leg.callbacks.pop(client, None)
-        if leg.current_request is client:
-            leg.current_request = None
-        if then is not None:
-            then(response, status, now)
-        self.send_next(leg, now)
-
     # --- ends -------------------------------------------------------------------------------
 
     def end_leg(self, leg: Leg, cause: str, now: float, headers: HeaderFields = ()) -> None:
@@ -309,7 +270,7 @@ class CallCore:
             self._callee = None
         leg.media.close()
         self.on_leg_ended(leg)
-        self._abandon(leg, now)
+        leg.requests.abandon(now)
         self.emit(LegEnded(leg.id, leg.side, cause))
 
     @staticmethod
@@ -320,18 +281,6 @@ class CallCore:
             leg.client_invite.cancel(headers=headers, now=now)
         elif leg.server_invite is not None:
             answer(leg.server_invite, 480, now, headers=headers)
-
-    @staticmethod
-    def _abandon(leg: Leg, now: float) -> None:
-        """Report status 481 to each callback that still waits for a response from this leg."""
-        callbacks, leg.callbacks = leg.callbacks, {}
-        queue, leg.request_queue = leg.request_queue, deque()
-        leg.current_request = None
-        for client in callbacks:
-            if isinstance(client, InviteClient):
-                client.cancel(now=now)  # otherwise it could wait for a final response for ever
-        for then in [*callbacks.values(), *(queued.then for queued in queue)]:
-            then(None, 481, now)
 
     def end(self, cause: str, now: float, headers: HeaderFields = (), status: int = 0) -> None:
         """End the call: end every leg, then emit `CallEnded`.

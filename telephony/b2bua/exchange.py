@@ -68,7 +68,11 @@ class AwaitedAck:
 
 
 class Exchange:
-    """The offer/answer exchange between the two parties; at most one is in progress."""
+    """The offer/answer exchange between the two parties; at most one is in progress.
+
+    It is large because an offer that is passed on and one that is asked for share their end: each
+    can fail, be cancelled or lose a leg at every step.
+    """
 
     def __init__(
         self, core: CallCore, offers: Offers, refresh: Refresh, alignment: Alignment

@@ -18,8 +18,9 @@ from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.headers import Trust, body_fields, identity_fields, passed_fields
-from telephony.b2bua.leg import Leg, QueuedRequest
+from telephony.b2bua.leg import Leg
 from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.request_queue import QueuedRequest
 from telephony.b2bua.transfer import ReferTransfers
 from telephony.sip.message import Request, Response
 from telephony.sip.uas import ServerRequest
@@ -148,7 +149,7 @@ class InDialogRequests:
         headers = passed_fields(request.headers, self._core.trust_between(leg, other))
         headers = (*headers, *body_fields(request))
         queued = QueuedRequest(request.method, headers, request.body, then)
-        if not self._core.queue(other, queued, now):
+        if not other.requests.add(queued, now):
             answer(transaction, 503, now, headers=(("Retry-After", "5"),))
 
     def _record_key(

@@ -6,27 +6,21 @@ A leg decides nothing; the call's components act on it. Its state changes in `co
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
 from telephony.b2bua.events import Side
 from telephony.b2bua.headers import IDENTITY_HEADERS
 from telephony.b2bua.leg_media import LegMedia
+from telephony.b2bua.request_queue import RequestQueue
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
 from telephony.errors import ProtocolError
 from telephony.sip.dialog import Dialog
-from telephony.sip.message import Response
-from telephony.sip.uac import ClientRequest, InviteClient
+from telephony.sip.uac import InviteClient
 from telephony.sip.uas import InviteServer
 
 logger = logging.getLogger(__name__)
-OnResponse = Callable[[Response | None, int, float], None]
-"""A callback for the end of a request: the final response (None: none came), its status, and now.
-"""
 
 
 class LegState(StrEnum):
@@ -48,16 +42,6 @@ _FOLLOWING: Final = {
     LegState.ENDED: frozenset[LegState](),
 }
 """The states that may follow each state."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedRequest:
-    """A non-INVITE request that waits for its turn on a leg."""
-
-    method: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    then: OnResponse
 
 
 class CallLegs(Protocol):
@@ -126,11 +110,8 @@ class Leg:
         """The methods in the peer's Allow header, in upper case."""
         self.identity: tuple[str, str] | None = None
         """The header field in which the peer named itself, and its `identity_key`."""
-        self.request_queue: deque[QueuedRequest] = deque()
-        self.callbacks: dict[ClientRequest, OnResponse] = {}
-        """The callbacks of our unanswered requests within the dialog."""
-        self.current_request: ClientRequest | None = None
-        """The one non-INVITE request that is unanswered; a BYE does not count."""
+        self.requests = RequestQueue(self)
+        """Our requests within the dialog."""
 
     @property
     def state(self) -> LegState:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.b2bua.session_timer import SessionTimer, agree_to_response, min_se, request_fields
 from telephony.errors import ParseError, ProtocolError
 from telephony.sdp import SessionDescription
@@ -88,7 +89,7 @@ class Offers:
             then(*self._read(leg, response, status, at), at)
 
         fields = self._fields(leg, session, headers)
-        if not self._core.queue(leg, QueuedRequest("UPDATE", fields, bytes(session), done), now):
+        if not leg.requests.add(QueuedRequest("UPDATE", fields, bytes(session), done), now):
             then(None, 500, now)
 
     def _invite(
@@ -112,7 +113,7 @@ class Offers:
             then(None, 481, now)
             return
         self._under_way[leg.id] = client
-        leg.callbacks[client] = self._on_final(leg, client, session, then, headers)
+        leg.requests.expect(client, self._on_final(leg, client, session, then, headers))
 
     def _on_final(
         self,

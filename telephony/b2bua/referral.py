@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
+from telephony.b2bua.leg import Leg
+from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.errors import ParseError
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from telephony.b2bua.core import CallCore, EndCause
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.leg import Leg, QueuedRequest
+from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Offers
+from telephony.b2bua.request_queue import QueuedRequest
 from telephony.b2bua.session_timer import (
     SessionTimer,
     agree_to_response,
@@ -101,7 +102,7 @@ class Refresh:
                 self._failed(leg, response, status, at)
 
         fields = (*extra, *request_fields(leg.timer, self._core.settings, leg.min_se))
-        if not self._core.queue(leg, QueuedRequest("UPDATE", fields, b"", then), now):
+        if not leg.requests.add(QueuedRequest("UPDATE", fields, b"", then), now):
             self._tried_at[leg.id] = now + _BUSY_WAIT
 
     def _reinvite(self, leg: Leg, ours: SessionDescription, now: float) -> None:

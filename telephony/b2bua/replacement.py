@@ -55,7 +55,7 @@ def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None
     return leg
 
 
-class Replacement:
+class CalleeReplacement:
     """Puts a new party in the place of a call's callee."""
 
     def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:

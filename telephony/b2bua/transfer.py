@@ -60,7 +60,11 @@ class RecentFailure:
 
 
 class ReferTransfers:
-    """The transfers of one call, one at a time; also the `AttemptListener` of their attempts."""
+    """The transfers of one call, one at a time; also the `AttemptListener` of their attempts.
+
+    It is large because a transfer's steps (REFER, ringing, NOTIFY, BYE and recall) can come in any
+    order, and each depends on the others.
+    """
 
     def __init__(
         self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
@@ -329,7 +333,7 @@ class ReferTransfers:
                 self._recent_failure = replace(recent, until=at + _RECENT_FAILURE_WAIT)
 
         queued = notify_request(referral.event, status_line, then, lasts=self._lasts, last=last)
-        return self._core.queue(referral.leg, queued, now)
+        return referral.leg.requests.add(queued, now)
 
     @property
     def _lasts(self) -> int:
@@ -366,7 +370,7 @@ class ReferTransfers:
             self._recall_target, self._recall_at = recall.target(), now
         elif event is not None:
             told = notify_request(event, _CUT_SHORT, _ignore_response, lasts=self._lasts, last=True)
-            self._core.queue(callee, told, now)
+            callee.requests.add(told, now)
         if callee is None or before.accepted:
             self._core.emit(TransferFailed(self._serial, 503, callee is None))
 
