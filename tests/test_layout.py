@@ -14,7 +14,7 @@ PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
 MIGRATIONS = ROOT / "galwad" / "migrations" / "versions"
 """One file for each revision of the database; `tests/galwad/desk/test_upgrade.py` runs them all."""
 NOT_TESTED = {
-    "telephony/b2bua/plane.py": "a Protocol, which has no code to run",
+    "telephony/b2bua/media_plane.py": "a Protocol, which has no code to run",
 }
 """Modules without a test, each with the reason."""
 

@@ -1,6 +1,7 @@
 """Requests within an answered call.
 
-Covers `telephony/b2bua/offers.py` and `telephony/b2bua/owners.py`.
+Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/offers.py` and
+`telephony/b2bua/request_queue.py`.
 """
 
 from telephony.b2bua.events import (
