@@ -271,8 +271,8 @@ class ReferTransfers:
             self._report_transferor_gone(referral.leg, referral.request_id, failure.status, now)
             return
         failed = TransferFailed(referral.request_id, failure.status, transferor_gone=False)
-        told = self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
-        until = math.inf if told else now + _RECENT_FAILURE_WAIT
+        notified = self._notify_of(referral, f"{failure.status} {phrase}", now, last=True)
+        until = math.inf if notified else now + _RECENT_FAILURE_WAIT
         self._recent_failure = RecentFailure(referral.leg, until, failed)
         self._core.emit(failed)
 
@@ -369,8 +369,8 @@ class ReferTransfers:
                 raise ProtocolError("nobody is left to talk with the caller")
             self._recall_target, self._recall_at = recall.target(), now
         elif event is not None:
-            told = notify_request(event, _CUT_SHORT, _ignore_response, lasts=self._lasts, last=True)
-            callee.requests.add(told, now)
+            last = notify_request(event, _CUT_SHORT, _ignore_response, lasts=self._lasts, last=True)
+            callee.requests.add(last, now)
         if callee is None or before.accepted:
             self._core.emit(TransferFailed(self._serial, 503, callee is None))
 

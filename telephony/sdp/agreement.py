@@ -38,9 +38,9 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
     section, own = theirs.media[index], live_section(ours)
     said, allowed = theirs.direction(index), Direction.SENDRECV
     takes = section.codecs()
-    told: dict[int, Codec] = {}
+    sent: dict[int, Codec] = {}
     if ours is not None and own is not None:
-        told, allowed = own.codecs(), ours.direction(ours.media.index(own))
+        sent, allowed = own.codecs(), ours.direction(ours.media.index(own))
     mux = own is not None and all(s.attribute("rtcp-mux") is not None for s in (own, section))
     host = _literal(theirs.host(index))
     return RemoteMedia(
@@ -50,20 +50,20 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
         rtcp_host="" if mux else _rtcp_host(section, host),
         receive=said.receives and allowed.sends,
         send=said.sends and allowed.receives,
-        payloads=told | takes | _common(told, takes),
+        payloads=sent | takes | _common(sent, takes),
         accepts=takes,
         rtcp_mux=mux,
         keys=_keys(own, section) if own is not None else None,
     )
 
 
-def _common(told: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
+def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
     """Return those of our codecs that the peer takes, by our payload types.
 
     The number of a codec that the peer left out may be its own number for key presses.
     """
     known = {codec.identity for codec in takes.values()}
-    return {number: codec for number, codec in told.items() if codec.identity in known}
+    return {number: codec for number, codec in sent.items() if codec.identity in known}
 
 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
@@ -83,10 +83,10 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
     Raises:
         SdpParseError: Status 488; only one side uses SRTP, or they agree on no key.
     """
-    told = parse_crypto_lines(own.attributes("crypto"))
-    if not told and not own.is_secure and not section.is_secure:
+    sent = parse_crypto_lines(own.attributes("crypto"))
+    if not sent and not own.is_secure and not section.is_secure:
         return None
-    pair = key_pair(told, parse_crypto_lines(section.attributes("crypto")))
+    pair = key_pair(sent, parse_crypto_lines(section.attributes("crypto")))
     if pair is None:
         raise SdpParseError("offer and answer agree on no SRTP key", status=488)
     return pair
@@ -101,11 +101,11 @@ def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescr
     if index is None or other is None:
         return ours
     section, answered = ours.media[index], theirs.media[other]
-    told = parse_crypto_lines(section.attributes("crypto"))
-    pair = key_pair(told, parse_crypto_lines(answered.attributes("crypto")))
-    if pair is None or len(told) == 1:
+    sent = parse_crypto_lines(section.attributes("crypto"))
+    pair = key_pair(sent, parse_crypto_lines(answered.attributes("crypto")))
+    if pair is None or len(sent) == 1:
         return ours
-    kept = [line for line in told if line.key == pair.ours]
+    kept = [line for line in sent if line.key == pair.ours]
     lines = [line for line in section.lines if not line.value.lower().startswith("crypto:")]
     lines[-1:-1] = Transport(section.protocol, tuple(kept)).lines()
     media = list(ours.media)

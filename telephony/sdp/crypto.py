@@ -158,9 +158,9 @@ def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None
     An answer should hold one line (RFC 4568 section 7.1.3); of several, the first that fits counts.
     None means that no line fits.
     """
-    told = {(line.tag, line.key.suite): line.key for line in ours}
+    sent = {(line.tag, line.key.suite): line.key for line in ours}
     for line in theirs:
-        mine = told.get((line.tag, line.key.suite))
+        mine = sent.get((line.tag, line.key.suite))
         if mine is not None:
             return KeyPair(mine, line.key)
     return None
