@@ -66,7 +66,7 @@ target = "sip:600@{callee}:{port}"
 """
 PROFILED = """
 import cProfile, time
-from galwad.cli import main
+from galwad.cli.main import main
 profile = cProfile.Profile(time.process_time)
 try:
     profile.runcall(main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galwad.cli import main
+from galwad.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 from config.settings import Settings
-from galwad.cli import NOUNS, app
+from galwad.cli.main import CommandGroups, app
 from galwad.desk import models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,7 +115,7 @@ def test_the_check_of_commands_finds_what_does_not_exist():
 
 
 def test_the_readme_shows_every_noun_of_the_command_line():
-    for noun in NOUNS:
+    for noun in CommandGroups.names:
         assert re.search(rf"galwad {noun}\b", TEXTS["README.md"]), noun
 
 

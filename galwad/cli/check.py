@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import typer
 from rich.text import Text
 
 from galwad.cli import checks
-from galwad.cli.console import CliError, console, print_json
-from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.cli.support.console import CliError, console, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = new_command()
 
 _MARKS: Final = {
     checks.Grade.FINE: ("ok  ", "green"),

@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.client import ask, base_url, client_file, client_settings
-from galwad.cli.console import CliError, print_json
-from galwad.cli.options import Json, Server
+from galwad.cli.support.client import ask, base_url, client_file, client_settings
+from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Server
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = new_command()
 
 
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")

@@ -1,14 +1,11 @@
-"""The command line, one file for each noun: the first word of a command, such as `recordings`.
+"""The `galwad` command: its first words, its exit statuses, and failures of the output.
 
-Each module that is named in `NOUNS` holds a Typer app and is loaded only when its noun is used: a
-switch started by `galwad serve --only switch` never loads HTTP or audio code. A failure is a
-`CliError`. Only `run` and `main` print it, as one line and a hint on stderr, and turn it into the
-exit status: 0 done, 1 failed, 2 used wrongly.
+A failure is a `CliError`. Only `run` and `main` print it, as one line and a hint on stderr, and
+turn it into the exit status: 0 done, 1 failed, 2 used wrongly.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -18,23 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
-from galwad.cli.console import CliError, complain
-
-NOUNS: Final = (
-    "serve",
-    "check",
-    "login",
-    "recordings",
-    "calls",
-    "audit",
-    "keys",
-    "users",
-    "directory",
-    "backup",
-    "simulate",
-)
+from galwad.cli.support.console import CliError, complain
+from galwad.cli.support.lazy import LazyGroup
 
 # Typer has its own copy of click. Its UsageError is not public, but BadParameter derives from it.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
@@ -42,27 +25,27 @@ _INTERRUPTED = 130
 _CUT: Final = "what it was to do may be done all the same: look"
 
 
-class Nouns(TyperGroup):
-    """The top of the command line: finds a noun's module by its name."""
+class CommandGroups(LazyGroup):
+    """The top of the command line; the order is that in which a new server needs the commands."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the nouns, in the order in which a new server needs them."""
-        del ctx
-        return list(NOUNS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Load the module of a noun."""
-        del ctx
-        if cmd_name not in NOUNS:
-            return None
-        module = importlib.import_module(f"galwad.cli.{cmd_name}")
-        command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        return command
+    package = "galwad.cli"
+    names = (
+        "serve",
+        "check",
+        "login",
+        "recordings",
+        "calls",
+        "audit",
+        "keys",
+        "users",
+        "directory",
+        "backup",
+        "simulate",
+    )
 
 
 app = typer.Typer(
-    cls=Nouns,
+    cls=CommandGroups,
     name="galwad",
     rich_markup_mode=None,
     no_args_is_help=True,

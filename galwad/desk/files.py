@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from galwad.call_id import is_call_id
 from galwad.desk.errors import ApiError
 from recording.index.catalogue import Recording
 
-CALL_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
 _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
 _BLOCK = 64 * 1024
 
@@ -23,7 +23,7 @@ def checked_id(call_id: str) -> str:
     Raises:
         ApiError: 404, the text is not a call id.
     """
-    if not CALL_ID.fullmatch(call_id):
+    if not is_call_id(call_id):
         raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
     return call_id
 

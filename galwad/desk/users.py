@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from argon2 import PasswordHasher
@@ -26,13 +27,23 @@ from galwad.desk.models import Role
 from galwad.desk.tables import sessions, users
 from galwad.messages import Account
 
-Right = Literal["payments", "metrics", "anchors", "purge"]
-RIGHTS: tuple[str, ...] = get_args(Right)
-PURGE = "purge"
 MIN_PASSWORD = 12
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _NO_PASSWORD = "!"  # noqa: S105 - marks that there is none; argon2 never writes this
+
+
+class Right(StrEnum):
+    """The rights of a machine's token, and the one of an administrator (`purge`)."""
+
+    PAYMENTS = "payments"
+    METRICS = "metrics"
+    PURGE = "purge"
+    ANCHORS = "anchors"
+
+
+RIGHTS: tuple[str, ...] = ("payments", "metrics", "anchors", "purge")
+PURGE = Right.PURGE.value
 
 
 class UserError(Exception):

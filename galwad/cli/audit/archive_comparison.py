@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from galwad.cli import chain
-from galwad.cli.console import CliError
+from galwad.cli.audit import chain
+from galwad.cli.support.console import CliError
+from galwad.cli.support.periods import read_period
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import verify_manifest
 from recording.archive.stability import at_rest
@@ -102,7 +103,7 @@ def against_archive(told: Told, folder: Path, since: str) -> Compared:
     """Compare every copy of a recording in the folder with the chain."""
     if not folder.is_dir():
         raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
-    span = chain.span_of(since)
+    span = read_period(since, "--since")
     first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
     there: dict[str, list[Path]] = {call_id: [] for call_id in told.indexed}
     with chain.told_as_ours(folder):

@@ -1,20 +1,17 @@
-"""The audit chain on the command line: read from the server or an export, searched and verified."""
+"""The links of an audit chain: from the server, from an export, and by a search."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from galwad.cli.client import ask
-from galwad.cli.console import CliError
-from galwad.when import HINT, Period, period
-from recording.audit.anchors import Anchor, Restore, append_anchor, parse_anchors
-from recording.audit.chain import Link, Verification, read_export, verify_links
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError
+from recording.audit.chain import Link, read_export
 from recording.errors import ChainError
 
 _PAGE: Final = 1000
@@ -39,16 +36,10 @@ def fetch(server: str) -> Iterator[Link]:
 def read(path: Path) -> Iterator[Link]:
     """Yield the links of an exported chain."""
     with told_as_ours(path):
-        yield from read_export(_lines(path))
+        yield from read_export(lines_of(path))
 
 
-def read_anchors(path: Path) -> list[Anchor]:
-    """Return the anchors in a file."""
-    with told_as_ours(path):
-        return parse_anchors(_lines(path))
-
-
-def _lines(path: Path) -> Iterator[str]:
+def lines_of(path: Path) -> Iterator[str]:
     """Yield the lines of a file, each at most `_LONGEST` characters.
 
     A longer line is not from Galwad; it is cut into parts, so that it cannot fill the memory.
@@ -69,18 +60,6 @@ def told_as_ours(path: Path) -> Iterator[None]:
         reason = (getattr(error, "strerror", None) or "it is no text").lower()
         where = getattr(error, "filename", None) or path
         raise CliError(f"{where} cannot be read: {reason}", "name another") from None
-
-
-def restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
-    """Return the restores whose entries have these hashes, as `backup restore` printed them."""
-    there = {link.hash: found for link in links if (found := Restore.of(link)) is not None}
-    strangers = [each for each in hashes if each not in there]
-    if strangers:
-        raise CliError(
-            f"no entry of a restore has the hash {strangers[0]}",
-            "give it as `galwad backup restore` printed it; if the chain has another, ask why",
-        )
-    return [there[each] for each in hashes]
 
 
 class Reading:
@@ -106,22 +85,6 @@ class Reading:
             yield link
 
 
-def verify(
-    links: Reading, anchors: Iterable[Anchor], known: Collection[Restore] = ()
-) -> Verification:
-    """Verify a chain against anchors.
-
-    Anchors of other nodes are left out, and so are those of entries that a restore in `known` lost.
-    """
-    heads = [
-        anchor.head
-        for anchor in anchors
-        if anchor.node == links.node and not any(restore.lost(anchor) for restore in known)
-    ]
-    unsigned = [restore.day_key for restore in known if restore.day_key is not None]
-    return verify_links(links, heads, unsigned)
-
-
 def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
     """Return the newest entries that match, at most `limit`, with the newest last."""
     found: list[Link] = []
@@ -136,12 +99,6 @@ def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
     return found[::-1]
 
 
-def checked_time(words: str) -> str:
-    """Return the words if they name a time; the server interprets them by the centre's days."""
-    span_of(words)
-    return words
-
-
 def as_json(link: Link) -> dict[str, Any]:
     """Return an entry for JSON output."""
     return {
@@ -151,53 +108,3 @@ def as_json(link: Link) -> dict[str, Any]:
         "facts": link.facts,
         "personal": {name: value for name, (_, value) in link.values.items()},
     }
-
-
-def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
-    """Yield a problem if no anchor is of this node's chain.
-
-    `verify` leaves the anchors of other nodes out, so the chain was compared with none.
-    """
-    others = sorted({anchor.node for anchor in anchors})
-    if node not in others:
-        whose = f": they are of {', '.join(others)}" if others else ""
-        yield f"none of the anchors is of node {node}{whose}"
-
-
-def note(path: Path, server: str) -> Anchor:
-    """Add the server's head to a file of anchors, if the chain still has the last one there."""
-    if path.exists() and not path.is_file():
-        raise CliError(f"{path} is no file", "name one that keeps your anchors")
-    known = read_anchors(path) if path.exists() else []
-    last = known[-1] if known else None
-    answer = ask(server, "GET", f"/audit/head?seq={last.head.seq if last else 0}")
-    try:
-        anchor = Anchor.parse(answer["anchor"])
-    except ChainError as error:
-        raise CliError(f"the server's answer: {error}", "check the address") from None
-    if last is not None and anchor.node != last.node:
-        raise CliError(
-            f"the server is node {anchor.node}, and the last anchor in {path} is of {last.node}",
-            "nothing was added; keep a file for each node. If it is the same one, ask why",
-        )
-    if last is not None and answer["earlier"] != last.head.hash:
-        raise CliError(
-            f"the chain no longer has entry {last.head.seq} as it was noted on {last.at}",
-            "nothing was added; keep the file, and have the audit verified against it",
-        )
-    try:
-        append_anchor(path, anchor)
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise CliError(f"{path} cannot be written: {reason}", "name another") from None
-    return anchor
-
-
-def span_of(words: str) -> Period | None:
-    """Return the span that the words for a time mean; None for an empty text."""
-    if not words:
-        return None
-    try:
-        return period(words, time.time())
-    except ValueError:
-        raise CliError("that is no time", HINT, status=2) from None

@@ -1,94 +1,23 @@
-"""`galwad audit`: read the chain, verify it with anchors that others keep, note its head."""
+"""`galwad audit verify`: prove a chain whole, and compare it with anchors and an archive."""
 
 from __future__ import annotations
 
-import json as jsonlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from galwad.cli import chain
-from galwad.cli.archived import Told, against_archive
-from galwad.cli.console import CliError, local_time, one_line, print_json, print_table
-from galwad.cli.fetching import checked_id
-from galwad.cli.options import Json, Server
-from galwad.cli.whole import whole_file
-from recording.audit.anchors import Restore
-from recording.audit.chain import Link
+from galwad.cli.audit import anchors as anchor_files
+from galwad.cli.audit import chain
+from galwad.cli.audit.archive_comparison import Told, against_archive
+from galwad.cli.support.console import CliError, one_line, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Server
+from recording.audit.anchors import Anchor, Restore
+from recording.audit.chain import Link, Verification, verify_links
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
-
-Anchors = Annotated[Path | None, typer.Option(help="A file of anchors that somebody else kept.")]
-
-
-@app.callback()
-def audit() -> None:
-    """The audit: who did what, as a chain that shows when it was touched."""
-
-
-@app.command("list", epilog="Example: galwad audit list --kind recording.fetched --when yesterday")
-def list_(
-    *,
-    kind: Annotated[str, typer.Option(help="Of this kind, such as recording.fetched.")] = "",
-    when: Annotated[str, typer.Option(help='Of: today, "last week", 2026-11-24, 2026-11.')] = "",
-    recording: Annotated[str, typer.Option(help="Of this recording: its id.")] = "",
-    by: Annotated[str, typer.Option(help="By this user; or os:root, on the server.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    server: Server = "",
-    json: Json = False,
-) -> None:
-    """List entries, the newest last, with the names that are not erased. Reading is audited.
-
-    Days are those of the centre. `audit list --recording ID` shows who did what with a recording.
-    """
-    wanted = {
-        "kind": kind,
-        "when": chain.checked_time(when),
-        "call_id": checked_id(recording) if recording else "",
-        "actor": by,
-    }
-    query = {key: value for key, value in wanted.items() if value}
-    rows = [chain.as_json(link) for link in chain.search(server, query, limit)]
-    if json:
-        print_json(rows)
-        return
-    print_table(
-        ("ENTRY", "TIME", "KIND", "FACTS", "WHO AND WHAT"),
-        (
-            (
-                str(row["seq"]),
-                local_time(row["at"]),
-                row["kind"],
-                ", ".join(f"{name} {value}" for name, value in row["facts"].items()),
-                ", ".join(f"{name} {value}" for name, value in row["personal"].items()),
-            )
-            for row in rows
-        ),
-        empty="No entry fits.",
-    )
-
-
-@app.command(epilog="Example: galwad audit export -o chain.jsonl")
-def export(
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace it if it exists.")] = False,
-    server: Server = "",
-    json: Json = False,
-) -> None:
-    """Export the whole chain, one entry a line, for `audit verify` or standard tools.
-
-    The export has all names and numbers that are not erased.
-    """
-    count = 0
-    with whole_file(output, replace=force) as file:
-        for link in chain.fetch(server):
-            file.write(f"{link}\n".encode())
-            count += 1
-    told = {"output": str(output), "entries": count}
-    print(jsonlib.dumps(told, indent=2) if json else f"{output}  {count} entries")
+app = new_command()
 
 
 @app.command(epilog="Example: galwad audit verify chain.jsonl --anchors anchors.jsonl")
@@ -97,7 +26,9 @@ def verify(
         Path | None, typer.Argument(help="An export (offline); the server's chain if absent.")
     ] = None,
     *,
-    anchors: Anchors = None,
+    anchors: Annotated[
+        Path | None, typer.Option(help="A file of anchors that somebody else kept.")
+    ] = None,
     recordings: Annotated[
         Path | None, typer.Option(help="An archive, or a copy: held against the chain, too.")
     ] = None,
@@ -120,18 +51,18 @@ def verify(
     after the backup are gone. That is named too, unless --restored says that you know of it.
     """
     # read first, before more entries are added to the chain
-    noted = chain.read_anchors(anchors) if anchors is not None else None
+    noted = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[Link] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
     if restored:  # the whole chain is needed first, as a restore explains entries before its own
         links = list(links)
-        known = chain.restores(links, restored)
+        known = _restores(links, restored)
     told = Told()
     reading = chain.Reading(links, told.take if recordings is not None else lambda _: None)
-    result = chain.verify(reading, noted or (), known)
+    result = _verify(reading, noted or (), known)
     problems = [f"entry {finding.seq}: {finding.problem}" for finding in result.findings]
     if noted is not None and result.entries:
-        problems += chain.unanchored(reading.node, noted)
+        problems += anchor_files.unanchored(reading.node, noted)
     notes = [str(each) for each in known]
     if recordings is not None:
         compared = against_archive(told, recordings, since)
@@ -154,22 +85,29 @@ def verify(
         )
 
 
-@app.command(epilog="Example: galwad audit anchor -o anchors.jsonl")
-def anchor(
-    *,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file of anchors to add a line to.")
-    ],
-    server: Server = "",
-    json: Json = False,
-) -> None:
-    """Note the chain's head in a file of yours, once a day: what is noted cannot be cut unseen.
+def _restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
+    """Return the restores whose entries have these hashes, as `backup restore` printed them."""
+    there = {link.hash: found for link in links if (found := Restore.of(link)) is not None}
+    strangers = [each for each in hashes if each not in there]
+    if strangers:
+        raise CliError(
+            f"no entry of a restore has the hash {strangers[0]}",
+            "give it as `galwad backup restore` printed it; if the chain has another, ask why",
+        )
+    return [there[each] for each in hashes]
 
-    Run it where the server's administrators have no access. It first checks that the chain still
-    has the last anchor in the file, and notes nothing if it does not.
+
+def _verify(
+    links: chain.Reading, anchors: Iterable[Anchor], known: Collection[Restore] = ()
+) -> Verification:
+    """Verify a chain against anchors.
+
+    Anchors of other nodes are left out, and so are those of entries that a restore in `known` lost.
     """
-    noted = chain.note(output, server)
-    if json:
-        print_json({"output": str(output), "seq": noted.head.seq, "hash": noted.head.hash})
-    else:
-        print(f"{output}  entry {noted.head.seq}, {noted.head.hash}")
+    heads = [
+        anchor.head
+        for anchor in anchors
+        if anchor.node == links.node and not any(restore.lost(anchor) for restore in known)
+    ]
+    unsigned = [restore.day_key for restore in known if restore.day_key is not None]
+    return verify_links(links, heads, unsigned)

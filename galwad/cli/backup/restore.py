@@ -1,66 +1,22 @@
-"""`galwad backup`: copy what cannot be made again, and restore it."""
+"""`galwad backup restore`: restore a server that lost its database."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from galwad.cli.console import CliError, one_line, print_json
-from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.cli.proof import public_key
-from galwad.cli.server import on_the_server
+from galwad.cli.backup.errors import backup_errors
+from galwad.cli.support.administration import on_the_server
+from galwad.cli.support.console import CliError, one_line, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.cli.support.public_keys import public_key
 from galwad.desk import backup as node_backup
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
-
-
-@app.callback()
-def backup() -> None:
-    """Back up this server, and restore it. Run on the server, as root."""
-
-
-@contextmanager
-def _told(where: Path, again: str) -> Iterator[None]:
-    """Turn failures into `CliError`s.
-
-    `where` is the place named if an error has no file name; `again` is the hint on what to do next.
-    """
-    try:
-        yield
-    except node_backup.BackupError as error:
-        raise CliError(str(error), error.hint) from None
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise CliError(f"{error.filename or where}: {reason}", f"it is not done; {again}") from None
-
-
-@app.command(epilog="Example: galwad backup make /srv/backup/galwad-2026-11-25")
-def make(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    *,
-    config: Config = DEFAULT_PATH,
-    json: Json = False,
-) -> None:
-    """Back up database, headers, manifests, certificates, the signed set and the node's key.
-
-    The service continues to run. Payloads are not in the backup: copy them with rsync, as the
-    operations guide says. Callers' numbers and the node's signing key are in it: encrypt the
-    folder. Keep it for weeks, not for years: it has the headers of recordings that are disposed of
-    later.
-    """
-    settings = load_settings(config)
-    with on_the_server(settings), _told(folder, "what is in it is no backup: remove it"):
-        made = node_backup.make(settings, config, folder)
-    if json:
-        print_json({"folder": str(folder), **msgspec.to_builtins(made)})
-        return
-    print(f"{folder}: {made.recordings} recordings, {made.headers} headers, made {made.made}")
-    print(f"audit: entry {made.audit.seq}, {made.audit.hash}")
+app = new_command()
 
 
 @app.command(
@@ -93,7 +49,10 @@ def restore(
     if missing:
         raise CliError(f"{missing[0]} is not there", "name a file or a folder", status=2)
     keys = [public_key(text, "--node-key") for text in node_key or ()]
-    with on_the_server(settings), _told(settings.node.state, "run it again, once that is mended"):
+    with (
+        on_the_server(settings),
+        backup_errors(settings.node.state, "run it again, once that is mended"),
+    ):
         done = node_backup.restore(settings, folder, certificates or (), keys)
     if json:
         facts = msgspec.to_builtins(done.description)

@@ -1,16 +1,21 @@
-"""The request and output of `galwad calls coverage`: a day's calls, and unexplained seconds."""
+"""`galwad calls coverage`: a day's calls, and the seconds that nothing explains."""
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from galwad.cli import timeline
-from galwad.cli.client import ask
-from galwad.cli.console import CliError, clock, console, local_time
-from galwad.cli.timeline import Span
-from galwad.when import HINT, period
+import typer
+
+from galwad.cli.support import timeline
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError, clock, console, local_time, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Server
+from galwad.cli.support.periods import checked_period
+from galwad.cli.support.timeline import Span
+
+app = new_command()
 
 _US: Final = 1_000_000
 _WIDEST: Final = 100
@@ -18,22 +23,44 @@ _PATIENCE_S: Final = 900.0
 """The server reads a manifest for each call: a year of a busy centre takes minutes."""
 
 
-def fetch(words: str, server: str) -> dict[str, Any]:
+@app.command(epilog="Example: galwad calls coverage --date yesterday")
+def coverage(
+    *,
+    date: Annotated[
+        str,
+        typer.Option(help='Of: today, yesterday, monday, "last week", 2026-11-24, 2026-11.'),
+    ] = "today",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Account for each second of each answered call: recorded, or missing for a reason.
+
+    Draws every call with seconds that nothing explains, and names files, rows and spools whose
+    counterpart is missing, anywhere in the archive. Nothing is deleted. Exit status 1 if there is
+    any. The server makes the same check every night, and raises an alarm for each new finding.
+    """
+    found = _fetch(date, server)
+    if json:
+        print_json(found)
+    else:
+        _show(found)
+    failure = _failure(found)
+    if failure is not None:
+        raise failure
+
+
+def _fetch(words: str, server: str) -> dict[str, Any]:
     """Return the server's answer for a time in words; days are the centre's.
 
     Raises:
         CliError: The words cannot be read.
     """
-    try:
-        period(words, time.time())
-    except ValueError:
-        raise CliError("--date is no time", HINT, status=2) from None
-    path = f"/coverage?{urlencode({'when': words})}"
+    path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
     answer: dict[str, Any] = ask(server, "GET", path, patience_s=_PATIENCE_S)
     return answer
 
 
-def show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any]) -> None:
     """Print each call that is not fully explained, each orphan, and the sum."""
     out = console()
     for call in found["amiss"]:
@@ -46,7 +73,7 @@ def show(found: dict[str, Any]) -> None:
         out.print(f"and {found['more_orphans']} more", style="bold")
     if found["orphans"]:
         out.print()
-    out.print(sentence(found))
+    out.print(_sentence(found))
 
 
 def _show_call(call: dict[str, Any]) -> None:
@@ -83,7 +110,7 @@ def _length(part: dict[str, Any]) -> str:
     return f"{(part['to_us'] - part['from_us']) / _US:.1f} s"
 
 
-def sentence(found: dict[str, Any]) -> str:
+def _sentence(found: dict[str, Any]) -> str:
     """Return the sum as a sentence."""
     count = found["calls"]
     text = f"{count} answered call{'' if count == 1 else 's'}"
@@ -95,7 +122,7 @@ def sentence(found: dict[str, Any]) -> str:
     return f"{text}, {unexplained:.1f} s unexplained"
 
 
-def verdict(found: dict[str, Any]) -> CliError | None:
+def _failure(found: dict[str, Any]) -> CliError | None:
     """Return the command's failure if a call is not fully explained or there is an orphan.
 
     None if all is well.

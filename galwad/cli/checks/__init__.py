@@ -7,18 +7,18 @@ from typing import Final, TypeAlias
 
 from config.settings import Settings
 from galwad.cli.checks import (
-    books,
     certificates,
+    coverage,
+    database,
     folders,
     host,
     keys,
     peers,
     ports,
-    protection,
     spools,
-    stores,
+    srtp,
 )
-from galwad.cli.checks.finding import Finding, Grade, fault
+from galwad.cli.checks.result import Finding, Grade, fault
 
 __all__ = ["Finding", "Grade", "run"]
 
@@ -30,10 +30,10 @@ _LOOKS: Final[tuple[Look, ...]] = (
     peers.look,
     keys.look,
     certificates.look,
-    protection.look,
-    stores.look,
+    srtp.look,
+    database.look,
     spools.look,
-    books.look,
+    coverage.look,
     host.look,
 )
 

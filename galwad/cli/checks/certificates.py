@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.cli.checks.result import Finding, fault, fine, warning
 
 _SOON = timedelta(days=30)
 _CREDENTIALS = Path("/run/credentials")

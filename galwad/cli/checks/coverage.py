@@ -13,8 +13,8 @@ from contextlib import closing
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault, fine, warning
-from galwad.cli.console import local_time
+from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.support.console import local_time
 from galwad.desk.nightly import KIND, next_time
 from recording.index.orphans import fix_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.cli.checks.result import Finding, fault, fine, warning
 from galwad.desk.database import scripts
 
 

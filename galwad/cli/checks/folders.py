@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.cli.checks.result import Finding, fault, fine, warning
 
 _LEAST_FREE = 1_000_000_000
 _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fine, warning
+from galwad.cli.checks.result import Finding, fine, warning
 
 _TIMEX_BYTES = 208
 _TIME_ERROR = 5

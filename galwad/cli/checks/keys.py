@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.cli.checks.result import Finding, fault, fine, warning
 from galwad.desk.recipients import CHANGED, highest_serial
 from recording.audit.chain import Link
 from recording.errors import KeySetError

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fine, warning
+from galwad.cli.checks.result import Finding, fine, warning
 from galwad.link import Link, LinkError
 from galwad.messages import Figures, Hello, PeerStanding
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.values import HostPort, of_family
-from galwad.cli.checks.finding import Finding, fault, fine, warning
+from galwad.cli.checks.result import Finding, fault, fine, warning
 from galwad.switch.routing import check_uris
 from telephony.errors import ParseError
 from telephony.sip.uri import Uri

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, fault, warning
+from galwad.cli.checks.result import Finding, fault, warning
 from recording.errors import SpoolError
 from recording.spool import SpoolHeader, read_header
 from recording.spool.recovery import fitting, recovered_keys

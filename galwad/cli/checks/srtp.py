@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config.settings import Settings
-from galwad.cli.checks.finding import Finding, warning
+from galwad.cli.checks.result import Finding, warning
 from telephony.errors import ParseError
 from telephony.sip.uri import Uri
 

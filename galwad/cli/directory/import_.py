@@ -1,4 +1,4 @@
-"""`galwad directory`: the people in the embedded directory. Runs on the server."""
+"""`galwad directory import`: people from a CSV file."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.console import CliError, print_json
-from galwad.cli.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.cli.server import administration, on_the_server
+from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
-
-
-@app.callback()
-def directory() -> None:
-    """The directory of callers."""
+app = new_command()
 
 
 @app.command("import", epilog="Example: galwad directory import people.csv")

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from galwad.cli.bar import bar
-from galwad.cli.client import check, refusal, told_as_ours
-from galwad.cli.console import CliError, one_line
+from galwad.cli.support.client import check, refusal, told_as_ours
+from galwad.cli.support.console import CliError, one_line
+from galwad.cli.support.progress import bar
 from recording.age.file import Identity
 from recording.archive.manifest import read_manifest
 from recording.archive.rewrap import HeaderIs, facts_of, judge_header, rewrap

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from galwad.cli.console import CliError, clock
+from galwad.cli.support.console import CliError, clock
 
 with warnings.catch_warnings():
     # pydub's sources have invalid escapes, and it looks for an ffmpeg that is not needed here.

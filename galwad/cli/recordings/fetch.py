@@ -1,30 +1,33 @@
-"""Fetching a recording: sealed bytes from the server, opened here, written whole or not at all.
+"""`galwad recordings fetch`: sealed bytes from the server, opened here and written to a file.
 
 Only sealed bytes are ever written to a temporary file. Everything is authenticated to its end
-before the first decoded sample is written, and the output receives its name last.
+before the first decoded sample is written, and the output receives its name last: it appears whole
+or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Annotated, BinaryIO
 
-import httpx
+import typer
 
-from galwad.cli import audio, sealed
-from galwad.cli.client import check, open_client, told_as_ours
-from galwad.cli.console import CliError, clock, size
-from galwad.cli.whole import check_free, whole_file
+from galwad.cli.recordings import audio
+from galwad.cli.recordings.positions import seconds
+from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.support.call_ids import checked_id
+from galwad.cli.support.client import open_client, told_as_ours
+from galwad.cli.support.console import CliError, clock, print_json, size
+from galwad.cli.support.download import received
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import CallId, Json, Reference, Server
+from galwad.cli.support.sealed import opened, read_identity
+from galwad.desk.models import Purpose
 
-CALL_ID: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
-_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?)")
+app = new_command()
 
 
 class Format(StrEnum):
@@ -77,30 +80,65 @@ class Result:
         return f"{self.file} ({size(self.octets)}{length}) sha256 {self.sha256}"
 
 
-def seconds(text: str, option: str) -> float | None:
-    """Return a position in a recording in seconds; None for an empty text.
+@app.command(
+    epilog="Example: galwad recordings fetch 20261125-093000-abcdefgh --purpose complaint "
+    "--reference C-1024 --identity identity.txt --output call.wav"
+)
+def fetch(
+    call_id: CallId,
+    *,
+    purpose: Annotated[Purpose, typer.Option(help="Why you need it; goes into the audit.")],
+    reference: Reference,
+    identity: Annotated[
+        Path | None, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; ID.flac if absent.")
+    ] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Or by the output's extension.")
+    ] = None,
+    from_: Annotated[str, typer.Option("--from", help="Begin here: 1:20 or 80.")] = "",
+    to: Annotated[str, typer.Option("--to", help="End here: 3:05 or 185.")] = "",
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="Leave it sealed: a standard age file.")
+    ] = False,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Not the audio: what could not be decoded, as pcapng."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the output if it exists.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Fetch a recording, and open it here with your identity.
 
-    `text` is such as `80`, `1:20` or `1:02:03.5`.
+    The server enters purpose and reference in the audit before it sends the first byte. It sends
+    sealed bytes that it cannot read. The output appears whole or not at all.
     """
-    if not text:
-        return None
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise CliError(f"{option} is no time", "write it as 1:20, 80 or 1:02:03", status=2)
-    hours, minutes, rest = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + rest
+    wish = Wish(
+        call_id=checked_id(call_id),
+        purpose=purpose,
+        reference=reference.strip(),
+        identity=identity,
+        output=output,
+        format=format_,
+        from_s=seconds(from_, "--from"),
+        to_s=seconds(to, "--to"),
+        sealed=sealed,
+        force=force,
+        raw=raw,
+    )
+    result = _fetch(wish, server)
+    if json:
+        print_json({"call_id": call_id, **result.as_json()})
+    else:
+        print(result.sentence())
 
 
-def checked_id(call_id: str) -> str:
-    """Return the call id, once it is checked to be safe as part of a path."""
-    if not CALL_ID.fullmatch(call_id):
-        raise CliError(
-            "that is no recording's id", "an id looks like 20261125-093000-abcdefgh", status=2
-        )
-    return call_id
-
-
-def fetch(wish: Wish, server: str) -> Result:
+def _fetch(wish: Wish, server: str) -> Result:
     """Fetch a recording and write the output.
 
     Faults that can be found here are refused before the server is asked, because every request that
@@ -108,7 +146,7 @@ def fetch(wish: Wish, server: str) -> Result:
     """
     _coherent(wish)
     output, kind = _output(wish)
-    identities = sealed.read_identity(wish.identity).identities if wish.identity else ()
+    identities = read_identity(wish.identity).identities if wish.identity else ()
     with (
         told_as_ours(),
         open_client(server) as client,
@@ -121,7 +159,7 @@ def fetch(wish: Wish, server: str) -> Result:
                 _copy(payload, file)
                 length = None
             else:
-                with sealed.opened(header, payload, identities) as plain:
+                with opened(header, payload, identities) as plain:
                     if wish.raw:
                         _copy(plain, file)
                         length = None
@@ -180,50 +218,6 @@ def _output(wish: Wish) -> tuple[Path, Format]:
 def _free(output: Path, wish: Wish) -> Path:
     check_free(output, replace=wish.force)
     return output
-
-
-@contextmanager
-def received(
-    call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
-) -> Iterator[tuple[bytes, BinaryIO]]:
-    """Receive header and payload from the server, and check the payload's digest."""
-    body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
-    path = f"/recordings/{call_id}/fetch"
-    with _room(), tempfile.TemporaryFile() as payload:
-        header = b""
-        digest = hashlib.sha256()
-        with client.stream("POST", path, json=body) as response:
-            check(response)
-            header_length = int(response.headers.get("X-Galwad-Header-Length", "0"))
-            wanted = response.headers.get("X-Galwad-Payload-SHA256", "")
-            for block in response.iter_bytes():
-                missing = header_length - len(header)
-                header += block[:missing]
-                digest.update(block[missing:])
-                payload.write(block[missing:])
-        if not header or digest.hexdigest() != wanted:
-            raise CliError(
-                "what arrived is not what the index promises",
-                f"`galwad recordings verify {call_id}` says more",
-            )
-        payload.seek(0)
-        yield header, payload
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Turn an `OSError` of the temporary file into a `CliError`.
-
-    The output file reports its own faults.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or "none can be used").lower()
-        raise CliError(
-            f"the sealed bytes found no room in the folder for temporary files: {reason}",
-            "name one that has it, in $TMPDIR",
-        ) from None
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> None:

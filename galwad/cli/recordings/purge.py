@@ -1,47 +1,31 @@
-"""`galwad recordings hold`, `release` and `purge`: retain recordings, and dispose of them."""
+"""`galwad recordings purge`: dispose of a recording."""
 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from galwad.cli.client import ask
-from galwad.cli.console import CliError, clock, local_time, print_json
-from galwad.cli.fetching import checked_id
-from galwad.cli.options import CallId, Json, Server
-from galwad.cli.proof import disposed
-from galwad.cli.whole import check_free, whole_file
+from galwad.cli.recordings.verification import disposed
+from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.support.call_ids import checked_id
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError, clock, local_time, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import CallId, Json, Reference, Server, required
+from galwad.desk.archive_models import DisposalReason
 from recording.archive.disposal import CERTIFICATE
 from recording.errors import ManifestError
 
-Why = Annotated[str, typer.Option("--reason", help="Why; goes into the audit.")]
+app = new_command()
 
 
-class DisposalReason(StrEnum):
-    """The reason why a recording is disposed of; the certificate states it for ever."""
-
-    RETENTION = "retention"
-    ERASURE = "erasure"
-    MISTAKE = "mistake"
-    ORDER = "order"
-
-
-def hold(call_id: CallId, *, reason: Why, server: Server = "", json: Json = False) -> None:
-    """Retain a recording: keep it from disposal until it is released."""
-    ask(server, "PUT", f"/recordings/{checked_id(call_id)}/hold", {"reason": _needed(reason)})
-    _told(call_id, "held", as_json=json)
-
-
-def release(call_id: CallId, *, reason: Why, server: Server = "", json: Json = False) -> None:
-    """Release a retained recording, so that it may be disposed of again."""
-    ask(server, "DELETE", f"/recordings/{checked_id(call_id)}/hold", {"reason": _needed(reason)})
-    _told(call_id, "released", as_json=json)
-
-
+@app.command(
+    epilog="Example: galwad recordings purge 20261125-093000-abcdefgh --reason retention "
+    "--reference R-2026-11"
+)
 def purge(
     call_id: CallId,
     *,
@@ -49,7 +33,7 @@ def purge(
         DisposalReason,
         typer.Option(help="Its term is over, a person's right, a mistake, or an order."),
     ],
-    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    reference: Reference,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep a copy of the certificate here.")
     ] = None,
@@ -63,7 +47,7 @@ def purge(
     certificate: a restored backup that still has the header must destroy it again. You need the
     right purge (`galwad users rights`). A recording that is held is refused.
     """
-    body = {"reason": reason.value, "reference": _needed(reference)}
+    body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"
     if output is not None:  # before anything is destroyed
         check_free(output, replace=False, hint="name another --output")
@@ -82,6 +66,14 @@ def purge(
         print(f"{call_id}  {disposed(certificate)}")
 
 
+def _confirm(row: dict[str, Any]) -> None:
+    if not sys.stdin.isatty():
+        raise CliError("nobody to ask whether this is meant", "add --yes", status=2)
+    what = f"{row['call_id']}, {row['line']}, {local_time(row['started'])}, {clock(row['talk_s'])}"
+    if not typer.confirm(f"Destroy {what}? Nothing brings it back", err=True):
+        raise CliError("nothing was destroyed", "")
+
+
 def _keep(text: str, output: Path) -> None:
     """Write a copy of the certificate; the disposal is done even if this fails."""
     try:
@@ -92,24 +84,3 @@ def _keep(text: str, output: Path) -> None:
             f"it is disposed of, but its certificate is not kept: {error.message}",
             "the same command with another --output gives it again",
         ) from None
-
-
-def _needed(text: str) -> str:
-    if not text.strip():
-        raise CliError("the reason or reference is empty", "say why, in a few words", status=2)
-    return text.strip()
-
-
-def _confirm(row: dict[str, Any]) -> None:
-    if not sys.stdin.isatty():
-        raise CliError("nobody to ask whether this is meant", "add --yes", status=2)
-    what = f"{row['call_id']}, {row['line']}, {local_time(row['started'])}, {clock(row['talk_s'])}"
-    if not typer.confirm(f"Destroy {what}? Nothing brings it back", err=True):
-        raise CliError("nothing was destroyed", "")
-
-
-def _told(call_id: str, what: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"call_id": call_id, "state": what})
-    else:
-        print(f"{call_id}  {what}")

@@ -14,13 +14,16 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli import sealed
-from galwad.cli.client import ask
-from galwad.cli.console import CliError, print_json
-from galwad.cli.options import Json, Server
-from galwad.cli.whole import check_free, whole_file
+from galwad.cli.support import sealed
+from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Reference, Server, required
 from recording.errors import SpoolError
 from recording.spool.recovery import RecoveredKey, recover_key
+
+app = new_command()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Recovered:
         return f"{self.path}  opens spool {self.life} of {self.call_id}"
 
 
+@app.command(
+    epilog="Example: galwad recordings recover 20261125-093000-abcdefgh.1.spool "
+    "--identity identity.txt --reference POWER-2026-11"
+)
 def recover(
     spools: Annotated[
         list[Path], typer.Argument(help="Copies of spools; the first 130 KB of each are enough.")
@@ -54,7 +61,7 @@ def recover(
     identity: Annotated[
         Path, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
     ],
-    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    reference: Reference,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The folder to write the keys into.")
     ] = Path(),
@@ -72,13 +79,12 @@ def recover(
     enters in the audit who takes it, and why. Each key opens one spool and nothing else. Put it on
     the server as the operations guide says; the finaliser then makes a recording of the spool.
     """
-    if not reference.strip():
-        raise CliError("--reference is empty", "such as --reference POWER-2026-11", status=2)
+    reference = required("--reference", reference, "POWER-2026-11")
     keys = _taken(spools, identity)
     for key in keys:  # before the audit records that it was taken
         check_free(output / key.name, replace=force)
     for key in () if offline else keys:
-        _note(key, reference.strip(), server)
+        _note(key, reference, server)
     done = [_written(key, output, replace=force, audited=not offline) for key in keys]
     if json:
         print_json([written.as_json() for written in done])

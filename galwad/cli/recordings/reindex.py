@@ -8,12 +8,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from galwad.cli.bar import bar
-from galwad.cli.client import ask, check, open_client, refusal, told_as_ours
-from galwad.cli.console import CliError, clock, local_time, one_line, print_json
-from galwad.cli.fetching import checked_id
-from galwad.cli.options import Json, Server
-from galwad.cli.proof import public_key
+from galwad.cli.support.call_ids import checked_id
+from galwad.cli.support.client import ask, check, open_client, refusal, told_as_ours
+from galwad.cli.support.console import CliError, clock, local_time, one_line, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Reference, Server, required
+from galwad.cli.support.progress import bar
+from galwad.cli.support.public_keys import public_key
+
+app = new_command()
 
 _THIS_ONE_ALONE: Final = frozenset({404, 409})
 _PATIENCE_S: Final = 900.0
@@ -35,12 +38,13 @@ class Outcome:
         }
 
 
+@app.command(epilog="Example: galwad recordings reindex --reference RESTORE-2026-11")
 def reindex(
     call_ids: Annotated[
         list[str] | None, typer.Argument(help="Recordings. Absent: all that have no row.")
     ] = None,
     *,
-    reference: Annotated[str, typer.Option(help="Your case's reference; goes into the audit.")],
+    reference: Reference,
     node_key: Annotated[
         list[str] | None,
         typer.Option(help="A public key that the node had before, or a file with it."),
@@ -62,10 +66,8 @@ def reindex(
     hold who called, on which line, and who answered: these stay unknown. If the command is
     interrupted, run it again.
     """
-    if not reference.strip():
-        raise CliError("--reference is empty", "such as --reference RESTORE-2026-11", status=2)
     body = {
-        "reference": reference.strip(),
+        "reference": required("--reference", reference, "RESTORE-2026-11"),
         "node_keys": [public_key(text, "--node-key") for text in node_key or ()],
         "officer_keys": [public_key(text, "--officer-key") for text in officer_key or ()],
         "dry_run": dry_run,

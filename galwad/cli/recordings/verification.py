@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import msgspec
 
-from galwad.cli import sealed
-from galwad.cli.client import ask
-from galwad.cli.console import CliError, one_line
-from galwad.cli.fetching import CALL_ID
-from galwad.when import HINT, period
+from galwad.call_id import is_call_id
+from galwad.cli.support import sealed
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError, one_line
+from galwad.cli.support.periods import read_period
+from galwad.cli.support.public_keys import public_key
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
 from recording.archive.stability import at_rest
@@ -30,8 +31,6 @@ from recording.archive.verify import (
     verify_indexed,
     verify_recording,
 )
-from recording.errors import KeySetError
-from recording.keys.keyring import parse_public
 
 _PAGE: Final = 500
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
@@ -93,7 +92,7 @@ def verify(
         file = sealed.read_identity(identity)
         identities = file.identities
         officers += sealed.signer_of(file)
-    if CALL_ID.fullmatch(what):
+    if is_call_id(what):
         return [_by_server(what, key, officers, server)]
     begin = _begin(since)
     if not what:
@@ -132,10 +131,8 @@ def _lying_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 def _begin(words: str) -> float:
     """Return the beginning of a time in words, in Unix seconds; 0 for an empty text."""
-    try:
-        return period(words, time.time()).since if words else 0.0
-    except ValueError:
-        raise CliError("--since is no time", HINT, status=2) from None
+    since = read_period(words, "--since")
+    return since.since if since is not None else 0.0
 
 
 def _indexed(begin: float, server: str) -> Iterator[str]:
@@ -147,19 +144,6 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
         if page["after"] is None:
             return
         query["after"] = page["after"]
-
-
-def public_key(text: str, option: str) -> str:
-    """Return a public signing key in base64; `text` is the key, or a file that holds it."""
-    path = Path(text)
-    try:
-        found = path.read_text(encoding="ascii").strip() if path.is_file() else text
-        parse_public(found)
-    except (KeySetError, OSError, UnicodeDecodeError):
-        raise CliError(
-            f"{option} is no public key", "44 characters of base64, or a file with them", status=2
-        ) from None
-    return found
 
 
 def _by_server(call_id: str, key: str | None, officers: Sequence[str], server: str) -> Verdict:

@@ -1,1 +1,20 @@
-"""The work of `galwad simulate`: calling a daemon with its own phones, and judging the result."""
+"""`galwad simulate`: test an installation with calls that it cannot tell from real ones."""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class Simulate(LazyGroup):
+    """The commands of `galwad simulate`."""
+
+    package = __name__
+    names = ("call",)
+
+
+app = new_group(Simulate)
+
+
+@app.callback()
+def simulated() -> None:
+    """Simulated calls, which test an installation."""

@@ -11,12 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from galwad.cli.simulation.desk import Desk
-from galwad.cli.simulation.hints import refused_pause, refused_transfer
-from galwad.cli.simulation.party import Answerer, Heard, Voice, converse
-from galwad.cli.simulation.plan import PauseBy, Plan
-from galwad.cli.simulation.sound import Samples, speech
-from galwad.cli.simulation.steps import Report, StepError
+from galwad.cli.simulate.api_client import Desk
+from galwad.cli.simulate.errors import refused_pause, refused_transfer
+from galwad.cli.simulate.phones import Answerer, Heard, Voice, converse
+from galwad.cli.simulate.plan import PauseBy, Plan
+from galwad.cli.simulate.sound import Samples, speech
+from galwad.cli.simulate.steps import Report, StepError
 from telephony.errors import ProtocolError, TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 

@@ -13,13 +13,13 @@ from typing import Any, Final
 import numpy as np
 import soundfile
 
-from galwad.cli import sealed
-from galwad.cli.client import ask, open_client, told_as_ours
-from galwad.cli.console import CliError
-from galwad.cli.fetching import received
-from galwad.cli.simulation.plan import Plan
-from galwad.cli.simulation.sound import RATE, Samples
-from galwad.cli.simulation.steps import StepError
+from galwad.cli.simulate.plan import Plan
+from galwad.cli.simulate.sound import RATE, Samples
+from galwad.cli.simulate.steps import StepError
+from galwad.cli.support import sealed
+from galwad.cli.support.client import ask, open_client, told_as_ours
+from galwad.cli.support.console import CliError
+from galwad.cli.support.download import received
 from recording.age.file import Identity
 
 _PATIENCE: Final = 30.0

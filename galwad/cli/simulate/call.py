@@ -1,4 +1,4 @@
-"""`galwad simulate`: test an installation with calls that it cannot tell from real ones."""
+"""`galwad simulate call`: place one call or many, answer, talk, and judge the outcome."""
 
 from __future__ import annotations
 
@@ -13,30 +13,26 @@ import structlog
 import typer
 import uvloop
 
-from galwad.cli.client import base_url, client_settings
-from galwad.cli.console import CliError, print_json
-from galwad.cli.options import Json, Server
-from galwad.cli.sealed import read_identity
-from galwad.cli.simulation.course import simulate
-from galwad.cli.simulation.deeds import Call
-from galwad.cli.simulation.desk import Desk
-from galwad.cli.simulation.evidence import judge_recording
-from galwad.cli.simulation.load import Load
-from galwad.cli.simulation.plan import KEYS, Account, Media, PauseBy, Plan, Way, locate
-from galwad.cli.simulation.steps import Report
+from galwad.cli.simulate.actions import Call
+from galwad.cli.simulate.api_client import Desk
+from galwad.cli.simulate.flow import simulate
+from galwad.cli.simulate.judgement import judge_recording
+from galwad.cli.simulate.load import Load
+from galwad.cli.simulate.plan import KEYS, Account, Media, PauseBy, Plan, Way, locate
+from galwad.cli.simulate.steps import Report
+from galwad.cli.support.client import base_url, client_settings
+from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Server
+from galwad.cli.support.sealed import read_identity
 from telephony.errors import ParseError
 from telephony.sip.uri import Uri, is_user
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = new_command()
 
 _CALLER: Final = "07700900123"
 """From Ofcom's range for drama, which no subscriber has."""
 _REFERENCE: Final = "galwad simulate"
-
-
-@app.callback()
-def simulated() -> None:
-    """Simulated calls, which test an installation."""
 
 
 @app.command(

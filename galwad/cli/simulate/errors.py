@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from galwad.cli.simulation.plan import Plan, Way
-from galwad.cli.simulation.steps import StepError
+from galwad.cli.simulate.plan import Plan, Way
+from galwad.cli.simulate.steps import StepError
 from telephony.sip.grammar import REASONS
 
 _REACH: Final = (

@@ -7,12 +7,12 @@ import time
 from contextlib import AsyncExitStack
 from typing import Final
 
-from galwad.cli.simulation.deeds import Call, in_the_call, listen, since, step, talk
-from galwad.cli.simulation.desk import Desk
-from galwad.cli.simulation.hints import refused_call, unreachable
-from galwad.cli.simulation.party import Answerer, Voice, cannot_open
-from galwad.cli.simulation.plan import Plan
-from galwad.cli.simulation.steps import Report, StepError
+from galwad.cli.simulate.actions import Call, in_the_call, listen, since, step, talk
+from galwad.cli.simulate.api_client import Desk
+from galwad.cli.simulate.errors import refused_call, unreachable
+from galwad.cli.simulate.phones import Answerer, Voice, cannot_open
+from galwad.cli.simulate.plan import Plan
+from galwad.cli.simulate.steps import Report, StepError
 from telephony.errors import TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 

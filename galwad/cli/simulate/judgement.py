@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from galwad.cli.simulation.deeds import Spoken
-from galwad.cli.simulation.desk import Kept
-from galwad.cli.simulation.sound import RATE, Samples, kept
-from galwad.cli.simulation.steps import Report
+from galwad.cli.simulate.actions import Spoken
+from galwad.cli.simulate.api_client import Kept
+from galwad.cli.simulate.sound import RATE, Samples, kept
+from galwad.cli.simulate.steps import Report
 
 PAUSED: Final = "paused"
 _THERE: Final = 0.9

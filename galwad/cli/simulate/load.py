@@ -11,13 +11,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from galwad.cli.simulation.course import place, registered
-from galwad.cli.simulation.deeds import since, step
-from galwad.cli.simulation.hints import refused_call
-from galwad.cli.simulation.party import Answerer, Voice, cannot_open
-from galwad.cli.simulation.plan import Plan
-from galwad.cli.simulation.sound import Samples, arrived, speech
-from galwad.cli.simulation.steps import Report, StepError
+from galwad.cli.simulate.actions import since, step
+from galwad.cli.simulate.errors import refused_call
+from galwad.cli.simulate.flow import place, registered
+from galwad.cli.simulate.phones import Answerer, Voice, cannot_open
+from galwad.cli.simulate.plan import Plan
+from galwad.cli.simulate.sound import Samples, arrived, speech
+from galwad.cli.simulate.steps import Report, StepError
 from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 

@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Self
 
-from galwad.cli.simulation.hints import refused_registration, unreachable
-from galwad.cli.simulation.plan import Account, Plan
-from galwad.cli.simulation.sound import RATE, Samples, arrived, from_pcm, to_pcm
-from galwad.cli.simulation.steps import StepError
+from galwad.cli.simulate.errors import refused_registration, unreachable
+from galwad.cli.simulate.plan import Account, Plan
+from galwad.cli.simulate.sound import RATE, Samples, arrived, from_pcm, to_pcm
+from galwad.cli.simulate.steps import StepError
 from telephony.phone import (
     CallState,
     RegistrationError,

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
 
-from galwad.cli.console import CliError
+from galwad.cli.support.console import CliError
 from telephony.aio.tls import client_context
 from telephony.phone import VoIPPhone
 from telephony.phone.phone import CallCallback

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from rich.text import Text
 
-from galwad.cli.console import console
+from galwad.cli.support.console import console
 
 Figures: TypeAlias = Mapping[str, float | int | str | list[int]]
 

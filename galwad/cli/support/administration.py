@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.errors import CallerIdError
 from config.settings import Settings
-from galwad.cli.console import CliError
+from galwad.cli.support.console import CliError
 from galwad.desk.admin import Administration
 from galwad.desk.database import SchemaError
 from galwad.desk.users import UserError

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from galwad.cli.console import CliError
+from galwad.cli.support.console import CliError
 
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 """The flag for files without a name; only Linux has it, and not every file system supports it."""

@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from config.explain import faults_of, syntax_fault
-from galwad.cli.console import CliError
+from galwad.cli.support.console import CliError
 
 API = "/api/v1"
 _TOKEN = re.compile(r"[!-~]+")

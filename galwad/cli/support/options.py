@@ -9,7 +9,7 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import DEFAULT_PATH, Settings, load
-from galwad.cli.console import CliError
+from galwad.cli.support.console import CliError
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
 Config: TypeAlias = Annotated[
@@ -22,8 +22,20 @@ Server: TypeAlias = Annotated[
 CallId: TypeAlias = Annotated[
     str, typer.Argument(help="The recording's id, as `recordings list` shows it.")
 ]
+Reference: TypeAlias = Annotated[
+    str, typer.Option(help="Your case's reference; goes into the audit.")
+]
 
-__all__ = ["DEFAULT_PATH", "CallId", "Config", "Json", "Server", "load_settings"]
+__all__ = [
+    "DEFAULT_PATH",
+    "CallId",
+    "Config",
+    "Json",
+    "Reference",
+    "Server",
+    "load_settings",
+    "required",
+]
 
 
 def load_settings(path: Path) -> Settings:
@@ -38,3 +50,14 @@ def load_settings(path: Path) -> Settings:
             else "config/example.toml explains every key"
         )
         raise CliError(str(error), hint) from None
+
+
+def required(option: str, text: str, example: str) -> str:
+    """Return the text of an option, stripped.
+
+    Raises:
+        CliError: The text is empty.
+    """
+    if not text.strip():
+        raise CliError(f"{option} is empty", f'such as {option} "{example}"', status=2)
+    return text.strip()

@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from galwad.cli.console import CliError
+from galwad.cli.support.console import CliError
 
 VARIABLE: Final = "GALWAD_PASSPHRASE"
 MIN_LENGTH: Final = 12

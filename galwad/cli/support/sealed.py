@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from galwad.cli.console import CliError
-from galwad.cli.passphrases import passphrase_of
+from galwad.cli.support.console import CliError
+from galwad.cli.support.passphrases import passphrase_of
 from recording.age.file import Identity, open_parts
 from recording.age.identity_file import IdentityFile
 from recording.errors import AgeError, ArchiveError, KeyFileError, NoMatchError, RecordingError

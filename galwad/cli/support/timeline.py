@@ -12,7 +12,7 @@ from typing import Final
 
 from rich.text import Text
 
-from galwad.cli.console import clock
+from galwad.cli.support.console import clock
 
 _US = 1_000_000
 

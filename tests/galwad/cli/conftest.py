@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +18,9 @@ import pytest
 import soundfile
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sealing import seal
 
-from galwad import cli
-from recording.age.file import Recipient, make_header, new_file_key
-from recording.age.stream import PayloadWriter
+from galwad.cli import main
 from recording.archive import stability as in_motion
 from recording.archive.manifest import Manifest, sign_manifest
 from recording.audit.anchors import Anchor
@@ -71,7 +69,7 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
 
     def runner(*arguments: str | Path) -> Outcome:
         capsys.readouterr()
-        status = cli.run([str(argument) for argument in arguments])
+        status = main.run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
 
@@ -110,22 +108,6 @@ def speech():
     """Five minutes of two different channels, 16 bits."""
     rng = np.random.default_rng(7)
     return rng.integers(-9000, 9000, (RATE * SECONDS, 2), dtype=np.int16)
-
-
-def seal(plain: bytes, recipient: Recipient) -> tuple[bytes, bytes]:
-    """Header and payload of a sealed recording."""
-    file_key = new_file_key()
-    return make_header(file_key, [recipient]), payload_of(plain, file_key)
-
-
-def payload_of(plain: bytes, file_key: bytes) -> bytes:
-    """A payload under this key."""
-    with tempfile.TemporaryFile() as file:
-        with PayloadWriter(file.fileno(), file_key) as writer:
-            for start in range(0, len(plain), 50_000):
-                writer.write(plain[start : start + 50_000])
-        file.seek(0)
-        return file.read()
 
 
 class Archive:

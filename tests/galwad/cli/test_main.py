@@ -5,7 +5,6 @@ Covers `galwad/cli/__init__.py`, `galwad/cli/options.py` and `galwad/__main__.py
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +12,19 @@ from pathlib import Path
 import pytest
 import typer
 
-from galwad.cli import NOUNS
+from galwad.cli.main import app
 
 
 def commands():
     """Every command, as the words that name it."""
-    for noun in NOUNS:
-        command = typer.main.get_command(importlib.import_module(f"galwad.cli.{noun}").app)
-        children = getattr(command, "commands", None)
-        if children is None:
+    top = typer.main.get_command(app)
+    for noun in top.list_commands(None):
+        command = top.get_command(None, noun)
+        if not hasattr(command, "list_commands"):
             yield (noun,), command
         else:
-            for name, child in children.items():
-                yield (noun, name), child
+            for name in command.list_commands(None):
+                yield (noun, name), command.get_command(None, name)
 
 
 COMMANDS = dict(commands())

@@ -65,7 +65,7 @@ def test_kinds_and_days(run, looked):
 
 
 def test_a_long_list_comes_in_parts_and_in_order(run, looked, monkeypatch):
-    monkeypatch.setattr("galwad.cli.chain._PAGE", 2)
+    monkeypatch.setattr("galwad.cli.audit.chain._PAGE", 2)
     everything = run("audit", "list", "--limit", "7", "--json").json()
     seqs = [row["seq"] for row in everything]
     assert len(seqs) == 7

@@ -3,7 +3,7 @@
 import pytest
 
 from config.settings import load
-from galwad.cli.checks import protection
+from galwad.cli.checks import srtp as protection
 
 SETTINGS = """
 [sip]

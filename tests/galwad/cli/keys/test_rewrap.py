@@ -13,7 +13,7 @@ import pytest
 from house import House
 from node import Site
 
-from galwad.cli import rewrapping
+from galwad.cli.keys import rewrapping
 from recording.age.file import Identity, open_header
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 

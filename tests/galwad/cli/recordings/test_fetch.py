@@ -13,11 +13,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from sealing import payload_of
 
 from recording.age.file import open_header
 from recording.keys.keyring import OfficerKeys
-
-from .conftest import payload_of
 
 CALL = "20261125-093000-abcdefgh"
 RATE = 8000

@@ -18,17 +18,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galwad.cli.console import CliError
-from galwad.cli.simulation.course import simulate
-from galwad.cli.simulation.deeds import Spoken, judge
-from galwad.cli.simulation.desk import Kept
-from galwad.cli.simulation.evidence import PAUSED, judge_recording
-from galwad.cli.simulation.hints import refused_call, refused_registration
-from galwad.cli.simulation.load import Tally, tell
-from galwad.cli.simulation.party import Heard
-from galwad.cli.simulation.plan import Account, Plan, Way, Where, locate
-from galwad.cli.simulation.sound import RATE, arrived, kept, speech
-from galwad.cli.simulation.steps import Report, Verdict
+from galwad.cli.simulate.actions import Spoken, judge
+from galwad.cli.simulate.api_client import Kept
+from galwad.cli.simulate.errors import refused_call, refused_registration
+from galwad.cli.simulate.flow import simulate
+from galwad.cli.simulate.judgement import PAUSED, judge_recording
+from galwad.cli.simulate.load import Tally, tell
+from galwad.cli.simulate.phones import Heard
+from galwad.cli.simulate.plan import Account, Plan, Way, Where, locate
+from galwad.cli.simulate.sound import RATE, arrived, kept, speech
+from galwad.cli.simulate.steps import Report, Verdict
+from galwad.cli.support.console import CliError
 from telephony.phone import CallState, VoIPPhone
 
 WHERE = Where("127.0.0.1", 5060, Way.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
@@ -313,7 +313,7 @@ async def test_a_refusal_ends_the_course_where_it_happened(callee):
 
 
 async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch):
-    monkeypatch.setattr("galwad.cli.simulation.course._RING", 0.3)
+    monkeypatch.setattr("galwad.cli.simulate.flow._RING", 0.3)
     _, report = await course(await callee(lambda call: call.wait_for(CallState.ENDED)))
     (fault,) = report.faults
     assert (fault.name, fault.text) == ("answer", "nobody answered within 0.3 s; statuses 180")
@@ -360,7 +360,7 @@ async def test_a_phone_that_cannot_register_is_told_before_the_server_is_given_u
 
 
 async def test_a_call_that_cannot_be_placed_is_a_fault(callee, monkeypatch):
-    monkeypatch.setattr("galwad.cli.simulation.plan.PORTS", (30_000, 30_000))  # none
+    monkeypatch.setattr("galwad.cli.simulate.plan.PORTS", (30_000, 30_000))  # none
     _, report = await course(await callee(lambda call: call.answer()))
     (fault,) = report.faults
     assert (fault.name, bool(fault.hint)) == ("ring", True)

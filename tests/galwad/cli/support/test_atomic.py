@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from galwad.cli import whole
-from galwad.cli.console import CliError
-from galwad.cli.whole import check_free, whole_file
+from galwad.cli.support import atomic as whole
+from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.support.console import CliError
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from galwad.cli.whole import whole_file
+from galwad.cli.support.atomic import whole_file
 with whole_file(Path(sys.argv[1]), replace=False) as file:
     file.write(b"what was said in the call")
     file.flush()

@@ -14,8 +14,8 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 
-from .conftest import POLL_S
-
+POLL_S = 0.05
+"""The interval in which the server looks whether it is to end."""
 PASSWORD = "correct horse battery\n"
 
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from galwad.cli.timeline import Span, draw, scale, spans_of
+from galwad.cli.support.timeline import Span, draw, scale, spans_of
 
 CALL = "20261125-093000-abcdefgh"
 US = 1_000_000

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from galwad.cli.console import CliError, complain, print_table
+from galwad.cli.support.console import CliError, complain, print_table
 
 VALUE = {"by": "Si\u00e2n \u20ac \U0001f600", "file": "caf\udce9"}
 
@@ -18,7 +18,11 @@ VALUE = {"by": "Si\u00e2n \u20ac \U0001f600", "file": "caf\udce9"}
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_json_is_json_whatever_letters_the_output_knows(encoding):
     done = subprocess.run(
-        [sys.executable, "-c", f"from galwad.cli import console; console.print_json({VALUE!a})"],
+        [
+            sys.executable,
+            "-c",
+            f"from galwad.cli.support import console; console.print_json({VALUE!a})",
+        ],
         env={**os.environ, "PYTHONIOENCODING": f"{encoding}:backslashreplace"},
         capture_output=True,
         check=True,

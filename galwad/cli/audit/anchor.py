@@ -1,0 +1,36 @@
+"""`galwad audit anchor`: note the chain's head in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from galwad.cli.audit import anchors
+from galwad.cli.support.console import print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Server
+
+app = new_command()
+
+
+@app.command(epilog="Example: galwad audit anchor -o anchors.jsonl")
+def anchor(
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file of anchors to add a line to.")
+    ],
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Note the chain's head in a file of yours, once a day: what is noted cannot be cut unseen.
+
+    Run it where the server's administrators have no access. It first checks that the chain still
+    has the last anchor in the file, and notes nothing if it does not.
+    """
+    noted = anchors.note(output, server)
+    if json:
+        print_json({"output": str(output), "seq": noted.head.seq, "hash": noted.head.hash})
+    else:
+        print(f"{output}  entry {noted.head.seq}, {noted.head.hash}")

@@ -1,0 +1,58 @@
+"""Files of anchors: heads of a server's chain, as somebody who does not run it keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from galwad.cli.audit.chain import lines_of, told_as_ours
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError
+from recording.audit.anchors import Anchor, append_anchor, parse_anchors
+from recording.errors import ChainError
+
+
+def read_anchors(path: Path) -> list[Anchor]:
+    """Return the anchors in a file."""
+    with told_as_ours(path):
+        return parse_anchors(lines_of(path))
+
+
+def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
+    """Yield a problem if no anchor is of this node's chain.
+
+    `verify` leaves the anchors of other nodes out, so the chain was compared with none.
+    """
+    others = sorted({anchor.node for anchor in anchors})
+    if node not in others:
+        whose = f": they are of {', '.join(others)}" if others else ""
+        yield f"none of the anchors is of node {node}{whose}"
+
+
+def note(path: Path, server: str) -> Anchor:
+    """Add the server's head to a file of anchors, if the chain still has the last one there."""
+    if path.exists() and not path.is_file():
+        raise CliError(f"{path} is no file", "name one that keeps your anchors")
+    known = read_anchors(path) if path.exists() else []
+    last = known[-1] if known else None
+    answer = ask(server, "GET", f"/audit/head?seq={last.head.seq if last else 0}")
+    try:
+        anchor = Anchor.parse(answer["anchor"])
+    except ChainError as error:
+        raise CliError(f"the server's answer: {error}", "check the address") from None
+    if last is not None and anchor.node != last.node:
+        raise CliError(
+            f"the server is node {anchor.node}, and the last anchor in {path} is of {last.node}",
+            "nothing was added; keep a file for each node. If it is the same one, ask why",
+        )
+    if last is not None and answer["earlier"] != last.head.hash:
+        raise CliError(
+            f"the chain no longer has entry {last.head.seq} as it was noted on {last.at}",
+            "nothing was added; keep the file, and have the audit verified against it",
+        )
+    try:
+        append_anchor(path, anchor)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"{path} cannot be written: {reason}", "name another") from None
+    return anchor

@@ -1,0 +1,58 @@
+"""`galwad audit list`: the newest entries that match."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from galwad.cli.audit import chain
+from galwad.cli.support.call_ids import checked_id
+from galwad.cli.support.console import local_time, print_json, print_table
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Server
+from galwad.cli.support.periods import checked_period
+
+app = new_command()
+
+
+@app.command("list", epilog="Example: galwad audit list --kind recording.fetched --when yesterday")
+def list_(
+    *,
+    kind: Annotated[str, typer.Option(help="Of this kind, such as recording.fetched.")] = "",
+    when: Annotated[str, typer.Option(help='Of: today, "last week", 2026-11-24, 2026-11.')] = "",
+    recording: Annotated[str, typer.Option(help="Of this recording: its id.")] = "",
+    by: Annotated[str, typer.Option(help="By this user; or os:root, on the server.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """List entries, the newest last, with the names that are not erased. Reading is audited.
+
+    Days are those of the centre. `audit list --recording ID` shows who did what with a recording.
+    """
+    wanted = {
+        "kind": kind,
+        "when": checked_period(when, "--when"),
+        "call_id": checked_id(recording) if recording else "",
+        "actor": by,
+    }
+    query = {key: value for key, value in wanted.items() if value}
+    rows = [chain.as_json(link) for link in chain.search(server, query, limit)]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("ENTRY", "TIME", "KIND", "FACTS", "WHO AND WHAT"),
+        (
+            (
+                str(row["seq"]),
+                local_time(row["at"]),
+                row["kind"],
+                ", ".join(f"{name} {value}" for name, value in row["facts"].items()),
+                ", ".join(f"{name} {value}" for name, value in row["personal"].items()),
+            )
+            for row in rows
+        ),
+        empty="No entry fits.",
+    )

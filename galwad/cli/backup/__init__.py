@@ -1,0 +1,20 @@
+"""`galwad backup`: copy what cannot be made again, and restore it."""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class Backup(LazyGroup):
+    """The commands of `galwad backup`."""
+
+    package = __name__
+    names = ("make", "restore")
+
+
+app = new_group(Backup)
+
+
+@app.callback()
+def backup() -> None:
+    """Back up this server, and restore it. Run on the server, as root."""

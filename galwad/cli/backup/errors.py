@@ -1,0 +1,25 @@
+"""Failures of backups and restores, as `CliError`s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from galwad.cli.support.console import CliError
+from galwad.desk.backup import BackupError
+
+
+@contextmanager
+def backup_errors(where: Path, again: str) -> Iterator[None]:
+    """Turn failures into `CliError`s.
+
+    `where` is the place named if an error has no file name; `again` is the hint on what to do next.
+    """
+    try:
+        yield
+    except BackupError as error:
+        raise CliError(str(error), error.hint) from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise CliError(f"{error.filename or where}: {reason}", f"it is not done; {again}") from None

@@ -1,0 +1,42 @@
+"""`galwad backup make`: copy what cannot be made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from galwad.cli.backup.errors import backup_errors
+from galwad.cli.support.administration import on_the_server
+from galwad.cli.support.console import print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.desk import backup as node_backup
+
+app = new_command()
+
+
+@app.command(epilog="Example: galwad backup make /srv/backup/galwad-2026-11-25")
+def make(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    *,
+    config: Config = DEFAULT_PATH,
+    json: Json = False,
+) -> None:
+    """Back up database, headers, manifests, certificates, the signed set and the node's key.
+
+    The service continues to run. Payloads are not in the backup: copy them with rsync, as the
+    operations guide says. Callers' numbers and the node's signing key are in it: encrypt the
+    folder. Keep it for weeks, not for years: it has the headers of recordings that are disposed of
+    later.
+    """
+    settings = load_settings(config)
+    with on_the_server(settings), backup_errors(folder, "what is in it is no backup: remove it"):
+        made = node_backup.make(settings, config, folder)
+    if json:
+        print_json({"folder": str(folder), **msgspec.to_builtins(made)})
+        return
+    print(f"{folder}: {made.recordings} recordings, {made.headers} headers, made {made.made}")
+    print(f"audit: entry {made.audit.seq}, {made.audit.hash}")

@@ -1,0 +1,20 @@
+"""`galwad directory`: the people in the embedded directory. Runs on the server."""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class Directory(LazyGroup):
+    """The commands of `galwad directory`."""
+
+    package = __name__
+    names = ("import",)
+
+
+app = new_group(Directory)
+
+
+@app.callback()
+def directory() -> None:
+    """The directory of callers."""

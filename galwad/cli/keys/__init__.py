@@ -1,0 +1,24 @@
+"""`galwad keys`: the officer's keys, and the set of those who can open recordings.
+
+All commands run on the officer's machine. Only public data goes to the server: the signed recipient
+set, the public signing key that the server's settings pin, and headers for that set.
+"""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class Keys(LazyGroup):
+    """The commands of `galwad keys`."""
+
+    package = __name__
+    names = ("init", "show", "sign", "rewrap")
+
+
+app = new_group(Keys)
+
+
+@app.callback()
+def keys() -> None:
+    """The officer's keys, and who can open recordings. Run on the officer's machine."""

@@ -1,0 +1,55 @@
+"""`galwad keys init`: make an officer's keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from galwad.cli.keys.key_files import PLAIN, PROTECTED, key_errors, key_files, print_public
+from galwad.cli.support.console import CliError
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json
+from galwad.cli.support.passphrases import VARIABLE, new_passphrase
+from recording.age.passphrase import Passphrase
+from recording.keys.keyring import OfficerKeys
+
+app = new_command()
+
+
+@app.command(epilog="Example: galwad keys init ~/galwad-keys")
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder, made if it is not there.")],
+    *,
+    passphrase: Annotated[
+        bool,
+        typer.Option(
+            "--passphrase", help=f"Protect it: asks for a passphrase, or takes ${VARIABLE}."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
+
+    Only you can read the file. Keep a copy somewhere safe: without an identity, no recording can
+    ever be opened. It never goes to the server.
+
+    With --passphrase the file is FOLDER/identity.age, which opens only with the passphrase: every
+    command asks for it, and so does `age -d`.
+    """
+    name = PROTECTED if passphrase else PLAIN
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "cannot be made").lower()
+        raise CliError(f"{folder}: {reason}", "name another folder") from None
+    if there := key_files(folder):
+        raise CliError(
+            f"{folder / there[0]} exists", "choose another folder: keys are never overwritten"
+        )
+    secret = Passphrase(new_passphrase()) if passphrase else None
+    with key_errors():
+        made = OfficerKeys.generate()
+        made.save(folder / name, secret)
+    print_public(made, folder / name, as_json=json)

@@ -1,0 +1,82 @@
+"""`galwad keys rewrap`: new headers for the signed set in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from galwad.cli.keys import rewrapping
+from galwad.cli.keys.key_files import Folder, key_errors, key_file
+from galwad.cli.support.client import open_client
+from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Reference, Server, required
+from galwad.cli.support.public_keys import public_key
+from galwad.cli.support.sealed import read_identity
+from recording.keys.keyring import OfficerKeys, RecipientSet
+
+app = new_command()
+
+
+@app.command(epilog="Example: galwad keys rewrap ~/galwad-keys --reference KEYS-2026")
+def rewrap(
+    folder: Folder,
+    *,
+    reference: Reference,
+    identity: Annotated[
+        list[Path] | None, typer.Option(help="One more file with an identity that opens headers.")
+    ] = None,
+    set_: Annotated[
+        Path | None, typer.Option("--set", help="Only if the server has exactly this signed set.")
+    ] = None,
+    node_key: Annotated[
+        str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
+    ] = "",
+    former_key: Annotated[
+        list[str] | None,
+        typer.Option(help="The public signing key of an officer before you, who rewrapped too."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many there are to rewrap.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Give every recording a new header, for the signed set that the server has in force.
+
+    Headers are opened here, with the identity of FOLDER; payloads are not touched. A new header
+    replaces the old one only after it was read back and proven to open the same payload. If the
+    command is interrupted, run it again: it goes on where it ended.
+
+    This revokes nothing: a person who could open a recording before can still open an old copy.
+    """
+    reference = required("--reference", reference, "KEYS-2026")
+    with key_errors():
+        own = read_identity(key_file(folder))
+        officer = OfficerKeys.of(own)
+        recipients = RecipientSet.load(set_, officer.public_key) if set_ else None
+    wish = rewrapping.Wish(
+        officer=officer,
+        identities=[
+            key for file in (own, *map(read_identity, identity or ())) for key in file.identities
+        ],
+        reference=reference,
+        recipients=recipients,
+        node_key=public_key(node_key, "--node-key") if node_key else None,
+        former=[public_key(text, "--former-key") for text in former_key or ()],
+        only_count=dry_run,
+    )
+    with open_client(server) as client:
+        outcome = rewrapping.run(client, wish, quiet=json)
+    if json:
+        print_json(outcome.as_json())
+    else:
+        for line in rewrapping.told(outcome, only_count=dry_run):
+            print(line)
+    if outcome.failed:
+        raise CliError(
+            f"{len(outcome.failed)} of {outcome.waiting} were not rewrapped",
+            "their headers are as they were; another's --identity may open them",
+        )

@@ -1,0 +1,30 @@
+"""`galwad recordings`: find, show, fetch and verify recordings, through the server's API."""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class Recordings(LazyGroup):
+    """The commands of `galwad recordings`."""
+
+    package = __name__
+    names = (
+        "list",
+        "show",
+        "fetch",
+        "verify",
+        "recover",
+        "hold",
+        "release",
+        "purge",
+        "reindex",
+    )
+
+
+app = new_group(Recordings)
+
+
+@app.callback()
+def recordings() -> None:
+    """Recordings: find one, look at it, fetch it, verify it, dispose of it."""

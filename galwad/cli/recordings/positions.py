@@ -1,0 +1,24 @@
+"""Positions and lengths in a recording, as arguments of commands: `80`, `1:20`, `1:02:03.5`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from galwad.cli.support.console import CliError
+
+_TIME: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?)")
+
+
+def seconds(text: str, option: str) -> float | None:
+    """Return a position in a recording in seconds; None for an empty text.
+
+    `text` is such as `80`, `1:20` or `1:02:03.5`.
+    """
+    if not text:
+        return None
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise CliError(f"{option} is no time", "write it as 1:20, 80 or 1:02:03", status=2)
+    hours, minutes, rest = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + rest

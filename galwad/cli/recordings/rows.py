@@ -1,0 +1,24 @@
+"""A recording's row, as the server sends it, as the parts of its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from galwad.cli.support import timeline
+from galwad.cli.support.timeline import Span
+
+_US: Final = 1_000_000
+
+
+def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[Span]:
+    """Return the spans of the whole call; `begins` are the starts of segments, in microseconds."""
+    gaps = [
+        Span(gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"]))
+        for gap in row["gaps"]
+    ]
+    return timeline.spans_of(gaps, round(row["talk_s"] * _US), begins)
+
+
+def _why(trigger: str, actor: str) -> str:
+    return f"by {trigger}, {actor}" if trigger and actor else trigger or actor

@@ -1,0 +1,92 @@
+"""`galwad recordings show`: a recording as a line, and what is known of it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Any, Final
+
+from galwad.cli.recordings.rows import spans_of_row
+from galwad.cli.support import timeline
+from galwad.cli.support.call_ids import checked_id
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import clock, console, local_time, print_json, size
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import CallId, Json, Server
+
+app = new_command()
+
+_US: Final = 1_000_000
+_WIDEST: Final = 100
+_NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""The errors that a damaged or forged manifest may cause."""
+
+
+@app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
+def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
+    """Draw a recording as a line: talk, payment, transfer, faults, with their times."""
+    detail = ask(server, "GET", f"/recordings/{checked_id(call_id)}")
+    if json:
+        print_json(detail)
+        return
+    row = detail["recording"]
+    spans = spans_of_row(row, _segments(detail["manifest"]))
+    out = console()
+    plain = not (out.encoding or "").lower().startswith("utf")
+    width = min(out.width, _WIDEST) - 2
+    out.print(f"{row['call_id']}   {row['line']}", style="bold")
+    out.print(f"{local_time(row['started'])}   {_who(row)}\n")
+    out.print(timeline.draw(spans, width, plain=plain))
+    out.print(timeline.scale(spans, width), style="dim")
+    out.print()
+    for text in timeline.table(spans, plain=plain):
+        out.print(text)
+    kept = clock(timeline.kept_us(spans) / _US)
+    out.print(
+        f"\n{kept} recorded of {clock(row['talk_s'])} talk, {size(row['payload_size'])} sealed"
+    )
+    _warn(row, detail["manifest"])
+    _custody(detail)
+
+
+def _who(row: dict[str, Any]) -> str:
+    if not row.get("named", True):
+        return "caller, line and advisor unknown: its row was made from its manifest"
+    at = f" at {row['extension']}" if row["extension"] else ""
+    return f"caller {row['number'] or 'no number'}   advisor {row['advisor'] or 'nobody'}{at}"
+
+
+def _segments(manifest: str | None) -> list[int]:
+    """Return where segments begin, in microseconds; [] if the manifest is missing or damaged."""
+    try:
+        segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
+        return [int(segment["from_us"]) for segment in segments]
+    except _NO_MANIFEST:
+        return []
+
+
+def _warn(row: dict[str, Any], manifest: str | None) -> None:
+    out = console()
+    if row["unexplained_s"]:
+        out.print(f"! {row['unexplained_s']:.1f} s are explained by nothing", style="bold red")
+    if row.get("raw_size"):
+        out.print(f"! {_raw(manifest)} could not be decoded: `fetch --raw` has them as they came")
+    if row["interrupted"]:
+        out.print("! interrupted: the recorder died during this call", style="bold red")
+    if manifest is None:
+        out.print("! its manifest is missing from the archive", style="bold red")
+
+
+def _raw(manifest: str | None) -> str:
+    """Return the number of packets that are kept raw, as far as the manifest shows it."""
+    try:
+        return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
+    except _NO_MANIFEST:
+        return "some packets"
+
+
+def _custody(detail: dict[str, Any]) -> None:
+    out = console()
+    if detail.get("hold"):
+        out.print(f"held: {detail['hold']}", style="bold")
+    if detail.get("disposal"):
+        out.print("! disposed of: `galwad recordings verify` reads its certificate", style="bold")

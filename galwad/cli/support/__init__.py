@@ -1,0 +1,1 @@
+"""Helpers that commands of several nouns use; no commands."""

@@ -1,0 +1,61 @@
+"""Download of a sealed recording: its header in memory, its payload in a temporary file.
+
+Only sealed bytes are ever written to that file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import httpx
+
+from galwad.cli.support.client import check
+from galwad.cli.support.console import CliError
+
+
+@contextmanager
+def received(
+    call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
+) -> Iterator[tuple[bytes, BinaryIO]]:
+    """Receive header and payload from the server, and check the payload's digest."""
+    body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
+    path = f"/recordings/{call_id}/fetch"
+    with _room(), tempfile.TemporaryFile() as payload:
+        header = b""
+        digest = hashlib.sha256()
+        with client.stream("POST", path, json=body) as response:
+            check(response)
+            header_length = int(response.headers.get("X-Galwad-Header-Length", "0"))
+            wanted = response.headers.get("X-Galwad-Payload-SHA256", "")
+            for block in response.iter_bytes():
+                missing = header_length - len(header)
+                header += block[:missing]
+                digest.update(block[missing:])
+                payload.write(block[missing:])
+        if not header or digest.hexdigest() != wanted:
+            raise CliError(
+                "what arrived is not what the index promises",
+                f"`galwad recordings verify {call_id}` says more",
+            )
+        payload.seek(0)
+        yield header, payload
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Turn an `OSError` of the temporary file into a `CliError`.
+
+    The output file reports its own faults.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "none can be used").lower()
+        raise CliError(
+            f"the sealed bytes found no room in the folder for temporary files: {reason}",
+            "name one that has it, in $TMPDIR",
+        ) from None

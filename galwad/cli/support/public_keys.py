@@ -1,0 +1,22 @@
+"""Public signing keys, as arguments of commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from galwad.cli.support.console import CliError
+from recording.errors import KeySetError
+from recording.keys.keyring import parse_public
+
+
+def public_key(text: str, option: str) -> str:
+    """Return a public signing key in base64; `text` is the key, or a file that holds it."""
+    path = Path(text)
+    try:
+        found = path.read_text(encoding="ascii").strip() if path.is_file() else text
+        parse_public(found)
+    except (KeySetError, OSError, UnicodeDecodeError):
+        raise CliError(
+            f"{option} is no public key", "44 characters of base64, or a file with them", status=2
+        ) from None
+    return found

@@ -1,0 +1,20 @@
+"""`galwad users`: who may sign in, and at which phone. Runs on the server."""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class Users(LazyGroup):
+    """The commands of `galwad users`."""
+
+    package = __name__
+    names = ("add", "list", "rights", "disable")
+
+
+app = new_group(Users)
+
+
+@app.callback()
+def users() -> None:
+    """Users of the page and the API, and their phones."""

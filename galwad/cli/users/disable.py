@@ -1,0 +1,34 @@
+"""`galwad users disable`: bar a user."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.console import print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.desk.admin import poke
+
+app = new_command()
+
+
+@app.command(epilog="Example: galwad users disable sian")
+def disable(
+    name: Annotated[str, typer.Argument(help="Whom to bar.")],
+    *,
+    config: Config = DEFAULT_PATH,
+    json: Json = False,
+) -> None:
+    """Bar a user and end their sessions; their phone may no longer register."""
+    settings = load_settings(config)
+    with on_the_server(settings):
+        asyncio.run(administration(settings).disable_user(name))
+        asyncio.run(poke(settings.desk_socket))
+    if json:
+        print_json({"user": name, "disabled": True})
+    else:
+        print(f"{name} is disabled")

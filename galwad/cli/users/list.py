@@ -1,0 +1,50 @@
+"""`galwad users list`: the users, without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.console import print_json, print_table
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+
+app = new_command()
+
+
+@app.command("list", epilog="Example: galwad users list")
+def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
+    """List the users, without secrets."""
+    settings = load_settings(config)
+    with on_the_server(settings):
+        everyone = asyncio.run(administration(settings).users())
+    if json:
+        print_json(
+            [
+                {
+                    "user": user.name,
+                    "role": user.role,
+                    "extension": user.extension,
+                    "language": user.language,
+                    "rights": sorted(user.rights),
+                    "disabled": user.disabled,
+                }
+                for user in everyone
+            ]
+        )
+        return
+    print_table(
+        ("USER", "ROLE", "EXTENSION", "LANGUAGE", "RIGHTS", ""),
+        (
+            (
+                user.name,
+                user.role,
+                user.extension or "",
+                user.language,
+                " ".join(sorted(user.rights)),
+                "disabled" if user.disabled else "",
+            )
+            for user in everyone
+        ),
+        empty="No users yet: add one with `galwad users add NAME`.",
+    )

@@ -1,0 +1,41 @@
+"""`galwad users rights`: set the rights of a user."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.console import print_json
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.desk.users import Right
+
+app = new_command()
+
+
+@app.command(epilog="Example: galwad users rights gwen --right purge")
+def rights(
+    name: Annotated[str, typer.Argument(help="Whose rights.")],
+    *,
+    right: Annotated[
+        list[Right] | None, typer.Option(help="A right; none given, none is left.")
+    ] = None,
+    config: Config = DEFAULT_PATH,
+    json: Json = False,
+) -> None:
+    """Set the rights of a user: those that are named, and no others.
+
+    Machines may have payments, metrics and anchors. An administrator may have purge, which is
+    required to dispose of recordings. The change counts from the user's next request on.
+    """
+    settings = load_settings(config)
+    given = sorted({str(item.value) for item in right or ()})
+    with on_the_server(settings):
+        asyncio.run(administration(settings).set_rights(name, frozenset(given)))
+    if json:
+        print_json({"user": name, "rights": given})
+    else:
+        print(f"{name}: {', '.join(given) or 'no rights'}")
