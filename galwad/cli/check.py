@@ -28,7 +28,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     faults make it 1. Nothing is changed, and a running service is not disturbed.
     """
     settings = load_settings(config)
-    findings = [checks.Finding("settings", checks.Grade.FINE, f"{config} is right")]
+    findings = [checks.CheckResult("settings", checks.Grade.FINE, f"{config} is right")]
     findings += checks.run(settings)
     faults = sum(1 for finding in findings if finding.grade is checks.Grade.FAULT)
     if json:
@@ -41,7 +41,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         )
 
 
-def _print(findings: list[checks.Finding]) -> None:
+def _print(findings: list[checks.CheckResult]) -> None:
     out = console()
     for finding in findings:
         mark, style = _MARKS[finding.grade]

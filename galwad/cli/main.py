@@ -16,13 +16,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from galwad.cli.support.console import CliError, complain
+from galwad.cli.support.console import CliError, print_error
 from galwad.cli.support.lazy import LazyGroup
 
 # Typer has its own copy of click. Its UsageError is not public, but BadParameter derives from it.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = 130
-_CUT: Final = "what it was to do may be done all the same: look"
+_INTERRUPTED_HINT: Final = "what it was to do may be done all the same: look"
 
 
 class CommandGroups(LazyGroup):
@@ -80,22 +80,22 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)
     except CliError as error:
-        complain(error)
+        print_error(error)
         return error.status
     except _UsageError as error:
-        complain(_wrong_usage(error))
+        print_error(_wrong_usage(error))
         return 2
     except (typer.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
     except UnicodeEncodeError:  # an argument's bytes, such as a file name, are not UTF-8
-        complain(CliError("an argument is no text in UTF-8", "write it anew", status=2))
+        print_error(CliError("an argument is no text in UTF-8", "write it anew", status=2))
         return 2
     except OSError as error:  # most likely of standard output, on a full disk
         reason = (error.strerror or type(error).__name__).lower()
-        complain(CliError(f"{error.filename or 'the output'}: {reason}", _CUT))
+        print_error(CliError(f"{error.filename or 'the output'}: {reason}", _INTERRUPTED_HINT))
         return 1
     if status == _INTERRUPTED:  # Typer caught the interrupt and returned its own status
-        complain(CliError("interrupted", _CUT))
+        print_error(CliError("interrupted", _INTERRUPTED_HINT))
     return status if isinstance(status, int) else 0
 
 
@@ -128,7 +128,9 @@ def _flushed(status: int) -> int:
     except OSError as error:
         _drop_output()
         if status == 0 and not isinstance(error, BrokenPipeError):
-            complain(CliError(f"the output: {(error.strerror or '').lower()}", _CUT))
+            print_error(
+                CliError(f"the output: {(error.strerror or '').lower()}", _INTERRUPTED_HINT)
+            )
         return status or 1
     return status
 

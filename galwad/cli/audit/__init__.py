@@ -5,14 +5,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Audit(LazyGroup):
+class AuditGroup(LazyGroup):
     """The commands of `galwad audit`."""
 
     package = __name__
     names = ("list", "export", "verify", "anchor")
 
 
-app = new_group(Audit)
+app = new_group(AuditGroup)
 
 
 @app.callback()

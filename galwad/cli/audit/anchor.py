@@ -29,8 +29,8 @@ def anchor(
     Run it where the server's administrators have no access. It first checks that the chain still
     has the last anchor in the file, and notes nothing if it does not.
     """
-    noted = anchors.note(output, server)
+    added = anchors.add_anchor(output, server)
     if json:
-        print_json({"output": str(output), "seq": noted.head.seq, "hash": noted.head.hash})
+        print_json({"output": str(output), "seq": added.head.seq, "hash": added.head.hash})
     else:
-        print(f"{output}  entry {noted.head.seq}, {noted.head.hash}")
+        print(f"{output}  entry {added.head.seq}, {added.head.hash}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from galwad.cli.audit.chain import lines_of, told_as_ours
+from galwad.cli.audit.chain import file_errors, lines_of
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError
 from recording.audit.anchors import Anchor, append_anchor, parse_anchors
@@ -14,7 +14,7 @@ from recording.errors import ChainError
 
 def read_anchors(path: Path) -> list[Anchor]:
     """Return the anchors in a file."""
-    with told_as_ours(path):
+    with file_errors(path):
         return parse_anchors(lines_of(path))
 
 
@@ -29,7 +29,7 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
         yield f"none of the anchors is of node {node}{whose}"
 
 
-def note(path: Path, server: str) -> Anchor:
+def add_anchor(path: Path, server: str) -> Anchor:
     """Add the server's head to a file of anchors, if the chain still has the last one there."""
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is no file", "name one that keeps your anchors")

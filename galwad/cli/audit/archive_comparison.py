@@ -34,7 +34,7 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 
 
 @dataclass(slots=True)
-class Compared:
+class Differences:
     """The differences between an archive and a chain.
 
     `late` has those so close to the chain's end that their entries may still be on the way.
@@ -44,7 +44,7 @@ class Compared:
     late: list[str] = field(default_factory=list)
 
 
-class Told:
+class ChainFacts:
     """The facts about recordings that a chain holds."""
 
     def __init__(self) -> None:
@@ -56,20 +56,20 @@ class Told:
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
-    def take(self, link: Link) -> None:
+    def add(self, link: Link) -> None:
         """Add the next link, in order."""
         self.end_s = link.at_us / _US
-        facts = link.facts
-        call_id = str(facts.get("call_id"))
+        stated = link.facts
+        call_id = str(stated.get("call_id"))
         if link.kind == "recording.indexed":
-            self.indexed[call_id] = str(facts.get("manifest_sha256"))
-        elif link.kind in _HEADERS and facts.get("old_sha256") != facts.get("new_sha256"):
+            self.indexed[call_id] = str(stated.get("manifest_sha256"))
+        elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
             # Counted: if two commands replace the same header at once, one of them is refused.
-            self._replaced[call_id, str(facts.get("old_sha256"))] += _HEADERS[link.kind]
+            self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
-            link.kind == "recording.reindexed" and facts.get("disposed") is True
+            link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
             # its order was lost in a restore, which knew of the disposal
             self._known_to_be_gone.add(call_id)
@@ -84,7 +84,7 @@ class Told:
         """Return whether another header was put in force in place of this one."""
         return self._replaced[call_id, header_sha256] > 0
 
-    def judged(self, text: str, time_text: str) -> tuple[str, bool]:
+    def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
         """Return the problem's text, and whether its entry may still be on its way into the chain.
 
         `time_text` is the date of what the entry would record. If that is well after the chain's
@@ -99,50 +99,50 @@ class Told:
         return text, moment > self.end_s - YOUNG_S
 
 
-def against_archive(told: Told, folder: Path, since: str) -> Compared:
+def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differences:
     """Compare every copy of a recording in the folder with the chain."""
     if not folder.is_dir():
         raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
     span = read_period(since, "--since")
     first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
-    there: dict[str, list[Path]] = {call_id: [] for call_id in told.indexed}
-    with chain.told_as_ours(folder):
+    there: dict[str, list[Path]] = {call_id: [] for call_id in facts.indexed}
+    with chain.file_errors(folder):
         for parent, call_id in recordings_below(folder):
             there.setdefault(call_id, []).append(parent)
-    compared = Compared()
+    differences = Differences()
     for call_id, folders in sorted(there.items()):
         if call_id[:8] < first:
             continue
         if not folders:
-            compared.problems.append(f"{call_id}: it was indexed, and is gone")
+            differences.problems.append(f"{call_id}: it was indexed, and is gone")
         if len(folders) > 1:
             places = " and ".join(map(str, folders))
-            compared.problems.append(f"{call_id}: it is there more than once, in {places}")
+            differences.problems.append(f"{call_id}: it is there more than once, in {places}")
         for place in folders:
-            look = partial(_differences, told, call_id, place)
-            for text, late in at_rest(look, _wrong, place, call_id):
-                (compared.late if late else compared.problems).append(f"{call_id}: {text}")
-    return compared
+            compare = partial(_differences, facts, call_id, place)
+            for text, late in at_rest(compare, _is_wrong, place, call_id):
+                (differences.late if late else differences.problems).append(f"{call_id}: {text}")
+    return differences
 
 
-def _wrong(found: Iterable[tuple[str, bool]]) -> bool:
+def _is_wrong(found: Iterable[tuple[str, bool]]) -> bool:
     return not all(late for _, late in found)
 
 
-def _differences(told: Told, call_id: str, folder: Path) -> list[tuple[str, bool]]:
+def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[str, bool]]:
     """Return the differences of one copy, each with True if it may be on its way into the chain."""
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
         return [("its manifest, header or certificate of disposal is no file", False)]
     manifest, header, disposal = paths
-    found = [*_manifest(told, call_id, manifest), *_header(told, call_id, header)]
-    return found or list(_disposal(told, call_id, disposal))
+    found = [*_manifest(facts, call_id, manifest), *_header(facts, call_id, header)]
+    return found or list(_disposal(facts, call_id, disposal))
 
 
-def _manifest(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    digest = told.indexed.get(call_id)
+def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+    digest = facts.indexed.get(call_id)
     if digest is None:
-        yield told.judged("it is there, and was never indexed", _sealed(path))
+        yield facts.with_timing("it is there, and was never indexed", _sealed(path))
         return
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
@@ -151,7 +151,7 @@ def _manifest(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]
         yield "its manifest is missing", False
 
 
-def _header(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """Yield a problem if the header is one from before a rewrap.
 
     Such a header has a valid signature. If its rewrap record is missing too, only the chain shows
@@ -161,7 +161,7 @@ def _header(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:  # it was disposed of, or its own verification says why it cannot be read
         return
-    if told.replaced(call_id, digest):
+    if facts.replaced(call_id, digest):
         yield (
             "its header is from before a rewrap: `galwad keys rewrap` mends that, or a new copy",
             False,
@@ -176,7 +176,7 @@ def _sealed(path: Path) -> str:
         return ""
 
 
-def _disposal(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
+def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """Yield a problem if a certificate of disposal has no order in the chain.
 
     The node's key could have signed the certificate without an order.
@@ -188,5 +188,5 @@ def _disposal(told: Told, call_id: str, path: Path) -> Iterator[tuple[str, bool]
     except (ManifestError, OSError):
         yield "its certificate of disposal cannot be read", False
         return
-    if not told.orders(call_id, found):
-        yield told.judged("it was disposed of, and no entry orders that", found.disposed)
+    if not facts.orders(call_id, found):
+        yield facts.with_timing("it was disposed of, and no entry orders that", found.disposed)

@@ -35,7 +35,7 @@ def fetch(server: str) -> Iterator[Link]:
 
 def read(path: Path) -> Iterator[Link]:
     """Yield the links of an exported chain."""
-    with told_as_ours(path):
+    with file_errors(path):
         yield from read_export(lines_of(path))
 
 
@@ -50,7 +50,7 @@ def lines_of(path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def told_as_ours(path: Path) -> Iterator[None]:
+def file_errors(path: Path) -> Iterator[None]:
     """Turn the faults of a file into a `CliError` of one line and a hint."""
     try:
         yield
@@ -62,7 +62,7 @@ def told_as_ours(path: Path) -> Iterator[None]:
         raise CliError(f"{where} cannot be read: {reason}", "name another") from None
 
 
-class Reading:
+class ChainReader:
     """The links of a chain on their way to the check, one at a time.
 
     A chain of many years would fill the memory.
@@ -71,17 +71,17 @@ class Reading:
         node: The node whose chain it is, from its first link; empty if the chain is empty.
     """
 
-    def __init__(self, links: Iterable[Link], told: Callable[[Link], None]) -> None:
+    def __init__(self, links: Iterable[Link], on_link: Callable[[Link], None]) -> None:
         """Read the first link; the callback will receive every link."""
         self._links = iter(links)
-        self._told = told
+        self._on_link = on_link
         self._first = next(self._links, None)
         self.node = "" if self._first is None else self._first.node
 
     def __iter__(self) -> Iterator[Link]:
         """Yield every link; this works only once."""
         for link in chain(() if self._first is None else (self._first,), self._links):
-            self._told(link)
+            self._on_link(link)
             yield link
 
 

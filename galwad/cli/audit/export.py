@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from galwad.cli.audit import chain
-from galwad.cli.support.atomic import whole_file
+from galwad.cli.support.atomic import atomic_file
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 
@@ -29,9 +29,9 @@ def export(
     The export has all names and numbers that are not erased.
     """
     count = 0
-    with whole_file(output, replace=force) as file:
+    with atomic_file(output, replace=force) as file:
         for link in chain.fetch(server):
             file.write(f"{link}\n".encode())
             count += 1
-    told = {"output": str(output), "entries": count}
-    print(jsonlib.dumps(told, indent=2) if json else f"{output}  {count} entries")
+    output_facts = {"output": str(output), "entries": count}
+    print(jsonlib.dumps(output_facts, indent=2) if json else f"{output}  {count} entries")

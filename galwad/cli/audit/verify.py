@@ -10,7 +10,7 @@ import typer
 
 from galwad.cli.audit import anchors as anchor_files
 from galwad.cli.audit import chain
-from galwad.cli.audit.archive_comparison import Told, against_archive
+from galwad.cli.audit.archive_comparison import ChainFacts, compare_with_archive
 from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
@@ -51,23 +51,25 @@ def verify(
     after the backup are gone. That is named too, unless --restored says that you know of it.
     """
     # read first, before more entries are added to the chain
-    noted = anchor_files.read_anchors(anchors) if anchors is not None else None
+    kept = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[Link] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
     if restored:  # the whole chain is needed first, as a restore explains entries before its own
         links = list(links)
         known = _restores(links, restored)
-    told = Told()
-    reading = chain.Reading(links, told.take if recordings is not None else lambda _: None)
-    result = _verify(reading, noted or (), known)
+    facts = ChainFacts()
+    reader = chain.ChainReader(links, facts.add if recordings is not None else lambda _: None)
+    result = _verify(reader, kept or (), known)
     problems = [f"entry {finding.seq}: {finding.problem}" for finding in result.findings]
-    if noted is not None and result.entries:
-        problems += anchor_files.unanchored(reading.node, noted)
+    if kept is not None and result.entries:
+        problems += anchor_files.unanchored(reader.node, kept)
     notes = [str(each) for each in known]
     if recordings is not None:
-        compared = against_archive(told, recordings, since)
-        problems += compared.problems
-        notes += [f"{text} before the chain ended: it may be on its way" for text in compared.late]
+        differences = compare_with_archive(facts, recordings, since)
+        problems += differences.problems
+        notes += [
+            f"{text} before the chain ended: it may be on its way" for text in differences.late
+        ]
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     if json:
         print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
@@ -98,7 +100,7 @@ def _restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
 
 
 def _verify(
-    links: chain.Reading, anchors: Iterable[Anchor], known: Collection[Restore] = ()
+    links: chain.ChainReader, anchors: Iterable[Anchor], known: Collection[Restore] = ()
 ) -> Verification:
     """Verify a chain against anchors.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Backup(LazyGroup):
+class BackupGroup(LazyGroup):
     """The commands of `galwad backup`."""
 
     package = __name__
     names = ("make", "restore")
 
 
-app = new_group(Backup)
+app = new_group(BackupGroup)
 
 
 @app.callback()

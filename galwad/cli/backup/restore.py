@@ -57,8 +57,8 @@ def restore(
     if json:
         facts = msgspec.to_builtins(done.description)
         audit = msgspec.to_builtins(done.audit)
-        told = {"backup": facts, **_counts(done), "problems": list(done.problems), "audit": audit}
-        print_json(told)
+        output = {"backup": facts, **_counts(done), "problems": list(done.problems), "audit": audit}
+        print_json(output)
     else:
         print(f"restored the backup of {done.description.made}: {done.headers} headers put back")
         print(f"disposed of: {done.disposals}, of which destroyed again: {len(done.destroyed)}")

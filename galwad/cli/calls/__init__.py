@@ -5,14 +5,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Calls(LazyGroup):
+class CallsGroup(LazyGroup):
     """The commands of `galwad calls`."""
 
     package = __name__
     names = ("list", "coverage")
 
 
-app = new_group(Calls)
+app = new_group(CallsGroup)
 
 
 @app.callback()

@@ -13,13 +13,13 @@ from galwad.cli.support.console import CliError, clock, console, local_time, pri
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.support.periods import checked_period
-from galwad.cli.support.timeline import Span
+from galwad.cli.support.timeline import TimelineSpan
 
 app = new_command()
 
 _US: Final = 1_000_000
-_WIDEST: Final = 100
-_PATIENCE_S: Final = 900.0
+_MAX_WIDTH: Final = 100
+_TIMEOUT_S: Final = 900.0
 """The server reads a manifest for each call: a year of a busy centre takes minutes."""
 
 
@@ -56,7 +56,7 @@ def _fetch(words: str, server: str) -> dict[str, Any]:
         CliError: The words cannot be read.
     """
     path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
-    answer: dict[str, Any] = ask(server, "GET", path, patience_s=_PATIENCE_S)
+    answer: dict[str, Any] = ask(server, "GET", path, timeout_s=_TIMEOUT_S)
     return answer
 
 
@@ -80,7 +80,7 @@ def _show_call(call: dict[str, Any]) -> None:
     out = console()
     spans = _spans(call)
     plain = not (out.encoding or "").lower().startswith("utf")
-    width = min(out.width, _WIDEST) - 2
+    width = min(out.width, _MAX_WIDTH) - 2
     out.print(f"{call['call_id']}   {local_time(call['started'])}", style="bold")
     if call["talk_us"]:
         out.print(timeline.draw(spans, width, plain=plain))
@@ -92,17 +92,17 @@ def _show_call(call: dict[str, Any]) -> None:
     out.print()
 
 
-def _spans(call: dict[str, Any]) -> list[Span]:
+def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
     """Return the call's gaps and unexplained stretches.
 
     A stretch that a segment and a gap both claim shows as unexplained, except where a gap that
     begins earlier covers it.
     """
     unexplained = [
-        Span("unexplained", part["from_us"], part["to_us"], _length(part))
+        TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
         for part in call["unexplained"]
     ]
-    gaps = [Span(gap["reason"], gap["from_us"], gap["to_us"]) for gap in call["gaps"]]
+    gaps = [TimelineSpan(gap["reason"], gap["from_us"], gap["to_us"]) for gap in call["gaps"]]
     return timeline.spans_of([*unexplained, *gaps], call["talk_us"])
 
 

@@ -18,35 +18,35 @@ from galwad.cli.checks import (
     spools,
     srtp,
 )
-from galwad.cli.checks.result import Finding, Grade, fault
+from galwad.cli.checks.result import CheckResult, Grade, fault
 
-__all__ = ["Finding", "Grade", "run"]
+__all__ = ["CheckResult", "Grade", "run"]
 
-Look: TypeAlias = Callable[[Settings], Iterator[Finding]]
+Check: TypeAlias = Callable[[Settings], Iterator[CheckResult]]
 
-_LOOKS: Final[tuple[Look, ...]] = (
-    folders.look,
-    ports.look,
-    peers.look,
-    keys.look,
-    certificates.look,
-    srtp.look,
-    database.look,
-    spools.look,
-    coverage.look,
-    host.look,
+_CHECKS: Final[tuple[Check, ...]] = (
+    folders.check,
+    ports.check,
+    peers.check,
+    keys.check,
+    certificates.check,
+    srtp.check,
+    database.check,
+    spools.check,
+    coverage.check,
+    host.check,
 )
 
 
-def run(settings: Settings) -> list[Finding]:
+def run(settings: Settings) -> list[CheckResult]:
     """Run all checks, in the order in which faults are best mended, and return their findings."""
-    return [finding for look in _LOOKS for finding in _seen(look, settings)]
+    return [result for check in _CHECKS for result in _results(check, settings)]
 
 
-def _seen(look: Look, settings: Settings) -> Iterator[Finding]:
+def _results(check: Check, settings: Settings) -> Iterator[CheckResult]:
     """Yield the findings of one check; a disk error becomes a fault, and other checks go on."""
     try:
-        yield from look(settings)
+        yield from check(settings)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         ours = isinstance(error, PermissionError)

@@ -13,14 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.checks.result import CheckResult, fault, fine, warning
 
 _SOON = timedelta(days=30)
 _CREDENTIALS = Path("/run/credentials")
 _STORE = Path("/etc/credstore")
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the certificates of the page and of SIP, and the authorities that SIP trusts."""
     yield from _page(settings)
     sip = settings.sip
@@ -36,7 +36,7 @@ def look(settings: Settings) -> Iterator[Finding]:
             yield _authorities(path)
 
 
-def _page(settings: Settings) -> Iterator[Finding]:
+def _page(settings: Settings) -> Iterator[CheckResult]:
     desk = settings.desk
     if desk.tls_certificate is not None and desk.tls_key is not None:
         host = urlsplit(desk.origin).hostname or ""
@@ -50,7 +50,7 @@ def _page(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[Finding]:
+def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
     """Check that a certificate and its key can be used, and name every one of `hosts`."""
     certificate, key = _stored(certificate), _stored(key)
     for path in (certificate, key):
@@ -84,7 +84,7 @@ def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Ite
         )
 
 
-def _dates(name: str, path: Path, parsed: x509.Certificate) -> Finding:
+def _dates(name: str, path: Path, parsed: x509.Certificate) -> CheckResult:
     now = datetime.now(UTC)
     left = parsed.not_valid_after_utc - now
     if left < timedelta():
@@ -109,7 +109,7 @@ def _names(parsed: x509.Certificate, host: str) -> bool:
         return host.lower() in known or wild in known
 
 
-def _authorities(path: Path) -> Finding:
+def _authorities(path: Path) -> CheckResult:
     path = _stored(path)
     problem = _unreadable(path)
     if problem:

@@ -13,12 +13,12 @@ from contextlib import closing
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import local_time
 from galwad.desk.nightly import KIND, next_time
 from recording.index.orphans import fix_of
 
-_MOST: Final = 10
+_MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
 """The time that a nightly check of a large archive may take."""
 _CALLS: Final = {
@@ -33,7 +33,7 @@ _CALLS: Final = {
 }
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Read the findings of the last check, without changing anything.
 
     If the database cannot be read, the database's own check reports that.
@@ -43,12 +43,12 @@ def look(settings: Settings) -> Iterator[Finding]:
     try:
         with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
             yield from _age(connection, settings)
-            yield from _amiss(connection)
+            yield from _open_findings(connection)
     except sqlite3.Error:
         return  # the database's own check has reported it
 
 
-def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
+def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
     now = time.time()
     query = (
         "SELECT at_us, body FROM audit_entries WHERE node = ? AND kind = ? AND at_us <= ? "
@@ -71,7 +71,7 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding
         yield fine("books", f"each second was explained {local_time(checked)}")
 
 
-def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Finding]:
+def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
     """Yield a finding for a node whose books were never checked.
 
     It is a warning if the first night since the node was made has passed.
@@ -89,10 +89,10 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
         yield fine("books", f"they are checked for the first time {local_time(due)}")
 
 
-def _amiss(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     """Yield the findings that are still there, the first few by name."""
     found = connection.execute(
-        "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MOST,)
+        "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()
     for (key,) in found:
         kind, _, name = key.partition(" ")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.desk.database import scripts
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the database without changing anything."""
     database = settings.database
     if not database.exists():
@@ -34,7 +34,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _version(connection: sqlite3.Connection) -> Finding:
+def _version(connection: sqlite3.Connection) -> CheckResult:
     known = scripts()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     found, newest = (row[0] if row else ""), known.get_current_head()
@@ -49,7 +49,7 @@ def _version(connection: sqlite3.Connection) -> Finding:
     )
 
 
-def _sound(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     """Check the database file with SQLite's own check; a damaged page may go unread for years."""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
@@ -60,7 +60,7 @@ def _sound(connection: sqlite3.Connection) -> Iterator[Finding]:
         )
 
 
-def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
+def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
     people = _count(connection, "SELECT count(*) FROM people")
     if people:
         yield fine("directory", f"{people} people")
@@ -76,7 +76,7 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Find
     yield from _routes(connection, settings)
 
 
-def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[Finding]:
+def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
     """Yield extensions and users that routes and phones name but that do not exist."""
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}

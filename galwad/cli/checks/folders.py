@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.checks.result import CheckResult, fault, fine, warning
 
 _LEAST_FREE = 1_000_000_000
 _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
-_NO_WORD = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
+_NOT_THE_DISK = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
 """Errors that do not show a fault of the disk.
 
 The folder is another user's, the file system has no unnamed files, or it is full, which another
@@ -27,14 +27,14 @@ check reports.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the two folders, and the free space for recordings."""
     state, runtime = settings.node.state, settings.node.runtime
     yield _folder("state", state)
     yield from _parts(state)
     yield _folder("runtime", runtime)
     if runtime.is_dir():
-        yield from _closed("runtime", runtime)
+        yield from _private("runtime", runtime)
     kind = filesystem(runtime)
     if runtime.exists() and kind not in _IN_MEMORY:
         yield warning(
@@ -43,11 +43,11 @@ def look(settings: Settings) -> Iterator[Finding]:
             "use a folder on tmpfs, such as /run/galwad",
         )
     if state.exists():
-        yield from _room(state)
-        yield from _refused(state)
+        yield from _free_space(state)
+        yield from _unwritable(state)
 
 
-def _room(state: Path) -> Iterator[Finding]:
+def _free_space(state: Path) -> Iterator[CheckResult]:
     """Yield the free space of each disk: spool and archive may have their own."""
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
@@ -61,19 +61,19 @@ def _room(state: Path) -> Iterator[Finding]:
             yield fine("disk", f"{free / 1e9:.1f} GB free under {path}")
 
 
-def _refused(state: Path) -> Iterator[Finding]:
+def _unwritable(state: Path) -> Iterator[CheckResult]:
     """Yield the folders whose disk refuses writes: read-only after an error, or broken."""
     for path in sorted(state.iterdir()):
-        why = _refusal(path) if path.is_dir() else ""
+        why = _write_error(path) if path.is_dir() else ""
         if why:
             fix = "`dmesg` has the reason; docs/operations/disks.md says how to mend it"
             yield fault("disk", f"{path} takes nothing: {why}", fix)
 
 
-def _refusal(folder: Path) -> str:
+def _write_error(folder: Path) -> str:
     """Return the error from fsyncing an unnamed temporary file here, or "" if it works.
 
-    Errors in `_NO_WORD` do not count.
+    Errors in `_NOT_THE_DISK` do not count.
     """
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -83,11 +83,11 @@ def _refusal(folder: Path) -> str:
         finally:
             os.close(fd)
     except OSError as error:
-        return "" if error.errno in _NO_WORD else (error.strerror or "").lower()
+        return "" if error.errno in _NOT_THE_DISK else (error.strerror or "").lower()
     return ""
 
 
-def _folder(name: str, path: Path) -> Finding:
+def _folder(name: str, path: Path) -> CheckResult:
     by_hand = f"without them: install -d -m 0750 -o USER {path}"
     if not path.exists():
         return warning(
@@ -104,7 +104,7 @@ def _folder(name: str, path: Path) -> Finding:
     return fine(name, f"{path} is writable")
 
 
-def _parts(state: Path) -> Iterator[Finding]:
+def _parts(state: Path) -> Iterator[CheckResult]:
     """Check that the folders below are closed to others, and that units can pass through."""
     if not state.is_dir():
         return
@@ -117,10 +117,10 @@ def _parts(state: Path) -> Iterator[Finding]:
             yield fault("state", f"{path} is no folder", "move it away, or mount its disk again")
     for path in parts:
         if not path.is_symlink():  # a link leads to /var/lib/private, which only root can enter
-            yield from _closed("state", path)
+            yield from _private("state", path)
 
 
-def _closed(name: str, path: Path) -> Iterator[Finding]:
+def _private(name: str, path: Path) -> Iterator[CheckResult]:
     if path.stat().st_mode & stat.S_IRWXO:
         yield warning(name, f"{path} is open to everybody on this machine", f"chmod o= {path}")
 

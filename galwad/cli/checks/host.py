@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fine, warning
+from galwad.cli.checks.result import CheckResult, fine, warning
 
 _TIMEX_BYTES = 208
 _TIME_ERROR = 5
@@ -16,7 +16,7 @@ _FILES_A_CALL = 12
 _FILES_BESIDES = 200
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the clock, the limit of open files, and swap."""
     yield _clock()
     yield _files(settings)
@@ -29,7 +29,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _clock() -> Finding:
+def _clock() -> CheckResult:
     """Check whether the kernel's clock is synchronised (adjtimex(2))."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     if state == _TIME_ERROR or state < 0:
@@ -41,7 +41,7 @@ def _clock() -> Finding:
     return fine("clock", "it is kept right")
 
 
-def _files(settings: Settings) -> Finding:
+def _files(settings: Settings) -> CheckResult:
     needed = settings.sip.max_calls * _FILES_A_CALL + _FILES_BESIDES
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if limit != resource.RLIM_INFINITY and limit < needed:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.desk.recipients import CHANGED, highest_serial
 from recording.audit.chain import Link
 from recording.errors import KeySetError
@@ -18,7 +18,7 @@ from recording.keys.keyring import RecipientSet
 _NODE_KEY_LENGTH: Final = 32
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the recipient set, the node's signing key, and unattended recovery."""
     yield _recipients(settings)
     yield from _node_key(settings.node.state / "finaliser" / "manifest.key")
@@ -30,7 +30,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _node_key(path: Path) -> Iterator[Finding]:
+def _node_key(path: Path) -> Iterator[CheckResult]:
     """Check the length of the node's key.
 
     A missing key is made later; a key that cannot be read here is another user's.
@@ -61,7 +61,7 @@ def _newest(settings: Settings) -> int:
     return highest_serial(noted, settings.recording.officer_key)
 
 
-def _recipients(settings: Settings) -> Finding:
+def _recipients(settings: Settings) -> CheckResult:
     path = settings.recipients
     try:
         found = RecipientSet.load(path, settings.recording.officer_key)

@@ -8,14 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fine, warning
+from galwad.cli.checks.result import CheckResult, fine, warning
 from galwad.link import Link, LinkError
 from galwad.messages import Figures, Hello, PeerStanding
 
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Yield a finding for each peer that the settings have probed; none while no switch runs."""
     for peer in asyncio.run(_ask(settings.switch_socket)):
         by_options = peer.asked_by == "options"
@@ -38,7 +38,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 async def _ask(switch_socket: Path) -> tuple[PeerStanding, ...]:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             link = Link(*await asyncio.open_unix_connection(switch_socket))
             link.send(Hello("command", version("galwad")))
             try:

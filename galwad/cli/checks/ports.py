@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.values import HostPort, of_family
-from galwad.cli.checks.result import Finding, fault, fine, warning
+from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.switch.routing import check_uris
 from telephony.errors import ParseError
 from telephony.sip.uri import Uri
@@ -17,7 +17,7 @@ from telephony.sip.uri import Uri
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the SIP URIs, each listening address, then the range of media ports."""
     for wrong in check_uris(settings):
         yield fault("routes", wrong, "see [[routes]] and [[destinations]] in the example")
@@ -32,7 +32,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield from _advertised(settings)
 
 
-def _transports(settings: Settings) -> Iterator[Finding]:
+def _transports(settings: Settings) -> Iterator[CheckResult]:
     """Yield the targets that need a transport on which the switch does not listen."""
     ours = {listener.transport for listener in settings.sip.listen}
     for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
@@ -77,7 +77,7 @@ def _bind(kind: socket.SocketKind, place: HostPort) -> str:
 
 def _port(
     name: str, kind: socket.SocketKind, place: HostPort, key: str, *, running: bool
-) -> Finding:
+) -> CheckResult:
     problem = _bind(kind, place)
     if not problem:
         return fine(name, f"{place} is free")
@@ -88,7 +88,7 @@ def _port(
     )
 
 
-def _media(settings: Settings, *, running: bool) -> Iterator[Finding]:
+def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     ports = settings.media.ports
     taken = [
         port
@@ -120,7 +120,7 @@ def _media(settings: Settings, *, running: bool) -> Iterator[Finding]:
         )
 
 
-def _advertised(settings: Settings) -> Iterator[Finding]:
+def _advertised(settings: Settings) -> Iterator[CheckResult]:
     wild = [
         listener
         for listener in settings.sip.listen

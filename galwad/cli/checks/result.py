@@ -15,7 +15,7 @@ class Grade(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """A result of a check, and its fix."""
 
     name: str
@@ -33,16 +33,16 @@ class Finding:
         }
 
 
-def fine(name: str, text: str) -> Finding:
+def fine(name: str, text: str) -> CheckResult:
     """Return a finding that needs nothing."""
-    return Finding(name, Grade.FINE, text)
+    return CheckResult(name, Grade.FINE, text)
 
 
-def warning(name: str, text: str, fix: str) -> Finding:
+def warning(name: str, text: str, fix: str) -> CheckResult:
     """Return a finding that stops nothing, but that the administrator should know of."""
-    return Finding(name, Grade.WARNING, text, fix)
+    return CheckResult(name, Grade.WARNING, text, fix)
 
 
-def fault(name: str, text: str, fix: str) -> Finding:
+def fault(name: str, text: str, fix: str) -> CheckResult:
     """Return a finding that must be fixed."""
-    return Finding(name, Grade.FAULT, text, fix)
+    return CheckResult(name, Grade.FAULT, text, fix)

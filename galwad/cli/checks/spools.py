@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, fault, warning
+from galwad.cli.checks.result import CheckResult, fault, warning
 from recording.errors import SpoolError
 from recording.spool import SpoolHeader, read_header
 from recording.spool.recovery import fitting, recovered_keys
 
-_MOST: Final = 10
+_MAX_SHOWN: Final = 10
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Try each spool with the machine's key, and with keys that an officer recovered."""
     keys = settings.node.runtime / "spool-keys"
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     with contextlib.suppress(PermissionError):  # the folders' own check has reported it
         boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
@@ -30,12 +30,14 @@ def look(settings: Settings) -> Iterator[Finding]:
                 if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):
                     found.append(_locked(path, header))
         yield from _moved(settings.spare)
-    yield from found[:_MOST]
-    if len(found) > _MOST:
-        yield fault("spools", f"and {len(found) - _MOST} more", f"they lie in {settings.spool}")
+    yield from found[:_MAX_SHOWN]
+    if len(found) > _MAX_SHOWN:
+        yield fault(
+            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they lie in {settings.spool}"
+        )
 
 
-def _moved(spare: Path) -> Iterator[Finding]:
+def _moved(spare: Path) -> Iterator[CheckResult]:
     """Warn of calls whose spool was moved to the spare folder."""
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
@@ -47,7 +49,7 @@ def _moved(spare: Path) -> Iterator[Finding]:
         )
 
 
-def _locked(path: Path, header: SpoolHeader) -> Finding:
+def _locked(path: Path, header: SpoolHeader) -> CheckResult:
     if header.recipients_wrapped:
         fix = f"on the officer's machine: galwad recordings recover {path.name}"
         return fault("spools", f"{path.name} is from before a reboot, and locked", fix)
@@ -58,7 +60,7 @@ def _locked(path: Path, header: SpoolHeader) -> Finding:
     )
 
 
-def _misplaced(keys: Path) -> Iterator[Finding]:
+def _misplaced(keys: Path) -> Iterator[CheckResult]:
     """Yield the recovered keys that the finaliser cannot read, because root copied them here."""
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:

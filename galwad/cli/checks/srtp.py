@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config.settings import Settings
-from galwad.cli.checks.result import Finding, warning
+from galwad.cli.checks.result import CheckResult, warning
 from telephony.errors import ParseError
 from telephony.sip.uri import Uri
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Warn of each party that must use SRTP, but may signal without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _unsafe(settings, speaks_tls=speaks_tls):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Directory(LazyGroup):
+class DirectoryGroup(LazyGroup):
     """The commands of `galwad directory`."""
 
     package = __name__
     names = ("import",)
 
 
-app = new_group(Directory)
+app = new_group(DirectoryGroup)
 
 
 @app.callback()

@@ -9,14 +9,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Keys(LazyGroup):
+class KeysGroup(LazyGroup):
     """The commands of `galwad keys`."""
 
     package = __name__
     names = ("init", "show", "sign", "rewrap")
 
 
-app = new_group(Keys)
+app = new_group(KeysGroup)
 
 
 @app.callback()

@@ -11,7 +11,7 @@ import typer
 
 from galwad.cli.support.console import print_json
 from galwad.cli.support.passphrases import passphrase_of
-from galwad.cli.support.sealed import hinted
+from galwad.cli.support.sealed import as_cli_error
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.keys.keyring import OfficerKeys, fingerprint
 
@@ -27,7 +27,7 @@ def key_errors() -> Iterator[None]:
     try:
         yield
     except (KeyFileError, KeySetError, AgeError) as error:
-        raise hinted(error, "nothing was written") from None
+        raise as_cli_error(error, "nothing was written") from None
 
 
 def key_file(folder: Path) -> Path:

@@ -57,7 +57,7 @@ def rewrap(
         own = read_identity(key_file(folder))
         officer = OfficerKeys.of(own)
         recipients = RecipientSet.load(set_, officer.public_key) if set_ else None
-    wish = rewrapping.Wish(
+    options = rewrapping.RewrapOptions(
         officer=officer,
         identities=[
             key for file in (own, *map(read_identity, identity or ())) for key in file.identities
@@ -69,14 +69,14 @@ def rewrap(
         only_count=dry_run,
     )
     with open_client(server) as client:
-        outcome = rewrapping.run(client, wish, quiet=json)
+        result = rewrapping.run(client, options, quiet=json)
     if json:
-        print_json(outcome.as_json())
+        print_json(result.as_json())
     else:
-        for line in rewrapping.told(outcome, only_count=dry_run):
+        for line in rewrapping.lines(result, only_count=dry_run):
             print(line)
-    if outcome.failed:
+    if result.failed:
         raise CliError(
-            f"{len(outcome.failed)} of {outcome.waiting} were not rewrapped",
+            f"{len(result.failed)} of {result.waiting} were not rewrapped",
             "their headers are as they were; another's --identity may open them",
         )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from galwad.cli.keys.key_files import Folder, key_errors, load_officer
-from galwad.cli.support.atomic import whole_file
+from galwad.cli.support.atomic import atomic_file
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json
@@ -67,7 +67,7 @@ def sign(
         made = RecipientSet.of(named, serial or 1)
         made.check()
         content = made.sign(officer.signing)
-    with whole_file(output, replace=force, mode=0o644) as file:
+    with atomic_file(output, replace=force, mode=0o644) as file:
         file.write(content)
     _report(made, output, named, as_json=json)
 

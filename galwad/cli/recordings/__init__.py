@@ -5,7 +5,7 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Recordings(LazyGroup):
+class RecordingsGroup(LazyGroup):
     """The commands of `galwad recordings`."""
 
     package = __name__
@@ -22,7 +22,7 @@ class Recordings(LazyGroup):
     )
 
 
-app = new_group(Recordings)
+app = new_group(RecordingsGroup)
 
 
 @app.callback()

@@ -16,12 +16,12 @@ from typing import Annotated, BinaryIO
 import typer
 
 from galwad.cli.recordings import audio
-from galwad.cli.recordings.positions import seconds
-from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.recordings.positions import read_position
+from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.call_ids import checked_id
-from galwad.cli.support.client import open_client, told_as_ours
+from galwad.cli.support.client import http_errors, open_client
 from galwad.cli.support.console import CliError, clock, print_json, size
-from galwad.cli.support.download import received
+from galwad.cli.support.download import download
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import CallId, Json, Reference, Server
 from galwad.cli.support.sealed import opened, read_identity
@@ -30,7 +30,7 @@ from galwad.desk.models import Purpose
 app = new_command()
 
 
-class Format(StrEnum):
+class AudioFormat(StrEnum):
     """The formats of the output."""
 
     FLAC = "flac"
@@ -38,7 +38,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FetchOptions:
     """The options of a fetch, as given on the command line."""
 
     call_id: str
@@ -46,7 +46,7 @@ class Wish:
     reference: str
     identity: Path | None
     output: Path | None
-    format: Format | None
+    format: AudioFormat | None
     from_s: float | None
     to_s: float | None
     sealed: bool
@@ -55,7 +55,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class FetchResult:
     """The file that was written."""
 
     file: Path
@@ -96,7 +96,7 @@ def fetch(
         Path | None, typer.Option("--output", "-o", help="The file to write; ID.flac if absent.")
     ] = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="Or by the output's extension.")
+        AudioFormat | None, typer.Option("--format", help="Or by the output's extension.")
     ] = None,
     from_: Annotated[str, typer.Option("--from", help="Begin here: 1:20 or 80.")] = "",
     to: Annotated[str, typer.Option("--to", help="End here: 3:05 or 185.")] = "",
@@ -118,105 +118,113 @@ def fetch(
     The server enters purpose and reference in the audit before it sends the first byte. It sends
     sealed bytes that it cannot read. The output appears whole or not at all.
     """
-    wish = Wish(
+    options = FetchOptions(
         call_id=checked_id(call_id),
         purpose=purpose,
         reference=reference.strip(),
         identity=identity,
         output=output,
         format=format_,
-        from_s=seconds(from_, "--from"),
-        to_s=seconds(to, "--to"),
+        from_s=read_position(from_, "--from"),
+        to_s=read_position(to, "--to"),
         sealed=sealed,
         force=force,
         raw=raw,
     )
-    result = _fetch(wish, server)
+    result = _fetch(options, server)
     if json:
         print_json({"call_id": call_id, **result.as_json()})
     else:
         print(result.sentence())
 
 
-def _fetch(wish: Wish, server: str) -> Result:
+def _fetch(options: FetchOptions, server: str) -> FetchResult:
     """Fetch a recording and write the output.
 
     Faults that can be found here are refused before the server is asked, because every request that
     reaches the server is entered in its audit as a fetch.
     """
-    _coherent(wish)
-    output, kind = _output(wish)
-    identities = read_identity(wish.identity).identities if wish.identity else ()
+    _check_options(options)
+    output, kind = _output(options)
+    identities = read_identity(options.identity).identities if options.identity else ()
     with (
-        told_as_ours(),
+        http_errors(),
         open_client(server) as client,
-        received(wish.call_id, wish.purpose, wish.reference, client, raw=wish.raw) as stream,
+        download(
+            options.call_id, options.purpose, options.reference, client, raw=options.raw
+        ) as stream,
     ):
         header, payload = stream
-        with whole_file(output, replace=wish.force) as file:
+        with atomic_file(output, replace=options.force) as file:
             if not identities:
                 file.write(header)
                 _copy(payload, file)
                 length = None
             else:
                 with opened(header, payload, identities) as plain:
-                    if wish.raw:
+                    if options.raw:
                         _copy(plain, file)
                         length = None
                     else:
-                        length = audio.export(plain, file, kind.value, wish.from_s, wish.to_s)
+                        length = audio.export(plain, file, kind.value, options.from_s, options.to_s)
             octets = file.tell()
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Result(output, octets, digest, length, wish.sealed)
+    return FetchResult(output, octets, digest, length, options.sealed)
 
 
-def _coherent(wish: Wish) -> None:
-    opening = wish.identity or wish.format or wish.from_s is not None or wish.to_s is not None
-    if not wish.reference:
+def _check_options(options: FetchOptions) -> None:
+    opening = (
+        options.identity or options.format or options.from_s is not None or options.to_s is not None
+    )
+    if not options.reference:
         raise CliError(
             "--reference is empty", "name your case, such as --reference C-1024", status=2
         )
-    if wish.sealed and opening:
+    if options.sealed and opening:
         raise CliError(
             "--sealed leaves it closed: no --identity, --format, --from or --to",
             "leave out --sealed, or the others",
             status=2,
         )
-    if wish.raw and (wish.format or wish.from_s is not None or wish.to_s is not None):
+    if options.raw and (options.format or options.from_s is not None or options.to_s is not None):
         raise CliError("--raw is no audio: no --format, --from or --to", "leave them out", status=2)
-    if not wish.sealed and wish.identity is None:
+    if not options.sealed and options.identity is None:
         raise CliError(
             "no identity to open it with", "give --identity FILE, or take it --sealed", status=2
         )
-    start, end = wish.from_s or 0.0, wish.to_s
+    start, end = options.from_s or 0.0, options.to_s
     if end is not None and end <= start:
         raise CliError("--to lies before --from", "a slice has a length", status=2)
 
 
-def _output(wish: Wish) -> tuple[Path, Format]:
+def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
     """Return the output file and its format, checked before anything is fetched."""
-    if wish.raw:
-        ending = "pcapng.age" if wish.sealed else "pcapng"
-        return _free(wish.output or Path(f"{wish.call_id}.{ending}"), wish), Format.FLAC
-    if wish.sealed:
-        return _free(wish.output or Path(f"{wish.call_id}.flac.age"), wish), Format.FLAC
-    kind = wish.format
-    if kind is None and wish.output is not None:
-        ending = wish.output.suffix.lower().removeprefix(".")
-        if ending not in set(Format):
+    if options.raw:
+        ending = "pcapng.age" if options.sealed else "pcapng"
+        return _free(
+            options.output or Path(f"{options.call_id}.{ending}"), options
+        ), AudioFormat.FLAC
+    if options.sealed:
+        return _free(
+            options.output or Path(f"{options.call_id}.flac.age"), options
+        ), AudioFormat.FLAC
+    kind = options.format
+    if kind is None and options.output is not None:
+        ending = options.output.suffix.lower().removeprefix(".")
+        if ending not in set(AudioFormat):
             raise CliError(
                 "the output's name says neither .flac nor .wav",
                 "add --format flac or wav",
                 status=2,
             )
-        kind = Format(ending)
-    kind = kind or Format.FLAC
-    return _free(wish.output or Path(f"{wish.call_id}.{kind.value}"), wish), kind
+        kind = AudioFormat(ending)
+    kind = kind or AudioFormat.FLAC
+    return _free(options.output or Path(f"{options.call_id}.{kind.value}"), options), kind
 
 
-def _free(output: Path, wish: Wish) -> Path:
-    check_free(output, replace=wish.force)
+def _free(output: Path, options: FetchOptions) -> Path:
+    check_writable(output, replace=options.force)
     return output
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from galwad.cli.recordings.positions import seconds
+from galwad.cli.recordings.positions import read_position
 from galwad.cli.recordings.rows import spans_of_row
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
@@ -56,8 +56,8 @@ def list_(
         "advisor": advisor,
         "extension": extension,
         "line": line,
-        "min_length_s": seconds(longer, "--longer"),
-        "max_length_s": seconds(shorter, "--shorter"),
+        "min_length_s": read_position(longer, "--longer"),
+        "max_length_s": read_position(shorter, "--shorter"),
         "reference": reference,
         "gap_reason": gap.value if gap else None,
         "after": after,

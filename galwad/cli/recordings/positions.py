@@ -10,7 +10,7 @@ from galwad.cli.support.console import CliError
 _TIME: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?)")
 
 
-def seconds(text: str, option: str) -> float | None:
+def read_position(text: str, option: str) -> float | None:
     """Return a position in a recording in seconds; None for an empty text.
 
     `text` is such as `80`, `1:20` or `1:02:03.5`.

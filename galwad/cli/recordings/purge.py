@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli.recordings.verification import disposed
-from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.recordings.verification import disposal_text
+from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, clock, local_time, print_json
@@ -50,7 +50,7 @@ def purge(
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"
     if output is not None:  # before anything is destroyed
-        check_free(output, replace=False, hint="name another --output")
+        check_writable(output, replace=False, hint="name another --output")
     if not yes:
         _confirm(ask(server, "GET", path)["recording"])
     text: str = ask(server, "POST", f"{path}/purge", body)["certificate"]
@@ -61,9 +61,11 @@ def purge(
     if output is not None:
         _keep(text, output)
     if json:
-        print_json({"call_id": call_id, "certificate": text, "sentence": disposed(certificate)})
+        print_json(
+            {"call_id": call_id, "certificate": text, "sentence": disposal_text(certificate)}
+        )
     else:
-        print(f"{call_id}  {disposed(certificate)}")
+        print(f"{call_id}  {disposal_text(certificate)}")
 
 
 def _confirm(row: dict[str, Any]) -> None:
@@ -77,7 +79,7 @@ def _confirm(row: dict[str, Any]) -> None:
 def _keep(text: str, output: Path) -> None:
     """Write a copy of the certificate; the disposal is done even if this fails."""
     try:
-        with whole_file(output, replace=False, mode=0o644) as file:
+        with atomic_file(output, replace=False, mode=0o644) as file:
             file.write(text.encode())
     except CliError as error:
         raise CliError(

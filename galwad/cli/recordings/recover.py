@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from galwad.cli.support import sealed
-from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
@@ -27,7 +27,7 @@ app = new_command()
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class WrittenKey:
     """One key that was written; `audited` is true if the server's audit states who took it."""
 
     call_id: str
@@ -80,12 +80,12 @@ def recover(
     the server as the operations guide says; the finaliser then makes a recording of the spool.
     """
     reference = required("--reference", reference, "POWER-2026-11")
-    keys = _taken(spools, identity)
+    keys = _recover_keys(spools, identity)
     for key in keys:  # before the audit records that it was taken
-        check_free(output / key.name, replace=force)
+        check_writable(output / key.name, replace=force)
     for key in () if offline else keys:
-        _note(key, reference, server)
-    done = [_written(key, output, replace=force, audited=not offline) for key in keys]
+        _audit(key, reference, server)
+    done = [_write(key, output, replace=force, audited=not offline) for key in keys]
     if json:
         print_json([written.as_json() for written in done])
     else:
@@ -95,7 +95,7 @@ def recover(
         print("not in the audit until the server uses it: note who, when and why", file=sys.stderr)
 
 
-def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
+def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
     """Return the keys of all spools, or raise if one cannot be opened."""
     identities = sealed.read_identity(identity).identities
     try:
@@ -109,7 +109,7 @@ def _taken(spools: list[Path], identity: Path) -> list[RecoveredKey]:
         raise CliError(f"{error.filename} cannot be read: {reason}", "name a spool") from None
 
 
-def _note(key: RecoveredKey, reference: str, server: str) -> None:
+def _audit(key: RecoveredKey, reference: str, server: str) -> None:
     """Enter the key's use in the audit; if that fails, the key is not written."""
     body = {"life": key.life, "reference": reference}
     try:
@@ -119,8 +119,8 @@ def _note(key: RecoveredKey, reference: str, server: str) -> None:
         raise CliError(error.message, hint, status=error.status) from None
 
 
-def _written(key: RecoveredKey, folder: Path, *, replace: bool, audited: bool) -> Recovered:
+def _write(key: RecoveredKey, folder: Path, *, replace: bool, audited: bool) -> WrittenKey:
     path = folder / key.name
-    with whole_file(path, replace=replace) as file:
+    with atomic_file(path, replace=replace) as file:
         file.write(bytes(key))
-    return Recovered(key.call_id, key.life, path, audited)
+    return WrittenKey(key.call_id, key.life, path, audited)

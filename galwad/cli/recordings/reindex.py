@@ -9,29 +9,29 @@ from typing import Annotated, Any, Final
 import typer
 
 from galwad.cli.support.call_ids import checked_id
-from galwad.cli.support.client import ask, check, open_client, refusal, told_as_ours
+from galwad.cli.support.client import ask, check_response, http_errors, open_client, refusal
 from galwad.cli.support.console import CliError, clock, local_time, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Reference, Server, required
-from galwad.cli.support.progress import bar
+from galwad.cli.support.progress import progress_bar
 from galwad.cli.support.public_keys import public_key
 
 app = new_command()
 
-_THIS_ONE_ALONE: Final = frozenset({404, 409})
-_PATIENCE_S: Final = 900.0
+_PER_RECORDING_STATUSES: Final = frozenset({404, 409})
+_TIMEOUT_S: Final = 900.0
 _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whole"}
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReindexResult:
     """The server's answers and refusals, by call id."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the outcome for JSON output."""
+        """Return the result for JSON output."""
         return {
             "recordings": [{"state": each["state"], **each["row"]} for each in self.rows.values()],
             "failed": [{"call_id": key, "error": why} for key, why in self.failed.items()],
@@ -73,54 +73,54 @@ def reindex(
         "dry_run": dry_run,
     }
     wanted = [checked_id(each) for each in call_ids or ()]
-    outcome = _each(server, wanted or _without_a_row(server), body, json)
+    result = _reindex_each(server, wanted or _unindexed(server), body, json)
     if json:
-        print_json(outcome.as_json())
+        print_json(result.as_json())
     else:
-        _print(outcome)
-    if outcome.failed:
-        every = len(outcome.rows) + len(outcome.failed)
+        _print(result)
+    if result.failed:
+        every = len(result.rows) + len(result.failed)
         raise CliError(
-            f"{len(outcome.failed)} of {every} got no row",
+            f"{len(result.failed)} of {every} got no row",
             "each says above why; `galwad recordings verify` says more. They stay as they are",
         )
 
 
-def _without_a_row(server: str) -> list[str]:
+def _unindexed(server: str) -> list[str]:
     """Return the server's list; for this it looks through its whole archive."""
-    found: list[str] = ask(server, "GET", "/unindexed", patience_s=_PATIENCE_S)["call_ids"]
+    found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found
 
 
-def _each(
+def _reindex_each(
     server: str,
     call_ids: Sequence[str],
     body: dict[str, Any],
     quiet: bool,
-) -> Outcome:
-    outcome = Outcome()
-    with open_client(server) as client, bar("reindexing", quiet=quiet) as shown:
+) -> ReindexResult:
+    result = ReindexResult()
+    with open_client(server) as client, progress_bar("reindexing", quiet=quiet) as shown:
         for call_id in shown.track(call_ids):
-            with told_as_ours():
+            with http_errors():
                 # The server reads the payload to its end, which takes long on a slow disk.
                 response = client.post(f"/recordings/{call_id}/reindex", json=body, timeout=40)
-            if response.status_code in _THIS_ONE_ALONE:
-                outcome.failed[call_id] = refusal(response)[0]
+            if response.status_code in _PER_RECORDING_STATUSES:
+                result.failed[call_id] = refusal(response)[0]
                 continue
-            check(response)
-            outcome.rows[call_id] = response.json()
-    return outcome
+            check_response(response)
+            result.rows[call_id] = response.json()
+    return result
 
 
-def _print(outcome: Outcome) -> None:
-    for call_id, found in outcome.rows.items():
+def _print(result: ReindexResult) -> None:
+    for call_id, found in result.rows.items():
         row = found["row"]
         text = f"{call_id}  {_WORDS[found['state']]}: {local_time(row['started'])}"
         text += f", {clock(row['talk_s'])} of talk"
         if row["custody"] == "disposed":
             text += ", disposed of"
         print(text if row["named"] else f"{text}, who called is not known")
-    for call_id, why in outcome.failed.items():
+    for call_id, why in result.failed.items():
         print(f"{call_id}  NOT INDEXED: {one_line(why)}")
-    if not outcome.rows and not outcome.failed:
+    if not result.rows and not result.failed:
         print("Every recording in the archive has its row.")

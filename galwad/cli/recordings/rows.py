@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from galwad.cli.support import timeline
-from galwad.cli.support.timeline import Span
+from galwad.cli.support.timeline import TimelineSpan
 
 _US: Final = 1_000_000
 
 
-def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[Span]:
+def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[TimelineSpan]:
     """Return the spans of the whole call; `begins` are the starts of segments, in microseconds."""
     gaps = [
-        Span(gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"]))
+        TimelineSpan(
+            gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"])
+        )
         for gap in row["gaps"]
     ]
     return timeline.spans_of(gaps, round(row["talk_s"] * _US), begins)

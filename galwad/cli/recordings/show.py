@@ -16,7 +16,7 @@ from galwad.cli.support.options import CallId, Json, Server
 app = new_command()
 
 _US: Final = 1_000_000
-_WIDEST: Final = 100
+_MAX_WIDTH: Final = 100
 _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 """The errors that a damaged or forged manifest may cause."""
 
@@ -32,7 +32,7 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     spans = spans_of_row(row, _segments(detail["manifest"]))
     out = console()
     plain = not (out.encoding or "").lower().startswith("utf")
-    width = min(out.width, _WIDEST) - 2
+    width = min(out.width, _MAX_WIDTH) - 2
     out.print(f"{row['call_id']}   {row['line']}", style="bold")
     out.print(f"{local_time(row['started'])}   {_who(row)}\n")
     out.print(timeline.draw(spans, width, plain=plain))
@@ -40,7 +40,7 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     out.print()
     for text in timeline.table(spans, plain=plain):
         out.print(text)
-    kept = clock(timeline.kept_us(spans) / _US)
+    kept = clock(timeline.recorded_us(spans) / _US)
     out.print(
         f"\n{kept} recorded of {clock(row['talk_s'])} talk, {size(row['payload_size'])} sealed"
     )

@@ -53,13 +53,13 @@ def sentence(verdict: Verdict) -> str:
     if verdict.lost:
         text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
     elif verdict.disposal is not None:
-        text = disposed(verdict.disposal) + notes
+        text = disposal_text(verdict.disposal) + notes
     else:
         text = f"whole{notes}"
     return f"{verdict.call_id}  {one_line(text)}"
 
 
-def disposed(certificate: Certificate) -> str:
+def disposal_text(certificate: Certificate) -> str:
     """Return the text for a recording that was disposed of, from its certificate."""
     place = certificate.audit
     return (
@@ -93,23 +93,23 @@ def verify(
         identities = file.identities
         officers += sealed.signer_of(file)
     if is_call_id(what):
-        return [_by_server(what, key, officers, server)]
+        return [_verify_on_server(what, key, officers, server)]
     begin = _begin(since)
     if not what:
-        return [_by_server(each, key, officers, server) for each in _indexed(begin, server)]
+        return [_verify_on_server(each, key, officers, server) for each in _indexed(begin, server)]
 
-    def look(folder: Path, call_id: str) -> Verdict:
+    def verify_one(folder: Path, call_id: str) -> Verdict:
         return verify_recording(
             folder, call_id, public_key=key, officer_keys=officers, identities=identities
         )
 
     return [
-        at_rest(partial(look, folder, call_id), attrgetter("lost"), folder, call_id)
-        for folder, call_id in _lying_in(what, begin)
+        at_rest(partial(verify_one, folder, call_id), attrgetter("lost"), folder, call_id)
+        for folder, call_id in _recordings_in(what, begin)
     ]
 
 
-def _lying_in(what: str, begin: float) -> list[tuple[Path, str]]:
+def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
     """Return the recordings in a folder from this time on, or the one that a file belongs to."""
     path = Path(what)
     if path.is_dir():
@@ -146,7 +146,9 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
         query["after"] = page["after"]
 
 
-def _by_server(call_id: str, key: str | None, officers: Sequence[str], server: str) -> Verdict:
+def _verify_on_server(
+    call_id: str, key: str | None, officers: Sequence[str], server: str
+) -> Verdict:
     """Verify the manifest in the server's archive, and compare it with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Simulate(LazyGroup):
+class SimulateGroup(LazyGroup):
     """The commands of `galwad simulate`."""
 
     package = __name__
     names = ("call",)
 
 
-app = new_group(Simulate)
+app = new_group(SimulateGroup)
 
 
 @app.callback()

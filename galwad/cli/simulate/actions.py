@@ -9,11 +9,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from typing import Final, Literal
 
-from galwad.cli.simulate.api_client import Desk
-from galwad.cli.simulate.errors import refused_pause, refused_transfer
-from galwad.cli.simulate.phones import Answerer, Heard, Voice, converse
+from galwad.cli.simulate.api_client import ApiClient
+from galwad.cli.simulate.errors import pause_error, transfer_error
+from galwad.cli.simulate.phones import Answerer, CallAudio, Heard, converse
 from galwad.cli.simulate.plan import PauseBy, Plan
 from galwad.cli.simulate.sound import Samples, speech
 from galwad.cli.simulate.steps import Report, StepError
@@ -43,19 +44,21 @@ class Spoken:
 
     phase: str
     caller: Samples = field(repr=False)
-    other: Samples = field(repr=False)
+    answerer: Samples = field(repr=False)
 
 
 @dataclass(slots=True)
-class Call:
+class SimulatedCall:
     """One call in progress, with what is needed to judge it afterwards."""
 
     phone: VoIPPhone
     answerers: list[Answerer]
-    placed: VoIPCall
-    taken: VoIPCall | None = None
-    caller: Voice | None = None
-    other: Voice | None = None
+    caller_call: VoIPCall
+    """The call as the caller's phone has it."""
+    answerer_call: VoIPCall | None = None
+    """The call as the answering phone has it; None if that phone is not of this command."""
+    caller: CallAudio | None = None
+    answerer: CallAudio | None = None
     call_id: str = ""
     spoken: list[Spoken] = field(default_factory=list)
 
@@ -66,22 +69,22 @@ async def step(report: Report, name: str) -> AsyncIterator[None]:
     try:
         yield
     except StepError as error:
-        report.fault(name, error.text, error.hint)
+        report.fail(name, error.text, error.hint)
         raise
 
 
-def since(began: float) -> int:
+def elapsed_ms(began: float) -> int:
     """Return the milliseconds since `began`, a time of the monotonic clock."""
     return round((time.monotonic() - began) * 1000)
 
 
-async def talk(report: Report, call: Call, phase: str, seconds: float) -> None:
+async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) -> None:
     """Let both parties speak; each direction is a step."""
-    if call.caller is None or call.other is None:
+    if call.caller is None or call.answerer is None:
         return
     said = speech(seconds, secrets.randbits(60)), speech(seconds, secrets.randbits(60))
     async with step(report, phase):
-        both = await converse(call.caller, call.other, said)
+        both = await converse(call.caller, call.answerer, said)
     call.spoken.append(Spoken(phase, *said))
     for heard in reversed(both):
         judge(report, phase, heard)
@@ -92,26 +95,26 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
-        f"{heard.alike:.0%} alike, {heard.lost} of {expected} packets lost, "
+        f"{heard.similarity:.0%} alike, {heard.lost} of {expected} packets lost, "
         f"jitter {heard.jitter * 1000:.1f} ms"
     )
     figures = {
-        "alike": round(heard.alike, 4),
+        "alike": round(heard.similarity, 4),
         "received": heard.received,
         "lost": heard.lost,
         "jitter_ms": round(heard.jitter * 1000, 2),
     }
     if not heard.received:
-        report.fault(name, "no packet arrived", _RTP, **figures)
-    elif heard.alike < _AUDIBLE:
-        report.fault(name, text, "something arrives, but not what was said", **figures)
-    elif heard.alike < _ALIKE or heard.loss > _LOSS or heard.jitter > _JITTER:
+        report.fail(name, "no packet arrived", _RTP, **figures)
+    elif heard.similarity < _AUDIBLE:
+        report.fail(name, text, "something arrives, but not what was said", **figures)
+    elif heard.similarity < _ALIKE or heard.loss > _LOSS or heard.jitter > _JITTER:
         report.warn(name, text, _POOR, **figures)
     else:
-        report.fine(name, text, **figures)
+        report.ok(name, text, **figures)
 
 
-async def listen(plan: Plan, report: Report, call: Call) -> None:
+async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
     """Speak and report what arrives; used when a phone that is not ours has answered."""
     voice, began = call.caller, time.monotonic()
     if voice is None:
@@ -121,41 +124,43 @@ async def listen(plan: Plan, report: Report, call: Call) -> None:
     there, name = voice.call.reception, "talk: heard"
     text = f"{there.received} packets, {there.lost} lost, jitter {there.jitter * 1000:.1f} ms"
     figures = {"received": there.received, "lost": there.lost}
-    if voice.call.state is CallState.ENDED and since(began) < plan.talk * 900:
-        report.fault(name, "the other side hung up in mid-talk", "ask who answered there")
+    if voice.call.state is CallState.ENDED and elapsed_ms(began) < plan.talk * 900:
+        report.fail(name, "the other side hung up in mid-talk", "ask who answered there")
     elif not there.received:
-        report.fault(name, "no packet arrived", _RTP, **figures)
+        report.fail(name, "no packet arrived", _RTP, **figures)
     else:
-        report.fine(name, text, **figures)
+        report.ok(name, text, **figures)
     report.skip("talk: spoken", "not judged: --answer EXTENSION lets a phone of ours answer")
 
 
-async def in_the_call(plan: Plan, report: Report, call: Call, desk: Desk | None) -> None:
+async def in_the_call(
+    plan: Plan, report: Report, call: SimulatedCall, api: ApiClient | None
+) -> None:
     """Do what the plan names, in this order: keys, a pause, a transfer."""
     if plan.dtmf:
         await _keys(plan, report, call)
     if plan.pause:
-        await _pause(plan, report, call, desk)
+        await _pause(plan, report, call, api)
         await talk(report, call, "after the pause", _AFTERWARDS)
     if plan.transfer or plan.attended:
         await _transfer(plan, report, call)
 
 
-async def _keys(plan: Plan, report: Report, call: Call) -> None:
-    if call.taken is None:
+async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
+    if call.answerer_call is None:
         return
     try:
-        async with asyncio.timeout(plan.patience + len(plan.dtmf)):
-            await call.placed.send_dtmf(plan.dtmf)
+        async with asyncio.timeout(plan.timeout + len(plan.dtmf)):
+            await call.caller_call.send_dtmf(plan.dtmf)
             await asyncio.sleep(0.3)  # for the last key, and for keys that arrive twice
     except (ProtocolError, TimeoutError):
-        report.fault("keys", "no telephone events were agreed on", "the trunk or PBX takes none")
+        report.fail("keys", "no telephone events were agreed on", "the trunk or PBX takes none")
         return
-    keys = call.taken.media.stream.keys
+    keys = call.answerer_call.media.stream.keys
     if keys == plan.dtmf:
-        report.fine("keys", f"{len(keys)} pressed, {len(keys)} arrived, in order", keys=len(keys))
+        report.ok("keys", f"{len(keys)} pressed, {len(keys)} arrived, in order", keys=len(keys))
     else:
-        report.fault(
+        report.fail(
             "keys",
             f"{len(plan.dtmf)} pressed, {len(keys)} arrived, not the same",
             "is the telephone-event payload type carried on?",
@@ -163,56 +168,63 @@ async def _keys(plan: Plan, report: Report, call: Call) -> None:
         )
 
 
-async def _pause(plan: Plan, report: Report, call: Call, desk: Desk | None) -> None:
-    async with step(report, "pause"):
-        took = await _press(plan, call, desk, on=False)
-    report.fine("pause", f"by {_means(plan)}, confirmed on disk after {took} ms", ms=took)
+async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient | None) -> None:
+    extension = call.answerers[0].extension
+    if plan.pause_by is PauseBy.API and api is not None:
+        means, pause, resume = (
+            "the API",
+            partial(api.pause, extension),
+            partial(api.resume, extension),
+        )
+    else:
+        means = "the record key"
+        pause, resume = partial(_press, plan, call, "off"), partial(_press, plan, call, "on")
+    await _timed(report, "pause", means, pause)
     await talk(report, call, "paused", plan.pause)
-    async with step(report, "resume"):
-        took = await _press(plan, call, desk, on=True)
-    report.fine("resume", f"by {_means(plan)}, confirmed on disk after {took} ms", ms=took)
+    await _timed(report, "resume", means, resume)
 
 
-def _means(plan: Plan) -> str:
-    return "the record key" if plan.pause_by is PauseBy.KEY else "the API"
+async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
+    """Pause or resume the recording, as a step that reports how long it took."""
+    began = time.monotonic()
+    async with step(report, name):
+        await act()
+        took = elapsed_ms(began)
+    report.ok(name, f"by {means}, confirmed on disk after {took} ms", ms=took)
 
 
-async def _press(plan: Plan, call: Call, desk: Desk | None, *, on: bool) -> int:
-    began, extension = time.monotonic(), call.answerers[0].extension
-    if plan.pause_by is PauseBy.API and desk is not None:
-        await desk.hold(extension, on=on)
-        return since(began)
-    if call.taken is None:
+async def _press(plan: Plan, call: SimulatedCall, record: Literal["on", "off"]) -> None:
+    """Press the phone's record key: an INFO with a Record header field."""
+    if call.answerer_call is None:
         raise StepError("nobody of ours is in the call", _LOG)
     try:
-        async with asyncio.timeout(plan.patience):
-            status = await call.taken.send_info(headers=[("Record", "on" if on else "off")])
+        async with asyncio.timeout(plan.timeout):
+            status = await call.answerer_call.send_info(headers=[("Record", record)])
     except (TelephonyError, TimeoutError):
         raise StepError("the key was not answered", "the log of galwad-switch says why") from None
     if status != 200:
-        raise refused_pause(extension, status)
-    return since(began)
+        raise pause_error(call.answerers[0].extension, status)
 
 
-async def _transfer(plan: Plan, report: Report, call: Call) -> None:
+async def _transfer(plan: Plan, report: Report, call: SimulatedCall) -> None:
     number, third = plan.transfer or plan.attended, call.answerers[1:]
     began = time.monotonic()
     async with step(report, "transfer"), AsyncExitStack() as stack:
         answering = asyncio.ensure_future(_answer_any(third))
         stack.callback(answering.cancel)
-        await _told(plan, call, number, _join if plan.attended else _blind)
-        took = since(began)
-        there = await _within(answering, plan.patience) if third else None
+        await _send_transfer(plan, call, number, _join if plan.attended else _blind)
+        took = elapsed_ms(began)
+        there = await _within(answering, plan.timeout) if third else None
     kind = "with a consultation" if plan.attended else "blind"
-    report.fine("transfer", f"{kind}, 200 after {took} ms", ms=took)
+    report.ok("transfer", f"{kind}, 200 after {took} ms", ms=took)
     if there is None:
         report.skip(
             "after the transfer", "not judged: a second --answer lets a phone of ours take it"
         )
-        call.other = None
+        call.answerer = None
         return
-    extension, call.taken = there
-    call.other = Voice(extension, call.taken)
+    extension, call.answerer_call = there
+    call.answerer = CallAudio(extension, call.answerer_call)
     await talk(report, call, "after the transfer", _AFTERWARDS)
 
 
@@ -232,7 +244,7 @@ async def _within(
 
 async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
     """Answer the first call that rings at any of these; None if there are no answerers."""
-    ringing = {asyncio.ensure_future(a.rung()): a.extension for a in answerers}
+    ringing = {asyncio.ensure_future(a.next_ringing()): a.extension for a in answerers}
     if not ringing:
         return None
     try:
@@ -245,8 +257,11 @@ async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
     return ringing[first], first.result()
 
 
-async def _told(
-    plan: Plan, call: Call, number: str, how: Callable[[Call, str], Awaitable[int]]
+async def _send_transfer(
+    plan: Plan,
+    call: SimulatedCall,
+    number: str,
+    how: Callable[[SimulatedCall, str], Awaitable[int]],
 ) -> None:
     try:
         async with asyncio.timeout(_RING):
@@ -257,24 +272,24 @@ async def _told(
         why = f"the transfer came to nothing ({type(error).__name__})"
         raise StepError(why, _LOG) from None
     if status != 200:
-        raise refused_transfer(number, status)
-    if call.taken is not None:
+        raise transfer_error(number, status)
+    if call.answerer_call is not None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(call.taken.wait_for(CallState.ENDED), plan.patience)
+            await asyncio.wait_for(call.answerer_call.wait_for(CallState.ENDED), plan.timeout)
 
 
-async def _blind(call: Call, number: str) -> int:
-    return await call.taken.transfer(number) if call.taken is not None else 0
+async def _blind(call: SimulatedCall, number: str) -> int:
+    return await call.answerer_call.transfer(number) if call.answerer_call is not None else 0
 
 
-async def _join(call: Call, number: str) -> int:
+async def _join(call: SimulatedCall, number: str) -> int:
     """Put the caller on hold, call `number`, and join them; return the transfer's status."""
-    if call.taken is None:
+    if call.answerer_call is None:
         return 0
-    await call.taken.hold()
+    await call.answerer_call.hold()
     consulted = await call.answerers[0].phone.call(number)
     try:
         await consulted.wait_for(CallState.ANSWERED)
     except CallFailedError as error:
-        raise refused_transfer(number, error.status) from None
-    return await call.taken.join(consulted)
+        raise transfer_error(number, error.status) from None
+    return await call.answerer_call.join(consulted)

@@ -17,9 +17,9 @@ from galwad.cli.simulate.plan import Plan
 from galwad.cli.simulate.sound import RATE, Samples
 from galwad.cli.simulate.steps import StepError
 from galwad.cli.support import sealed
-from galwad.cli.support.client import ask, open_client, told_as_ours
+from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError
-from galwad.cli.support.download import received
+from galwad.cli.support.download import download
 from recording.age.file import Identity
 
 _PATIENCE: Final = 30.0
@@ -30,7 +30,7 @@ _AGAIN: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class OpenedRecording:
     """A recording, opened in memory, and its manifest."""
 
     caller: Samples
@@ -38,7 +38,7 @@ class Kept:
     manifest: dict[str, Any]
 
 
-class Desk:
+class ApiClient:
     """The API: used with a person's login, and for a pause with a machine's token if there is one.
 
     The recording is opened with `identities`.
@@ -81,21 +81,29 @@ class Desk:
                 raise _not_ours(ours)
             await asyncio.sleep(_AGAIN)
 
-    async def hold(self, extension: str, *, on: bool) -> None:
-        """Pause, or resume with `on`, as a payment system does.
+    async def pause(self, extension: str) -> None:
+        """Pause the recording of a phone's call, as a payment system does.
 
         Raises:
-            StepError: The request failed, or the recording has another state afterwards.
+            StepError: The request failed, or the recording is not paused afterwards.
         """
-        outcome = await self._ask(
-            "DELETE" if on else "PUT", "/payments", {"extension": extension}, self._pause_token
-        )
-        wanted = "recording" if on else "paused"
+        await self._payment("PUT", extension, "paused")
+
+    async def resume(self, extension: str) -> None:
+        """Resume the recording of a phone's call, as a payment system does.
+
+        Raises:
+            StepError: The request failed, or the recording is not in progress afterwards.
+        """
+        await self._payment("DELETE", extension, "recording")
+
+    async def _payment(self, method: str, extension: str, wanted: str) -> None:
+        outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
             durable = "" if outcome["durable"] else ", and the disk has not confirmed it"
             raise StepError(f"the recording is {outcome['state']}{durable}", "its alarms say more")
 
-    def recording(self, call_id: str, reference: str) -> Kept:
+    def recording(self, call_id: str, reference: str) -> OpenedRecording:
         """Wait until a recording is sealed, and open it.
 
         Raises:
@@ -104,9 +112,9 @@ class Desk:
         detail = self._detail(call_id)
         why = ("quality-training", reference)
         with (
-            told_as_ours(),
+            http_errors(),
             open_client(self._server) as client,
-            received(call_id, *why, client) as (header, payload),
+            download(call_id, *why, client) as (header, payload),
             sealed.opened(header, payload, self._identities) as plain,
         ):
             flac = plain.read()
@@ -115,7 +123,7 @@ class Desk:
             raise CliError("the recording has another form, or no manifest", "is it an old one?")
         manifest = json.loads(detail["manifest"])["manifest"]
         left, right = (np.ascontiguousarray(samples[:, track]) for track in (0, 1))
-        return Kept(left, right, manifest)
+        return OpenedRecording(left, right, manifest)
 
     def _detail(self, call_id: str) -> Any:
         limit = time.monotonic() + _PATIENCE

@@ -13,12 +13,20 @@ import structlog
 import typer
 import uvloop
 
-from galwad.cli.simulate.actions import Call
-from galwad.cli.simulate.api_client import Desk
+from galwad.cli.simulate.actions import SimulatedCall
+from galwad.cli.simulate.api_client import ApiClient
 from galwad.cli.simulate.flow import simulate
 from galwad.cli.simulate.judgement import judge_recording
-from galwad.cli.simulate.load import Load
-from galwad.cli.simulate.plan import KEYS, Account, Media, PauseBy, Plan, Way, locate
+from galwad.cli.simulate.load import LoadTest
+from galwad.cli.simulate.plan import (
+    KEYS,
+    PauseBy,
+    PhoneTransport,
+    Plan,
+    SipLogin,
+    SrtpPolicy,
+    locate,
+)
 from galwad.cli.simulate.steps import Report
 from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, print_json
@@ -62,11 +70,13 @@ def call(
             help="Read the phones' SIP passwords from standard input, a line each: --as, --answer.",
         ),
     ] = False,
-    transport: Annotated[Way, typer.Option(help="How the phones speak to it.")] = Way.UDP,
+    transport: Annotated[
+        PhoneTransport, typer.Option(help="How the phones speak to it.")
+    ] = PhoneTransport.UDP,
     tls_ca: Annotated[
         Path | None, typer.Option(help="For tls: the authorities to believe (PEM).")
     ] = None,
-    srtp: Annotated[Media, typer.Option(help="How media is protected.")] = Media.OPTIONAL,
+    srtp: Annotated[SrtpPolicy, typer.Option(help="How media is protected.")] = SrtpPolicy.OPTIONAL,
     bind: Annotated[
         str, typer.Option(help="The caller's own address, ADDRESS[:PORT], where it matters.")
     ] = "",
@@ -103,10 +113,10 @@ def call(
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
     secrets = _passwords(accounts, from_stdin=password_stdin)
-    known = [Account(*pair) for pair in zip(accounts, secrets, strict=True)]
+    known = [SipLogin(*pair) for pair in zip(accounts, secrets, strict=True)]
     plan = Plan(
         number=number,
-        where=locate(sip, transport, bind, tls_ca),
+        addresses=locate(sip, transport, bind, tls_ca),
         caller=caller,
         acts_as=known[0] if as_ else None,
         answering=tuple(known[1:] if as_ else known),
@@ -203,20 +213,20 @@ def _coherent(plan: Plan) -> None:
 
 
 def _run(plan: Plan) -> Report:
-    desk = _desk(plan)
+    api = _api_client(plan)
     _hush()
     report = Report()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if plan.calls > 1:
-            runner.run(Load(plan).run(report))
+            runner.run(LoadTest(plan).run(report))
             return report
-        call = runner.run(simulate(plan, report, desk))
-    if plan.identity is not None and desk is not None:
-        _afterwards(plan, report, desk, call)
+        call = runner.run(simulate(plan, report, api))
+    if plan.identity is not None and api is not None:
+        _afterwards(plan, report, api, call)
     return report
 
 
-def _desk(plan: Plan) -> Desk | None:
+def _api_client(plan: Plan) -> ApiClient | None:
     """Return the API if the plan needs it; check its settings before any phone rings."""
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
@@ -224,10 +234,10 @@ def _desk(plan: Plan) -> Desk | None:
     settings = client_settings()
     base_url(plan.api or settings.server)
     identities = read_identity(plan.identity).identities if plan.identity else ()
-    return Desk(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""), identities)
+    return ApiClient(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""), identities)
 
 
-def _afterwards(plan: Plan, report: Report, desk: Desk, call: Call | None) -> None:
+def _afterwards(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall | None) -> None:
     if plan.identity is None:
         return
     if call is None or not call.call_id:
@@ -235,11 +245,11 @@ def _afterwards(plan: Plan, report: Report, desk: Desk, call: Call | None) -> No
             report.skip("recording", "there is no whole call to look for")
         return
     try:
-        there = desk.recording(call.call_id, plan.reference)
+        there = api.recording(call.call_id, plan.reference)
     except CliError as error:
-        report.fault("recording", error.message, error.hint)
+        report.fail("recording", error.message, error.hint)
         return
-    report.fine("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
+    report.ok("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
     judge_recording(report, there, call.spoken)
 
 

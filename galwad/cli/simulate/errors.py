@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from galwad.cli.simulate.plan import Plan, Way
+from galwad.cli.simulate.plan import PhoneTransport, Plan
 from galwad.cli.simulate.steps import StepError
 from telephony.sip.grammar import REASONS
 
@@ -35,15 +35,15 @@ _INVITE: Final = {
 }
 
 
-def unreachable(plan: Plan) -> StepError:
+def unreachable_error(plan: Plan) -> StepError:
     """Return the error for a server that did not answer at all."""
-    hint = _REACH + (_TLS if plan.where.way is Way.TLS else "")
-    return StepError(f"nobody answers at {plan.where}", hint)
+    hint = _REACH + (_TLS if plan.addresses.transport is PhoneTransport.TLS else "")
+    return StepError(f"nobody answers at {plan.addresses}", hint)
 
 
-def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
+def registration_error(plan: Plan, extension: str, status: int) -> StepError:
     """Return the error for a phone that could not register."""
-    way = plan.where.way
+    way = plan.addresses.transport
     text, hint = {
         401: (f"the password is not that of {extension}", _ASK),
         403: (f"{extension} may not register by {way}", "its transport stands in the settings"),
@@ -52,22 +52,22 @@ def refused_registration(plan: Plan, extension: str, status: int) -> StepError:
     return StepError(f"{status}: {text}", hint)
 
 
-def refused_call(plan: Plan, status: int) -> StepError:
+def call_error(plan: Plan, status: int) -> StepError:
     """Return the error for a call that failed; status 0 means that the server did not answer."""
-    words = {"who": plan.caller_name, "way": plan.where.way, "number": plan.number}
+    words = {"who": plan.caller_name, "way": plan.addresses.transport, "number": plan.number}
     if status in {401, 407} and plan.acts_as is not None:
         text, hint = f"the password is not that of {plan.acts_as.extension}", _ASK
     elif status in {401, 407}:
-        text = f"{plan.where.caller} is no trunk there"
+        text = f"{plan.addresses.caller} is no trunk there"
         hint = "add that address to [[trunks]] peers, or call with --as as a phone"
     elif status == 0:
-        return unreachable(plan)
+        return unreachable_error(plan)
     else:
         text, hint = _INVITE.get(status, (_reason(status), "the log of galwad-switch says more"))
     return StepError(f"{status}: {text.format(**words)}", hint.format(**words))
 
 
-def refused_transfer(number: str, status: int) -> StepError:
+def transfer_error(number: str, status: int) -> StepError:
     """Return the error for a transfer that failed."""
     text, hint = {
         404: (f"no route leads from {number}", _TRUNK),
@@ -78,7 +78,7 @@ def refused_transfer(number: str, status: int) -> StepError:
     return StepError(f"{status}: {text}", hint)
 
 
-def refused_pause(extension: str, status: int) -> StepError:
+def pause_error(extension: str, status: int) -> StepError:
     """Return the error for a record key that was refused."""
     text, hint = {
         400: ("the key is not understood", "this is no Galwad, or one of another version"),

@@ -7,19 +7,19 @@ import time
 from contextlib import AsyncExitStack
 from typing import Final
 
-from galwad.cli.simulate.actions import Call, in_the_call, listen, since, step, talk
-from galwad.cli.simulate.api_client import Desk
-from galwad.cli.simulate.errors import refused_call, unreachable
-from galwad.cli.simulate.phones import Answerer, Voice, cannot_open
+from galwad.cli.simulate.actions import SimulatedCall, elapsed_ms, in_the_call, listen, step, talk
+from galwad.cli.simulate.api_client import ApiClient
+from galwad.cli.simulate.errors import call_error, unreachable_error
+from galwad.cli.simulate.phones import Answerer, CallAudio, socket_error
 from galwad.cli.simulate.plan import Plan
 from galwad.cli.simulate.steps import Report, StepError
 from telephony.errors import TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
-_BYE: Final = 5.0
+_HANG_UP_S: Final = 5.0
 _RING: Final = 60.0
 """Seconds for which a phone may ring that is not ours."""
-_MISSED: Final = {
+_NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
         "the log of galwad-switch says what became of the call",
@@ -31,17 +31,19 @@ _MISSED: Final = {
 }
 
 
-async def simulate(plan: Plan, report: Report, desk: Desk | None = None) -> Call | None:
+async def simulate(
+    plan: Plan, report: Report, api: ApiClient | None = None
+) -> SimulatedCall | None:
     """Run the whole plan; `report` has each step, and a step that others need ends the run.
 
     Return the call, or None if such a step failed.
     """
     async with AsyncExitStack() as stack:
         try:
-            call = await _connected(plan, report, stack, desk)
-            if call.caller is not None and call.other is not None:
+            call = await _connected(plan, report, stack, api)
+            if call.caller is not None and call.answerer is not None:
                 await talk(report, call, "talk", plan.talk)
-                await in_the_call(plan, report, call, desk)
+                await in_the_call(plan, report, call, api)
             else:
                 await listen(plan, report, call)
             await _hang_up(report, call)
@@ -50,20 +52,22 @@ async def simulate(plan: Plan, report: Report, desk: Desk | None = None) -> Call
         return call
 
 
-async def _connected(plan: Plan, report: Report, stack: AsyncExitStack, desk: Desk | None) -> Call:
+async def _connected(
+    plan: Plan, report: Report, stack: AsyncExitStack, api: ApiClient | None
+) -> SimulatedCall:
     answerers = [await registered(plan, report, stack, Answerer(plan, a)) for a in plan.answering]
     async with step(report, "ring"):
         try:
             phone = await stack.enter_async_context(plan.calling_phone())
         except OSError as error:
-            raise cannot_open(plan, error) from None
-    known = await desk.calls() if desk is not None else set()
+            raise socket_error(plan, error) from None
+    known = await api.calls() if api is not None else set()
     async with step(report, "ring"):
-        call = Call(phone, answerers, await place(plan, phone))
+        call = SimulatedCall(phone, answerers, await place(plan, phone))
     await _answered(plan, report, call)
-    if desk is not None:
+    if api is not None:
         async with step(report, "recording"):
-            call.call_id = await desk.new_call(known, plan)
+            call.call_id = await api.new_call(known, plan)
     return call
 
 
@@ -74,8 +78,8 @@ async def registered(
     name, began = f"register {answerer.extension}", time.monotonic()
     async with step(report, name):
         await stack.enter_async_context(answerer)
-    took = since(began)
-    report.fine(name, f"200 after {took} ms, {plan.where}", ms=took)
+    took = elapsed_ms(began)
+    report.ok(name, f"200 after {took} ms, {plan.addresses}", ms=took)
     return answerer
 
 
@@ -91,59 +95,64 @@ async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
         raise StepError(f"the call cannot be placed: {error}", "are media ports free?") from None
 
 
-async def _answered(plan: Plan, report: Report, call: Call) -> None:
+async def _answered(plan: Plan, report: Report, call: SimulatedCall) -> None:
     began = time.monotonic()
     async with step(report, "ring"):
-        await _reach(plan, call.placed, CallState.RINGING, plan.patience)
-        rung = since(began)
+        await _reach(plan, call.caller_call, CallState.RINGING, plan.timeout)
+        rung = elapsed_ms(began)
         if call.answerers:
-            call.taken = await _rung(plan, call)
-    if call.placed.state is CallState.RINGING:
-        report.fine("ring", f"180 after {rung} ms", ms=rung)
+            call.answerer_call = await _next_ringing(plan, call)
+    if call.caller_call.state is CallState.RINGING:
+        report.ok("ring", f"180 after {rung} ms", ms=rung)
     async with step(report, "answer"):
         picked = time.monotonic()
-        if call.taken is not None:
+        if call.answerer_call is not None:
             try:
-                await call.taken.answer()
+                await call.answerer_call.answer()
             except CallFailedError as error:
-                raise refused_call(plan, error.status) from None
-        await _reach(plan, call.placed, CallState.ANSWERED, plan.patience if call.taken else _RING)
-    took = since(picked if call.taken else began)
-    came = list(call.placed.statuses)
-    how = "SRTP" if call.placed.protected else "plain RTP"
+                raise call_error(plan, error.status) from None
+        await _reach(
+            plan,
+            call.caller_call,
+            CallState.ANSWERED,
+            plan.timeout if call.answerer_call else _RING,
+        )
+    took = elapsed_ms(picked if call.answerer_call else began)
+    came = list(call.caller_call.statuses)
+    how = "SRTP" if call.caller_call.protected else "plain RTP"
     text = f"200 {took} ms after the answer; {how}; statuses {' '.join(map(str, came))}"
-    report.fine("answer", text, ms=took, setup_ms=since(began), media=how, statuses=came)
-    call.caller = Voice(plan.caller_name, call.placed)
-    if call.taken is not None:
-        call.other = Voice(call.answerers[0].extension, call.taken)
+    report.ok("answer", text, ms=took, setup_ms=elapsed_ms(began), media=how, statuses=came)
+    call.caller = CallAudio(plan.caller_name, call.caller_call)
+    if call.answerer_call is not None:
+        call.answerer = CallAudio(call.answerers[0].extension, call.answerer_call)
 
 
-async def _reach(plan: Plan, call: VoIPCall, state: CallState, patience: float) -> None:
+async def _reach(plan: Plan, call: VoIPCall, state: CallState, seconds: float) -> None:
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(seconds):
             await call.wait_for(state)
     except CallFailedError as error:
-        raise refused_call(plan, 0 if error.unreachable else error.status) from None
+        raise call_error(plan, 0 if error.unreachable else error.status) from None
     except TimeoutError:
         if not call.statuses:
-            raise unreachable(plan) from None
-        what, hint = _MISSED[state]
+            raise unreachable_error(plan) from None
+        what, hint = _NOT_REACHED[state]
         came = " ".join(map(str, call.statuses))
-        raise StepError(f"{what} within {patience:g} s; statuses {came}", hint) from None
+        raise StepError(f"{what} within {seconds:g} s; statuses {came}", hint) from None
 
 
-async def _rung(plan: Plan, call: Call) -> VoIPCall:
+async def _next_ringing(plan: Plan, call: SimulatedCall) -> VoIPCall:
     extension = call.answerers[0].extension
-    rung = asyncio.ensure_future(call.answerers[0].rung())
-    ended = asyncio.ensure_future(call.placed.wait_for(CallState.ANSWERED))
+    rung = asyncio.ensure_future(call.answerers[0].next_ringing())
+    ended = asyncio.ensure_future(call.caller_call.wait_for(CallState.ANSWERED))
     try:
         done, _ = await asyncio.wait(
-            {rung, ended}, timeout=plan.patience, return_when=asyncio.FIRST_COMPLETED
+            {rung, ended}, timeout=plan.timeout, return_when=asyncio.FIRST_COMPLETED
         )
         if rung in done:
             return rung.result()
         if ended in done and ended.exception() is not None:
-            raise refused_call(plan, 0 if call.placed.unreachable else call.placed.status)
+            raise call_error(plan, 0 if call.caller_call.unreachable else call.caller_call.status)
     finally:
         for waiting in (rung, ended):
             waiting.cancel()
@@ -154,17 +163,17 @@ async def _rung(plan: Plan, call: Call) -> VoIPCall:
     )
 
 
-async def _hang_up(report: Report, call: Call) -> None:
+async def _hang_up(report: Report, call: SimulatedCall) -> None:
     began = time.monotonic()
     async with step(report, "hang-up"):
         try:
-            async with asyncio.timeout(_BYE):
-                await call.placed.hangup()
-                if call.other is not None:
-                    await call.other.call.wait_for(CallState.ENDED)
+            async with asyncio.timeout(_HANG_UP_S):
+                await call.caller_call.hangup()
+                if call.answerer is not None:
+                    await call.answerer.call.wait_for(CallState.ENDED)
         except TimeoutError:
             raise StepError(
                 "the other side was not told within 5 s", "the log of galwad-switch says why"
             ) from None
-    seen = "seen on both sides" if call.other is not None else "seen on this side"
-    report.fine("hang-up", f"{seen} after {since(began)} ms", ms=since(began))
+    seen = "seen on both sides" if call.answerer is not None else "seen on this side"
+    report.ok("hang-up", f"{seen} after {elapsed_ms(began)} ms", ms=elapsed_ms(began))

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from galwad.cli.simulate.actions import Spoken
-from galwad.cli.simulate.api_client import Kept
-from galwad.cli.simulate.sound import RATE, Samples, kept
+from galwad.cli.simulate.api_client import OpenedRecording
+from galwad.cli.simulate.sound import RATE, Samples, similarity_anywhere
 from galwad.cli.simulate.steps import Report
 
 PAUSED: Final = "paused"
@@ -19,7 +19,7 @@ _LENGTH_S: Final = 0.05
 _REPORT: Final = "keep the recording and the journals, and report it"
 
 
-def judge_recording(report: Report, there: Kept, spoken: Iterable[Spoken]) -> None:
+def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spoken]) -> None:
     """Check that each stretch of talk is recorded or absent as it must be.
 
     Also check that payment gaps are silent, and that segments and gaps add up to the talk time.
@@ -36,51 +36,51 @@ def judge_recording(report: Report, there: Kept, spoken: Iterable[Spoken]) -> No
     _adds_up(report, there)
 
 
-def _present(report: Report, there: Kept, part: Spoken) -> None:
+def _present(report: Report, there: OpenedRecording, part: Spoken) -> None:
     for channel, said, who in _sides(there, part):
         name = f"recorded: {part.phase}, {who}"
-        alike, _ = kept(channel, said)
+        alike, _ = similarity_anywhere(channel, said)
         text = f"{alike:.0%} alike to what was said"
         if alike >= _THERE:
-            report.fine(name, text, alike=round(alike, 4))
+            report.ok(name, text, alike=round(alike, 4))
         else:
-            report.fault(name, text, "heard on the phone, but not kept", alike=round(alike, 4))
+            report.fail(name, text, "heard on the phone, but not kept", alike=round(alike, 4))
 
 
-def _absent(report: Report, there: Kept, part: Spoken) -> None:
+def _absent(report: Report, there: OpenedRecording, part: Spoken) -> None:
     name = f"not recorded: {part.phase}"
     most = max(
-        kept(channel, said)[1]
+        similarity_anywhere(channel, said)[1]
         for _, said, _ in _sides(there, part)
         for channel in (there.caller, there.advisor)
     )
     if most <= _ABSENT:
-        report.fine(name, "nothing of what was said is in either channel", alike=round(most, 4))
+        report.ok(name, "nothing of what was said is in either channel", alike=round(most, 4))
     else:
-        report.fault(name, f"{most:.0%} of it is there", _REPORT, alike=round(most, 4))
+        report.fail(name, f"{most:.0%} of it is there", _REPORT, alike=round(most, 4))
 
 
-def _sides(there: Kept, part: Spoken) -> tuple[tuple[Samples, Samples, str], ...]:
+def _sides(there: OpenedRecording, part: Spoken) -> tuple[tuple[Samples, Samples, str], ...]:
     return (
         (there.caller, part.caller, "caller"),
-        (there.advisor, part.other, "advisor"),
+        (there.advisor, part.answerer, "advisor"),
     )
 
 
-def _silent(report: Report, there: Kept, gaps: list[Any]) -> None:
+def _silent(report: Report, there: OpenedRecording, gaps: list[Any]) -> None:
     loud = 0
     for gap in gaps:
         first, last = -(-gap["from_us"] * RATE // _US), gap["to_us"] * RATE // _US
         loud += int((there.caller[first:last] != 0).sum() + (there.advisor[first:last] != 0).sum())
     length = sum(gap["to_us"] - gap["from_us"] for gap in gaps) / _US
     if loud:
-        report.fault("payment gap", f"{loud} samples in it are not silence", _REPORT, loud=loud)
+        report.fail("payment gap", f"{loud} samples in it are not silence", _REPORT, loud=loud)
     else:
         text = f"{length:.1f} s of silence, by {gaps[0]['trigger']}"
-        report.fine("payment gap", text, seconds=round(length, 3))
+        report.ok("payment gap", text, seconds=round(length, 3))
 
 
-def _adds_up(report: Report, there: Kept) -> None:
+def _adds_up(report: Report, there: OpenedRecording) -> None:
     manifest = there.manifest
     parts = sorted(
         (part["from_us"], part["to_us"]) for part in manifest["segments"] + manifest["gaps"]
@@ -97,6 +97,6 @@ def _adds_up(report: Report, there: Kept) -> None:
     )
     figures = {"talk_s": round(talk, 3), "sound_s": round(length, 3)}
     if whole:
-        report.fine("adds up", text, **figures)
+        report.ok("adds up", text, **figures)
     else:
-        report.fault("adds up", text, _REPORT, **figures)
+        report.fail("adds up", text, _REPORT, **figures)

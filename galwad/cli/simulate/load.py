@@ -11,12 +11,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from galwad.cli.simulate.actions import since, step
-from galwad.cli.simulate.errors import refused_call
+from galwad.cli.simulate.actions import elapsed_ms, step
+from galwad.cli.simulate.errors import call_error
 from galwad.cli.simulate.flow import place, registered
-from galwad.cli.simulate.phones import Answerer, Voice, cannot_open
+from galwad.cli.simulate.phones import Answerer, CallAudio, socket_error
 from galwad.cli.simulate.plan import Plan
-from galwad.cli.simulate.sound import Samples, arrived, speech
+from galwad.cli.simulate.sound import Samples, similarity_at, speech
 from galwad.cli.simulate.steps import Report, StepError
 from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
@@ -43,12 +43,12 @@ class Tally:
     received: int = 0
     lost: int = 0
     jitter: float = 0.0
-    alike: list[float] = field(default_factory=list)
+    similarities: list[float] = field(default_factory=list)
     late: float = 0.0
     """The longest delay of this machine itself, in seconds."""
 
 
-class Load:
+class LoadTest:
     """All the calls of one simulation."""
 
     def __init__(self, plan: Plan) -> None:
@@ -78,15 +78,15 @@ class Load:
                 await asyncio.wait(placed)
                 for helper in helpers:
                     helper.cancel()
-        self.tally.alike = [arrived(heard, said) for heard, said in self._judged]
-        tell(report, self.tally, plan)
+        self.tally.similarities = [similarity_at(heard, said) for heard, said in self._judged]
+        report_tally(report, self.tally, plan)
 
     async def _phone(self, report: Report, stack: AsyncExitStack) -> VoIPPhone:
         async with step(report, "calls"):
             try:
                 return await stack.enter_async_context(self._plan.calling_phone())
             except OSError as error:
-                raise cannot_open(self._plan, error) from None
+                raise socket_error(self._plan, error) from None
 
     async def _one(self, phone: VoIPPhone) -> None:
         plan, began = self._plan, time.monotonic()
@@ -96,18 +96,18 @@ class Load:
             self.tally.refused[0] += 1
             return
         try:
-            async with asyncio.timeout(plan.patience):
+            async with asyncio.timeout(plan.timeout):
                 await call.wait_for(CallState.ANSWERED)
         except (TelephonyError, TimeoutError):
             self.tally.refused[0 if call.unreachable else call.status] += 1
             return  # a call that still rings is ended when the phone stops
-        self.tally.setup.append(since(began))
+        self.tally.setup.append(elapsed_ms(began))
         await self._talk(call, self._said[0], self._said[1])
         await call.hangup()
 
     async def _answer_all(self, answerer: Answerer, calls: asyncio.TaskGroup) -> None:
         while True:
-            calls.create_task(self._answer(await answerer.rung()))
+            calls.create_task(self._answer(await answerer.next_ringing()))
 
     async def _answer(self, call: VoIPCall) -> None:
         try:
@@ -118,9 +118,9 @@ class Load:
         await call.wait_for(CallState.ENDED)
 
     async def _talk(self, call: VoIPCall, says: Samples, hears: Samples) -> None:
-        voice = Voice("", call)
+        voice = CallAudio("", call)
         try:
-            async with asyncio.timeout(self._plan.talk + self._plan.patience):
+            async with asyncio.timeout(self._plan.talk + self._plan.timeout):
                 await voice.say(says)
             self.tally.cut += call.state is CallState.ENDED
             await asyncio.sleep(_TAIL)
@@ -147,54 +147,54 @@ class Load:
             self.tally.late = max(self.tally.late, loop.time() - due)
 
 
-def tell(report: Report, tally: Tally, plan: Plan) -> None:
+def report_tally(report: Report, tally: Tally, plan: Plan) -> None:
     """Add the verdicts on the tally to `report`."""
-    _tell_calls(report, tally, plan)
+    _report_calls(report, tally, plan)
     if tally.setup:
-        _tell_media(report, tally)
+        _report_media(report, tally)
     text = f"at most {tally.late * 1000:.0f} ms late"
     if tally.late > _LATE:
         hint = "the figures above are partly this machine's own: use a second one, or fewer calls"
         report.warn("this machine", text, hint, late_ms=round(tally.late * 1000))
     else:
-        report.fine("this machine", text, late_ms=round(tally.late * 1000))
+        report.ok("this machine", text, late_ms=round(tally.late * 1000))
 
 
-def _tell_calls(report: Report, tally: Tally, plan: Plan) -> None:
+def _report_calls(report: Report, tally: Tally, plan: Plan) -> None:
     answered = len(tally.setup)
     text = f"{answered} of {plan.calls} answered, at {plan.rate:g} a second"
     if tally.refused:
         status, _ = tally.refused.most_common(1)[0]
         ends = ", ".join(f"{n} with {s or 'no answer'}" for s, n in tally.refused.most_common())
-        why = refused_call(plan, status)
-        report.fault("calls", f"{text}; {ends}", f"{why.text}: {why.hint}", answered=answered)
+        why = call_error(plan, status)
+        report.fail("calls", f"{text}; {ends}", f"{why.text}: {why.hint}", answered=answered)
     elif tally.cut:
         hint = "the log of galwad-switch says why"
-        report.fault("calls", f"{text}; {tally.cut} ends cut off in mid-talk", hint)
+        report.fail("calls", f"{text}; {tally.cut} ends cut off in mid-talk", hint)
     else:
-        report.fine("calls", text, answered=answered)
+        report.ok("calls", text, answered=answered)
     if answered:
         times = sorted(tally.setup)
         half, most, worst = (_share(times, share) for share in (0.5, 0.95, 1.0))
         text = f"half within {half} ms, 95 % within {most} ms, all within {worst} ms"
-        report.fine("set-up", text, p50_ms=half, p95_ms=most, max_ms=worst)
+        report.ok("set-up", text, p50_ms=half, p95_ms=most, max_ms=worst)
 
 
-def _tell_media(report: Report, tally: Tally) -> None:
+def _report_media(report: Report, tally: Tally) -> None:
     expected = tally.received + tally.lost
     loss = tally.lost / expected if expected else 1.0
-    worst = min(tally.alike, default=0.0)
+    worst = min(tally.similarities, default=0.0)
     text = (
         f"{tally.lost} of {expected} packets lost, jitter up to {tally.jitter * 1000:.1f} ms; "
-        f"the worst of {len(tally.alike)} ends heard {worst:.0%} of what was said"
+        f"the worst of {len(tally.similarities)} ends heard {worst:.0%} of what was said"
     )
     figures = {"received": tally.received, "lost": tally.lost, "alike": round(worst, 4)}
     if (worst < _ALIKE or loss > _LOSS) and tally.late > _LATE:
         report.warn("sound", text, "this machine was late itself, see below", **figures)
     elif worst < _ALIKE or loss > _LOSS:
-        report.fault("sound", text, "the network or the machines are too slow", **figures)
+        report.fail("sound", text, "the network or the machines are too slow", **figures)
     else:
-        report.fine("sound", text, **figures)
+        report.ok("sound", text, **figures)
 
 
 def _share(times: list[int], share: float) -> int:

@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Self
 
-from galwad.cli.simulate.errors import refused_registration, unreachable
-from galwad.cli.simulate.plan import Account, Plan
-from galwad.cli.simulate.sound import RATE, Samples, arrived, from_pcm, to_pcm
+from galwad.cli.simulate.errors import registration_error, unreachable_error
+from galwad.cli.simulate.plan import Plan, SipLogin
+from galwad.cli.simulate.sound import RATE, Samples, from_pcm, similarity_at, to_pcm
 from galwad.cli.simulate.steps import StepError
 from telephony.phone import (
     CallState,
@@ -26,10 +26,10 @@ _TAIL: Final = RATE // 4
 class Answerer:
     """A phone that is registered at the server, whose calls wait to be answered."""
 
-    def __init__(self, plan: Plan, account: Account) -> None:
+    def __init__(self, plan: Plan, account: SipLogin) -> None:
         self.extension = account.extension
-        self.came: asyncio.Queue[VoIPCall] = asyncio.Queue()
-        self.phone: VoIPPhone = plan.answering_phone(account, self.came.put)
+        self.incoming: asyncio.Queue[VoIPCall] = asyncio.Queue()
+        self.phone: VoIPPhone = plan.answering_phone(account, self.incoming.put)
         self._plan = plan
 
     async def __aenter__(self) -> Self:
@@ -39,39 +39,39 @@ class Answerer:
             StepError: The server refuses, or does not answer.
         """
         try:
-            async with asyncio.timeout(self._plan.patience):
+            async with asyncio.timeout(self._plan.timeout):
                 await self.phone.start()
         except TimeoutError:
-            raise unreachable(self._plan) from None
+            raise unreachable_error(self._plan) from None
         except RegistrationError as error:
             if error.unreachable:
-                raise unreachable(self._plan) from None
-            raise refused_registration(self._plan, self.extension, error.status) from None
+                raise unreachable_error(self._plan) from None
+            raise registration_error(self._plan, self.extension, error.status) from None
         except OSError as error:
-            raise cannot_open(self._plan, error) from None
+            raise socket_error(self._plan, error) from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.phone.stop()
 
-    async def rung(self) -> VoIPCall:
+    async def next_ringing(self) -> VoIPCall:
         """Wait for the next call that rings here and is still ringing, and return it."""
         while True:
-            call = await self.came.get()
+            call = await self.incoming.get()
             if call.state is CallState.RINGING:
                 return call
 
 
-def cannot_open(plan: Plan, error: OSError) -> StepError:
+def socket_error(plan: Plan, error: OSError) -> StepError:
     """Return the error for a socket that cannot be opened at our address, or cannot connect."""
     reason = (error.strerror or type(error).__name__).lower()
     return StepError(
-        f"no way from {plan.where.caller} to {plan.where}: {reason}",
+        f"no way from {plan.addresses.caller} to {plan.addresses}: {reason}",
         "is --bind an address of this machine?",
     )
 
 
-class Voice:
+class CallAudio:
     """One end of an answered call: sends what it is given, and stores what it receives."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
@@ -111,8 +111,8 @@ class Heard:
 
     speaker: str
     listener: str
-    alike: float
-    """The likeness of what was heard to what was said, 0 to 1."""
+    similarity: float
+    """The similarity of what was heard to what was said, 0 to 1."""
     received: int
     """The number of packets that arrived."""
     lost: int
@@ -127,7 +127,7 @@ class Heard:
 
 
 async def converse(
-    first: Voice, second: Voice, said: tuple[Samples, Samples]
+    first: CallAudio, second: CallAudio, said: tuple[Samples, Samples]
 ) -> tuple[Heard, Heard]:
     """Let both speak at once, and return how each was heard by the other.
 
@@ -152,7 +152,7 @@ async def converse(
     )
 
 
-async def _settled(voices: tuple[Voice, Voice], wanted: list[int]) -> None:
+async def _settled(voices: tuple[CallAudio, CallAudio], wanted: list[int]) -> None:
     try:
         async with asyncio.timeout(_SETTLING):
             for voice, place in zip(voices, wanted, strict=True):
@@ -161,12 +161,14 @@ async def _settled(voices: tuple[Voice, Voice], wanted: list[int]) -> None:
         return  # the verdict reports what did not arrive
 
 
-def _judged(speaker: Voice, listener: Voice, said: Samples, place: int, before: Reception) -> Heard:
+def _judged(
+    speaker: CallAudio, listener: CallAudio, said: Samples, place: int, before: Reception
+) -> Heard:
     after = listener.call.reception
     return Heard(
         speaker.who,
         listener.who,
-        arrived(listener.heard(place), said),
+        similarity_at(listener.heard(place), said),
         after.received - before.received,
         max(0, after.lost - before.lost),
         after.jitter,

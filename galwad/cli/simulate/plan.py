@@ -19,7 +19,7 @@ PORTS: Final = (30_000, 32_999)
 KEYS: Final = "0123456789*#"
 
 
-class Way(StrEnum):
+class PhoneTransport(StrEnum):
     """The transport between the phones and the server."""
 
     UDP = "udp"
@@ -27,7 +27,7 @@ class Way(StrEnum):
     TLS = "tls"
 
 
-class Media(StrEnum):
+class SrtpPolicy(StrEnum):
     """The protection of the phones' media: whether they offer or require SRTP."""
 
     OFF = "off"
@@ -43,7 +43,7 @@ class PauseBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SipLogin:
     """The account of a phone at the server."""
 
     extension: str
@@ -51,15 +51,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class Addresses:
     """The server's address as the phones reach it, and this machine's as the server does."""
 
     host: str
     port: int
-    way: Way
-    named: str
+    transport: PhoneTransport
+    host_as_typed: str
     """The host as it was typed, which a certificate must name."""
-    here: str
+    local_host: str
     """This machine's address as the server sees it, for the answering phones."""
     caller: str
     """The address from which the caller calls."""
@@ -67,8 +67,8 @@ class Where:
     ca: Path | None = None
 
     def __str__(self) -> str:
-        host = f"[{self.named}]" if ":" in self.named else self.named
-        return f"{host}:{self.port} by {self.way}"
+        host = f"[{self.host_as_typed}]" if ":" in self.host_as_typed else self.host_as_typed
+        return f"{host}:{self.port} by {self.transport}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +76,17 @@ class Plan:
     """One simulation."""
 
     number: str
-    where: Where
+    addresses: Addresses
     caller: str
     """The number that the caller shows when it calls as a trunk."""
-    acts_as: Account | None
+    acts_as: SipLogin | None
     """The phone that calls; None to call as a trunk."""
-    answering: tuple[Account, ...]
+    answering: tuple[SipLogin, ...]
     """The first phone answers the call; the others answer the number it is transferred to."""
-    media: Media = Media.OPTIONAL
+    media: SrtpPolicy = SrtpPolicy.OPTIONAL
     talk: float = 4.0
     """In seconds."""
-    patience: float = 10.0
+    timeout: float = 10.0
     """Seconds that anything may take, except an answer by a phone that is not ours."""
     dtmf: str = ""
     pause: float = 0.0
@@ -109,23 +109,24 @@ class Plan:
 
     def calling_phone(self) -> VoIPPhone:
         """Return the caller's phone, not started."""
-        account = self.acts_as or Account(self.caller, "")
-        where = self.where
-        return self._phone(account, (where.caller, where.caller_port))
+        account = self.acts_as or SipLogin(self.caller, "")
+        addresses = self.addresses
+        return self._phone(account, (addresses.caller, addresses.caller_port))
 
-    def answering_phone(self, account: Account, callback: CallCallback) -> VoIPPhone:
+    def answering_phone(self, account: SipLogin, callback: CallCallback) -> VoIPPhone:
         """Return a phone that registers, not started."""
-        return self._phone(account, (self.where.here, 0), callback)
+        return self._phone(account, (self.addresses.local_host, 0), callback)
 
     def _phone(
-        self, account: Account, local: tuple[str, int], callback: CallCallback | None = None
+        self, account: SipLogin, local: tuple[str, int], callback: CallCallback | None = None
     ) -> VoIPPhone:
-        where = self.where
-        way: Literal["udp", "tcp", "tls"] = where.way.value
+        addresses = self.addresses
+        transport: Literal["udp", "tcp", "tls"] = addresses.transport.value
         media: Literal["off", "optional", "required"] = self.media.value
+        secure = addresses.transport is PhoneTransport.TLS
         return VoIPPhone(
-            where.host,
-            where.port,
+            addresses.host,
+            addresses.port,
             account.extension,
             account.password,
             my_ip=local[0],
@@ -134,20 +135,20 @@ class Plan:
             register=callback is not None,
             call_callback=callback,
             srtp=media,
-            transport=way,
-            tls=client_context(ca=where.ca) if where.way is Way.TLS else None,
-            server_name=where.named if where.way is Way.TLS else "",
+            transport=transport,
+            tls=client_context(ca=addresses.ca) if secure else None,
+            server_name=addresses.host_as_typed if secure else "",
         )
 
 
-def locate(text: str, way: Way, bind: str, ca: Path | None) -> Where:
+def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Find the server of `--sip`, and the address of this machine from which it is reached.
 
     Raises:
         CliError: The text is not an address, the name is unknown, `ca` is not a file, or there
             is no route to the server.
     """
-    host, port = _split(text, 5061 if way is Way.TLS else 5060)
+    host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
@@ -157,7 +158,7 @@ def locate(text: str, way: Way, bind: str, ca: Path | None) -> Where:
         raise CliError(f"{ca} is no file", "--tls-ca takes a PEM file of authorities", status=2)
     here = _our_address(family, there)
     caller, caller_port = _split(bind, 0, "--bind") if bind else (here, 0)
-    return Where(str(there[0]), port, way, host, here, caller, caller_port, ca)
+    return Addresses(str(there[0]), port, transport, host, here, caller, caller_port, ca)
 
 
 def _split(text: str, port: int, option: str = "--sip") -> tuple[str, int]:

@@ -48,7 +48,7 @@ def from_pcm(pcm: bytes) -> Samples:
     return np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.int16)
 
 
-def arrived(heard: Samples, said: Samples) -> float:
+def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how alike the received sound is to what was said, 0 to 1.
 
     `heard` must begin with it, or at most `_LATEST` samples later. Each half second is searched for
@@ -59,7 +59,7 @@ def arrived(heard: Samples, said: Samples) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def kept(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
+def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
     """Return how alike the recording is, at any place, to what was said: mean and maximum, 0 to 1.
 
     About `pieces` half seconds are searched for.

@@ -14,7 +14,7 @@ from galwad.cli.support.console import console
 Figures: TypeAlias = Mapping[str, float | int | str | list[int]]
 
 
-class Verdict(StrEnum):
+class StepResult(StrEnum):
     """The result of a step."""
 
     FINE = "ok"
@@ -24,10 +24,10 @@ class Verdict(StrEnum):
 
 
 _MARKS: Final = {
-    Verdict.FINE: ("✓", "ok", "green"),
-    Verdict.WARNING: ("!", "warn", "yellow"),
-    Verdict.FAULT: ("✗", "FAIL", "bold red"),
-    Verdict.SKIPPED: ("-", "skip", "dim"),
+    StepResult.FINE: ("✓", "ok", "green"),
+    StepResult.WARNING: ("!", "warn", "yellow"),
+    StepResult.FAULT: ("✗", "FAIL", "bold red"),
+    StepResult.SKIPPED: ("-", "skip", "dim"),
 }
 
 
@@ -45,7 +45,7 @@ class Step:
     """One step and its result."""
 
     name: str
-    verdict: Verdict
+    verdict: StepResult
     text: str
     hint: str = ""
     figures: Figures = field(default_factory=dict)
@@ -68,26 +68,26 @@ class Report:
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    def fine(self, name: str, text: str, **figures: float | str | list[int]) -> None:
+    def ok(self, name: str, text: str, **figures: float | str | list[int]) -> None:
         """Add a successful step."""
-        self.steps.append(Step(name, Verdict.FINE, text, figures=figures))
+        self.steps.append(Step(name, StepResult.FINE, text, figures=figures))
 
     def warn(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
         """Add a step that works but deserves a look."""
-        self.steps.append(Step(name, Verdict.WARNING, text, hint, figures))
+        self.steps.append(Step(name, StepResult.WARNING, text, hint, figures))
 
-    def fault(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
+    def fail(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
         """Add a step that failed; the steps after it are still tried."""
-        self.steps.append(Step(name, Verdict.FAULT, text, hint, figures))
+        self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
         """Add a step that could not be tried."""
-        self.steps.append(Step(name, Verdict.SKIPPED, text))
+        self.steps.append(Step(name, StepResult.SKIPPED, text))
 
     @property
     def faults(self) -> list[Step]:
         """The steps that failed."""
-        return [step for step in self.steps if step.verdict is Verdict.FAULT]
+        return [step for step in self.steps if step.verdict is StepResult.FAULT]
 
     def print(self) -> None:
         """Print one line for each step, and its hint below it."""

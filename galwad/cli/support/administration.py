@@ -21,11 +21,11 @@ from recording.errors import AuditError, RecordingError, reason_of
 
 def administration(settings: Settings) -> Administration:
     """Return the `Administration` of the database that the settings name."""
-    _make_way(settings.node.state)
+    _create_state_folder(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
 
 
-def _make_way(state: Path) -> None:
+def _create_state_folder(state: Path) -> None:
     """Create the state folder with systemd's mode, as the units must be able to pass through it.
 
     Root's umask may be stricter.
@@ -35,7 +35,7 @@ def _make_way(state: Path) -> None:
         state.chmod(0o755)
 
 
-def give_back(settings: Settings) -> None:
+def chown_to_service(settings: Settings) -> None:
     """Give files that root made in the desk's folder to the folder's owner.
 
     Files that existed before keep their owner: SQLite gives the journals that root makes to the
@@ -58,7 +58,7 @@ def on_the_server(settings: Settings) -> Iterator[None]:
         try:
             yield
         finally:
-            give_back(settings)
+            chown_to_service(settings)
     except UserError as error:
         raise CliError(str(error), "`galwad users list` shows who is there") from None
     except CallerIdError as error:

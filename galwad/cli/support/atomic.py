@@ -19,14 +19,14 @@ _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 
 @contextmanager
-def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
+def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
     """Yield a file to write and read back, which receives its name only if all went well.
 
     Until then it has no name, where the file system allows that, so that nothing of it is left if
     the process dies. Elsewhere it is written under another name beside its place. Without
     `replace`, a file that appeared at `path` meanwhile is kept, and ours is discarded.
     """
-    check_place(path)
+    check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         descriptor = _opened(part, mode)
@@ -49,7 +49,7 @@ def whole_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.B
         part.unlink(missing_ok=True)
 
 
-def check_place(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
     """Refuse to replace anything but a regular file, such as a folder or /dev/null."""
     try:
         there = path.stat().st_mode
@@ -64,14 +64,14 @@ def check_place(path: Path) -> None:
         raise CliError(f"{path} is no file, and is not replaced", "name another --output")
 
 
-def check_free(
+def check_writable(
     path: Path, *, replace: bool, hint: str = "name another, or replace it with --force"
 ) -> None:
-    """Refuse a path to which `whole_file` could not write, before any work is done.
+    """Refuse a path to which `atomic_file` could not write, before any work is done.
 
     `hint` says what to do about a file that exists.
     """
-    check_place(path)
+    check_replaceable(path)
     if not path.parent.is_dir():
         raise CliError(f"{path.parent} is no folder", "make it first")
     if not replace and os.path.lexists(path):

@@ -30,7 +30,7 @@ from galwad.cli.support.console import CliError
 
 API = "/api/v1"
 _TOKEN = re.compile(r"[!-~]+")
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _CONNECT_S = 5.0
 _MEND = "mend it, or remove it and run `galwad login`"
 
@@ -139,7 +139,7 @@ def open_client(
         base_url=url + API,
         headers=headers,
         verify=_authorities(authority or settings.certificate),
-        timeout=httpx.Timeout(_PATIENCE_S, connect=_CONNECT_S),
+        timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
     )
 
 
@@ -158,7 +158,7 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
 
 
 @contextmanager
-def told_as_ours() -> Iterator[None]:
+def http_errors() -> Iterator[None]:
     """Turn httpx's errors into a `CliError` of one line and a hint."""
     try:
         yield
@@ -196,7 +196,7 @@ def refusal(response: httpx.Response) -> tuple[str, str]:
         return f"the server answered {response.status_code}", hint
 
 
-def check(response: httpx.Response) -> None:
+def check_response(response: httpx.Response) -> None:
     """Raise a `CliError` if the server refused the request."""
     if response.is_success:
         return
@@ -209,6 +209,21 @@ def check(response: httpx.Response) -> None:
     raise CliError(message, hint, status=2 if wrong_usage else 1)
 
 
+def answer_of(response: httpx.Response) -> Any:
+    """Return the JSON answer; None if it has no content.
+
+    Raises:
+        CliError: The server refused the request, or the answer is not JSON.
+    """
+    check_response(response)
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return None
+    try:
+        return response.json()
+    except ValueError:
+        raise CliError("what answered is no Galwad server", "check the address") from None
+
+
 def ask(
     server: str,
     method: str,
@@ -218,20 +233,14 @@ def ask(
     anonymous: bool = False,
     token: str = "",
     authority: Path | None = None,
-    patience_s: float = _PATIENCE_S,
+    timeout_s: float = _TIMEOUT_S,
 ) -> Any:
     """Send one request and return its JSON answer; None if it has no content.
 
-    `patience_s` is the time in seconds that the server may take.
+    `timeout_s` is the time in seconds that the server may take.
     """
     opened = open_client(server, anonymous=anonymous, token=token, authority=authority)
-    with told_as_ours(), opened as client:
-        timeout = httpx.Timeout(patience_s, connect=_CONNECT_S)
+    with http_errors(), opened as client:
+        timeout = httpx.Timeout(timeout_s, connect=_CONNECT_S)
         response = client.request(method, path, json=body, timeout=timeout)
-        check(response)
-        if response.status_code == httpx.codes.NO_CONTENT:
-            return None
-        try:
-            return response.json()
-        except ValueError:
-            raise CliError("what answered is no Galwad server", "check the address") from None
+        return answer_of(response)

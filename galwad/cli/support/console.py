@@ -30,7 +30,7 @@ class CliError(Exception):
         super().__init__(message)
 
 
-def complain(error: CliError) -> None:
+def print_error(error: CliError) -> None:
     """Print `error: …` for each line of the message, and `hint: …`, to stderr."""
     for line in error.message.splitlines():
         print(f"error: {one_line(line)}", file=sys.stderr)

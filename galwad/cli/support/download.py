@@ -13,22 +13,22 @@ from typing import BinaryIO
 
 import httpx
 
-from galwad.cli.support.client import check
+from galwad.cli.support.client import check_response
 from galwad.cli.support.console import CliError
 
 
 @contextmanager
-def received(
+def download(
     call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
     """Receive header and payload from the server, and check the payload's digest."""
     body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
     path = f"/recordings/{call_id}/fetch"
-    with _room(), tempfile.TemporaryFile() as payload:
+    with _temporary_file_errors(), tempfile.TemporaryFile() as payload:
         header = b""
         digest = hashlib.sha256()
         with client.stream("POST", path, json=body) as response:
-            check(response)
+            check_response(response)
             header_length = int(response.headers.get("X-Galwad-Header-Length", "0"))
             wanted = response.headers.get("X-Galwad-Payload-SHA256", "")
             for block in response.iter_bytes():
@@ -46,7 +46,7 @@ def received(
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def _temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` of the temporary file into a `CliError`.
 
     The output file reports its own faults.

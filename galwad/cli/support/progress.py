@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def bar(what: str, *, quiet: bool) -> Progress:
+def progress_bar(what: str, *, quiet: bool) -> Progress:
     """Return a bar that is drawn on standard error; `quiet` draws none."""
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     out = Console(stderr=True)

@@ -21,7 +21,7 @@ def read_identity(path: Path) -> IdentityFile:
     try:
         return IdentityFile.read(path, passphrase_of)
     except (KeyFileError, AgeError) as error:
-        raise hinted(error, "an identity file is what `galwad keys init` made") from None
+        raise as_cli_error(error, "an identity file is what `galwad keys init` made") from None
 
 
 def signer_of(file: IdentityFile) -> list[str]:
@@ -48,6 +48,6 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
         ) from None
 
 
-def hinted(error: RecordingError, otherwise: str) -> CliError:
+def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
     """Return a `CliError` for an error of the recording package, with its hint or `otherwise`."""
     return CliError(str(error), getattr(error, "hint", "") or otherwise)

@@ -18,7 +18,7 @@ _US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SpanStyle:
     """The look of one kind of time: its glyph, its plain character and its style."""
 
     name: str
@@ -27,22 +27,22 @@ class Kind:
     style: str
 
 
-RECORDED: Final = Kind("recorded", "━", "=", "green")
-KINDS: Final = {
+RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
+STYLES: Final = {
     kind.name: kind
     for kind in (
         RECORDED,
-        Kind("payment", "▒", "P", "yellow"),
-        Kind("transfer", "→", ">", "cyan"),
-        Kind("fault", "✖", "X", "bold red"),
-        Kind("erased", "◌", "o", "magenta"),
-        Kind("unexplained", "?", "?", "bold red"),
+        SpanStyle("payment", "▒", "P", "yellow"),
+        SpanStyle("transfer", "→", ">", "cyan"),
+        SpanStyle("fault", "✖", "X", "bold red"),
+        SpanStyle("erased", "◌", "o", "magenta"),
+        SpanStyle("unexplained", "?", "?", "bold red"),
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimelineSpan:
     """A stretch of a call, in microseconds since its recording's start."""
 
     kind: str
@@ -51,7 +51,9 @@ class Span:
     why: str = ""
 
 
-def spans_of(gaps: Iterable[Span], talk_us: int, begins: Iterable[int] = ()) -> list[Span]:
+def spans_of(
+    gaps: Iterable[TimelineSpan], talk_us: int, begins: Iterable[int] = ()
+) -> list[TimelineSpan]:
     """Return the whole call in order: the gaps, and the recorded stretches between them.
 
     `begins` are the starts of segments. A segment that begins inside a recorded stretch, as when
@@ -60,33 +62,33 @@ def spans_of(gaps: Iterable[Span], talk_us: int, begins: Iterable[int] = ()) -> 
     return list(_divided(_covered(gaps, talk_us), sorted(begins)))
 
 
-def _divided(spans: Iterable[Span], begins: Sequence[int]) -> Iterable[Span]:
+def _divided(spans: Iterable[TimelineSpan], begins: Sequence[int]) -> Iterable[TimelineSpan]:
     for span in spans:
         at, why = span.from_us, span.why
         for begin in begins:
             if span.kind == RECORDED.name and at < begin < span.to_us:
-                yield Span(span.kind, at, begin, why)
+                yield TimelineSpan(span.kind, at, begin, why)
                 at, why = begin, "a new segment"
-        yield Span(span.kind, at, span.to_us, why)
+        yield TimelineSpan(span.kind, at, span.to_us, why)
 
 
-def _covered(gaps: Iterable[Span], talk_us: int) -> list[Span]:
-    spans: list[Span] = []
+def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
+    spans: list[TimelineSpan] = []
     at = 0
     for gap in sorted(gaps, key=lambda gap: (gap.from_us, gap.to_us)):
         start, end = max(gap.from_us, at), min(gap.to_us, talk_us)
         if end <= start:
             continue
         if start > at:
-            spans.append(Span(RECORDED.name, at, start))
-        spans.append(Span(gap.kind, start, end, gap.why))
+            spans.append(TimelineSpan(RECORDED.name, at, start))
+        spans.append(TimelineSpan(gap.kind, start, end, gap.why))
         at = end
     if at < talk_us or not spans:
-        spans.append(Span(RECORDED.name, at, max(talk_us, at)))
+        spans.append(TimelineSpan(RECORDED.name, at, max(talk_us, at)))
     return spans
 
 
-def draw(spans: Sequence[Span], width: int, *, plain: bool) -> Text:
+def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
     """Return the line; each gap has at least one glyph, however short it is.
 
     A cross marks where one segment follows another without a gap.
@@ -97,7 +99,7 @@ def draw(spans: Sequence[Span], width: int, *, plain: bool) -> Text:
     line = Text()
     before = ""
     for span, count in zip(spans, cells, strict=True):
-        kind = kind_of(span)
+        kind = style_of(span)
         glyph = kind.plain if plain else kind.glyph
         first = ("|" if plain else "┿") if span.kind == before else glyph
         line.append(first + glyph * (count - 1), style=kind.style)
@@ -105,7 +107,7 @@ def draw(spans: Sequence[Span], width: int, *, plain: bool) -> Text:
     return line
 
 
-def _cells(spans: Sequence[Span], total: int, width: int) -> list[int]:
+def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
     cells = [max(1, round((span.to_us - span.from_us) * width / total)) for span in spans]
     while sum(cells) > width:
         cells[cells.index(max(cells))] -= 1
@@ -114,7 +116,7 @@ def _cells(spans: Sequence[Span], total: int, width: int) -> list[int]:
     return cells
 
 
-def scale(spans: Sequence[Span], width: int) -> str:
+def scale(spans: Sequence[TimelineSpan], width: int) -> str:
     """Return the times under the line: the start, each change that has room, the end."""
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
@@ -129,11 +131,11 @@ def scale(spans: Sequence[Span], width: int) -> str:
     return "".join(row)
 
 
-def table(spans: Sequence[Span], *, plain: bool) -> list[Text]:
+def table(spans: Sequence[TimelineSpan], *, plain: bool) -> list[Text]:
     """Return one line for each span: glyph, times, kind and reason."""
     lines = []
     for span in spans:
-        kind = kind_of(span)
+        kind = style_of(span)
         start, end = clock(span.from_us / _US), clock(span.to_us / _US)
         line = Text(f"{kind.plain if plain else kind.glyph}  ", style=kind.style)
         line.append(f"{start:>7} - {end:<7}  ", style="default")
@@ -143,17 +145,17 @@ def table(spans: Sequence[Span], *, plain: bool) -> list[Text]:
     return lines
 
 
-def kind_of(span: Span) -> Kind:
+def style_of(span: TimelineSpan) -> SpanStyle:
     """Return the look of a span; an unknown reason counts as unexplained."""
-    return KINDS.get(span.kind, KINDS["unexplained"])
+    return STYLES.get(span.kind, STYLES["unexplained"])
 
 
-def kept_us(spans: Iterable[Span]) -> int:
+def recorded_us(spans: Iterable[TimelineSpan]) -> int:
     """Return the microseconds that were recorded."""
     return sum(span.to_us - span.from_us for span in spans if span.kind == RECORDED.name)
 
 
-def reasons(spans: Iterable[Span]) -> str:
+def reasons(spans: Iterable[TimelineSpan]) -> str:
     """Return the kinds of gaps with their counts, for a list: `payment, 2 transfer`."""
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
-class Users(LazyGroup):
+class UsersGroup(LazyGroup):
     """The commands of `galwad users`."""
 
     package = __name__
     names = ("add", "list", "rights", "disable")
 
 
-app = new_group(Users)
+app = new_group(UsersGroup)
 
 
 @app.callback()

@@ -57,7 +57,7 @@ def add(
     user = User(name, role, language, extension or None, rights)
     with on_the_server(settings):
         token = asyncio.run(administration(settings).add_user(user, password, sip_password))
-        told = asyncio.run(poke(settings.desk_socket))
+        notified = asyncio.run(poke(settings.desk_socket))
     secret = {
         "user": name,
         "role": role,
@@ -68,7 +68,7 @@ def add(
     if json:
         print_json({key: value for key, value in secret.items() if value is not None})
     else:
-        _print_secrets(secret, told=told)
+        _print_secrets(secret, notified=notified)
 
 
 def _password(role: Role, *, password_stdin: bool, generate: bool) -> str | None:
@@ -99,7 +99,7 @@ def _sip(settings: Settings, extension: str, password: str) -> dict[str, str]:
     }
 
 
-def _print_secrets(secret: Mapping[str, object], *, told: bool) -> None:
+def _print_secrets(secret: Mapping[str, object], *, notified: bool) -> None:
     print(f"added {secret['user']} ({secret['role']})")
     if secret["password"]:
         print(f"  password      {secret['password']}")
@@ -112,5 +112,5 @@ def _print_secrets(secret: Mapping[str, object], *, told: bool) -> None:
         print(f"  SIP password  {sip['password']}")
     if any(secret[key] for key in ("password", "token", "sip")):
         print("These are shown this once.")
-    if not told:
+    if not notified:
         print("No desk is running here: it reads the users when it starts.")

@@ -21,7 +21,7 @@ def make(make_authority):
 def check(run, settings_file):
     """Run the check with these files for SIP over TLS; the findings of that."""
 
-    def look(certificate, key, more=""):
+    def check(certificate, key, more=""):
         text = settings_file.read_text()
         head, listen, rest = text.partition("listen = [")
         lines = f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n{more}'
@@ -31,7 +31,7 @@ def check(run, settings_file):
         settings_file.write_text(text)
         return [(row["grade"], row["text"]) for row in found if row["name"] == "sip tls"]
 
-    return look
+    return check
 
 
 def test_a_good_certificate_is_fine(check, make):

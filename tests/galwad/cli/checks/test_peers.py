@@ -13,7 +13,7 @@ from galwad.switch.hub import Hub
 @pytest.fixture
 async def found(tmp_path, monkeypatch):
     """The findings beside a switch that knows these peers; None: it knows nothing yet."""
-    monkeypatch.setattr(peers, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr(peers, "_TIMEOUT_S", 30.0)
     path = tmp_path / "switch.sock"
     hub = Hub(SimpleNamespace(), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
@@ -23,7 +23,7 @@ async def found(tmp_path, monkeypatch):
             counts = dict.fromkeys(("calls", "phones", "media_refused", "sip_dropped", "faults"), 0)
             hub.figures(Figures(loop_lag_ms=0.0, peers=tuple(known), **counts))
         settings = SimpleNamespace(switch_socket=path)
-        return await asyncio.to_thread(lambda: list(peers.look(settings)))
+        return await asyncio.to_thread(lambda: list(peers.check(settings)))
 
     yield found
     server.close()
@@ -53,9 +53,9 @@ async def test_nothing_is_said_where_nothing_is_asked(found):
 
 
 async def test_a_switch_that_has_only_just_begun_is_not_waited_for_long(found, monkeypatch):
-    monkeypatch.setattr(peers, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(peers, "_TIMEOUT_S", 0.05)
     assert await found(None) == []
 
 
 def test_where_no_switch_runs_nothing_is_said(tmp_path):
-    assert list(peers.look(SimpleNamespace(switch_socket=tmp_path / "none.sock"))) == []
+    assert list(peers.check(SimpleNamespace(switch_socket=tmp_path / "none.sock"))) == []

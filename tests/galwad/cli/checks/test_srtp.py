@@ -3,7 +3,7 @@
 import pytest
 
 from config.settings import load
-from galwad.cli.checks import srtp as protection
+from galwad.cli.checks import srtp
 
 SETTINGS = """
 [sip]
@@ -33,18 +33,18 @@ MUST, TLS = 'srtp = "required"', 'transport = "tls"'
 def warned(tmp_path):
     """Who is named when these settings are looked at."""
 
-    def look(listen=BOTH, **parts):
+    def check(listen=BOTH, **parts):
         path = tmp_path / "galwad.toml"
         blank = {"trunk": "", "phone": "", "route": "", "parameter": ""}
         text = SETTINGS.format(listen=listen, **(blank | parts))
         if listen == UDP:
             text = "\n".join(line for line in text.splitlines() if not line.startswith("tls_"))
         path.write_text(text)
-        found = list(protection.look(load(path)))
+        found = list(srtp.check(load(path)))
         assert all(finding.grade == "warning" and finding.fix for finding in found)
         return [finding.text.partition(" must")[0] for finding in found]
 
-    return look
+    return check
 
 
 def test_nobody_is_named_where_nobody_must_speak_srtp(warned):

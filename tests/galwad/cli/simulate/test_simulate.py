@@ -19,21 +19,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galwad.cli.simulate.actions import Spoken, judge
-from galwad.cli.simulate.api_client import Kept
-from galwad.cli.simulate.errors import refused_call, refused_registration
+from galwad.cli.simulate.api_client import OpenedRecording
+from galwad.cli.simulate.errors import call_error, registration_error
 from galwad.cli.simulate.flow import simulate
 from galwad.cli.simulate.judgement import PAUSED, judge_recording
-from galwad.cli.simulate.load import Tally, tell
+from galwad.cli.simulate.load import Tally, report_tally
 from galwad.cli.simulate.phones import Heard
-from galwad.cli.simulate.plan import Account, Plan, Way, Where, locate
-from galwad.cli.simulate.sound import RATE, arrived, kept, speech
-from galwad.cli.simulate.steps import Report, Verdict
+from galwad.cli.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin, locate
+from galwad.cli.simulate.sound import RATE, similarity_anywhere, similarity_at, speech
+from galwad.cli.simulate.steps import Report, StepResult
 from galwad.cli.support.console import CliError
 from telephony.phone import CallState, VoIPPhone
 
-WHERE = Where("127.0.0.1", 5060, Way.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
+WHERE = Addresses("127.0.0.1", 5060, PhoneTransport.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
 PLAN = Plan("01970000100", WHERE, "07700900123", None, ())
-PHONE = replace(PLAN, acts_as=Account("301", "s"))
+PHONE = replace(PLAN, acts_as=SipLogin("301", "s"))
 
 
 def verdicts(report):
@@ -45,28 +45,28 @@ def verdicts(report):
 
 def test_what_was_said_is_found_however_late_it_comes():
     said = speech(2, 1)
-    assert arrived(said, said) > 0.999
-    assert arrived(np.concatenate([np.zeros(RATE, np.int16), said]), said) > 0.999
+    assert similarity_at(said, said) > 0.999
+    assert similarity_at(np.concatenate([np.zeros(RATE, np.int16), said]), said) > 0.999
 
 
 def test_another_voice_silence_and_nothing_are_not_what_was_said():
     said = speech(2, 1)
     for heard in (speech(2, 2), np.zeros(2 * RATE, np.int16), np.zeros(0, np.int16)):
-        assert arrived(heard, said) < 0.3
+        assert similarity_at(heard, said) < 0.3
 
 
 def test_what_is_lost_lowers_the_likeness():
     said = speech(2, 1)
     heard = said.copy()
     heard[: len(heard) // 4] = 0
-    assert 0.5 < arrived(heard, said) < 0.9
+    assert 0.5 < similarity_at(heard, said) < 0.9
 
 
 def test_a_half_second_that_was_kept_is_found_in_what_was_not():
     said = speech(4, 1)
     recorded = speech(4, 2)
     recorded[RATE : 2 * RATE] = said[RATE : 2 * RATE]
-    average, most = kept(recorded, said)
+    average, most = similarity_anywhere(recorded, said)
     assert average < 0.5
     assert most > 0.99
 
@@ -77,19 +77,19 @@ def test_a_half_second_that_was_kept_is_found_in_what_was_not():
 @pytest.mark.parametrize(
     ("heard", "verdict"),
     [
-        (Heard("a", "b", 0.99, 200, 0, 0.001), Verdict.FINE),
-        (Heard("a", "b", 0.99, 200, 5, 0.001), Verdict.WARNING),
-        (Heard("a", "b", 0.99, 200, 0, 0.05), Verdict.WARNING),
-        (Heard("a", "b", 0.7, 200, 0, 0.001), Verdict.WARNING),
-        (Heard("a", "b", 0.1, 200, 0, 0.001), Verdict.FAULT),
-        (Heard("a", "b", 0.0, 0, 0, 0.0), Verdict.FAULT),
+        (Heard("a", "b", 0.99, 200, 0, 0.001), StepResult.FINE),
+        (Heard("a", "b", 0.99, 200, 5, 0.001), StepResult.WARNING),
+        (Heard("a", "b", 0.99, 200, 0, 0.05), StepResult.WARNING),
+        (Heard("a", "b", 0.7, 200, 0, 0.001), StepResult.WARNING),
+        (Heard("a", "b", 0.1, 200, 0, 0.001), StepResult.FAULT),
+        (Heard("a", "b", 0.0, 0, 0, 0.0), StepResult.FAULT),
     ],
 )
 def test_a_direction_is_judged_by_likeness_loss_and_jitter(heard, verdict):
     report = Report()
     judge(report, "talk", heard)
     assert verdicts(report) == {"talk: a to b": verdict}
-    assert bool(report.steps[0].hint) is (verdict is not Verdict.FINE)
+    assert bool(report.steps[0].hint) is (verdict is not StepResult.FINE)
 
 
 # --- the recording ----------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def recorded(*phases, gaps=(), talk_s=None, keep=()):
         "talk_us": 2_000_000 * len(phases) if talk_s is None else round(talk_s * 1_000_000),
     }
     spoken = [Spoken(phase, *part) for phase, part in parts.items()]
-    return Kept(*channels, manifest), spoken
+    return OpenedRecording(*channels, manifest), spoken
 
 
 def judged(*phases, **how):
@@ -126,32 +126,32 @@ def judged(*phases, **how):
 
 def test_a_recording_with_a_pause_is_fine_when_the_rest_is_there():
     found = judged("talk", PAUSED, gaps={PAUSED: "payment"}, keep=("talk",))
-    assert set(found.values()) == {Verdict.FINE}
+    assert set(found.values()) == {StepResult.FINE}
     assert {"recorded: talk, caller", f"not recorded: {PAUSED}", "payment gap"} <= found.keys()
 
 
 def test_what_was_said_in_a_pause_must_be_nowhere():
     found = judged("talk", PAUSED, gaps={PAUSED: "payment"}, keep=("talk", PAUSED))
-    assert found[f"not recorded: {PAUSED}"] is found["payment gap"] is Verdict.FAULT
+    assert found[f"not recorded: {PAUSED}"] is found["payment gap"] is StepResult.FAULT
 
 
 def test_what_was_said_outside_a_pause_must_be_there():
     found = judged("talk", "after the pause", keep=("talk",))
-    assert found["recorded: talk, advisor"] is Verdict.FINE
-    assert found["recorded: after the pause, advisor"] is Verdict.FAULT
+    assert found["recorded: talk, advisor"] is StepResult.FINE
+    assert found["recorded: after the pause, advisor"] is StepResult.FAULT
 
 
 def test_a_call_that_left_the_centre_is_not_recorded_any_more():
     left = {"after the transfer": "transfer"}
     found = judged("talk", "after the transfer", gaps=left, keep=("talk",))
-    assert found["not recorded: after the transfer"] is Verdict.FINE
+    assert found["not recorded: after the transfer"] is StepResult.FINE
     stayed = judged("talk", "after the transfer", keep=("talk",))
-    assert stayed["recorded: after the transfer, caller"] is Verdict.FAULT
+    assert stayed["recorded: after the transfer, caller"] is StepResult.FAULT
 
 
 def test_talk_that_nothing_covers_does_not_add_up():
-    assert judged("talk", keep=("talk",))["adds up"] is Verdict.FINE
-    assert judged("talk", keep=("talk",), talk_s=3)["adds up"] is Verdict.FAULT
+    assert judged("talk", keep=("talk",))["adds up"] is StepResult.FINE
+    assert judged("talk", keep=("talk",), talk_s=3)["adds up"] is StepResult.FAULT
 
 
 # --- many calls -------------------------------------------------------------------------------
@@ -159,25 +159,25 @@ def test_talk_that_nothing_covers_does_not_add_up():
 
 def told(**figures):
     report = Report()
-    tell(report, Tally(**figures), replace(PLAN, calls=4))
+    report_tally(report, Tally(**figures), replace(PLAN, calls=4))
     return verdicts(report)
 
 
 def test_a_load_that_was_borne_is_fine():
-    found = told(setup=[40, 50, 60, 90], received=2000, alike=[0.99, 0.98])
-    assert set(found.values()) == {Verdict.FINE}
+    found = told(setup=[40, 50, 60, 90], received=2000, similarities=[0.99, 0.98])
+    assert set(found.values()) == {StepResult.FINE}
 
 
 def test_calls_that_were_refused_cut_off_or_not_heard_are_faults():
-    assert told(setup=[40], refused=Counter({503: 3}))["calls"] is Verdict.FAULT
-    assert told(setup=[40] * 4, cut=1, alike=[1.0])["calls"] is Verdict.FAULT
-    found = told(setup=[40] * 4, received=2000, lost=100, alike=[0.99])
-    assert (found["calls"], found["sound"]) == (Verdict.FINE, Verdict.FAULT)
+    assert told(setup=[40], refused=Counter({503: 3}))["calls"] is StepResult.FAULT
+    assert told(setup=[40] * 4, cut=1, similarities=[1.0])["calls"] is StepResult.FAULT
+    found = told(setup=[40] * 4, received=2000, lost=100, similarities=[0.99])
+    assert (found["calls"], found["sound"]) == (StepResult.FINE, StepResult.FAULT)
 
 
 def test_a_machine_that_was_late_itself_doubts_its_figures():
-    assert told(setup=[40] * 4, received=9, alike=[1.0], late=0.5)["this machine"] is (
-        Verdict.WARNING
+    assert told(setup=[40] * 4, received=9, similarities=[1.0], late=0.5)["this machine"] is (
+        StepResult.WARNING
     )
 
 
@@ -185,16 +185,16 @@ def test_a_machine_that_was_late_itself_doubts_its_figures():
 
 
 def test_a_wrong_password_is_told_of_the_phone_whose_it_is():
-    assert refused_registration(PLAN, "201", 401).text == "401: the password is not that of 201"
-    assert refused_call(PHONE, 407).text == "407: the password is not that of 301"
-    assert refused_call(PLAN, 401).text == "401: 127.0.0.2 is no trunk there"
+    assert registration_error(PLAN, "201", 401).text == "401: the password is not that of 201"
+    assert call_error(PHONE, 407).text == "407: the password is not that of 301"
+    assert call_error(PLAN, 401).text == "401: 127.0.0.2 is no trunk there"
 
 
 @given(st.integers(300, 699), st.booleans())
 def test_every_status_is_one_line_and_a_hint(status, by_phone):
     for error in (
-        refused_call(PHONE if by_phone else PLAN, status),
-        refused_registration(PLAN, "201", status),
+        call_error(PHONE if by_phone else PLAN, status),
+        registration_error(PLAN, "201", status),
     ):
         assert error.text.startswith(f"{status}: ")
         assert "\n" not in error.text + error.hint
@@ -205,29 +205,33 @@ def test_every_status_is_one_line_and_a_hint(status, by_phone):
 
 
 @pytest.mark.parametrize(
-    ("text", "way", "host", "port"),
+    ("text", "transport", "host", "port"),
     [
-        ("127.0.0.1", Way.UDP, "127.0.0.1", 5060),
-        ("127.0.0.1:5070", Way.TCP, "127.0.0.1", 5070),
-        ("127.0.0.1", Way.TLS, "127.0.0.1", 5061),
-        ("[::1]:5070", Way.UDP, "::1", 5070),
-        ("::1", Way.UDP, "::1", 5060),
+        ("127.0.0.1", PhoneTransport.UDP, "127.0.0.1", 5060),
+        ("127.0.0.1:5070", PhoneTransport.TCP, "127.0.0.1", 5070),
+        ("127.0.0.1", PhoneTransport.TLS, "127.0.0.1", 5061),
+        ("[::1]:5070", PhoneTransport.UDP, "::1", 5070),
+        ("::1", PhoneTransport.UDP, "::1", 5060),
     ],
 )
-def test_the_server_is_found_by_address_and_port(text, way, host, port):
-    where = locate(text, way, "", None)
-    assert (where.host, where.port, where.here) == (host, port, host)
+def test_the_server_is_found_by_address_and_port(text, transport, host, port):
+    addresses = locate(text, transport, "", None)
+    assert (addresses.host, addresses.port, addresses.local_host) == (host, port, host)
 
 
 def test_the_caller_may_have_an_address_and_port_of_its_own():
-    where = locate("127.0.0.1", Way.UDP, "127.0.0.2:5070", None)
-    assert (where.here, where.caller, where.caller_port) == ("127.0.0.1", "127.0.0.2", 5070)
+    addresses = locate("127.0.0.1", PhoneTransport.UDP, "127.0.0.2:5070", None)
+    assert (addresses.local_host, addresses.caller, addresses.caller_port) == (
+        "127.0.0.1",
+        "127.0.0.2",
+        5070,
+    )
 
 
 @given(st.text(alphabet="[]:.0123456789", max_size=24))
 def test_what_is_no_address_is_said_to_be_none(text):
     with contextlib.suppress(CliError):
-        assert 0 <= locate(text, Way.UDP, "127.0.0.1", None).port < 65536
+        assert 0 <= locate(text, PhoneTransport.UDP, "127.0.0.1", None).port < 65536
 
 
 # --- usage ------------------------------------------------------------------------------------
@@ -277,8 +281,8 @@ async def callee():
         )
         started.append(phone)
         await phone.start()
-        where = replace(WHERE, port=phone.address.port, caller="127.0.0.1")
-        return replace(PLAN, where=where, talk=1.0, patience=5.0)
+        addresses = replace(WHERE, port=phone.address.port, caller="127.0.0.1")
+        return replace(PLAN, addresses=addresses, talk=1.0, timeout=5.0)
 
     yield callee
     for phone in started:
@@ -294,13 +298,13 @@ async def course(plan):
 
 async def test_somebody_elses_phone_that_answers_is_listened_to(callee):
     call, report = await course(await callee(lambda call: call.answer()))
-    assert call.placed.statuses == [180, 200]
+    assert call.caller_call.statuses == [180, 200]
     assert verdicts(report) == {
-        "ring": Verdict.FINE,
-        "answer": Verdict.FINE,
-        "talk: heard": Verdict.FINE,
-        "talk: spoken": Verdict.SKIPPED,
-        "hang-up": Verdict.FINE,
+        "ring": StepResult.FINE,
+        "answer": StepResult.FINE,
+        "talk: heard": StepResult.FINE,
+        "talk: spoken": StepResult.SKIPPED,
+        "hang-up": StepResult.FINE,
     }
 
 
@@ -332,28 +336,28 @@ async def test_a_phone_that_hangs_up_in_mid_talk_is_told(callee):
 
 
 async def test_nobody_at_the_address_is_told_as_such(callee):
-    plan = replace(await callee(lambda call: call.answer()), patience=0.2)
-    plan = replace(plan, where=replace(plan.where, port=9))
+    plan = replace(await callee(lambda call: call.answer()), timeout=0.2)
+    plan = replace(plan, addresses=replace(plan.addresses, port=9))
     _, report = await course(plan)
     (fault,) = report.faults
     assert (fault.name, fault.text) == ("ring", "nobody answers at sip.example:9 by udp")
     assert fault.hint.startswith("is `galwad serve` running there")
 
 
-@pytest.mark.parametrize("way", [Way.TCP, Way.TLS])
-async def test_a_connection_that_is_refused_is_told_as_nobody_there(callee, way):
+@pytest.mark.parametrize("transport", [PhoneTransport.TCP, PhoneTransport.TLS])
+async def test_a_connection_that_is_refused_is_told_as_nobody_there(callee, transport):
     plan = await callee(lambda call: call.answer())
-    plan = replace(plan, where=replace(plan.where, port=9, way=way))
+    plan = replace(plan, addresses=replace(plan.addresses, port=9, transport=transport))
     _, report = await course(plan)
     (fault,) = report.faults
-    assert (fault.name, fault.text) == ("ring", f"nobody answers at sip.example:9 by {way}")
-    assert ("certificate" in fault.hint) is (way is Way.TLS)
+    assert (fault.name, fault.text) == ("ring", f"nobody answers at sip.example:9 by {transport}")
+    assert ("certificate" in fault.hint) is (transport is PhoneTransport.TLS)
 
 
 async def test_a_phone_that_cannot_register_is_told_before_the_server_is_given_up(callee):
     plan = await callee(lambda call: call.answer())
-    plan = replace(plan, answering=(Account("201", "x"),), patience=0.2)
-    plan = replace(plan, where=replace(plan.where, port=9))
+    plan = replace(plan, answering=(SipLogin("201", "x"),), timeout=0.2)
+    plan = replace(plan, addresses=replace(plan.addresses, port=9))
     _, report = await course(plan)
     (fault,) = report.faults
     assert (fault.name, fault.text) == ("register 201", "nobody answers at sip.example:9 by udp")

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from galwad.cli.support import atomic as whole
-from galwad.cli.support.atomic import check_free, whole_file
+from galwad.cli.support import atomic
+from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.console import CliError
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from galwad.cli.support.atomic import whole_file
-with whole_file(Path(sys.argv[1]), replace=False) as file:
+from galwad.cli.support.atomic import atomic_file
+with atomic_file(Path(sys.argv[1]), replace=False) as file:
     file.write(b"what was said in the call")
     file.flush()
     os.kill(os.getpid(), {signal})
@@ -29,7 +29,7 @@ with whole_file(Path(sys.argv[1]), replace=False) as file:
 def _way(request, monkeypatch):
     """Both ways of writing: that of most file systems, and that of the rest."""
     if request.param == "named":
-        monkeypatch.setattr(whole, "_NAMELESS", 0)
+        monkeypatch.setattr(atomic, "_NAMELESS", 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -45,16 +45,16 @@ def test_of_a_command_that_is_killed_nothing_stays(tmp_path, number):
 @pytest.mark.usefixtures("_way")
 def test_it_has_its_name_mode_and_content_at_the_end_alone(tmp_path):
     path = tmp_path / "x"
-    with whole_file(path, replace=False, mode=0o600) as file:
+    with atomic_file(path, replace=False, mode=0o600) as file:
         file.write(b"one")
         assert not path.exists()
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
-    with pytest.raises(CliError, match="exists"), whole_file(path, replace=False) as file:
+    with pytest.raises(CliError, match="exists"), atomic_file(path, replace=False) as file:
         file.write(b"two")
-    with whole_file(path, replace=True) as file:
+    with atomic_file(path, replace=True) as file:
         file.write(b"three")
     assert path.read_bytes() == b"three"
-    with pytest.raises(ValueError, match="us"), whole_file(path, replace=True):
+    with pytest.raises(ValueError, match="us"), atomic_file(path, replace=True):
         raise ValueError("not us")
     assert path.read_bytes() == b"three"
     assert [each.name for each in tmp_path.iterdir()] == ["x"]
@@ -68,7 +68,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     for place in (pipe, tmp_path, Path(), Path("/")):
         with (
             pytest.raises(CliError, match=" is "),
-            whole_file(place, replace=True),
+            atomic_file(place, replace=True),
         ):
             pass
     assert pipe.is_fifo()
@@ -86,8 +86,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_happens(tmp_p
         ("x" * 300, "name too long"),
     ):
         with pytest.raises(CliError, match=why):
-            check_free(tmp_path / name, replace=False)
-    check_free(tmp_path / "there", replace=True)
-    check_free(tmp_path / "new", replace=False)
+            check_writable(tmp_path / name, replace=False)
+    check_writable(tmp_path / "there", replace=True)
+    check_writable(tmp_path / "new", replace=False)
     with pytest.raises(CliError, match="takes no new file"):
-        check_free(Path("/proc/self/x"), replace=False)
+        check_writable(Path("/proc/self/x"), replace=False)

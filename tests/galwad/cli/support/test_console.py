@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from galwad.cli.support.console import CliError, complain, print_table
+from galwad.cli.support.console import CliError, print_error, print_table
 
 VALUE = {"by": "Si\u00e2n \u20ac \U0001f600", "file": "caf\udce9"}
 
@@ -43,7 +43,7 @@ def test_a_name_in_brackets_is_printed_as_it_is(run, archive, monkeypatch):
 def test_what_a_stranger_wrote_moves_no_cursor(capsys):
     mark = "\x1b[2J"
     print_table(("A", "B"), [(f"x{mark}", f"y{mark}")], empty="")
-    complain(CliError(f"one{mark}\ntwo", f"three{mark}"))
+    print_error(CliError(f"one{mark}\ntwo", f"three{mark}"))
     shown = capsys.readouterr()
     assert "\x1b" not in shown.out + shown.err
     assert shown.err == "error: one\ufffd[2J\nerror: two\nhint: three\ufffd[2J\n"
