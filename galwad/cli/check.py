@@ -1,4 +1,4 @@
-"""`galwad check`: names each fault of an installation, with its fix."""
+"""`galwad check`: each fault of an installation, with its fix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     faults make it 1. Nothing is changed, and a running service is not disturbed.
     """
     settings = load_settings(config)
-    findings = [checks.CheckResult("settings", checks.Grade.FINE, f"{config} is right")]
+    findings = [checks.CheckResult("settings", checks.Grade.FINE, f"{config} is correct")]
     findings += checks.run(settings)
     faults = sum(1 for finding in findings if finding.grade is checks.Grade.FAULT)
     if json:
@@ -37,7 +37,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         _print(findings)
     if faults:
         raise CliError(
-            f"{faults} fault{'s' if faults > 1 else ''} found", "each has its fix beside it"
+            f"{faults} fault{'s' if faults > 1 else ''} found", "the fix is below each fault"
         )
 
 

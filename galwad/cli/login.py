@@ -21,7 +21,7 @@ app = new_command()
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")
 def login(
     *,
-    user: Annotated[str, typer.Option(help="Your user name; asked for when absent.")] = "",
+    user: Annotated[str, typer.Option(help="Your user name; by default, it is asked for.")] = "",
     server: Server = "",
     tls_ca: Annotated[
         Path | None,
@@ -30,7 +30,7 @@ def login(
             exists=True,
             dir_okay=False,
             resolve_path=True,
-            help="The authority to believe (PEM), if it is none of this machine's; kept, too.",
+            help="A PEM file of the authority to trust, if this machine does not; it is kept.",
         ),
     ] = None,
     password_stdin: Annotated[
@@ -60,7 +60,7 @@ def login(
     )
     token = me.get("token") if isinstance(me, dict) else None
     if not token:
-        raise CliError("the server gave no token", "check the address")
+        raise CliError("the server sent no token", "check the address")
     file = client_file()
     _keep(file, address, token, authority)
     if json:
@@ -72,7 +72,11 @@ def login(
 def _asked(what: str, *, hide: bool = False) -> str:
     if not sys.stdin.isatty():
         option = "--password-stdin" if hide else "--user"
-        raise CliError(f"{what.lower()} missing, and nobody to ask", f"use {option}", status=2)
+        raise CliError(
+            f"the {what.lower()} is missing, and there is no terminal to ask for it",
+            f"use {option}",
+            status=2,
+        )
     return str(typer.prompt(what, hide_input=hide, err=True))
 
 
@@ -93,5 +97,5 @@ def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None
     except OSError as error:
         reason = (error.strerror or "it failed").lower()
         raise CliError(
-            f"{file} cannot be written: {reason}", "set $XDG_CONFIG_HOME to a folder of yours"
+            f"cannot write {file}: {reason}", "set $XDG_CONFIG_HOME to a folder of yours"
         ) from None

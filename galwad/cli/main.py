@@ -22,7 +22,7 @@ from galwad.cli.support.lazy import LazyGroup
 # Typer has its own copy of click. Its UsageError is not public, but BadParameter derives from it.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = 130
-_INTERRUPTED_HINT: Final = "what it was to do may be done all the same: look"
+_INTERRUPTED_HINT: Final = "the command may have done its work: check before you run it again"
 
 
 class CommandGroups(LazyGroup):
@@ -88,11 +88,16 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
     except UnicodeEncodeError:  # an argument's bytes, such as a file name, are not UTF-8
-        print_error(CliError("an argument is no text in UTF-8", "write it anew", status=2))
+        print_error(
+            CliError(
+                "an argument is not valid UTF-8", "type it again, or rename the file", status=2
+            )
+        )
         return 2
     except OSError as error:  # most likely of standard output, on a full disk
         reason = (error.strerror or type(error).__name__).lower()
-        print_error(CliError(f"{error.filename or 'the output'}: {reason}", _INTERRUPTED_HINT))
+        what = f"use {error.filename}" if error.filename else "write the output"
+        print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
         return 1
     if status == _INTERRUPTED:  # Typer caught the interrupt and returned its own status
         print_error(CliError("interrupted", _INTERRUPTED_HINT))
@@ -106,7 +111,9 @@ def _wrong_usage(error: Any) -> CliError:
         print(message, file=sys.stderr)
         message = "a command is missing"
     message = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
-    return CliError(message[:1].lower() + message[1:], f"`{where} --help` shows how", status=2)
+    return CliError(
+        message[:1].lower() + message[1:], f"`{where} --help` shows how to use it", status=2
+    )
 
 
 def main() -> None:
@@ -129,7 +136,9 @@ def _flushed(status: int) -> int:
         _drop_output()
         if status == 0 and not isinstance(error, BrokenPipeError):
             print_error(
-                CliError(f"the output: {(error.strerror or '').lower()}", _INTERRUPTED_HINT)
+                CliError(
+                    f"cannot write the output: {(error.strerror or '').lower()}", _INTERRUPTED_HINT
+                )
             )
         return status or 1
     return status

@@ -44,7 +44,7 @@ _MODULES: Final = {
 def serve(
     *,
     only: Annotated[
-        Process | None, typer.Option(help="Run this process alone, for a systemd unit of its own.")
+        Process | None, typer.Option(help="Run only this process, for a systemd unit of its own.")
     ] = None,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -75,6 +75,8 @@ def _run(only: Process, settings: Settings) -> int:
         with alone(folder):
             return int(importlib.import_module(_MODULES[only]).run(settings))
     except AtWorkError as error:
-        raise CliError(str(error), f"one {only} is enough: stop that, or leave it at it") from None
+        raise CliError(
+            str(error), f"only one {only} can run: stop that one first, or let it run"
+        ) from None
     except KeyFileError as error:
         raise CliError(str(error), error.hint) from None

@@ -73,7 +73,7 @@ def test_a_second_one_ends_at_once_and_touches_nothing(tmp_path, config, name):
         assert status == 1
         assert said == (
             f"error: another process is at work in {tmp_path}/state/{name}\n"
-            f"hint: one {name} is enough: stop that, or leave it at it\n"
+            f"hint: only one {name} can run: stop that one first, or let it run\n"
         )
         assert {path: path.stat().st_ino for path in sockets} == sockets
         assert first.poll() is None

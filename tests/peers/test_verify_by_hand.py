@@ -170,7 +170,7 @@ def test_galwad_names_the_same_faults(desktop):
     assert f"{call_id}: its manifest is missing" in desktop.run(*whole, status=1)
     shutil.rmtree(folder / "copy")
     (folder / "copy").mkdir()
-    assert f"{call_id}: it was indexed, and is gone" in desktop.run(*whole, status=1)
+    assert f"{call_id}: it was indexed, but is missing" in desktop.run(*whole, status=1)
     lines = (folder / "chain.jsonl").read_text().splitlines(keepends=True)
     seq = json.loads((folder / "anchors.jsonl").read_text())["seq"]
     (folder / "chain.jsonl").write_text("".join(lines[: seq - 1]))

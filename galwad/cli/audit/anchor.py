@@ -24,10 +24,10 @@ def anchor(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Note the chain's head in a file of yours, once a day: what is noted cannot be cut unseen.
+    """Add the chain's head to a file of yours, once a day: earlier entries cannot be cut unseen.
 
     Run it where the server's administrators have no access. It first checks that the chain still
-    has the last anchor in the file, and notes nothing if it does not.
+    has the last anchor in the file, and adds nothing if it does not.
     """
     added = anchors.add_anchor(output, server)
     if json:

@@ -25,34 +25,34 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
     """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
-        whose = f": they are of {', '.join(others)}" if others else ""
-        yield f"none of the anchors is of node {node}{whose}"
+        whose = f": they are from {', '.join(others)}" if others else ""
+        yield f"no anchor is from node {node}{whose}"
 
 
 def add_anchor(path: Path, server: str) -> Anchor:
     """Add the server's head to a file of anchors, if the chain still has the last one there."""
     if path.exists() and not path.is_file():
-        raise CliError(f"{path} is no file", "name one that keeps your anchors")
+        raise CliError(f"{path} is not a file", "give the file of your anchors")
     known = read_anchors(path) if path.exists() else []
     last = known[-1] if known else None
     answer = ask(server, "GET", f"/audit/head?seq={last.head.seq if last else 0}")
     try:
         anchor = Anchor.parse(answer["anchor"])
     except ChainError as error:
-        raise CliError(f"the server's answer: {error}", "check the address") from None
+        raise CliError(f"cannot read the server's answer: {error}", "check the address") from None
     if last is not None and anchor.node != last.node:
         raise CliError(
             f"the server is node {anchor.node}, and the last anchor in {path} is of {last.node}",
-            "nothing was added; keep a file for each node. If it is the same one, ask why",
+            "nothing was added; use one file for each node. If this is that node, find out why",
         )
     if last is not None and answer["earlier"] != last.head.hash:
         raise CliError(
             f"the chain no longer has entry {last.head.seq} as it was noted on {last.at}",
-            "nothing was added; keep the file, and have the audit verified against it",
+            "nothing was added; keep the file, and verify the audit with it as --anchors",
         )
     try:
         append_anchor(path, anchor)
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise CliError(f"{path} cannot be written: {reason}", "name another") from None
+        raise CliError(f"cannot write {path}: {reason}", "choose another file") from None
     return anchor

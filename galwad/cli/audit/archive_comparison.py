@@ -95,14 +95,14 @@ class ChainFacts:
         except ValueError:
             return text, False
         if moment >= self.end_s + YOUNG_S:
-            return f"{text}; by its date that was after the chain ended: export it anew", False
+            return f"{text}; its date is after the chain's end: export the chain again", False
         return text, moment > self.end_s - YOUNG_S
 
 
 def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differences:
     """Compare every copy of a recording in the folder with the chain."""
     if not folder.is_dir():
-        raise CliError(f"{folder} is no folder", "name the archive's, or a copy's")
+        raise CliError(f"{folder} is not a folder", "give the archive's folder, or that of a copy")
     span = read_period(since, "--since")
     first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
     there: dict[str, list[Path]] = {call_id: [] for call_id in facts.indexed}
@@ -114,10 +114,10 @@ def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differe
         if call_id[:8] < first:
             continue
         if not folders:
-            differences.problems.append(f"{call_id}: it was indexed, and is gone")
+            differences.problems.append(f"{call_id}: it was indexed, but is missing")
         if len(folders) > 1:
             places = " and ".join(map(str, folders))
-            differences.problems.append(f"{call_id}: it is there more than once, in {places}")
+            differences.problems.append(f"{call_id}: it exists more than once: in {places}")
         for place in folders:
             compare = partial(_differences, facts, call_id, place)
             for text, late in at_rest(compare, _is_wrong, place, call_id):
@@ -133,7 +133,7 @@ def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[st
     """Return the differences of one copy, each with True if it may be on its way into the chain."""
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
-        return [("its manifest, header or certificate of disposal is no file", False)]
+        return [("its manifest, header or certificate of disposal is not a file", False)]
     manifest, header, disposal = paths
     found = [*_manifest(facts, call_id, manifest), *_header(facts, call_id, header)]
     return found or list(_disposal(facts, call_id, disposal))
@@ -142,7 +142,7 @@ def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[st
 def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     digest = facts.indexed.get(call_id)
     if digest is None:
-        yield facts.with_timing("it is there, and was never indexed", _sealed(path))
+        yield facts.with_timing("it exists, but was never indexed", _sealed(path))
         return
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
@@ -163,7 +163,7 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
         return
     if facts.replaced(call_id, digest):
         yield (
-            "its header is from before a rewrap: `galwad keys rewrap` mends that, or a new copy",
+            "its header is from before a rewrap: run `galwad keys rewrap`, or copy it again",
             False,
         )
 
@@ -189,4 +189,4 @@ def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
         yield "its certificate of disposal cannot be read", False
         return
     if not facts.orders(call_id, found):
-        yield facts.with_timing("it was disposed of, and no entry orders that", found.disposed)
+        yield facts.with_timing("it was disposed of, but no entry ordered that", found.disposed)

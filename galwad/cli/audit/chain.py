@@ -55,11 +55,11 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except ChainError as error:
-        raise CliError(f"{path}: {error}", "is it the file that you meant?") from None
+        raise CliError(f"{path}: {error}", "check that this is the right file") from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = (getattr(error, "strerror", None) or "it is no text").lower()
+        reason = (getattr(error, "strerror", None) or "it is not text").lower()
         where = getattr(error, "filename", None) or path
-        raise CliError(f"{where} cannot be read: {reason}", "name another") from None
+        raise CliError(f"cannot read {where}: {reason}", "choose another file") from None
 
 
 class ChainReader:

@@ -19,15 +19,19 @@ app = new_command()
 @app.command("list", epilog="Example: galwad audit list --kind recording.fetched --when yesterday")
 def list_(
     *,
-    kind: Annotated[str, typer.Option(help="Of this kind, such as recording.fetched.")] = "",
-    when: Annotated[str, typer.Option(help='Of: today, "last week", 2026-11-24, 2026-11.')] = "",
-    recording: Annotated[str, typer.Option(help="Of this recording: its id.")] = "",
-    by: Annotated[str, typer.Option(help="By this user; or os:root, on the server.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    kind: Annotated[str, typer.Option(help="Only this kind, such as recording.fetched.")] = "",
+    when: Annotated[
+        str, typer.Option(help='Only of: today, "last week", 2026-11-24, 2026-11.')
+    ] = "",
+    recording: Annotated[str, typer.Option(help="Only about this recording: its id.")] = "",
+    by: Annotated[
+        str, typer.Option(help="Only by this user; or os:root, for root on the server.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 50,
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List entries, the newest last, with the names that are not erased. Reading is audited.
+    """List entries, the newest last, with the names that are not erased. This is audited.
 
     Days are those of the centre. `audit list --recording ID` shows who did what with a recording.
     """
@@ -54,5 +58,5 @@ def list_(
             )
             for row in rows
         ),
-        empty="No entry fits.",
+        empty="No entry matches.",
     )

@@ -23,32 +23,34 @@ app = new_command()
 @app.command(epilog="Example: galwad audit verify chain.jsonl --anchors anchors.jsonl")
 def verify(
     file: Annotated[
-        Path | None, typer.Argument(help="An export (offline); the server's chain if absent.")
+        Path | None, typer.Argument(help="An export (offline); by default, the server's chain.")
     ] = None,
     *,
     anchors: Annotated[
-        Path | None, typer.Option(help="A file of anchors that somebody else kept.")
+        Path | None, typer.Option(help="A file of anchors that was kept outside the server.")
     ] = None,
     recordings: Annotated[
-        Path | None, typer.Option(help="An archive, or a copy: held against the chain, too.")
+        Path | None, typer.Option(help="An archive, or a copy, to compare with the chain.")
     ] = None,
     since: Annotated[
-        str, typer.Option(help="With --recordings: of calls from this day on alone.")
+        str, typer.Option(help="With --recordings: only calls from this day on.")
     ] = "",
     restored: Annotated[
         list[str] | None,
-        typer.Option(help="The hash that `backup restore` printed, of a restore that you know of."),
+        typer.Option(
+            help="The hash that `backup restore` printed, for a restore that you know of."
+        ),
     ] = None,
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Prove the chain whole: each hash, each day's signature, each anchor.
+    """Verify the chain: each hash, each day's signature, each anchor.
 
-    With --recordings: also that every recording which was ever indexed is there, with the manifest
-    that it had then. Names each entry and each recording that is not as it was.
+    With --recordings: also that each recording that was ever indexed exists, with the manifest that
+    it had then. Names each entry and each recording that has changed.
 
     After a restore, the chain continues with a day key that no earlier key signed, and the entries
-    after the backup are gone. That is named too, unless --restored says that you know of it.
+    after the backup are gone. That is reported, too, unless --restored says that you know of it.
     """
     # read first, before more entries are added to the chain
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
@@ -67,9 +69,7 @@ def verify(
     if recordings is not None:
         differences = compare_with_archive(facts, recordings, since)
         problems += differences.problems
-        notes += [
-            f"{text} before the chain ended: it may be on its way" for text in differences.late
-        ]
+        notes += [f"{text}; its entry may come after the chain's end" for text in differences.late]
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     if json:
         print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
@@ -82,8 +82,8 @@ def verify(
         raise CliError("there is no entry to verify", "export the chain with `galwad audit export`")
     if problems:
         raise CliError(
-            f"{len(problems)} found: the audit, or the archive, is not as it was",
-            "keep both as they are, and the anchors; ask whoever keeps the copies",
+            f"problems found: {len(problems)}; the audit or the archive has changed",
+            "keep both as they are, and the anchors; compare them with the copies",
         )
 
 
@@ -93,8 +93,8 @@ def _restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
     strangers = [each for each in hashes if each not in there]
     if strangers:
         raise CliError(
-            f"no entry of a restore has the hash {strangers[0]}",
-            "give it as `galwad backup restore` printed it; if the chain has another, ask why",
+            f"no restore in the chain has the hash {strangers[0]}",
+            "give the hash that `galwad backup restore` printed; if it is another, find out why",
         )
     return [there[each] for each in hashes]
 

@@ -11,10 +11,10 @@ from galwad.desk.backup import BackupError
 
 
 @contextmanager
-def backup_errors(where: Path, again: str) -> Iterator[None]:
+def backup_errors(where: Path, hint: str) -> Iterator[None]:
     """Turn failures into `CliError`s.
 
-    `where` is the place named if an error has no file name; `again` is the hint on what to do next.
+    `where` is the place named if an error has no file name; `hint` says what to do next.
     """
     try:
         yield
@@ -22,4 +22,4 @@ def backup_errors(where: Path, again: str) -> Iterator[None]:
         raise CliError(str(error), error.hint) from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise CliError(f"{error.filename or where}: {reason}", f"it is not done; {again}") from None
+        raise CliError(f"{error.filename or where}: {reason}", hint) from None

@@ -33,7 +33,10 @@ def make(
     later.
     """
     settings = load_settings(config)
-    with on_the_server(settings), backup_errors(folder, "what is in it is no backup: remove it"):
+    with (
+        on_the_server(settings),
+        backup_errors(folder, "the backup is not complete: remove the folder"),
+    ):
         made = node_backup.make(settings, config, folder)
     if json:
         print_json({"folder": str(folder), **msgspec.to_builtins(made)})

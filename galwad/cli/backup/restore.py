@@ -28,11 +28,11 @@ def restore(
     *,
     certificates: Annotated[
         list[Path] | None,
-        typer.Option(help="More certificates of disposals: a file, or a folder with some."),
+        typer.Option(help="More certificates of disposal: a file, or a folder of them."),
     ] = None,
     node_key: Annotated[
         list[str] | None,
-        typer.Option(help="A public key that the node had before, or a file with it."),
+        typer.Option(help="An earlier public key of the node, or a file with it."),
     ] = None,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -47,11 +47,13 @@ def restore(
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]
     if missing:
-        raise CliError(f"{missing[0]} is not there", "name a file or a folder", status=2)
+        raise CliError(f"{missing[0]} does not exist", "give a file or a folder", status=2)
     keys = [public_key(text, "--node-key") for text in node_key or ()]
     with (
         on_the_server(settings),
-        backup_errors(settings.node.state, "run it again, once that is mended"),
+        backup_errors(
+            settings.node.state, "the restore is not complete: correct that, then run it again"
+        ),
     ):
         done = node_backup.restore(settings, folder, certificates or (), keys)
     if json:
@@ -63,19 +65,19 @@ def restore(
         print(f"restored the backup of {done.description.made}: {done.headers} headers put back")
         print(f"disposed of: {done.disposals}, of which destroyed again: {len(done.destroyed)}")
         print(f"audit: entry {done.audit.seq}, {done.audit.hash}")
-        print(f"whoever verifies it: galwad audit verify --restored {done.audit.hash}")
+        print(f"to verify the audit: galwad audit verify --restored {done.audit.hash}")
         if done.missing:
             print(f"MISSING: {done.missing} of the {done.description.headers} headers")
         for problem in done.problems:
-            print(f"NOT BELIEVED: {one_line(problem)}")
+            print(f"NOT ACCEPTED: {one_line(problem)}")
     if done.missing:
         raise CliError(
-            f"the backup's folder has lost {done.missing} headers: those recordings do not open",
-            "copy it anew from where it was made, and restore once more before the start",
+            f"{done.missing} headers are missing from the backup: their recordings do not open",
+            "copy the backup again, and restore it again before you start Galwad",
         )
     if done.problems:
         raise CliError(
-            "not every certificate was believed", "its header may lie here: see --node-key"
+            "some certificates were not accepted", "their headers may exist here: see --node-key"
         )
 
 

@@ -28,16 +28,16 @@ def coverage(
     *,
     date: Annotated[
         str,
-        typer.Option(help='Of: today, yesterday, monday, "last week", 2026-11-24, 2026-11.'),
+        typer.Option(help='The days: today, yesterday, monday, "last week", 2026-11-24, 2026-11.'),
     ] = "today",
     server: Server = "",
     json: Json = False,
 ) -> None:
     """Account for each second of each answered call: recorded, or missing for a reason.
 
-    Draws every call with seconds that nothing explains, and names files, rows and spools whose
-    counterpart is missing, anywhere in the archive. Nothing is deleted. Exit status 1 if there is
-    any. The server makes the same check every night, and raises an alarm for each new finding.
+    Draws each call with unexplained seconds. Names each file, row and spool whose counterpart is
+    missing, anywhere in the archive. Nothing is deleted. The exit status is 1 if anything is found.
+    The server makes the same check every night, and raises an alarm for each new finding.
     """
     found = _fetch(date, server)
     if json:
@@ -115,7 +115,7 @@ def _sentence(found: dict[str, Any]) -> str:
     count = found["calls"]
     text = f"{count} answered call{'' if count == 1 else 's'}"
     if found["in_progress"]:
-        text += f" (and {found['in_progress']} in progress or on the way)"
+        text += f" (and {found['in_progress']} in progress or not yet archived)"
     talk, kept, gaps = (clock(found[key] / _US) for key in ("talk_us", "recorded_us", "gap_us"))
     unexplained = found["unexplained_us"] / _US
     text += f": {talk} of talk, {kept} recorded, {gaps} in gaps"
@@ -135,4 +135,4 @@ def _failure(found: dict[str, Any]) -> CliError | None:
         for count, name in ((amiss, "call"), (orphans, "orphan"))
         if count
     ]
-    return CliError(f"{' and '.join(parts)} not explained", "each says above what to do")
+    return CliError(f"{' and '.join(parts)} not explained", "the list above says what to do")

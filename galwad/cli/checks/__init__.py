@@ -50,5 +50,5 @@ def _results(check: Check, settings: Settings) -> Iterator[CheckResult]:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         ours = isinstance(error, PermissionError)
-        fix = "run this as root, or as the user who runs galwad" if ours else "look at that disk"
+        fix = "run this as root, or as the user who runs galwad" if ours else "check that disk"
         yield fault("disk", f"{error.filename or settings.node.state}: {reason}", fix)

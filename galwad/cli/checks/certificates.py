@@ -43,10 +43,12 @@ def _page(settings: Settings) -> Iterator[CheckResult]:
         named = () if _is_wild(host) else (host,)
         yield from pair("tls", desk.tls_certificate, desk.tls_key, named)
     elif desk.origin.startswith("https:"):
-        yield fine("tls", "none here: a proxy on this machine speaks it")
+        yield fine("tls", "not used here: a proxy on this machine provides it")
     else:
         yield warning(
-            "tls", "none: the page is for this machine alone", "see [desk] in the example"
+            "tls",
+            "not used: only this machine can open the page",
+            "see [desk] in config/example.toml",
         )
 
 
@@ -61,18 +63,24 @@ def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Ite
     try:
         parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
     except ValueError:
-        yield fault(name, f"{certificate} holds no certificate", "a PEM file, the server's first")
+        yield fault(
+            name, f"{certificate} holds no certificate", "use a PEM file, the server's first"
+        )
         return
     try:
         secret = load_pem_private_key(key.read_bytes(), password=None)
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (TypeError, ValueError):
-        yield fault(name, f"{key} holds no key without a password", "a PEM file, not encrypted")
+        yield fault(name, f"{key} holds no unencrypted key", "use a PEM file, not encrypted")
         return
     except ssl.SSLError:
         secret = None
     if secret is None or secret.public_key() != parsed.public_key():
-        yield fault(name, f"{key} is not the key of {certificate}", "the two made together")
+        yield fault(
+            name,
+            f"{key} is not the key of {certificate}",
+            "use a certificate and a key that belong together",
+        )
         return
     yield _dates(name, certificate, parsed)
     missing = [host for host in hosts if not _names(parsed, host)]
@@ -80,7 +88,7 @@ def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Ite
         yield fault(
             name,
             f"{certificate} does not name {', '.join(missing)}: peers would refuse it",
-            "a certificate with that as its subject alternative name",
+            "use a certificate with that subject alternative name",
         )
 
 
@@ -90,10 +98,10 @@ def _dates(name: str, path: Path, parsed: x509.Certificate) -> CheckResult:
     if left < timedelta():
         return fault(name, f"{path} has expired", "renew it")
     if parsed.not_valid_before_utc > now:
-        return fault(name, f"{path} is not valid yet", "look at this machine's clock, or wait")
+        return fault(name, f"{path} is not valid yet", "check this machine's clock, or wait")
     if left < _SOON:
         return warning(name, f"{path} expires in {left.days} days", "renew it")
-    return fine(name, f"{path} is good for {left.days} days")
+    return fine(name, f"{path} is valid for {left.days} days")
 
 
 def _names(parsed: x509.Certificate, host: str) -> bool:
@@ -120,7 +128,7 @@ def _authorities(path: Path) -> CheckResult:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(path)
     except ssl.SSLError:
-        return fault("sip tls", f"{path} holds no authority", "a PEM file with their certificates")
+        return fault("sip tls", f"{path} holds no authority", "use a PEM file of authorities")
     return fine("sip tls", f"{path} holds {len(context.get_ca_certs())} authorities")
 
 
@@ -135,7 +143,7 @@ def _unreadable(path: Path) -> str:
     try:
         path.read_bytes()
     except FileNotFoundError:
-        return "is not there"
+        return "does not exist"
     except OSError as error:
         return f"cannot be read ({(error.strerror or 'refused').lower()})"
     return ""

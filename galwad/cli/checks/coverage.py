@@ -23,12 +23,12 @@ _LATE_S: Final = 3600.0
 """The time that a nightly check of a large archive may take."""
 _CALLS: Final = {
     "recording.missing": (
-        "was answered and left no recording",
-        "`galwad calls coverage` says whether a spool waits; else look for its `recording.fault`",
+        "was answered, but has no recording",
+        "`galwad calls coverage` shows if a spool waits; else see `recording.fault` in the log",
     ),
     "recording.unexplained": (
-        "has seconds that nothing explains",
-        "`galwad calls coverage` draws them; keep the journal, report it",
+        "has unexplained seconds",
+        "`galwad calls coverage` draws them; keep the journal, and report it",
     ),
 }
 
@@ -65,10 +65,10 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
         yield warning(
             "books",
             f"they were last checked {local_time(checked)}",
-            "galwad-desk makes up for it when it is up: its journal has `coverage.checked`, or why",
+            "galwad-desk does it when it runs: its journal has `coverage.checked`, or why",
         )
     elif not facts["amiss"] and not facts["orphans"]:
-        yield fine("books", f"each second was explained {local_time(checked)}")
+        yield fine("books", f"every second was explained {local_time(checked)}")
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
@@ -83,10 +83,10 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
     desk = settings.desk
     due = next_time(desk.nightly, (made or 0) / 1e6, desk.time_zone)
     if now > due + _LATE_S:
-        fix = f"the desk does it at {desk.nightly}: is it up?"
+        fix = f"the desk does it at {desk.nightly}: check that it runs"
         yield warning("books", "they were never checked", fix)
     else:
-        yield fine("books", f"they are checked for the first time {local_time(due)}")
+        yield fine("books", f"the first check is {local_time(due)}")
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
@@ -104,4 +104,4 @@ def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
             yield fault("orphans", f"{orphan}: {where}", fix_of(orphan))
     (count,) = connection.execute("SELECT count(*) FROM coverage_findings").fetchone()
     if count > len(found):
-        yield fault("books", f"and {count - len(found)} more", "`galwad calls coverage` names all")
+        yield fault("books", f"and {count - len(found)} more", "`galwad calls coverage` lists all")

@@ -17,8 +17,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     if not database.exists():
         yield warning(
             "database",
-            f"{database} is not there yet",
-            "the desk makes it at its first start, or `galwad users add` does",
+            f"{database} does not exist yet",
+            "the desk creates it at its first start, or `galwad users add` does",
         )
         return
     try:
@@ -39,11 +39,9 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     found, newest = (row[0] if row else ""), known.get_current_head()
     if found == newest:
-        return fine("database", f"its schema is the newest ({newest})")
+        return fine("database", f"its schema is current ({newest})")
     if found in {script.revision for script in known.walk_revisions()}:
-        return warning(
-            "database", f"its schema is {found}", "the desk brings it up to date at its start"
-        )
+        return warning("database", f"its schema is {found}", "the desk updates it when it starts")
     return fault(
         "database", "its schema is newer than this program", "install the newer Galwad again"
     )
@@ -67,12 +65,16 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
     else:
         yield warning(
             "directory",
-            "it is empty: no caller will be known",
+            "it is empty: no caller can be identified",
             "galwad directory import people.csv",
         )
     users = _count(connection, "SELECT count(*) FROM users WHERE NOT disabled")
     if not users:
-        yield warning("users", "there is nobody to sign in", "galwad users add NAME --role advisor")
+        yield warning(
+            "users",
+            "there are no users, so no one can sign in",
+            "galwad users add NAME --role advisor",
+        )
     yield from _routes(connection, settings)
 
 
@@ -93,14 +95,14 @@ def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
         if unknown:
             yield warning(
                 "routes",
-                f"{route.called} has the advisors {', '.join(unknown)}, who are no users",
+                f"{route.called} has the advisors {', '.join(unknown)}, who are not users",
                 "galwad users add NAME, or change advisors",
             )
     for phone in settings.phones:
         if phone.user and phone.user not in names:
             yield warning(
                 "phones",
-                f"{phone.extension} is {phone.user}'s, who is no user",
+                f"{phone.extension} belongs to {phone.user}, who is not a user",
                 "galwad users add NAME, or change user",
             )
 

@@ -39,7 +39,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     if runtime.exists() and kind not in _IN_MEMORY:
         yield warning(
             "runtime",
-            f"{runtime} lies on {kind or 'a disk'}: keys of live calls would outlive a reboot",
+            f"{runtime} is on {kind or 'a disk'}: keys of live calls would survive a reboot",
             "use a folder on tmpfs, such as /run/galwad",
         )
     if state.exists():
@@ -56,7 +56,7 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
     for path in disks.values():
         free = shutil.disk_usage(path).free
         if free < _LEAST_FREE:
-            yield fault("disk", f"{free / 1e9:.1f} GB free under {path}", "make room there")
+            yield fault("disk", f"{free / 1e9:.1f} GB free under {path}", "free some space there")
         else:
             yield fine("disk", f"{free / 1e9:.1f} GB free under {path}")
 
@@ -66,8 +66,8 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
         if why:
-            fix = "`dmesg` has the reason; docs/operations/disks.md says how to mend it"
-            yield fault("disk", f"{path} takes nothing: {why}", fix)
+            fix = "`dmesg` has the reason; see docs/operations/disks.md"
+            yield fault("disk", f"cannot write to {path}: {why}", fix)
 
 
 def _write_error(folder: Path) -> str:
@@ -91,10 +91,10 @@ def _folder(name: str, path: Path) -> CheckResult:
     by_hand = f"without them: install -d -m 0750 -o USER {path}"
     if not path.exists():
         return warning(
-            name, f"{path} is not there yet", f"the units make it when they start; {by_hand}"
+            name, f"{path} does not exist yet", f"the units create it when they start; {by_hand}"
         )
     if not path.is_dir():
-        return fault(name, f"{path} is no folder", f"the units make one; {by_hand}")
+        return fault(name, f"{path} is not a folder", f"the units create one; {by_hand}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return fault(
             name,
@@ -114,7 +114,7 @@ def _parts(state: Path) -> Iterator[CheckResult]:
     for name in _PARTS:
         path = state / name
         if os.path.lexists(path) and not path.is_dir():
-            yield fault("state", f"{path} is no folder", "move it away, or mount its disk again")
+            yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
     for path in parts:
         if not path.is_symlink():  # a link leads to /var/lib/private, which only root can enter
             yield from _private("state", path)
@@ -122,7 +122,7 @@ def _parts(state: Path) -> Iterator[CheckResult]:
 
 def _private(name: str, path: Path) -> Iterator[CheckResult]:
     if path.stat().st_mode & stat.S_IRWXO:
-        yield warning(name, f"{path} is open to everybody on this machine", f"chmod o= {path}")
+        yield warning(name, f"{path} is open to all users of this machine", f"chmod o= {path}")
 
 
 def filesystem(path: Path) -> str:

@@ -24,7 +24,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     if any(not line.startswith("/dev/zram") for line in swaps):
         yield warning(
             "swap",
-            "this machine swaps to a disk, and calls could lie there",
+            "this machine swaps to a disk: parts of calls could be written there",
             "the units set MemorySwapMax=0; or encrypt the swap",
         )
 
@@ -35,10 +35,10 @@ def _clock() -> CheckResult:
     if state == _TIME_ERROR or state < 0:
         return warning(
             "clock",
-            "nothing keeps this machine's clock right: times in recordings are evidence",
+            "this machine's clock is not synchronised: times in recordings are evidence",
             "apt install chrony, or: timedatectl set-ntp true",
         )
-    return fine("clock", "it is kept right")
+    return fine("clock", "it is synchronised")
 
 
 def _files(settings: Settings) -> CheckResult:
@@ -47,7 +47,7 @@ def _files(settings: Settings) -> CheckResult:
     if limit != resource.RLIM_INFINITY and limit < needed:
         return warning(
             "limits",
-            f"{limit} open files allowed here, {settings.sip.max_calls} calls need {needed}",
+            f"only {limit} files may be open: {settings.sip.max_calls} calls need {needed}",
             f"the units set LimitNOFILE; by hand: ulimit -n {needed}",
         )
     return fine("limits", f"enough open files for {settings.sip.max_calls} calls")

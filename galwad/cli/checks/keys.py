@@ -25,7 +25,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     if settings.recording.unattended_recovery:
         yield warning(
             "recovery",
-            "spools are recovered unattended: whoever has this disk can read calls in progress",
+            "spools are recovered unattended: with this disk, calls in progress can be read",
             "set [recording] unattended_recovery = false, and recover after a reboot by hand",
         )
 
@@ -42,8 +42,8 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
     if length != _NODE_KEY_LENGTH:
         yield fault(
             "node key",
-            f"{path} is no key of {_NODE_KEY_LENGTH} bytes: nothing can be sealed",
-            "put it back from a backup: it lies there as manifest.key",
+            f"{path} is not a key of {_NODE_KEY_LENGTH} bytes: no recording can be sealed",
+            "restore it from a backup: it is manifest.key there",
         )
 
 
@@ -72,8 +72,8 @@ def _recipients(settings: Settings) -> CheckResult:
     if found.serial < newest:
         return warning(
             "recipients",
-            f"set number {found.serial} is in force, and number {newest} was before it",
-            "put the newest back, then: galwad keys rewrap",
+            f"set number {found.serial} is in force, but number {newest} is newer",
+            "restore the newest one, then: galwad keys rewrap",
         )
     names = ", ".join(f"{entry.name} {mark}" for entry, mark in pairs)
     if len(found.named) == 1:

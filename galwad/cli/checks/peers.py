@@ -20,19 +20,19 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     for peer in asyncio.run(_ask(settings.switch_socket)):
         by_options = peer.asked_by == "options"
         if peer.up:
-            text = "answers OPTIONS" if by_options else "has our registration"
+            text = "answers OPTIONS" if by_options else "accepts our registration"
             yield fine("peers", f"{peer.name} {text}")
         elif by_options:
             yield warning(
                 "peers",
                 f"{peer.name} does not answer OPTIONS: it is tried after all others",
-                "look at it and at the way there; the alarm peer.down has the last status",
+                "check it, and the network; the alarm peer.down has the last status",
             )
         else:
             yield warning(
                 "peers",
-                f"trunk {peer.name} has no registration of ours: it sends us no calls",
-                "see username, password and registrar; the alarm trunk.unregistered has the status",
+                f"trunk {peer.name} does not accept our registration: it sends no calls",
+                "check username, password, registrar; the alarm trunk.unregistered has the status",
             )
 
 

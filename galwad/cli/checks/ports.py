@@ -20,7 +20,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the SIP URIs, each listening address, then the range of media ports."""
     for wrong in check_uris(settings):
-        yield fault("routes", wrong, "see [[routes]] and [[destinations]] in the example")
+        yield fault("routes", wrong, "see [[routes]] and [[destinations]] in config/example.toml")
     running = is_running(settings)
     for listener in settings.sip.listen:
         place = HostPort(listener.host, listener.port)
@@ -44,7 +44,7 @@ def _transports(settings: Settings) -> Iterator[CheckResult]:
         if wanted and wanted not in ours:
             yield fault(
                 "routes",
-                f"{text} wants {wanted}, on which [sip] listen has nothing",
+                f"{text} needs {wanted}, but [sip] listen has no such address",
                 f'add "{wanted}:ADDRESS:PORT" to [sip] listen: calls leave from there',
             )
 
@@ -82,9 +82,9 @@ def _port(
     if not problem:
         return fine(name, f"{place} is free")
     if running and "in use" in problem:
-        return fine(name, f"{place} is held by the running service")
+        return fine(name, f"{place} is used by the running service")
     return fault(
-        name, f"{place}: {problem}", f"free it (ss -lunpt shows who has it) or change {key}"
+        name, f"{place}: {problem}", f"free it (ss -lunpt shows its process) or change {key}"
     )
 
 
@@ -99,9 +99,7 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     if len(taken) == total:
         yield fault("media", f"no port of {ports} can be bound", "change [media] listen or ports")
     elif taken and not running:
-        yield warning(
-            "media", f"{len(taken)} ports of {ports} are taken", "they will be passed over"
-        )
+        yield warning("media", f"{len(taken)} ports of {ports} are taken", "they are not used")
     else:
         yield fine("media", f"{ports} has room for {ports.calls} calls")
     most = settings.sip.max_calls
@@ -115,7 +113,7 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     if ports.first <= high and low <= ports.last:
         yield warning(
             "media",
-            f"{ports} overlaps the ports that the kernel lends to other programs",
+            f"{ports} overlaps the ports that the kernel gives to other programs",
             "reserve it: sysctl net.ipv4.ip_local_reserved_ports=" + str(ports),
         )
 
@@ -130,7 +128,7 @@ def _advertised(settings: Settings) -> Iterator[CheckResult]:
     if wild:
         yield warning(
             "sip",
-            f"{wild[0]} names no address that others could reach",
+            f"{wild[0]} is not an address that others can reach",
             "set [sip] advertise to this machine's address",
         )
     media = settings.media
@@ -140,6 +138,6 @@ def _advertised(settings: Settings) -> Iterator[CheckResult]:
     ):
         yield warning(
             "media",
-            "[media] listen names no address that others could send to",
+            "[media] listen has no address that others can send to",
             "set [media] advertise to this machine's address",
         )

@@ -33,7 +33,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     yield from found[:_MAX_SHOWN]
     if len(found) > _MAX_SHOWN:
         yield fault(
-            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they lie in {settings.spool}"
+            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they are in {settings.spool}"
         )
 
 
@@ -44,8 +44,8 @@ def _moved(spare: Path) -> Iterator[CheckResult]:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
         yield warning(
             "spools",
-            f"{what} lies in {spare}: the disk of the spools failed",
-            "docs/operations/disks.md says how to mend the disk; this goes when the call is sealed",
+            f"{what} is in {spare}: the disk of the spools failed",
+            "see docs/operations/disks.md; sealing the call ends this",
         )
 
 
@@ -55,8 +55,8 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
         return fault("spools", f"{path.name} is from before a reboot, and locked", fix)
     return fault(
         "spools",
-        f"{path.name} is from before a reboot, and there was no signed set: nobody has its key",
-        "nothing opens it; keep it for the record, or delete it",
+        f"{path.name} is from before a reboot, and there was no signed set: no key opens it",
+        "keep it for the record, or delete it",
     )
 
 

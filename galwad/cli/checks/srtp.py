@@ -16,7 +16,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     for who in _unsafe(settings, speaks_tls=speaks_tls):
         yield warning(
             "srtp",
-            f"{who} must speak SRTP, but may signal without TLS: the keys can be read on the way",
+            f"{who} must use SRTP, but may signal without TLS: others can read the keys",
             'use transport = "tls" (";transport=tls" in a target), and [sip] listen with "tls:…"',
         )
 

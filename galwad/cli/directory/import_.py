@@ -21,7 +21,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with reference, name, numbers and more.")],
     *,
     remove_absent: Annotated[
-        bool, typer.Option("--remove-absent", help="Remove the people whom the file lacks.")
+        bool, typer.Option("--remove-absent", help="Remove the people who are not in the file.")
     ] = False,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -36,10 +36,10 @@ def import_(
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise CliError(f"{file} is not in UTF-8", "save it as CSV UTF-8") from None
+        raise CliError(f"{file} is not UTF-8 text", "save it as CSV UTF-8") from None
     except OSError as error:
         raise CliError(
-            f"{file}: {(error.strerror or 'unreadable').lower()}", "name a CSV file"
+            f"cannot read {file}: {(error.strerror or 'unreadable').lower()}", "give a CSV file"
         ) from None
     with on_the_server(settings):
         result = asyncio.run(

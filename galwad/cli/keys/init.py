@@ -20,17 +20,17 @@ app = new_command()
 
 @app.command(epilog="Example: galwad keys init ~/galwad-keys")
 def init(
-    folder: Annotated[Path, typer.Argument(help="A folder, made if it is not there.")],
+    folder: Annotated[Path, typer.Argument(help="The folder; it is created if it does not exist.")],
     *,
     passphrase: Annotated[
         bool,
         typer.Option(
-            "--passphrase", help=f"Protect it: asks for a passphrase, or takes ${VARIABLE}."
+            "--passphrase", help=f"Protect it with a passphrase: asked for, or from ${VARIABLE}."
         ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
+    """Create an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
 
     Only you can read the file. Keep a copy somewhere safe: without an identity, no recording can
     ever be opened. It never goes to the server.
@@ -43,10 +43,11 @@ def init(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or "cannot be made").lower()
-        raise CliError(f"{folder}: {reason}", "name another folder") from None
+        raise CliError(f"cannot create {folder}: {reason}", "choose another folder") from None
     if there := key_files(folder):
         raise CliError(
-            f"{folder / there[0]} exists", "choose another folder: keys are never overwritten"
+            f"{folder / there[0]} already exists",
+            "choose another folder: keys are never overwritten",
         )
     secret = Passphrase(new_passphrase()) if passphrase else None
     with key_errors():

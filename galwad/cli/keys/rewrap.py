@@ -29,17 +29,21 @@ def rewrap(
         list[Path] | None, typer.Option(help="One more file with an identity that opens headers.")
     ] = None,
     set_: Annotated[
-        Path | None, typer.Option("--set", help="Only if the server has exactly this signed set.")
+        Path | None,
+        typer.Option("--set", help="Stop unless the server has exactly this signed set."),
     ] = None,
     node_key: Annotated[
-        str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
+        str,
+        typer.Option(
+            help="The node's public key, or a file with it; without it, any key is accepted."
+        ),
     ] = "",
     former_key: Annotated[
         list[str] | None,
-        typer.Option(help="The public signing key of an officer before you, who rewrapped too."),
+        typer.Option(help="The public signing key of an earlier officer who rewrapped headers."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how many there are to rewrap.")
+        bool, typer.Option("--dry-run", help="Only count the recordings to rewrap.")
     ] = False,
     server: Server = "",
     json: Json = False,
@@ -47,8 +51,8 @@ def rewrap(
     """Give every recording a new header, for the signed set that the server has in force.
 
     Headers are opened here, with the identity of FOLDER; payloads are not touched. A new header
-    replaces the old one only after it was read back and proven to open the same payload. If the
-    command is interrupted, run it again: it goes on where it ended.
+    replaces the old one only after it was read back and shown to open the same payload. If the
+    command is interrupted, run it again: it continues where it stopped.
 
     This revokes nothing: a person who could open a recording before can still open an old copy.
     """
@@ -78,5 +82,5 @@ def rewrap(
     if result.failed:
         raise CliError(
             f"{len(result.failed)} of {result.waiting} were not rewrapped",
-            "their headers are as they were; another's --identity may open them",
+            "their headers are unchanged; another identity, with --identity, may open them",
         )

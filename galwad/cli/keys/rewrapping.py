@@ -99,10 +99,12 @@ def _set_in_force(client: httpx.Client, options: RewrapOptions) -> RecipientSet:
     try:
         found = RecipientSet.parse(content.encode(), options.officer.public_key)
     except KeySetError as error:
-        raise CliError(f"the server's set: {error}", "give it the set that you signed") from None
+        raise CliError(
+            f"cannot use the server's set: {error}", "put the set that you signed there"
+        ) from None
     if options.recipients is not None and found != options.recipients:
         raise CliError(
-            f"the server has another set, number {found.serial}", "put yours there first"
+            f"the server has another set, number {found.serial}", "put your set there first"
         )
     return found
 
@@ -140,7 +142,7 @@ def _rewrap_one(
     except CliError as error:
         done = f"{result.rewrapped} of {result.waiting} are rewrapped"
         more = "" if error.hint in {"", "try again"} else f"; {error.hint}"
-        hint = f"run it again, it goes on where it ended{more}"
+        hint = f"run it again: it continues where it stopped{more}"
         raise CliError(f"{error.message}: {done}", hint) from None
 
 
@@ -153,7 +155,7 @@ def _replace(
     header, record = sealed["header"].encode(), sealed["rewrap"]
     manifest = read_manifest(sealed["manifest"].encode(), options.node_key)
     if manifest.call_id != call_id:
-        raise _RefusedError(f"the manifest is that of {manifest.call_id}")
+        raise _RefusedError(f"the manifest belongs to {manifest.call_id}")
     officers = options.officer.public_key, *options.former
     signed = None if record is None else record.encode()
     judged = judge_header(manifest, facts_of(header), signed, officers)

@@ -26,10 +26,12 @@ def sign(
     folder: Folder,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The signed set; goes to the server.")
+        Path,
+        typer.Option("--output", "-o", help="The file for the signed set; put it on the server."),
     ],
     recipient: Annotated[
-        list[str] | None, typer.Option(help="NAME=age1…, one more who can open recordings.")
+        list[str] | None,
+        typer.Option(help="One more recipient who can open recordings: NAME=age1…."),
     ] = None,
     name: Annotated[str, typer.Option(help="The name beside your own recipient.")] = "officer",
     without_me: Annotated[
@@ -41,7 +43,7 @@ def sign(
     serial: Annotated[
         int | None,
         typer.Option(
-            min=1, max=2**31, help="The set's number, where what it replaces cannot be read."
+            min=1, max=2**31, help="The set's number, if the set that it replaces cannot be read."
         ),
     ] = None,
     force: Annotated[
@@ -60,7 +62,7 @@ def sign(
         named += [_named(text) for text in recipient or ()]
         if replaces and serial:
             raise CliError(
-                "--replaces and --serial say the same", "give one of them alone", status=2
+                "--replaces and --serial cannot be combined", "give only one of them", status=2
             )
         if replaces:
             serial = RecipientSet.load(replaces, officer.public_key).serial + 1
@@ -75,7 +77,7 @@ def sign(
 def _named(text: str) -> tuple[str, Recipient]:
     name, equals, key = text.partition("=")
     if not (name and equals):
-        raise CliError("--recipient wants NAME=age1…", "for example deputy=age1qyq…", status=2)
+        raise CliError("cannot read a --recipient", "write it as NAME=age1…", status=2)
     return name, Recipient.parse(key)
 
 

@@ -37,7 +37,8 @@ def export(
             return _slice(source, target, kind, from_s or 0.0, to_s)
     except soundfile.LibsndfileError:
         raise CliError(
-            "it opened, but holds no audio that can be read", "`galwad recordings verify` says more"
+            "the recording opened, but its audio cannot be read",
+            "`galwad recordings verify` shows more",
         ) from None
 
 
@@ -69,11 +70,15 @@ def _slice(
     end = length if to_s is None else min(to_s, length)
     if from_s >= length:
         raise CliError(
-            f"--from lies after the recording's end at {clock(length)}", "begin earlier", status=2
+            f"--from is after the recording's end at {clock(length)}",
+            "choose an earlier --from",
+            status=2,
         )
     if end - from_s > _LONGEST_SLICE_S:
         raise CliError(
-            "a slice is at most an hour long", "take a shorter one, or all of it", status=2
+            "the slice is longer than an hour",
+            "choose a shorter one, or fetch the whole recording",
+            status=2,
         )
     first = int(from_s)
     source.seek(first * source.samplerate)

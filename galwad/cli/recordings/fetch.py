@@ -23,7 +23,7 @@ from galwad.cli.support.client import http_errors, open_client
 from galwad.cli.support.console import CliError, clock, print_json, size
 from galwad.cli.support.download import download
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import CallId, Json, Reference, Server
+from galwad.cli.support.options import CallId, Json, Reference, Server, required
 from galwad.cli.support.sealed import opened, read_identity
 from galwad.desk.models import Purpose
 
@@ -87,25 +87,28 @@ class FetchResult:
 def fetch(
     call_id: CallId,
     *,
-    purpose: Annotated[Purpose, typer.Option(help="Why you need it; goes into the audit.")],
+    purpose: Annotated[Purpose, typer.Option(help="Why you need it; the audit records it.")],
     reference: Reference,
     identity: Annotated[
         Path | None, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to write; ID.flac if absent.")
+        Path | None, typer.Option("--output", "-o", help="The file to write; by default ID.flac.")
     ] = None,
     format_: Annotated[
-        AudioFormat | None, typer.Option("--format", help="Or by the output's extension.")
+        AudioFormat | None,
+        typer.Option("--format", help="The format; by default from the output's extension."),
     ] = None,
-    from_: Annotated[str, typer.Option("--from", help="Begin here: 1:20 or 80.")] = "",
+    from_: Annotated[str, typer.Option("--from", help="Start here: 1:20 or 80.")] = "",
     to: Annotated[str, typer.Option("--to", help="End here: 3:05 or 185.")] = "",
     sealed: Annotated[
         bool, typer.Option("--sealed", help="Leave it sealed: a standard age file.")
     ] = False,
     raw: Annotated[
         bool,
-        typer.Option("--raw", help="Not the audio: what could not be decoded, as pcapng."),
+        typer.Option(
+            "--raw", help="Fetch the packets that could not be decoded, as pcapng, not the audio."
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the output if it exists.")
@@ -121,7 +124,7 @@ def fetch(
     options = FetchOptions(
         call_id=checked_id(call_id),
         purpose=purpose,
-        reference=reference.strip(),
+        reference=required("--reference", reference, "C-1024"),
         identity=identity,
         output=output,
         format=format_,
@@ -177,25 +180,27 @@ def _check_options(options: FetchOptions) -> None:
     opening = (
         options.identity or options.format or options.from_s is not None or options.to_s is not None
     )
-    if not options.reference:
-        raise CliError(
-            "--reference is empty", "name your case, such as --reference C-1024", status=2
-        )
     if options.sealed and opening:
         raise CliError(
-            "--sealed leaves it closed: no --identity, --format, --from or --to",
-            "leave out --sealed, or the others",
+            "--sealed cannot be combined with --identity, --format, --from or --to",
+            "leave out --sealed, or the other options",
             status=2,
         )
     if options.raw and (options.format or options.from_s is not None or options.to_s is not None):
-        raise CliError("--raw is no audio: no --format, --from or --to", "leave them out", status=2)
+        raise CliError(
+            "--raw cannot be combined with --format, --from or --to",
+            "leave them out: --raw fetches packets, not audio",
+            status=2,
+        )
     if not options.sealed and options.identity is None:
         raise CliError(
-            "no identity to open it with", "give --identity FILE, or take it --sealed", status=2
+            "an identity is required to open the recording",
+            "give --identity FILE, or fetch it with --sealed",
+            status=2,
         )
     start, end = options.from_s or 0.0, options.to_s
     if end is not None and end <= start:
-        raise CliError("--to lies before --from", "a slice has a length", status=2)
+        raise CliError("--to is not after --from", "choose a later --to", status=2)
 
 
 def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
@@ -214,8 +219,8 @@ def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
         ending = options.output.suffix.lower().removeprefix(".")
         if ending not in set(AudioFormat):
             raise CliError(
-                "the output's name says neither .flac nor .wav",
-                "add --format flac or wav",
+                f"{options.output} ends neither in .flac nor in .wav",
+                "add --format flac or --format wav",
                 status=2,
             )
         kind = AudioFormat(ending)

@@ -25,22 +25,22 @@ _PAGE: Final = 500
 def list_(
     *,
     when: Annotated[
-        str, typer.Option(help='Begun in: yesterday, monday, "last week", 2026-11-24, 2026-11.')
+        str, typer.Option(help='Started in: yesterday, monday, "last week", 2026-11-24, 2026-11.')
     ] = "",
-    since: Annotated[str, typer.Option(help="Begun at or after: as above, or a time.")] = "",
-    until: Annotated[str, typer.Option(help="Begun before.")] = "",
+    since: Annotated[str, typer.Option(help="Started at or after: as for --when, or a time.")] = "",
+    until: Annotated[str, typer.Option(help="Started before.")] = "",
     number: Annotated[str, typer.Option(help="The caller's number.")] = "",
-    advisor: Annotated[str, typer.Option(help="Who answered.")] = "",
+    advisor: Annotated[str, typer.Option(help="The advisor who answered.")] = "",
     extension: Annotated[str, typer.Option(help="The phone that answered.")] = "",
     line: Annotated[str, typer.Option(help="The line that was called.")] = "",
-    longer: Annotated[str, typer.Option(help="At least so much talk: 10:00, or 600.")] = "",
-    shorter: Annotated[str, typer.Option(help="At most so much talk.")] = "",
-    reference: Annotated[
-        str, typer.Option(help="A call id, or a reference it was fetched under.")
+    longer: Annotated[str, typer.Option(help="At least this much talk: 10:00, or 600.")] = "",
+    shorter: Annotated[str, typer.Option(help="At most this much talk.")] = "",
+    reference: Annotated[str, typer.Option(help="A call id, or the reference of a fetch.")] = "",
+    gap: Annotated[GapReason | None, typer.Option(help="With a gap for this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 50,
+    after: Annotated[
+        str, typer.Option(help="Continue an earlier list: the value that it printed.")
     ] = "",
-    gap: Annotated[GapReason | None, typer.Option(help="Has a gap for this reason.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    after: Annotated[str, typer.Option(help="Go on where a list said that there are more.")] = "",
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -70,7 +70,7 @@ def list_(
     print_table(
         ("RECORDING", "STARTED", "TALK", "LINE", "ADVISOR", "CALLER", "GAPS"),
         (_row(row) for row in page["rows"]),
-        empty="No recording fits.",
+        empty="No recording matches.",
     )
     if page["after"]:
         console().print(f"There are more: add --after {page['after']}", style="dim")

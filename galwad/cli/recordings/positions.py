@@ -19,6 +19,8 @@ def read_position(text: str, option: str) -> float | None:
         return None
     match = _TIME.fullmatch(text)
     if match is None:
-        raise CliError(f"{option} is no time", "write it as 1:20, 80 or 1:02:03", status=2)
+        raise CliError(
+            f'cannot read {option} "{text}"', "write it as 1:20, 80 or 1:02:03", status=2
+        )
     hours, minutes, rest = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest

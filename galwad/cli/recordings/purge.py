@@ -31,33 +31,34 @@ def purge(
     *,
     reason: Annotated[
         DisposalReason,
-        typer.Option(help="Its term is over, a person's right, a mistake, or an order."),
+        typer.Option(help="Why: its term is over, a person's right, a mistake, or an order."),
     ],
     reference: Reference,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep a copy of the certificate here.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write a copy of the certificate to this file."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     server: Server = "",
     json: Json = False,
 ) -> None:
     """Dispose of a recording: its header is destroyed, and a signed certificate stays.
 
-    Nothing brings it back: without its header the payload is noise, in every copy of it. Keep the
+    This cannot be undone: without its header, no copy of the payload can be read. Keep the
     certificate: a restored backup that still has the header must destroy it again. You need the
     right purge (`galwad users rights`). A recording that is held is refused.
     """
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"
     if output is not None:  # before anything is destroyed
-        check_writable(output, replace=False, hint="name another --output")
+        check_writable(output, replace=False, hint="choose another --output")
     if not yes:
         _confirm(ask(server, "GET", path)["recording"])
     text: str = ask(server, "POST", f"{path}/purge", body)["certificate"]
     try:
         certificate = CERTIFICATE.read(text.encode())
     except ManifestError as error:
-        raise CliError(str(error), f"`galwad recordings verify {call_id}` says more") from None
+        raise CliError(str(error), f"`galwad recordings verify {call_id}` shows more") from None
     if output is not None:
         _keep(text, output)
     if json:
@@ -70,9 +71,11 @@ def purge(
 
 def _confirm(row: dict[str, Any]) -> None:
     if not sys.stdin.isatty():
-        raise CliError("nobody to ask whether this is meant", "add --yes", status=2)
+        raise CliError(
+            "confirmation is required, and there is no terminal to ask", "add --yes", status=2
+        )
     what = f"{row['call_id']}, {row['line']}, {local_time(row['started'])}, {clock(row['talk_s'])}"
-    if not typer.confirm(f"Destroy {what}? Nothing brings it back", err=True):
+    if not typer.confirm(f"Destroy {what}? This cannot be undone", err=True):
         raise CliError("nothing was destroyed", "")
 
 
@@ -83,6 +86,6 @@ def _keep(text: str, output: Path) -> None:
             file.write(text.encode())
     except CliError as error:
         raise CliError(
-            f"it is disposed of, but its certificate is not kept: {error.message}",
-            "the same command with another --output gives it again",
+            f"the recording is disposed of, but its certificate was not written: {error.message}",
+            "run the same command with another --output: it writes the certificate",
         ) from None

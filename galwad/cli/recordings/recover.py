@@ -67,9 +67,9 @@ def recover(
     ] = Path(),
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Tell no server, for it is down. Note it yourself."),
+        typer.Option("--offline", help="Do not ask the server, as it is down. Note it yourself."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a key that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a key file that exists.")] = False,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -92,7 +92,10 @@ def recover(
         for written in done:
             print(written.sentence())
     if offline:
-        print("not in the audit until the server uses it: note who, when and why", file=sys.stderr)
+        print(
+            "the audit shows this only when the server uses the key: note who, when and why",
+            file=sys.stderr,
+        )
 
 
 def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
@@ -102,11 +105,12 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
         return [recover_key(spool, identities) for spool in spools]
     except SpoolError as error:
         raise CliError(
-            str(error), "`galwad keys show` prints your fingerprint; the spool may be another's"
+            str(error),
+            "`galwad keys show` prints your fingerprint; the spool may be for another recipient",
         ) from None
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise CliError(f"{error.filename} cannot be read: {reason}", "name a spool") from None
+        raise CliError(f"cannot read {error.filename}: {reason}", "give a spool file") from None
 
 
 def _audit(key: RecoveredKey, reference: str, server: str) -> None:
@@ -115,7 +119,7 @@ def _audit(key: RecoveredKey, reference: str, server: str) -> None:
     try:
         ask(server, "POST", f"/recordings/{key.call_id}/recover", body)
     except CliError as error:
-        hint = f"{error.hint}; no key was written (a desk that is down for good: --offline)"
+        hint = f"{error.hint}; no key was written; if the server stays down, use --offline"
         raise CliError(error.message, hint, status=error.status) from None
 
 

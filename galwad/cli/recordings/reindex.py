@@ -41,20 +41,21 @@ class ReindexResult:
 @app.command(epilog="Example: galwad recordings reindex --reference RESTORE-2026-11")
 def reindex(
     call_ids: Annotated[
-        list[str] | None, typer.Argument(help="Recordings. Absent: all that have no row.")
+        list[str] | None,
+        typer.Argument(help="Call ids. By default, all recordings that have no row."),
     ] = None,
     *,
     reference: Reference,
     node_key: Annotated[
         list[str] | None,
-        typer.Option(help="A public key that the node had before, or a file with it."),
+        typer.Option(help="An earlier public key of the node, or a file with it."),
     ] = None,
     officer_key: Annotated[
         list[str] | None,
-        typer.Option(help="The public signing key of a former officer, who rewrapped too."),
+        typer.Option(help="The public signing key of an earlier officer who rewrapped headers."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Prove them, and make no row.")
+        bool, typer.Option("--dry-run", help="Only verify them; make no row.")
     ] = False,
     server: Server = "",
     json: Json = False,
@@ -82,7 +83,7 @@ def reindex(
         every = len(result.rows) + len(result.failed)
         raise CliError(
             f"{len(result.failed)} of {every} got no row",
-            "each says above why; `galwad recordings verify` says more. They stay as they are",
+            "the reasons are above; `galwad recordings verify` shows more. No file was changed",
         )
 
 
@@ -119,7 +120,7 @@ def _print(result: ReindexResult) -> None:
         text += f", {clock(row['talk_s'])} of talk"
         if row["custody"] == "disposed":
             text += ", disposed of"
-        print(text if row["named"] else f"{text}, who called is not known")
+        print(text if row["named"] else f"{text}, caller unknown")
     for call_id, why in result.failed.items():
         print(f"{call_id}  NOT INDEXED: {one_line(why)}")
     if not result.rows and not result.failed:

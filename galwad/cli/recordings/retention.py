@@ -11,7 +11,7 @@ from galwad.cli.support.client import ask
 from galwad.cli.support.console import print_json
 from galwad.cli.support.options import required
 
-Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; goes into the audit.")]
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; the audit records it.")]
 
 
 def change_retention(

@@ -50,9 +50,9 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
 
 def _who(row: dict[str, Any]) -> str:
     if not row.get("named", True):
-        return "caller, line and advisor unknown: its row was made from its manifest"
+        return "caller, line and advisor unknown: its row was made from the manifest"
     at = f" at {row['extension']}" if row["extension"] else ""
-    return f"caller {row['number'] or 'no number'}   advisor {row['advisor'] or 'nobody'}{at}"
+    return f"caller {row['number'] or 'no number'}   advisor {row['advisor'] or 'unknown'}{at}"
 
 
 def _segments(manifest: str | None) -> list[int]:
@@ -67,11 +67,13 @@ def _segments(manifest: str | None) -> list[int]:
 def _warn(row: dict[str, Any], manifest: str | None) -> None:
     out = console()
     if row["unexplained_s"]:
-        out.print(f"! {row['unexplained_s']:.1f} s are explained by nothing", style="bold red")
+        out.print(f"! {row['unexplained_s']:.1f} s are unexplained", style="bold red")
     if row.get("raw_size"):
-        out.print(f"! {_raw(manifest)} could not be decoded: `fetch --raw` has them as they came")
+        out.print(
+            f"! {_raw(manifest)} could not be decoded: `fetch --raw` fetches them as they arrived"
+        )
     if row["interrupted"]:
-        out.print("! interrupted: the recorder died during this call", style="bold red")
+        out.print("! interrupted: the recorder stopped during this call", style="bold red")
     if manifest is None:
         out.print("! its manifest is missing from the archive", style="bold red")
 
@@ -89,4 +91,4 @@ def _custody(detail: dict[str, Any]) -> None:
     if detail.get("hold"):
         out.print(f"held: {detail['hold']}", style="bold")
     if detail.get("disposal"):
-        out.print("! disposed of: `galwad recordings verify` reads its certificate", style="bold")
+        out.print("! disposed of: `galwad recordings verify` shows its certificate", style="bold")

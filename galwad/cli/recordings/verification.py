@@ -119,13 +119,13 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise CliError(
-                f"{error.filename} cannot be read: {reason}", "nothing is proven of what is in it"
+                f"cannot read {error.filename}: {reason}", "no recording in it was verified"
             ) from None
     if path.is_file() and path.suffix in _SUFFIXES:
         return [(path.parent, path.stem)]
     raise CliError(
-        f"{what} is neither a folder, a recording's file nor an id",
-        "name the folder that holds ID.header, ID.payload and ID.manifest",
+        f"{what} is neither a folder, a recording's file nor a call id",
+        "give the folder that holds ID.header, ID.payload and ID.manifest",
     )
 
 

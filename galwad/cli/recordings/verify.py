@@ -21,33 +21,39 @@ def verify(
     what: Annotated[
         str,
         typer.Argument(
-            help="A folder or a .manifest file (offline), or an id (by the server). "
-            "Absent: all that the server has."
+            help="A folder or a .manifest file (offline), or a call id (on the "
+            "server). By default, all recordings on the server."
         ),
     ] = "",
     *,
     since: Annotated[
-        str, typer.Option(help="Calls from then on alone: 2026-11-24, yesterday, 2026-11.")
+        str, typer.Option(help="Only calls from then on: 2026-11-24, yesterday, 2026-11.")
     ] = "",
     node_key: Annotated[
-        str, typer.Option(help="The node's public key, or a file with it; else any is believed.")
+        str,
+        typer.Option(
+            help="The node's public key, or a file with it; without it, any key is accepted."
+        ),
     ] = "",
     officer_key: Annotated[
         list[str] | None,
-        typer.Option(help="The officer's public signing key, or a file: who may have rewrapped."),
+        typer.Option(
+            help="The public signing key of an officer who rewrapped headers, or a file with it."
+        ),
     ] = None,
     identity: Annotated[
-        Path | None, typer.Option(help="Your identity: also opens each recording to its end.")
+        Path | None,
+        typer.Option(help="Your identity file: also decrypt each recording to its end."),
     ] = None,
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Prove recordings whole: signature, digests, lengths. Names what is wrong.
+    """Verify recordings: signature, digests, lengths. Names each fault.
 
-    This is offline for a folder (with everything below it) or one .manifest file. For an id, the
-    server's manifest is verified and compared with the index: for the rest, copy the archive. With
-    --identity every byte is decrypted and decoded. That finds changes that even a thief of the
-    node's key has made.
+    A folder, with everything below it, or one .manifest file is verified offline. For a call id,
+    the server's manifest is verified and compared with the index: to verify the rest, copy the
+    archive. With --identity, each byte is decrypted and decoded. That also finds changes by a thief
+    of the node's key.
     """
     verdicts = verification.verify(
         what,
@@ -65,9 +71,13 @@ def verify(
     bad = sum(1 for verdict in verdicts if verdict.lost)
     if not verdicts:
         raise CliError(
-            "there is no recording to verify", "name a folder that holds .manifest files"
+            "there is no recording to verify", "give a folder that holds .manifest files"
         )
     if bad:
         unknown = all(UNPROVEN in "".join(each.problems) for each in verdicts if each.lost)
-        hint = "give the officer's key" if unknown else "restore them from the other custodian"
+        hint = (
+            "give the officer's key with --officer-key"
+            if unknown
+            else "restore them from another copy"
+        )
         raise CliError(f"{bad} of {len(verdicts)} not whole", hint)

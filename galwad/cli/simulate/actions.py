@@ -31,10 +31,10 @@ _AUDIBLE: Final = 0.5
 _LOSS: Final = 0.01
 _JITTER: Final = 0.03
 _LOG: Final = "the log of galwad-switch says more"
-_POOR: Final = "look at the network, at a transcoder in the way, and at how busy this machine is"
+_POOR: Final = "check the network, transcoders on the path, and the load of this machine"
 _RTP: Final = (
-    "RTP does not get through: look at [media] advertise, at firewalls between here and its "
-    "ports, and at the source rule of the trunk or route"
+    "RTP does not get through: check [media] advertise, firewalls between here and its "
+    "ports, and the source rule of the trunk or route"
 )
 
 
@@ -95,7 +95,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
-        f"{heard.similarity:.0%} alike, {heard.lost} of {expected} packets lost, "
+        f"{heard.similarity:.0%} similar, {heard.lost} of {expected} packets lost, "
         f"jitter {heard.jitter * 1000:.1f} ms"
     )
     figures = {
@@ -107,7 +107,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
     if not heard.received:
         report.fail(name, "no packet arrived", _RTP, **figures)
     elif heard.similarity < _AUDIBLE:
-        report.fail(name, text, "something arrives, but not what was said", **figures)
+        report.fail(name, text, "sound arrives, but not what was said", **figures)
     elif heard.similarity < _ALIKE or heard.loss > _LOSS or heard.jitter > _JITTER:
         report.warn(name, text, _POOR, **figures)
     else:
@@ -125,12 +125,12 @@ async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
     text = f"{there.received} packets, {there.lost} lost, jitter {there.jitter * 1000:.1f} ms"
     figures = {"received": there.received, "lost": there.lost}
     if voice.call.state is CallState.ENDED and elapsed_ms(began) < plan.talk * 900:
-        report.fail(name, "the other side hung up in mid-talk", "ask who answered there")
+        report.fail(name, "the other side hung up during the talk", "ask who answered there")
     elif not there.received:
         report.fail(name, "no packet arrived", _RTP, **figures)
     else:
         report.ok(name, text, **figures)
-    report.skip("talk: spoken", "not judged: --answer EXTENSION lets a phone of ours answer")
+    report.skip("talk: spoken", "not judged: with --answer EXTENSION, this command answers")
 
 
 async def in_the_call(
@@ -154,7 +154,7 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
             await call.caller_call.send_dtmf(plan.dtmf)
             await asyncio.sleep(0.3)  # for the last key, and for keys that arrive twice
     except (ProtocolError, TimeoutError):
-        report.fail("keys", "no telephone events were agreed on", "the trunk or PBX takes none")
+        report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
         return
     keys = call.answerer_call.media.stream.keys
     if keys == plan.dtmf:
@@ -163,7 +163,7 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
         report.fail(
             "keys",
             f"{len(plan.dtmf)} pressed, {len(keys)} arrived, not the same",
-            "is the telephone-event payload type carried on?",
+            "check that the telephone-event payload type is passed on",
             keys=len(keys),
         )
 
@@ -196,12 +196,14 @@ async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaita
 async def _press(plan: Plan, call: SimulatedCall, record: Literal["on", "off"]) -> None:
     """Press the phone's record key: an INFO with a Record header field."""
     if call.answerer_call is None:
-        raise StepError("nobody of ours is in the call", _LOG)
+        raise StepError("no phone of this command is in the call", _LOG)
     try:
         async with asyncio.timeout(plan.timeout):
             status = await call.answerer_call.send_info(headers=[("Record", record)])
     except (TelephonyError, TimeoutError):
-        raise StepError("the key was not answered", "the log of galwad-switch says why") from None
+        raise StepError(
+            "the record key got no answer", "the log of galwad-switch says why"
+        ) from None
     if status != 200:
         raise pause_error(call.answerers[0].extension, status)
 
@@ -219,7 +221,7 @@ async def _transfer(plan: Plan, report: Report, call: SimulatedCall) -> None:
     report.ok("transfer", f"{kind}, 200 after {took} ms", ms=took)
     if there is None:
         report.skip(
-            "after the transfer", "not judged: a second --answer lets a phone of ours take it"
+            "after the transfer", "not judged: with a second --answer, this command answers"
         )
         call.answerer = None
         return
@@ -237,7 +239,7 @@ async def _within(
         there = None
     if there is None:
         raise StepError(
-            "somebody else answered", "the second --answer is not whom that number rings"
+            "another phone answered", "does that number ring the phone of the second --answer?"
         )
     return there
 
@@ -267,9 +269,9 @@ async def _send_transfer(
         async with asyncio.timeout(_RING):
             status = await how(call, number)
     except CallFailedError as error:
-        raise StepError(f"the transfer came to nothing: {error}", _LOG) from None
+        raise StepError(f"the transfer failed: {error}", _LOG) from None
     except (TelephonyError, TimeoutError) as error:
-        why = f"the transfer came to nothing ({type(error).__name__})"
+        why = f"the transfer failed ({type(error).__name__})"
         raise StepError(why, _LOG) from None
     if status != 200:
         raise transfer_error(number, status)

@@ -101,7 +101,7 @@ class ApiClient:
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
             durable = "" if outcome["durable"] else ", and the disk has not confirmed it"
-            raise StepError(f"the recording is {outcome['state']}{durable}", "its alarms say more")
+            raise StepError(f"the recording is {outcome['state']}{durable}", "see its alarms")
 
     def recording(self, call_id: str, reference: str) -> OpenedRecording:
         """Wait until a recording is sealed, and open it.
@@ -120,7 +120,10 @@ class ApiClient:
             flac = plain.read()
         samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
         if rate != RATE or samples.shape[1] != 2 or not detail["manifest"]:
-            raise CliError("the recording has another form, or no manifest", "is it an old one?")
+            raise CliError(
+                "the recording has another format, or no manifest",
+                "it may be from an older version",
+            )
         manifest = json.loads(detail["manifest"])["manifest"]
         left, right = (np.ascontiguousarray(samples[:, track]) for track in (0, 1))
         return OpenedRecording(left, right, manifest)
@@ -134,19 +137,19 @@ class ApiClient:
                 if time.monotonic() > limit:
                     raise CliError(
                         f"after {_PATIENCE:.0f} s: {error.message}",
-                        "is the call recorded at all? `galwad recordings list`, and the "
-                        "journal of galwad-finaliser, say more",
+                        "check that the call is recorded: see `galwad recordings list`, and "
+                        "the journal of galwad-finaliser",
                     ) from None
             time.sleep(_AGAIN)
 
 
 def _not_ours(found: list[Any]) -> StepError:
     if len(found) > 1:
-        return StepError("several calls began at that phone at once", "try again at a quiet time")
+        return StepError("several calls began at that phone at once", "try again when it is quiet")
     if not found:
-        return StepError("the desk knows nothing of the call", "`galwad calls list` says more")
+        return StepError("the desk does not know the call", "see `galwad calls list`")
     state = found[0]["recording"]
     return StepError(
-        f"it does not begin: {state}",
+        f"the recording does not begin: {state}",
         "only calls from trunks are recorded, unless [recording] include_phones is set",
     )

@@ -1,4 +1,4 @@
-"""`galwad simulate call`: place one call or many, answer, talk, and judge the outcome."""
+"""`galwad simulate call`: place one call or many, answer, talk, and judge the result."""
 
 from __future__ import annotations
 
@@ -50,15 +50,18 @@ _REFERENCE: Final = "galwad simulate"
 def call(
     number: Annotated[str, typer.Argument(help="The number to call, as a trunk would.")],
     *,
-    sip: Annotated[str, typer.Option(help="Where the server takes SIP: HOST[:PORT].")],
+    sip: Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")],
     answer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Register as this phone and answer. Again: who answers after a transfer."
+            help="Register as this phone and answer. Twice: also answer after a transfer."
         ),
     ] = None,
     as_: Annotated[
-        str, typer.Option("--as", help="Call as this phone; else as a trunk, by our address.")
+        str,
+        typer.Option(
+            "--as", help="Call as this phone; by default as a trunk, by this machine's address."
+        ),
     ] = "",
     caller: Annotated[
         str, typer.Option("--from", help="The number that the caller shows.")
@@ -71,28 +74,32 @@ def call(
         ),
     ] = False,
     transport: Annotated[
-        PhoneTransport, typer.Option(help="How the phones speak to it.")
+        PhoneTransport, typer.Option(help="The transport between the phones and the server.")
     ] = PhoneTransport.UDP,
     tls_ca: Annotated[
-        Path | None, typer.Option(help="For tls: the authorities to believe (PEM).")
+        Path | None, typer.Option(help="For tls: a PEM file of the authorities to trust.")
     ] = None,
-    srtp: Annotated[SrtpPolicy, typer.Option(help="How media is protected.")] = SrtpPolicy.OPTIONAL,
+    srtp: Annotated[
+        SrtpPolicy, typer.Option(help="The protection of the media.")
+    ] = SrtpPolicy.OPTIONAL,
     bind: Annotated[
-        str, typer.Option(help="The caller's own address, ADDRESS[:PORT], where it matters.")
+        str,
+        typer.Option(help="The caller's own address, ADDRESS[:PORT], if the server must know it."),
     ] = "",
     talk: Annotated[float, typer.Option(min=1, max=120, help="Seconds to talk.")] = 4.0,
     dtmf: Annotated[str, typer.Option(help="Keys that the caller presses, such as 123#.")] = "",
     pause: Annotated[
-        float, typer.Option(min=0, max=60, help="Pause the recording for so many seconds.")
+        float, typer.Option(min=0, max=60, help="Pause the recording for this many seconds.")
     ] = 0.0,
     pause_by: Annotated[
-        PauseBy, typer.Option(help="The record key; or the API, by $GALWAD_PAUSE_TOKEN.")
+        PauseBy,
+        typer.Option(help="Pause by the record key, or by the API with $GALWAD_PAUSE_TOKEN."),
     ] = PauseBy.KEY,
     transfer: Annotated[str, typer.Option(help="Transfer the caller to this number.")] = "",
     attended: Annotated[
         str, typer.Option(help="Consult this number first, then join the caller with it.")
     ] = "",
-    calls: Annotated[int, typer.Option(min=1, max=500, help="So many calls.")] = 1,
+    calls: Annotated[int, typer.Option(min=1, max=500, help="The number of calls.")] = 1,
     rate: Annotated[float, typer.Option(min=0.1, max=50, help="Calls a second.")] = 1.0,
     identity: Annotated[
         Path | None,
@@ -104,7 +111,7 @@ def call(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Call a running Galwad, answer, talk, and judge the outcome.
+    """Call a running Galwad, answer, talk, and judge the result.
 
     Both parties are phones of this command. They send noise, new for each run. Each step is
     reported: how long it took, what was heard, what is in the recording. While the command runs, a
@@ -144,12 +151,16 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
         if len(given) != len(accounts):
             raise CliError(
                 f"{len(given)} passwords for {len(accounts)} phones",
-                "one line each: that of --as, then those of --answer, in their order",
+                "write one line for each: first --as, then each --answer, in order",
                 status=2,
             )
         return given
     if accounts and not sys.stdin.isatty():
-        raise CliError("a password is missing, and nobody to ask", "use --password-stdin", status=2)
+        raise CliError(
+            "a SIP password is missing, and there is no terminal to ask for it",
+            "use --password-stdin",
+            status=2,
+        )
     asked = "SIP password of {}"
     return [str(typer.prompt(asked.format(a), hide_input=True, err=True)) for a in accounts]
 
@@ -161,10 +172,10 @@ def _dialable(plan: Plan) -> None:
     for what, text in wanted.items():
         if (text or what == "the number") and not _is_number(text):
             hint = "write digits, such as 01970000000, or a SIP URI"
-            raise CliError(f"{what} cannot be dialled", hint, status=2)
+            raise CliError(f'{what} "{text}" cannot be dialled', hint, status=2)
     if not all(map(is_user, (plan.caller, *accounts))):
         hint = "--from, --as and --answer take what stands before the @ of a SIP address"
-        raise CliError("a phone cannot be called that", hint, status=2)
+        raise CliError("the name of a phone is not valid", hint, status=2)
 
 
 def _is_number(text: str) -> bool:
@@ -182,29 +193,33 @@ def _coherent(plan: Plan) -> None:
     faults = (
         (
             any(key not in KEYS for key in plan.dtmf),
-            "that cannot be pressed",
-            "--dtmf takes 0-9, * and #",
+            f'--dtmf "{plan.dtmf}" has keys that phones do not have',
+            "use 0-9, * and #",
         ),
         (
             bool(inside) and not plan.answering,
-            "a phone of ours must answer for that",
+            "only with --answer: --dtmf, --pause, --transfer, --attended and --identity",
             "add --answer EXTENSION",
         ),
-        (bool(plan.transfer and plan.attended), "one transfer at a time", "leave out one of them"),
+        (
+            bool(plan.transfer and plan.attended),
+            "--transfer and --attended cannot be combined",
+            "leave out one of them",
+        ),
         (
             plan.calls > 1 and bool(inside),
-            "many calls are only rung and talked in",
+            "--calls only rings, answers and talks",
             "leave out --calls, or --dtmf, --pause, --transfer, --attended and --identity",
         ),
         (
             plan.calls > 1 and not plan.answering,
-            "a phone of ours must answer many calls",
+            "only with --answer: --calls",
             "add --answer EXTENSION",
         ),
         (
             0 < plan.pause < 1,
-            "a pause is a second long at least",
-            "write --pause 3",
+            "--pause is shorter than 1 second",
+            "for example --pause 3",
         ),
     )
     for wrong, message, hint in faults:
@@ -242,7 +257,7 @@ def _afterwards(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall 
         return
     if call is None or not call.call_id:
         if all(step.name != "recording" for step in report.faults):
-            report.skip("recording", "there is no whole call to look for")
+            report.skip("recording", "there is no complete call to look for")
         return
     try:
         there = api.recording(call.call_id, plan.reference)

@@ -9,45 +9,45 @@ from galwad.cli.simulate.steps import StepError
 from telephony.sip.grammar import REASONS
 
 _REACH: Final = (
-    "is `galwad serve` running there, [sip] listen as given, the firewall open, "
-    "and this address not barred (source.banned in its log)?"
+    "check that `galwad serve` runs there, that [sip] listen is as given, that the firewall is "
+    "open, and that this address is not barred (source.banned in its log)"
 )
-_TLS: Final = " For tls: does its certificate name what --sip says, and --tls-ca its issuer?"
+_TLS: Final = ". For tls: the certificate must name the host of --sip"
 _FULL: Final = "its log says why: switch.overloaded has a reason, or it is being stopped"
 _ASK: Final = "`galwad users add` printed it once; [sip] realm must not have changed since"
 _TRUNK: Final = (
-    "is the phones' address a trunk's? give the trunk a port: peers = [\"HOST:5070\"], and "
-    "--bind HOST:5070"
+    "if the phones' address is also that of a trunk, give the trunk a port: "
+    'peers = ["HOST:5070"], and --bind HOST:5070'
 )
 
 _INVITE: Final = {
-    403: ("{who} may not call by {way}", "its transport stands in the settings"),
-    404: ("no route leads from {number}", "add it to [[routes]] called"),
-    408: ("nobody answered", "who was rung did not pick up in time"),
+    403: ("{who} may not call by {way}", "see its transport in the settings"),
+    404: ("there is no route for {number}", "add it to [[routes]] called"),
+    408: ("no answer", "the phone that rang was not answered in time"),
     480: (
-        "nobody could be rung, or nobody answered",
+        "no phone could be rung, or none answered",
         "register a phone that the route of {number} rings, such as --answer 201",
     ),
-    486: ("busy", "who answers is in another call"),
-    488: ("no common media", "try --srtp off or required, and look at srtp in the settings"),
-    503: ("it takes no new calls", _FULL),
-    603: ("declined", "who was rung does not want it"),
+    486: ("busy", "the phone that answers is in another call"),
+    488: ("no common media", "try --srtp off or required, and check srtp in the settings"),
+    503: ("the server takes no new calls", _FULL),
+    603: ("declined", "the phone that rang declined the call"),
 }
 
 
 def unreachable_error(plan: Plan) -> StepError:
     """Return the error for a server that did not answer at all."""
     hint = _REACH + (_TLS if plan.addresses.transport is PhoneTransport.TLS else "")
-    return StepError(f"nobody answers at {plan.addresses}", hint)
+    return StepError(f"no answer from {plan.addresses}", hint)
 
 
 def registration_error(plan: Plan, extension: str, status: int) -> StepError:
     """Return the error for a phone that could not register."""
     way = plan.addresses.transport
     text, hint = {
-        401: (f"the password is not that of {extension}", _ASK),
-        403: (f"{extension} may not register by {way}", "its transport stands in the settings"),
-        503: ("it takes nobody now", _FULL),
+        401: (f"wrong password for {extension}", _ASK),
+        403: (f"{extension} may not register by {way}", "see its transport in the settings"),
+        503: ("the server takes no phones now", _FULL),
     }.get(status, (_reason(status), "the log of galwad-switch says more"))
     return StepError(f"{status}: {text}", hint)
 
@@ -56,9 +56,9 @@ def call_error(plan: Plan, status: int) -> StepError:
     """Return the error for a call that failed; status 0 means that the server did not answer."""
     words = {"who": plan.caller_name, "way": plan.addresses.transport, "number": plan.number}
     if status in {401, 407} and plan.acts_as is not None:
-        text, hint = f"the password is not that of {plan.acts_as.extension}", _ASK
+        text, hint = f"wrong password for {plan.acts_as.extension}", _ASK
     elif status in {401, 407}:
-        text = f"{plan.addresses.caller} is no trunk there"
+        text = f"{plan.addresses.caller} is not a trunk there"
         hint = "add that address to [[trunks]] peers, or call with --as as a phone"
     elif status == 0:
         return unreachable_error(plan)
@@ -70,9 +70,9 @@ def call_error(plan: Plan, status: int) -> StepError:
 def transfer_error(number: str, status: int) -> StepError:
     """Return the error for a transfer that failed."""
     text, hint = {
-        404: (f"no route leads from {number}", _TRUNK),
-        408: (f"nobody answered at {number}", "does anybody register there?"),
-        480: (f"nobody answered at {number}", "register a phone there: a second --answer"),
+        404: (f"there is no route for {number}", _TRUNK),
+        408: (f"no answer at {number}", "check that a phone is registered there"),
+        480: (f"no answer at {number}", "register a phone there: a second --answer"),
         603: (f"{number} may not be dialled", "add it to [[destinations]], or register it"),
     }.get(status, (_reason(status), "the log of galwad-switch says more"))
     return StepError(f"{status}: {text}", hint)
@@ -81,7 +81,7 @@ def transfer_error(number: str, status: int) -> StepError:
 def pause_error(extension: str, status: int) -> StepError:
     """Return the error for a record key that was refused."""
     text, hint = {
-        400: ("the key is not understood", "this is no Galwad, or one of another version"),
+        400: ("the server does not understand the key", "it is not Galwad, or of another version"),
         480: (f"{extension} has no call that is recorded", "calls from trunks are recorded"),
         481: ("the server has lost the call", "its log says why"),
         500: (

@@ -22,11 +22,11 @@ _RING: Final = 60.0
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
-        "the log of galwad-switch says what became of the call",
+        "the log of galwad-switch says what happened to the call",
     ),
     CallState.ANSWERED: (
-        "nobody answered",
-        "pick up where it rings, or let a phone of ours answer: --answer EXTENSION",
+        "no answer",
+        "answer the phone that rings, or let this command answer: --answer EXTENSION",
     ),
 }
 
@@ -92,7 +92,9 @@ async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
     try:
         return await phone.call(plan.number)
     except TelephonyError as error:
-        raise StepError(f"the call cannot be placed: {error}", "are media ports free?") from None
+        raise StepError(
+            f"the call cannot be placed: {error}", "check that media ports are free"
+        ) from None
 
 
 async def _answered(plan: Plan, report: Report, call: SimulatedCall) -> None:
@@ -156,10 +158,10 @@ async def _next_ringing(plan: Plan, call: SimulatedCall) -> VoIPCall:
     finally:
         for waiting in (rung, ended):
             waiting.cancel()
-    answered = "somebody else answered" if ended in done else "nobody answered"
+    answered = "another phone answered" if ended in done else "no phone answered"
     raise StepError(
-        f"{extension} was not rung; {answered}",
-        f"does the route of {plan.number} ring {extension}?",
+        f"{extension} did not ring; {answered}",
+        f"check that the route of {plan.number} rings {extension}",
     )
 
 
@@ -173,7 +175,8 @@ async def _hang_up(report: Report, call: SimulatedCall) -> None:
                     await call.answerer.call.wait_for(CallState.ENDED)
         except TimeoutError:
             raise StepError(
-                "the other side was not told within 5 s", "the log of galwad-switch says why"
+                "the other side did not see the hang-up within 5 s",
+                "the log of galwad-switch says why",
             ) from None
     seen = "seen on both sides" if call.answerer is not None else "seen on this side"
     report.ok("hang-up", f"{seen} after {elapsed_ms(began)} ms", ms=elapsed_ms(began))

@@ -40,11 +40,11 @@ def _present(report: Report, there: OpenedRecording, part: Spoken) -> None:
     for channel, said, who in _sides(there, part):
         name = f"recorded: {part.phase}, {who}"
         alike, _ = similarity_anywhere(channel, said)
-        text = f"{alike:.0%} alike to what was said"
+        text = f"{alike:.0%} similar to what was said"
         if alike >= _THERE:
             report.ok(name, text, alike=round(alike, 4))
         else:
-            report.fail(name, text, "heard on the phone, but not kept", alike=round(alike, 4))
+            report.fail(name, text, "heard on the phone, but not recorded", alike=round(alike, 4))
 
 
 def _absent(report: Report, there: OpenedRecording, part: Spoken) -> None:
@@ -92,7 +92,7 @@ def _adds_up(report: Report, there: OpenedRecording) -> None:
     talk, length = manifest["talk_us"] / _US, len(there.caller) / RATE
     whole = whole and at == manifest["talk_us"] and abs(talk - length) < _LENGTH_S
     text = (
-        f"stretches recorded: {len(manifest['segments'])}, gaps: {len(manifest['gaps'])}; "
+        f"segments: {len(manifest['segments'])}, gaps: {len(manifest['gaps'])}; "
         f"{talk:.1f} s of talk, {length:.1f} s of sound"
     )
     figures = {"talk_s": round(talk, 3), "sound_s": round(length, 3)}

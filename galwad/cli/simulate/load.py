@@ -154,7 +154,9 @@ def report_tally(report: Report, tally: Tally, plan: Plan) -> None:
         _report_media(report, tally)
     text = f"at most {tally.late * 1000:.0f} ms late"
     if tally.late > _LATE:
-        hint = "the figures above are partly this machine's own: use a second one, or fewer calls"
+        hint = (
+            "the figures above include this machine's delays: use a second machine, or fewer calls"
+        )
         report.warn("this machine", text, hint, late_ms=round(tally.late * 1000))
     else:
         report.ok("this machine", text, late_ms=round(tally.late * 1000))
@@ -170,7 +172,7 @@ def _report_calls(report: Report, tally: Tally, plan: Plan) -> None:
         report.fail("calls", f"{text}; {ends}", f"{why.text}: {why.hint}", answered=answered)
     elif tally.cut:
         hint = "the log of galwad-switch says why"
-        report.fail("calls", f"{text}; {tally.cut} ends cut off in mid-talk", hint)
+        report.fail("calls", f"{text}; {tally.cut} ends cut off during the talk", hint)
     else:
         report.ok("calls", text, answered=answered)
     if answered:
@@ -190,7 +192,7 @@ def _report_media(report: Report, tally: Tally) -> None:
     )
     figures = {"received": tally.received, "lost": tally.lost, "alike": round(worst, 4)}
     if (worst < _ALIKE or loss > _LOSS) and tally.late > _LATE:
-        report.warn("sound", text, "this machine was late itself, see below", **figures)
+        report.warn("sound", text, "this machine was late: see below", **figures)
     elif worst < _ALIKE or loss > _LOSS:
         report.fail("sound", text, "the network or the machines are too slow", **figures)
     else:

@@ -66,8 +66,8 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
     """Return the error for a socket that cannot be opened at our address, or cannot connect."""
     reason = (error.strerror or type(error).__name__).lower()
     return StepError(
-        f"no way from {plan.addresses.caller} to {plan.addresses}: {reason}",
-        "is --bind an address of this machine?",
+        f"cannot connect from {plan.addresses.caller} to {plan.addresses}: {reason}",
+        "check that --bind is an address of this machine",
     )
 
 
@@ -143,9 +143,9 @@ async def converse(
             await asyncio.gather(*(v.say(part) for v, part in zip(voices, said, strict=True)))
             await _settled(voices, [at + len(said[0]) + _TAIL for at in places])
     except TimeoutError:
-        raise StepError("this machine cannot keep up", "give it less to do") from None
+        raise StepError("this machine is too slow", "reduce its load") from None
     if any(voice.call.state is CallState.ENDED for voice in voices):
-        raise StepError("the call ended in mid-talk", "the log of galwad-switch says why")
+        raise StepError("the call ended during the talk", "the log of galwad-switch says why")
     return (
         _judged(second, first, said[1], places[0], before[0]),
         _judged(first, second, said[0], places[1], before[1]),

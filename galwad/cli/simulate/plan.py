@@ -152,10 +152,10 @@ def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> 
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
-        raise CliError("the host after --sip is not known", "give its IP address") from None
+        raise CliError(f'cannot find the host "{host}" of --sip', "give its IP address") from None
     family, *_, there = found[0]
     if ca is not None and not ca.is_file():
-        raise CliError(f"{ca} is no file", "--tls-ca takes a PEM file of authorities", status=2)
+        raise CliError(f"{ca} is not a file", "--tls-ca takes a PEM file of authorities", status=2)
     here = _our_address(family, there)
     caller, caller_port = _split(bind, 0, "--bind") if bind else (here, 0)
     return Addresses(str(there[0]), port, transport, host, here, caller, caller_port, ca)
@@ -168,7 +168,7 @@ def _split(text: str, port: int, option: str = "--sip") -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (digits.isascii() and digits.isdigit() and int(digits) < 65536):
         raise CliError(
-            f"{option} is no address", "write it as 192.0.2.10 or 192.0.2.10:5070", status=2
+            f'cannot read {option} "{text}"', "write it as 192.0.2.10 or 192.0.2.10:5070", status=2
         )
     return host, int(digits)
 
@@ -187,5 +187,5 @@ def _our_address(family: int, there: tuple[object, ...]) -> str:
         try:
             probe.connect(there)
         except OSError:
-            raise CliError("no way leads to the server from here", "look at --sip") from None
+            raise CliError("there is no network route to the server", "check --sip") from None
         return str(probe.getsockname()[0])

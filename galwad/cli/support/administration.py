@@ -60,11 +60,11 @@ def on_the_server(settings: Settings) -> Iterator[None]:
         finally:
             chown_to_service(settings)
     except UserError as error:
-        raise CliError(str(error), "`galwad users list` shows who is there") from None
+        raise CliError(str(error), "`galwad users list` shows the users") from None
     except CallerIdError as error:
         raise CliError(str(error), "nothing was changed") from None
     except AuditError as error:
-        hint = "what it notes may be done all the same: look. `galwad check` names the fault"
+        hint = "the change may have been made: check. `galwad check` shows the fault"
         raise CliError(str(error), hint) from None
     except RecordingError as error:
         raise CliError(str(error), "nothing was changed") from None
@@ -72,11 +72,11 @@ def on_the_server(settings: Settings) -> Iterator[None]:
         raise CliError(str(error), error.hint) from None
     except PermissionError:
         raise CliError(
-            f"no permission to use {settings.database}",
+            f"you may not use {settings.database}",
             "run this on the server, as the service's user or as root",
         ) from None
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise CliError(
-            f"the database {settings.database} cannot be used: {reason_of(error)}",
-            "`galwad check` names the fault",
+            f"cannot use the database {settings.database}: {reason_of(error)}",
+            "`galwad check` shows the fault",
         ) from None

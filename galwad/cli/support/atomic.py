@@ -41,10 +41,12 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
         elif part.exists():
             os.link(part, path)
     except FileExistsError:
-        raise CliError(f"{path} exists", "name another, or replace it with --force") from None
+        raise CliError(
+            f"{path} already exists", "choose another name, or replace it with --force"
+        ) from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise CliError(f"{path} cannot be written: {reason}", "nothing was written") from None
+        raise CliError(f"cannot write {path}: {reason}", "nothing was written") from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -57,15 +59,17 @@ def check_replaceable(path: Path) -> None:
         return
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise CliError(f"{path} cannot be written: {reason}", "name another") from None
+        raise CliError(f"cannot write {path}: {reason}", "choose another file") from None
     if stat.S_ISDIR(there):
-        raise CliError(f"{path} is a folder", "name a file in it")
+        raise CliError(f"{path} is a folder", "give the name of a file in it")
     if not stat.S_ISREG(there):
-        raise CliError(f"{path} is no file, and is not replaced", "name another --output")
+        raise CliError(
+            f"{path} is not a regular file, and is not replaced", "choose another output file"
+        )
 
 
 def check_writable(
-    path: Path, *, replace: bool, hint: str = "name another, or replace it with --force"
+    path: Path, *, replace: bool, hint: str = "choose another name, or replace it with --force"
 ) -> None:
     """Refuse a path to which `atomic_file` could not write, before any work is done.
 
@@ -73,11 +77,11 @@ def check_writable(
     """
     check_replaceable(path)
     if not path.parent.is_dir():
-        raise CliError(f"{path.parent} is no folder", "make it first")
+        raise CliError(f"{path.parent} is not a folder", "create it first")
     if not replace and os.path.lexists(path):
-        raise CliError(f"{path} exists", hint)
+        raise CliError(f"{path} already exists", hint)
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise CliError(f"{path.parent} takes no new file from you", "name another folder")
+        raise CliError(f"you cannot create files in {path.parent}", "choose another folder")
 
 
 def _opened(part: Path, mode: int) -> int:

@@ -10,6 +10,8 @@ def checked_id(call_id: str) -> str:
     """Return the call id, once it is checked to be safe as part of a path."""
     if not is_call_id(call_id):
         raise CliError(
-            "that is no recording's id", "an id looks like 20261125-093000-abcdefgh", status=2
+            f'"{call_id}" is not a call id',
+            "a call id looks like 20261125-093000-abcdefgh",
+            status=2,
         )
     return call_id

@@ -32,7 +32,7 @@ API = "/api/v1"
 _TOKEN = re.compile(r"[!-~]+")
 _TIMEOUT_S = 30.0
 _CONNECT_S = 5.0
-_MEND = "mend it, or remove it and run `galwad login`"
+_MEND = "correct it, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:
@@ -77,7 +77,7 @@ def client_settings() -> ClientSettings:
     try:
         return ClientSettings()
     except (OSError, UnicodeDecodeError):
-        raise CliError(f"{file} cannot be read as text in UTF-8", _MEND) from None
+        raise CliError(f"cannot read {file} as UTF-8 text", _MEND) from None
     except tomllib.TOMLDecodeError as error:
         fault = syntax_fault(error)
     except ValidationError as error:
@@ -98,13 +98,13 @@ def base_url(server: str) -> str:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
         raise CliError(
-            "no server's address" if not server else "that is no server's address",
+            f'"{server}" is not the address of a server' if server else "no server is named",
             "give --server https://HOST[:PORT], or run `galwad login --server …` once",
             status=2,
         )
     if url.scheme == "http" and not _is_loopback(url.host):
         raise CliError(
-            "plain http reaches only this machine: a token would travel in the open",
+            "plain http is allowed only to this machine: others could read the token",
             "use the server's https address",
             status=2,
         )
@@ -133,7 +133,7 @@ def open_client(
             raise CliError("not signed in", "run `galwad login` first")
         known = token or (settings.token.get_secret_value() if settings.token else "")
         if not _TOKEN.fullmatch(known):
-            raise CliError("the token is none", "mend $GALWAD_TOKEN, or run `galwad login`")
+            raise CliError("the token is not valid", "correct $GALWAD_TOKEN, or run `galwad login`")
         headers["Authorization"] = f"Bearer {known}"
     return httpx.Client(
         base_url=url + API,
@@ -152,8 +152,8 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=certificate)
     except (OSError, ssl.SSLError):
         raise CliError(
-            f"{certificate} cannot be read as a certificate",
-            f"put the right path after `certificate =` in {client_file()}",
+            f"cannot read {certificate} as a certificate",
+            f"give the right file with --tls-ca, or after `certificate =` in {client_file()}",
         ) from None
 
 
@@ -165,12 +165,12 @@ def http_errors() -> Iterator[None]:
     except httpx.ConnectError as error:
         if refused := _certificate_fault(error):
             raise CliError(
-                f"the server's certificate is not believed: {refused}",
-                "name the authority that signed it: galwad login --tls-ca FILE",
+                f"the server's certificate is not trusted: {refused}",
+                "give the authority that signed it: galwad login --tls-ca FILE",
             ) from None
         raise CliError(
-            "the server cannot be reached",
-            "is `galwad serve` running there, and the address right?",
+            "cannot reach the server",
+            "check that `galwad serve` runs there, and that the address is right",
         ) from None
     except httpx.TimeoutException:
         raise CliError("the server does not answer", "try again, or look at its journal") from None
@@ -192,7 +192,7 @@ def refusal(response: httpx.Response) -> tuple[str, str]:
         body = response.json()
         return str(body["error"]), str(body.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        hint = "is that the address of a Galwad server?"
+        hint = "check that this is the address of a Galwad server"
         return f"the server answered {response.status_code}", hint
 
 
@@ -221,7 +221,7 @@ def answer_of(response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError:
-        raise CliError("what answered is no Galwad server", "check the address") from None
+        raise CliError("the answer is not from a Galwad server", "check the address") from None
 
 
 def ask(

@@ -38,8 +38,8 @@ def download(
                 payload.write(block[missing:])
         if not header or digest.hexdigest() != wanted:
             raise CliError(
-                "what arrived is not what the index promises",
-                f"`galwad recordings verify {call_id}` says more",
+                "the download differs from the digests in the server's index",
+                f"`galwad recordings verify {call_id}` shows more",
             )
         payload.seek(0)
         yield header, payload
@@ -54,8 +54,8 @@ def _temporary_file_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or "none can be used").lower()
+        reason = (error.strerror or "no folder can be used").lower()
         raise CliError(
-            f"the sealed bytes found no room in the folder for temporary files: {reason}",
-            "name one that has it, in $TMPDIR",
+            f"cannot write to the folder for temporary files: {reason}",
+            "set $TMPDIR to a folder with more space",
         ) from None

@@ -11,7 +11,7 @@ from config.errors import SettingsError
 from config.settings import DEFAULT_PATH, Settings, load
 from galwad.cli.support.console import CliError
 
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Config: TypeAlias = Annotated[
     Path, typer.Option("--config", envvar="GALWAD_CONFIG", help="The settings file.")
 ]
@@ -23,7 +23,7 @@ CallId: TypeAlias = Annotated[
     str, typer.Argument(help="The recording's id, as `recordings list` shows it.")
 ]
 Reference: TypeAlias = Annotated[
-    str, typer.Option(help="Your case's reference; goes into the audit.")
+    str, typer.Option(help="The reference of your case; the audit records it.")
 ]
 
 __all__ = [
@@ -47,7 +47,7 @@ def load_settings(path: Path) -> Settings:
         hint = (
             "name your file with --config or $GALWAD_CONFIG; `galwad serve --help` shows how"
             if missing
-            else "config/example.toml explains every key"
+            else "config/example.toml explains every setting"
         )
         raise CliError(str(error), hint) from None
 
@@ -59,5 +59,7 @@ def required(option: str, text: str, example: str) -> str:
         CliError: The text is empty.
     """
     if not text.strip():
-        raise CliError(f"{option} is empty", f'such as {option} "{example}"', status=2)
+        raise CliError(
+            f"{option} is empty", f'write a value, such as {option} "{example}"', status=2
+        )
     return text.strip()

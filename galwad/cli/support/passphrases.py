@@ -27,7 +27,7 @@ def new_passphrase() -> str:
     text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
     if len(text) < MIN_LENGTH:
         raise CliError(
-            f"a passphrase has at least {MIN_LENGTH} characters", "five words or more are good"
+            f"the passphrase has fewer than {MIN_LENGTH} characters", "use five words or more"
         )
     return text
 
@@ -35,7 +35,9 @@ def new_passphrase() -> str:
 def _asked(what: str, *, twice: bool) -> str:
     if not sys.stdin.isatty():
         raise CliError(
-            "a passphrase is missing, and nobody to ask", f"set ${VARIABLE} to it", status=2
+            "a passphrase is required, and there is no terminal to ask for it",
+            f"set ${VARIABLE} to it",
+            status=2,
         )
     again = "The same passphrase again" if twice else False
     return str(typer.prompt(what, hide_input=True, confirmation_prompt=again, err=True))

@@ -19,7 +19,7 @@ def read_period(words: str, option: str) -> Period | None:
     try:
         return period(words, time.time())
     except ValueError:
-        raise CliError(f"{option} is no time", HINT, status=2) from None
+        raise CliError(f'cannot read {option} "{words}"', HINT, status=2) from None
 
 
 def checked_period(words: str, option: str) -> str:

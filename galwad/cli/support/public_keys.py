@@ -17,6 +17,8 @@ def public_key(text: str, option: str) -> str:
         parse_public(found)
     except (KeySetError, OSError, UnicodeDecodeError):
         raise CliError(
-            f"{option} is no public key", "44 characters of base64, or a file with them", status=2
+            f"{option} is not a public key",
+            "give its 44 characters of base64, or a file that holds them",
+            status=2,
         ) from None
     return found

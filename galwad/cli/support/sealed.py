@@ -21,7 +21,9 @@ def read_identity(path: Path) -> IdentityFile:
     try:
         return IdentityFile.read(path, passphrase_of)
     except (KeyFileError, AgeError) as error:
-        raise as_cli_error(error, "an identity file is what `galwad keys init` made") from None
+        raise as_cli_error(
+            error, "use an identity file, such as `galwad keys init` makes"
+        ) from None
 
 
 def signer_of(file: IdentityFile) -> list[str]:
@@ -40,7 +42,7 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
     except NoMatchError:
         raise CliError(
             "this identity does not open this recording",
-            "it was sealed to others: `galwad keys show` prints yours, its manifest theirs",
+            "it is sealed to other recipients: compare `galwad keys show` with its manifest",
         ) from None
     except ArchiveError as error:
         raise CliError(

@@ -27,9 +27,9 @@ app = new_command()
 def add(
     name: Annotated[str, typer.Argument(help="The name to sign in with.")],
     *,
-    role: Annotated[Role, typer.Option(help="What they may do.")] = "advisor",
+    role: Annotated[Role, typer.Option(help="The role: what the user may do.")] = "advisor",
     extension: Annotated[
-        str, typer.Option(help="The phone they sit at; a SIP password is made for it.")
+        str, typer.Option(help="The extension of the user's phone; a SIP password is generated.")
     ] = "",
     language: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     right: Annotated[
@@ -39,7 +39,7 @@ def add(
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
     generate: Annotated[
-        bool, typer.Option("--generate", help="Make up a password and print it once.")
+        bool, typer.Option("--generate", help="Generate a password and print it once.")
     ] = False,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -80,7 +80,7 @@ def _password(role: Role, *, password_stdin: bool, generate: bool) -> str | None
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
         raise CliError(
-            "a password is missing, and nobody to ask",
+            "the password is missing, and there is no terminal to ask for it",
             "use --password-stdin or --generate",
             status=2,
         )
@@ -111,6 +111,6 @@ def _print_secrets(secret: Mapping[str, object], *, notified: bool) -> None:
         print(f"  SIP user      {sip['extension']}")
         print(f"  SIP password  {sip['password']}")
     if any(secret[key] for key in ("password", "token", "sip")):
-        print("These are shown this once.")
+        print("These secrets are shown only once.")
     if not notified:
         print("No desk is running here: it reads the users when it starts.")

@@ -18,7 +18,7 @@ app = new_command()
 
 @app.command(epilog="Example: galwad users disable sian")
 def disable(
-    name: Annotated[str, typer.Argument(help="Whom to bar.")],
+    name: Annotated[str, typer.Argument(help="The user's name.")],
     *,
     config: Config = DEFAULT_PATH,
     json: Json = False,

@@ -18,10 +18,11 @@ app = new_command()
 
 @app.command(epilog="Example: galwad users rights gwen --right purge")
 def rights(
-    name: Annotated[str, typer.Argument(help="Whose rights.")],
+    name: Annotated[str, typer.Argument(help="The user's name.")],
     *,
     right: Annotated[
-        list[Right] | None, typer.Option(help="A right; none given, none is left.")
+        list[Right] | None,
+        typer.Option(help="A right to have; without this option, the user has none."),
     ] = None,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -29,7 +30,7 @@ def rights(
     """Set the rights of a user: those that are named, and no others.
 
     Machines may have payments, metrics and anchors. An administrator may have purge, which is
-    required to dispose of recordings. The change counts from the user's next request on.
+    required to dispose of recordings. The change takes effect at the user's next request.
     """
     settings = load_settings(config)
     given = sorted({str(item.value) for item in right or ()})

@@ -89,7 +89,7 @@ def test_a_noun_alone_shows_its_commands(run, words):
         (("nonsense",), "error: no such command 'nonsense'"),
         (("calls", "list", "--nonsense"), "error: no such option: --nonsense"),
         (("recordings", "fetch", "20261125-093000-abcdefgh"), "error: missing option '--purpose'"),
-        (("recordings", "show", "../../etc"), "error: that is no recording's id"),
+        (("recordings", "show", "../../etc"), 'error: "../../etc" is not a call id'),
     ],
 )
 def test_wrong_usage_is_one_line_a_hint_and_status_2(run, words, error):
@@ -146,7 +146,7 @@ def test_a_full_disk_behind_the_output_is_one_line(arguments, officer):
         done = started(*arguments, *where, out=full)
     assert done.returncode == 1
     error, hint = done.stderr.splitlines()
-    assert error == "error: the output: no space left on device"
+    assert error == "error: cannot write the output: no space left on device"
     assert hint.startswith("hint: ")
 
 
@@ -158,7 +158,7 @@ def test_an_output_that_is_closed_is_no_fault(officer):
 @pytest.mark.usefixtures("server")
 def test_an_argument_that_is_no_text_is_one_line(run):
     done = run("recordings", "list", "--reference", "\udcff")
-    assert (done.status, done.err.splitlines()[0]) == (2, "error: an argument is no text in UTF-8")
+    assert (done.status, done.err.splitlines()[0]) == (2, "error: an argument is not valid UTF-8")
 
 
 @pytest.mark.usefixtures("server")
@@ -167,7 +167,7 @@ def test_what_is_no_token_is_not_sent(run, archive, monkeypatch, token):
     monkeypatch.setenv("GALWAD_TOKEN", token)
     done = run("recordings", "list")
     assert done.status == 1
-    assert done.err.startswith("error: the token is none\nhint: ")
+    assert done.err.startswith("error: the token is not valid\nhint: ")
     assert archive.asked == []
 
 

@@ -79,7 +79,7 @@ def test_what_is_done_and_could_not_be_noted_is_not_said_to_be_undone(run, setti
     words = ("users", "add", "pay", "--role", "machine", "--right", "payments")
     done = run(*words, *config)
     assert done.err.startswith("error: the audit cannot be written: no such table: audit_values\n")
-    assert "hint: what it notes may be done all the same: look" in done.err
+    assert "hint: the change may have been made: check" in done.err
     assert "pay" in run("users", "list", *config).out
 
 
@@ -181,7 +181,7 @@ def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_p
         asyncio.run(watch())
         done = run("check", "--json", "--config", settings_file)
         assert ("recipients", grade) in findings(done)
-    assert "set number 1 is in force, and number 2 was before it" in done.out
+    assert "set number 1 is in force, but number 2 is newer" in done.out
 
 
 def findings(done):
@@ -292,5 +292,5 @@ def test_check_warns_of_names_in_routes_that_nobody_has(run, settings_file):
     done = run("check", "--json", "--config", settings_file)
     found = {(f["name"], f["text"]) for f in done.json() if f["grade"] == "warning"}
     assert ("routes", "01970000900 rings 999, which no phone has") in found
-    assert ("routes", "01970000901 has the advisors gwen, nobody, who are no users") in found
-    assert ("phones", "301 is huw's, who is no user") in found
+    assert ("routes", "01970000901 has the advisors gwen, nobody, who are not users") in found
+    assert ("phones", "301 belongs to huw, who is not a user") in found

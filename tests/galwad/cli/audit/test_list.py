@@ -53,13 +53,13 @@ def test_what_somebody_did(run, looked):
     kinds = [kind for kind, _ in listed(run, "--by", "Gwen")]
     assert kinds == ["recording.shown", "recording.held", "recording.shown"]
     assert "recording.shown" not in [kind for kind, _ in listed(run, "--by", "os:root")]
-    assert "No entry fits." in run("audit", "list", "--by", "nobody").out
+    assert "No entry matches." in run("audit", "list", "--by", "nobody").out
 
 
 def test_kinds_and_days(run, looked):
     assert [kind for kind, _ in listed(run, "--kind", "recording.held")] == ["recording.held"]
     assert ("recording.held", "user:gwen") in listed(run, "--when", "last 2 days")
-    assert "No entry fits." in run("audit", "list", "--when", "2020").out
+    assert "No entry matches." in run("audit", "list", "--when", "2020").out
     assert run("audit", "list", "--when", "sometime").status == 2
     assert run("audit", "list", "--recording", "../x").status == 2
 

@@ -87,7 +87,7 @@ def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem
     done = run("audit", "verify", write(tmp_path / "c", damage(links)), "--anchors", anchors)
     assert done.status == 1
     assert problem in done.out.splitlines()
-    assert "is not as it was" in done.err
+    assert "has changed" in done.err
 
 
 def test_a_forgers_words_move_no_cursor(run, tmp_path):
@@ -129,7 +129,7 @@ def test_what_is_no_export_or_no_anchor_is_named(run, tmp_path):
     assert f"{bad}: line 1: this is no line of an audit's export" in run("audit", "verify", bad).err
     (tmp_path / "empty").touch()
     assert "no entry to verify" in run("audit", "verify", tmp_path / "empty").err
-    assert "cannot be read" in run("audit", "verify", tmp_path / "none").err
+    assert "cannot read" in run("audit", "verify", tmp_path / "none").err
     good = write(tmp_path / "good", chain("x"))
     assert "this is no anchor" in run("audit", "verify", good, "--anchors", bad).err
 
@@ -152,20 +152,20 @@ def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_p
     assert said(gone, digest) == (
         1,
         [
-            f"{gone}: it was indexed, and is gone",
-            f"{CALL}: it is there, and was never indexed",
+            f"{gone}: it was indexed, but is missing",
+            f"{CALL}: it exists, but was never indexed",
         ],
     )
     assert said(gone, digest, "--since", "2026-11-26") == (0, [])
-    on_its_way = f"{CALL}: it is there, and was never indexed before the chain ended"
+    on_its_way = f"{CALL}: it exists, but was never indexed"
     assert said(gone, digest, at=SEALED - 601)[1][1] == (
-        f"{CALL}: it is there, and was never indexed; "
-        "by its date that was after the chain ended: export it anew"
+        f"{CALL}: it exists, but was never indexed; "
+        "its date is after the chain's end: export the chain again"
     )
     for at in (SEALED - 599, SEALED + 599):
         note, lost = said(gone, digest, at=at)[1]
-        assert note == f"{on_its_way}: it may be on its way"
-        assert lost == f"{gone}: it was indexed, and is gone"
+        assert note == f"{on_its_way}; its entry may come after the chain's end"
+        assert lost == f"{gone}: it was indexed, but is missing"
         assert said(gone, digest, "--since", "2026-11-25", at=at)[0] == 0
 
 
@@ -210,7 +210,7 @@ def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
     export = write(tmp_path / "chain.jsonl", chain("x", at=SEALED))
     done = run("audit", "verify", export, "--recordings", tmp_path)
     assert done.status == 0
-    assert "it may be on its way" in done.out
+    assert "its entry may come after the chain's end" in done.out
 
 
 def test_a_second_copy_is_named_whichever_is_found_first(run, archive, tmp_path):
@@ -224,7 +224,7 @@ def test_a_second_copy_is_named_whichever_is_found_first(run, archive, tmp_path)
     done = run("audit", "verify", export, "--recordings", tmp_path / "a")
     assert done.status == 1
     assert done.out.splitlines()[:-1] == [
-        f"{CALL}: it is there more than once, in {copies[0]} and {copies[1]}",
+        f"{CALL}: it exists more than once: in {copies[0]} and {copies[1]}",
         f"{CALL}: its manifest is not the one that was indexed",
     ]
 
@@ -235,8 +235,8 @@ def test_a_chain_under_another_nodes_name_is_no_way_round_the_anchors(run, tmp_p
     forged = write(tmp_path / "c", chain("x", "x", node="galwad-2"))
     done = run("audit", "verify", forged, "--anchors", anchors)
     assert done.status == 1
-    text = "none of the anchors is of node galwad-2"
-    assert f"{text}: they are of galwad-1" in done.out.splitlines()
+    text = "no anchor is from node galwad-2"
+    assert f"{text}: they are from galwad-1" in done.out.splitlines()
     anchors.write_text("\n")
     assert text in run("audit", "verify", forged, "--anchors", anchors).out.splitlines()
 
@@ -265,4 +265,4 @@ def test_a_head_is_noted_after_the_last_one_was_found_still_there(run, archive, 
 def test_an_anchor_is_noted_in_a_file_alone(run, place):
     """Two of these can be read for ever."""
     done = run("audit", "anchor", "-o", place)
-    assert (done.status, done.err.splitlines()[0]) == (1, f"error: {place} is no file")
+    assert (done.status, done.err.splitlines()[0]) == (1, f"error: {place} is not a file")

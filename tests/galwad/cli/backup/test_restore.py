@@ -136,7 +136,7 @@ def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
         ]
         assert all("`galwad recordings reindex`" in each["fix"] for each in told)
         unknown = run("audit", "verify", *against, "--json").json()["notes"][1:]
-        sealed_just_now = "it is there, and was never indexed before the chain ended"
+        sealed_just_now = "it exists, but was never indexed"
         for call, text in zip(CALLS[2:], unknown, strict=True):
             assert text.startswith(f"{call}: {sealed_just_now}")
         done = run("recordings", "reindex", "--reference", "RESTORE-1")
@@ -180,7 +180,7 @@ def test_who_keeps_the_anchors_is_told_of_the_break_and_says_that_it_is_known(
         assert done.status == 0, done.out
         assert done.out.startswith(f"entry {seq}: restored from the backup of 20")
         assert run("audit", "verify", "--restored", "0" * 64).err.startswith(
-            f"error: no entry of a restore has the hash {'0' * 64}\n"
+            f"error: no restore in the chain has the hash {'0' * 64}\n"
         )
 
 
@@ -418,7 +418,7 @@ def test_a_backup_that_lost_headers_on_its_way_is_told_and_restored_again(
     command = ("backup", "restore", backup, "--config", site.config)
     done = run(*command)
     assert (done.status, "MISSING: 1 of the 1 headers" in done.out) == (1, True)
-    assert done.err.startswith("error: the backup's folder has lost 1 headers")
+    assert done.err.startswith("error: 1 headers are missing from the backup")
     (tmp_path / "whole").rename(lost)
     again = run(*command, "--json")
     assert (again.status, again.json()["headers"], again.json()["missing"]) == (0, 1, 0)
@@ -473,5 +473,5 @@ def test_a_certificate_of_a_stranger_is_told_and_destroys_nothing(run, site, bac
     (folder / f"{CALLS[0]}.disposal").write_bytes(b"{}")
     done = run("backup", "restore", backup, "--config", site.config)
     assert done.status == 1
-    assert "NOT BELIEVED: " in done.out
+    assert "NOT ACCEPTED: " in done.out
     assert (folder / f"{CALLS[0]}.header").exists()

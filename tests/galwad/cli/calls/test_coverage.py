@@ -73,7 +73,7 @@ def test_each_second_unexplained_is_drawn_in_its_place(run, archive):
     assert "!  index and manifest do not agree on its length: report it" in lines
     assert f"row without files: 2026/11/25/{CALL}" in lines
     assert "    to do: restore them from a copy of the archive" in lines
-    assert "(and 1 in progress or on the way)" in lines[-1]
+    assert "(and 1 in progress or not yet archived)" in lines[-1]
     assert lines[-1].endswith("20.0 s unexplained")
     assert done.err.startswith("error: 1 call and 1 orphan not explained\nhint: ")
 
@@ -98,4 +98,4 @@ def test_for_machines_it_is_the_servers_answer_and_the_same_status(run, archive)
 def test_what_is_no_day_is_wrong_usage(run):
     done = run("calls", "coverage", "--date", "sometime")
     assert done.status == 2
-    assert "error: --date is no time" in done.err
+    assert "error: cannot read --date" in done.err

@@ -37,7 +37,7 @@ def check(run, settings_file):
 def test_a_good_certificate_is_fine(check, make):
     ((grade, text),) = check(*make("good"))
     assert grade == "fine"
-    assert "is good for 90 days" in text
+    assert "is valid for 90 days" in text
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_end_of_a_certificate_is_seen(check, make, days, grade, words):
 def test_a_missing_file_is_named(check, make, tmp_path):
     _, key = make("good")
     ((grade, text),) = check(tmp_path / "none.crt", key)
-    assert (grade, text) == ("fault", f"{tmp_path / 'none.crt'} is not there")
+    assert (grade, text) == ("fault", f"{tmp_path / 'none.crt'} does not exist")
 
 
 def test_what_cannot_be_read_is_named(check, make, tmp_path):

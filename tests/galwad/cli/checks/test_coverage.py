@@ -45,7 +45,7 @@ def of_the_night(house, now=None):
 def test_before_its_first_night_a_new_node_is_told_when_that_is(run, house):
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
-    assert re.fullmatch("they are checked for the first time 20..-..-.. 03:00:00", text)
+    assert re.fullmatch("the first check is 20..-..-.. 03:00:00", text)
 
 
 def test_books_that_were_never_checked_are_told(run, house):
@@ -54,14 +54,14 @@ def test_books_that_were_never_checked_are_told(run, house):
         connection.commit()
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, text) == ("warning", "books", "they were never checked")
-    assert fix == "the desk does it at 03:00: is it up?"
+    assert fix == "the desk does it at 03:00: check that it runs"
 
 
 def test_a_night_without_a_finding_is_fine(run, house):
     of_the_night(house)
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
-    assert text.startswith("each second was explained ")
+    assert text.startswith("every second was explained ")
 
 
 def test_each_orphan_of_the_night_is_named_with_its_fix(run, house):
@@ -73,7 +73,7 @@ def test_each_orphan_of_the_night_is_named_with_its_fix(run, house):
     found = checked(run, house)
     assert {each[0] for each in found} == {"fault"}
     assert ("orphans", f"manifest without payload: 2026/03/01/{CALL}") in [e[1:3] for e in found]
-    assert ("books", f"{OTHER} was answered and left no recording") in [e[1:3] for e in found]
+    assert ("books", f"{OTHER} was answered, but has no recording") in [e[1:3] for e in found]
     fixes = [fix for *_, fix in found]
     assert "restore it from a copy of the archive" in fixes
     assert all(fixes)
@@ -103,7 +103,7 @@ def test_many_findings_are_a_few_lines(run, house):
         connection.commit()
     found = checked(run, house)
     assert len(found) == 12
-    assert found[-1][2:] == ("and 290 more", "`galwad calls coverage` names all")
+    assert found[-1][2:] == ("and 290 more", "`galwad calls coverage` lists all")
 
 
 def test_a_night_that_was_missed_is_told(run, house):
@@ -111,4 +111,4 @@ def test_a_night_that_was_missed_is_told(run, house):
     [(grade, _, text, fix)] = checked(run, house)
     assert grade == "warning"
     assert text.startswith("they were last checked ")
-    assert "galwad-desk makes up for it" in fix
+    assert "galwad-desk does it when it runs" in fix

@@ -60,7 +60,7 @@ def test_the_room_on_each_disk_is_told(checked, site, small_disk):
 def test_a_disk_that_takes_nothing_is_a_fault_and_nothing_is_left_on_one_that_does(
     checked, site, small_disk
 ):
-    told = "disk", f"{small_disk} takes nothing: read-only file system"
+    told = "disk", f"cannot write to {small_disk}: read-only file system"
     assert told not in checked()
     assert list(small_disk.iterdir()) == []
     as_root("mount", "-o", "remount,ro", str(small_disk))
@@ -79,17 +79,17 @@ def test_what_does_not_read_is_a_fault_and_all_else_is_looked_at(checked, site):
 def test_a_file_in_the_place_of_the_archive_is_a_fault(checked, site):
     archive = site.settings.archive
     archive.touch()
-    assert checked()["state", f"{archive} is no folder"] == "fault"
+    assert checked()["state", f"{archive} is not a folder"] == "fault"
     archive.unlink()
     archive.symlink_to("nowhere")
-    assert checked()["state", f"{archive} is no folder"] == "fault"
+    assert checked()["state", f"{archive} is not a folder"] == "fault"
 
 
 def test_a_key_of_the_node_that_was_cut_is_a_fault(checked, site):
     key = site.root / "state" / "finaliser" / "manifest.key"
     key.parent.mkdir()
     key.write_bytes(bytes(31))
-    text = f"{key} is no key of 32 bytes: nothing can be sealed"
+    text = f"{key} is not a key of 32 bytes: no recording can be sealed"
     assert checked()["node key", text] == "fault"
     key.write_bytes(bytes(32))
     assert "node key" not in {name for name, _ in checked()}

@@ -43,7 +43,7 @@ async def test_each_peer_is_told_by_how_it_is_known(found):
         "pstn udp:192.0.2.1",
         "udp:192.0.2.20",
     ]
-    assert "no registration" in told[1].text
+    assert "does not accept our registration" in told[1].text
     assert "after all others" in told[3].text
     assert all(finding.fix for finding in told if finding.grade.value == "warning")
 

@@ -45,10 +45,10 @@ def test_what_was_recorded_on_the_spare_disk_is_told(site, checked):
     path.rename(spare / path.name)
     ((grade, text, _),) = checked()
     assert grade == "warning"
-    assert text == f"a call's recording lies in {spare}: the disk of the spools failed"
+    assert text == f"a call's recording is in {spare}: the disk of the spools failed"
     other = site.call(OTHER)
     other.rename(spare / other.name)
-    assert checked()[0][1].startswith("the recording of 2 calls lies in ")
+    assert checked()[0][1].startswith("the recording of 2 calls is in ")
 
 
 def test_a_spool_from_before_a_reboot_is_named_with_what_opens_it(site, checked):
@@ -84,7 +84,7 @@ def test_a_spool_that_was_sealed_to_nobody_is_told_as_such(site, checked):
     reboot(site)
     [(grade, text, _)] = checked()
     assert grade == "fault"
-    assert text.endswith("there was no signed set: nobody has its key")
+    assert text.endswith("there was no signed set: no key opens it")
 
 
 def test_what_is_no_spool_is_left_to_the_books(site, checked):
@@ -98,4 +98,4 @@ def test_many_are_a_few_lines(site, checked):
     reboot(site)
     found = checked()
     assert len(found) == 11
-    assert found[-1] == ("fault", "and 3 more", f"they lie in {site.spool}")
+    assert found[-1] == ("fault", "and 3 more", f"they are in {site.spool}")

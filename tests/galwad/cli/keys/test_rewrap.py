@@ -114,7 +114,9 @@ def test_an_earlier_header_put_back_without_a_trace_is_named_by_the_audit(run, h
     done = run("audit", "verify", "--recordings", archive)
     assert done.status == 1
     (line,) = [line for line in done.out.splitlines() if "header" in line]
-    assert line.startswith(f"{CALLS[0]}: its header is from before a rewrap: `galwad keys rewrap` ")
+    assert line.startswith(
+        f"{CALLS[0]}: its header is from before a rewrap: run `galwad keys rewrap`"
+    )
     assert "1 rewrapped, 3 already" in run("keys", "rewrap", keys, *WHY).out
     assert run("audit", "verify", "--recordings", archive).status == 0
 
@@ -162,9 +164,7 @@ def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, de
         patch.setattr(rewrapping, "rewrap", interrupted)
         done = run("keys", "rewrap", keys, *WHY)
     assert (done.status, done.out) == (130, "")
-    assert done.err.startswith(
-        "error: interrupted\nhint: what it was to do may be done all the same"
-    )
+    assert done.err.startswith("error: interrupted\nhint: the command may have done its work")
     assert "4 recordings: 2 rewrapped, 2 already" in run("keys", "rewrap", keys, *WHY).out
 
 
@@ -174,7 +174,7 @@ def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, ke
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 1
     assert "the finaliser cannot be reached: 0 of 4 are rewrapped" in done.err
-    assert "hint: run it again, it goes on where it ended; ask again" in done.err
+    assert "hint: run it again: it continues where it stopped; ask again" in done.err
     assert [header(house, call_id) for call_id in CALLS] == before
 
 
@@ -250,7 +250,7 @@ def test_a_set_that_another_signed_is_not_believed(run, house, keys, deputy, tmp
     stranger.save(tmp_path / "stranger.txt")
     done = run("keys", "rewrap", tmp_path / "stranger.txt", *WHY)
     assert done.status == 1
-    assert done.err.startswith("error: the server's set: ")
+    assert done.err.startswith("error: cannot use the server's set: ")
     older = tmp_path / "older.json"
     one = RecipientSet.of([("Officer", house.site.officer.identity.recipient)], 1)
     older.write_bytes(one.sign(house.site.officer.signing))

@@ -91,7 +91,7 @@ def test_a_damaged_recording_is_told_and_nothing_is_written(run, archive, office
     out = tmp_path / "call.wav"
     done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out)
     assert (done.status, len(done.err.splitlines())) == (1, 2)
-    assert "not what the index promises" in done.err
+    assert "differs from the digests in the server's index" in done.err
     assert not out.exists()
 
 
@@ -114,14 +114,14 @@ def test_damage_that_the_index_agrees_with_is_found_by_age(run, archive, officer
 @pytest.mark.parametrize(
     "case",
     [
-        ((), 2, "no identity to open it with"),
-        (("--sealed", "--from", "1:00"), 2, "--sealed leaves it closed"),
-        (("--identity", "{identity}", "-o", "call.mp3"), 2, "neither .flac nor .wav"),
-        (("--identity", "{identity}", "--from", "3:00", "--to", "1:00"), 2, "--to lies before"),
-        (("--identity", "{identity}", "--from", "soon"), 2, "--from is no time"),
+        ((), 2, "an identity is required to open the recording"),
+        (("--sealed", "--from", "1:00"), 2, "--sealed cannot be combined"),
+        (("--identity", "{identity}", "-o", "call.mp3"), 2, "neither in .flac nor in .wav"),
+        (("--identity", "{identity}", "--from", "3:00", "--to", "1:00"), 2, "--to is not after"),
+        (("--identity", "{identity}", "--from", "soon"), 2, 'cannot read --from "soon"'),
         (("--identity", "nowhere.txt"), 1, "no such file"),
-        (("--identity", "{identity}", "-o", "nowhere/call.wav"), 1, "nowhere is no folder"),
-        (("--sealed", "-o", "/proc/self/call.age"), 1, "/proc/self takes no new file"),
+        (("--identity", "{identity}", "-o", "nowhere/call.wav"), 1, "nowhere is not a folder"),
+        (("--sealed", "-o", "/proc/self/call.age"), 1, "cannot create files in /proc/self"),
         (
             ("--identity", "{identity}", "--from", "59:00", "-o", "{tmp}/a.wav"),
             2,
@@ -150,8 +150,8 @@ def test_sealed_bytes_that_find_no_room_are_told(server, tmp_path):
     command = ("recordings", "fetch", CALL, *WHY, "--sealed", "-o", tmp_path / "call.age")
     done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the sealed bytes found no room ")
-    assert "hint: name one that has it, in $TMPDIR" in done.stderr
+    assert done.stderr.startswith("error: cannot write to the folder for temporary files")
+    assert "hint: set $TMPDIR to a folder with more space" in done.stderr
 
 
 def test_an_existing_file_is_replaced_only_by_force(run, server, officer, tmp_path):
@@ -188,7 +188,7 @@ def kept_raw(archive, officer):
 def test_what_could_not_be_decoded_is_shown_and_fetched_as_it_came(run, archive, officer, tmp_path):
     assert "kept raw" in run("recordings", "list").out
     shown = run("recordings", "show", CALL).out
-    assert "123 packets could not be decoded: `fetch --raw` has them" in shown
+    assert "123 packets could not be decoded: `fetch --raw` fetches them" in shown
     out = tmp_path / "call.pcapng"
     done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, "-o", out)
     assert done.status == 0, done.err

@@ -64,8 +64,8 @@ def test_nothing_is_destroyed_whose_certificate_could_not_be_kept(run, house, tm
     kept.touch()
     for place, why in (
         (kept, "exists"),
-        (tmp_path / "none" / "x", "is no folder"),
-        ("/proc/self/certificate", "takes no new file"),
+        (tmp_path / "none" / "x", "is not a folder"),
+        ("/proc/self/certificate", "cannot create files in /proc/self"),
     ):
         done = run("recordings", "purge", FIRST, *WHY, "-o", place)
         assert done.status == 1
@@ -81,7 +81,9 @@ def test_what_is_destroyed_is_told_though_its_certificate_is_not_kept(run, house
     small = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", sys.executable, "-m", "galwad")
     done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: it is disposed of, but its certificate is not kept: ")
+    assert done.stderr.startswith(
+        "error: the recording is disposed of, but its certificate was not written: "
+    )
     assert not house.path(FIRST, "header").exists()
     assert run(*command).status == 0
     assert command[-1].read_bytes() == house.path(FIRST, "disposal").read_bytes()
@@ -129,7 +131,7 @@ def test_a_disposal_that_nobody_ordered_is_named(run, house):
     assert run("recordings", "verify", archive, "--node-key", node_key(house)).status == 0
     done = run("audit", "verify", "--recordings", archive)
     assert done.status == 1
-    assert f"{SECOND}: it was disposed of, and no entry orders that" in done.out.splitlines()
+    assert f"{SECOND}: it was disposed of, but no entry ordered that" in done.out.splitlines()
     house.path(SECOND, "disposal").write_bytes(b"")
     assert (
         "certificate of disposal cannot be read"
@@ -254,7 +256,7 @@ def test_nothing_is_destroyed_unasked(run, house):
     done = run("recordings", "purge", FIRST, *WHY[:-1])
     assert (done.status, done.err) == (
         2,
-        "error: nobody to ask whether this is meant\nhint: add --yes\n",
+        "error: confirmation is required, and there is no terminal to ask\nhint: add --yes\n",
     )
     assert house.path(FIRST, "header").exists()
     assert run("recordings", "purge", FIRST, "--reason", "boredom", *WHY[2:]).status == 2

@@ -57,7 +57,7 @@ def test_what_the_index_has_lost_comes_back_and_says_what_it_does_not_know(run, 
     assert done.status == 0, done.err
     assert [line[:24] for line in done.out.splitlines() if "indexed: " in line] == CALLS
     assert f"{CALLS[0]}  indexed: " in done.out
-    assert "0:02 of talk, who called is not known" in done.out
+    assert "0:02 of talk, caller unknown" in done.out
     rows = listed(run)
     assert sorted(rows) == CALLS
     row = rows[CALLS[0]]

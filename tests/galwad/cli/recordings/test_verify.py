@@ -95,7 +95,7 @@ def test_what_nobody_ends_reading_is_named(run, folder, part, tmp_path):
         export = tmp_path / "chain.jsonl"
         export.write_text(f"{Link.of_body('{}', '0' * 64)}\n")
         told = run("audit", "verify", export, "--recordings", folder).out
-        assert f"{CALL}: its manifest, header or certificate of disposal is no file" in told
+        assert f"{CALL}: its manifest, header or certificate of disposal is not a file" in told
     if part not in {"payload", "raw"}:
         path.unlink()
         with path.open("wb") as file:
@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, tmp_path):
             timeout=60,
         )
         assert done.returncode == 1
-        assert f"error: {closed} cannot be read: permission denied\n" in done.stderr
+        assert f"error: cannot read {closed}: permission denied\n" in done.stderr
     assert folder.exists()
 
 

@@ -185,9 +185,9 @@ def test_a_machine_that_was_late_itself_doubts_its_figures():
 
 
 def test_a_wrong_password_is_told_of_the_phone_whose_it_is():
-    assert registration_error(PLAN, "201", 401).text == "401: the password is not that of 201"
-    assert call_error(PHONE, 407).text == "407: the password is not that of 301"
-    assert call_error(PLAN, 401).text == "401: 127.0.0.2 is no trunk there"
+    assert registration_error(PLAN, "201", 401).text == "401: wrong password for 201"
+    assert call_error(PHONE, 407).text == "407: wrong password for 301"
+    assert call_error(PLAN, 401).text == "401: 127.0.0.2 is not a trunk there"
 
 
 @given(st.integers(300, 699), st.booleans())
@@ -240,13 +240,13 @@ def test_what_is_no_address_is_said_to_be_none(text):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (("--pause", "3"), "a phone of ours must answer for that"),
-        (("--calls", "9"), "a phone of ours must answer many calls"),
-        (("--dtmf", "1x"), "that cannot be pressed"),
-        (("--sip", "127.0.0.1:none"), "--sip is no address"),
-        (("--answer", "201"), "a password is missing, and nobody to ask"),
-        (("--transfer", "sip:", "--from", "07700900123"), "--transfer cannot be dialled"),
-        (("--from", "a b<>"), "a phone cannot be called that"),
+        (("--pause", "3"), "only with --answer: --dtmf"),
+        (("--calls", "9"), "only with --answer: --calls"),
+        (("--dtmf", "1x"), '--dtmf "1x" has keys that phones do not have'),
+        (("--sip", "127.0.0.1:none"), "cannot read --sip"),
+        (("--answer", "201"), "a SIP password is missing, and there is no terminal to ask for it"),
+        (("--transfer", "sip:", "--from", "07700900123"), '--transfer "sip:" cannot be dialled'),
+        (("--from", "a b<>"), "the name of a phone is not valid"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, error):
@@ -260,7 +260,7 @@ def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, erro
 def test_what_cannot_be_dialled_is_refused_before_anything_rings(run, number):
     done = run("simulate", "call", number, "--sip", "127.0.0.1")
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("error: the number cannot be dialled\nhint: ")
+    assert done.err.startswith(f'error: the number "{number}" cannot be dialled\nhint: ')
 
 
 # --- a whole course, with a phone for a server ------------------------------------------------
@@ -320,7 +320,7 @@ async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch
     monkeypatch.setattr("galwad.cli.simulate.flow._RING", 0.3)
     _, report = await course(await callee(lambda call: call.wait_for(CallState.ENDED)))
     (fault,) = report.faults
-    assert (fault.name, fault.text) == ("answer", "nobody answered within 0.3 s; statuses 180")
+    assert (fault.name, fault.text) == ("answer", "no answer within 0.3 s; statuses 180")
     assert "--answer" in fault.hint
 
 
@@ -340,8 +340,8 @@ async def test_nobody_at_the_address_is_told_as_such(callee):
     plan = replace(plan, addresses=replace(plan.addresses, port=9))
     _, report = await course(plan)
     (fault,) = report.faults
-    assert (fault.name, fault.text) == ("ring", "nobody answers at sip.example:9 by udp")
-    assert fault.hint.startswith("is `galwad serve` running there")
+    assert (fault.name, fault.text) == ("ring", "no answer from sip.example:9 by udp")
+    assert fault.hint.startswith("check that `galwad serve` runs there")
 
 
 @pytest.mark.parametrize("transport", [PhoneTransport.TCP, PhoneTransport.TLS])
@@ -350,7 +350,7 @@ async def test_a_connection_that_is_refused_is_told_as_nobody_there(callee, tran
     plan = replace(plan, addresses=replace(plan.addresses, port=9, transport=transport))
     _, report = await course(plan)
     (fault,) = report.faults
-    assert (fault.name, fault.text) == ("ring", f"nobody answers at sip.example:9 by {transport}")
+    assert (fault.name, fault.text) == ("ring", f"no answer from sip.example:9 by {transport}")
     assert ("certificate" in fault.hint) is (transport is PhoneTransport.TLS)
 
 
@@ -360,7 +360,7 @@ async def test_a_phone_that_cannot_register_is_told_before_the_server_is_given_u
     plan = replace(plan, addresses=replace(plan.addresses, port=9))
     _, report = await course(plan)
     (fault,) = report.faults
-    assert (fault.name, fault.text) == ("register 201", "nobody answers at sip.example:9 by udp")
+    assert (fault.name, fault.text) == ("register 201", "no answer from sip.example:9 by udp")
 
 
 async def test_a_call_that_cannot_be_placed_is_a_fault(callee, monkeypatch):

@@ -81,7 +81,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_happens(tmp_p
     for name, why in (
         ("there", "exists"),
         ("link", "exists"),
-        ("none/x", "no folder"),
+        ("none/x", "not a folder"),
         ("there/x", "not a directory"),
         ("x" * 300, "name too long"),
     ):
@@ -89,5 +89,5 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_happens(tmp_p
             check_writable(tmp_path / name, replace=False)
     check_writable(tmp_path / "there", replace=True)
     check_writable(tmp_path / "new", replace=False)
-    with pytest.raises(CliError, match="takes no new file"):
+    with pytest.raises(CliError, match="cannot create files in"):
         check_writable(Path("/proc/self/x"), replace=False)

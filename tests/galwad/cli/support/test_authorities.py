@@ -60,8 +60,8 @@ def test_a_certificate_of_an_unknown_authority_is_named_as_such(login):
     done = login()
     assert done.status == 1
     assert done.err == (
-        "error: the server's certificate is not believed: self-signed certificate\n"
-        "hint: name the authority that signed it: galwad login --tls-ca FILE\n"
+        "error: the server's certificate is not trusted: self-signed certificate\n"
+        "hint: give the authority that signed it: galwad login --tls-ca FILE\n"
     )
 
 

@@ -46,7 +46,7 @@ def test_a_server_that_is_not_there_is_told(run, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", "x")
     done = run("calls", "list", "--server", "http://127.0.0.1:1")
     assert done.status == 1
-    assert done.err.startswith("error: the server cannot be reached\nhint: ")
+    assert done.err.startswith("error: cannot reach the server\nhint: ")
 
 
 def test_a_token_never_travels_in_the_open(run, monkeypatch):
@@ -109,7 +109,7 @@ def test_a_filter_travels_in_the_body(run, archive, option, text, asked):
 def test_what_is_no_time_is_told_before_the_server_hears_of_it(run, server, archive, option):
     done = run("recordings", "list", option, "once")
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith(f"error: {option} is no time\nhint: write it as ")
+    assert done.err.startswith(f'error: cannot read {option} "once"\nhint: write it as ')
     assert archive.asked == []
 
 
@@ -174,7 +174,7 @@ def test_a_token_that_cannot_be_kept_is_told(run, server, monkeypatch, tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(occupied))
     done = run("login", "--server", server, "--user", "mair", "--password-stdin")
     assert done.status == 1
-    assert "client.toml cannot be written: " in done.err
+    assert "error: cannot write " in done.err
 
 
 def test_json_gives_what_the_server_said(run, server, archive):

@@ -114,7 +114,8 @@ def test_where_nobody_can_be_asked_the_hint_names_the_variable(guarded):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: a passphrase is missing, and nobody to ask\nhint: set $GALWAD_PASSPHRASE to it\n"
+        "error: a passphrase is required, and there is no terminal to ask for it\n"
+        "hint: set $GALWAD_PASSPHRASE to it\n"
     )
 
 
@@ -191,7 +192,7 @@ def test_keys_are_never_made_beside_others(run, guarded, options):
     before = (guarded / "identity.age").read_bytes()
     done = run("keys", "init", guarded, *options)
     assert done.err == (
-        f"error: {guarded / 'identity.age'} exists\n"
+        f"error: {guarded / 'identity.age'} already exists\n"
         "hint: choose another folder: keys are never overwritten\n"
     )
     assert [path.read_bytes() for path in guarded.iterdir()] == [before]
@@ -201,4 +202,4 @@ def test_a_new_passphrase_is_not_a_short_one(run, tmp_path, monkeypatch):
     monkeypatch.setenv("GALWAD_PASSPHRASE", "elevenchars")
     done = run("keys", "init", tmp_path / "k", "--passphrase")
     assert (done.status, list((tmp_path / "k").iterdir())) == (1, [])
-    assert done.err.startswith("error: a passphrase has at least 12 characters\nhint: ")
+    assert done.err.startswith("error: the passphrase has fewer than 12 characters\nhint: ")
