@@ -11,6 +11,7 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.desk.admin import poke
 from galwad.desk.users import Right
 
 app = new_command()
@@ -36,6 +37,7 @@ def rights(
     given = sorted({str(item.value) for item in right or ()})
     with on_the_server(settings):
         asyncio.run(administration(settings).set_rights(name, frozenset(given)))
+        asyncio.run(poke(settings.desk_socket))
     if json:
         print_json({"user": name, "rights": given})
     else:

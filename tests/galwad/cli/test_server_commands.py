@@ -90,6 +90,24 @@ def test_a_machine_gets_a_token_with_its_rights(run, settings_file):
     assert done.json()["token"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("add", "sian", "--generate"), ("rights", "gwen", "--right", "purge"), ("disable", "gwen")],
+    ids=["add", "rights", "disable"],
+)
+def test_the_desk_is_notified_of_each_change_of_users(run, settings_file, words):
+    config = ("--config", settings_file)
+    assert run("users", "add", "gwen", "--role", "admin", "--generate", *config).status == 0
+    with socket.socket(socket.AF_UNIX) as desk:
+        desk.bind(str(load(settings_file).desk_socket))
+        desk.listen()
+        assert run("users", *words, *config).status == 0
+        desk.settimeout(0)
+        connection, _ = desk.accept()
+        with connection:
+            assert b"UsersChanged" in connection.recv(4096)
+
+
 def test_a_password_can_be_read_from_standard_input(run, settings_file, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
     done = run("users", "add", "sian", "--password-stdin", "--config", settings_file)
