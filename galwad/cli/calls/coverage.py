@@ -95,8 +95,7 @@ def _show_call(call: dict[str, Any]) -> None:
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
     """Return the call's gaps and unexplained stretches.
 
-    A stretch that a segment and a gap both claim shows as unexplained, except where a gap that
-    begins earlier covers it.
+    A stretch that a segment and a gap both claim is one of the unexplained.
     """
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.text import Text
@@ -27,6 +27,7 @@ class SpanStyle:
     style: str
 
 
+_UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
 STYLES: Final = {
     kind.name: kind
@@ -36,7 +37,7 @@ STYLES: Final = {
         SpanStyle("transfer", "→", ">", "cyan"),
         SpanStyle("fault", "✖", "X", "bold red"),
         SpanStyle("erased", "◌", "o", "magenta"),
-        SpanStyle("unexplained", "?", "?", "bold red"),
+        _UNEXPLAINED,
     )
 }
 
@@ -56,10 +57,28 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the whole call in order: the gaps, and the recorded stretches between them.
 
+    Where an unexplained span and a gap overlap, the call shows as unexplained.
     `begins` are the starts of segments. A segment that begins inside a recorded stretch, as when
     another advisor took over, divides it.
     """
-    return list(_divided(_covered(gaps, talk_us), sorted(begins)))
+    return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
+
+
+def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
+    """Yield the unexplained spans, and the parts of gaps that none of them overlaps."""
+    unexplained = sorted(
+        (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us
+    )
+    yield from unexplained
+    for gap in gaps:
+        if gap.kind == _UNEXPLAINED.name:
+            continue
+        at = gap.from_us
+        for span in unexplained:
+            if span.to_us > at and span.from_us < gap.to_us:
+                yield replace(gap, from_us=at, to_us=max(at, span.from_us))
+                at = span.to_us
+        yield replace(gap, from_us=at)
 
 
 def _divided(spans: Iterable[TimelineSpan], begins: Sequence[int]) -> Iterable[TimelineSpan]:
@@ -147,7 +166,7 @@ def table(spans: Sequence[TimelineSpan], *, plain: bool) -> list[Text]:
 
 def style_of(span: TimelineSpan) -> SpanStyle:
     """Return the look of a span; an unknown reason counts as unexplained."""
-    return STYLES.get(span.kind, STYLES["unexplained"])
+    return STYLES.get(span.kind, _UNEXPLAINED)
 
 
 def recorded_us(spans: Iterable[TimelineSpan]) -> int:

@@ -79,6 +79,20 @@ def test_each_second_unexplained_is_drawn_in_its_place(run, archive):
 
 
 @pytest.mark.usefixtures("server")
+def test_a_stretch_that_a_segment_and_a_gap_both_claim_is_drawn_as_unexplained(run, archive):
+    call = {
+        **AMISS["amiss"][0],
+        "gaps": [{"from_us": 50 * US, "to_us": 80 * US, "reason": "payment"}],
+        "unexplained": [{"from_us": 60 * US, "to_us": 80 * US, "reason": ""}],
+    }
+    archive.coverage = {**AMISS, "amiss": [call]}
+    lines = run("calls", "coverage").out.splitlines()
+    assert lines[1].count("▒") == pytest.approx(10, abs=1)
+    assert lines[1].count("?") == pytest.approx(20, abs=1)
+    assert any(line.split()[:5] == ["?", "1:00", "-", "1:20", "unexplained"] for line in lines)
+
+
+@pytest.mark.usefixtures("server")
 def test_orphans_beyond_those_that_are_named_are_counted(run, archive):
     archive.coverage = {**AMISS, "more_orphans": 500}
     done = run("calls", "coverage")

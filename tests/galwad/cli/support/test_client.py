@@ -11,8 +11,6 @@ import sys
 
 import pytest
 
-from galwad.cli.support.timeline import TimelineSpan, draw, scale, spans_of
-
 CALL = "20261125-093000-abcdefgh"
 US = 1_000_000
 
@@ -184,25 +182,3 @@ def test_json_gives_what_the_server_said(run, server, archive):
 def test_an_unknown_recording_is_told_in_the_servers_words(run, server):
     done = run("recordings", "show", "20261125-093000-zzzzzzzz")
     assert (done.status, done.err) == (1, "error: no recording has this id\nhint: look again\n")
-
-
-@pytest.mark.parametrize("width", [10, 40, 98])
-def test_the_line_is_as_long_as_the_terminal_allows(width):
-    spans = spans_of(
-        [TimelineSpan("payment", 10 * US, 11 * US), TimelineSpan("fault", 90 * US, 95 * US)],
-        100 * US,
-    )
-    line = draw(spans, width, plain=True).plain
-    assert len(line) == width
-    assert "P" in line
-    assert "X" in line
-    assert len(scale(spans, width)) == width
-
-
-def test_gaps_that_overlap_or_overrun_are_told_once():
-    gaps = [TimelineSpan("payment", 2 * US, 6 * US), TimelineSpan("transfer", 5 * US, 20 * US)]
-    assert [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)] == [
-        ("recorded", 0, 2),
-        ("payment", 2, 6),
-        ("transfer", 6, 10),
-    ]

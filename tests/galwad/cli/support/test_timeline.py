@@ -1,0 +1,50 @@
+"""A call as a line: its gaps, and the recorded stretches between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from galwad.cli.support.timeline import TimelineSpan, draw, scale, spans_of
+
+US = 1_000_000
+
+
+@pytest.mark.parametrize("width", [10, 40, 98])
+def test_the_line_is_as_long_as_the_terminal_allows(width):
+    spans = spans_of(
+        [TimelineSpan("payment", 10 * US, 11 * US), TimelineSpan("fault", 90 * US, 95 * US)],
+        100 * US,
+    )
+    line = draw(spans, width, plain=True).plain
+    assert len(line) == width
+    assert "P" in line
+    assert "X" in line
+    assert len(scale(spans, width)) == width
+
+
+def test_gaps_that_overlap_or_overrun_are_told_once():
+    gaps = [TimelineSpan("payment", 2 * US, 6 * US), TimelineSpan("transfer", 5 * US, 20 * US)]
+    assert [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)] == [
+        ("recorded", 0, 2),
+        ("payment", 2, 6),
+        ("transfer", 6, 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unexplained", "shown"),
+    [
+        ([(6, 8)], [("recorded", 0, 5), ("payment", 5, 6), ("unexplained", 6, 8)]),
+        ([(4, 6)], [("recorded", 0, 4), ("unexplained", 4, 6), ("payment", 6, 8)]),
+        ([(4, 9)], [("recorded", 0, 4), ("unexplained", 4, 9)]),
+        (
+            [(7, 8), (5, 6)],
+            [("recorded", 0, 5), ("unexplained", 5, 6), ("payment", 6, 7), ("unexplained", 7, 8)],
+        ),
+    ],
+)
+def test_an_unexplained_stretch_is_shown_where_a_gap_claims_it_too(unexplained, shown):
+    gaps = [TimelineSpan("payment", 5 * US, 8 * US)]
+    gaps += [TimelineSpan("unexplained", start * US, end * US) for start, end in unexplained]
+    spans = [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)]
+    assert spans == [*shown, ("recorded", shown[-1][2], 10)]
