@@ -1,8 +1,8 @@
 """`galwad simulate call` against the real service: it passes, and it names each fault.
 
-Covers `galwad/cli/simulation/course.py`, `galwad/cli/simulation/deeds.py`,
-`galwad/cli/simulation/desk.py`, `galwad/cli/simulation/load.py` and
-`galwad/cli/simulation/party.py`.
+Covers `galwad/cli/simulate/flow.py`, `galwad/cli/simulate/actions.py`,
+`galwad/cli/simulate/api_client.py`, `galwad/cli/simulate/load.py` and
+`galwad/cli/simulate/phones.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,11 @@
 """The command line as a whole: documented, quiet on success, one line and a hint on failure.
 
-Covers `galwad/cli/__init__.py`, `galwad/cli/options.py` and `galwad/__main__.py`.
+Covers `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
+`galwad/cli/support/call_ids.py`, `galwad/call_id.py`, `galwad/__main__.py`,
+`galwad/cli/audit/__init__.py`, `galwad/cli/backup/__init__.py`, `galwad/cli/calls/__init__.py`,
+`galwad/cli/directory/__init__.py`, `galwad/cli/keys/__init__.py`,
+`galwad/cli/recordings/__init__.py`, `galwad/cli/simulate/__init__.py` and
+`galwad/cli/users/__init__.py`.
 """
 
 from __future__ import annotations

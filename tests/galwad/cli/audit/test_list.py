@@ -1,7 +1,4 @@
-"""`galwad audit list` against a running desk: the filters, and the entry about the search.
-
-Covers `galwad/cli/audit.py`.
-"""
+"""`galwad audit list` against a running desk: the filters, and the entry about the search."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """`galwad audit verify`, `export` and `anchor`: each fault of the chain is named.
 
-Covers `galwad/cli/archived.py` and `galwad/cli/chain.py`.
+Covers `galwad/cli/audit/anchor.py`, `galwad/cli/audit/anchors.py`,
+`galwad/cli/audit/archive_comparison.py`, `galwad/cli/audit/chain.py` and
+`galwad/cli/audit/export.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`galwad backup`: a lost server is restored, with all that happened since the last backup.
 
-Covers `galwad/desk/backup.py` and `galwad/desk/ownership.py`.
+Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`, `galwad/desk/backup.py` and
+`galwad/desk/ownership.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`galwad calls coverage`: draws unexplained time in its place; the exit status reports it.
-
-Covers `galwad/cli/calls.py`.
-"""
+"""`galwad calls coverage`: draws unexplained time in its place; the exit status reports it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`galwad check` on full, read-only and damaged disks: folders, keys and the database.
 
 Covers `galwad/cli/checks/__init__.py`, `galwad/cli/checks/keys.py` and
-`galwad/cli/checks/stores.py`.
+`galwad/cli/checks/database.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`galwad keys rewrap` against a running desk and finaliser.
 
-Covers `galwad/desk/routes/headers.py` and `galwad/desk/orders.py`.
+Covers `galwad/cli/keys/rewrapping.py`, `galwad/desk/routes/headers.py` and
+`galwad/desk/orders.py`.
 """
 
 from __future__ import annotations

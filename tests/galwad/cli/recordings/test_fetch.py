@@ -1,6 +1,7 @@
 """`galwad recordings fetch`: the file is exactly what was recorded, or no file is written.
 
-Covers `galwad/cli/audio.py` and `galwad/cli/sealed.py`.
+Covers `galwad/cli/recordings/audio.py`, `galwad/cli/support/download.py` and
+`galwad/cli/support/sealed.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`galwad recordings reindex`: lost rows of the index come back from signed manifests.
 
-Covers `galwad/desk/routes/reindex.py` and `galwad/cli/bar.py`.
+Covers `galwad/desk/routes/reindex.py` and `galwad/cli/support/progress.py`.
 """
 
 from __future__ import annotations

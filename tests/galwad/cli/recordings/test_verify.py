@@ -1,4 +1,7 @@
-"""`galwad recordings verify`: each fault is named, whichever byte was changed."""
+"""`galwad recordings verify`: each fault is named, whichever byte was changed.
+
+Covers `galwad/cli/recordings/verification.py` and `galwad/cli/support/public_keys.py`.
+"""
 
 from __future__ import annotations
 

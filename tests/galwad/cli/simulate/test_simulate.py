@@ -1,9 +1,9 @@
-"""The parts of `galwad simulate`: plan, sound, course, load, and the judgement of a recording.
+"""The parts of `galwad simulate`: plan, sound, flow, load, and the judgement of a recording.
 
-Covers `galwad/cli/simulation/course.py`, `galwad/cli/simulation/deeds.py`,
-`galwad/cli/simulation/evidence.py`, `galwad/cli/simulation/hints.py`,
-`galwad/cli/simulation/load.py`, `galwad/cli/simulation/party.py`, `galwad/cli/simulation/plan.py`,
-`galwad/cli/simulation/sound.py` and `galwad/cli/simulation/steps.py`.
+Covers `galwad/cli/simulate/actions.py`, `galwad/cli/simulate/call.py`,
+`galwad/cli/simulate/errors.py`, `galwad/cli/simulate/flow.py`, `galwad/cli/simulate/judgement.py`,
+`galwad/cli/simulate/load.py`, `galwad/cli/simulate/phones.py`, `galwad/cli/simulate/plan.py`,
+`galwad/cli/simulate/sound.py` and `galwad/cli/simulate/steps.py`.
 """
 
 from __future__ import annotations
@@ -317,7 +317,7 @@ async def test_a_refusal_ends_the_course_where_it_happened(callee):
 
 
 async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch):
-    monkeypatch.setattr("galwad.cli.simulate.flow._RING", 0.3)
+    monkeypatch.setattr("galwad.cli.simulate.flow._RING_S", 0.3)
     _, report = await course(await callee(lambda call: call.wait_for(CallState.ENDED)))
     (fault,) = report.faults
     assert (fault.name, fault.text) == ("answer", "no answer within 0.3 s; statuses 180")

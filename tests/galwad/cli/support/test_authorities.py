@@ -1,6 +1,6 @@
 """The certificate authorities that the command line accepts: the system's, or one from `login`.
 
-Covers `galwad/cli/client.py` and `galwad/cli/login.py`.
+Covers `galwad/cli/support/client.py` and `galwad/cli/login.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The officer's key file behind a passphrase, in every command that reads it.
 
-Covers `galwad/cli/keys.py` and `galwad/cli/sealed.py`.
+Covers `galwad/cli/keys/init.py` and `galwad/cli/support/sealed.py`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,42 @@
+"""`galwad keys init`, `show` and `sign` on the officer's machine.
+
+Covers `galwad/cli/keys/init.py`, `galwad/cli/keys/show.py` and `galwad/cli/keys/key_files.py`.
+"""
+
+from __future__ import annotations
+
+from recording.keys.keyring import RecipientSet
+
+
+def test_keys_are_made_shown_and_signed(run, tmp_path):
+    folder = tmp_path / "keys"
+    made = run("keys", "init", folder, "--json").json()
+    assert (folder / "identity.txt").stat().st_mode & 0o777 == 0o600
+    shown = run("keys", "show", folder, "--json").json()
+    assert shown == made
+    assert "AGE-SECRET-KEY" not in run("keys", "show", folder).out
+    other = run("keys", "init", tmp_path / "deputy", "--json").json()
+    out = tmp_path / "recipients.json"
+    done = run("keys", "sign", folder, "--recipient", f"deputy={other['recipient']}", "-o", out)
+    assert done.status == 0, done.err
+    found = RecipientSet.load(out, made["officer_key"])
+    assert [entry.name for entry in found.named] == ["officer", "deputy"]
+    again = tmp_path / "next.json"
+    assert run("keys", "sign", folder, "--replaces", out, "-o", again).status == 0
+    assert RecipientSet.load(again, made["officer_key"]).serial == 2
+
+
+def test_keys_are_never_overwritten(run, tmp_path):
+    run("keys", "init", tmp_path / "keys")
+    before = (tmp_path / "keys" / "identity.txt").read_text()
+    done = run("keys", "init", tmp_path / "keys")
+    assert (done.status, len(done.err.splitlines())) == (1, 2)
+    assert (tmp_path / "keys" / "identity.txt").read_text() == before
+
+
+def test_a_recipient_that_is_none_is_refused(run, tmp_path):
+    run("keys", "init", tmp_path / "keys")
+    words = ("keys", "sign", tmp_path / "keys", "-o", tmp_path / "set.json", "--recipient")
+    assert run(*words, "age1deputy").status == 2
+    assert run(*words, "deputy=age1nonsense").status == 1
+    assert not (tmp_path / "set.json").exists()

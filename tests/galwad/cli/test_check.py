@@ -1,0 +1,157 @@
+"""`galwad check` on the server: faults and warnings, each with its fix.
+
+Covers `galwad/cli/checks/result.py`, `galwad/cli/checks/host.py`, `galwad/cli/checks/keys.py`,
+`galwad/cli/checks/ports.py`, `galwad/cli/checks/database.py` and
+`galwad/cli/support/administration.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+
+from galwad.desk.database import open_engine
+from galwad.desk.recipients import RecipientsWatch
+from recording.audit.log import AuditLog
+from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
+
+PEOPLE = """\
+reference,name,numbers,language,shared
+P1,Mair Evans,01970 000001,cy,no
+P2,Owen Evans,01970 000001,en,yes
+"""
+
+
+def test_check_names_each_fault_with_its_fix(run, settings_file):
+    done = run("check", "--json", "--config", settings_file)
+    assert done.status == 1
+    findings = {(f["name"], f["grade"]): f for f in json.loads(done.out)}
+    assert findings["recipients", "fault"]["fix"]
+    assert findings["state", "fine"]
+    assert ("database", "warning") in findings
+    assert all(f["fix"] for f in findings.values() if f["grade"] != "fine")
+
+
+def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path):
+    officer = OfficerKeys.generate()
+    key_line = f'officer_key = "{officer.public_key}"'
+    lines = settings_file.read_text().splitlines()
+    text = "\n".join(key_line if line.startswith("officer_key") else line for line in lines)
+    settings_file.write_text(text)
+    deputy = OfficerKeys.generate()
+    named = [("officer", officer.identity.recipient), ("deputy", deputy.identity.recipient)]
+    folder = tmp_path / "state" / "keys"
+    folder.mkdir()
+    (folder / "recipients.json").write_bytes(RecipientSet.of(named, 1).sign(officer.signing))
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    run("directory", "import", tmp_path / "people.csv", "--config", settings_file)
+    run("users", "add", "sian", "--generate", "--config", settings_file)
+    done = run("check", "--config", settings_file)
+    assert done.status == 0, done.out + done.err
+    assert "2 people" in done.out
+    marks = [f"{name} {fingerprint(key)}" for name, key in named]
+    assert f"{', '.join(marks)} can open recordings" in done.out
+
+
+def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_path):
+    officer = OfficerKeys.generate()
+    found = re.search('officer_key = "(.*)"', settings_file.read_text())
+    settings_file.write_text(settings_file.read_text().replace(found[1], officer.public_key))
+    run("users", "add", "sian", "--generate", "--config", settings_file)
+    file, desk = tmp_path / "state" / "keys" / "recipients.json", tmp_path / "state" / "desk"
+    file.parent.mkdir()
+
+    async def watch():
+        engine = open_engine(desk / "galwad.db")
+        audit = AuditLog(engine, "test", desk / "audit.key")
+        await RecipientsWatch(file, officer.public_key, audit).look()
+        await engine.dispose()
+
+    named = [(name, OfficerKeys.generate().identity.recipient) for name in ("one", "two")]
+    for serial, grade in ((1, "fine"), (2, "fine"), (1, "warning")):
+        file.write_bytes(RecipientSet.of(named, serial).sign(officer.signing))
+        asyncio.run(watch())
+        done = run("check", "--json", "--config", settings_file)
+        assert ("recipients", grade) in findings(done)
+    assert "set number 1 is in force, but number 2 is newer" in done.out
+
+
+def findings(done):
+    return {(found["name"], found["grade"]): found["fix"] for found in json.loads(done.out)}
+
+
+def test_folders_that_the_units_will_make_are_no_fault(run, settings_file, tmp_path):
+    for name in ("state", "run"):
+        (tmp_path / name).rmdir()
+    found = findings(run("check", "--json", "--config", settings_file))
+    assert {("state", "warning"), ("runtime", "warning")} <= set(found)
+    assert not {("state", "fault"), ("runtime", "fault")} & set(found)
+
+
+def test_units_must_be_able_to_pass_through_the_state_folder(run, settings_file, tmp_path):
+    state = tmp_path / "state"
+    (tmp_path / "private").mkdir(mode=0o755)
+    (state / "desk").symlink_to(tmp_path / "private")
+    state.chmod(0o750)
+    found = findings(run("check", "--json", "--config", settings_file))
+    assert found["state", "fault"] == f"chmod 755 {state}"
+    state.chmod(0o755)
+    found = findings(run("check", "--json", "--config", settings_file))
+    assert not {("state", "fault"), ("state", "warning")} & set(found)
+
+
+def test_check_finds_folders_that_are_open_to_everybody(run, settings_file, tmp_path):
+    spool = tmp_path / "state" / "spool"
+    spool.mkdir()
+    spool.chmod(0o755)
+    (tmp_path / "run").chmod(0o755)
+    done = run("check", "--config", settings_file)
+    assert f"fix: chmod o= {spool}" in done.out
+    assert f"fix: chmod o= {tmp_path / 'run'}" in done.out
+
+
+def test_what_root_makes_first_lets_the_units_pass_whatever_the_umask(run, settings_file, tmp_path):
+    state = tmp_path / "state"
+    state.rmdir()
+    before = os.umask(0o077)
+    try:
+        done = run("users", "add", "sian", "--generate", "--config", settings_file)
+    finally:
+        os.umask(before)
+    assert done.status == 0, done.err
+    assert state.stat().st_mode & 0o777 == (0o755 if os.geteuid() == 0 else 0o700)
+    assert (state / "desk").stat().st_mode & 0o007 == 0
+
+
+def test_check_finds_a_port_that_somebody_else_has(run, settings_file):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        text = settings_file.read_text().replace("udp:127.0.0.1:0", f"udp:127.0.0.1:{port}")
+        settings_file.write_text(text)
+        done = run("check", "--config", settings_file)
+    assert f"127.0.0.1:{port}: address already in use" in done.out
+    assert "[sip] listen" in done.out
+
+
+def test_check_warns_of_names_in_routes_that_nobody_has(run, settings_file):
+    for user, extension in (("sian", "204"), ("gwen", "205")):
+        words = ("users", "add", user, "--extension", extension, "--generate")
+        assert run(*words, "--config", settings_file).status == 0
+    assert run("users", "disable", "gwen", "--config", settings_file).status == 0
+    with settings_file.open("a", encoding="utf-8") as file:
+        file.write(
+            '[[phones]]\nextension = "301"\nuser = "huw"\n'
+            f'ha1_md5 = "{"0" * 32}"\n'
+            '[[routes]]\ncalled = "01970000900"\nring = ["204", "301", "999"]\n'
+            '[[routes]]\ncalled = "01970000901"\ntarget = "sip:1@192.0.2.20"\n'
+            'advisors = ["sian", "gwen", "nobody"]\n'
+        )
+    done = run("check", "--json", "--config", settings_file)
+    found = {(f["name"], f["text"]) for f in done.json() if f["grade"] == "warning"}
+    assert ("routes", "01970000900 rings 999, which no phone has") in found
+    assert ("routes", "01970000901 has the advisors gwen, nobody, who are not users") in found
+    assert ("phones", "301 belongs to huw, who is not a user") in found

@@ -1,0 +1,122 @@
+"""`galwad users` on the server: add, list, rights and disable.
+
+Covers `galwad/cli/users/list.py`, `galwad/cli/users/rights.py`, `galwad/cli/users/disable.py` and
+`galwad/cli/support/administration.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import socket
+import sqlite3
+import sys
+
+import pytest
+
+from config.settings import load
+
+
+def test_a_user_gets_a_phone_whose_secret_is_shown_once(run, settings_file):
+    words = ("users", "add", "sian", "--extension", "201", "--generate", "--json")
+    done = run(*words, "--config", settings_file)
+    assert done.status == 0, done.err
+    secret = done.json()
+    assert secret["sip"]["extension"] == "201"
+    listed = run("users", "list", "--json", "--config", settings_file)
+    assert listed.json()[0] == {
+        "user": "sian",
+        "role": "advisor",
+        "extension": "201",
+        "language": "en",
+        "rights": [],
+        "disabled": False,
+    }
+    database = settings_file.parent / "state" / "desk" / "galwad.db"
+    with sqlite3.connect(database) as connection:
+        dump = "\n".join(connection.iterdump())
+    connection.close()
+    assert secret["sip"]["password"] not in dump
+    assert secret["password"] not in dump
+
+
+def test_what_root_makes_in_the_desks_folder_belongs_to_the_desk(run, settings_file):
+    state = settings_file.parent / "state"
+    desk = state / "desk"
+    desk.mkdir(parents=True)
+    service = 12345 if os.geteuid() == 0 else os.getuid()
+    os.chown(desk, service, -1)
+    state.chmod(0o700)
+    done = run("users", "add", "sian", "--generate", "--config", settings_file)
+    assert done.status == 0, done.err
+    made = list(desk.iterdir())
+    assert {path.stat().st_uid for path in made} == {service}
+    assert "galwad.db" in {path.name for path in made}
+
+
+def test_what_is_done_and_could_not_be_noted_is_not_said_to_be_undone(run, settings_file):
+    config = ("--config", settings_file)
+    assert run("users", "list", *config).status == 0
+    database = load(settings_file).database
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DROP TABLE audit_values")
+    words = ("users", "add", "pay", "--role", "machine", "--right", "payments")
+    done = run(*words, *config)
+    assert done.err.startswith("error: the audit cannot be written: no such table: audit_values\n")
+    assert "hint: the change may have been made: check" in done.err
+    assert "pay" in run("users", "list", *config).out
+
+
+def test_a_machine_gets_a_token_with_its_rights(run, settings_file):
+    words = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
+    done = run(*words, "--config", settings_file)
+    assert done.status == 0, done.err
+    assert done.json()["token"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("add", "sian", "--generate"), ("rights", "gwen", "--right", "purge"), ("disable", "gwen")],
+    ids=["add", "rights", "disable"],
+)
+def test_the_desk_is_notified_of_each_change_of_users(run, settings_file, words):
+    config = ("--config", settings_file)
+    assert run("users", "add", "gwen", "--role", "admin", "--generate", *config).status == 0
+    with socket.socket(socket.AF_UNIX) as desk:
+        desk.bind(str(load(settings_file).desk_socket))
+        desk.listen()
+        assert run("users", *words, *config).status == 0
+        desk.settimeout(0)
+        connection, _ = desk.accept()
+        with connection:
+            assert b"UsersChanged" in connection.recv(4096)
+
+
+def test_a_password_can_be_read_from_standard_input(run, settings_file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
+    done = run("users", "add", "sian", "--password-stdin", "--config", settings_file)
+    assert done.status == 0, done.err
+    assert "correct horse" not in done.out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("sian", "short", "a password has at least"),
+        ("Siân Rhys", "correct horse battery", "a name has lower-case letters"),
+    ],
+)
+def test_a_user_that_does_not_fit_is_refused(run, settings_file, monkeypatch, case):
+    name, password, error = case
+    monkeypatch.setattr(sys, "stdin", io.StringIO(password + "\n"))
+    done = run("users", "add", name, "--password-stdin", "--config", settings_file)
+    assert (done.status, len(done.err.splitlines())) == (1, 2)
+    assert error in done.err
+
+
+def test_a_disabled_user_stays_in_the_list(run, settings_file):
+    run("users", "add", "sian", "--generate", "--config", settings_file)
+    assert run("users", "disable", "sian", "--config", settings_file).status == 0
+    assert run("users", "disable", "nobody", "--config", settings_file).status == 1
+    assert "disabled" in run("users", "list", "--config", settings_file).out
