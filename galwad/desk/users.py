@@ -38,11 +38,11 @@ class Right(StrEnum):
 
     PAYMENTS = "payments"
     METRICS = "metrics"
-    PURGE = "purge"
     ANCHORS = "anchors"
+    PURGE = "purge"
 
 
-RIGHTS: tuple[str, ...] = ("payments", "metrics", "anchors", "purge")
+RIGHTS: tuple[str, ...] = tuple(Right)
 PURGE = Right.PURGE.value
 
 

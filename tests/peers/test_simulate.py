@@ -121,11 +121,11 @@ def test_what_is_wrong_is_named_with_a_hint(service, simulate):
 
     answer, phone = ("--answer", "201"), ("--as", "301")
     named("register 201", "401: wrong password for 201", *answer, passwords=["wrong"])
-    named("ring", "480: nobody could be rung")
+    named("ring", "480: no phone could be rung")
     named("ring", "404: there is no route for 01970999999", number="01970999999")
     named("ring", "401: 127.0.0.7 is not a trunk there", bind="127.0.0.7")
     local = {"bind": "127.0.0.1"}
     named("ring", "401: wrong password for 301", *phone, passwords=["no"], **local)
     passwords = ["secret-301", service.sip_password]
     unrecorded = (*phone, *answer, "--identity", service.keys.identity)
-    named("recording", "it does not begin", *unrecorded, passwords=passwords, **local)
+    named("recording", "the recording does not begin", *unrecorded, passwords=passwords, **local)

@@ -1,4 +1,4 @@
-"""Files of anchors: heads of a server's chain, as somebody who does not run it keeps them."""
+"""Files of anchors: heads of a server's chain, kept outside that server."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
 
 
 def run(settings: Settings) -> list[CheckResult]:
-    """Run all checks, in the order in which faults are best mended, and return their findings."""
+    """Run all checks, in the order in which to correct faults, and return their findings."""
     return [result for check in _CHECKS for result in _results(check, settings)]
 
 

@@ -1,4 +1,4 @@
-"""What `galwad recordings hold` and `release` share: they retain a recording, and release it."""
+"""The request and the output that `galwad recordings hold` and `release` share."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ from galwad.cli.simulate.steps import Report, StepError
 from telephony.errors import ProtocolError, TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
-_AFTERWARDS: Final = 2.0
+_AFTERWARDS_S: Final = 2.0
 """Seconds of talk after a pause or a transfer."""
-_RING: Final = 60.0
+_TRANSFER_WITHIN_S: Final = 60.0
 """Seconds that a transfer may take."""
-_ALIKE: Final = 0.9
+_GOOD_SIMILARITY: Final = 0.9
 """G.711 on the whole path gives far more than this."""
-_AUDIBLE: Final = 0.5
+_MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
 _JITTER: Final = 0.03
 _LOG: Final = "the log of galwad-switch says more"
@@ -106,16 +106,16 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
     }
     if not heard.received:
         report.fail(name, "no packet arrived", _RTP, **figures)
-    elif heard.similarity < _AUDIBLE:
+    elif heard.similarity < _MIN_SIMILARITY:
         report.fail(name, text, "sound arrives, but not what was said", **figures)
-    elif heard.similarity < _ALIKE or heard.loss > _LOSS or heard.jitter > _JITTER:
+    elif heard.similarity < _GOOD_SIMILARITY or heard.loss > _LOSS or heard.jitter > _JITTER:
         report.warn(name, text, _POOR, **figures)
     else:
         report.ok(name, text, **figures)
 
 
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
-    """Speak and report what arrives; used when a phone that is not ours has answered."""
+    """Speak and report what arrives; used when another phone has answered."""
     voice, began = call.caller, time.monotonic()
     if voice is None:
         return
@@ -141,7 +141,7 @@ async def in_the_call(
         await _keys(plan, report, call)
     if plan.pause:
         await _pause(plan, report, call, api)
-        await talk(report, call, "after the pause", _AFTERWARDS)
+        await talk(report, call, "after the pause", _AFTERWARDS_S)
     if plan.transfer or plan.attended:
         await _transfer(plan, report, call)
 
@@ -227,7 +227,7 @@ async def _transfer(plan: Plan, report: Report, call: SimulatedCall) -> None:
         return
     extension, call.answerer_call = there
     call.answerer = CallAudio(extension, call.answerer_call)
-    await talk(report, call, "after the transfer", _AFTERWARDS)
+    await talk(report, call, "after the transfer", _AFTERWARDS_S)
 
 
 async def _within(
@@ -266,7 +266,7 @@ async def _send_transfer(
     how: Callable[[SimulatedCall, str], Awaitable[int]],
 ) -> None:
     try:
-        async with asyncio.timeout(_RING):
+        async with asyncio.timeout(_TRANSFER_WITHIN_S):
             status = await how(call, number)
     except CallFailedError as error:
         raise StepError(f"the transfer failed: {error}", _LOG) from None

@@ -22,11 +22,11 @@ from galwad.cli.support.console import CliError
 from galwad.cli.support.download import download
 from recording.age.file import Identity
 
-_PATIENCE: Final = 30.0
+_SEALED_WITHIN_S: Final = 30.0
 """Seconds until a recording must be available."""
-_BEGINS: Final = 3.0
+_BEGINS_WITHIN_S: Final = 3.0
 """Seconds until a recording must have begun."""
-_AGAIN: Final = 0.2
+_RETRY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,15 @@ class ApiClient:
         Raises:
             StepError: The recording does not begin, the call is not found, or the request failed.
         """
-        extension, limit = plan.answering[0].extension, time.monotonic() + _BEGINS
+        extension, limit = plan.answering[0].extension, time.monotonic() + _BEGINS_WITHIN_S
         while True:
             new = [pop for pop in await self._ask("GET", "/calls") if pop["call_id"] not in known]
             ours = [pop for pop in new if pop["extension"] == extension]
             if len(ours) == 1 and ours[0]["recording"] == "recording":
                 return str(ours[0]["call_id"])
             if time.monotonic() > limit:
-                raise _not_ours(ours)
-            await asyncio.sleep(_AGAIN)
+                raise _not_recorded(ours)
+            await asyncio.sleep(_RETRY_S)
 
     async def pause(self, extension: str) -> None:
         """Pause the recording of a phone's call, as a payment system does.
@@ -129,21 +129,21 @@ class ApiClient:
         return OpenedRecording(left, right, manifest)
 
     def _detail(self, call_id: str) -> Any:
-        limit = time.monotonic() + _PATIENCE
+        limit = time.monotonic() + _SEALED_WITHIN_S
         while True:
             try:
                 return ask(self._server, "GET", f"/recordings/{call_id}")
             except CliError as error:
                 if time.monotonic() > limit:
                     raise CliError(
-                        f"after {_PATIENCE:.0f} s: {error.message}",
+                        f"after {_SEALED_WITHIN_S:.0f} s: {error.message}",
                         "check that the call is recorded: see `galwad recordings list`, and "
                         "the journal of galwad-finaliser",
                     ) from None
-            time.sleep(_AGAIN)
+            time.sleep(_RETRY_S)
 
 
-def _not_ours(found: list[Any]) -> StepError:
+def _not_recorded(found: list[Any]) -> StepError:
     if len(found) > 1:
         return StepError("several calls began at that phone at once", "try again when it is quiet")
     if not found:

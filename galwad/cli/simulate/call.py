@@ -174,7 +174,7 @@ def _dialable(plan: Plan) -> None:
             hint = "write digits, such as 01970000000, or a SIP URI"
             raise CliError(f'{what} "{text}" cannot be dialled', hint, status=2)
     if not all(map(is_user, (plan.caller, *accounts))):
-        hint = "--from, --as and --answer take what stands before the @ of a SIP address"
+        hint = "--from, --as and --answer take the part of a SIP address before the @"
         raise CliError("the name of a phone is not valid", hint, status=2)
 
 

@@ -86,7 +86,7 @@ def pause_error(extension: str, status: int) -> StepError:
         481: ("the server has lost the call", "its log says why"),
         500: (
             "paused, but the disk has not confirmed it in time",
-            "look at the disk's load, and at the alarm recording.not_durable",
+            "check the disk's load, and the alarm recording.not_durable",
         ),
     }.get(status, (_reason(status), "the log of galwad-switch says more"))
     return StepError(f"{status}: {text}", hint)

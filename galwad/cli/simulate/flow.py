@@ -17,8 +17,8 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
-_RING: Final = 60.0
-"""Seconds for which a phone may ring that is not ours."""
+_RING_S: Final = 60.0
+"""The time for which a phone may ring that this command does not answer."""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -117,7 +117,7 @@ async def _answered(plan: Plan, report: Report, call: SimulatedCall) -> None:
             plan,
             call.caller_call,
             CallState.ANSWERED,
-            plan.timeout if call.answerer_call else _RING,
+            plan.timeout if call.answerer_call else _RING_S,
         )
     took = elapsed_ms(picked if call.answerer_call else began)
     came = list(call.caller_call.statuses)

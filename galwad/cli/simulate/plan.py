@@ -87,7 +87,7 @@ class Plan:
     talk: float = 4.0
     """In seconds."""
     timeout: float = 10.0
-    """Seconds that anything may take, except an answer by a phone that is not ours."""
+    """Seconds that a step may take, except an answer by a phone outside this command."""
     dtmf: str = ""
     pause: float = 0.0
     """In seconds."""

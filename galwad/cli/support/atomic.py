@@ -24,7 +24,7 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
 
     Until then it has no name, where the file system allows that, so that nothing of it is left if
     the process dies. Elsewhere it is written under another name beside its place. Without
-    `replace`, a file that appeared at `path` meanwhile is kept, and ours is discarded.
+    `replace`, a file that appeared at `path` meanwhile is kept, and the new one is discarded.
     """
     check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
