@@ -17,7 +17,7 @@ from telephony.b2bua import BackToBackCall, CallSettings, Target, find_call
 from telephony.b2bua.events import CallEnded
 from telephony.sdp import LocalMedia, RemoteMedia
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, Event, IncomingInvite
+from telephony.sip.events import Address, IncomingInvite, SipEvent
 from telephony.sip.uri import Uri
 
 
@@ -55,7 +55,7 @@ class Bare:
         self._count = 0
         self.transport = SipTransport(Endpoint(), self._take)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: SipEvent) -> None:
         now = time.monotonic()
         if isinstance(event, IncomingInvite):
             self._count += 1

@@ -22,10 +22,10 @@ from telephony.sip.events import (
     Address,
     DialogEnded,
     DialogRequest,
-    Event,
     IncomingInvite,
     InviteAnswered,
     InviteFailed,
+    SipEvent,
 )
 from telephony.sip.headers import NameAddr
 from telephony.sip.uri import Uri
@@ -117,7 +117,7 @@ class Party:
         self.transport = SipTransport(Endpoint(), self.take)
         self._calls = calls
 
-    def take(self, event: Event) -> None:
+    def take(self, event: SipEvent) -> None:
         """Handle a SIP event as a correct peer does."""
         now = self.transport.now
         match event:

@@ -24,7 +24,8 @@ from telephony.sip.auth import DigestServer, Outcome, Verification
 from telephony.sip.events import Address
 from telephony.sip.message import Request
 from telephony.sip.name_addr import NameAddr
-from telephony.sip.uas import InviteServer, ServerRequest
+from telephony.sip.server_request import ServerRequest
+from telephony.sip.uas import InviteServer
 
 log = structlog.get_logger()
 

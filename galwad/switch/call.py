@@ -28,7 +28,7 @@ from telephony.aio.relay import SourceRule
 from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
-from telephony.sip.events import Address, Event
+from telephony.sip.events import Address, SipEvent
 from telephony.sip.uas import InviteServer
 from telephony.sip.uri import Uri
 
@@ -198,7 +198,7 @@ class LiveCall:
             self.legs.reject(480, now)
         self.settle(now)
 
-    def on_sip(self, event: Event) -> None:
+    def on_sip(self, event: SipEvent) -> None:
         """Pass a SIP event to the legs of this call and act on the result."""
         now = time.monotonic()
         self.legs.handle(event, now)

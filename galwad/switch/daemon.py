@@ -49,7 +49,7 @@ from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, Event
+from telephony.sip.events import Address, SipEvent
 
 GOODBYE_S = 2.0
 """Time to wait for answers to BYEs when the switch stops, in seconds."""
@@ -274,7 +274,7 @@ class Switch:
         if self._signals > 1:
             self._hurry.set()
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: SipEvent) -> None:
         now = time.monotonic()
         self._upstream.on_event(event, now)
         self._neighbours.on_event(event, now)

@@ -16,10 +16,10 @@ from config.sections import Destination, Route, Trunk
 from config.settings import Settings
 from galwad.messages import PeerStanding
 from galwad.switch.locations import Locations
+from telephony.sip.address import DEFAULT_PORTS
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, Event, PeerLost, StandaloneResponse
+from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.keep_alive import Health, KeepAlive
-from telephony.sip.transport import DEFAULT_PORTS
 from telephony.sip.uri import Uri
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Neighbours:
             ping.handle_timer(now)
             self._report(ping)
 
-    def on_event(self, event: Event, now: float) -> None:
+    def on_event(self, event: SipEvent, now: float) -> None:
         """Handle the core's events about our pings; ignore all others."""
         if isinstance(event, PeerLost):
             for ping in self._pings.values():

@@ -20,7 +20,8 @@ from galwad.switch.overload import RETRY_AFTER_S, Load
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
 from telephony.sip.message import Response
-from telephony.sip.uas import InviteServer, ServerRequest
+from telephony.sip.server_request import ServerRequest
+from telephony.sip.uas import InviteServer
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ class Reception:
         """
         self._heirs[sip_call_id] = heir
 
-    def on_event(self, event: sip.Event) -> None:
+    def on_event(self, event: sip.SipEvent) -> None:
         """Handle one event as it arrives."""
         match event:
             case sip.IncomingInvite(invite):
@@ -118,7 +119,7 @@ class Reception:
         copies = (request.call_id, request.from_.tag or "", number, branch)
         return self._load.refuses(len(self._calls), copies, now)
 
-    def _of_a_call(self, event: sip.Event) -> None:
+    def _of_a_call(self, event: sip.SipEvent) -> None:
         legs = find_call(event)
         if legs is None:
             if isinstance(event, sip.InviteAnswered):  # of a branch that rang before a restart

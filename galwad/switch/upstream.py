@@ -16,7 +16,7 @@ from config.settings import Settings
 from galwad.messages import PeerStanding
 from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, Event, PeerLost, StandaloneResponse
+from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.message import Request, Response
 from telephony.sip.registration import Account, Registration, Standing
 from telephony.sip.uri import Uri
@@ -76,7 +76,7 @@ class Upstream:
             registration.handle_timer(now, self._locate(self._registrars[name]))
             self._report(name, registration)
 
-    def on_event(self, event: Event, now: float) -> None:
+    def on_event(self, event: SipEvent, now: float) -> None:
         """Handle the core's events about registrations; ignore all others."""
         if isinstance(event, PeerLost):
             for registration in self._registrations.values():

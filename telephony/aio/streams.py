@@ -20,7 +20,7 @@ from telephony.aio.link import Ending, Limits, Link
 from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError
-from telephony.sip.events import Address, Outgoing
+from telephony.sip.events import Address, OutgoingMessage
 from telephony.sip.framing import Frame
 
 _BACKLOG = 256
@@ -88,11 +88,11 @@ class Streams:
             self._spawn(self._accept(made, local))
         return local
 
-    def send(self, out: Outgoing) -> None:
+    def send(self, out: OutgoingMessage) -> None:
         """Send a message by an existing connection, or by a new one."""
         link = self._find(out.destination)
-        if link is None and out.otherwise is not None:
-            link = self._find(out.otherwise) or self._connect(out.otherwise, out.local)
+        if link is None and out.fallback is not None:
+            link = self._find(out.fallback) or self._connect(out.fallback, out.local)
         elif link is None and not out.destination.flow:
             link = self._connect(out.destination, out.local)
         if link is None:

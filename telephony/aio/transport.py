@@ -19,12 +19,12 @@ from telephony.aio.streams import Streams
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, ConnectionOffered, Event, Outgoing
+from telephony.sip.events import Address, ConnectionOffered, OutgoingMessage, SipEvent
 from telephony.sip.framing import Frame
 
 logger = structlog.get_logger(__name__)
 
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[SipEvent], None]
 _MOST_HELD_BACK = 10_000
 """The most messages queued; later ones are dropped, and a UDP sender repeats its request."""
 
@@ -191,7 +191,7 @@ class SipTransport:
                 else:
                     self._send_datagram(out)
 
-    def _send_datagram(self, out: Outgoing) -> None:
+    def _send_datagram(self, out: OutgoingMessage) -> None:
         made = self._sockets.get(out.local)
         try:
             if made is None:
@@ -200,7 +200,7 @@ class SipTransport:
         except OSError:
             self.send_errors += 1
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: SipEvent) -> None:
         if isinstance(event, ConnectionOffered):
             self.streams.alias(event.source, event.port)
             return

@@ -20,7 +20,7 @@ from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription
-from telephony.sip.core import is_ipv6
+from telephony.sip.address import is_ipv6
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response

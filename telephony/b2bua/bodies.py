@@ -6,7 +6,7 @@ import re
 
 from telephony.errors import SipParseError
 from telephony.sdp import SessionDescription
-from telephony.sip.core import is_ipv6
+from telephony.sip.address import is_ipv6
 from telephony.sip.events import Address
 from telephony.sip.message import Request, Response
 from telephony.sip.multipart import parts_of

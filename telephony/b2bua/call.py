@@ -35,12 +35,12 @@ from telephony.sip.events import (
     DialogRequest,
     DialogRequestFailed,
     DialogResponse,
-    Event,
     InviteAnswered,
     InviteCancelled,
     InviteFailed,
     InviteProgress,
     PrackMissing,
+    SipEvent,
 )
 from telephony.sip.message import Request
 from telephony.sip.uas import InviteServer
@@ -300,7 +300,7 @@ class BackToBackCall:
 
     # --- events of the legs -------------------------------------------------------------------
 
-    def handle(self, event: Event, now: float) -> None:
+    def handle(self, event: SipEvent, now: float) -> None:
         """Handle an endpoint event of this call; never raise because of what a peer did."""
         leg = leg_of(event)
         if leg is None or leg.call is not self:
@@ -311,7 +311,7 @@ class BackToBackCall:
             # Our own mistake must not leave a party in a call that the owner no longer manages.
             self._core.end(EndCause.FAULT, now)
 
-    def _dispatch(self, event: Event, leg: Leg, now: float) -> None:
+    def _dispatch(self, event: SipEvent, leg: Leg, now: float) -> None:
         match event:
             case InviteProgress() | InviteAnswered() | InviteFailed():
                 self._branch(event, leg, now)
@@ -403,7 +403,7 @@ class BackToBackCall:
             self._core.end(EndCause.FAULT, now)
 
 
-def find_call(event: Event) -> BackToBackCall | None:
+def find_call(event: SipEvent) -> BackToBackCall | None:
     """Return the call that an event is for.
 
     None means that the event is outside any call, as an `IncomingInvite` is.

@@ -32,7 +32,8 @@ from telephony.sdp import Origin, payload_map
 from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Request, Response
-from telephony.sip.uas import InviteServer, ServerRequest
+from telephony.sip.server_request import ServerRequest
+from telephony.sip.uas import InviteServer
 
 SDP_TYPE: HeaderFields = (("Content-Type", "application/sdp"),)
 

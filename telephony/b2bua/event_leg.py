@@ -10,16 +10,16 @@ from telephony.sip.events import (
     DialogRequest,
     DialogRequestFailed,
     DialogResponse,
-    Event,
     InviteAnswered,
     InviteCancelled,
     InviteFailed,
     InviteProgress,
     PrackMissing,
+    SipEvent,
 )
 
 
-def leg_of(event: Event) -> Leg | None:
+def leg_of(event: SipEvent) -> Leg | None:
     """Return the leg that an event concerns; None if it concerns no leg."""
     owner: object = None
     if isinstance(event, InviteCancelled | PrackMissing):

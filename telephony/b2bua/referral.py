@@ -10,7 +10,7 @@ from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.errors import ParseError
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
-from telephony.sip.uas import ServerRequest
+from telephony.sip.server_request import ServerRequest
 
 _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 

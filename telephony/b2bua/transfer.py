@@ -35,7 +35,7 @@ from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sdp import Direction
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message import Request, Response
-from telephony.sip.uas import ServerRequest
+from telephony.sip.server_request import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
 """Seconds that the owner has to decide about a REFER; then it is refused with 603."""

@@ -18,12 +18,12 @@ from telephony.sip.events import (
     DialogRequest,
     DialogRequestFailed,
     DialogResponse,
-    Event,
     InviteAnswered,
     InviteCancelled,
     InviteFailed,
     InviteProgress,
     PrackMissing,
+    SipEvent,
 )
 
 logger = structlog.get_logger(__name__)
@@ -31,14 +31,14 @@ logger = structlog.get_logger(__name__)
 _RINGS = {180, 183}
 
 
-def handle(line: Line, call: VoIPCall, event: Event) -> None:
+def handle(line: Line, call: VoIPCall, event: SipEvent) -> None:
     """Handle an event that belongs to this call."""
     if not _on_setup(line, call, event):
         _in_dialog(line, call, event)
     call.changes.tell()
 
 
-def _on_setup(line: Line, call: VoIPCall, event: Event) -> bool:
+def _on_setup(line: Line, call: VoIPCall, event: SipEvent) -> bool:
     match event:
         case InviteProgress():
             _on_progress(line, call, event)
@@ -55,7 +55,7 @@ def _on_setup(line: Line, call: VoIPCall, event: Event) -> bool:
     return True
 
 
-def _in_dialog(line: Line, call: VoIPCall, event: Event) -> None:
+def _in_dialog(line: Line, call: VoIPCall, event: SipEvent) -> None:
     match event:
         case AckReceived():
             _on_ack(call, event)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
-from telephony.sip.endpoint import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.grammar import REASONS
 from telephony.sip.message import Request
 from telephony.sip.name_addr import NameAddr

@@ -11,7 +11,7 @@ from telephony.aio.transport import SipTransport
 from telephony.b2bua.settings import CallSettings
 from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
-from telephony.sip.endpoint import ClientRequest
+from telephony.sip.client_request import ClientRequest
 from telephony.sip.events import Address
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Response

@@ -33,21 +33,22 @@ from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallState, InvalidStateError, RegistrationError
 from telephony.sdp import Srtp
 from telephony.sip.auth import DigestClient
-from telephony.sip.endpoint import Endpoint, InviteServer
+from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,
     DialogRequest,
-    Event,
     IncomingInvite,
     InviteCancelled,
     InviteFailed,
     InviteProgress,
     PeerLost,
     PrackMissing,
+    SipEvent,
     StandaloneRequest,
     StandaloneResponse,
 )
 from telephony.sip.headers import NameAddr
+from telephony.sip.uas import InviteServer
 from telephony.sip.uri import Uri
 
 logger = structlog.get_logger(__name__)
@@ -286,7 +287,7 @@ class VoIPPhone:
         line.transport.flush()
         return call
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: SipEvent) -> None:
         line = self._line
         if line is None:
             return
@@ -373,7 +374,7 @@ class VoIPPhone:
             await call.hangup()
 
 
-def _call_of(event: Event) -> VoIPCall | None:
+def _call_of(event: SipEvent) -> VoIPCall | None:
     """Return the call of an event: the core's objects carry their call as owner."""
     match event:
         case InviteCancelled() | PrackMissing():

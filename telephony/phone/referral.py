@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from telephony.phone.state import CallFailedError, CallState
-from telephony.sip.endpoint import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request
 from telephony.sip.uri import Uri

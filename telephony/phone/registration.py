@@ -11,7 +11,7 @@ import structlog
 from telephony.errors import ParseError
 from telephony.phone.line import Line
 from telephony.phone.state import RegistrationError
-from telephony.sip.endpoint import NonInviteClient
+from telephony.sip.client import NonInviteClient
 from telephony.sip.events import Address, StandaloneResponse
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Response

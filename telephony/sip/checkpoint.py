@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from telephony.errors import ParseError, ProtocolError
+from telephony.sip.address import Address
 from telephony.sip.compose import Draft
-from telephony.sip.core import Core
-from telephony.sip.dialog import Dialog
-from telephony.sip.dialog_ends import DialogId
-from telephony.sip.events import Address
-from telephony.sip.headers import NameAddr
+from telephony.sip.dialog import Dialog, Dialogs
+from telephony.sip.dialog_addresses import DialogId
 from telephony.sip.message import Request, parse_message
+from telephony.sip.name_addr import NameAddr
 from telephony.sip.uac import InviteClient
 from telephony.sip.uri import Uri
+from telephony.sip.user_agent import UserAgent
 
-_NOT_ONE: Final = (KeyError, TypeError, ValueError, ParseError)
+_MALFORMED: Final = (KeyError, TypeError, ValueError, ParseError)
 """The exceptions that reading data other than our own checkpoint can raise."""
 
 
-def restore(core: Core, data: dict[str, object]) -> Dialog:
+def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     """Make a confirmed dialog from its checkpoint.
 
     Raises:
@@ -32,24 +32,24 @@ def restore(core: Core, data: dict[str, object]) -> Dialog:
             dialog already exists.
     """
     try:
-        return _restore(core, data)
-    except _NOT_ONE as error:
+        return _restore(dialogs, data)
+    except _MALFORMED as error:
         raise ProtocolError("not the checkpoint of a dialog") from error
 
 
-def _restore(core: Core, data: dict[str, object]) -> Dialog:
+def _restore(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     if data["version"] != 2:
         raise ProtocolError("a checkpoint of another version")
     local = NameAddr.parse(_text(data["local"]))
     remote = NameAddr.parse(_text(data["remote"]))
     call_id = _text(data["call_id"])
-    if DialogId(call_id, local.tag or "", remote.tag or "") in core.dialogs:
+    if DialogId(call_id, local.tag or "", remote.tag or "") in dialogs:
         raise ProtocolError("that dialog is here already")
     remote_cseq = data["remote_cseq"]
     peer = _address(data["peer"])
     send_to = data["send_to"]
     dialog = Dialog(
-        core,
+        dialogs,
         call_id=call_id,
         local=local,
         remote=remote,
@@ -58,16 +58,18 @@ def _restore(core: Core, data: dict[str, object]) -> Dialog:
         local_cseq=_number(data["local_cseq"]),
         remote_cseq=None if remote_cseq is None else _number(remote_cseq),
         caller=bool(data["caller"]),
-        at=core.local(_address(data["local_address"]), peer),
+        local_address=dialogs.core.local_addresses.choose(_address(data["local_address"]), peer),
         peer=peer,
         contact=_text(data["contact"]),
     )
     by_connection = send_to is not None and cast("list[object]", send_to)[-1] != 0
-    dialog.resume(None if send_to is None or by_connection else _address(send_to))
+    dialog.restore(None if send_to is None or by_connection else _address(send_to))
     return dialog
 
 
-def give_up(core: Core, data: Mapping[str, object], owner: object, now: float) -> InviteClient:
+def cancel_restored(
+    agent: UserAgent, data: Mapping[str, object], owner: object, now: float
+) -> InviteClient:
     """Cancel an INVITE that an earlier process sent.
 
     The INVITE is sent once more, which is a retransmission for its peer. That brings the
@@ -87,18 +89,18 @@ def give_up(core: Core, data: Mapping[str, object], owner: object, now: float) -
             call_id=request.call_id,
             cseq=request.cseq.number,
             destination=destination,
-            local=core.local(_address(data["local"]), destination),
+            local=agent.core.local_addresses.choose(_address(data["local"]), destination),
             contact_user=request.from_.uri.user or "",
         )
-    except _NOT_ONE as error:
+    except _MALFORMED as error:
         raise ProtocolError("not the checkpoint of an INVITE") from error
-    client = InviteClient(core, draft, owner=owner, sent=request)
+    client = InviteClient(agent, draft, owner=owner, sent=request)
     client.cancel(now=now)
     client.begin(now)
     return client
 
 
-def served_again(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
+def parse_invite(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
     """Return the INVITE that an earlier process was serving, its source and its local address.
 
     Raises:
@@ -106,7 +108,7 @@ def served_again(data: Mapping[str, object]) -> tuple[Request, Address, Address]
     """
     try:
         return _request(data), _address(data["source"]), _address(data["local"])
-    except _NOT_ONE as error:
+    except _MALFORMED as error:
         raise ProtocolError("not the checkpoint of an INVITE") from error
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from telephony.sip.core import Core, Local, Way
-from telephony.sip.events import Address
+from telephony.sip.address import Address
+from telephony.sip.core import Core
 from telephony.sip.headers import CSeq, NameAddr, Via
-from telephony.sip.matching import MAGIC
+from telephony.sip.local_addresses import LocalAddress
 from telephony.sip.message import Headers, Request, Response, respond
+from telephony.sip.outgoing import NextHop
 from telephony.sip.rack import RELIABLE
+from telephony.sip.transaction_keys import MAGIC_COOKIE
 from telephony.sip.uri import Uri, is_user
 
 HeaderList = tuple[tuple[str, str], ...]
 
-_CONTACT_IN = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
+WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
 """Methods that create dialogs or refresh their target; their 1xx and 2xx carry Contact too."""
 
 
@@ -33,18 +35,18 @@ class Draft:
     call_id: str
     cseq: int
     destination: Address
-    local: Local
+    local: LocalAddress
     routes: tuple[NameAddr, ...] = ()
     max_forwards: int = 70
     headers: HeaderList = ()
     body: bytes = b""
     contact_user: str = ""
-    otherwise: Address | None = None
+    fallback: Address | None = None
 
     @property
-    def way(self) -> Way:
-        """The path of the request to its peer."""
-        return Way(self.destination, self.local, self.otherwise)
+    def next_hop(self) -> NextHop:
+        """The hop to which the request is sent."""
+        return NextHop(self.destination, self.local, self.fallback)
 
     @property
     def secure(self) -> bool:
@@ -53,7 +55,7 @@ class Draft:
         return "sips" in {self.uri.scheme, target.scheme}
 
 
-def own_contact(user: str | None, local: Local, *, secure: bool = False) -> str:
+def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
     """Return our Contact value at a local address; a sips URI if `secure` and the address is TLS.
 
     A user part that is not valid in a sip URI (from a tel URI, for instance) is left out.
@@ -83,7 +85,7 @@ def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
     if routes and not _is_loose(draft.routes[0]):
         uri, routes = draft.routes[0].uri, [*routes[1:], f"<{draft.uri}>"]
     headers = Headers()
-    headers.add("Via", _own_via(draft.local, branch or MAGIC + core.token()))
+    headers.add("Via", _own_via(draft.local, branch or MAGIC_COOKIE + core.token()))
     for route in routes:
         headers.add("Route", route)
     headers.add("Max-Forwards", str(draft.max_forwards))
@@ -92,7 +94,7 @@ def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
     headers.add("Call-ID", draft.call_id)
     headers.add("CSeq", str(CSeq(draft.cseq, draft.method)))
     defaults = []
-    if draft.method in _CONTACT_IN:
+    if draft.method in WITH_CONTACT:
         defaults.append(
             ("Contact", own_contact(draft.contact_user, draft.local, secure=draft.secure))
         )
@@ -122,7 +124,7 @@ def compose_response(
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []
-    if request.method in _CONTACT_IN and 100 < status < 300:
+    if request.method in WITH_CONTACT and 100 < status < 300:
         defaults.append(("Contact", contact))
     if status == 405 or (200 <= status < 300 and request.method in {"INVITE", "OPTIONS"}):
         defaults += _capabilities(core)
@@ -175,7 +177,7 @@ def _fill(headers: Headers, defaults: Iterable[tuple[str, str]], given: HeaderLi
         headers.add(name, value)
 
 
-def _own_via(local: Local, branch: str) -> str:
+def _own_via(local: LocalAddress, branch: str) -> str:
     via = Via(
         transport=local.transport,
         host=local.advertised.host,

@@ -8,27 +8,28 @@ destination; transactions send them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 from telephony.errors import ProtocolError
+from telephony.sip.address import Address
+from telephony.sip.client_request import ClientRequest
 from telephony.sip.compose import Draft, HeaderList, compose
-from telephony.sip.core import Core, Local
-from telephony.sip.dialog_ends import DialogEnds
-from telephony.sip.events import Address, DialogEnded, Outgoing
-from telephony.sip.headers import NameAddr
+from telephony.sip.core import Core
+from telephony.sip.dialog_addresses import DialogAddresses, DialogId
+from telephony.sip.local_addresses import LocalAddress
 from telephony.sip.message import Request, Response
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.outgoing import OutgoingMessage
 from telephony.sip.route_set import recorded_routes, target_of
 from telephony.sip.timers import Timer
+from telephony.sip.transport_events import SipEvent
 from telephony.sip.uri import Uri
 
-if TYPE_CHECKING:
-    from telephony.sip.uac import ClientRequest, InviteClient
-    from telephony.sip.uas import InviteServer, ServerRequest
-
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
-_SPARING = {"NOTIFY", "REFER", "PRACK"}
+_SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
 """A 481 to one of these may concern only the subscription or response: the dialog continues."""
 
 
@@ -40,17 +41,110 @@ class DialogState(enum.Enum):
     TERMINATED = "terminated"
 
 
-class Refusal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DialogEnded(SipEvent):
+    """A confirmed dialog has ended; the last event of each such dialog, and sent exactly once."""
+
+    dialog: Dialog
+    reason: str
+    """`bye received`, `bye sent`, `unknown to the peer` (481), or another fixed phrase."""
+
+
+class DialogRefusal(NamedTuple):
     """The response that the core itself gives to a request within a dialog."""
 
     status: int
     headers: HeaderList = ()
 
 
-class Dialog(DialogEnds):
+class SentInvite(Protocol):
+    """An INVITE that we sent in the dialog, from the dialog's point of view."""
+
+    def start_deadline(self, now: float) -> None:
+        """Give the final response 64*T1 to arrive, as the dialog has ended."""
+
+
+class ReceivedUpdate(Protocol):
+    """An UPDATE that we received in the dialog, from the dialog's point of view."""
+
+    @property
+    def answered(self) -> bool:
+        """True once a final response was given."""
+
+
+class ReceivedInvite(ReceivedUpdate, Protocol):
+    """An INVITE that we received, from the point of view of its dialog."""
+
+    @property
+    def ack_due(self) -> bool:
+        """True from our 2xx until its ACK."""
+
+    def on_cancel(self, request: Request, now: float) -> None:
+        """Answer 487 after the caller's CANCEL or BYE."""
+
+    def end_with_dialog(self, now: float) -> None:
+        """Answer with 487 if it is still open, as its dialog has ended."""
+
+    def stop_repeating(self) -> None:
+        """Stop repeating the 2xx."""
+
+
+OpenRequest = Callable[["Dialog", Draft], ClientRequest]
+"""Makes the handle of a request that the application sends in a dialog, without sending it."""
+
+
+class Dialogs:
+    """The early and confirmed dialogs of one endpoint, by their identifiers.
+
+    Attributes:
+        core: The state below the dialogs.
+        open_request: Makes the handles of the requests in them.
+    """
+
+    def __init__(self, core: Core, open_request: OpenRequest) -> None:
+        """Start without a dialog."""
+        self.core = core
+        self.open_request = open_request
+        self._by_id: dict[DialogId, Dialog] = {}
+        self._call_ids: Counter[str] = Counter()
+        """The number of dialogs with each Call-ID."""
+
+    def add(self, dialog: Dialog) -> None:
+        """Add a dialog; it replaces one with the same identifiers."""
+        if dialog.id not in self._by_id:
+            self._call_ids[dialog.call_id] += 1
+        self._by_id[dialog.id] = dialog
+
+    def remove(self, dialog: Dialog) -> None:
+        """Remove a dialog, if it is here."""
+        if self._by_id.pop(dialog.id, None) is None:
+            return
+        self._call_ids[dialog.call_id] -= 1
+        if not self._call_ids[dialog.call_id]:
+            del self._call_ids[dialog.call_id]
+
+    def get(self, dialog_id: DialogId) -> Dialog | None:
+        """Return the dialog with these identifiers; None if there is none."""
+        return self._by_id.get(dialog_id)
+
+    def has_call_id(self, call_id: str) -> bool:
+        """Return whether a dialog has this Call-ID."""
+        return call_id in self._call_ids
+
+    def __contains__(self, dialog_id: DialogId) -> bool:
+        return dialog_id in self._by_id
+
+    def __iter__(self) -> Iterator[Dialog]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+class Dialog(DialogAddresses):
     """One dialog, created by the core and never by the application.
 
-    Attributes, in addition to those of `DialogEnds`:
+    Attributes, in addition to those of `DialogAddresses`:
         state: Early, confirmed or terminated.
         caller: True if we sent the INVITE that created it.
         owner: The application's own object, inherited from the INVITE; the core only stores it.
@@ -58,7 +152,7 @@ class Dialog(DialogEnds):
 
     def __init__(
         self,
-        core: Core,
+        dialogs: Dialogs,
         *,
         call_id: str,
         local: NameAddr,
@@ -68,19 +162,19 @@ class Dialog(DialogEnds):
         local_cseq: int,
         remote_cseq: int | None,
         caller: bool,
-        at: Local,
+        local_address: LocalAddress,
         peer: Address,
         contact: str,
         owner: object = None,
     ) -> None:
         super().__init__(
-            core,
+            dialogs.core,
             call_id=call_id,
             local=local,
             remote=remote,
             remote_target=remote_target,
             routes=routes,
-            at=at,
+            local_address=local_address,
             peer=peer,
             contact=contact,
         )
@@ -89,34 +183,33 @@ class Dialog(DialogEnds):
         self.owner = owner
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
-        self._acks: dict[int, Outgoing | None] = {}
+        self._acks: dict[int, OutgoingMessage | None] = {}
         """By our INVITE's CSeq number: None while its 2xx waits for `ack`, then the ACK as sent."""
-        self._invite_client: InviteClient | None = None
-        self._invite_server: InviteServer | None = None
-        self._update_server: ServerRequest | None = None
+        self._invite_sent: SentInvite | None = None
+        self._invite_received: ReceivedInvite | None = None
+        self._update_received: ReceivedUpdate | None = None
         self._established = caller
         """False at the callee until the first ACK: it may not send BYE before (RFC 3261 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
-        if self.id not in core.dialogs:
-            core.hold(self.id.call_id)
-        core.dialogs[self.id] = self
+        self._dialogs = dialogs
+        dialogs.add(self)
 
     @property
     def invite_pending(self) -> bool:
         """True while an INVITE is under way in either direction; we may not send another (14.1)."""
         return (
             self.state is DialogState.EARLY
-            or self._invite_client is not None
-            or self._invite_server is not None
+            or self._invite_sent is not None
+            or self._invite_received is not None
             or None in self._acks.values()
         )
 
     @property
     def ack_due(self) -> bool:
         """True while our 2xx to the peer's INVITE waits for its ACK (event: `AckReceived`)."""
-        return self._invite_server is not None and self._invite_server.ack_due
+        return self._invite_received is not None and self._invite_received.ack_due
 
     # For the application.
 
@@ -128,7 +221,7 @@ class Dialog(DialogEnds):
         body: bytes = b"",
         now: float,
     ) -> ClientRequest:
-        """Send a request in the dialog; return an `InviteClient` if it is an INVITE.
+        """Send a request in the dialog; return its handle, an `InviteClient` if it is an INVITE.
 
         `headers` follow those of the dialog (Via, Route, From, To, Call-ID, CSeq, Max-Forwards,
         Contact). If there is a body, they must include its Content-Type. Answers arrive as
@@ -139,12 +232,8 @@ class Dialog(DialogEnds):
             ProtocolError: The method is ACK or CANCEL; the dialog is terminated or our BYE is on
                 the way; or the method is INVITE while `invite_pending`.
         """
-        from telephony.sip.uac import InviteClient, NonInviteClient  # noqa: PLC0415 - a cycle
-
         draft = self.draft(method, tuple(headers), body)
-        kind = InviteClient if method == "INVITE" else NonInviteClient
-        client = kind(self._core, draft, dialog=self, owner=self.owner)
-        self.sent(client)
+        client = self._dialogs.open_request(self, draft)
         if method == "BYE" and not self._established and self.state is DialogState.CONFIRMED:
             self._waiting_bye = client
         else:
@@ -153,7 +242,7 @@ class Dialog(DialogEnds):
 
     def ack(
         self,
-        client: InviteClient,
+        client: ClientRequest,
         *,
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
@@ -175,9 +264,7 @@ class Dialog(DialogEnds):
                 for value in client.request.headers.get_all(name)
             )
             draft = self._draft("ACK", number, (*credentials, *headers), body)
-            data = bytes(compose(self._core, draft))
-            way = draft.way
-            self._acks = {number: Outgoing(data, way.destination, way.local.address, way.otherwise)}
+            self._acks = {number: draft.next_hop.message(bytes(compose(self._core, draft)))}
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:
@@ -194,12 +281,11 @@ class Dialog(DialogEnds):
             return
         confirmed = self.state is DialogState.CONFIRMED
         self.state = DialogState.TERMINATED
-        if self._core.dialogs.pop(self.id, None) is not None:
-            self._core.release(self.id.call_id)
+        self._dialogs.remove(self)
         if self._challenged is not None:
             self._challenged.cancel()
-        if self._invite_server is not None and confirmed:
-            self._invite_server.stop_repeating()
+        if self._invite_received is not None and confirmed:
+            self._invite_received.stop_repeating()
         if confirmed:
             self._core.emit(DialogEnded(self, reason))
 
@@ -224,7 +310,7 @@ class Dialog(DialogEnds):
             "contact": self.contact,
         }
 
-    def resume(self, send_to: Address | None) -> None:
+    def restore(self, send_to: Address | None) -> None:
         """Mark the restored dialog as confirmed; `send_to` None leaves its destination open."""
         self.state = DialogState.CONFIRMED
         self.send_to = send_to
@@ -233,7 +319,7 @@ class Dialog(DialogEnds):
     # For the core's client side.
 
     @property
-    def ending(self) -> bool:
+    def is_ending(self) -> bool:
         """True if the dialog is over or our BYE is on the way: `request` then raises."""
         return self.state is DialogState.TERMINATED or self._bye is not None
 
@@ -245,7 +331,7 @@ class Dialog(DialogEnds):
         """
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
-        if self.ending:
+        if self.is_ending:
             raise ProtocolError("the dialog is terminated")
         if method == "INVITE" and self.invite_pending:
             raise ProtocolError("an INVITE is pending in this dialog")
@@ -258,12 +344,13 @@ class Dialog(DialogEnds):
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
-    def sent(self, client: ClientRequest) -> None:
-        """Note that our INVITE or BYE is now under way."""
-        if client.request.method == "INVITE":
-            self._invite_client = client  # type: ignore[assignment]  # by its method
-        elif client.request.method == "BYE":
-            self._bye = client
+    def note_invite(self, client: SentInvite) -> None:
+        """Note that our re-INVITE is under way."""
+        self._invite_sent = client
+
+    def note_bye(self, client: ClientRequest) -> None:
+        """Note that our BYE is under way, or waits for the ACK to our 2xx."""
+        self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
         """Take over the peer's Contact and, in the early state, a response's routes (13.2.2.4)."""
@@ -271,7 +358,7 @@ class Dialog(DialogEnds):
         if self.state is DialogState.EARLY and isinstance(message, Response):
             self.routes = tuple(reversed(recorded_routes(message)))
 
-    def answered(self, number: int) -> bool:
+    def has_2xx(self, number: int) -> bool:
         """Return whether a 2xx to our INVITE with this CSeq number was already received."""
         return number in self._acks
 
@@ -282,16 +369,15 @@ class Dialog(DialogEnds):
         self._bye = None  # a BYE sent in the early dialog does not end the confirmed one
         self._acks[number] = None
 
-    def confirm_reinvite(self, response: Response, client: InviteClient) -> None:
-        """Process the 2xx to our re-INVITE."""
+    def confirm_reinvite(self, response: Response, number: int) -> None:
+        """Process the 2xx to our re-INVITE with this CSeq number."""
         self.refresh(response)
-        self._acks[client.request.cseq.number] = None
-        self.invite_over(client)
+        self._acks[number] = None
 
-    def invite_over(self, client: InviteClient) -> None:
+    def reinvite_finished(self, client: SentInvite) -> None:
         """Note that our re-INVITE has its final response, or will not get one."""
-        if self._invite_client is client:
-            self._invite_client = None
+        if self._invite_sent is client:
+            self._invite_sent = None
 
     def repeat_ack(self, number: int) -> None:
         """Send the ACK again, if the application has already supplied it."""
@@ -305,7 +391,7 @@ class Dialog(DialogEnds):
             return
         if client is self._bye:
             self._bye_answered(response.status, now)
-        elif response.status == 481 and client.request.method not in _SPARING:
+        elif response.status == 481 and client.request.method not in _SURVIVES_481:
             if self._established:  # before the ACK, the peer may not have received our 2xx yet
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
@@ -328,59 +414,60 @@ class Dialog(DialogEnds):
 
     # For the core's server side.
 
-    def receive(self, request: Request) -> Refusal | None:
+    def receive(self, request: Request) -> DialogRefusal | None:
         """Check a request against the dialog's state (12.2.2, 14.2, RFC 3311 5.2).
 
         Return None if the application may answer it, else the response that the core gives.
         """
         number = request.cseq.number
         if self._remote_cseq is not None and number <= self._remote_cseq:
-            return Refusal(500)
+            return DialogRefusal(500)
         self._remote_cseq = number
         if self._bye is not None:
-            return Refusal(200 if request.method == "BYE" else 481)
+            return DialogRefusal(200 if request.method == "BYE" else 481)
         if request.method == "INVITE":
-            if self._invite_server is not None and not self._invite_server.answered:
-                return self._later()
-            if self._invite_client is not None or None in self._acks.values() or self._is_calling:
-                return Refusal(491)
+            if self._invite_received is not None and not self._invite_received.answered:
+                return self._retry_later()
+            if self._invite_sent is not None or None in self._acks.values() or self._is_calling:
+                return DialogRefusal(491)
         elif request.method == "UPDATE" and self._update_waits:
-            return self._later()
+            return self._retry_later()
         if request.method in {"INVITE", "UPDATE"}:
             self.refresh(request)
         return None
 
-    def pass_number(self, number: int) -> None:
+    def record_cseq(self, number: int) -> None:
         """Record the CSeq number of a PRACK, which may arrive out of order."""
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
     def _update_waits(self) -> bool:
-        return self._update_server is not None and not self._update_server.answered
+        return self._update_received is not None and not self._update_received.answered
 
     @property
     def _is_calling(self) -> bool:
         return self.caller and self.state is DialogState.EARLY
 
-    def serving(self, server: ServerRequest) -> None:
-        """Note an INVITE or UPDATE that waits for our answer."""
-        if server.request.method == "INVITE":
-            self._invite_server = server  # type: ignore[assignment]  # by its method
-        elif server.request.method == "UPDATE":
-            self._update_server = server
+    def note_received_invite(self, invite: ReceivedInvite) -> None:
+        """Note an INVITE that waits for our answer."""
+        self._invite_received = invite
 
-    def confirm_served(self) -> None:
+    def note_received_update(self, update: ReceivedUpdate) -> None:
+        """Note an UPDATE that waits for our answer."""
+        self._update_received = update
+
+    def confirm_by_our_2xx(self) -> None:
         """Note that our 2xx to the INVITE is on its way: an early dialog becomes confirmed."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
-    def served(self, server: InviteServer, now: float) -> bool:
+    def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
         """Note that the final response to an INVITE is acknowledged, or never will be.
 
         Returns True if a BYE was waiting for this and has now been sent.
         """
-        if self._invite_server is server:
-            self._invite_server = None
+        if self._invite_received is invite:
+            self._invite_received = None
         self._established = True
         bye, self._waiting_bye = self._waiting_bye, None
         if bye is not None and self.state is DialogState.CONFIRMED:
@@ -388,10 +475,10 @@ class Dialog(DialogEnds):
             return True
         return False
 
-    def give_up_invite(self, request: Request, now: float) -> None:
+    def cancel_invite(self, request: Request, now: float) -> None:
         """Treat the caller's BYE in the early dialog like a CANCEL (15.1.2)."""
-        if self._invite_server is not None:
-            self._invite_server.give_up(request, now)
+        if self._invite_received is not None:
+            self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
         """End the dialog if our BYE still waits and the peer's BYE has come: ours is not needed."""
@@ -404,13 +491,13 @@ class Dialog(DialogEnds):
         An INVITE that waits for our answer gets 487. Our own INVITE waits for its final response
         64*T1 at most.
         """
-        if self._invite_client is not None:
-            self._invite_client.expect_no_more(now)
-        if self._invite_server is not None:
-            self._invite_server.abandon(now)
-            self._invite_server = None
+        if self._invite_sent is not None:
+            self._invite_sent.start_deadline(now)
+        if self._invite_received is not None:
+            self._invite_received.end_with_dialog(now)
+            self._invite_received = None
         self.forget(reason)
 
-    def _later(self) -> Refusal:
+    def _retry_later(self) -> DialogRefusal:
         seconds = self._core.rng.randint(0, 10)
-        return Refusal(500, (("Retry-After", str(seconds)),))
+        return DialogRefusal(500, (("Retry-After", str(seconds)),))

@@ -17,34 +17,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError
-from telephony.sip import checkpoint
+from telephony.sip.address import Address
 from telephony.sip.challenge import Credentials
+from telephony.sip.checkpoint import cancel_restored, parse_invite, restore_dialog
+from telephony.sip.client import NonInviteClient
 from telephony.sip.compose import Draft, own_contact
-from telephony.sip.core import Core, Local
+from telephony.sip.core import Core
 from telephony.sip.dialog import Dialog
-from telephony.sip.dialog_ends import DialogId
-from telephony.sip.events import Address, Event, Outgoing, PeerLost
+from telephony.sip.dialog_addresses import DialogId
 from telephony.sip.framing import Frame
-from telephony.sip.headers import NameAddr
 from telephony.sip.incoming import Incoming
 from telephony.sip.message import Request
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.outgoing import OutgoingMessage
 from telephony.sip.rack import RELIABLE
 from telephony.sip.timers import Timings
-from telephony.sip.uac import ClientRequest, InviteClient, NonInviteClient
-from telephony.sip.uas import InviteServer, ServerRequest
+from telephony.sip.transport_events import PeerLost, SipEvent
+from telephony.sip.uac import InviteClient, open_request
 from telephony.sip.uri import Uri
-
-__all__ = [
-    "ClientRequest",
-    "Counts",
-    "Dialog",
-    "Endpoint",
-    "InviteClient",
-    "InviteServer",
-    "NonInviteClient",
-    "ServerRequest",
-]
-
+from telephony.sip.user_agent import UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
 """The option tags that the core and the application support, unless `Endpoint` gets others."""
@@ -57,9 +48,9 @@ class Counts:
     client_transactions: int
     server_transactions: int
     dialogs: int
-    unacknowledged: int
+    awaiting_ack: int
     """2xx responses that wait for their ACK."""
-    unpracked: int
+    awaiting_prack: int
     """Reliable provisional responses that wait for their PRACK."""
     timers: int
 
@@ -90,7 +81,8 @@ class Endpoint:
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
         )
-        self._incoming = Incoming(self._core)
+        self._agent = UserAgent(self._core, open_request)
+        self._incoming = Incoming(self._agent)
 
     @property
     def dropped(self) -> Counter[str]:
@@ -105,7 +97,7 @@ class Endpoint:
 
     def authenticate(self, credentials: Credentials) -> None:
         """Answer every later 401 and 407 with these credentials where they fit (RFC 3261 22)."""
-        self._core.credentials = credentials
+        self._agent.credentials = credentials
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
         """Return the Contact under which a peer at `destination` can reach us, for a REGISTER.
@@ -113,7 +105,7 @@ class Endpoint:
         Raises:
             ProtocolError: No local address fits.
         """
-        return own_contact(user, self._core.local(local, destination))
+        return own_contact(user, self._core.local_addresses.choose(local, destination))
 
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
         """Add a local address; `advertised` (the address itself if None) goes into Via and Contact.
@@ -121,9 +113,7 @@ class Endpoint:
         Raises:
             ProtocolError: A wildcard address has no advertised one: peers could not answer.
         """
-        if (advertised or local).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
-            raise ProtocolError("a wildcard address wants an advertised one")
-        self._core.locals[local] = Local(local, advertised or local)
+        self._core.local_addresses.add(local, advertised)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
         """Process a message that arrived at `local`; never raise, whatever the bytes are."""
@@ -141,12 +131,12 @@ class Endpoint:
         """Return when `handle_timer` must be called next; None if no timer is active."""
         return self._core.timers.next()
 
-    def outgoing(self) -> list[Outgoing]:
+    def outgoing(self) -> list[OutgoingMessage]:
         """Remove and return the messages that wait to be sent."""
         outbox, self._core.outbox = self._core.outbox, []
         return outbox
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> SipEvent | None:
         """Remove and return the oldest event; None if no event is left."""
         events = self._core.events
         return events.popleft() if events else None
@@ -191,7 +181,7 @@ class Endpoint:
             headers=tuple(headers),
             body=body,
         )
-        client = InviteClient(self._core, draft, owner=owner)
+        client = InviteClient(self._agent, draft, owner=owner)
         client.begin(now)
         return client
 
@@ -235,7 +225,7 @@ class Endpoint:
             headers=tuple(headers),
             body=body,
         )
-        client = NonInviteClient(self._core, draft, owner=owner)
+        client = NonInviteClient(self._agent, draft, owner=owner)
         client.begin(now)
         return client
 
@@ -246,7 +236,7 @@ class Endpoint:
             ProtocolError: `data` is not a checkpoint, its local address is no longer ours, or the
                 dialog already exists.
         """
-        return checkpoint.restore(self._core, data)
+        return restore_dialog(self._agent.dialogs, data)
 
     def give_up(
         self, data: Mapping[str, object], *, owner: object = None, now: float
@@ -259,7 +249,7 @@ class Endpoint:
         Raises:
             ProtocolError: `data` is not a checkpoint, or its local address is no longer ours.
         """
-        return checkpoint.give_up(self._core, data, owner, now)
+        return cancel_restored(self._agent, data, owner, now)
 
     def serve_again(self, data: Mapping[str, object], now: float) -> str:
         """Receive again an INVITE that an earlier process was serving; `IncomingInvite` follows.
@@ -270,21 +260,23 @@ class Endpoint:
         Raises:
             ProtocolError: `data` is not a checkpoint.
         """
-        request, source, local = checkpoint.served_again(data)
+        request, source, local = parse_invite(data)
         self.receive(bytes(request), source, local, now)
         return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
         """Return the dialog with these identifiers (for Replaces); None if no dialog has them."""
-        return self._core.dialogs.get(DialogId(call_id, local_tag, remote_tag))
+        return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def knows(self, call_id: str) -> bool:
         """Return whether a dialog or a pending request that we sent has this Call-ID."""
-        return call_id in self._core.call_ids
+        return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
+            call_id
+        )
 
     def peers(self) -> set[str]:
         """Return the hosts to which the dialogs send their requests."""
-        return {dialog.destination.host for dialog in self._core.dialogs.values()}
+        return {dialog.destination.host for dialog in self._agent.dialogs}
 
     def looped(self, request: Request) -> bool:
         """Return whether a Via header of the request is ours: it has passed through here before."""
@@ -296,7 +288,7 @@ class Endpoint:
         Requests sent there that have had no response fail with 503. Where a provisional response
         came, the final one may still come over another connection (RFC 3261 18.2.2).
         """
-        for transaction in self._core.asked(destination):
+        for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
@@ -306,13 +298,13 @@ class Endpoint:
         Each request without a response is sent once more, over another connection if one can be
         made. If not, the transport calls `unreachable`.
         """
-        for transaction in self._core.asked(destination):
+        for transaction in self._core.transactions.clients_to(destination):
             transaction.cut_off(now)
         self._core.emit(PeerLost(destination))
 
     def moved(self, old: Address, new: Address) -> None:
         """Move the dialogs of a peer that has replaced its lost connection `old` by `new`."""
-        for dialog in self._core.dialogs.values():
+        for dialog in self._agent.dialogs:
             if dialog.send_to == old:
                 dialog.send_to = new
             if dialog.peer == old:
@@ -320,13 +312,13 @@ class Endpoint:
 
     def counts(self) -> Counts:
         """Return the numbers of objects held now, for metrics and leak tests."""
-        core = self._core
+        core, agent = self._core, self._agent
         return Counts(
-            client_transactions=len(core.clients),
-            server_transactions=len(core.servers),
-            dialogs=len(core.dialogs),
-            unacknowledged=len(core.unacknowledged),
-            unpracked=len(core.unpracked),
+            client_transactions=core.transactions.client_count,
+            server_transactions=core.transactions.server_count,
+            dialogs=len(agent.dialogs),
+            awaiting_ack=len(agent.awaiting_ack),
+            awaiting_prack=len(agent.awaiting_prack),
             timers=len(core.timers),
         )
 
@@ -355,7 +347,7 @@ class Endpoint:
             call_id=call_id or core.token() + core.token(),
             cseq=cseq,
             destination=destination,
-            local=core.local(local, destination),
+            local=core.local_addresses.choose(local, destination),
             routes=routes,
             max_forwards=max_forwards,
             headers=headers,

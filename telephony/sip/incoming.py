@@ -8,26 +8,25 @@ response goes to the transaction that it answers, or is dropped.
 from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
+from telephony.sip.address import DEFAULT_PORTS, Address
+from telephony.sip.awaited_ack import AwaitedAck
 from telephony.sip.compose import HeaderList
-from telephony.sip.core import Core, Local, Way, origin
 from telephony.sip.dialog import Dialog, DialogState
-from telephony.sip.dialog_ends import DialogId
-from telephony.sip.events import (
-    Address,
-    ConnectionOffered,
-    DialogRequest,
-    IncomingInvite,
-    StandaloneRequest,
-)
+from telephony.sip.dialog_addresses import DialogId
 from telephony.sip.framing import Frame
 from telephony.sip.grammar import KNOWN_METHODS
-from telephony.sip.matching import ServerKey, client_key, server_key
+from telephony.sip.local_addresses import LocalAddress
+from telephony.sip.malformed import answer_malformed
 from telephony.sip.message import Request, Response, parse_message
+from telephony.sip.outgoing import NextHop
 from telephony.sip.rack import RAck
-from telephony.sip.salvage import answer_malformed
+from telephony.sip.response_address import reply_address, reply_fallback, stamp
+from telephony.sip.server_request import DialogRequest, ServerRequest, StandaloneRequest
 from telephony.sip.server_transaction import InviteServerTransaction
-from telephony.sip.transport import DEFAULT_PORTS, reply_address, reply_otherwise, stamp
-from telephony.sip.uas import InviteServer, ServerRequest
+from telephony.sip.transaction_keys import ServerKey, server_key
+from telephony.sip.transport_events import ConnectionOffered
+from telephony.sip.uas import IncomingInvite, InviteServer
+from telephony.sip.user_agent import UserAgent
 
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
@@ -36,20 +35,21 @@ _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
 
 
 class Incoming:
-    """The receiving side of one core."""
+    """The receiving side of one user agent."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, agent: UserAgent) -> None:
+        self._agent = agent
+        self._core = agent.core
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
         """Process a message; never raise."""
-        at = self._core.locals.get(local)
-        if at is None:
+        ours = self._core.local_addresses.get(local)
+        if ours is None:
             self._core.drop(source, "came to no address of ours")
         elif not data.strip(b"\r\n\0 "):
             self._core.dropped["keep-alive"] += 1
         else:
-            self._read(data, source, at, now)
+            self._read(data, source, ours, now)
 
     def refuse(self, fault: Frame, source: Address, local: Address) -> None:
         """Answer a request on a stream whose end cannot be found, if its head can be read."""
@@ -65,17 +65,17 @@ class Incoming:
             vias = request.vias
         except ParseError:
             return False
-        return any(self._core.is_own(via.host, via.port) for via in vias)
+        return any(self._core.local_addresses.has(via.host, via.port) for via in vias)
 
-    def _read(self, data: bytes, source: Address, at: Local, now: float) -> None:
+    def _read(self, data: bytes, source: Address, local: LocalAddress, now: float) -> None:
         try:
             message = parse_message(data)
             if isinstance(message, Response):
                 self._response(message, source, now)
             else:
-                self._request(message, source, at, now)
+                self._request(message, source, local, now)
         except SipParseError as error:
-            answer = answer_malformed(data, error, source, at.address)
+            answer = answer_malformed(data, error, source, local.address)
             if answer is None:
                 self._core.drop(source, "malformed")
             else:
@@ -86,51 +86,51 @@ class Incoming:
             self._core.drop(source, "cannot be answered")
 
     def _response(self, response: Response, source: Address, now: float) -> None:
-        if not self._core.is_own(response.via.host, response.via.port):
+        if not self._core.local_addresses.has(response.via.host, response.via.port):
             self._core.drop(source, "response to somebody else")
             return
         if len(response.headers.get_list("Via")) > 1:  # section 8.1.3.3
             self._core.drop(source, "response that is not for us alone")
             return
-        found = self._core.clients.get(client_key(response))
-        if found is None:
+        transaction = self._core.transactions.client_of(response)
+        if transaction is None:
             self._core.drop(source, "response to no request of ours")
             return
-        found[0].receive(response, now)
+        transaction.receive(response, now)
 
-    def _request(self, request: Request, source: Address, at: Local, now: float) -> None:
+    def _request(self, request: Request, source: Address, local: LocalAddress, now: float) -> None:
         request.replace_top_via(stamp(request.via, source))
-        if source.flow and at.transport == "TLS" and request.via.parameter("alias") is not None:
+        if source.flow and local.transport == "TLS" and request.via.parameter("alias") is not None:
             port = request.via.port or DEFAULT_PORTS["TLS"]
             self._core.emit(ConnectionOffered(source, port))
         key = server_key(request)
-        transaction = self._core.servers.get(key)
+        transaction = self._core.transactions.server_of(key)
         if request.method == "ACK":
             self._ack(request, key, source, now)
         elif transaction is not None:
             transaction.receive_again(now)
         elif request.method == "CANCEL":
-            self._cancel(request, key, source, at, now)
+            self._cancel(request, key, source, local, now)
         else:
-            self._new(request, key, source, at, now)
+            self._new(request, key, source, local, now)
 
     def _ack(self, request: Request, key: ServerKey, source: Address, now: float) -> None:
-        transaction = self._core.servers.get(key)
+        transaction = self._core.transactions.server_of(key)
         dialog_id = _dialog_id(request)
-        invite = self._core.unacknowledged.get((dialog_id, request.cseq.number))
-        if invite is None and isinstance(transaction, InviteServerTransaction):
-            invite = self._mistagged(transaction, request)
-        if invite is not None:
-            invite.acknowledge(request, now)
+        awaited = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
+        if awaited is None and isinstance(transaction, InviteServerTransaction):
+            awaited = self._despite_wrong_tag(transaction, request)
+        if awaited is not None:
+            awaited.acknowledge(request, now)
         elif isinstance(transaction, InviteServerTransaction):
             transaction.acknowledge(now)
-        elif dialog_id not in self._core.dialogs:
+        elif dialog_id not in self._agent.dialogs:
             self._core.drop(source, "ACK to nothing")
 
-    def _mistagged(
+    def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
-    ) -> InviteServer | None:
-        """Return the INVITE whose 2xx this ACK acknowledges except for its To tag, or None.
+    ) -> AwaitedAck | None:
+        """Return the 2xx that this ACK acknowledges except for its To tag, or None.
 
         pyVoIP 1.6.8 invents a To tag for every ACK and gives the ACK its INVITE's branch. RFC 6026
         section 7.1 passes such an ACK to the user; without it the call would end after 64*T1.
@@ -138,37 +138,36 @@ class Incoming:
         invite = transaction.user
         if not isinstance(invite, InviteServer) or invite.dialog is None:
             return None
-        told = _dialog_id(request)
-        mended = told._replace(local_tag=invite.dialog.id.local_tag)
-        owed = self._core.unacknowledged.get((mended, request.cseq.number))
-        return invite if owed is invite else None
+        dialog_id = _dialog_id(request)._replace(local_tag=invite.dialog.id.local_tag)
+        awaited = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
+        return awaited if awaited is invite.awaited_ack else None
 
     def _cancel(
-        self, request: Request, key: ServerKey, source: Address, at: Local, now: float
+        self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
-        transaction = self._core.servers.get(server_key(request, "INVITE"))
+        transaction = self._core.transactions.server_of(server_key(request, "INVITE"))
         invite = transaction.user if transaction is not None else None
-        server = self._open(request, key, source, at, now=now)
+        server = self._open(request, key, source, local, now=now)
         if isinstance(invite, InviteServer):
             server.respond(200, to_tag=invite.own_tag, now=now)
-            invite.give_up(request, now)
+            invite.on_cancel(request, now)
         else:
             server.respond(481, now=now)
 
     def _new(
-        self, request: Request, key: ServerKey, source: Address, at: Local, now: float
+        self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
         refusal = self._inspect(request)
         if refusal is None and request.method == "PRACK":
-            self._prack(request, key, source, at, now)
+            self._prack(request, key, source, local, now)
             return
         dialog = None
         if refusal is None and request.to.tag and request.method not in _ONLY_OUTSIDE:
-            dialog = self._core.dialogs.get(_dialog_id(request))
+            dialog = self._agent.dialogs.get(_dialog_id(request))
             refusal = dialog.receive(request) if dialog else (481, ())
         elif refusal is None and request.method in _ONLY_IN_DIALOGS:
             refusal = 481, ()
-        server = self._open(request, key, source, at, now=now, dialog=dialog)
+        server = self._open(request, key, source, local, now=now, dialog=dialog)
         if refusal is not None:
             status, headers = refusal
             server.respond(status, headers=headers, now=now)
@@ -182,20 +181,20 @@ class Incoming:
             self._core.emit(StandaloneRequest(server, request, source))
 
     def _prack(
-        self, request: Request, key: ServerKey, source: Address, at: Local, now: float
+        self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
         """Match a PRACK to its response (RFC 3262 section 3), even if an UPDATE overtook it."""
         dialog_id = _dialog_id(request)
-        dialog = self._core.dialogs.get(dialog_id)
+        dialog = self._agent.dialogs.get(dialog_id)
         if dialog is not None:
-            dialog.pass_number(request.cseq.number)
-        server = self._open(request, key, source, at, now=now, dialog=dialog)
+            dialog.record_cseq(request.cseq.number)
+        server = self._open(request, key, source, local, now=now, dialog=dialog)
         try:
             rack = RAck.parse(request.headers.get("RAck") or "")
         except SipParseError:
             server.respond(400, now=now)
             return
-        sequence = self._core.unpracked.get((dialog_id, rack.rseq, rack.cseq.number))
+        sequence = self._agent.awaiting_prack.get((dialog_id, rack.rseq, rack.cseq.number))
         if sequence is None or rack.cseq.method != "INVITE":
             server.respond(481, now=now)
             return
@@ -219,7 +218,7 @@ class Incoming:
             return 400, ()
         if request.uri.scheme not in _SCHEMES:
             return 416, ()
-        if not request.to.tag and origin(request) in core.origins:
+        if not request.to.tag and core.transactions.is_merged(request):
             return 482, ()
         unknown = unsupported(request, core.supported)
         if unknown:
@@ -230,9 +229,12 @@ class Incoming:
         request = server.request
         if request.method == "BYE" and dialog.state is DialogState.EARLY and not dialog.caller:
             server.respond(200, now=now)
-            dialog.give_up_invite(request, now)
+            dialog.cancel_invite(request, now)
             return
-        dialog.serving(server)
+        if isinstance(server, InviteServer):
+            dialog.note_received_invite(server)
+        elif request.method == "UPDATE":
+            dialog.note_received_update(server)
         self._core.emit(DialogRequest(dialog, server, request))
         if request.method == "BYE":
             dialog.end("bye received", now)
@@ -242,18 +244,20 @@ class Incoming:
         request: Request,
         key: ServerKey,
         source: Address,
-        at: Local,
+        local: LocalAddress,
         *,
         now: float,
         dialog: Dialog | None = None,
     ) -> ServerRequest:
         kind = InviteServer if request.method == "INVITE" else ServerRequest
         server = kind(
-            self._core,
+            self._agent,
             request,
             key,
             source=source,
-            way=Way(reply_address(request.via, source), at, reply_otherwise(request.via, source)),
+            hop=NextHop(
+                reply_address(request.via, source), local, reply_fallback(request.via, source)
+            ),
             dialog=dialog,
         )
         server.begin(now)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 
 from telephony.errors import ProtocolError
-from telephony.sip.endpoint import Endpoint, NonInviteClient
-from telephony.sip.events import Address, StandaloneResponse
+from telephony.sip.address import Address
+from telephony.sip.client import NonInviteClient, StandaloneResponse
+from telephony.sip.endpoint import Endpoint
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import Uri
 

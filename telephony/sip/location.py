@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from telephony.sip.core import is_ipv6
-from telephony.sip.events import Address
-from telephony.sip.transport import DEFAULT_PORTS
+from telephony.sip.address import DEFAULT_PORTS, Address, is_ipv6
 from telephony.sip.uri import Uri
 
 Kind: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.events import Address
+from telephony.sip.address import Address
 from telephony.sip.grammar import drop_parameter
 from telephony.sip.message import Request, Response, respond
 from telephony.sip.name_addr import NameAddr

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.endpoint import Endpoint, NonInviteClient
-from telephony.sip.events import Address, StandaloneResponse
+from telephony.sip.address import Address
+from telephony.sip.client import NonInviteClient, StandaloneResponse
+from telephony.sip.endpoint import Endpoint
 from telephony.sip.message import Response
 from telephony.sip.name_addr import NameAddr
 from telephony.sip.uri import Uri

@@ -13,20 +13,21 @@ from typing import Final
 
 from telephony.sip.compose import HeaderList
 from telephony.sip.core import Core
-from telephony.sip.dialog_ends import DialogId
+from telephony.sip.dialog_addresses import DialogId
 from telephony.sip.rack import MAX_FIRST, RELIABLE
 from telephony.sip.timers import Timer
 
-MOST_WAITING: Final = 8
+MAX_WAITING: Final = 8
 """If this many responses wait, a further one without a body (another ringing) is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provisional:
-    """A provisional response to be sent.
+PrackKey = tuple[DialogId, int, int]
+"""The dialog in which a PRACK comes, and from its RAck: the RSeq and the CSeq number."""
 
-    uas.py also uses it for final responses.
-    """
+
+@dataclass(frozen=True, slots=True)
+class PendingResponse:
+    """A response to be sent, provisional or final."""
 
     status: int
     reason: str | None
@@ -38,7 +39,7 @@ class Provisional:
         """Return its headers with the Require and RSeq that make it reliable."""
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
-    def without_body(self) -> Provisional:
+    def without_body(self) -> PendingResponse:
         """Return the same response without its body: a session description is sent only once."""
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
@@ -48,41 +49,44 @@ class ReliableSequence:
     """The reliable responses of one early dialog, sent one after the other.
 
     Attributes:
-        described: True while a response with a body is unacknowledged: a 2xx must wait.
+        body_unacknowledged: True while a response with a body is: a 2xx must wait.
     """
 
     def __init__(
         self,
         core: Core,
+        waiting: dict[PrackKey, ReliableSequence],
         dialog: DialogId,
         number: int,
         *,
-        send: Callable[[Provisional, int, float], bytes],
+        send: Callable[[PendingResponse, int, float], bytes],
         repeat: Callable[[bytes], None],
-        told: Callable[[float], None],
-        missing: Callable[[float], None],
+        on_acknowledged: Callable[[float], None],
+        on_missing: Callable[[float], None],
     ) -> None:
         """Make an empty sequence for the INVITE with CSeq `number`, in the early dialog `dialog`.
 
-        `send` sends a response with an RSeq and returns its bytes; `repeat` sends these bytes
-        again. `missing` is called if there was no PRACK within 64*T1. The other callback is called
-        when all responses are sent and acknowledged.
+        `waiting` has an entry for each response that waits for its PRACK. `send` sends a response
+        with an RSeq and returns its bytes; `repeat` sends these bytes again. `on_acknowledged` is
+        called when all responses are sent and acknowledged, `on_missing` if there was no PRACK
+        within 64*T1.
         """
-        self.described = False
+        self.body_unacknowledged = False
         self._core = core
+        self._unacknowledged = waiting
         self._dialog = dialog
         self._number = number
         self._send, self._repeat_data = send, repeat
-        self._told, self._missing = told, missing
+        self._on_acknowledged, self._on_missing = on_acknowledged, on_missing
         self._rseq = core.rng.randint(1, MAX_FIRST) - 1
-        self._waiting: deque[Provisional] = deque()
+        self._waiting: deque[PendingResponse] = deque()
         self._outstanding = False
         self._repeat: Timer | None = None
         self._deadline: Timer | None = None
 
-    def say(self, provisional: Provisional, now: float) -> None:
+    def send(self, provisional: PendingResponse, now: float) -> None:
         """Send a response, as soon as the ones before it are acknowledged."""
-        if self._outstanding and len(self._waiting) >= MOST_WAITING and not provisional.body:
+        if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
         if not self._outstanding:
@@ -94,33 +98,33 @@ class ReliableSequence:
         if self._waiting:
             self._next(now)
         else:
-            self._told(now)
+            self._on_acknowledged(now)
 
     def close(self) -> None:
         """Stop sending and repeating, as a final response is on its way; a PRACK may still come."""
         self._waiting.clear()
         self._stop()
 
-    def say_no_more(self) -> None:
+    def drop_waiting(self) -> None:
         """Drop the waiting responses; the outstanding one still waits for its PRACK."""
         self._waiting.clear()
 
     def forget(self) -> None:
         """Stop waiting for the PRACK."""
         self._stop()
-        self._outstanding = self.described = False
-        self._core.unpracked.pop(self._key, None)
+        self._outstanding = self.body_unacknowledged = False
+        self._unacknowledged.pop(self._key, None)
 
     @property
-    def _key(self) -> tuple[DialogId, int, int]:
+    def _key(self) -> PrackKey:
         return self._dialog, self._rseq, self._number
 
     def _next(self, now: float) -> None:
         provisional = self._waiting.popleft()
         self._rseq += 1
         self._outstanding = True
-        self.described = bool(provisional.body)
-        self._core.unpracked[self._key] = self
+        self.body_unacknowledged = bool(provisional.body)
+        self._unacknowledged[self._key] = self
         data = self._send(provisional, self._rseq, now)
         self._schedule(data, self._core.timings.t1, now)
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
@@ -137,7 +141,7 @@ class ReliableSequence:
     def _give_up(self, now: float) -> None:
         self._waiting.clear()
         self.forget()
-        self._missing(now)
+        self._on_missing(now)
 
     def _stop(self) -> None:
         for timer in (self._repeat, self._deadline):

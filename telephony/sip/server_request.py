@@ -6,19 +6,42 @@ The additions for INVITE are in uas.py, retransmission is in server_transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
+from telephony.sip.address import Address
 from telephony.sip.compose import compose_response, own_contact
-from telephony.sip.core import Core, Way
-from telephony.sip.events import Address
-from telephony.sip.matching import ServerKey
+from telephony.sip.dialog import Dialog
 from telephony.sip.message import Request
+from telephony.sip.outgoing import NextHop
 from telephony.sip.route_set import wants_sips
 from telephony.sip.server_transaction import NonInviteServerTransaction
+from telephony.sip.transaction_keys import ServerKey
+from telephony.sip.transport_events import SipEvent
+from telephony.sip.user_agent import UserAgent
 
-if TYPE_CHECKING:
-    from telephony.sip.dialog import Dialog
+
+@dataclass(frozen=True, slots=True)
+class DialogRequest(SipEvent):
+    """A request within a dialog, in order; the application answers it by `transaction.respond`.
+
+    A re-INVITE's `transaction` is an `InviteServer`. After a BYE, `DialogEnded` follows by itself.
+    A PRACK is reported only if it has a body: an offer, or the answer to our offer. It acknowledges
+    the provisional response whatever the application answers.
+    """
+
+    dialog: Dialog
+    transaction: ServerRequest
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneRequest(SipEvent):
+    """A request other than INVITE outside any dialog: REGISTER, OPTIONS, MESSAGE and so on."""
+
+    transaction: ServerRequest
+    request: Request
+    source: Address
 
 
 class ServerRequest:
@@ -34,26 +57,27 @@ class ServerRequest:
 
     def __init__(
         self,
-        core: Core,
+        agent: UserAgent,
         request: Request,
         key: ServerKey,
         *,
         source: Address,
-        way: Way,
+        hop: NextHop,
         dialog: Dialog | None = None,
     ) -> None:
         self.request = request
         self.source = source
-        self.local = way.local.address
+        self.local = hop.local.address
         self.dialog = dialog
         self.owner: object = dialog.owner if dialog else None
-        self._core = core
+        self._agent = agent
+        self._core = agent.core
         self._key = key
-        self._local = way.local
+        self._local = hop.local
         self._final = False
-        self.own_tag: str = core.token()
+        self.own_tag: str = self._core.token()
         """Our To tag, unless `respond` receives another one."""
-        self._transaction = core.start_server(request, self, key, way)
+        self._transaction = self._core.transactions.start_server(request, self, key, hop)
 
     @property
     def answered(self) -> bool:
@@ -119,7 +143,7 @@ class ServerRequest:
     def on_terminated(self, now: float) -> None:
         """Release the terminated transaction."""
         del now
-        self._core.end_server(self.request, self._key)
+        self._core.transactions.end_server(self.request, self._key)
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
         """Return the To tag to add; None on a 100, or if the request already has a To tag."""

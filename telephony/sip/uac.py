@@ -7,32 +7,68 @@ CANCEL that waits for the first provisional response. client_transaction.py retr
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
-from telephony.sip.client_request import ClientRequest, NonInviteClient
-from telephony.sip.compose import Draft, cancel_of
-from telephony.sip.core import Core
-from telephony.sip.dialog import Dialog, DialogState
-from telephony.sip.establish import dialog_at_client
-from telephony.sip.events import (
-    Address,
+from telephony.sip.address import Address
+from telephony.sip.client import (
     DialogRequestFailed,
     DialogResponse,
-    InviteAnswered,
-    InviteFailed,
-    InviteProgress,
+    NonInviteClient,
+    UserAgentClient,
 )
+from telephony.sip.client_request import ClientRequest, IgnoringUser
+from telephony.sip.compose import Draft, cancel_of
+from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.dialog_creation import dialog_at_client
 from telephony.sip.grammar import REASONS
 from telephony.sip.message import Request, Response
-from telephony.sip.prack import Order, Unheard, acknowledge
+from telephony.sip.prack import RSeqTracker, send_prack
 from telephony.sip.rack import RELIABLE, RAck, rseq_of
 from telephony.sip.timers import Timer
+from telephony.sip.transport_events import SipEvent
 from telephony.sip.uri import Uri
+from telephony.sip.user_agent import UserAgent
 
-__all__ = ["ClientRequest", "InviteClient", "NonInviteClient"]
+
+@dataclass(frozen=True, slots=True)
+class InviteProgress(SipEvent):
+    """A provisional response to an INVITE that we sent outside a dialog."""
+
+    client: InviteClient
+    dialog: Dialog | None
+    """The early dialog; None for 100 and for responses without a To tag."""
+    response: Response
+    answer_due: bool = False
+    """True if a reliable response holds an offer, as our INVITE had none: answer by `prack`."""
 
 
-class InviteClient(ClientRequest):
+@dataclass(frozen=True, slots=True)
+class InviteAnswered(SipEvent):
+    """A 2xx to our INVITE; one event for each dialog that it creates.
+
+    The application must call `dialog.ack(client, now=now)`. It must also send BYE in each dialog
+    that it does not need: one from a second fork, or from a 2xx that crossed our CANCEL
+    (`client.cancelled`).
+    """
+
+    client: InviteClient
+    dialog: Dialog
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class InviteFailed(SipEvent):
+    """Our INVITE failed; its early dialogs are gone. At most one for each INVITE."""
+
+    client: InviteClient
+    response: Response | None
+    """None without a final response: timeout (408), unreachable (503), CANCEL unanswered (487)."""
+    status: int
+    reason: str
+
+
+class InviteClient(UserAgentClient):
     """An INVITE that we sent, outside a dialog or in one.
 
     Attributes:
@@ -42,26 +78,28 @@ class InviteClient(ClientRequest):
 
     def __init__(
         self,
-        core: Core,
+        agent: UserAgent,
         draft: Draft,
         *,
         dialog: Dialog | None = None,
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        super().__init__(core, draft, dialog=dialog, owner=owner, sent=sent)
+        super().__init__(agent, draft, dialog=dialog, owner=owner, sent=sent)
         self.dialogs: dict[str, Dialog] = {}
         self.cancelled = False
         self._ringing = False
-        self._over = False
+        self._finished = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
         self._cancel_deadline: Timer | None = None
-        self._order = Order()
+        self._rseqs = RSeqTracker()
+        if dialog is not None:
+            dialog.note_invite(self)
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """True once a final response came, or can no longer come."""
-        return self._over
+        return self._finished
 
     def checkpoint(self) -> dict[str, object]:
         """Return plain values for `Endpoint.give_up` in the next process."""
@@ -77,7 +115,7 @@ class InviteClient(ClientRequest):
         `InviteFailed` follows (usually with 487), or `InviteAnswered` if a 2xx crossed the CANCEL.
         After a final response this does nothing. `headers` are for the CANCEL, such as a Reason.
         """
-        if self._over or self.cancelled:
+        if self._finished or self.cancelled:
             return
         self.cancelled = True
         self._cancel_headers = tuple(headers)
@@ -122,7 +160,7 @@ class InviteClient(ClientRequest):
         if rseq is None:
             raise ProtocolError("not a reliable provisional response")
         rack = RAck(rseq, response.cseq)
-        acknowledge(self._core, dialog, rack, headers=tuple(headers), body=body, now=now)
+        send_prack(self._agent, dialog, rack, headers=tuple(headers), body=body, now=now)
 
     def on_response(self, response: Response, now: float) -> None:
         """Process a response that the transaction passes on: 1xx, each 2xx, one other final."""
@@ -131,7 +169,7 @@ class InviteClient(ClientRequest):
             return
         if not self.cancelled and self._answer_challenge(response, now):
             self._drop_early_dialogs()
-            self._ringing, self._order = False, Order()
+            self._ringing, self._rseqs = False, RSeqTracker()
             return
         self._finish()
         self.response = self.response or response
@@ -141,7 +179,7 @@ class InviteClient(ClientRequest):
             self._drop_early_dialogs()
             self._core.emit(InviteFailed(self, response, response.status, response.reason))
         elif self.dialog.state is not DialogState.TERMINATED:
-            self.dialog.invite_over(self)
+            self.dialog.reinvite_finished(self)
             self._core.emit(DialogResponse(self.dialog, self, response))
             self.dialog.on_response(self, response, now)
 
@@ -152,7 +190,7 @@ class InviteClient(ClientRequest):
             self._drop_early_dialogs()
             self._core.emit(InviteFailed(self, None, status, REASONS.get(status, "")))
         elif self.dialog.state is not DialogState.TERMINATED:
-            self.dialog.invite_over(self)
+            self.dialog.reinvite_finished(self)
             self._core.emit(DialogRequestFailed(self.dialog, self, status))
             self.dialog.on_failure(self, now)
 
@@ -168,14 +206,14 @@ class InviteClient(ClientRequest):
                 self._send_cancel(now)
         tag, dialog = response.to.tag, self.dialog
         rseq = rseq_of(response) if tag and RELIABLE in self._core.supported else None
-        if rseq is not None and not self._order.takes(tag or "", rseq):
+        if rseq is not None and not self._rseqs.accept(tag or "", rseq):
             return
         if dialog is None and tag and response.status > 100:
             dialog = self._dialog_for(response)
         answer_due = rseq is not None and bool(response.body) and not self.request.body
         if rseq is not None and dialog is not None and not answer_due:
             rack = RAck(rseq, response.cseq)
-            acknowledge(self._core, dialog, rack, now=now)
+            send_prack(self._agent, dialog, rack, now=now)
         if self.dialog is None:
             self._core.emit(InviteProgress(self, dialog, response, answer_due))
         elif self.dialog.state is not DialogState.TERMINATED:
@@ -184,14 +222,15 @@ class InviteClient(ClientRequest):
     def _answered(self, response: Response, now: float) -> None:
         dialog = self.dialog or self._dialog_for(response)
         number = self.request.cseq.number
-        if dialog.answered(number):
+        if dialog.has_2xx(number):
             dialog.repeat_ack(number)
             return
         if self.dialog is None:
             dialog.confirm(response, number)
             self._core.emit(InviteAnswered(self, dialog, response))
             return
-        dialog.confirm_reinvite(response, self)
+        dialog.confirm_reinvite(response, number)
+        dialog.reinvite_finished(self)
         if dialog.state is DialogState.TERMINATED:
             dialog.ack(self, now=now)
         else:
@@ -202,8 +241,8 @@ class InviteClient(ClientRequest):
         dialog = self.dialogs.get(tag)
         number = self.request.cseq.number
         gone = dialog is not None and dialog.state is DialogState.TERMINATED
-        if dialog is None or (gone and not dialog.answered(number)):
-            dialog = dialog_at_client(self._core, self._draft, response, self.owner)
+        if dialog is None or (gone and not dialog.has_2xx(number)):
+            dialog = dialog_at_client(self._agent.dialogs, self._draft, response, self.owner)
             self.dialogs[tag] = dialog
         elif dialog.state is DialogState.EARLY:
             dialog.refresh(response)
@@ -214,19 +253,21 @@ class InviteClient(ClientRequest):
             if dialog.state is DialogState.EARLY:
                 dialog.forget("not answered")
 
-    def expect_no_more(self, now: float) -> None:
+    def start_deadline(self, now: float) -> None:
         """Give the final response 64*T1 to arrive after the dialog has ended (RFC 3261 15).
 
         It may be lost, and a provisional response has stopped all timers of the transaction.
         """
-        if self._cancel_deadline is None and not self._over:
+        if self._cancel_deadline is None and not self._finished:
             self._cancel_deadline = self._core.timers.at(
                 now + self._core.timings.timeout, self._cancel_unanswered
             )
 
     def _send_cancel(self, now: float) -> None:
         cancel = cancel_of(self.request, self._cancel_headers)
-        self._core.start_client(cancel, Unheard(self._core, cancel), self._draft.way, now)
+        self._core.transactions.start_client(
+            cancel, IgnoringUser(self._core, cancel), self._draft.next_hop, now
+        )
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
         self._cancel_deadline = self._core.timers.at(
@@ -239,6 +280,12 @@ class InviteClient(ClientRequest):
             self._transaction.fail(487, now)
 
     def _finish(self) -> None:
-        self._over = True
+        self._finished = True
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
+
+
+def open_request(agent: UserAgent, dialog: Dialog, draft: Draft) -> ClientRequest:
+    """Return the handle of a request in the dialog; its `begin` sends it."""
+    kind = InviteClient if draft.method == "INVITE" else NonInviteClient
+    return kind(agent, draft, dialog=dialog, owner=dialog.owner)

@@ -1,33 +1,73 @@
 """The server's side of an INVITE (RFC 3261 9.2, 13.3): the handle of an INVITE that we received.
 
-An `InviteServer` may create several early dialogs. It repeats its 2xx until the ACK comes, and its
-last provisional response once a minute. Reliable provisional responses are in reliable.py;
+An `InviteServer` may create several early dialogs. It repeats its last provisional response once a
+minute. awaited_ack.py repeats a 2xx, reliable.py a reliable provisional response;
 server_transaction.py does all other retransmission.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
+from telephony.sip.awaited_ack import AwaitedAck
 from telephony.sip.dialog import Dialog, DialogState
-from telephony.sip.dialog_ends import DialogId
-from telephony.sip.establish import dialog_at_server
-from telephony.sip.events import (
-    AckMissing,
-    AckReceived,
-    InviteCancelled,
-    PrackMissing,
-)
+from telephony.sip.dialog_creation import dialog_at_server
 from telephony.sip.message import Request
 from telephony.sip.rack import RELIABLE, requires_reliable, takes_reliable
-from telephony.sip.reliable import Provisional, ReliableSequence, close_all
+from telephony.sip.reliable import PendingResponse, ReliableSequence, close_all
 from telephony.sip.server_request import ServerRequest
 from telephony.sip.server_transaction import InviteServerTransaction
 from telephony.sip.timers import Timer
+from telephony.sip.transport_events import SipEvent
 
-__all__ = ["InviteServer", "ServerRequest"]
+
+@dataclass(frozen=True, slots=True)
+class IncomingInvite(SipEvent):
+    """A new INVITE outside any dialog, for the application to answer.
+
+    The core sends 100 by itself if there is no response within 200 ms.
+    """
+
+    invite: InviteServer
+
+
+@dataclass(frozen=True, slots=True)
+class InviteCancelled(SipEvent):
+    """The caller cancelled (by CANCEL, or by BYE in the early dialog). 487 has been sent.
+
+    This event also comes for a re-INVITE: then `invite.dialog` is its dialog, which continues.
+    """
+
+    invite: InviteServer
+    request: Request
+    """The CANCEL or BYE; it may hold a Reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class AckReceived(SipEvent):
+    """The first ACK to our 2xx; later copies are absorbed."""
+
+    dialog: Dialog
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class AckMissing(SipEvent):
+    """Our 2xx was repeated for 64*T1 without an ACK: the application should send BYE."""
+
+    dialog: Dialog
+
+
+@dataclass(frozen=True, slots=True)
+class PrackMissing(SipEvent):
+    """A reliable provisional response was repeated for 64*T1 without a PRACK.
+
+    The INVITE has been answered with 504. Its dialogs are gone, even that of a 2xx held back.
+    """
+
+    invite: InviteServer
 
 
 class InviteServer(ServerRequest):
@@ -43,12 +83,12 @@ class InviteServer(ServerRequest):
     cancelled = False
     _trying: Timer | None = None
     _refresh: Timer | None = None
-    _repeat: Timer | None = None
-    _deadline: Timer | None = None
+    awaited_ack: AwaitedAck | None = None
+    """The 2xx of this INVITE, once it was sent."""
     _sequences: dict[str, ReliableSequence]
-    _last: Provisional | None = None
+    _last: PendingResponse | None = None
     """The last provisional response if it was sent reliably, else None."""
-    _held: Callable[[float], None] | None = None
+    _waiting_2xx: Callable[[float], None] | None = None
     """Sends the 2xx that waits for a PRACK; None if no 2xx waits."""
 
     def begin(self, now: float) -> None:
@@ -58,9 +98,9 @@ class InviteServer(ServerRequest):
         """
         self.dialogs = {}
         self._sequences = {}
-        self._trying = self._core.timers.at(now + self._core.timings.trying, self._try)
+        self._trying = self._core.timers.at(now + self._core.timings.trying, self._send_trying)
 
-    def _try(self, now: float) -> None:
+    def _send_trying(self, now: float) -> None:
         self._send(100, now=now)
 
     def respond(
@@ -92,15 +132,15 @@ class InviteServer(ServerRequest):
             raise ProtocolError("a final response was sent before")
         if reliable and not self.takes_reliable:
             raise ProtocolError("the caller does not take reliable provisional responses")
-        told = Provisional(status, reason, tuple(headers), body, self._tag(to_tag, status))
+        response = PendingResponse(status, reason, tuple(headers), body, self._tag(to_tag, status))
         self._stop(self._trying)
         self._stop(self._refresh)
         if status < 200:
             reliable = status > 100 and (reliable or requires_reliable(self.request))
-            return self._say(told, reliable=reliable, now=now)
+            return self._send_provisional(response, reliable=reliable, now=now)
         if status < 300:
-            return self._accept(told, now)
-        self._conclude(told, now)
+            return self._send_2xx(response, now)
+        self._send_final(response, now)
         return None
 
     @property
@@ -108,82 +148,92 @@ class InviteServer(ServerRequest):
         """True if both the caller and the core support reliable provisional responses."""
         return RELIABLE in self._core.supported and takes_reliable(self.request)
 
-    def _say(self, told: Provisional, *, reliable: bool, now: float) -> Dialog | None:
+    def _send_provisional(
+        self, response: PendingResponse, *, reliable: bool, now: float
+    ) -> Dialog | None:
         """Send a provisional response."""
-        dialog = self._dialog_for(told.tag or "") if told.status > 100 else None
-        self._last = told if reliable else None
+        dialog = self._dialog_for(response.tag or "") if response.status > 100 else None
+        self._last = response if reliable else None
         if dialog is None or not reliable:
-            self._send_out(told, now)
+            self._send_pending(response, now)
         else:
-            self._sequence(dialog, told.tag or "").say(told, now)
+            self._sequence(dialog, response.tag or "").send(response, now)
         if dialog is not None:
             self._schedule_refresh(now)
         return dialog
 
-    def _accept(self, told: Provisional, now: float) -> Dialog:
+    def _send_2xx(self, response: PendingResponse, now: float) -> Dialog:
         """Send a 2xx, or hold it back until the caller has acknowledged a response with a body."""
-        self.dialog = dialog = self._dialog_for(told.tag or "")
-        dialog.confirm_served()
-        sequence = self._sequences.get(told.tag or "")
+        self.dialog = dialog = self._dialog_for(response.tag or "")
+        dialog.confirm_by_our_2xx()
+        sequence = self._sequences.get(response.tag or "")
         for other in self._sequences.values():
-            other.say_no_more()
+            other.drop_waiting()
 
         def send(now: float) -> None:
-            self._held = None
-            self._conclude(told, now)
+            self._waiting_2xx = None
+            self._send_final(response, now)
             self._await_ack(dialog, now)
 
-        if sequence is None or not sequence.described:
+        if sequence is None or not sequence.body_unacknowledged:
             send(now)
         else:
-            self._held, self._final = send, True
+            self._waiting_2xx, self._final = send, True
         return dialog
 
-    def _conclude(self, told: Provisional, now: float) -> None:
+    def _send_final(self, response: PendingResponse, now: float) -> None:
         """Send a final response."""
         self._stop(self._trying)
         self._stop(self._refresh)
         close_all(self._sequences.values())
-        self._send_out(told, now)
+        self._send_pending(response, now)
         self._drop_early_dialogs()
 
-    def _send_out(self, told: Provisional, now: float) -> bytes:
+    def _send_pending(self, response: PendingResponse, now: float) -> bytes:
         return self._send(
-            told.status, told.reason, headers=told.headers, body=told.body, tag=told.tag, now=now
+            response.status,
+            response.reason,
+            headers=response.headers,
+            body=response.body,
+            tag=response.tag,
+            now=now,
         )
 
     def _sequence(self, dialog: Dialog, tag: str) -> ReliableSequence:
-        def send(told: Provisional, rseq: int, now: float) -> bytes:
-            return self._send_out(replace(told, headers=told.numbered(rseq)), now)
+        def send(response: PendingResponse, rseq: int, now: float) -> bytes:
+            return self._send_pending(replace(response, headers=response.numbered(rseq)), now)
 
         if tag not in self._sequences:
             self._sequences[tag] = ReliableSequence(
                 self._core,
+                self._agent.awaiting_prack,
                 dialog.id,
                 self.request.cseq.number,
                 send=send,
                 repeat=self._transaction.send_again,
-                told=self._all_told,
-                missing=self._prack_missing,
+                on_acknowledged=self._send_waiting_2xx,
+                on_missing=self._prack_missing,
             )
         return self._sequences[tag]
 
-    def _all_told(self, now: float) -> None:
+    def _send_waiting_2xx(self, now: float) -> None:
         """Send the held 2xx, if any, once no early dialog has an unacknowledged body."""
-        if self._held is not None and not any(s.described for s in self._sequences.values()):
-            self._held(now)
+        if self._waiting_2xx is not None and not any(
+            s.body_unacknowledged for s in self._sequences.values()
+        ):
+            self._waiting_2xx(now)
 
     def _prack_missing(self, now: float) -> None:
         """Fail the INVITE with 504, as a PRACK is missing (RFC 3262 section 3)."""
-        if self._final and self._held is None:
+        if self._final and self._waiting_2xx is None:
             return
-        self._refuse(504, "not acknowledged", now)
+        self._send_failure(504, "not acknowledged", now)
         self._core.emit(PrackMissing(self))
 
-    def _refuse(self, status: int, why: str, now: float) -> None:
+    def _send_failure(self, status: int, why: str, now: float) -> None:
         """Send a non-2xx final response, also in place of a 2xx that was held back."""
-        held, self._held = self._held is not None, None
-        self._conclude(Provisional(status, None, (), b"", self._tag(None, status)), now)
+        held, self._waiting_2xx = self._waiting_2xx is not None, None
+        self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:
             self.dialog.end(why, now)
 
@@ -202,41 +252,32 @@ class InviteServer(ServerRequest):
             "local": list(self.local),
         }
 
-    def give_up(self, request: Request, now: float) -> None:
+    def on_cancel(self, request: Request, now: float) -> None:
         """Answer 487 after the caller's CANCEL, or BYE in the early dialog, if in time (9.2)."""
-        if self._final and self._held is None:
+        if self._final and self._waiting_2xx is None:
             return
         self.cancelled = True
         self._core.emit(InviteCancelled(self, request))
-        self._refuse(487, "cancelled", now)
+        self._send_failure(487, "cancelled", now)
 
-    def abandon(self, now: float) -> None:
+    def end_with_dialog(self, now: float) -> None:
         """Answer an open re-INVITE with 487, as its dialog has ended (15.1.2)."""
-        if not self._final or self._held is not None:
-            self._held = None
-            self._conclude(Provisional(487, None, (), b"", self._tag(None, 487)), now)
+        if not self._final or self._waiting_2xx is not None:
+            self._waiting_2xx = None
+            self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
             self.cancelled = True
         self.stop_repeating()
 
     @property
     def ack_due(self) -> bool:
         """True from our 2xx, even if it is held back, until its ACK."""
-        dialog = self.dialog
-        return self._held is not None or (
-            dialog is not None and self._ack_key(dialog) in self._core.unacknowledged
-        )
-
-    def acknowledge(self, request: Request, now: float) -> None:
-        """Process the ACK to our 2xx."""
-        self.stop_repeating()
-        if self.dialog is not None:
-            self._core.emit(AckReceived(self.dialog, request))
-            self.dialog.served(self, now)
+        awaited = self.awaited_ack
+        return self._waiting_2xx is not None or (awaited is not None and awaited.is_due)
 
     def on_acknowledged(self, now: float) -> None:
         """Note that the ACK to our non-2xx came, or never will."""
         if self.dialog is not None:
-            self.dialog.served(self, now)
+            self.dialog.invite_acknowledged(self, now)
 
     def on_terminated(self, now: float) -> None:
         """Release the terminated transaction and the sequences of reliable responses."""
@@ -250,14 +291,14 @@ class InviteServer(ServerRequest):
         dialog = self.dialogs.get(tag)
         if dialog is None:
             dialog = dialog_at_server(
-                self._core,
+                self._agent.dialogs,
                 self.request,
                 tag,
                 source=self.source,
-                at=self._local,
+                local=self._local,
                 owner=self.owner,
             )
-            dialog.serving(self)
+            dialog.note_received_invite(self)
             self.dialogs[tag] = dialog
         return dialog
 
@@ -269,7 +310,7 @@ class InviteServer(ServerRequest):
     def _schedule_refresh(self, now: float) -> None:
         def refresh(now: float) -> None:
             if self._last is not None:
-                self._say(self._last.without_body(), reliable=True, now=now)
+                self._send_provisional(self._last.without_body(), reliable=True, now=now)
             elif isinstance(self._transaction, InviteServerTransaction):
                 self._transaction.receive_again(now)
                 self._schedule_refresh(now)
@@ -277,33 +318,28 @@ class InviteServer(ServerRequest):
         self._refresh = self._core.timers.at(now + self._core.timings.provisional_refresh, refresh)
 
     def _await_ack(self, dialog: Dialog, now: float) -> None:
-        """Repeat the 2xx at T1, 2*T1, … T2 until its ACK, at most 64*T1 (13.3.1.4)."""
-        self._core.unacknowledged[self._ack_key(dialog)] = self
-        self._schedule_repeat(self._core.timings.t1, now)
-        self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._ack_missing)
+        def on_ack(request: Request, now: float) -> None:
+            self._core.emit(AckReceived(dialog, request))
+            dialog.invite_acknowledged(self, now)
 
-    def _schedule_repeat(self, interval: float, now: float) -> None:
-        def repeat(now: float) -> None:
-            self._transaction.repeat()
-            self._schedule_repeat(min(2 * interval, self._core.timings.t2), now)
+        def on_missing(now: float) -> None:
+            if not dialog.invite_acknowledged(self, now) and not dialog.is_ending:
+                self._core.emit(AckMissing(dialog))
 
-        self._repeat = self._core.timers.at(now + interval, repeat)
-
-    def _ack_missing(self, now: float) -> None:
-        self.stop_repeating()
-        dialog = self.dialog
-        if dialog is not None and not dialog.served(self, now) and not dialog.ending:
-            self._core.emit(AckMissing(dialog))
-
-    def _ack_key(self, dialog: Dialog) -> tuple[DialogId, int]:
-        return dialog.id, self.request.cseq.number
+        self.awaited_ack = AwaitedAck(
+            self._core,
+            self._agent.awaiting_ack,
+            (dialog.id, self.request.cseq.number),
+            repeat=self._transaction.repeat,
+            on_ack=on_ack,
+            on_missing=on_missing,
+        )
+        self.awaited_ack.start(now)
 
     def stop_repeating(self) -> None:
-        """Stop repeating the 2xx: it is acknowledged, given up, or its dialog is over."""
-        self._stop(self._repeat)
-        self._stop(self._deadline)
-        if self.dialog is not None:
-            self._core.unacknowledged.pop(self._ack_key(self.dialog), None)
+        """Stop repeating the 2xx, as its dialog is over."""
+        if self.awaited_ack is not None:
+            self.awaited_ack.stop()
 
     @staticmethod
     def _stop(timer: Timer | None) -> None:

@@ -156,7 +156,7 @@ async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, re
     centre.ceri.final = None
     centre.sian.call("202")
     (held,) = centre.sian.dialogs
-    early = next(d for d in centre.sian.endpoint._core.dialogs.values() if d is not held)
+    early = next(d for d in centre.sian.endpoint._agent.dialogs if d is not held)
     centre.sian.ask("REFER", replaces(early, "202"), dialog=held)
     assert [invite.cancelled for invite in centre.ceri.invites] == [True, False]
     assert list(centre.calls.values()) == [talk]

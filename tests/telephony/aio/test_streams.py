@@ -21,7 +21,7 @@ from telephony.sip.events import (
     IncomingInvite,
     InviteAnswered,
     InviteFailed,
-    Outgoing,
+    OutgoingMessage,
     StandaloneRequest,
     StandaloneResponse,
 )
@@ -284,7 +284,7 @@ async def test_a_peer_that_does_not_read_is_closed_and_memory_stays_bounded(agen
     streams = bob.transport.streams
     link = streams._links[source]
     for _ in range(2000):
-        streams.send(Outgoing(b"x" * 8000, source, bob.address))
+        streams.send(OutgoingMessage(b"x" * 8000, source, bob.address))
         assert link._transport.get_write_buffer_size() <= 20_000
         await asyncio.sleep(0)
         if not link.usable:

@@ -72,7 +72,7 @@ class World:
             counts = node.endpoint.counts()
             assert counts.dialogs == 0, (node.address, counts)
             assert counts.client_transactions == 0, (node.address, counts)
-            assert counts.unacknowledged == 0, (node.address, counts)
+            assert counts.awaiting_ack == 0, (node.address, counts)
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from telephony.sip.dialog import Dialog
-from telephony.sip.endpoint import Endpoint, InviteClient
-from telephony.sip.events import Address, Event, IncomingInvite, InviteAnswered, Outgoing
+from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import Address, IncomingInvite, InviteAnswered, OutgoingMessage, SipEvent
 from telephony.sip.headers import NameAddr
 from telephony.sip.message import Request, Response, parse_message
+from telephony.sip.uac import InviteClient
 from telephony.sip.uri import Uri
 
 ALICE = Address("192.0.2.1", 5060)
@@ -29,10 +30,10 @@ class Party:
     address: Address
     endpoint: Endpoint
     network: Network
-    events: list[Event] = field(default_factory=list)
-    react: Callable[[Event], None] | None = None
+    events: list[SipEvent] = field(default_factory=list)
+    react: Callable[[SipEvent], None] | None = None
 
-    def seen(self, kind: type) -> list[Event]:
+    def seen(self, kind: type) -> list[SipEvent]:
         return [event for event in self.events if isinstance(event, kind)]
 
     def last(self, kind: type):
@@ -63,11 +64,11 @@ class Network:
         self.duplication = 0.0
         self.jitter = 0.0
         self.delay = 0.0
-        self.drop: Callable[[Outgoing], bool] = lambda datagram: False
+        self.drop: Callable[[OutgoingMessage], bool] = lambda datagram: False
         self.parties: dict[Address, Party] = {}
-        self.wire: list[tuple[float, Outgoing]] = []
+        self.wire: list[tuple[float, OutgoingMessage]] = []
         """Everything that was ever sent, lost or not."""
-        self._in_flight: list[tuple[float, int, Outgoing]] = []
+        self._in_flight: list[tuple[float, int, OutgoingMessage]] = []
         self._order = itertools.count()
 
     def party(self, name: str, address: Address, **kwargs: object) -> Party:
@@ -122,7 +123,7 @@ class Network:
     def messages(self, start: str) -> list[Request | Response]:
         return [parse_message(d.data) for _, d in self.wire if d.data.startswith(start.encode())]
 
-    def _send(self, datagram: Outgoing) -> None:
+    def _send(self, datagram: OutgoingMessage) -> None:
         self.wire.append((self.now, datagram))
         if self.drop(datagram) or self.random.random() < self.loss:
             return

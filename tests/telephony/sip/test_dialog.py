@@ -121,7 +121,7 @@ def test_a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_afte
 ):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
-    call.at_alice._invite_client = None
+    call.at_alice._invite_sent = None
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
     response = alice.last(DialogResponse).response
@@ -156,7 +156,7 @@ def test_a_missing_ack_to_a_reinvite_is_no_news_once_our_bye_is_on_its_way(
     network.run(20)
     call.at_bob.request("BYE", now=network.now)
     network.run(20)
-    assert call.at_bob.ending
+    assert call.at_bob.is_ending
     assert bob.seen(AckMissing) == []
 
 

@@ -231,9 +231,9 @@ def test_an_ack_to_our_2xx_is_told_once_and_its_copies_are_absorbed(endpoint):
 def test_an_ack_with_a_made_up_to_tag_counts_if_its_branch_is_the_invites(endpoint):
     answers(endpoint, message("INVITE"))
     events(endpoint)[0].invite.respond(200, now=0.0)
-    assert endpoint.counts().unacknowledged == 1
+    assert endpoint.counts().awaiting_ack == 1
     answers(endpoint, message("ACK", to=";tag=madeup"), message("ACK", to=";tag=another"))
-    assert endpoint.counts().unacknowledged == 0
+    assert endpoint.counts().awaiting_ack == 0
     assert [type(e) for e in events(endpoint)] == [AckReceived]
 
 
@@ -254,7 +254,7 @@ def test_an_ack_with_a_made_up_to_tag_counts_for_nothing_if_anything_else_differ
     ack = message("ACK", to=";tag=madeup")
     assert old in ack
     answers(endpoint, ack.replace(old, new))
-    assert endpoint.counts().unacknowledged == 1
+    assert endpoint.counts().awaiting_ack == 1
     assert AckReceived not in [type(e) for e in events(endpoint)]
 
 

@@ -109,7 +109,7 @@ def test_a_uas_repeats_its_2xx_until_the_ack_then_says_that_it_is_missing(networ
     sent = [when - begin for when in network.sent("SIP/2.0 200")]
     assert sent == [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert [e.dialog for e in bob.seen(AckMissing)] == [dialog]
-    assert bob.endpoint.counts().unacknowledged == 0
+    assert bob.endpoint.counts().awaiting_ack == 0
     dialog.request("BYE", now=network.now)
     network.flush()
     assert alice.last(DialogRequest).request.method == "BYE"

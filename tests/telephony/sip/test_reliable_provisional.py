@@ -338,7 +338,7 @@ def test_a_prack_with_an_offer_is_the_users_to_answer(network, alice, bob, ring)
     came.transaction.respond(488, now=network.now)
     network.flush()
     assert alice.last(DialogResponse).response.status == 488
-    assert bob.endpoint.counts().unpracked == 0
+    assert bob.endpoint.counts().awaiting_prack == 0
 
 
 def test_an_offer_in_a_reliable_response_is_answered_in_the_prack(network, alice, bob):
@@ -369,7 +369,7 @@ def test_a_prack_that_an_update_overtook_still_counts(network, alice, bob, ring)
     bob.last(DialogRequest).transaction.respond(200, now=network.now)
     network.drop = lambda datagram: False
     network.run(2)
-    assert bob.endpoint.counts().unpracked == 0
+    assert bob.endpoint.counts().awaiting_prack == 0
     assert {m.status for m in network.messages("SIP/2.0 2")} == {200}
 
 
@@ -385,7 +385,7 @@ def test_a_reinvite_may_be_answered_reliably_too(network, alice, bob, call):
     call.at_alice.ack(answered[-1].transaction, now=network.now)
     network.run(100)
     assert call.at_bob.state is DialogState.CONFIRMED
-    assert bob.endpoint.counts().unpracked == bob.endpoint.counts().unacknowledged == 0
+    assert bob.endpoint.counts().awaiting_prack == bob.endpoint.counts().awaiting_ack == 0
 
 
 def test_a_prack_goes_by_the_route_that_its_response_recorded(network, ring):

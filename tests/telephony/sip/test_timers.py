@@ -12,7 +12,7 @@ from telephony.sip.events import (
     IncomingInvite,
     InviteAnswered,
     InviteFailed,
-    Outgoing,
+    OutgoingMessage,
     StandaloneRequest,
     StandaloneResponse,
 )
@@ -167,7 +167,7 @@ def test_a_reliable_transport_repeats_no_request_and_lingers_not(network, status
     parties[0].call(parties[1])
     network.run(20)
     assert len(network.sent("INVITE")) == 1
-    invite: Outgoing = network.wire[0][1]
+    invite: OutgoingMessage = network.wire[0][1]
     parties[1].endpoint.receive(invite.data, one, two, network.now)
     network.flush()
     parties[1].last(IncomingInvite).invite.respond(status, now=network.now)

@@ -107,7 +107,7 @@ def test_a_response_goes_over_the_connection_of_its_request_and_else_to_the_sent
     take(alice, incoming()).respond(486, now=alice.network.now)
     out = sent(alice)
     assert out.destination == FLOW
-    assert out.otherwise == Address("192.0.2.2", 5070, "TCP")
+    assert out.fallback == Address("192.0.2.2", 5070, "TCP")
 
 
 def test_rport_is_answered_on_a_connection_too(alice):
@@ -121,7 +121,7 @@ def test_a_request_in_a_dialog_uses_the_open_connection_and_else_goes_to_the_con
     dialog.request("INFO", now=alice.network.now)
     out = sent(alice)
     assert out.destination == FLOW
-    assert out.otherwise == Address("192.0.2.2", 5070, "TCP")
+    assert out.fallback == Address("192.0.2.2", 5070, "TCP")
 
 
 def test_a_contact_on_another_host_is_where_requests_go(alice):
@@ -148,7 +148,7 @@ def test_a_pinned_phone_is_reached_by_its_connection_alone_when_its_contact_lies
     )
     dialog.send_to = dialog.peer
     dialog.request("INFO", now=alice.network.now)
-    assert (sent(alice).destination, sent(alice).otherwise) == (FLOW, None)
+    assert (sent(alice).destination, sent(alice).fallback) == (FLOW, None)
 
 
 def test_the_name_to_be_shown_by_tls_is_kept_for_the_dialog(network, alice):
@@ -164,7 +164,7 @@ def test_the_name_to_be_shown_by_tls_is_kept_for_the_dialog(network, alice):
     alice.last(InviteAnswered).dialog.request("INFO", now=network.now)
     out = sent(alice)
     assert out.destination == there
-    assert out.otherwise == Address("192.0.2.2", 5999, "TLS", "pbx.example.com")
+    assert out.fallback == Address("192.0.2.2", 5999, "TLS", "pbx.example.com")
 
 
 def test_a_long_request_goes_by_tcp(alice):
@@ -253,11 +253,11 @@ def test_a_peer_that_names_itself_is_looked_for_where_its_connection_came_from(a
     )
     dialog = take(alice, data, flow, HERE["TLS"]).respond(200, now=alice.network.now)
     answer = sent(alice)
-    assert answer.otherwise == Address("192.0.2.2", 5061, "TLS", "pbx.example.com")
+    assert answer.fallback == Address("192.0.2.2", 5061, "TLS", "pbx.example.com")
     dialog.request("INFO", now=alice.network.now)
     out = sent(alice)
     assert out.destination == flow
-    assert out.otherwise == Address("192.0.2.2", 5071, "TLS", "pbx.example.com")
+    assert out.fallback == Address("192.0.2.2", 5071, "TLS", "pbx.example.com")
 
 
 def test_a_peer_that_has_come_back_by_another_connection_has_its_dialogs_there(alice):

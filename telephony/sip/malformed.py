@@ -11,15 +11,16 @@ import re
 import zlib
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.events import Address, Outgoing
+from telephony.sip.address import Address
 from telephony.sip.grammar import REASONS, split_list
-from telephony.sip.headers import Via
-from telephony.sip.transport import reply_address, reply_otherwise, stamp
+from telephony.sip.outgoing import OutgoingMessage
+from telephony.sip.response_address import reply_address, reply_fallback, stamp
+from telephony.sip.via import Via
 
-_SIGHT = 16384
+_MAX_READ = 16384
 """The number of bytes that are read of a longer message."""
 
-_LIMIT = 1024
+_MAX_LINE = 1024
 """The longest line that is copied, in characters."""
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
@@ -34,9 +35,9 @@ _UNSAFE = re.compile(r"[\x00\r\n]")
 
 def answer_malformed(
     data: bytes, error: ParseError, source: Address, local: Address
-) -> Outgoing | None:
+) -> OutgoingMessage | None:
     """Return the response to a malformed request, or None if it must not have one."""
-    head = re.split(rb"\r?\n\r?\n", data[:_SIGHT].lstrip(b"\r\n"), maxsplit=1)[0]
+    head = re.split(rb"\r?\n\r?\n", data[:_MAX_READ].lstrip(b"\r\n"), maxsplit=1)[0]
     first, *lines = re.split(rb"\r?\n(?![ \t])", head)
     request_line = _REQUEST_LINE.match(first)
     if request_line is None or request_line[1].upper() == b"ACK":
@@ -46,23 +47,23 @@ def answer_malformed(
         top, *others = (
             element for value in fields.pop("Via", []) for element in split_list(value) or [""]
         )
-        via, version = _hop(top)
+        via, version = _parse_via(top)
         destination = reply_address(via, source)
         first_hop = str(stamp(via, source)).replace("SIP/2.0", version, 1)
-        vias = [first_hop, *filter(_is_hop, others)]
+        vias = [first_hop, *filter(_is_via, others)]
     except (ParseError, ProtocolError, ValueError):
         return None
     status = error.status if 400 <= error.status < 700 else 400
     reason = REASONS.get(status, "Bad Request")
     answer = [f"SIP/2.0 {status} {reason}", *(f"Via: {value}" for value in vias)]
     answer += [f"{name}: {values[0]}" for name, values in fields.items()]
-    answer = [_tagged(line, data) for line in answer]
+    answer = [_with_to_tag(line, data) for line in answer]
     answer += ["Content-Length: 0", "", ""]
     data = "\r\n".join(answer).encode("utf-8", "surrogateescape")
-    return Outgoing(data, destination, local, reply_otherwise(via, source))
+    return OutgoingMessage(data, destination, local, reply_fallback(via, source))
 
 
-def _hop(text: str) -> tuple[Via, str]:
+def _parse_via(text: str) -> tuple[Via, str]:
     """Return the Via hop, and its protocol version such as "SIP/2.0"."""
     found = _VERSION.match(text)
     if found is None:
@@ -70,15 +71,15 @@ def _hop(text: str) -> tuple[Via, str]:
     return Via.parse(f"{found[1]}2.0{text[found.end() :]}"), f"SIP/{found[2]}"
 
 
-def _is_hop(text: str) -> bool:
+def _is_via(text: str) -> bool:
     try:
-        _hop(text)
+        _parse_via(text)
     except SipParseError:
         return False
     return True
 
 
-def _tagged(line: str, data: bytes) -> str:
+def _with_to_tag(line: str, data: bytes) -> str:
     """Return the line; a To without a tag gets one, equal for all copies of the request (8.2.7)."""
     if not line.startswith("To: ") or _TAG.search(line):
         return line
@@ -96,7 +97,7 @@ def _fields(lines: list[bytes]) -> dict[str, list[str]]:
         name = raw_name.strip().lower()
         known = "Via" if name in {"via", "v"} else _COPIED.get(name)
         value = re.sub(r"\r?\n[ \t]+", " ", raw_value).strip(" \t").replace("\\\0", "\ufffd")
-        is_safe = len(value) <= _LIMIT and not _UNSAFE.search(value)
+        is_safe = len(value) <= _MAX_LINE and not _UNSAFE.search(value)
         if known == "Via":
             found.setdefault(known, []).append(value if is_safe else "")
         elif known and colon and value and is_safe:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from telephony.sip.message import Request, Response
 
-MAGIC = "z9hG4bK"
+MAGIC_COOKIE = "z9hG4bK"
 """The first characters of every branch that an RFC 3261 element makes (the magic cookie)."""
 
 ClientKey = tuple[str, str]
 ServerKey = tuple[str, ...]
+MergeKey = tuple[str, str, int, str]
 
 
 def client_key(message: Request | Response) -> ClientKey:
@@ -31,7 +32,7 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
         method = "INVITE"
     via = request.via
     branch = via.branch or ""
-    if branch.lower().startswith(MAGIC.lower()) and len(branch) > len(MAGIC):
+    if branch.lower().startswith(MAGIC_COOKIE.lower()) and len(branch) > len(MAGIC_COOKIE):
         number = str(request.cseq.number)
         return branch, via.host.lower(), str(via.port or 5060), number, method
     return (
@@ -43,3 +44,9 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
         str(via),
         method,
     )
+
+
+def merge_key(request: Request) -> MergeKey:
+    """Return the values that all copies of one request share, whatever their path (8.2.2.2)."""
+    cseq = request.cseq
+    return request.call_id, request.from_.tag or "", cseq.number, cseq.method

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from telephony.sip.compose import Draft, HeaderList
-from telephony.sip.core import Core, Local, Way
-from telephony.sip.events import Address
-from telephony.sip.headers import NameAddr
+from telephony.sip.address import Address
+from telephony.sip.compose import WITH_CONTACT, Draft, HeaderList
+from telephony.sip.core import Core
+from telephony.sip.local_addresses import LocalAddress
+from telephony.sip.name_addr import NameAddr
+from telephony.sip.next_hop import next_hop
+from telephony.sip.outgoing import NextHop
 from telephony.sip.uri import Uri
-from telephony.sip.way import way_to
-
-_WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
 
 
 class DialogId(NamedTuple):
@@ -26,7 +26,7 @@ class DialogId(NamedTuple):
     remote_tag: str
 
 
-class DialogEnds:
+class DialogAddresses:
     """The two parties of a dialog and their addresses.
 
     Attributes (read-only, except `send_to`):
@@ -52,7 +52,7 @@ class DialogEnds:
         remote: NameAddr,
         remote_target: Uri,
         routes: Iterable[NameAddr],
-        at: Local,
+        local_address: LocalAddress,
         peer: Address,
         contact: str,
     ) -> None:
@@ -61,12 +61,12 @@ class DialogEnds:
         self.remote = remote
         self.remote_target = remote_target
         self.routes = tuple(routes)
-        self.local_address: Address = at.address
+        self.local_address: Address = local_address.address
         self.peer = peer
         self.send_to: Address | None = None
         self.contact = contact
         self._core = core
-        self._at = at
+        self._local_address = local_address
 
     @property
     def call_id(self) -> str:
@@ -76,13 +76,13 @@ class DialogEnds:
     @property
     def destination(self) -> Address:
         """The address to which the next request goes."""
-        return self._way().destination
+        return self._next_hop().destination
 
     def _draft(self, method: str, number: int, headers: HeaderList, body: bytes) -> Draft:
         given = headers
-        if method in _WITH_CONTACT and not any(name.lower() == "contact" for name, _ in headers):
+        if method in WITH_CONTACT and not any(name.lower() == "contact" for name, _ in headers):
             given = (("Contact", self.contact), *headers)
-        way = self._way()
+        hop = self._next_hop()
         return Draft(
             method=method,
             uri=self.remote_target,
@@ -90,14 +90,19 @@ class DialogEnds:
             to=self.remote,
             call_id=self.id.call_id,
             cseq=number,
-            destination=way.destination,
-            local=way.local,
+            destination=hop.destination,
+            local=hop.local,
             routes=self.routes,
             headers=given,
             body=body,
-            otherwise=way.otherwise,
+            fallback=hop.fallback,
         )
 
-    def _way(self) -> Way:
-        next_hop = self.routes[0].uri if self.routes else self.remote_target
-        return way_to(self._core, next_hop, self.peer, self.send_to, self._at)
+    def _next_hop(self) -> NextHop:
+        return next_hop(
+            self._core.local_addresses,
+            self.routes[0].uri if self.routes else self.remote_target,
+            peer=self.peer,
+            send_to=self.send_to,
+            local=self._local_address,
+        )

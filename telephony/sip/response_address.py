@@ -1,16 +1,11 @@
-"""Via and addresses at this hop: `received`, `rport`, reply address (RFC 3261 18.2, RFC 3581)."""
+"""The addresses for a response, from the request's Via (RFC 3261 18.2, RFC 3581)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
-from ipaddress import ip_address
 
-from telephony.sip.events import Address
-from telephony.sip.headers import Via
-
-DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-"""The transports that we know, with their default ports (RFC 3261 19.1.2)."""
+from telephony.sip.address import DEFAULT_PORTS, Address, is_literal
+from telephony.sip.via import Via
 
 
 def stamp(via: Via, source: Address) -> Via:
@@ -36,7 +31,7 @@ def reply_address(via: Via, source: Address) -> Address:
     return Address(source.host, via.port or DEFAULT_PORTS["UDP"])
 
 
-def reply_otherwise(via: Via, source: Address) -> Address | None:
+def reply_fallback(via: Via, source: Address) -> Address | None:
     """Return the address for a new connection if that of the request is gone; None for UDP.
 
     It is the Via's port at the source's host (RFC 3261 18.2.2).
@@ -46,17 +41,3 @@ def reply_otherwise(via: Via, source: Address) -> Address | None:
     port = via.port or DEFAULT_PORTS[source.transport]
     name = "" if is_literal(via.host) or source.transport != "TLS" else via.host
     return Address(source.host, port, source.transport, name)
-
-
-@lru_cache(maxsize=1024)
-def literal(host: str) -> str | None:
-    """Return an IP address (brackets allowed) in its usual form; None for a host name."""
-    try:
-        return str(ip_address(host.strip("[]")))
-    except ValueError:
-        return None
-
-
-def is_literal(host: str) -> bool:
-    """Return whether `host` is an IP address, with or without brackets."""
-    return literal(host) is not None

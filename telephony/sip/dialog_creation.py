@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from telephony.sip.address import Address
 from telephony.sip.compose import Draft, own_contact
-from telephony.sip.core import Core, Local
-from telephony.sip.dialog import Dialog
-from telephony.sip.events import Address
+from telephony.sip.dialog import Dialog, Dialogs
+from telephony.sip.local_addresses import LocalAddress
 from telephony.sip.message import Request, Response
 from telephony.sip.route_set import recorded_routes, target_of, wants_sips
 
 
-def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object) -> Dialog:
+def dialog_at_client(dialogs: Dialogs, draft: Draft, response: Response, owner: object) -> Dialog:
     """Return the dialog that a 1xx or 2xx to our INVITE creates (12.1.2)."""
     dialog = Dialog(
-        core,
+        dialogs,
         call_id=draft.call_id,
         local=draft.from_,
         remote=response.to,
@@ -22,7 +22,7 @@ def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object
         local_cseq=draft.cseq,
         remote_cseq=None,
         caller=True,
-        at=draft.local,
+        local_address=draft.local,
         peer=draft.destination,
         contact=own_contact(draft.contact_user, draft.local, secure=draft.secure),
         owner=owner,
@@ -32,21 +32,27 @@ def dialog_at_client(core: Core, draft: Draft, response: Response, owner: object
 
 
 def dialog_at_server(
-    core: Core, request: Request, tag: str, *, source: Address, at: Local, owner: object
+    dialogs: Dialogs,
+    request: Request,
+    tag: str,
+    *,
+    source: Address,
+    local: LocalAddress,
+    owner: object,
 ) -> Dialog:
     """Return the dialog that our 1xx or 2xx creates (12.1.1)."""
     return Dialog(
-        core,
+        dialogs,
         call_id=request.call_id,
         local=request.to.with_tag(tag),
         remote=request.from_,
         remote_target=target_of(request) or request.from_.uri,
         routes=recorded_routes(request),
-        local_cseq=core.rng.getrandbits(15),
+        local_cseq=dialogs.core.rng.getrandbits(15),
         remote_cseq=request.cseq.number,
         caller=False,
-        at=at,
+        local_address=local,
         peer=source,
-        contact=own_contact(request.uri.user, at, secure=wants_sips(request)),
+        contact=own_contact(request.uri.user, local, secure=wants_sips(request)),
         owner=owner,
     )

@@ -1,0 +1,55 @@
+"""The next hop of a request within a dialog (RFC 3261 12.2.1.1, 18.1.1)."""
+
+from __future__ import annotations
+
+from telephony.sip.address import DEFAULT_PORTS, Address, address_of, is_literal
+from telephony.sip.local_addresses import LocalAddress, LocalAddresses
+from telephony.sip.outgoing import NextHop
+from telephony.sip.uri import Uri
+
+
+def next_hop(
+    addresses: LocalAddresses,
+    target: Uri,
+    *,
+    peer: Address,
+    send_to: Address | None,
+    local: LocalAddress,
+) -> NextHop:
+    """Return the destination, local address and fallback of a dialog's next request.
+
+    If `send_to` (without it, `peer`) is a connection and the target has the same host and
+    transport, the request uses the connection. Otherwise, without `send_to`, it goes to the target
+    if that is an IP address that we can reach. In all other cases it goes to `send_to` or `peer`.
+
+    Args:
+        addresses: Our local addresses.
+        target: The first route or the remote target.
+        peer: The address from which the dialog's INVITE came, or to which it went.
+        send_to: The address that the dialog's owner has set for every request, or None.
+        local: Our address in the dialog.
+    """
+    known = send_to or peer
+    named = address_of(target)
+    if named is not None and addresses.reaching(named, local) is None:
+        named = None
+    same_peer = named is not None and (named.host, named.transport) == (
+        known.host,
+        known.transport,
+    )
+    if named is not None and same_peer and known.reliable:
+        destination, fallback = known, named._replace(name=known.name)
+    elif named is not None and send_to is None:
+        destination, fallback = named, None
+    else:
+        destination, fallback = known, _connect_fallback(known, target)
+    return NextHop(destination, addresses.reaching(destination, local) or local, fallback)
+
+
+def _connect_fallback(known: Address, target: Uri) -> Address | None:
+    """Return a fallback if the peer opened the connection and its URI has a host name, or None."""
+    if not known.flow or is_literal(target.host):
+        return None
+    port = target.port or DEFAULT_PORTS[known.transport]
+    name = target.host if known.transport == "TLS" else ""
+    return Address(known.host, port, known.transport, name)

@@ -1,0 +1,29 @@
+"""The peers that refused TCP: they get long requests as datagrams (RFC 3261 18.1.1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from telephony.sip.address import Address
+
+_REMEMBERED: Final = 600.0
+"""The time in seconds for which a peer that refused TCP gets no TCP."""
+_MAX_REMEMBERED: Final = 1000
+
+
+class TcpRefusals:
+    """The peers that refused TCP in the last ten minutes."""
+
+    def __init__(self) -> None:
+        """Start without a refusal."""
+        self._until: dict[Address, float] = {}
+
+    def add(self, peer: Address, now: float) -> None:
+        """Send this peer only datagrams for the next ten minutes; `peer` is its UDP address."""
+        if len(self._until) >= _MAX_REMEMBERED:
+            self._until.clear()
+        self._until[peer] = now + _REMEMBERED
+
+    def has(self, peer: Address, now: float) -> bool:
+        """Return whether the peer with this UDP address gets only datagrams."""
+        return self._until.get(peer, now) > now

@@ -1,0 +1,36 @@
+"""The state that the handles of one endpoint share above its transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from telephony.sip.awaited_ack import AckKey, AwaitedAck
+from telephony.sip.challenge import Credentials
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.compose import Draft
+from telephony.sip.core import Core
+from telephony.sip.dialog import Dialog, Dialogs
+from telephony.sip.reliable import PrackKey, ReliableSequence
+
+
+class UserAgent:
+    """One user agent (RFC 3261 6): its core, its dialogs, and the responses that wait.
+
+    Attributes:
+        core: The state below the dialogs.
+        dialogs: The early and confirmed dialogs.
+        credentials: Answers challenges; None to leave each challenge to the application.
+        awaiting_ack: The 2xx responses that wait for their ACK.
+        awaiting_prack: The reliable provisional responses that wait for their PRACK.
+    """
+
+    def __init__(
+        self, core: Core, open_request: Callable[[UserAgent, Dialog, Draft], ClientRequest]
+    ) -> None:
+        """Start without dialogs; `open_request` makes the handles of requests in a dialog."""
+        self.core = core
+        self.dialogs = Dialogs(core, partial(open_request, self))
+        self.credentials: Credentials | None = None
+        self.awaiting_ack: dict[AckKey, AwaitedAck] = {}
+        self.awaiting_prack: dict[PrackKey, ReliableSequence] = {}
