@@ -18,7 +18,7 @@ from telephony.b2bua.events import CallEnded
 from telephony.sdp import LocalMedia, RemoteMedia
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, SipEvent
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 
 class NoMedia:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from _common import CALLEE, CALLER, SWITCH
 
 from telephony.aio.transport import SipTransport
-from telephony.sip.dialog import Dialog
+from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,
@@ -27,8 +27,8 @@ from telephony.sip.events import (
     InviteFailed,
     SipEvent,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
 
 FRAME_S = 0.02
 SETTLE_S = 1.0

@@ -20,7 +20,7 @@ from pathlib import Path
 from telephony.errors import TelephonyError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.message import Request, parse_message, respond
+from telephony.sip.message.messages import Request, parse_message, respond
 
 LOCAL = Address("192.0.2.1", 5060)
 PHONE = Address("192.0.2.20", 5060)

@@ -20,12 +20,12 @@ from galwad.messages import CallerFacts
 from galwad.switch.phones import Phones
 from telephony.b2bua.headers import wants_privacy
 from telephony.errors import ParseError
-from telephony.sip.auth import DigestServer, Outcome, Verification
 from telephony.sip.events import Address
-from telephony.sip.message import Request
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.server_request import ServerRequest
-from telephony.sip.uas import InviteServer
+from telephony.sip.message.messages import Request
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.ua.auth import DigestServer, Outcome, Verification
+from telephony.sip.ua.server_request import ServerRequest
+from telephony.sip.ua.uas import InviteServer
 
 log = structlog.get_logger()
 

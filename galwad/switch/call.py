@@ -29,8 +29,8 @@ from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import Address, SipEvent
-from telephony.sip.uas import InviteServer
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.uas import InviteServer
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from enum import Enum
 
 from telephony.errors import ParseError
 from telephony.rtp.dtmf import KeyPresses
-from telephony.sip.dtmf_relay import key_of
-from telephony.sip.message import Request
+from telephony.sip.message.dtmf_relay import key_of
+from telephony.sip.message.messages import Request
 
 
 class Code(Enum):

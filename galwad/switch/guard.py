@@ -22,8 +22,8 @@ from typing import Final, TypeVar
 import structlog
 
 from config.sections import Sip
-from telephony.sip.auth import Outcome
 from telephony.sip.events import Address
+from telephony.sip.ua.auth import Outcome
 
 MOST_SOURCES: Final = 4096
 """The number of sources remembered, of each kind; the one unseen for longest is forgotten first."""

@@ -16,7 +16,7 @@ from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
 from telephony.aio.relay import Watcher
-from telephony.sip.message import Request
+from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, int, str | None], None]
 """Answers a record key: takes the request id, the status and an optional reason phrase."""

@@ -18,8 +18,8 @@ import structlog
 
 from config.sections import Sip
 from telephony.sip.events import Address
-from telephony.sip.location import Question, Record, Speaks, locate
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.location import Question, Record, Speaks, locate
 
 HELD_DOWN_S = 120.0
 """The time for which an address that did not answer comes last, in seconds."""

@@ -16,11 +16,11 @@ from config.sections import Destination, Route, Trunk
 from config.settings import Settings
 from galwad.messages import PeerStanding
 from galwad.switch.locations import Locations
-from telephony.sip.address import DEFAULT_PORTS
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.keep_alive import Health, KeepAlive
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.address import DEFAULT_PORTS
 
 log = structlog.get_logger()
 

@@ -21,9 +21,9 @@ from config.sections import Phone
 from galwad.messages import Account
 from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
-from telephony.sip.message import Request, Response
-from telephony.sip.registrar import Binding, Registrar
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.uri import Uri
+from telephony.sip.registration.registrar import Binding, Registrar
 
 log = structlog.get_logger()
 T = TypeVar("T")

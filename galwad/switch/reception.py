@@ -19,9 +19,9 @@ from galwad.switch.memo import Heir
 from galwad.switch.overload import RETRY_AFTER_S, Load
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
-from telephony.sip.message import Response
-from telephony.sip.server_request import ServerRequest
-from telephony.sip.uas import InviteServer
+from telephony.sip.message.messages import Response
+from telephony.sip.ua.server_request import ServerRequest
+from telephony.sip.ua.uas import InviteServer
 
 log = structlog.get_logger()
 

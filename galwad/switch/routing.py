@@ -21,8 +21,8 @@ from telephony.b2bua import Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
 from telephony.sip.events import Address
-from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri, escape_user
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri, escape_user
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from recording.policy import DestinationClass, Trigger
 from telephony.b2bua import JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
-from telephony.sip.uas import InviteServer
+from telephony.sip.ua.uas import InviteServer
 
 if TYPE_CHECKING:
     from galwad.switch.call import LiveCall

@@ -14,12 +14,12 @@ import structlog
 from config.sections import Trunk
 from config.settings import Settings
 from galwad.messages import PeerStanding
-from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
-from telephony.sip.message import Request, Response
-from telephony.sip.registration import Account, Registration, Standing
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.uri import Uri
+from telephony.sip.registration.client import Account, Registration, Standing
+from telephony.sip.ua.auth import DigestClient
 
 log = structlog.get_logger()
 

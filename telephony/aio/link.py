@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telephony.sip.events import Address
-from telephony.sip.framing import Frame, Framer, Kind
+from telephony.sip.message.framing import Frame, Framer, Kind
 
 CRLF = b"\r\n"
 _KEEPALIVE = (

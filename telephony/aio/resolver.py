@@ -1,7 +1,7 @@
 """DNS queries that do not block the event loop (dnspython; RFC 3263).
 
-telephony/sip/location.py decides which questions to ask and what the answers mean. Answers are
-cached for their TTL.
+telephony/sip/transport/location.py decides which questions to ask and what the answers mean.
+Answers are cached for their TTL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dns.rdata import Rdata
 from dns.rdtypes.IN.NAPTR import NAPTR
 from dns.rdtypes.IN.SRV import SRV
 
-from telephony.sip.location import Naptr, Question, Record, Srv
+from telephony.sip.transport.location import Naptr, Question, Record, Srv
 
 logger = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError
 from telephony.sip.events import Address, OutgoingMessage
-from telephony.sip.framing import Frame
+from telephony.sip.message.framing import Frame
 
 _BACKLOG = 256
 _SWEEP_S = 2.0

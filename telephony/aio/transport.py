@@ -20,7 +20,7 @@ from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, ConnectionOffered, OutgoingMessage, SipEvent
-from telephony.sip.framing import Frame
+from telephony.sip.message.framing import Frame
 
 logger = structlog.get_logger(__name__)
 

@@ -20,11 +20,11 @@ from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription
-from telephony.sip.address import is_ipv6
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request, Response
-from telephony.sip.rack import rseq_of
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.rack import rseq_of
+from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)

@@ -6,10 +6,10 @@ import re
 
 from telephony.errors import SipParseError
 from telephony.sdp import SessionDescription
-from telephony.sip.address import is_ipv6
 from telephony.sip.events import Address
-from telephony.sip.message import Request, Response
-from telephony.sip.multipart import parts_of
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.multipart import parts_of
+from telephony.sip.transport.address import is_ipv6
 
 _CONNECTION = re.compile(rb"^c=IN IP([46])[ \t]", re.MULTILINE)
 _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})

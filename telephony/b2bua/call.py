@@ -42,8 +42,8 @@ from telephony.sip.events import (
     PrackMissing,
     SipEvent,
 )
-from telephony.sip.message import Request
-from telephony.sip.uas import InviteServer
+from telephony.sip.message.messages import Request
+from telephony.sip.ua.uas import InviteServer
 
 
 class BackToBackCall:

@@ -27,12 +27,12 @@ from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.settings import Target
 from telephony.errors import ProtocolError, TelephonyError
 from telephony.sdp import SessionDescription, Srtp
-from telephony.sip.dialog import DialogState
+from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request
+from telephony.sip.message.uri import Uri
 
 VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)

@@ -29,11 +29,11 @@ from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import Origin, payload_map
-from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.dialog.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.message import Request, Response
-from telephony.sip.server_request import ServerRequest
-from telephony.sip.uas import InviteServer
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.ua.server_request import ServerRequest
+from telephony.sip.ua.uas import InviteServer
 
 SDP_TYPE: HeaderFields = (("Content-Type", "application/sdp"),)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from telephony.b2bua.settings import Target
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request, Response
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request, Response
 
 
 class Side(StrEnum):

@@ -28,9 +28,9 @@ from telephony.sdp import (
     SessionDescription,
     same_media,
 )
-from telephony.sip.message import Request
-from telephony.sip.server_request import ServerRequest
-from telephony.sip.uas import InviteServer
+from telephony.sip.message.messages import Request
+from telephony.sip.ua.server_request import ServerRequest
+from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
 """Failures between us and the other leg, and the statuses that the sender gets in their place.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import SipParseError
-from telephony.sip.headers import NameAddr, header_key
-from telephony.sip.message import Headers, Request, Response
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr, header_key
+from telephony.sip.message.messages import Headers, Request, Response
+from telephony.sip.message.uri import Uri
 
 HeaderFields = tuple[tuple[str, str], ...]
 

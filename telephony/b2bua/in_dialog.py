@@ -22,8 +22,8 @@ from telephony.b2bua.leg import Leg
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.request_queue import QueuedRequest
 from telephony.b2bua.transfer import ReferTransfers
-from telephony.sip.message import Request, Response
-from telephony.sip.server_request import ServerRequest
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.ua.server_request import ServerRequest
 
 _PASSED_ON: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}

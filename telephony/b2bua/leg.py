@@ -16,9 +16,9 @@ from telephony.b2bua.request_queue import RequestQueue
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
 from telephony.errors import ProtocolError
-from telephony.sip.dialog import Dialog
-from telephony.sip.uac import InviteClient
-from telephony.sip.uas import InviteServer
+from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.ua.uac import InviteClient
+from telephony.sip.ua.uas import InviteServer
 
 logger = logging.getLogger(__name__)
 

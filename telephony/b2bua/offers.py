@@ -12,9 +12,9 @@ from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.b2bua.session_timer import SessionTimer, agree_to_response, min_se, request_fields
 from telephony.errors import ParseError, ProtocolError
 from telephony.sdp import SessionDescription
-from telephony.sip.client_request import ClientRequest
-from telephony.sip.message import Response
-from telephony.sip.uac import InviteClient
+from telephony.sip.message.messages import Response
+from telephony.sip.request.client_request import ClientRequest
+from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
 """A callback for the end of an offer: the peer's description or None, the status, and now.

@@ -13,8 +13,8 @@ from typing import Final
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.settings import Target
 from telephony.errors import SipParseError
-from telephony.sip.message import Response
-from telephony.sip.name_addr import NameAddr
+from telephony.sip.message.messages import Response
+from telephony.sip.message.name_addr import NameAddr
 
 FindTargets = Callable[[NameAddr, float], Sequence[Target]]
 """A callback that gets a Contact and now, and returns the targets to ring.

@@ -8,9 +8,9 @@ from typing import Final
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.errors import ParseError
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request
-from telephony.sip.server_request import ServerRequest
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request
+from telephony.sip.ua.server_request import ServerRequest
 
 _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 

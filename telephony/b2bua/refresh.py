@@ -18,7 +18,7 @@ from telephony.b2bua.session_timer import (
 )
 from telephony.errors import ParseError
 from telephony.sdp import SessionDescription
-from telephony.sip.message import Response
+from telephony.sip.message.messages import Response
 
 _REASON = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 _DEAD = frozenset({408, 481})

@@ -26,7 +26,7 @@ from telephony.b2bua.transfer import ReferTransfers
 from telephony.errors import NoPortsError, ParseError, ProtocolError, TelephonyError
 from telephony.sdp import LocalMedia, Origin, Srtp
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.message import Request, parse_message
+from telephony.sip.message.messages import Request, parse_message
 
 _DAMAGED = (LookupError, ValueError, ParseError)
 """The errors from values that have the types of a checkpoint, but are not from one."""

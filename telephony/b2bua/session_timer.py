@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.settings import CallSettings
-from telephony.sip.message import Request, Response
+from telephony.sip.message.messages import Request, Response
 
 SMALLEST = 90
 """The smallest Min-SE, in seconds (RFC 4028 section 5)."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from telephony.sdp import DEFAULT_ALLOWED, Srtp
 from telephony.sip.events import Address
-from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ from telephony.b2bua.session_timer import (
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError
 from telephony.sdp import SessionDescription, cut_offer
-from telephony.sip.dialog import Dialog
+from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
-from telephony.sip.message import Request, Response
-from telephony.sip.rack import requires_reliable
-from telephony.sip.uas import InviteServer
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.rack import requires_reliable
+from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
 """Failures between us and the target, and the statuses that the caller gets in their place."""

@@ -34,8 +34,8 @@ from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sdp import Direction
 from telephony.sip.events import InviteAnswered, InviteProgress
-from telephony.sip.message import Request, Response
-from telephony.sip.server_request import ServerRequest
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.ua.server_request import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
 """Seconds that the owner has to decide about a REFER; then it is refused with 603."""

@@ -22,14 +22,14 @@ from telephony.phone.reports import PeerReport
 from telephony.phone.session import Session
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sdp import Direction
-from telephony.sip.dialog import Dialog
-from telephony.sip.dtmf_relay import CONTENT_TYPE, body_of
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request
-from telephony.sip.replaces import Replaces
-from telephony.sip.uac import InviteClient
-from telephony.sip.uas import InviteServer
-from telephony.sip.uri import escape_header
+from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.message.dtmf_relay import CONTENT_TYPE, body_of
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request
+from telephony.sip.message.replaces import Replaces
+from telephony.sip.message.uri import escape_header
+from telephony.sip.ua.uac import InviteClient
+from telephony.sip.ua.uas import InviteServer
 
 logger = structlog.get_logger(__name__)
 

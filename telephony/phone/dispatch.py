@@ -10,7 +10,6 @@ from telephony.phone.line import Line
 from telephony.phone.renegotiation import SDP
 from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallFailedError, CallState
-from telephony.sip.dtmf_relay import key_of
 from telephony.sip.events import (
     AckMissing,
     AckReceived,
@@ -25,6 +24,7 @@ from telephony.sip.events import (
     PrackMissing,
     SipEvent,
 )
+from telephony.sip.message.dtmf_relay import key_of
 
 logger = structlog.get_logger(__name__)
 

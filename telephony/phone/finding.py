@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from telephony.sip.events import Address
-from telephony.sip.location import Question, Record, Speaks, locate
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.location import Question, Record, Speaks, locate
 
 
 class Asker(Protocol):

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
-from telephony.sip.dialog import Dialog
-from telephony.sip.grammar import REASONS
-from telephony.sip.message import Request
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.message.grammar import REASONS
+from telephony.sip.message.messages import Request
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
 
 if TYPE_CHECKING:
     from telephony.phone.call import VoIPCall

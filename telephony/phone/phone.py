@@ -32,7 +32,6 @@ from telephony.phone.replacing import replaced
 from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallState, InvalidStateError, RegistrationError
 from telephony.sdp import Srtp
-from telephony.sip.auth import DigestClient
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,
@@ -47,9 +46,10 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.uas import InviteServer
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.auth import DigestClient
+from telephony.sip.ua.uas import InviteServer
 
 logger = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ import asyncio
 from telephony.phone.line import Line
 from telephony.phone.state import CallFailedError
 from telephony.sip.events import StandaloneResponse
-from telephony.sip.headers import NameAddr
+from telephony.sip.message.headers import NameAddr
 
 
 class Ping:

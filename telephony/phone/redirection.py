@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from telephony.errors import ParseError
-from telephony.sip.message import Response
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import Response
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
 
 _MOST: Final = 10
 """The most URIs that one call tries."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from telephony.phone.state import CallFailedError, CallState
-from telephony.sip.dialog import Dialog
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request
-from telephony.sip.uri import Uri
+from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request
+from telephony.sip.message.uri import Uri
 
 if TYPE_CHECKING:
     from telephony.phone.call import VoIPCall

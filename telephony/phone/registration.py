@@ -11,11 +11,11 @@ import structlog
 from telephony.errors import ParseError
 from telephony.phone.line import Line
 from telephony.phone.state import RegistrationError
-from telephony.sip.client import NonInviteClient
 from telephony.sip.events import Address, StandaloneResponse
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Response
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Response
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.client import NonInviteClient
 
 logger = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sdp import Direction
-from telephony.sip.dialog import Dialog
+from telephony.sip.dialog.dialog import Dialog
 
 if TYPE_CHECKING:
     from telephony.phone.call import VoIPCall

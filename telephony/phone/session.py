@@ -21,7 +21,7 @@ from telephony.b2bua.session_timer import (
 from telephony.phone.line import Line
 from telephony.phone.renegotiation import renegotiate
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
-from telephony.sip.message import Request, Response
+from telephony.sip.message.messages import Request, Response
 
 if TYPE_CHECKING:
     from telephony.phone.call import VoIPCall

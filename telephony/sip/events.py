@@ -7,14 +7,20 @@ from their INVITE; so an event leads to its call without a table. endpoint.py an
 what the core does with a message.
 """
 
-from telephony.sip.address import Address
-from telephony.sip.client import DialogRequestFailed, DialogResponse, StandaloneResponse
-from telephony.sip.dialog import DialogEnded
-from telephony.sip.outgoing import OutgoingMessage
-from telephony.sip.server_request import DialogRequest, StandaloneRequest
-from telephony.sip.transport_events import ConnectionOffered, MessageDropped, PeerLost, SipEvent
-from telephony.sip.uac import InviteAnswered, InviteFailed, InviteProgress
-from telephony.sip.uas import AckMissing, AckReceived, IncomingInvite, InviteCancelled, PrackMissing
+from telephony.sip.dialog.dialog import DialogEnded
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.events import ConnectionOffered, MessageDropped, PeerLost, SipEvent
+from telephony.sip.transport.outgoing import OutgoingMessage
+from telephony.sip.ua.client import DialogRequestFailed, DialogResponse, StandaloneResponse
+from telephony.sip.ua.server_request import DialogRequest, StandaloneRequest
+from telephony.sip.ua.uac import InviteAnswered, InviteFailed, InviteProgress
+from telephony.sip.ua.uas import (
+    AckMissing,
+    AckReceived,
+    IncomingInvite,
+    InviteCancelled,
+    PrackMissing,
+)
 
 __all__ = [
     "AckMissing",

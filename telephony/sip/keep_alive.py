@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 
 from telephony.errors import ProtocolError
-from telephony.sip.address import Address
-from telephony.sip.client import NonInviteClient, StandaloneResponse
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.address import Address
+from telephony.sip.ua.client import NonInviteClient, StandaloneResponse
 
 _GONE = (408, 503)
 

@@ -23,8 +23,8 @@ from telephony.sip.events import (
     IncomingInvite,
     InviteAnswered,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
 
 SWITCH = Address("192.0.2.9", 5060)
 SDP = (("Content-Type", "application/sdp"),)

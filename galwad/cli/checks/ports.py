@@ -12,7 +12,7 @@ from config.values import HostPort, of_family
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.switch.routing import check_uris
 from telephony.errors import ParseError
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 

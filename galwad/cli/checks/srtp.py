@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, warning
 from telephony.errors import ParseError
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:

@@ -34,7 +34,7 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.support.sealed import read_identity
 from telephony.errors import ParseError
-from telephony.sip.uri import Uri, is_user
+from telephony.sip.message.uri import Uri, is_user
 
 app = new_command()
 

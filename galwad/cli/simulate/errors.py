@@ -6,7 +6,7 @@ from typing import Final
 
 from galwad.cli.simulate.plan import PhoneTransport, Plan
 from galwad.cli.simulate.steps import StepError
-from telephony.sip.grammar import REASONS
+from telephony.sip.message.grammar import REASONS
 
 _REACH: Final = (
     "check that `galwad serve` runs there, that [sip] listen is as given, that the firewall is "

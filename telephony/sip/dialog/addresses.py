@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from telephony.sip.address import Address
-from telephony.sip.compose import WITH_CONTACT, Draft, HeaderList
-from telephony.sip.core import Core
-from telephony.sip.local_addresses import LocalAddress
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.next_hop import next_hop
-from telephony.sip.outgoing import NextHop
-from telephony.sip.uri import Uri
+from telephony.sip.dialog.next_hop import next_hop
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.request.compose import WITH_CONTACT, Draft, HeaderList
+from telephony.sip.transaction.core import Core
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transport.outgoing import NextHop
 
 
 class DialogId(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from telephony.sip.address import Address
-from telephony.sip.compose import Draft, own_contact
-from telephony.sip.dialog import Dialog, Dialogs
-from telephony.sip.local_addresses import LocalAddress
-from telephony.sip.message import Request, Response
-from telephony.sip.route_set import recorded_routes, target_of, wants_sips
+from telephony.sip.dialog.dialog import Dialog, Dialogs
+from telephony.sip.dialog.route_set import recorded_routes, target_of, wants_sips
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.request.compose import Draft, own_contact
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.local_addresses import LocalAddress
 
 
 def dialog_at_client(dialogs: Dialogs, draft: Draft, response: Response, owner: object) -> Dialog:

@@ -1,8 +1,8 @@
 """A dialog (RFC 3261 section 12): its state, its sequence numbers and the requests in it.
 
 The core holds a confirmed dialog until BYE, and an early one until its INVITE is answered or fails.
-This module decides which requests are allowed in a dialog, and when. dialog_ends.py finds their
-destination; transactions send them.
+This module decides which requests are allowed in a dialog, and when. addresses.py finds their
+next hop; transactions send them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from telephony.errors import ProtocolError
-from telephony.sip.address import Address
-from telephony.sip.client_request import ClientRequest
-from telephony.sip.compose import Draft, HeaderList, compose
-from telephony.sip.core import Core
-from telephony.sip.dialog_addresses import DialogAddresses, DialogId
-from telephony.sip.local_addresses import LocalAddress
-from telephony.sip.message import Request, Response
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.outgoing import OutgoingMessage
-from telephony.sip.route_set import recorded_routes, target_of
-from telephony.sip.timers import Timer
-from telephony.sip.transport_events import SipEvent
-from telephony.sip.uri import Uri
+from telephony.sip.dialog.addresses import DialogAddresses, DialogId
+from telephony.sip.dialog.route_set import recorded_routes, target_of
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.request.client_request import ClientRequest
+from telephony.sip.request.compose import Draft, HeaderList, compose
+from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.timers import Timer
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.events import SipEvent
+from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}

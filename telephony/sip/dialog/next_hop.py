@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from telephony.sip.address import DEFAULT_PORTS, Address, address_of, is_literal
-from telephony.sip.local_addresses import LocalAddress, LocalAddresses
-from telephony.sip.outgoing import NextHop
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, address_of, is_literal
+from telephony.sip.transport.local_addresses import LocalAddress, LocalAddresses
+from telephony.sip.transport.outgoing import NextHop
 
 
 def next_hop(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from telephony.errors import SipParseError
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request, Response
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.uri import Uri
 
 
 def target_of(message: Request | Response) -> Uri | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import is_token
+from telephony.sip.message.grammar import is_token
 
 MAX_NUMBER: Final = 2**31 - 1
 """The RFC requires a number less than 2**31."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from telephony.sip.message import Request
+from telephony.sip.message.messages import Request
 
 CONTENT_TYPE: Final = "application/dtmf-relay"
 _SIGNAL: Final = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9*#A-D])\s*$")

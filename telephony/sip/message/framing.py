@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from telephony.sip.message import MAX_MESSAGE
+from telephony.sip.message.messages import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
 """The longest start line and headers, in bytes."""

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.cseq import CSeq
-from telephony.sip.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, split_list
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.via import Via
+from telephony.sip.message.cseq import CSeq
+from telephony.sip.message.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, split_list
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.via import Via
 
 __all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "header_key", "octets", "unfold"]
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.cseq import CSeq
-from telephony.sip.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
-from telephony.sip.headers import Headers, Latin1Text, octets, unfold
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
-from telephony.sip.via import Via
+from telephony.sip.message.cseq import CSeq
+from telephony.sip.message.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
+from telephony.sip.message.headers import Headers, Latin1Text, octets, unfold
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.message.via import Via
 
 __all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respond"]
 

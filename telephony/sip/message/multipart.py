@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import find_parameter, parse_parameters
-from telephony.sip.headers import Headers, octets, unfold
-from telephony.sip.message import Request, Response
+from telephony.sip.message.grammar import find_parameter, parse_parameters
+from telephony.sip.message.headers import Headers, octets, unfold
+from telephony.sip.message.messages import Request, Response
 
 MAX_PARTS: Final = 16
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from telephony.errors import SipParseError
-from telephony.sip.grammar import (
+from telephony.sip.message.grammar import (
     WHITESPACE,
     Parameters,
     check_parameters,
@@ -21,7 +21,7 @@ from telephony.sip.grammar import (
     split_list,
     unquote,
 )
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.cseq import CSeq
-from telephony.sip.message import Request, Response
+from telephony.sip.message.cseq import CSeq
+from telephony.sip.message.messages import Request, Response
 
 RELIABLE: Final = "100rel"
 MAX_FIRST: Final = 2**31 - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from telephony.errors import SipParseError
-from telephony.sip.grammar import is_token
+from telephony.sip.message.grammar import is_token
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from urllib.parse import quote as percent_quote
 from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import Parameters, replace_parameter
+from telephony.sip.message.grammar import Parameters, replace_parameter
 
 MAX_URI: Final = 4096
 """The longest URI that we read, in characters."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import (
+from telephony.sip.message.grammar import (
     Parameters,
     check_parameters,
     find_parameter,
@@ -17,7 +17,7 @@ from telephony.sip.grammar import (
     replace_parameter,
     split_list,
 )
-from telephony.sip.uri import is_host, join_host_port, parse_host_port, without_brackets
+from telephony.sip.message.uri import is_host, join_host_port, parse_host_port, without_brackets
 
 _VIA: Final = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([^\s/;,]+)[ \t]+(\[[^\]\s;,]*\]|[^\s;,:\[]+)"

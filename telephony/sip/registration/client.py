@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.address import Address
-from telephony.sip.client import NonInviteClient, StandaloneResponse
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.message import Response
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import Response
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.address import Address
+from telephony.sip.ua.client import NonInviteClient, StandaloneResponse
 
 logger = logging.getLogger(__name__)
 

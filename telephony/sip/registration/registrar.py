@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.address import Address
-from telephony.sip.grammar import drop_parameter
-from telephony.sip.message import Request, Response, respond
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import SIP_SCHEMES, Uri
+from telephony.sip.message.grammar import drop_parameter
+from telephony.sip.message.messages import Request, Response, respond
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import SIP_SCHEMES, Uri
+from telephony.sip.transport.address import Address
 
 FALLBACK_EXPIRES: Final = 3600
 """The expiry in seconds used if a phone's expiry cannot be read (RFC 3261 20.19)."""

@@ -1,18 +1,18 @@
 """A request that we sent (RFC 3261 8.1): its composition, its transport and its transactions.
 
-The meaning of the responses is in client.py and uac.py, retransmission is in client_transaction.py.
+The meaning of the responses is in the room `ua`, retransmission in the room `transaction`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from telephony.sip.address import Address
-from telephony.sip.client_transaction import ClientTransaction
-from telephony.sip.compose import Draft, compose
-from telephony.sip.core import Core
-from telephony.sip.message import Request, Response
-from telephony.sip.transport_choice import over_tcp
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.request.compose import Draft, compose
+from telephony.sip.request.transport_choice import over_tcp
+from telephony.sip.transaction.client import ClientTransaction
+from telephony.sip.transaction.core import Core
+from telephony.sip.transport.address import Address
 
 
 class ClientRequest(ABC):

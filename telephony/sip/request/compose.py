@@ -1,6 +1,6 @@
 """The composition of requests and responses: which headers, in which order, from which values.
 
-Handles and dialogs supply the values; message.py serialises the result.
+Handles and dialogs supply the values; messages.py serialises the result.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from telephony.sip.address import Address
-from telephony.sip.core import Core
-from telephony.sip.headers import CSeq, NameAddr, Via
-from telephony.sip.local_addresses import LocalAddress
-from telephony.sip.message import Headers, Request, Response, respond
-from telephony.sip.outgoing import NextHop
-from telephony.sip.rack import RELIABLE
-from telephony.sip.transaction_keys import MAGIC_COOKIE
-from telephony.sip.uri import Uri, is_user
+from telephony.sip.message.headers import CSeq, NameAddr, Via
+from telephony.sip.message.messages import Headers, Request, Response, respond
+from telephony.sip.message.rack import RELIABLE
+from telephony.sip.message.uri import Uri, is_user
+from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.keys import MAGIC_COOKIE
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transport.outgoing import NextHop
 
 HeaderList = tuple[tuple[str, str], ...]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from telephony.sip.address import address_of
-from telephony.sip.compose import Draft
-from telephony.sip.core import Core
-from telephony.sip.message import Request
+from telephony.sip.message.messages import Request
+from telephony.sip.request.compose import Draft
+from telephony.sip.transaction.core import Core
+from telephony.sip.transport.address import address_of
 
 LONGEST_DATAGRAM: Final = 1300
 """In bytes: the limit where the path's MTU is unknown."""

@@ -1,7 +1,7 @@
 """Client transactions (RFC 3261 17.1, with the Accepted state of RFC 6026).
 
 They retransmit requests, absorb repeated responses, time out, and send the ACK to a non-2xx.
-uac.py handles the meaning of a response: dialogs, forks, the ACK to a 2xx, CANCEL. The "user" here
+Their user handles the meaning of a response: dialogs, forks, the ACK to a 2xx, CANCEL. "User" here
 is RFC 3261's transaction user: the object that receives the responses.
 """
 
@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from telephony.sip.message import Headers, Request, Response
-from telephony.sip.timers import Timer, TimerQueue, Timings
+from telephony.sip.message.messages import Headers, Request, Response
+from telephony.sip.transaction.timers import Timer, TimerQueue, Timings
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ import random
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from telephony.sip.address import Address
-from telephony.sip.local_addresses import LocalAddresses
-from telephony.sip.message import Request
-from telephony.sip.outgoing import NextHop, OutgoingMessage
-from telephony.sip.tcp_refusals import TcpRefusals
-from telephony.sip.timers import TimerQueue, Timings
-from telephony.sip.transactions import Transactions
-from telephony.sip.transport_events import MessageDropped, SipEvent
+from telephony.sip.message.messages import Request
+from telephony.sip.transaction.timers import TimerQueue, Timings
+from telephony.sip.transaction.transactions import Transactions
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.events import MessageDropped, SipEvent
+from telephony.sip.transport.local_addresses import LocalAddresses
+from telephony.sip.transport.outgoing import NextHop, OutgoingMessage
+from telephony.sip.transport.tcp_refusals import TcpRefusals
 
 DEFAULT_ALLOW = (
     "INVITE",

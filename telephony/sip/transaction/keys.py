@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from telephony.sip.message import Request, Response
+from telephony.sip.message.messages import Request, Response
 
 MAGIC_COOKIE = "z9hG4bK"
 """The first characters of every branch that an RFC 3261 element makes (the magic cookie)."""

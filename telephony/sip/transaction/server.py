@@ -1,8 +1,8 @@
 """Server transactions (RFC 3261 17.2, with the Accepted state of RFC 6026).
 
-They absorb repeated requests and repeat the last response. uas.py, not this module, repeats a 2xx
-until its ACK comes (RFC 3261 13.3.1.4). The "user" here is RFC 3261's transaction user: the object
-that responds to the request.
+They absorb repeated requests and repeat the last response. Their user, not this module, repeats a
+2xx until its ACK comes (RFC 3261 13.3.1.4). The "user" here is RFC 3261's transaction user: the
+object that responds to the request.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from telephony.sip.timers import Timer, TimerQueue, Timings
+from telephony.sip.transaction.timers import Timer, TimerQueue, Timings
 
 logger = logging.getLogger(__name__)
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from telephony.sip.address import Address
-from telephony.sip.client_transaction import (
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.transaction.client import (
     ClientTransaction,
     ClientUser,
     InviteClientTransaction,
     NonInviteClientTransaction,
 )
-from telephony.sip.message import Request, Response
-from telephony.sip.outgoing import NextHop
-from telephony.sip.server_transaction import (
+from telephony.sip.transaction.keys import ClientKey, MergeKey, ServerKey, client_key, merge_key
+from telephony.sip.transaction.server import (
     InviteServerTransaction,
     NonInviteServerTransaction,
     ServerTransaction,
     ServerUser,
 )
-from telephony.sip.timers import TimerQueue, Timings
-from telephony.sip.transaction_keys import ClientKey, MergeKey, ServerKey, client_key, merge_key
+from telephony.sip.transaction.timers import TimerQueue, Timings
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.outgoing import NextHop
 
 
 class Transactions:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
 """The transports that we know, with their default ports (RFC 3261 19.1.2)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telephony.sip.address import Address
+from telephony.sip.transport.address import Address
 
 
 @dataclass(frozen=True, slots=True)

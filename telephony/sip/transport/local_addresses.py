@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
-from telephony.sip.address import Address, is_ipv6
+from telephony.sip.transport.address import Address, is_ipv6
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from telephony.sip.address import DEFAULT_PORTS, Address, is_ipv6
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6
 
 Kind: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 

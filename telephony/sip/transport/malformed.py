@@ -11,11 +11,11 @@ import re
 import zlib
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.address import Address
-from telephony.sip.grammar import REASONS, split_list
-from telephony.sip.outgoing import OutgoingMessage
-from telephony.sip.response_address import reply_address, reply_fallback, stamp
-from telephony.sip.via import Via
+from telephony.sip.message.grammar import REASONS, split_list
+from telephony.sip.message.via import Via
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.outgoing import OutgoingMessage
+from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
 
 _MAX_READ = 16384
 """The number of bytes that are read of a longer message."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from telephony.sip.address import Address
-from telephony.sip.local_addresses import LocalAddress
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.local_addresses import LocalAddress
 
 
 @dataclass(frozen=True, slots=True)

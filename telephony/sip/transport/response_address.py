@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from telephony.sip.address import DEFAULT_PORTS, Address, is_literal
-from telephony.sip.via import Via
+from telephony.sip.message.via import Via
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 
 
 def stamp(via: Via, source: Address) -> Via:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from telephony.sip.address import Address
+from telephony.sip.transport.address import Address
 
 _REMEMBERED: Final = 600.0
 """The time in seconds for which a peer that refused TCP gets no TCP."""

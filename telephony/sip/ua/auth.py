@@ -20,10 +20,10 @@ from typing import Final
 from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import TOKEN, quote, split_list, unquote
-from telephony.sip.headers import octets
-from telephony.sip.message import Request, Response, respond
-from telephony.sip.uri import Uri
+from telephony.sip.message.grammar import TOKEN, quote, split_list, unquote
+from telephony.sip.message.headers import octets
+from telephony.sip.message.messages import Request, Response, respond
+from telephony.sip.message.uri import Uri
 
 FindHa1 = Callable[[str, str, str], str | None]
 """Takes user name, realm and algorithm (`MD5`, `SHA-256`); returns the HA1 in hex or None."""

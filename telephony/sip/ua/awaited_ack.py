@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from telephony.sip.core import Core
-from telephony.sip.dialog_addresses import DialogId
-from telephony.sip.message import Request
-from telephony.sip.timers import Timer
+from telephony.sip.dialog.addresses import DialogId
+from telephony.sip.message.messages import Request
+from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.timers import Timer
 
 AckKey = tuple[DialogId, int]
 """The dialog in which an ACK comes, and its CSeq number."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from telephony.sip.address import Address
-from telephony.sip.compose import HeaderList, merge
-from telephony.sip.message import Request, Response
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.request.compose import HeaderList, merge
+from telephony.sip.transport.address import Address
 
 Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
 """Takes a request, its 401 or 407 and its destination; returns the missing header (name, value).

@@ -8,25 +8,25 @@ response goes to the transaction that it answers, or is dropped.
 from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.address import DEFAULT_PORTS, Address
-from telephony.sip.awaited_ack import AwaitedAck
-from telephony.sip.compose import HeaderList
-from telephony.sip.dialog import Dialog, DialogState
-from telephony.sip.dialog_addresses import DialogId
-from telephony.sip.framing import Frame
-from telephony.sip.grammar import KNOWN_METHODS
-from telephony.sip.local_addresses import LocalAddress
-from telephony.sip.malformed import answer_malformed
-from telephony.sip.message import Request, Response, parse_message
-from telephony.sip.outgoing import NextHop
-from telephony.sip.rack import RAck
-from telephony.sip.response_address import reply_address, reply_fallback, stamp
-from telephony.sip.server_request import DialogRequest, ServerRequest, StandaloneRequest
-from telephony.sip.server_transaction import InviteServerTransaction
-from telephony.sip.transaction_keys import ServerKey, server_key
-from telephony.sip.transport_events import ConnectionOffered
-from telephony.sip.uas import IncomingInvite, InviteServer
-from telephony.sip.user_agent import UserAgent
+from telephony.sip.dialog.addresses import DialogId
+from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.message.framing import Frame
+from telephony.sip.message.grammar import KNOWN_METHODS
+from telephony.sip.message.messages import Request, Response, parse_message
+from telephony.sip.message.rack import RAck
+from telephony.sip.request.compose import HeaderList
+from telephony.sip.transaction.keys import ServerKey, server_key
+from telephony.sip.transaction.server import InviteServerTransaction
+from telephony.sip.transport.address import DEFAULT_PORTS, Address
+from telephony.sip.transport.events import ConnectionOffered
+from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transport.malformed import answer_malformed
+from telephony.sip.transport.outgoing import NextHop
+from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
+from telephony.sip.ua.awaited_ack import AwaitedAck
+from telephony.sip.ua.server_request import DialogRequest, ServerRequest, StandaloneRequest
+from telephony.sip.ua.uas import IncomingInvite, InviteServer
+from telephony.sip.ua.user_agent import UserAgent
 
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from telephony.sip.challenge import ChallengeAnswers
-from telephony.sip.client_request import IgnoringUser
-from telephony.sip.compose import Draft, HeaderList, compose, merge
-from telephony.sip.dialog import Dialog
-from telephony.sip.message import Response
-from telephony.sip.rack import RAck
-from telephony.sip.user_agent import UserAgent
+from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.message.messages import Response
+from telephony.sip.message.rack import RAck
+from telephony.sip.request.client_request import IgnoringUser
+from telephony.sip.request.compose import Draft, HeaderList, compose, merge
+from telephony.sip.ua.challenge import ChallengeAnswers
+from telephony.sip.ua.user_agent import UserAgent
 
 
 class RSeqTracker:

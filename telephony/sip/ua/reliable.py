@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from telephony.sip.compose import HeaderList
-from telephony.sip.core import Core
-from telephony.sip.dialog_addresses import DialogId
-from telephony.sip.rack import MAX_FIRST, RELIABLE
-from telephony.sip.timers import Timer
+from telephony.sip.dialog.addresses import DialogId
+from telephony.sip.message.rack import MAX_FIRST, RELIABLE
+from telephony.sip.request.compose import HeaderList
+from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
 """If this many responses wait, a further one without a body (another ringing) is left out."""

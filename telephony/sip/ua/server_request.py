@@ -1,6 +1,6 @@
 """The server's side of any request (RFC 3261 8.2): the handle that sends the responses.
 
-The additions for INVITE are in uas.py, retransmission is in server_transaction.py.
+The additions for INVITE are in uas.py, retransmission is in the room `transaction`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
-from telephony.sip.address import Address
-from telephony.sip.compose import compose_response, own_contact
-from telephony.sip.dialog import Dialog
-from telephony.sip.message import Request
-from telephony.sip.outgoing import NextHop
-from telephony.sip.route_set import wants_sips
-from telephony.sip.server_transaction import NonInviteServerTransaction
-from telephony.sip.transaction_keys import ServerKey
-from telephony.sip.transport_events import SipEvent
-from telephony.sip.user_agent import UserAgent
+from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog.route_set import wants_sips
+from telephony.sip.message.messages import Request
+from telephony.sip.request.compose import compose_response, own_contact
+from telephony.sip.transaction.keys import ServerKey
+from telephony.sip.transaction.server import NonInviteServerTransaction
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.events import SipEvent
+from telephony.sip.transport.outgoing import NextHop
+from telephony.sip.ua.user_agent import UserAgent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The client's side of an INVITE (RFC 3261 9.1, 13.2): the handle of an INVITE that we sent.
 
 An `InviteClient` collects all results of one INVITE: several early dialogs, several 2xx, and a
-CANCEL that waits for the first provisional response. client_transaction.py retransmits.
+CANCEL that waits for the first provisional response. Its transaction retransmits.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
-from telephony.sip.address import Address
-from telephony.sip.client import (
+from telephony.sip.dialog.creation import dialog_at_client
+from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.message.grammar import REASONS
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.rack import RELIABLE, RAck, rseq_of
+from telephony.sip.message.uri import Uri
+from telephony.sip.request.client_request import ClientRequest, IgnoringUser
+from telephony.sip.request.compose import Draft, cancel_of
+from telephony.sip.transaction.timers import Timer
+from telephony.sip.transport.address import Address
+from telephony.sip.transport.events import SipEvent
+from telephony.sip.ua.client import (
     DialogRequestFailed,
     DialogResponse,
     NonInviteClient,
     UserAgentClient,
 )
-from telephony.sip.client_request import ClientRequest, IgnoringUser
-from telephony.sip.compose import Draft, cancel_of
-from telephony.sip.dialog import Dialog, DialogState
-from telephony.sip.dialog_creation import dialog_at_client
-from telephony.sip.grammar import REASONS
-from telephony.sip.message import Request, Response
-from telephony.sip.prack import RSeqTracker, send_prack
-from telephony.sip.rack import RELIABLE, RAck, rseq_of
-from telephony.sip.timers import Timer
-from telephony.sip.transport_events import SipEvent
-from telephony.sip.uri import Uri
-from telephony.sip.user_agent import UserAgent
+from telephony.sip.ua.prack import RSeqTracker, send_prack
+from telephony.sip.ua.user_agent import UserAgent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The server's side of an INVITE (RFC 3261 9.2, 13.3): the handle of an INVITE that we received.
 
 An `InviteServer` may create several early dialogs. It repeats its last provisional response once a
-minute. awaited_ack.py repeats a 2xx, reliable.py a reliable provisional response;
-server_transaction.py does all other retransmission.
+minute. awaited_ack.py repeats a 2xx, reliable.py a reliable provisional response; the transaction
+does all other retransmission.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
-from telephony.sip.awaited_ack import AwaitedAck
-from telephony.sip.dialog import Dialog, DialogState
-from telephony.sip.dialog_creation import dialog_at_server
-from telephony.sip.message import Request
-from telephony.sip.rack import RELIABLE, requires_reliable, takes_reliable
-from telephony.sip.reliable import PendingResponse, ReliableSequence, close_all
-from telephony.sip.server_request import ServerRequest
-from telephony.sip.server_transaction import InviteServerTransaction
-from telephony.sip.timers import Timer
-from telephony.sip.transport_events import SipEvent
+from telephony.sip.dialog.creation import dialog_at_server
+from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.message.messages import Request
+from telephony.sip.message.rack import RELIABLE, requires_reliable, takes_reliable
+from telephony.sip.transaction.server import InviteServerTransaction
+from telephony.sip.transaction.timers import Timer
+from telephony.sip.transport.events import SipEvent
+from telephony.sip.ua.awaited_ack import AwaitedAck
+from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, close_all
+from telephony.sip.ua.server_request import ServerRequest
 
 
 @dataclass(frozen=True, slots=True)

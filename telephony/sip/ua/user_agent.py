@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from telephony.sip.awaited_ack import AckKey, AwaitedAck
-from telephony.sip.challenge import Credentials
-from telephony.sip.client_request import ClientRequest
-from telephony.sip.compose import Draft
-from telephony.sip.core import Core
-from telephony.sip.dialog import Dialog, Dialogs
-from telephony.sip.reliable import PrackKey, ReliableSequence
+from telephony.sip.dialog.dialog import Dialog, Dialogs
+from telephony.sip.request.client_request import ClientRequest
+from telephony.sip.request.compose import Draft
+from telephony.sip.transaction.core import Core
+from telephony.sip.ua.awaited_ack import AckKey, AwaitedAck
+from telephony.sip.ua.challenge import Credentials
+from telephony.sip.ua.reliable import PrackKey, ReliableSequence
 
 
 class UserAgent:

@@ -8,7 +8,7 @@ from centre import Centre
 from config.settings import Settings, load
 from galwad.switch.phones import Phones
 from telephony.sip.events import Address
-from telephony.sip.message import Request, parse_message
+from telephony.sip.message.messages import Request, parse_message
 
 OFFICER = base64.b64encode(bytes(range(1, 33))).decode()
 

@@ -6,11 +6,11 @@ import pytest
 
 from galwad.messages import Account
 from galwad.switch.admission import Admission, Doorkeeper, Refusal
-from telephony.sip import auth
-from telephony.sip.auth import DigestClient, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
-from telephony.sip.message import Response, parse_message
+from telephony.sip.message.messages import Response, parse_message
+from telephony.sip.ua import auth
+from telephony.sip.ua.auth import DigestClient, Outcome, ha1
 
 LOCAL = Address("192.0.2.9", 5060)
 TRUNK = Address("192.0.2.1", 5060)

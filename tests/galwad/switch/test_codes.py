@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
-from telephony.sip.message import Request, parse_message
+from telephony.sip.message.messages import Request, parse_message
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from config.sections import Sip
 from galwad.switch import guard as subject
 from galwad.switch.guard import Guard, Standing
-from telephony.sip.auth import Outcome
 from telephony.sip.events import Address
+from telephony.sip.ua.auth import Outcome
 
 TRUNK = Address("192.0.2.1", 5060)
 OFFICE = Address("198.51.100.7", 40000)

@@ -8,8 +8,8 @@ import pytest
 
 from galwad.switch.locations import HELD_DOWN_S, Locations
 from telephony.sip.events import Address
-from telephony.sip.location import Question, Speaks, Srv
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.location import Question, Speaks, Srv
 
 PBX = Uri.parse("sip:600@pbx.example.com")
 ONE, TWO = Address("192.0.2.1", 5060), Address("192.0.2.2", 5060)

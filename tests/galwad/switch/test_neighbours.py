@@ -13,9 +13,9 @@ from galwad.switch.locations import HELD_DOWN_S, Locations
 from galwad.switch.neighbours import Neighbours
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.location import Question, Speaks, Srv
-from telephony.sip.message import parse_message, respond
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import parse_message, respond
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.location import Question, Speaks, Srv
 
 HERE = Address("198.51.100.1", 5060)
 TRUNK = Address("192.0.2.1", 5060)

@@ -9,7 +9,7 @@ from galwad.switch.parties import Parties, is_handover
 from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.sip.events import Address
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 
 @pytest.mark.parametrize("destination", list(DestinationClass))

@@ -6,8 +6,8 @@ from config.values import Listener, Peer
 from galwad.switch.routing import Router, check_uris
 from recording.policy import DestinationClass
 from telephony.sip.events import Address
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
 
 
 @pytest.fixture

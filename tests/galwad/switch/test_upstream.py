@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from config.sections import Trunk
 from galwad.switch.upstream import Upstream
-from telephony.sip.auth import DigestServer, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.message import parse_message, respond
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import parse_message, respond
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.auth import DigestServer, Outcome, ha1
 
 HERE = Address("198.51.100.1", 5060)
 TRUNK = Address("192.0.2.1", 5060)

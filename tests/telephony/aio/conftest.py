@@ -10,9 +10,9 @@ from telephony.rtp.packet import RtpPacket
 from telephony.sdp import Codec, RemoteMedia
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
-from telephony.sip.headers import NameAddr
-from telephony.sip.timers import Timings
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.transaction.timers import Timings
 
 TABLE = {0: Codec("PCMU", 8000), 101: Codec("telephone-event", 8000, 1, "0-15")}
 LOOPBACK = Address("127.0.0.1", 0)

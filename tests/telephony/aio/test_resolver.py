@@ -10,7 +10,7 @@ import dns.rrset
 import pytest
 
 from telephony.aio.resolver import Resolver
-from telephony.sip.location import Naptr, Question, Srv
+from telephony.sip.transport.location import Naptr, Question, Srv
 
 PATIENCE_S = 10.0
 ZONE = {

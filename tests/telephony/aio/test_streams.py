@@ -25,7 +25,7 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message import parse_message, respond
+from telephony.sip.message.messages import parse_message, respond
 
 TCP = Address("127.0.0.1", 0, "TCP")
 TCP6 = Address("::1", 0, "TCP")

@@ -21,9 +21,9 @@ from telephony.sip.events import (
     MessageDropped,
     StandaloneRequest,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.timers import Timings
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.transaction.timers import Timings
 
 
 async def test_a_call_is_made_and_ended_over_loopback(agents):

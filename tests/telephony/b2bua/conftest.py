@@ -7,7 +7,7 @@ import pytest
 
 from telephony.b2bua import Target
 from telephony.b2bua.events import CallEnded
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 from .network import SWITCH6, Clock, Network
 from .phone import Phone, Reply, sdp

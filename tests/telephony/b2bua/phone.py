@@ -15,8 +15,8 @@ from telephony.sip.events import (
     InviteAnswered,
     StandaloneRequest,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
 
 from .network import SWITCH, SWITCH6, Node
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog import DialogState
-from telephony.sip.rack import takes_reliable
+from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.message.rack import takes_reliable
 
 INFO = (("Content-Type", "application/dtmf-relay"),)
 SDP = (("Content-Type", "application/sdp"),)

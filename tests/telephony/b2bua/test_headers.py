@@ -3,7 +3,7 @@
 import pytest
 
 from telephony.b2bua.headers import Trust, passed_fields, wants_privacy
-from telephony.sip.message import Headers, parse_message
+from telephony.sip.message.messages import Headers, parse_message
 
 PASSPORT = (
     "eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0LmV4YW1wbGUub3JnLyJ9"

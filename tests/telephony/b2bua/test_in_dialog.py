@@ -13,8 +13,8 @@ from telephony.b2bua.events import (
     MediaNegotiated,
     RecordRequested,
 )
-from telephony.sip.message import parse_message
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.uri import Uri
 
 RECORD_OFF = (("Record", "off"),)
 DTMF = (("Content-Type", "application/dtmf-relay"),)

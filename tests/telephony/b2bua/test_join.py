@@ -6,8 +6,8 @@ Covers `telephony/b2bua/alignment.py`.
 import pytest
 
 from telephony.b2bua.events import CallEnded, CallHeld, Joined, LegEnded, MediaNegotiated
-from telephony.sip.headers import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
 
 
 def replaces_of(dialog):

@@ -6,7 +6,7 @@ import pytest
 
 from telephony.b2bua import BackToBackCall
 from telephony.b2bua.events import CallAnswered, CallRedirected
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 305, 380])

@@ -7,7 +7,7 @@ import pytest
 
 from telephony.b2bua import LegState
 from telephony.b2bua.events import CallAnswered, CallEnded
-from telephony.sip.message import parse_message
+from telephony.sip.message.messages import parse_message
 
 RELIABLY = (("Supported", "100rel, timer"),)
 REQUIRED = (("Require", "100rel"),)

@@ -14,9 +14,9 @@ from telephony.b2bua.events import (
     LegRinging,
     MediaNegotiated,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request
+from telephony.sip.message.uri import Uri
 
 
 def test_a_call_is_answered_joined_and_hung_up(world):

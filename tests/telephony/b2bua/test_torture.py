@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.sip.events import Address
-from telephony.sip.message import parse_message
+from telephony.sip.message.messages import parse_message
 
 TORTURE = Path(__file__).parents[1] / "sip" / "torture" / "rfc4475"
 SWITCH = Address("192.0.2.1", 5060)

@@ -10,9 +10,9 @@ import pytest
 from telephony.aio.transport import SipTransport
 from telephony.phone import CallState, VoIPPhone
 from telephony.sdp import LocalMedia, Origin, SessionDescription, own_answer
-from telephony.sip.auth import DigestServer, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
+from telephony.sip.ua.auth import DigestServer, Outcome, ha1
 
 LOOPBACK = Address("127.0.0.1", 0)
 CLAIMED = loopback.claim(2_000)

@@ -22,7 +22,7 @@ from pyVoIP import VoIP as pyVoIP
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address
-from telephony.sip.timers import Timings
+from telephony.sip.transaction.timers import Timings
 
 PEERS = ROOT / "tests/peers/test_phone_docs.py"
 

@@ -7,7 +7,7 @@ import pytest
 from telephony.phone import RegistrationError
 from telephony.phone.finding import find
 from telephony.sip.events import Address
-from telephony.sip.location import Question, Srv
+from telephony.sip.transport.location import Question, Srv
 
 DOMAIN = "council.example"
 

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from telephony.phone import CallFailedError, CallState, RegistrationError
-from telephony.sip.auth import parse_digest
+from telephony.sip.ua.auth import parse_digest
 
 
 async def within(awaitable, seconds=5):

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from telephony.sip.dialog import Dialog
+from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, InviteAnswered, OutgoingMessage, SipEvent
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request, Response, parse_message
-from telephony.sip.uac import InviteClient
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request, Response, parse_message
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.uac import InviteClient
 
 ALICE = Address("192.0.2.1", 5060)
 BOB = Address("192.0.2.2", 5060)

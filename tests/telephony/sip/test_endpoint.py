@@ -1,7 +1,7 @@
 """The answers that the core gives by itself: RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581.
 
-Covers `telephony/sip/core.py`, `telephony/sip/events.py`, `telephony/sip/matching.py` and
-`telephony/sip/server_request.py`.
+Covers `telephony/sip/transaction/core.py`, `telephony/sip/events.py`,
+`telephony/sip/transaction/keys.py` and `telephony/sip/ua/server_request.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from telephony.sip.events import (
     MessageDropped,
     StandaloneRequest,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import parse_message
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.uri import Uri
 
 HERE = Address("192.0.2.2", 5060)
 THERE = Address("198.51.100.9", 40123)

@@ -1,6 +1,6 @@
 """Damaged messages of the RFCs: only our own errors come out, and every answer is sound.
 
-Covers `telephony/sip/message.py` and `telephony/sip/endpoint.py`.
+Covers `telephony/sip/message/messages.py` and `telephony/sip/endpoint.py`.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from telephony.errors import ParseError, SipParseError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import Request, parse_message
-from telephony.sip.multipart import parts_of
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import Request, parse_message
+from telephony.sip.message.multipart import parts_of
+from telephony.sip.message.uri import Uri
 
 LOCAL = Address("192.0.2.100", 5060)
 SOURCE = Address("192.0.2.200", 5070)

@@ -1,7 +1,8 @@
 """Values with any content: refused, or written without an end of line of their own.
 
-Covers `telephony/sip/grammar.py`, `telephony/sip/headers.py`, `telephony/sip/message.py`,
-`telephony/sip/uri.py`, `telephony/sip/multipart.py` and `telephony/sip/auth.py`.
+Covers `telephony/sip/message/grammar.py`, `telephony/sip/message/headers.py`,
+`telephony/sip/message/messages.py`, `telephony/sip/message/uri.py`,
+`telephony/sip/message/multipart.py` and `telephony/sip/ua/auth.py`.
 """
 
 import contextlib
@@ -12,12 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.auth import DigestClient, DigestServer
-from telephony.sip.grammar import check_parameters, format_parameters, quote, refuse_line_breaks
-from telephony.sip.headers import CSeq, Headers, Latin1Text, NameAddr, Via
-from telephony.sip.message import Request, Response, parse_message, respond
-from telephony.sip.multipart import Part, build_multipart, parse_multipart
-from telephony.sip.uri import Uri, escape_header, escape_user
+from telephony.sip.message.grammar import (
+    check_parameters,
+    format_parameters,
+    quote,
+    refuse_line_breaks,
+)
+from telephony.sip.message.headers import CSeq, Headers, Latin1Text, NameAddr, Via
+from telephony.sip.message.messages import Request, Response, parse_message, respond
+from telephony.sip.message.multipart import Part, build_multipart, parse_multipart
+from telephony.sip.message.uri import Uri, escape_header, escape_user
+from telephony.sip.ua.auth import DigestClient, DigestServer
 
 SHARP = st.sampled_from(
     ["\r\n", "\n", "\r", "\0", "\r\nVia: SIP/2.0/UDP evil", "\r\n\r\n", '"', '"\r\n"', "\\", "\\\r",

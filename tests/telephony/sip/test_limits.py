@@ -1,6 +1,6 @@
 """Large and hostile messages: refused or read, with work in proportion to their length.
 
-Covers `telephony/errors.py` and `telephony/sip/salvage.py`.
+Covers `telephony/errors.py` and `telephony/sip/transport/malformed.py`.
 """
 
 import random
@@ -9,11 +9,10 @@ import sys
 import pytest
 
 from telephony.errors import ParseError, SipParseError, TelephonyError
-from telephony.sip.auth import parse_digest
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite
-from telephony.sip.grammar import parse_parameters, split_list
-from telephony.sip.headers import (
+from telephony.sip.message.grammar import parse_parameters, split_list
+from telephony.sip.message.headers import (
     MAX_HEADERS,
     MAX_LINE,
     CSeq,
@@ -23,9 +22,10 @@ from telephony.sip.headers import (
     header_key,
     unfold,
 )
-from telephony.sip.message import parse_message
-from telephony.sip.multipart import MAX_PARTS, Part, build_multipart, parse_multipart
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.multipart import MAX_PARTS, Part, build_multipart, parse_multipart
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.auth import parse_digest
 
 LOCAL = Address("192.0.2.100", 5060)
 SOURCE = Address("192.0.2.200", 5070)

@@ -1,6 +1,6 @@
 """Two cores on a network that loses, doubles and reorders: both agree, and nothing is left.
 
-Covers `telephony/sip/client_transaction.py` and `telephony/sip/server_transaction.py`.
+Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 
-from telephony.sip.dialog import DialogState
+from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     Address,

@@ -3,7 +3,8 @@
 The files hold the RFCs' octets, with the Content-Lengths that RFC 5118 miscounted. The tables say
 what the RFC requires of an element and, where it leaves a choice, what we chose.
 
-Covers `telephony/sip/message.py`, `telephony/sip/endpoint.py` and `telephony/sip/registrar.py`.
+Covers `telephony/sip/message/messages.py`, `telephony/sip/endpoint.py` and
+`telephony/sip/registration/registrar.py`.
 """
 
 import random
@@ -13,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from telephony.errors import SipParseError
-from telephony.sip.auth import DigestServer, Outcome
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, MessageDropped, StandaloneRequest
-from telephony.sip.headers import CSeq
-from telephony.sip.message import Request, Response, parse_message
-from telephony.sip.multipart import parts_of
-from telephony.sip.registrar import Registrar
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import CSeq
+from telephony.sip.message.messages import Request, Response, parse_message
+from telephony.sip.message.multipart import parts_of
+from telephony.sip.message.uri import Uri
+from telephony.sip.registration.registrar import Registrar
+from telephony.sip.ua.auth import DigestServer, Outcome
 
 TORTURE = Path(__file__).parent / "torture"
 LOCAL = Address("192.0.2.100", 5060)

@@ -1,6 +1,7 @@
 """The differences that the transport makes to the core (RFC 3261 18, RFC 5923).
 
-Covers `telephony/sip/sizing.py`, `telephony/sip/transport.py` and `telephony/sip/way.py`.
+Covers `telephony/sip/request/transport_choice.py`, `telephony/sip/transport/response_address.py`
+and `telephony/sip/dialog/next_hop.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from telephony.sip.events import (
     InviteFailed,
     StandaloneResponse,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import parse_message
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.uri import Uri
 
 HERE = {
     kind: Address("192.0.2.1", 5061 if kind == "TLS" else 5060, kind)

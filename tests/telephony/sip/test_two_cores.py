@@ -3,7 +3,7 @@
 However their messages cross, in the end both say the same of each call, and neither holds a
 dialog, a transaction or a timer.
 
-Covers `telephony/sip/dialog.py`, `telephony/sip/uac.py` and `telephony/sip/uas.py`.
+Covers `telephony/sip/dialog/dialog.py`, `telephony/sip/ua/uac.py` and `telephony/sip/ua/uas.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from telephony.sip.dialog import DialogState
+from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     AckReceived,
@@ -35,7 +35,7 @@ from telephony.sip.events import (
     InviteFailed,
     InviteProgress,
 )
-from telephony.sip.uas import InviteServer
+from telephony.sip.ua.uas import InviteServer
 
 OFFER = {"headers": (("Content-Type", "application/sdp"),), "body": b"v=0\r\n"}
 MOST_CALLS = 6

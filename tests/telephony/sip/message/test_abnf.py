@@ -3,7 +3,8 @@
 The strategies are the grammar's rules, under its names. Each gives its text, and the facts that
 must be read from it. Linear white space, folded too, is wherever the grammar allows it.
 
-Covers `telephony/sip/message.py`, `telephony/sip/headers.py` and `telephony/sip/uri.py`.
+Covers `telephony/sip/message/messages.py`, `telephony/sip/message/headers.py` and
+`telephony/sip/message/uri.py`.
 """
 
 import re
@@ -12,9 +13,9 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.sip.headers import NameAddr, Via
-from telephony.sip.message import Request, Response, parse_message
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr, Via
+from telephony.sip.message.messages import Request, Response, parse_message
+from telephony.sip.message.uri import Uri
 
 ALPHANUM = string.ascii_letters + string.digits
 MARK = "-_.!~*'()"

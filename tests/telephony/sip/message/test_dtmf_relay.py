@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.sip.dtmf_relay import CONTENT_TYPE, body_of, key_of
-from telephony.sip.message import Headers, Request
-from telephony.sip.uri import Uri
+from telephony.sip.message.dtmf_relay import CONTENT_TYPE, body_of, key_of
+from telephony.sip.message.messages import Headers, Request
+from telephony.sip.message.uri import Uri
 
 
 def info(body, content_type=CONTENT_TYPE):

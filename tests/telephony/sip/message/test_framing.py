@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.sip.framing import MAX_BODY, MAX_HEAD, Frame, Framer, Kind
+from telephony.sip.message.framing import MAX_BODY, MAX_HEAD, Frame, Framer, Kind
 
 
 def message(body: bytes = b"", *, length: str | None = None, more: str = "") -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.grammar import (
+from telephony.sip.message.grammar import (
     drop_parameter,
     find_parameter,
     format_parameters,

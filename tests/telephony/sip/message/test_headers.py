@@ -1,6 +1,7 @@
 """Headers and their values: names with addresses, Via and CSeq.
 
-Covers `telephony/sip/name_addr.py`, `telephony/sip/via.py` and `telephony/sip/cseq.py`.
+Covers `telephony/sip/message/name_addr.py`, `telephony/sip/message/via.py` and
+`telephony/sip/message/cseq.py`.
 """
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.headers import CSeq, Headers, NameAddr, Via
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import CSeq, Headers, NameAddr, Via
+from telephony.sip.message.uri import Uri
 
 LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)), max_size=20)
 TOKENS = st.from_regex(r"[A-Za-z0-9\-.!%*_+`'~]{1,8}", fullmatch=True)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.headers import CSeq, Headers, Via
-from telephony.sip.message import Request, Response, parse_message, respond
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import CSeq, Headers, Via
+from telephony.sip.message.messages import Request, Response, parse_message, respond
+from telephony.sip.message.uri import Uri
 
 INVITE = b"""INVITE sip:201@192.0.2.10 SIP/2.0\r
 Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK77;rport, SIP/2.0/TCP far.example;branch=z9hG4bK76\r

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.headers import Headers
-from telephony.sip.message import Request
-from telephony.sip.multipart import Part, build_multipart, parse_multipart, parts_of
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request
+from telephony.sip.message.multipart import Part, build_multipart, parse_multipart, parts_of
+from telephony.sip.message.uri import Uri
 
 PARTS = st.lists(
     st.builds(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import SipParseError
-from telephony.sip.replaces import Replaces
+from telephony.sip.message.replaces import Replaces
 
 TOKENS = st.text("abcXYZ019-.!%*_+`'~", min_size=1)
 

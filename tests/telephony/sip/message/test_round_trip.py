@@ -1,7 +1,7 @@
 """Messages leave as they came: order, case, compact names, lists, quotes, escapes, charsets.
 
-Covers `telephony/sip/message.py`, `telephony/sip/headers.py`, `telephony/sip/grammar.py` and
-`telephony/sip/uri.py`.
+Covers `telephony/sip/message/messages.py`, `telephony/sip/message/headers.py`,
+`telephony/sip/message/grammar.py` and `telephony/sip/message/uri.py`.
 """
 
 import string
@@ -11,10 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import SipParseError
-from telephony.sip.grammar import COMPACT_NAMES, format_parameters, parse_parameters, split_list
-from telephony.sip.headers import Headers, Latin1Text, NameAddr, Via, octets, unfold
-from telephony.sip.message import parse_message
-from telephony.sip.uri import Uri, parse_host_port
+from telephony.sip.message.grammar import (
+    COMPACT_NAMES,
+    format_parameters,
+    parse_parameters,
+    split_list,
+)
+from telephony.sip.message.headers import Headers, Latin1Text, NameAddr, Via, octets, unfold
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.uri import Uri, parse_host_port
 
 TOKEN = string.ascii_letters + string.digits + "-.!%*_+`'~"
 NEEDED = {"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "content-length", "l"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.uri import Uri, escape_header, escape_user, parse_host_port
+from telephony.sip.message.uri import Uri, escape_header, escape_user, parse_host_port
 
 ALNUM = string.ascii_letters + string.digits
 HOSTS = st.one_of(

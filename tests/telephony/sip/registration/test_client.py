@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from telephony.sip.auth import DigestClient, DigestServer, Outcome, ha1
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, StandaloneResponse
-from telephony.sip.message import parse_message, respond
-from telephony.sip.registration import Account, Registration, Standing
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import parse_message, respond
+from telephony.sip.message.uri import Uri
+from telephony.sip.registration.client import Account, Registration, Standing
+from telephony.sip.ua.auth import DigestClient, DigestServer, Outcome, ha1
 
 HERE = Address("192.0.2.1", 5060)
 THERE = Address("192.0.2.99", 5060)

@@ -1,6 +1,6 @@
 """The timers of RFC 3261 (table 4) and RFC 6026, each without sleeping.
 
-Covers `telephony/sip/client_transaction.py` and `telephony/sip/server_transaction.py`.
+Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.headers import NameAddr
-from telephony.sip.timers import TimerQueue, Timings
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.transaction.timers import TimerQueue, Timings
 
 TIMEOUT = Timings().timeout
 

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.sip.events import Address
-from telephony.sip.location import MAX_CANDIDATES, Naptr, Question, Speaks, Srv, arrange, locate
-from telephony.sip.uri import Uri
+from telephony.sip.message.uri import Uri
+from telephony.sip.transport.location import (
+    MAX_CANDIDATES,
+    Naptr,
+    Question,
+    Speaks,
+    Srv,
+    arrange,
+    locate,
+)
 
 ALL = [Speaks(transport, ipv6) for transport in ("UDP", "TCP", "TLS") for ipv6 in (False, True)]
 V4 = [way for way in ALL if not way.ipv6]

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.auth import (
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.auth import (
     DigestClient,
     DigestServer,
     Outcome,
@@ -16,9 +19,6 @@ from telephony.sip.auth import (
     ha1,
     parse_digest,
 )
-from telephony.sip.headers import Headers
-from telephony.sip.message import Request, Response
-from telephony.sip.uri import Uri
 
 REALM = "galwad.example"
 LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)))
@@ -221,7 +221,7 @@ def test_the_client_skips_challenges_that_it_cannot_answer():
 
 
 def test_used_nonces_are_forgotten_when_they_have_died(server, monkeypatch):
-    monkeypatch.setattr("telephony.sip.auth.MAX_NONCES", 2)
+    monkeypatch.setattr("telephony.sip.ua.auth.MAX_NONCES", 2)
     for now in (1000.0, 1000.0):
         assert server.verify(answered(server, now=now), now) == ACCEPTED
     assert server.verify(answered(server, now=1001.0), 1001.0).outcome is Outcome.STALE

@@ -1,6 +1,6 @@
 """Challenges that the core answers by itself (RFC 3261 22), between two cores.
 
-Covers `telephony/sip/client_request.py`.
+Covers `telephony/sip/request/client_request.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import dataclasses
 
 import pytest
 
-from telephony.sip.auth import DigestClient, DigestServer, Outcome, ha1
-from telephony.sip.dialog import DialogState
+from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.events import (
     AckReceived,
     DialogEnded,
@@ -23,9 +22,10 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message import respond
-from telephony.sip.name_addr import NameAddr
-from telephony.sip.uri import Uri
+from telephony.sip.message.messages import respond
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
+from telephony.sip.ua.auth import DigestClient, DigestServer, Outcome, ha1
 
 OFFER = {"headers": (("Content-Type", "application/sdp"),), "body": b"v=0\r\n"}
 

@@ -1,6 +1,6 @@
 """Messages that are faulty or not for us: handled by the core before any user sees them.
 
-Covers `telephony/sip/salvage.py`.
+Covers `telephony/sip/transport/malformed.py`.
 """
 
 import random
@@ -9,9 +9,9 @@ import pytest
 
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, StandaloneRequest
-from telephony.sip.headers import NameAddr
-from telephony.sip.message import parse_message
-from telephony.sip.uri import Uri
+from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.uri import Uri
 
 LOCAL = Address("192.0.2.100", 5060)
 SOURCE = Address("192.0.2.200", 5070)

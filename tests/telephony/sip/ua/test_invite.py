@@ -1,6 +1,6 @@
 """INVITE at both user agents: RFC 3261 sections 9 and 13, RFC 6026.
 
-Covers `telephony/sip/uac.py`, `telephony/sip/uas.py` and `telephony/sip/compose.py`.
+Covers `telephony/sip/ua/uac.py`, `telephony/sip/ua/uas.py` and `telephony/sip/request/compose.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from telephony.sip.events import (
     InviteFailed,
     InviteProgress,
 )
-from telephony.sip.message import parse_message, respond
+from telephony.sip.message.messages import parse_message, respond
 
 T1 = 0.5
 

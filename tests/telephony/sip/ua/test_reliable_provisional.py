@@ -1,6 +1,7 @@
 """Reliable provisional responses (RFC 3262), both ends, in fake time.
 
-Covers `telephony/sip/prack.py`, `telephony/sip/rack.py` and `telephony/sip/reliable.py`.
+Covers `telephony/sip/ua/prack.py`, `telephony/sip/message/rack.py` and
+`telephony/sip/ua/reliable.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.cseq import CSeq
-from telephony.sip.dialog import DialogState
+from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     AckReceived,
@@ -28,8 +28,9 @@ from telephony.sip.events import (
     InviteProgress,
     PrackMissing,
 )
-from telephony.sip.message import parse_message
-from telephony.sip.rack import RAck
+from telephony.sip.message.cseq import CSeq
+from telephony.sip.message.messages import parse_message
+from telephony.sip.message.rack import RAck
 
 SDP = b"v=0\r\n"
 TYPE = (("Content-Type", "application/sdp"),)
