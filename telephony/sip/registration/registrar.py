@@ -106,7 +106,7 @@ class Registrar:
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
         """Apply a REGISTER to the bindings of `aor`, all or nothing; return the response."""
-        held = self.bindings(aor, now)
+        before = held = self.bindings(aor, now)
         try:
             wanted, path = _wanted(request), _path(request)
             if "*" in wanted:
@@ -114,7 +114,7 @@ class Registrar:
             else:
                 for contact in [NameAddr.parse(element) for element in wanted]:
                     asked = self._bind(contact, path, request, source, now)
-                    held = self._apply(held, asked, request, now)
+                    held = self._apply(held, asked, before, request, now)
         except SipParseError as error:
             shortest = [("Min-Expires", str(self._min_expires))] if error.status == 423 else []
             return respond(request, error.status, headers=shortest)
@@ -218,13 +218,16 @@ class Registrar:
         return Binding(bare, request.call_id, request.cseq.number, source, expires_at, path)
 
     @staticmethod
-    def _apply(held: list[Binding], asked: Binding, request: Request, now: float) -> list[Binding]:
+    def _apply(
+        held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
+    ) -> list[Binding]:
+        """Return `held` with `asked`; `before` are the bindings before this request."""
         others: list[Binding] = []
         for binding in held:
-            if binding.is_same_contact(asked.contact):
-                _require_newer(binding, request)
-            else:
+            if not binding.is_same_contact(asked.contact):
                 others.append(binding)
+            elif binding in before:
+                _require_newer(binding, request)
         return [*others, asked] if asked.expires_at > now else others
 
     def _seconds(self, contact: NameAddr, request: Request) -> int:

@@ -82,6 +82,15 @@ def test_an_older_register_of_the_same_call_changes_nothing(registrar):
     assert registrar.contacts("201", 102.0) == [(Uri.parse("sip:a@h"), SOURCE)]
 
 
+def test_a_contact_that_is_listed_twice_is_bound_once_as_listed_last(registrar):
+    contact = "<sip:anna@192.0.2.10:5060>"
+    twice = request(f"{contact};expires=600", f"{contact};expires=900")
+    response = registrar.register("201", twice, SOURCE, 100.0)
+    assert response.status == 200
+    (binding,) = registrar.bindings("201", 100.0)
+    assert binding.expires_at == 1000.0
+
+
 def test_a_phone_that_restarted_may_begin_its_cseq_anew(registrar):
     registrar.register("201", request("<sip:a@h>", cseq=5), SOURCE, 100.0)
     again = registrar.register("201", request("<sip:a@h>", cseq=1, call_id="c2"), OTHER, 101.0)
