@@ -32,6 +32,10 @@ _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
 """A 481 to one of these may concern only the subscription or response: the dialog continues."""
 
+_KEPT_ACKS = 4
+"""The number of ACKs that are kept, to be repeated: the peer may repeat an older 2xx after a newer
+INVITE was answered."""
+
 
 class DialogState(enum.Enum):
     """RFC 3261 12: early (after 1xx), confirmed (after 2xx), terminated."""
@@ -264,7 +268,10 @@ class Dialog(DialogAddresses):
                 for value in client.request.headers.get_all(name)
             )
             draft = self._draft("ACK", number, (*credentials, *headers), body)
-            self._acks = {number: draft.next_hop.message(bytes(compose(self._core, draft)))}
+            self._acks[number] = draft.next_hop.message(bytes(compose(self._core, draft)))
+            sent = [old for old, ack in self._acks.items() if ack is not None]
+            for old in sent[:-_KEPT_ACKS]:
+                del self._acks[old]
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:

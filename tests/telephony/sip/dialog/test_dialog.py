@@ -102,6 +102,25 @@ def test_a_reinvite_while_ours_is_pending_gets_491(network, alice, bob, call):
     assert not call.at_alice.invite_pending
 
 
+def test_a_late_copy_of_an_older_2xx_is_acknowledged_again_and_not_reported(
+    network, alice, bob, call
+):
+    (first,) = [
+        sent for _, sent in network.wire if b"CSeq: 1 INVITE" in sent.data and b" 200 " in sent.data
+    ]
+    client = call.at_alice.request("INVITE", now=network.now)
+    network.flush()
+    bob.last(DialogRequest).transaction.respond(200, now=network.now)
+    network.flush()
+    call.at_alice.ack(client, now=network.now)
+    network.flush()
+    acks = len(network.sent("ACK"))
+    alice.endpoint.receive(first.data, bob.address, alice.address, network.now)
+    network.flush()
+    assert len(network.sent("ACK")) == acks + 1
+    assert len(alice.seen(InviteAnswered)) == 1
+
+
 def test_after_a_491_the_owner_of_the_call_id_waits_longer(call):
     for _ in range(50):
         assert 2.1 <= call.at_alice.glare_delay() <= 4.0
