@@ -162,22 +162,9 @@ class Headers:
         """
         return [element for value in self.get_all(name) for element in split_list(value)]
 
-    def has_token(self, name: str, token: str) -> bool:
-        """Return whether `token` is in the list `name` (Supported, Require, Allow), in any case.
-
-        Raises:
-            SipParseError: A quote or an angle bracket is not closed.
-        """
-        wanted = token.lower()
-        return any(element.lower() == wanted for element in self.get_list(name))
-
     def add(self, name: str, value: object) -> None:
         """Add a value after all others; raise ProtocolError if it contains CR, LF or NUL."""
         self._rows.append(_row(name, value))
-
-    def prepend(self, name: str, value: object) -> None:
-        """Add a value before all others."""
-        self._rows.insert(0, _row(name, value))
 
     def set(self, name: str, value: object) -> None:
         """Replace the first value of `name` (or append one); drop its other values."""
@@ -199,10 +186,6 @@ class Headers:
         """Drop all values of `name`, if there are any."""
         key = header_key(name)
         self._rows = [row for row in self._rows if row[0] != key]
-
-    def copy(self) -> Headers:
-        """Return an independent copy."""
-        return Headers.from_rows(self._rows.copy())
 
     def items(self) -> list[tuple[str, str]]:
         """Return all names and values, in order and in their original spelling."""

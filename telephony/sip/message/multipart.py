@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from telephony.errors import ProtocolError, SipParseError
+from telephony.errors import SipParseError
 from telephony.sip.message.grammar import find_parameter, parse_parameters
-from telephony.sip.message.headers import Headers, octets, unfold
+from telephony.sip.message.headers import Headers, unfold
 from telephony.sip.message.messages import Request, Response
 
 MAX_PARTS: Final = 16
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _LINE_END: Final = re.compile(rb"\r?\n")
-_BOUNDARY: Final = re.compile(r"[A-Za-z0-9'()+_,\-./:=?]{1,70}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +84,6 @@ def parse_multipart(content_type: str, body: bytes) -> list[Part]:
     return parts
 
 
-def build_multipart(parts: Iterable[Part], boundary: str | None = None) -> tuple[str, bytes]:
-    """Write a multipart/mixed body.
-
-    Args:
-        parts: At least one.
-        boundary: If None, it is made from the digest of the parts.
-
-    Returns:
-        The Content-Type, and the body.
-
-    Raises:
-        ProtocolError: There is no part, a header cannot be written, or the boundary is malformed
-            or occurs in a part.
-    """
-    written = [_format_part(part) for part in parts]
-    if not written:
-        raise ProtocolError("a multipart body needs a part")
-    if boundary is None:
-        boundary = "part-" + hashlib.sha256(b"\0".join(written)).hexdigest()[:32]
-    if _BOUNDARY.fullmatch(boundary) is None:
-        raise ProtocolError("the boundary has other characters than it may")
-    mark = b"--" + boundary.encode()
-    if any(mark in part for part in written):
-        raise ProtocolError("the boundary occurs in a part")
-    body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in written) + mark + b"--\r\n"
-    return f'multipart/mixed;boundary="{boundary}"', body
-
-
 def _parse_part(content: bytes) -> Part:
     # `content` starts right after the boundary, with the end of its line.
     first = _LINE_END.match(content)
@@ -130,9 +99,3 @@ def _parse_part(content: bytes) -> Part:
     for name in ("Content-Type", "Content-Length"):
         headers.remove(name)
     return Part(content_type, content[end.end() :], headers)
-
-
-def _format_part(part: Part) -> bytes:
-    pairs = Headers([("Content-Type", part.content_type), *part.headers.items()])
-    head = b"".join(b"%b: %b\r\n" % (octets(name), octets(value)) for name, value in pairs)
-    return head + b"\r\n" + part.body

@@ -15,7 +15,6 @@ from telephony.sip.message.grammar import (
     is_token,
     parse_parameters,
     replace_parameter,
-    split_list,
 )
 from telephony.sip.message.uri import is_host, join_host_port, parse_host_port, without_brackets
 
@@ -65,11 +64,6 @@ class Via:
         except ProtocolError as error:
             raise SipParseError(str(error)) from None
 
-    @classmethod
-    def parse_list(cls, text: str) -> list[Via]:
-        """Parse a comma-separated list of hops, the nearest first."""
-        return [cls.parse(element) for element in split_list(text)]
-
     def __str__(self) -> str:
         sent_by = join_host_port(self.host, self.port)
         return f"SIP/2.0/{self.transport} {sent_by}{format_parameters(self.parameters)}"
@@ -87,17 +81,12 @@ class Via:
 
     @property
     def rport(self) -> int | None:
-        """The real source port of the request; None if not filled in (see `wants_rport`)."""
+        """The real source port of the request; None if not filled in."""
         value = self.parameter("rport")
         # isdecimal() also accepts digits of other scripts, and so does int().
         if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
             return None
         return int(value)
-
-    @property
-    def wants_rport(self) -> bool:
-        """True if the sender requests responses to its source port (RFC 3581)."""
-        return self.parameter("rport") is not None
 
     def parameter(self, name: str) -> str | None:
         """Return a parameter as plain text; "" for a flag, None if it is missing."""
