@@ -23,7 +23,7 @@ from telephony.errors import ParseError
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request
 from telephony.sip.message.name_addr import NameAddr
-from telephony.sip.ua.auth import DigestServer, Outcome, Verification
+from telephony.sip.ua.auth import AuthOutcome, DigestServer, DigestVerification
 from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
 
@@ -80,7 +80,7 @@ class Doorkeeper:
         settings: Settings,
         phones: Phones,
         secret: bytes,
-        judged: Callable[[Address, Outcome, float], None] = lambda *_: None,
+        judged: Callable[[Address, AuthOutcome, float], None] = lambda *_: None,
     ) -> None:
         """Create the digest server; `secret` is random, new in each process, and keys the nonces.
 
@@ -108,7 +108,7 @@ class Doorkeeper:
                 srtp=trunk.srtp or self._settings.media.srtp,
             )
         verification = self._verify(request, invite.source, now)
-        if verification.outcome is not Outcome.ACCEPTED:
+        if verification.outcome is not AuthOutcome.ACCEPTED:
             return Refusal(401, self._challenges(invite.source, verification.outcome, now))
         if not self._settings.may_use(verification.user, invite.source.transport):
             return Refusal(403)
@@ -126,9 +126,9 @@ class Doorkeeper:
         """Answer a REGISTER: a phone may bind contacts only to its own extension."""
         request = transaction.request
         verification = self._verify(request, transaction.source, now)
-        if verification.outcome is not Outcome.ACCEPTED:
+        if verification.outcome is not AuthOutcome.ACCEPTED:
             challenges = self._challenges(transaction.source, verification.outcome, now)
-            transaction.turn_away(401, headers=challenges, now=now)
+            transaction.refuse_statelessly(401, headers=challenges, now=now)
             return
         user, transport = verification.user, transaction.source.transport
         if request.to.uri.user != user or not self._settings.may_use(user, transport):
@@ -143,13 +143,13 @@ class Doorkeeper:
         headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())))
         transaction.respond(answer.status, headers=headers, now=now)
 
-    def _verify(self, request: Request, source: Address, now: float) -> Verification:
+    def _verify(self, request: Request, source: Address, now: float) -> DigestVerification:
         verification = self._digest.verify(request, now, host=source.host)
         self._judged(source, verification.outcome, now)
         return verification
 
     def _challenges(
-        self, source: Address, outcome: Outcome, now: float
+        self, source: Address, outcome: AuthOutcome, now: float
     ) -> tuple[tuple[str, str], ...]:
         return tuple(self._digest.challenges(now, outcome, host=source.host))
 

@@ -90,7 +90,7 @@ class Switch:
             settings.sip,
             is_trunk=lambda *sender: settings.trunk_of(*sender) is not None,
             trunks=[peer.network for trunk in settings.trunks for peer in trunk.peers],
-            in_call=self._endpoint.knows,
+            in_call=self._endpoint.has_call_id,
             shun=self._shun,
         )
         self._load = Load(settings.sip, lambda: self._relay.free_pairs)
@@ -296,7 +296,7 @@ class Switch:
     def _on_moved(self, old: Address, new: Address) -> None:
         """Move a phone's calls to its new connection when the old one is closed."""
         if not self._transport.is_open(old):
-            self._endpoint.moved(old, new)
+            self._endpoint.peer_reconnected(old, new)
 
     def _on_silence(self, leg_id: str, seconds: float) -> None:
         call = call_with(self.calls, leg_id)

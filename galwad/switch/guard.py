@@ -23,7 +23,7 @@ import structlog
 
 from config.sections import Sip
 from telephony.sip.events import Address
-from telephony.sip.ua.auth import Outcome
+from telephony.sip.ua.auth import AuthOutcome
 
 MOST_SOURCES: Final = 4096
 """The number of sources remembered, of each kind; the one unseen for longest is forgotten first."""
@@ -186,20 +186,20 @@ class Guard:
         """Count a failure for input that is not SIP, or not complete."""
         self._failed(source, _FAILURE, "malformed", now)
 
-    def judged(self, source: Address, outcome: Outcome, now: float) -> None:
+    def judged(self, source: Address, outcome: AuthOutcome, now: float) -> None:
         """Count the outcome of checking a request's credentials."""
         match outcome:
-            case Outcome.ACCEPTED:
+            case AuthOutcome.ACCEPTED:
                 origin = origin_of(source.host)
                 self._proved.pop(origin, None)
                 self._proved[origin] = now + PROVED_S
                 _trim(self._proved)
                 self._source(origin, now).failures = 0.0
-            case Outcome.REFUSED:
+            case AuthOutcome.REFUSED:
                 self._failed(source, _FAILURE, "credentials", now)
-            case Outcome.MISSING:
+            case AuthOutcome.MISSING:
                 self._failed(source, _CHALLENGED, "no credentials", now)
-            case Outcome.STALE:
+            case AuthOutcome.STALE:
                 pass  # the password was right, only the nonce was old
 
     def know(self, hosts: Iterable[str]) -> None:

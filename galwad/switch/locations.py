@@ -19,7 +19,7 @@ import structlog
 from config.sections import Sip
 from telephony.sip.events import Address
 from telephony.sip.message.uri import Uri
-from telephony.sip.transport.location import Question, Record, Speaks, locate
+from telephony.sip.transport.location import Question, Record, TransportFamily, locate
 
 HELD_DOWN_S = 120.0
 """The time for which an address that did not answer comes last, in seconds."""
@@ -42,7 +42,7 @@ class Locations:
     def __init__(
         self,
         uris: Iterable[Uri],
-        speaks: Sequence[Speaks],
+        speaks: Sequence[TransportFamily],
         asker: Asker,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -115,10 +115,11 @@ class Locations:
         return next(locate(uri, self._speaks, self._rng), None) is not None
 
 
-def speaks_of(sip: Sip) -> tuple[Speaks, ...]:
+def speaks_of(sip: Sip) -> tuple[TransportFamily, ...]:
     """Return the transports and IP versions of `[sip] listen`, in its order."""
     return tuple(
         dict.fromkeys(
-            Speaks(listener.transport.upper(), ":" in listener.host) for listener in sip.listen
+            TransportFamily(listener.transport.upper(), ":" in listener.host)
+            for listener in sip.listen
         )
     )

@@ -18,7 +18,7 @@ from galwad.messages import PeerStanding
 from galwad.switch.locations import Locations
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
-from telephony.sip.keep_alive import Health, KeepAlive
+from telephony.sip.keep_alive import KeepAlive, PeerHealth
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.address import DEFAULT_PORTS
 
@@ -51,7 +51,7 @@ class Neighbours:
         ]
         self._pings: dict[Address, KeepAlive] = {}
         self._names: dict[Address, str] = {}
-        self._told: dict[Address, Health] = {}
+        self._told: dict[Address, PeerHealth] = {}
 
     def tick(self, now: float) -> None:
         """Send the pings that are due; call it about once a second."""
@@ -64,7 +64,7 @@ class Neighbours:
         """Handle the core's events about our pings; ignore all others."""
         if isinstance(event, PeerLost):
             for ping in self._pings.values():
-                ping.lost(event.peer, now)
+                ping.connection_lost(event.peer, now)
         elif isinstance(event, StandaloneResponse):
             asked_for = event.transaction.owner
             if isinstance(asked_for, KeepAlive):
@@ -74,8 +74,8 @@ class Neighbours:
     def standings(self) -> Iterator[PeerStanding]:
         """Yield the state of each peer that has answered, or has been found down."""
         for address, ping in self._pings.items():
-            if ping.health is not Health.UNKNOWN:
-                up = ping.health is Health.ALIVE
+            if ping.health is not PeerHealth.UNKNOWN:
+                up = ping.health is PeerHealth.ALIVE
                 yield PeerStanding(self._names[address], "options", up)
 
     def _know(self) -> None:
@@ -89,7 +89,7 @@ class Neighbours:
         for address, every in asked.items():
             if address not in self._pings:
                 self._pings[address] = KeepAlive(self._endpoint, address, every)
-            self._pings[address].every = every
+            self._pings[address].interval = every
 
     def _asked(self) -> Iterator[tuple[Address, float, str]]:
         yield from self._trunks
@@ -100,20 +100,20 @@ class Neighbours:
     def _forget(self, address: Address) -> None:
         """Stop the pings to an address to which no name leads any more."""
         del self._pings[address], self._names[address]
-        if self._told.pop(address, None) is Health.DOWN:
+        if self._told.pop(address, None) is PeerHealth.DOWN:
             self._locations.answered(address)
 
     def _report(self, ping: KeepAlive) -> None:
         there = ping.destination
-        before = self._told.get(there, Health.UNKNOWN)
+        before = self._told.get(there, PeerHealth.UNKNOWN)
         if ping.health is before or self._pings.get(there) is not ping:
             return
         self._told[there] = ping.health
         name = self._names[there]
-        if ping.health is Health.DOWN:
+        if ping.health is PeerHealth.DOWN:
             self._locations.silent(there)
             self._alarm("peer.down", None, f"{name}: {ping.status}")
-        elif before is Health.DOWN:
+        elif before is PeerHealth.DOWN:
             self._locations.answered(there)
             self._alarm("peer.up", None, name)
         else:

@@ -70,11 +70,11 @@ class Reception:
         now = time.monotonic()
         heir = self._heirs.pop(invite.request.call_id, None)
         if self._drained() or (heir is None and self._too_much(invite, now)):
-            invite.turn_away(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
+            invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
             return
         admission = heir.memo.admission if heir else self._doorkeeper.invite(invite, now)
         if isinstance(admission, Refusal):
-            invite.turn_away(admission.status, headers=admission.headers, now=now)
+            invite.refuse_statelessly(admission.status, headers=admission.headers, now=now)
             return
         replaced = leg_to_replace(self._board.endpoint, invite)
         if replaced is not None:

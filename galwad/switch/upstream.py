@@ -18,7 +18,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.client import Account, Registration, Standing
+from telephony.sip.registration.client import RegistrarAccount, Registration, RegistrationState
 from telephony.sip.ua.auth import DigestClient
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ class Upstream:
         self._clients: dict[str, DigestClient] = {}
         self._registrations: dict[str, Registration] = {}
         self._registrars: dict[str, Uri] = {}
-        self._said: dict[str, Standing] = {}
+        self._said: dict[str, RegistrationState] = {}
         for trunk in settings.trunks:
             if trunk.password is not None:
                 self._know(trunk, trunk.password.get_secret_value(), endpoint)
@@ -51,7 +51,7 @@ class Upstream:
         self._clients[trunk.name] = DigestClient(trunk.username, password)
         if trunk.registrar is not None:
             registrar = Uri.parse(trunk.registrar)
-            account = Account(trunk.name, registrar, trunk.username)
+            account = RegistrarAccount(trunk.name, registrar, trunk.username)
             self._registrars[trunk.name] = registrar
             self._registrations[trunk.name] = Registration(endpoint, account)
 
@@ -80,7 +80,7 @@ class Upstream:
         """Handle the core's events about registrations; ignore all others."""
         if isinstance(event, PeerLost):
             for registration in self._registrations.values():
-                registration.lost(event.peer, now)
+                registration.connection_lost(event.peer, now)
         elif isinstance(event, StandaloneResponse):
             for name, registration in self._registrations.items():
                 if event.transaction.owner is registration:
@@ -90,7 +90,7 @@ class Upstream:
     def standings(self) -> Iterator[PeerStanding]:
         """Yield the state of each registration that has been answered."""
         for name, standing in self._said.items():
-            yield PeerStanding(name, "register", standing is Standing.REGISTERED)
+            yield PeerStanding(name, "register", standing is RegistrationState.REGISTERED)
 
     def stop(self, now: float) -> None:
         """Remove our bindings, so that no more calls come."""
@@ -98,11 +98,11 @@ class Upstream:
             registration.stop(now)
 
     def _report(self, name: str, registration: Registration) -> None:
-        standing = registration.standing
-        if standing is self._said.get(name) or standing is Standing.TRYING:
+        standing = registration.state
+        if standing is self._said.get(name) or standing is RegistrationState.TRYING:
             return
         self._said[name] = standing
-        if standing is Standing.REGISTERED:
+        if standing is RegistrationState.REGISTERED:
             log.info("trunk.registered", trunk=name)
-        elif standing is Standing.FAILED:
+        elif standing is RegistrationState.FAILED:
             self._alarm("trunk.unregistered", None, f"{name}: {registration.status}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telephony.sip.events import Address
-from telephony.sip.message.framing import Frame, Framer, Kind
+from telephony.sip.message.framing import Framer, StreamUnit, UnitKind
 
 CRLF = b"\r\n"
 _KEEPALIVE = (
@@ -72,7 +72,7 @@ class LinkOwner(Protocol):
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Handle a message that was received."""
 
-    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+    def broken(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Answer, if possible, after the stream has become unreadable."""
 
     def stands(self, link: Link) -> None:
@@ -162,7 +162,7 @@ class Link(asyncio.Protocol):
             self._take(frame)
             if self._over:
                 return
-        if not self._framer.midway:
+        if not self._framer.has_partial_message:
             self._midway_since = None
         elif self._midway_since is None:
             self._midway_since = now
@@ -193,17 +193,17 @@ class Link(asyncio.Protocol):
         self._framer.expect_pong()
         self._write(CRLF + CRLF)
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: StreamUnit) -> None:
         self._ping_unanswered = False
         match frame.kind:
-            case Kind.MESSAGE:
+            case UnitKind.MESSAGE:
                 self._had_message = True
                 self._owner.received(frame.data, self.peer, self.local)
-            case Kind.PING:
+            case UnitKind.PING:
                 self._write(CRLF)
-            case Kind.PONG:
+            case UnitKind.PONG:
                 self._ponged = True
-            case Kind.FAULT:
+            case UnitKind.FAULT:
                 self._owner.broken(frame, self.peer, self.local)
                 self._last_word()
 

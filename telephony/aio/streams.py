@@ -21,7 +21,7 @@ from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError
 from telephony.sip.events import Address, OutgoingMessage
-from telephony.sip.message.framing import Frame
+from telephony.sip.message.framing import StreamUnit
 
 _BACKLOG = 256
 _SWEEP_S = 2.0
@@ -35,7 +35,7 @@ class StreamOwner(Protocol):
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Handle a message that was received."""
 
-    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+    def broken(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Handle a stream that has become unreadable."""
 
     def unreachable(self, destination: Address) -> None:
@@ -138,7 +138,7 @@ class Streams:
         """Pass a message to the owner."""
         self._owner.received(data, source, local)
 
-    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+    def broken(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Pass a fault of the stream to the owner."""
         self._owner.broken(fault, source, local)
 

@@ -20,7 +20,7 @@ from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, ConnectionOffered, OutgoingMessage, SipEvent
-from telephony.sip.message.framing import Frame
+from telephony.sip.message.framing import StreamUnit
 
 logger = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ class SipTransport:
             self._gate.malformed(source, now)
         self.flush()
 
-    def broken(self, fault: Frame, source: Address, local: Address) -> None:
+    def broken(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Answer a message that broke its stream, as far as it can be read."""
         self.endpoint.refuse(fault, source, local)
         self._gate.malformed(source, self.now)
@@ -138,7 +138,7 @@ class SipTransport:
     def cut_off(self, destination: Address) -> None:
         """Repeat what may be lost because the connection to this destination ended."""
         if not self._closed:
-            self.endpoint.cut_off(destination, self.now)
+            self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
     def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:

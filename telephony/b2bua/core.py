@@ -178,7 +178,7 @@ class CallCore:
             leg.media.close()
             if leg.dialog is not None:
                 leg.dialog.owner = None
-                leg.dialog.forget("not restored")
+                leg.dialog.drop("not restored")
         self.legs.clear()
         self.events.clear()
 

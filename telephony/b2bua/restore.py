@@ -56,7 +56,7 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
         with contextlib.suppress(ProtocolError, TypeError):
-            endpoint.give_up(branch, now=now)
+            endpoint.cancel_restored(branch, now=now)
 
 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
@@ -68,7 +68,7 @@ def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> st
     invite = data.get("invite")
     if not isinstance(invite, Mapping):
         raise ProtocolError(_NO_CHECKPOINT)
-    return endpoint.serve_again(invite, now)
+    return endpoint.restore_invite(invite, now)
 
 
 def restore(

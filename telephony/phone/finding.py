@@ -15,7 +15,7 @@ from typing import Protocol
 
 from telephony.sip.events import Address
 from telephony.sip.message.uri import Uri
-from telephony.sip.transport.location import Question, Record, Speaks, locate
+from telephony.sip.transport.location import Question, Record, TransportFamily, locate
 
 
 class Asker(Protocol):
@@ -38,7 +38,7 @@ async def find(server: Address, asker: Asker, here: str = "") -> list[Address]:
         found = [await _by_system(server)]
     else:
         families = [":" in here] if here else [False, True]
-        speaks = [Speaks(server.transport, ipv6=ipv6) for ipv6 in families]
+        speaks = [TransportFamily(server.transport, ipv6=ipv6) for ipv6 in families]
         found = await _by_domain(server, speaks, asker)
     if not found:
         raise OSError(f"nobody serves {server.host} by {server.transport}")
@@ -52,7 +52,7 @@ async def _by_system(server: Address) -> Address:
     return server._replace(host=str(found[0][4][0]))
 
 
-async def _by_domain(server: Address, speaks: list[Speaks], asker: Asker) -> list[Address]:
+async def _by_domain(server: Address, speaks: list[TransportFamily], asker: Asker) -> list[Address]:
     uri = Uri(host=server.host, parameters=(("transport", server.transport.lower()),))
     asking = locate(uri, speaks, random.SystemRandom())
     try:

@@ -19,7 +19,7 @@ from typing import Final
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.addresses import DialogId
 from telephony.sip.dialog.dialog import Dialog
-from telephony.sip.message.framing import Frame
+from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.messages import Request
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.rack import RELIABLE
@@ -119,7 +119,7 @@ class Endpoint:
         """Process a message that arrived at `local`; never raise, whatever the bytes are."""
         self._incoming.receive(data, source, local, now)
 
-    def refuse(self, fault: Frame, source: Address, local: Address) -> None:
+    def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Answer the message that broke a stream, if its head allows; the stream then closes."""
         self._incoming.refuse(fault, source, local)
 
@@ -238,7 +238,7 @@ class Endpoint:
         """
         return restore_dialog(self._agent.dialogs, data)
 
-    def give_up(
+    def cancel_restored(
         self, data: Mapping[str, object], *, owner: object = None, now: float
     ) -> InviteClient:
         """Cancel an INVITE that an earlier process sent, from `InviteClient.checkpoint()`.
@@ -251,7 +251,7 @@ class Endpoint:
         """
         return cancel_restored(self._agent, data, owner, now)
 
-    def serve_again(self, data: Mapping[str, object], now: float) -> str:
+    def restore_invite(self, data: Mapping[str, object], now: float) -> str:
         """Receive again an INVITE that an earlier process was serving; `IncomingInvite` follows.
 
         `data` is from `InviteServer.checkpoint()`. The caller sees one more early dialog. Returns
@@ -268,7 +268,7 @@ class Endpoint:
         """Return the dialog with these identifiers (for Replaces); None if no dialog has them."""
         return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
-    def knows(self, call_id: str) -> bool:
+    def has_call_id(self, call_id: str) -> bool:
         """Return whether a dialog or a pending request that we sent has this Call-ID."""
         return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
@@ -292,17 +292,17 @@ class Endpoint:
             transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
-    def cut_off(self, destination: Address, now: float) -> None:
+    def connection_lost(self, destination: Address, now: float) -> None:
         """Handle that the connection to `destination` is lost: repeat requests that may be lost.
 
         Each request without a response is sent once more, over another connection if one can be
         made. If not, the transport calls `unreachable`.
         """
         for transaction in self._core.transactions.clients_to(destination):
-            transaction.cut_off(now)
+            transaction.connection_lost(now)
         self._core.emit(PeerLost(destination))
 
-    def moved(self, old: Address, new: Address) -> None:
+    def peer_reconnected(self, old: Address, new: Address) -> None:
         """Move the dialogs of a peer that has replaced its lost connection `old` by `new`."""
         for dialog in self._agent.dialogs:
             if dialog.send_to == old:

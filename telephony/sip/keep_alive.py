@@ -15,10 +15,10 @@ from telephony.sip.message.uri import Uri
 from telephony.sip.transport.address import Address
 from telephony.sip.ua.client import NonInviteClient, StandaloneResponse
 
-_GONE = (408, 503)
+_DEAD_STATUSES = (408, 503)
 
 
-class Health(enum.Enum):
+class PeerHealth(enum.Enum):
     """The known state of a neighbour."""
 
     UNKNOWN = "unknown"
@@ -38,11 +38,11 @@ class KeepAlive:
         status: The last answer's status, 408 or 503 if there was none; 0 before the first.
     """
 
-    def __init__(self, endpoint: Endpoint, destination: Address, every: float) -> None:
-        """Prepare checks, each one `every` seconds after the last answer. Nothing is sent yet."""
+    def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
+        """Prepare checks, each `interval` seconds after the last answer. Nothing is sent yet."""
         self.destination = destination
-        self.every = every
-        self.health = Health.UNKNOWN
+        self.interval = interval
+        self.health = PeerHealth.UNKNOWN
         self.status = 0
         self._endpoint = endpoint
         self._next: float | None = float("-inf")
@@ -57,39 +57,43 @@ class KeepAlive:
         if self._next is None or now < self._next:
             return
         self._next = None
-        there = self.destination
-        uri = Uri(host=there.name or there.host, port=there.port, parameters=_by(there))
+        destination = self.destination
+        uri = Uri(
+            host=destination.name or destination.host,
+            port=destination.port,
+            parameters=_transport_parameter(destination),
+        )
         try:
-            us = self._endpoint.contact("galwad", there)
+            contact = self._endpoint.contact("galwad", destination)
             self._client = self._endpoint.request(
                 "OPTIONS",
                 uri,
-                from_=NameAddr("", Uri(user="galwad", host=NameAddr.parse(us).uri.host)),
+                from_=NameAddr("", Uri(user="galwad", host=NameAddr.parse(contact).uri.host)),
                 to=NameAddr("", uri),
-                destination=there,
-                headers=(("Contact", us), ("Accept", "application/sdp")),
+                destination=destination,
+                headers=(("Contact", contact), ("Accept", "application/sdp")),
                 owner=self,
                 now=now,
             )
         except ProtocolError:  # no local address reaches the destination
-            self._heard(503, now)
+            self._answered(503, now)
 
-    def lost(self, peer: Address, now: float) -> None:
+    def connection_lost(self, peer: Address, now: float) -> None:
         """Check again at once if the lost connection was to our neighbour and it was alive."""
-        waits = self._next is not None and self.health is Health.ALIVE
+        waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
         """Process the answer to our last OPTIONS."""
         if event.transaction is self._client and event.status >= 200:
-            self._heard(event.status, now)
+            self._answered(event.status, now)
 
-    def _heard(self, status: int, now: float) -> None:
+    def _answered(self, status: int, now: float) -> None:
         self.status = status
-        self.health = Health.DOWN if status in _GONE else Health.ALIVE
-        self._client, self._next = None, now + self.every
+        self.health = PeerHealth.DOWN if status in _DEAD_STATUSES else PeerHealth.ALIVE
+        self._client, self._next = None, now + self.interval
 
 
-def _by(there: Address) -> tuple[tuple[str, str | None], ...]:
-    return () if there.transport == "UDP" else (("transport", there.transport.lower()),)
+def _transport_parameter(destination: Address) -> tuple[tuple[str, str | None], ...]:
+    return () if destination.transport == "UDP" else (("transport", destination.transport.lower()),)

@@ -282,7 +282,7 @@ class Dialog(DialogAddresses):
         low, high = (210, 400) if self.caller else (0, 200)
         return self._core.rng.randint(low, high) / 100
 
-    def forget(self, reason: str) -> None:
+    def drop(self, reason: str) -> None:
         """Drop the dialog without notifying the peer; emit `DialogEnded` if it was confirmed."""
         if self.state is DialogState.TERMINATED:
             return
@@ -503,7 +503,7 @@ class Dialog(DialogAddresses):
         if self._invite_received is not None:
             self._invite_received.end_with_dialog(now)
             self._invite_received = None
-        self.forget(reason)
+        self.drop(reason)
 
     def _retry_later(self) -> DialogRefusal:
         seconds = self._core.rng.randint(0, 10)

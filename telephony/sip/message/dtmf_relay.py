@@ -9,14 +9,14 @@ from telephony.sip.message.messages import Request
 
 CONTENT_TYPE: Final = "application/dtmf-relay"
 _SIGNAL: Final = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9*#A-D])\s*$")
-_ALONE: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
+_BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 def key_of(request: Request) -> str | None:
     """Return the key in an INFO, in upper case; None if it has no key."""
     if not request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
         return None
-    match = _SIGNAL.search(request.body) or _ALONE.fullmatch(request.body)
+    match = _SIGNAL.search(request.body) or _BARE_KEY.fullmatch(request.body)
     return match[1].decode().upper() if match is not None else None
 
 

@@ -35,7 +35,7 @@ _FIRST_BYTE: Final = frozenset(
 )
 
 
-class Kind(enum.Enum):
+class UnitKind(enum.Enum):
     """The kinds of frame."""
 
     MESSAGE = "message"
@@ -49,7 +49,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class StreamUnit:
     """One unit of the stream: a message, a ping, a pong or a fault.
 
     Attributes:
@@ -59,7 +59,7 @@ class Frame:
         why: For a fault, a fixed phrase for the log and the counter.
     """
 
-    kind: Kind
+    kind: UnitKind
     data: bytes = b""
     status: int = 400
     why: str = ""
@@ -78,12 +78,12 @@ class Framer:
         self._pongs_due = 0
 
     @property
-    def midway(self) -> bool:
+    def has_partial_message(self) -> bool:
         """True while a message has started but is not complete."""
         return bool(self._buffer)
 
     @property
-    def held(self) -> int:
+    def buffered(self) -> int:
         """The number of buffered bytes of an incomplete message."""
         return len(self._buffer)
 
@@ -91,14 +91,14 @@ class Framer:
         """Expect that the next CRLF between messages answers our ping."""
         self._pongs_due += 1
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes) -> list[StreamUnit]:
         """Take the bytes of one read; return the frames that they complete. [] after a fault."""
         if self._broken:
             return []
         self._buffer += data
         return list(self._frames())
 
-    def _frames(self) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[StreamUnit]:
         while not self._broken:
             if self._head is None:
                 yield from self._between()
@@ -107,7 +107,7 @@ class Framer:
                 return
             yield frame
 
-    def _between(self) -> Iterator[Frame]:
+    def _between(self) -> Iterator[StreamUnit]:
         """Consume the CRLFs before a message; yield pings and pongs."""
         buffer, at = self._buffer, 0
         while at < len(buffer) and buffer[at] in b"\r\n":
@@ -121,17 +121,17 @@ class Framer:
         if buffer:
             self._breaks = 0
 
-    def _line_break(self) -> Frame | None:
+    def _line_break(self) -> StreamUnit | None:
         if self._pongs_due:
             self._pongs_due -= 1
-            return Frame(Kind.PONG)
+            return StreamUnit(UnitKind.PONG)
         self._breaks += 1
         if self._breaks < 2:
             return None
         self._breaks = 0
-        return Frame(Kind.PING)
+        return StreamUnit(UnitKind.PING)
 
-    def _next(self) -> Frame | None:
+    def _next(self) -> StreamUnit | None:
         if self._head is None:
             fault = self._find_head()
             if fault is not None:
@@ -144,40 +144,40 @@ class Framer:
         message = bytes(self._buffer[:end])
         del self._buffer[:end]
         self._head, self._searched = None, 0
-        return Frame(Kind.MESSAGE, message)
+        return StreamUnit(UnitKind.MESSAGE, message)
 
-    def _find_head(self) -> Frame | None:
+    def _find_head(self) -> StreamUnit | None:
         buffer = self._buffer
         if not buffer:
             return None
         if buffer[0] not in _FIRST_BYTE:
-            return Frame(Kind.FAULT, why="garbage")
+            return StreamUnit(UnitKind.FAULT, why="garbage")
         found = _END.search(buffer, max(0, self._searched - _LONGEST_END + 1))
         self._searched = len(buffer)
         held = found.start() if found else max(0, len(buffer) - _LONGEST_END + 1)
         line_end = buffer.find(b"\n", 0, MAX_HEAD)
         if line_end >= 0 and not _FIRST_LINE.match(buffer[:line_end]):
-            return Frame(Kind.FAULT, why="garbage")
+            return StreamUnit(UnitKind.FAULT, why="garbage")
         if held > MAX_HEAD:
-            return Frame(Kind.FAULT, why="head too long")
+            return StreamUnit(UnitKind.FAULT, why="head too long")
         if found is None:
             return None
         return self._measure(bytes(buffer[: found.end()]))
 
-    def _measure(self, head: bytes) -> Frame | None:
+    def _measure(self, head: bytes) -> StreamUnit | None:
         """Read the Content-Length, which a stream needs to find the message's end (18.3)."""
         lengths = set(_LENGTH.findall(head))
         if not lengths:
-            return Frame(Kind.FAULT, head, why="no Content-Length on a stream")
+            return StreamUnit(UnitKind.FAULT, head, why="no Content-Length on a stream")
         text = lengths.pop()
         if lengths or not text.isdigit() or len(text) > 9:
-            return Frame(Kind.FAULT, head, why="not a Content-Length")
+            return StreamUnit(UnitKind.FAULT, head, why="not a Content-Length")
         if int(text) > MAX_BODY:
-            return Frame(Kind.FAULT, head, status=413, why="body too long")
+            return StreamUnit(UnitKind.FAULT, head, status=413, why="body too long")
         self._head, self._length = len(head), int(text)
         return None
 
-    def _break(self, fault: Frame) -> Frame:
+    def _break(self, fault: StreamUnit) -> StreamUnit:
         self._broken = True
         self._buffer.clear()
         return fault

@@ -17,7 +17,7 @@ from telephony.sip.message.grammar import COMPACT_NAMES, is_token, refuse_line_b
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.via import Via
 
-__all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "header_key", "octets", "unfold"]
+__all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "encode", "header_key", "unfold"]
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
@@ -37,7 +37,7 @@ class Latin1Text(str):
     __slots__ = ()
 
 
-def octets(text: str) -> bytes:
+def encode(text: str) -> bytes:
     """Return the bytes of `text` on the wire; raise ProtocolError if it cannot be encoded."""
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")

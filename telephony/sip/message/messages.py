@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.cseq import CSeq
 from telephony.sip.message.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
-from telephony.sip.message.headers import Headers, Latin1Text, octets, unfold
+from telephony.sip.message.headers import Headers, Latin1Text, encode, unfold
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.message.via import Via
@@ -33,7 +33,7 @@ _REQUEST_LINE: Final = re.compile(
 _STATUS_LINE: Final = re.compile(
     r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.IGNORECASE | re.ASCII
 )
-_ONCE: Final = ("from", "to", "call-id", "cseq", "max-forwards", "content-type")
+_SINGLE: Final = ("from", "to", "call-id", "cseq", "max-forwards", "content-type")
 
 T = TypeVar("T")
 
@@ -112,9 +112,9 @@ class Message(ABC):
                 lines.append(Latin1Text(line) if type(value) is Latin1Text else line)
         lines.append(f"Content-Length: {len(self.body)}")
         if Latin1Text in map(type, lines):
-            head = b"\r\n".join(map(octets, lines))
+            head = b"\r\n".join(map(encode, lines))
         else:
-            head = octets("\r\n".join(lines))
+            head = encode("\r\n".join(lines))
         breaks = len(lines) - 1
         if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head:
             raise ProtocolError("a CR, LF or NUL in the message's head")
@@ -216,8 +216,8 @@ def parse_message(data: bytes) -> Request | Response:
         raise SipParseError("no empty line ends the headers")
     first, *lines = unfold(data[: end.start()])
     message = _start(first, Headers.parse(lines))
-    _require_sound(message)
-    message.body = _cut(message.headers, data[end.end() :])
+    _check_headers(message)
+    message.body = _body(message.headers, data[end.end() :])
     message.headers.remove("Content-Length")
     return message
 
@@ -293,9 +293,9 @@ def _require_version(version: str) -> None:
         raise SipParseError("a SIP version other than 2.0", status=505)
 
 
-def _require_sound(message: Request | Response) -> None:
+def _check_headers(message: Request | Response) -> None:
     keys = [row[0] for row in message.headers.rows]
-    for name in _ONCE:
+    for name in _SINGLE:
         if keys.count(name) > 1:
             raise SipParseError("a header that may stand once stands there again")
     _ = message.via, message.from_, message.to
@@ -311,7 +311,7 @@ def _require_sound(message: Request | Response) -> None:
         raise SipParseError("the CSeq names another method than the request line")
 
 
-def _cut(headers: Headers, body: bytes) -> bytes:
+def _body(headers: Headers, body: bytes) -> bytes:
     lengths = set(headers.get_all("Content-Length"))
     if not lengths:
         return body

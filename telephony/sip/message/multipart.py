@@ -18,7 +18,7 @@ _LINE_END: Final = re.compile(rb"\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BodyPart:
     """One part of a body.
 
     Attributes:
@@ -37,7 +37,7 @@ class Part:
         return self.content_type.partition(";")[0].strip(" \t").lower()
 
 
-def parts_of(message: Request | Response) -> list[Part]:
+def parts_of(message: Request | Response) -> list[BodyPart]:
     """Return the parts of a message's body: one part if it is not multipart, [] if it is empty.
 
     Raises:
@@ -50,10 +50,10 @@ def parts_of(message: Request | Response) -> list[Part]:
         return parse_multipart(content_type, message.body)
     disposition = message.headers.get("Content-Disposition")
     headers = Headers([] if disposition is None else [("Content-Disposition", disposition)])
-    return [Part(content_type, message.body, headers)]
+    return [BodyPart(content_type, message.body, headers)]
 
 
-def parse_multipart(content_type: str, body: bytes) -> list[Part]:
+def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
     """Parse the parts of a multipart body; accept a missing last boundary.
 
     Raises:
@@ -67,7 +67,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[Part]:
     marks = re.compile(
         rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|\Z)"
     )
-    parts: list[Part] = []
+    parts: list[BodyPart] = []
     start: int | None = None
     for mark in marks.finditer(body):
         if start is not None:
@@ -84,13 +84,13 @@ def parse_multipart(content_type: str, body: bytes) -> list[Part]:
     return parts
 
 
-def _parse_part(content: bytes) -> Part:
+def _parse_part(content: bytes) -> BodyPart:
     # `content` starts right after the boundary, with the end of its line.
     first = _LINE_END.match(content)
     content = content[first.end() :] if first else content
     blank = _LINE_END.match(content)
     if blank is not None:
-        return Part("text/plain", content[blank.end() :])
+        return BodyPart("text/plain", content[blank.end() :])
     end = _EMPTY_LINE.search(content)
     if end is None:
         raise SipParseError("no empty line ends a part's headers")
@@ -98,4 +98,4 @@ def _parse_part(content: bytes) -> Part:
     content_type = headers.get("Content-Type") or "text/plain"
     for name in ("Content-Type", "Content-Length"):
         headers.remove(name)
-    return Part(content_type, content[end.end() :], headers)
+    return BodyPart(content_type, content[end.end() :], headers)

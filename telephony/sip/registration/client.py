@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 EXPIRES: Final = 3600
 """The expiry that we request, in seconds."""
-LONGEST: Final = 86_400
+MAX_EXPIRES: Final = 86_400
 """The longest expiry in seconds that we accept from a registrar."""
-FIRST_PAUSE: Final = 30.0
-LONGEST_PAUSE: Final = 1800.0
+FIRST_RETRY_DELAY: Final = 30.0
+MAX_RETRY_DELAY: Final = 1800.0
 """The pauses between tries in seconds, before the jitter, which reduces them by up to half."""
 
 
-class Standing(enum.Enum):
+class RegistrationState(enum.Enum):
     """The state of our binding."""
 
     TRYING = "trying"
@@ -45,7 +45,7 @@ class Standing(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RegistrarAccount:
     """The account that we register: name, registrar, user."""
 
     name: str
@@ -64,16 +64,16 @@ class Registration:
     `StandaloneResponse` whose transaction has this object as its owner.
 
     Attributes:
-        standing: The state of the binding.
+        state: The state of the binding.
         status: The last final status, 408 or 503 if there was no response; 0 before the first.
     """
 
     def __init__(
-        self, endpoint: Endpoint, account: Account, rng: random.Random | None = None
+        self, endpoint: Endpoint, account: RegistrarAccount, rng: random.Random | None = None
     ) -> None:
         """Make a registration; nothing is sent before the first `handle_timer`."""
         self.account = account
-        self.standing = Standing.TRYING
+        self.state = RegistrationState.TRYING
         self.status = 0
         self._endpoint = endpoint
         self._rng = rng or random.SystemRandom()
@@ -103,26 +103,26 @@ class Registration:
         tried = destinations[self._failures % len(destinations)]
         self._register(tried, self._expires, now)
 
-    def lost(self, peer: Address, now: float) -> None:
+    def connection_lost(self, peer: Address, now: float) -> None:
         """Register again at once if the lost connection to `peer` was the registrar's."""
         if (
-            self.standing is Standing.REGISTERED
+            self.state is RegistrationState.REGISTERED
             and self._client is not None
             and self._client.destination == peer
         ):
-            self.standing = Standing.TRYING
+            self.state = RegistrationState.TRYING
             self._next = now
 
     def stop(self, now: float) -> None:
         """Remove the binding, if there is one, by a REGISTER whose response is ignored."""
-        client, standing = self._client, self.standing
-        self.standing, self._next = Standing.STOPPED, None
-        if standing is Standing.REGISTERED and client is not None:
+        client, state = self._client, self.state
+        self.state, self._next = RegistrationState.STOPPED, None
+        if state is RegistrationState.REGISTERED and client is not None:
             self._register(client.destination, 0, now)
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
         """Process the response to our REGISTER."""
-        if event.transaction is not self._client or self.standing is Standing.STOPPED:
+        if event.transaction is not self._client or self.state is RegistrationState.STOPPED:
             return
         response = event.response
         if response is not None and event.status < 200:
@@ -159,26 +159,26 @@ class Registration:
         if granted == 0:  # a 2xx, but our contact is not in its list
             self._failed(self.status, None, now)
             return
-        if self.standing is not Standing.REGISTERED:
+        if self.state is not RegistrationState.REGISTERED:
             logger.info("registration.made %s", self.account.name)
-        self.standing, self._failures = Standing.REGISTERED, 0
+        self.state, self._failures = RegistrationState.REGISTERED, 0
         # Refresh 300 s before the end, but never before half the time: a lost answer costs 32 s.
         self._next = now + max(granted / 2, granted - 300.0)
 
     def _failed(self, status: int, response: Response | None, now: float) -> None:
         self.status = status
-        if self.standing is not Standing.STOPPED:
-            self.standing = Standing.FAILED
-            pause = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
+        if self.state is not RegistrationState.STOPPED:
+            self.state = RegistrationState.FAILED
+            pause = min(FIRST_RETRY_DELAY * 2**self._failures, MAX_RETRY_DELAY)
             pause *= self._rng.uniform(0.5, 1.0)
             self._failures = min(self._failures + 1, 16)
             asked = response.headers.get("Retry-After") if response is not None else None
-            self._next = now + max(pause, min(_seconds(asked, 0), LONGEST_PAUSE))
+            self._next = now + max(pause, min(_seconds(asked, 0), MAX_RETRY_DELAY))
 
     def _take_minimum(self, response: Response) -> bool:
         """Request the registrar's minimum expiry next time; return False if that is no help."""
         least = _seconds(response.headers.get("Min-Expires"), 0)
-        if not self._expires < least <= LONGEST:
+        if not self._expires < least <= MAX_EXPIRES:
             return False
         self._expires = least
         return True
@@ -198,10 +198,10 @@ class Registration:
         if contacts and not mine:
             return 0
         said = next((contact.parameter("expires") for contact in mine), None)
-        return min(_seconds(said or response.headers.get("Expires"), self._expires), LONGEST)
+        return min(_seconds(said or response.headers.get("Expires"), self._expires), MAX_EXPIRES)
 
 
-def _seconds(text: str | None, otherwise: int) -> int:
+def _seconds(text: str | None, default: int) -> int:
     text = (text or "").strip(" \t").partition(";")[0].rstrip()
     fits = text.isascii() and text.isdigit() and len(text) < 11
-    return int(text) if fits else otherwise
+    return int(text) if fits else default

@@ -108,7 +108,7 @@ class Registrar:
         """Apply a REGISTER to the bindings of `aor`, all or nothing; return the response."""
         before = held = self.bindings(aor, now)
         try:
-            wanted, path = _wanted(request), _path(request)
+            wanted, path = _contacts(request), _path(request)
             if "*" in wanted:
                 held = _remove_all(held, request, wanted)
             else:
@@ -119,7 +119,7 @@ class Registrar:
             shortest = [("Min-Expires", str(self._min_expires))] if error.status == 423 else []
             return respond(request, error.status, headers=shortest)
         held = sorted(held, key=lambda binding: binding.expires_at)[-self._max_bindings :]
-        self._keep(aor, held)
+        self._store(aor, held)
         way = (("Path", str(proxy)) for proxy in path)
         return respond(request, 200, headers=[*_contact_headers(held, now), *way])
 
@@ -150,7 +150,7 @@ class Registrar:
             aor for aor, held in self._bindings.items() if len(self.bindings(aor, now)) < len(held)
         ]
         for aor in lost:
-            self._keep(aor, self.bindings(aor, now))
+            self._store(aor, self.bindings(aor, now))
         return lost
 
     def remove(self, aor: str) -> None:
@@ -190,10 +190,10 @@ class Registrar:
         for aor, rows in saved.items():
             restored = (_restore(row, now) for row in rows) if isinstance(rows, list) else ()
             held = [b for b in restored if b is not None and b.expires_at - now <= max_expires]
-            registrar._keep(aor, held)
+            registrar._store(aor, held)
         return registrar
 
-    def _keep(self, aor: str, held: list[Binding]) -> None:
+    def _store(self, aor: str, held: list[Binding]) -> None:
         if held:
             self._bindings[aor] = held
         else:
@@ -237,7 +237,7 @@ class Registrar:
         return self._default_expires if wish is None else _parse_seconds(wish)
 
 
-def _wanted(request: Request) -> list[str]:
+def _contacts(request: Request) -> list[str]:
     wanted = request.headers.get_list("Contact")
     if len(wanted) > MAX_CONTACTS:
         raise SipParseError("too many contacts in one REGISTER")

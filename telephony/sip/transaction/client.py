@@ -101,7 +101,7 @@ class ClientTransaction:
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 
-    def cut_off(self, now: float) -> None:
+    def connection_lost(self, now: float) -> None:
         """Handle that the connection is lost over which the request, perhaps, never arrived.
 
         Without a response, send the request once more over another connection: the peer recognises

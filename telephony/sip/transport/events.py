@@ -29,7 +29,8 @@ class ConnectionOffered(SipEvent):
 class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be made.
 
-    Requests there without a response have failed with 503, or are sent again (`Endpoint.cut_off`).
+    Requests there without a response have failed with 503, or are sent again
+    (`Endpoint.connection_lost`).
     """
 
     peer: Address

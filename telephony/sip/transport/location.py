@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6
 
-Kind: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
+RecordType: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 MAX_CANDIDATES: Final = 20
 """The most addresses that are tried for one call."""
@@ -27,7 +27,7 @@ class Question(NamedTuple):
     """A DNS question."""
 
     name: str
-    kind: Kind
+    kind: RecordType
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Srv:
 
 Record: TypeAlias = Naptr | Srv | str
 """A DNS record; an A or AAAA record is its address as text."""
-Answers: TypeAlias = Sequence[Sequence[Record]]
+DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
 """The records for each question of a batch, in the batch's order; empty if it has no records."""
-Asking: TypeAlias = Generator[list[Question], Answers, list[Address]]
+AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
 
 
-class Speaks(NamedTuple):
+class TransportFamily(NamedTuple):
     """A transport and IP family over which we can send."""
 
     transport: str
@@ -70,35 +70,35 @@ class _Service(NamedTuple):
     name: str
 
 
-def locate(uri: Uri, speaks: Sequence[Speaks], rng: random.Random) -> Asking:
+def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -> AddressLookup:
     """Return the addresses to try for a request to `uri`, the best first.
 
     Args:
         uri: A sip or sips URI. A sips URI leads only to TLS.
-        speaks: The transports and families that we have, the preferred first; other addresses are
-            left out.
+        available: The transports and families that we have, the preferred first; other addresses
+            are left out.
         rng: Chooses between SRV records of one priority, by their weights.
     """
     host = (uri.parameter("maddr") or uri.host).strip("[]")
-    wanted = _wanted(uri)
+    wanted = _requested_transport(uri)
     literal = _literal(host)
     if literal is not None:
         transport = wanted or _default(uri)
         port = uri.port or DEFAULT_PORTS.get(transport, 0)
-        return _fit([Address(literal, port, transport)], speaks)
+        return _fit([Address(literal, port, transport)], available)
     if uri.port is not None:
-        found = yield from _addresses([(host, uri.port)], wanted or _default(uri), speaks)
+        found = yield from _addresses([(host, uri.port)], wanted or _default(uri), available)
         return _named(found, host)
-    services = yield from _services(host, uri, wanted, speaks)
+    services = yield from _services(host, uri, wanted, available)
     candidates: list[Address] = []
     for service in services:
         (records,) = yield [Question(service.name, "SRV")]
         places = [(srv.target, srv.port) for srv in arrange(records, rng)]
-        candidates += yield from _addresses(places, service.transport, speaks)
+        candidates += yield from _addresses(places, service.transport, available)
     if not candidates:
         transport = wanted or _default(uri)
         place = (host, DEFAULT_PORTS.get(transport, 0))
-        candidates = yield from _addresses([place], transport, speaks)
+        candidates = yield from _addresses([place], transport, available)
     return _named(candidates, host)
 
 
@@ -119,7 +119,7 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
     return arranged
 
 
-def _wanted(uri: Uri) -> str | None:
+def _requested_transport(uri: Uri) -> str | None:
     """Return the transport that the URI requests, None if it requests none in particular.
 
     For a sips URI with a transport that cannot be TLS, return "NONE", which we never have.
@@ -135,10 +135,10 @@ def _default(uri: Uri) -> str:
 
 
 def _services(
-    host: str, uri: Uri, wanted: str | None, speaks: Sequence[Speaks]
-) -> Generator[list[Question], Answers, list[_Service]]:
+    host: str, uri: Uri, wanted: str | None, available: Sequence[TransportFamily]
+) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, in order: from NAPTR, else one for each of our transports."""
-    ours = list(dict.fromkeys(way.transport for way in speaks))
+    ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":
         ours = [transport for transport in ours if transport == "TLS"]
     if wanted is not None and uri.scheme != "sips":
@@ -157,11 +157,11 @@ def _services(
 
 
 def _addresses(
-    places: Sequence[tuple[str, int]], transport: str, speaks: Sequence[Speaks]
-) -> Generator[list[Question], Answers, list[Address]]:
+    places: Sequence[tuple[str, int]], transport: str, available: Sequence[TransportFamily]
+) -> Generator[list[Question], DnsAnswers, list[Address]]:
     """Return the addresses of the hosts, in the hosts' order, then in that of our IP families."""
-    families = [way.ipv6 for way in speaks if way.transport == transport]
-    kinds: list[Kind] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
+    families = [family.ipv6 for family in available if family.transport == transport]
+    kinds: list[RecordType] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
     places = places[:MAX_CANDIDATES]
     asked = [Question(host, kind) for host, _ in places for kind in kinds]
     answers = (yield asked) if asked else []
@@ -170,15 +170,15 @@ def _addresses(
         _, port = places[number // len(kinds)]
         texts = (_literal(record) for record in records if isinstance(record, str))
         found += [Address(text, port, transport) for text in texts if text is not None]
-    return _fit(found, speaks)
+    return _fit(found, available)
 
 
-def _fit(candidates: Iterable[Address], speaks: Sequence[Speaks]) -> list[Address]:
-    known = set(speaks)
+def _fit(candidates: Iterable[Address], available: Sequence[TransportFamily]) -> list[Address]:
+    known = set(available)
     return [
         address
         for address in candidates
-        if Speaks(address.transport, is_ipv6(address.host)) in known and address.port
+        if TransportFamily(address.transport, is_ipv6(address.host)) in known and address.port
     ]
 
 

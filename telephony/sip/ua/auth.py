@@ -21,7 +21,7 @@ from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import TOKEN, quote, split_list, unquote
-from telephony.sip.message.headers import octets
+from telephony.sip.message.headers import encode
 from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import Uri
 
@@ -65,7 +65,7 @@ def parse_digest(text: str) -> dict[str, str]:
     return values
 
 
-class Outcome(enum.Enum):
+class AuthOutcome(enum.Enum):
     """The server's verdict on a request's credentials."""
 
     ACCEPTED = "accepted"
@@ -77,7 +77,7 @@ class Outcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class DigestVerification:
     """The result of `DigestServer.verify`.
 
     Attributes:
@@ -85,7 +85,7 @@ class Verification:
         user: The user name if the credentials are accepted, else "".
     """
 
-    outcome: Outcome
+    outcome: AuthOutcome
     user: str = ""
 
 
@@ -112,7 +112,7 @@ class DigestServer:
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
             raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
-        octets(quote(realm))  # raises ProtocolError if the realm cannot be written in a header
+        encode(quote(realm))  # raises ProtocolError if the realm cannot be written in a header
         self.realm = realm
         self._secret = secret
         self._find_ha1 = find_ha1
@@ -122,35 +122,40 @@ class DigestServer:
         self._used: dict[str, tuple[float, int]] = {}
 
     def challenge(
-        self, request: Request, now: float, outcome: Outcome = Outcome.MISSING, *, host: str = ""
+        self,
+        request: Request,
+        now: float,
+        outcome: AuthOutcome = AuthOutcome.MISSING,
+        *,
+        host: str = "",
     ) -> Response:
         """Make the 401 to a request, with one challenge for each algorithm (RFC 8760 2.4)."""
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
     def challenges(
-        self, now: float, outcome: Outcome = Outcome.MISSING, *, host: str = ""
+        self, now: float, outcome: AuthOutcome = AuthOutcome.MISSING, *, host: str = ""
     ) -> list[tuple[str, str]]:
         """Return the WWW-Authenticate headers of a 401 to `host`, as (name, value) pairs."""
         nonce = self._nonce(now, host)
-        stale = ", stale=true" if outcome is Outcome.STALE else ""
+        stale = ", stale=true" if outcome is AuthOutcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
         return [
             ("WWW-Authenticate", f'{head}, algorithm={algorithm}, qop="auth"{stale}')
             for algorithm in self._algorithms
         ]
 
-    def verify(self, request: Request, now: float, *, host: str = "") -> Verification:
+    def verify(self, request: Request, now: float, *, host: str = "") -> DigestVerification:
         """Check the Authorization of a request from `host`; never raise because of its contents."""
         given = self._credentials(request)
         if given is None:
-            return Verification(Outcome.MISSING)
+            return DigestVerification(AuthOutcome.MISSING)
         if not self._is_right(request, given):
-            return Verification(Outcome.REFUSED)
+            return DigestVerification(AuthOutcome.REFUSED)
         # Without qop (RFC 2069) there is no count of uses, so each nonce is valid once.
         nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
         if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
-            return Verification(Outcome.STALE)
-        return Verification(Outcome.ACCEPTED, given["username"])
+            return DigestVerification(AuthOutcome.STALE)
+        return DigestVerification(AuthOutcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
         """Return the first complete Authorization for our realm, or None."""
@@ -164,7 +169,7 @@ class DigestServer:
                 given.get("realm") == self.realm
                 and needed <= given.keys()
                 and given.get("algorithm", "MD5").upper() in self._algorithms
-                and _protects(given)
+                and _has_valid_qop(given)
             ):
                 return given
         return None
@@ -179,7 +184,7 @@ class DigestServer:
         expected = _response(secret, request.method, given, algorithm)
         answer = given["response"].lower()
         right = answer.isascii() and hmac.compare_digest(expected, answer)
-        return right and known is not None and _names_target(given["uri"], request.uri)
+        return right and known is not None and _uri_matches(given["uri"], request.uri)
 
     def _nonce(self, now: float, host: str) -> str:
         self._made += 1
@@ -249,10 +254,10 @@ class DigestClient:
             else ("WWW-Authenticate", "Authorization")
         )
         for value in response.headers.get_all(asked):
-            challenge = _usable(value)
+            challenge = _parse_supported(value)
             if challenge is None:
                 continue
-            if request.headers.get(answered) is not None and not _says_stale(challenge):
+            if request.headers.get(answered) is not None and not _is_stale(challenge):
                 return None
             return answered, self._credentials(request, challenge, cnonce)
         return None
@@ -291,7 +296,7 @@ def _with_user(given: dict[str, str]) -> dict[str, str]:
         raise SipParseError("a user name that cannot be read") from None
 
 
-def _usable(value: str) -> dict[str, str] | None:
+def _parse_supported(value: str) -> dict[str, str] | None:
     try:
         challenge = parse_digest(value)
     except SipParseError:
@@ -302,7 +307,7 @@ def _usable(value: str) -> dict[str, str] | None:
     return challenge if offered and known and {"realm", "nonce"} <= challenge.keys() else None
 
 
-def _says_stale(challenge: dict[str, str]) -> bool:
+def _is_stale(challenge: dict[str, str]) -> bool:
     return challenge.get("stale", "").lower() == "true"
 
 
@@ -321,7 +326,7 @@ def _digest(algorithm: str, text: str) -> str:
     return make(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-def _protects(given: dict[str, str]) -> bool:
+def _has_valid_qop(given: dict[str, str]) -> bool:
     """Return whether qop is `auth`, or missing as on old phones (RFC 2069)."""
     if not given.keys() & {"qop", "nc", "cnonce"}:
         return True
@@ -329,7 +334,7 @@ def _protects(given: dict[str, str]) -> bool:
     return counted and given.get("qop", "").lower() == "auth"
 
 
-def _names_target(text: str, target: Uri) -> bool:
+def _uri_matches(text: str, target: Uri) -> bool:
     # Phones omit or add a port, parameters or (pyVoIP) the user; only the rest must match.
     try:
         named = Uri.parse(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.dialog.addresses import DialogId
 from telephony.sip.dialog.dialog import Dialog, DialogState
-from telephony.sip.message.framing import Frame
+from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.grammar import KNOWN_METHODS
 from telephony.sip.message.messages import Request, Response, parse_message
 from telephony.sip.message.rack import RAck
@@ -51,7 +51,7 @@ class Incoming:
         else:
             self._read(data, source, ours, now)
 
-    def refuse(self, fault: Frame, source: Address, local: Address) -> None:
+    def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Answer a request on a stream whose end cannot be found, if its head can be read."""
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)

@@ -119,7 +119,7 @@ class ServerRequest:
             self._send(status, reason, headers=headers, body=body, tag=tag, now=now)
         return None
 
-    def turn_away(
+    def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
         """Refuse a request outside dialogs without storing any state (RFC 3261 8.2.7, 26.3.2.4).

@@ -102,7 +102,7 @@ class InviteClient(UserAgentClient):
         return self._finished
 
     def checkpoint(self) -> dict[str, object]:
-        """Return plain values for `Endpoint.give_up` in the next process."""
+        """Return plain values for `Endpoint.cancel_restored` in the next process."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "destination": list(self.destination),
@@ -251,7 +251,7 @@ class InviteClient(UserAgentClient):
     def _drop_early_dialogs(self) -> None:
         for dialog in self.dialogs.values():
             if dialog.state is DialogState.EARLY:
-                dialog.forget("not answered")
+                dialog.drop("not answered")
 
     def start_deadline(self, now: float) -> None:
         """Give the final response 64*T1 to arrive after the dialog has ended (RFC 3261 15).

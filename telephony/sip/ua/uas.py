@@ -237,15 +237,15 @@ class InviteServer(ServerRequest):
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:
             self.dialog.end(why, now)
 
-    def turn_away(
+    def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse the INVITE without keeping its state; see `ServerRequest.turn_away`."""
+        """Refuse the INVITE without keeping its state; see `ServerRequest.refuse_statelessly`."""
         self._stop(self._trying)
-        super().turn_away(status, headers=headers, now=now)
+        super().refuse_statelessly(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
-        """Return plain values for `Endpoint.serve_again` in the next process."""
+        """Return plain values for `Endpoint.restore_invite` in the next process."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "source": list(self.source),
@@ -305,7 +305,7 @@ class InviteServer(ServerRequest):
     def _drop_early_dialogs(self) -> None:
         for dialog in self.dialogs.values():
             if dialog.state is DialogState.EARLY:
-                dialog.forget("not answered")
+                dialog.drop("not answered")
 
     def _schedule_refresh(self, now: float) -> None:
         def refresh(now: float) -> None:

@@ -10,7 +10,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
 from telephony.sip.message.messages import Response, parse_message
 from telephony.sip.ua import auth
-from telephony.sip.ua.auth import DigestClient, Outcome, ha1
+from telephony.sip.ua.auth import AuthOutcome, DigestClient, ha1
 
 LOCAL = Address("192.0.2.9", 5060)
 TRUNK = Address("192.0.2.1", 5060)
@@ -168,7 +168,7 @@ class Guesser:
             self.doorkeeper.register(event.transaction, now)
         else:
             refusal = self.doorkeeper.invite(event.invite, now)
-            event.invite.turn_away(refusal.status, headers=refusal.headers, now=now)
+            event.invite.refuse_statelessly(refusal.status, headers=refusal.headers, now=now)
         (datagram,) = self.endpoint.outgoing()
         return datagram.data
 
@@ -199,7 +199,10 @@ def test_nobody_learns_which_extensions_there_are(guesser, method):
     answers = {user: guesser.guess(method, user, "wrong") for user in ("204", "201", "999")}
     assert len({shape(answer, user) for user, answer in answers.items()}) == 1
     assert answers["999"].startswith(b"SIP/2.0 401 ")
-    assert {outcome for _, outcome, _ in guesser.verdicts} == {Outcome.MISSING, Outcome.REFUSED}
+    assert {outcome for _, outcome, _ in guesser.verdicts} == {
+        AuthOutcome.MISSING,
+        AuthOutcome.REFUSED,
+    }
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
@@ -232,9 +235,9 @@ def test_what_was_answered_once_is_no_key_for_another(guesser):
     assert b" 401 " in guesser.send("REGISTER", "204", (*again, ("X", "2")), now=400.0)
     outcomes = [outcome for _, outcome, _ in guesser.verdicts]
     assert outcomes == [
-        Outcome.MISSING,
-        Outcome.STALE,
-        Outcome.ACCEPTED,
-        Outcome.STALE,
-        Outcome.STALE,
+        AuthOutcome.MISSING,
+        AuthOutcome.STALE,
+        AuthOutcome.ACCEPTED,
+        AuthOutcome.STALE,
+        AuthOutcome.STALE,
     ]

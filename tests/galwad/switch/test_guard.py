@@ -12,7 +12,7 @@ from config.sections import Sip
 from galwad.switch import guard as subject
 from galwad.switch.guard import Guard, Standing
 from telephony.sip.events import Address
-from telephony.sip.ua.auth import Outcome
+from telephony.sip.ua.auth import AuthOutcome
 
 TRUNK = Address("192.0.2.1", 5060)
 OFFICE = Address("198.51.100.7", 40000)
@@ -111,9 +111,9 @@ def test_a_known_address_over_a_connection_is_always_heard(guard):
 
 def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel):
     for _ in range(9):
-        guard.judged(STRANGER, Outcome.REFUSED, 100.0)
+        guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert heard(guard, STRANGER, 1) == 1
-    guard.judged(STRANGER, Outcome.REFUSED, 100.0)
+    guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert heard(guard, STRANGER, 1, data=BYE) == 0
     assert not guard.welcome(STRANGER, 100.0)
     assert kernel.dropped == (ip_network(STRANGER.host),)
@@ -123,7 +123,7 @@ def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel
 def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
     def fail(now):
         for _ in range(10):
-            guard.judged(STRANGER, Outcome.REFUSED, now)
+            guard.judged(STRANGER, AuthOutcome.REFUSED, now)
 
     fail(100.0)
     guard.sweep(161.0)
@@ -147,16 +147,16 @@ def test_an_old_ban_is_forgotten(guard):
 
 def test_a_phone_that_asks_once_a_minute_with_a_wrong_password_is_never_barred(guard):
     for minute in range(1000):
-        guard.judged(STRANGER, Outcome.REFUSED, 60.0 * minute)
+        guard.judged(STRANGER, AuthOutcome.REFUSED, 60.0 * minute)
     assert guard.banned(60.0 * 1000) == 0
 
 
 def test_a_right_password_forgives_the_failures_and_makes_known(guard):
     for _ in range(9):
-        guard.judged(STRANGER, Outcome.REFUSED, 100.0)
-    guard.judged(STRANGER, Outcome.ACCEPTED, 100.0)
+        guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
+    guard.judged(STRANGER, AuthOutcome.ACCEPTED, 100.0)
     for _ in range(1000):
-        guard.judged(STRANGER, Outcome.REFUSED, 101.0)
+        guard.judged(STRANGER, AuthOutcome.REFUSED, 101.0)
     assert guard.banned(101.0) == 0
     assert guard.standing(STRANGER, 101.0) is Standing.KNOWN
     assert guard.standing(STRANGER, 3701.0) is Standing.STRANGER
@@ -179,7 +179,7 @@ def test_a_flood_bars_its_source(guard, kernel):
 
 def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, kernel):
     guard.know([OFFICE.host])
-    guard.judged(Address("198.51.100.8", 5060), Outcome.ACCEPTED, 100.0)
+    guard.judged(Address("198.51.100.8", 5060), AuthOutcome.ACCEPTED, 100.0)
     crowd = [Address(f"203.0.{number >> 8}.{number & 255}", 5060) for number in range(1200)]
     for source in crowd:
         guard.heard(INVITE, source, 100.0)
@@ -201,13 +201,13 @@ def test_so_many_in_more_than_a_second_are_no_siege(guard, kernel):
 
 def test_a_hundred_requests_without_credentials_bar_a_stranger(guard):
     for _ in range(100):
-        guard.judged(STRANGER, Outcome.MISSING, 100.0)
+        guard.judged(STRANGER, AuthOutcome.MISSING, 100.0)
     assert guard.banned(100.0) == 1
 
 
 def test_a_stale_nonce_is_no_failure(guard):
     for _ in range(1000):
-        guard.judged(STRANGER, Outcome.STALE, 100.0)
+        guard.judged(STRANGER, AuthOutcome.STALE, 100.0)
     assert guard.banned(100.0) == 0
 
 
@@ -238,7 +238,7 @@ def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
     for number in range(1000):
         source = Address(f"2001:db8:0:{number:x}::1", 5060)
         guard.heard(INVITE, source, 100.0)
-        guard.judged(source, Outcome.ACCEPTED if number % 2 else Outcome.REFUSED, 100.0)
+        guard.judged(source, AuthOutcome.ACCEPTED if number % 2 else AuthOutcome.REFUSED, 100.0)
         for _ in range(10):
             guard.malformed(source, 100.0)
     assert len(guard._sources) == len(guard._bans) == len(guard._proved) == 50

@@ -9,7 +9,7 @@ import pytest
 from galwad.switch.locations import HELD_DOWN_S, Locations
 from telephony.sip.events import Address
 from telephony.sip.message.uri import Uri
-from telephony.sip.transport.location import Question, Speaks, Srv
+from telephony.sip.transport.location import Question, Srv, TransportFamily
 
 PBX = Uri.parse("sip:600@pbx.example.com")
 ONE, TWO = Address("192.0.2.1", 5060), Address("192.0.2.2", 5060)
@@ -48,7 +48,7 @@ def clock():
 
 @pytest.fixture
 def locations(names, clock):
-    return Locations([PBX], [Speaks("UDP", ipv6=False)], names, clock=lambda: clock[0])
+    return Locations([PBX], [TransportFamily("UDP", ipv6=False)], names, clock=lambda: clock[0])
 
 
 async def test_a_name_leads_nowhere_until_it_was_asked_for(locations):
@@ -81,7 +81,7 @@ async def test_who_did_not_answer_comes_last_for_a_while(locations, clock):
 
 async def test_an_address_is_asked_of_nobody(names):
     uri = Uri.parse("sip:600@192.0.2.1")
-    locations = Locations([uri], [Speaks("UDP", ipv6=False)], names)
+    locations = Locations([uri], [TransportFamily("UDP", ipv6=False)], names)
     await locations.refresh()
     await locations.run()
     assert locations(uri) == (ONE,)

@@ -15,7 +15,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.messages import parse_message, respond
 from telephony.sip.message.uri import Uri
-from telephony.sip.transport.location import Question, Speaks, Srv
+from telephony.sip.transport.location import Question, Srv, TransportFamily
 
 HERE = Address("198.51.100.1", 5060)
 TRUNK = Address("192.0.2.1", 5060)
@@ -46,7 +46,7 @@ class Site:
     def __init__(self, settings, **parts):
         self.now = 1000.0
         self.zone = Zone()
-        speaks = [Speaks("UDP", ipv6=False)]
+        speaks = [TransportFamily("UDP", ipv6=False)]
         self.locations = Locations([Uri.parse(PBX)], speaks, self.zone, clock=lambda: self.now)
         self.endpoint = Endpoint(rng=random.Random(1))
         self.endpoint.listen(HERE)

@@ -14,7 +14,7 @@ from telephony.sip.events import Address
 from telephony.sip.message.messages import parse_message, respond
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
-from telephony.sip.ua.auth import DigestServer, Outcome, ha1
+from telephony.sip.ua.auth import AuthOutcome, DigestServer, ha1
 
 HERE = Address("198.51.100.1", 5060)
 TRUNK = Address("192.0.2.1", 5060)
@@ -50,7 +50,7 @@ class Site:
                 if request.method == "ACK":
                     continue
                 found = self.digest.verify(request, now)
-                if found.outcome is Outcome.ACCEPTED:
+                if found.outcome is AuthOutcome.ACCEPTED:
                     self.let_in.append((request.method, message.destination))
                     response = respond(request, self.status)
                 else:

@@ -162,7 +162,7 @@ class Script:
 
     def do_forget(self, phone):
         if phone.dialog is not None and phone.dialog.state is DialogState.CONFIRMED:
-            phone.dialog.forget("crashed")
+            phone.dialog.drop("crashed")
 
     def do_down(self, phone):
         self.world.net.down ^= {phone.address}

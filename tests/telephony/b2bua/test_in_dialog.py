@@ -388,7 +388,7 @@ def test_a_connected_line_update_names_the_advisor_and_stops_here(world):
 
 def test_481_to_the_bye_is_no_trouble(world):
     world.talk()
-    world.b.dialog.forget("crashed")
+    world.b.dialog.drop("crashed")
     world.a.hang_up()
     assert world.call.ended
     world.assert_clean()
@@ -396,7 +396,7 @@ def test_481_to_the_bye_is_no_trouble(world):
 
 def test_a_leg_that_knows_of_no_dialog_ends_the_call(world):
     world.talk()
-    world.b.dialog.forget("crashed")
+    world.b.dialog.drop("crashed")
     world.a.ask("INFO", DTMF, b"1")
     assert world.a.statuses[-1] == 481
     assert world.switch.of(CallEnded)[0].cause == "peer-gone"

@@ -110,7 +110,7 @@ def test_a_phone_that_died_on_hold_ends_the_call(make_world):
 def test_a_peer_that_forgot_the_call_ends_it_at_the_refresh(make_world):
     world = make_world(session_expires=90)
     world.talk()
-    world.a.dialog.forget("crashed")
+    world.a.dialog.drop("crashed")
     world.net.run(50)
     assert world.switch.of(CallEnded)[0].cause == "peer-gone"
     world.assert_clean()

@@ -12,7 +12,7 @@ from telephony.phone import CallState, VoIPPhone
 from telephony.sdp import LocalMedia, Origin, SessionDescription, own_answer
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
-from telephony.sip.ua.auth import DigestServer, Outcome, ha1
+from telephony.sip.ua.auth import AuthOutcome, DigestServer, ha1
 
 LOOPBACK = Address("127.0.0.1", 0)
 CLAIMED = loopback.claim(2_000)
@@ -135,7 +135,7 @@ class Exchange:
 
     def _challenged(self, transaction, request, now):
         verification = self.digest.verify(request, now)
-        if verification.outcome is Outcome.ACCEPTED:
+        if verification.outcome is AuthOutcome.ACCEPTED:
             return False
         headers = self.digest.challenges(now, verification.outcome)
         transaction.respond(401, headers=headers, now=now)

@@ -1,7 +1,8 @@
 """The answers that the core gives by itself: RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581.
 
 Covers `telephony/sip/transaction/core.py`, `telephony/sip/events.py`,
-`telephony/sip/transaction/keys.py` and `telephony/sip/ua/server_request.py`.
+`telephony/sip/transaction/keys.py`, `telephony/sip/ua/server_request.py` and
+`telephony/sip/transaction/transactions.py`.
 """
 
 from __future__ import annotations
@@ -364,7 +365,7 @@ def test_no_exception_comes_out_of_mutated_responses(edits):
 def turned_away(endpoint, *extra):
     endpoint.receive(message("INVITE", *extra), THERE, HERE, 1.0)
     event = endpoint.next_event()
-    event.invite.turn_away(503, headers=[("Retry-After", "5")], now=1.0)
+    event.invite.refuse_statelessly(503, headers=[("Retry-After", "5")], now=1.0)
     (datagram,) = endpoint.outgoing()
     return event.invite, datagram.data
 
@@ -392,18 +393,18 @@ def test_two_endpoints_turn_away_with_tags_that_tell_nothing_of_each_other(endpo
 def test_what_was_answered_cannot_be_turned_away(endpoint):
     invite, _ = turned_away(endpoint)
     with pytest.raises(ProtocolError):
-        invite.turn_away(503, now=1.0)
+        invite.refuse_statelessly(503, now=1.0)
 
 
 def test_call_ids_are_known_as_long_as_a_dialog_or_a_request_of_ours_has_them(call):
     bob = call.bob.endpoint
-    assert bob.knows(call.at_bob.call_id)
+    assert bob.has_call_id(call.at_bob.call_id)
     assert bob.peers() == {call.alice.address.host}
     call.at_bob.request("BYE", now=call.network.now)
     call.network.run(60)
-    assert not bob.knows(call.at_bob.call_id)
+    assert not bob.has_call_id(call.at_bob.call_id)
     assert bob.peers() == set()
-    assert not call.alice.endpoint.knows(call.at_bob.call_id)
+    assert not call.alice.endpoint.has_call_id(call.at_bob.call_id)
 
 
 def test_messages_that_cannot_be_read_are_counted_whether_answered_or_not(endpoint):

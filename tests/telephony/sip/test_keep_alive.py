@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telephony.sip.events import Address, StandaloneRequest, StandaloneResponse
-from telephony.sip.keep_alive import Health, KeepAlive
+from telephony.sip.keep_alive import KeepAlive, PeerHealth
 
 EVERY = 60.0
 
@@ -47,23 +47,23 @@ def ask(ping, network):
 def test_whoever_answers_lives_whatever_the_answer(ping, answering, network, status):
     answering(status)
     ask(ping, network)
-    assert (ping.health, ping.status) == (Health.ALIVE, status)
+    assert (ping.health, ping.status) == (PeerHealth.ALIVE, status)
 
 
 @pytest.mark.parametrize("status", [408, 503])
 def test_who_is_not_there_or_cannot_serve_is_down(ping, answering, network, status):
     answering(status)
     ask(ping, network)
-    assert (ping.health, ping.status) == (Health.DOWN, status)
+    assert (ping.health, ping.status) == (PeerHealth.DOWN, status)
 
 
 def test_silence_is_down_when_the_transaction_has_timed_out(ping, network, alice):
     network.loss = 1.0
     ask(ping, network)
     network.run(31)
-    assert ping.health is Health.UNKNOWN
+    assert ping.health is PeerHealth.UNKNOWN
     network.run(2)
-    assert (ping.health, ping.status) == (Health.DOWN, 408)
+    assert (ping.health, ping.status) == (PeerHealth.DOWN, 408)
     assert alice.endpoint.counts().client_transactions == 0
 
 
@@ -100,10 +100,10 @@ def test_a_question_says_whom_it_is_for_and_what_we_understand(ping, answering, 
 def test_a_lost_connection_is_asked_about_at_once(ping, answering, network, bob):
     answering(200)
     ask(ping, network)
-    ping.lost(Address("192.0.2.99", 5060), network.now)
+    ping.connection_lost(Address("192.0.2.99", 5060), network.now)
     ask(ping, network)
     assert len(network.messages("OPTIONS ")) == 1
-    ping.lost(bob.address, network.now)
+    ping.connection_lost(bob.address, network.now)
     ask(ping, network)
     assert len(network.messages("OPTIONS ")) == 2
 
@@ -113,12 +113,12 @@ def test_who_is_down_is_not_asked_sooner_for_each_connection_that_fails(
 ):
     answering(503)
     ask(ping, network)
-    ping.lost(bob.address, network.now)
+    ping.connection_lost(bob.address, network.now)
     assert ping.next_timer() == network.now + EVERY
 
 
 def test_where_no_address_of_ours_reaches_nobody_is(alice, network):
     ping = KeepAlive(alice.endpoint, Address("2001:db8::9", 5060), EVERY)
     ping.handle_timer(network.now)
-    assert (ping.health, ping.status) == (Health.DOWN, 503)
+    assert (ping.health, ping.status) == (PeerHealth.DOWN, 503)
     assert ping.next_timer() == network.now + EVERY

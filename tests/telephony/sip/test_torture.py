@@ -1,6 +1,6 @@
 """Every message of RFC 4475 and RFC 5118, octet by octet, read and sent to an endpoint.
 
-The files hold the RFCs' octets, with the Content-Lengths that RFC 5118 miscounted. The tables say
+The files hold the RFCs' encode, with the Content-Lengths that RFC 5118 miscounted. The tables say
 what the RFC requires of an element and, where it leaves a choice, what we chose.
 
 Covers `telephony/sip/message/messages.py`, `telephony/sip/endpoint.py` and
@@ -21,7 +21,7 @@ from telephony.sip.message.messages import Request, Response, parse_message
 from telephony.sip.message.multipart import parts_of
 from telephony.sip.message.uri import Uri
 from telephony.sip.registration.registrar import Registrar
-from telephony.sip.ua.auth import DigestServer, Outcome
+from telephony.sip.ua.auth import AuthOutcome, DigestServer
 
 TORTURE = Path(__file__).parent / "torture"
 LOCAL = Address("192.0.2.100", 5060)
@@ -127,12 +127,12 @@ ALL = [("rfc4475", case) for case in RFC_4475] + [("rfc5118", case) for case in 
 each = pytest.mark.parametrize(("rfc", "case"), ALL, ids=[case.name for _, case in ALL])
 
 
-def octets(name, rfc="rfc4475"):
+def encode(name, rfc="rfc4475"):
     return (TORTURE / rfc / f"{name}.dat").read_bytes()
 
 
 def read(name, rfc="rfc4475"):
-    return parse_message(octets(name, rfc))
+    return parse_message(encode(name, rfc))
 
 
 @dataclass
@@ -162,7 +162,7 @@ def test_the_tables_and_the_files_are_complete():
 
 @each
 def test_the_parser_takes_or_refuses_it_as_the_rfc_says(rfc, case):
-    data = octets(case.name, rfc)
+    data = encode(case.name, rfc)
     if case.status is None:
         parse_message(data)
         return
@@ -173,7 +173,7 @@ def test_the_parser_takes_or_refuses_it_as_the_rfc_says(rfc, case):
 
 @each
 def test_the_endpoint_answers_it_or_hands_it_on_as_the_rfc_says(rfc, case):
-    heard = send(octets(case.name, rfc))
+    heard = send(encode(case.name, rfc))
     assert [int(data.split(b" ", 2)[1]) for data in heard.answers] == (
         [] if case.answer is None else [case.answer]
     )
@@ -193,7 +193,7 @@ def test_what_was_read_is_written_and_read_again_as_the_same(rfc, case):
 
 @each
 def test_an_answer_can_be_read_and_names_the_request(rfc, case):
-    for data in send(octets(case.name, rfc)).answers:
+    for data in send(encode(case.name, rfc)).answers:
         if case.status is not None:
             assert data.endswith(b"Content-Length: 0\r\n\r\n")
             continue
@@ -207,26 +207,26 @@ def test_an_answer_can_be_read_and_names_the_request(rfc, case):
 
 
 def test_a_refused_request_gets_back_what_could_be_read_of_it():
-    (data,) = send(octets("quotbal")).answers
+    (data,) = send(encode("quotbal")).answers
     lines = data.split(b"\r\n")
     assert (
         b"Via: SIP/2.0/UDP 192.0.2.59:5050;branch=z9hG4bKkdjuw39234;received=192.0.2.200" in lines
     )
     assert b"Call-ID: quotbal.aksdj" in lines
     assert b"CSeq: 8 INVITE" in lines
-    (data,) = send(octets("insuf")).answers
+    (data,) = send(encode("insuf")).answers
     assert b"From" not in data
     assert b"CSeq: 193942 INVITE\r\n" in data
-    (data,) = send(octets("badvers")).answers
+    (data,) = send(encode("badvers")).answers
     assert b"\r\nVia: SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw;received=192.0.2.200" in data
-    (data,) = send(octets("badinv01")).answers
+    (data,) = send(encode("badinv01")).answers
     assert data.count(b"Via:") == 1
 
 
 def test_refusals_say_what_would_do():
-    (data,) = send(octets("intmeth")).answers
+    (data,) = send(encode("intmeth")).answers
     assert "INVITE" in parse_message(data).headers.get_list("Allow")
-    (data,) = send(octets("bext01")).answers
+    (data,) = send(encode("bext01")).answers
     assert parse_message(data).headers.get_list("Unsupported") == [
         "nothingSupportsThis",
         "nothingSupportsThisEither",
@@ -314,7 +314,7 @@ def test_what_is_tolerated_goes_no_further():
     assert message.start_line == "INVITE sip:user@example.com SIP/2.0"
     assert read("lwsstart").start_line == "INVITE sip:user@example.com SIP/2.0"
     assert str(read("badaspec").to) == '"Watson, Thomas" <sip:t.watson@example.org>'
-    message = parse_message(octets("baddn") + b"\r\n")
+    message = parse_message(encode("baddn") + b"\r\n")
     assert str(message.from_) == '"Bell, Alexander" <sip:a.g.bell@example.com>;tag=43'
     message = read("ipv6-bug-abnf-3-colons", "rfc5118")
     assert message.uri == read("ipv6-correct-abnf-2-colons", "rfc5118").uri
@@ -323,7 +323,7 @@ def test_what_is_tolerated_goes_no_further():
 def test_a_branch_that_is_the_cookie_alone_identifies_nothing():
     endpoint = Endpoint(rng=random.Random(1))
     endpoint.listen(LOCAL)
-    data = octets("badbranch")
+    data = encode("badbranch")
     for copy in (data, data.replace(b"CSeq: 8", b"CSeq: 9"), data):
         endpoint.receive(copy, SOURCE, LOCAL, 1000.0)
     assert endpoint.counts().server_transactions == 2
@@ -369,7 +369,7 @@ def test_a_registrar_refuses_what_is_no_sip_address():
 def test_credentials_of_an_unknown_scheme_are_none():
     server = DigestServer("example.com", b"s" * 16, lambda *_: None)
     request = read("regaut01")
-    assert server.verify(request, 1000.0).outcome is Outcome.MISSING
+    assert server.verify(request, 1000.0).outcome is AuthOutcome.MISSING
     assert server.challenge(request, 1000.0).status == 401
 
 
@@ -401,7 +401,7 @@ def test_ipv6_references_are_read_with_and_without_a_port():
     ],
 )
 def test_with_its_length_put_right_the_message_is_taken_whole(name, wrong, right, line):
-    data = octets(name, "rfc5118").replace(
+    data = encode(name, "rfc5118").replace(
         f"Content-Length: {wrong}".encode(), f"Content-Length: {right}".encode()
     )
     (event,) = send(data).events

@@ -1,7 +1,9 @@
 """The differences that the transport makes to the core (RFC 3261 18, RFC 5923).
 
-Covers `telephony/sip/request/transport_choice.py`, `telephony/sip/transport/response_address.py`
-and `telephony/sip/dialog/next_hop.py`.
+Covers `telephony/sip/request/transport_choice.py`, `telephony/sip/transport/response_address.py`,
+`telephony/sip/dialog/next_hop.py`, `telephony/sip/transport/address.py`,
+`telephony/sip/transport/events.py`, `telephony/sip/transport/local_addresses.py`,
+`telephony/sip/transport/outgoing.py` and `telephony/sip/transport/tcp_refusals.py`.
 """
 
 from __future__ import annotations
@@ -207,11 +209,11 @@ def test_what_had_no_answer_fails_where_nobody_is_reached(alice):
 def test_what_a_lost_connection_may_have_swallowed_is_said_once_more(alice, ask):
     ask(alice, THERE)
     first = sent(alice)
-    alice.endpoint.cut_off(THERE, alice.network.now)
+    alice.endpoint.connection_lost(THERE, alice.network.now)
     assert sent(alice) == first
     assert not alice.seen(InviteFailed)
     assert not alice.seen(StandaloneResponse)
-    alice.endpoint.cut_off(THERE, alice.network.now)
+    alice.endpoint.connection_lost(THERE, alice.network.now)
     alice.network.flush()
     failed = alice.last(InviteFailed if ask is invite else StandaloneResponse)
     assert failed.status == 503
@@ -224,7 +226,7 @@ def test_a_lost_connection_leaves_what_rings(network, alice):
     network.flush()
     bob.last(IncomingInvite).invite.respond(180, now=network.now)
     network.flush()
-    alice.endpoint.cut_off(THERE, network.now)
+    alice.endpoint.connection_lost(THERE, network.now)
     network.flush()
     assert len(bob.seen(IncomingInvite)) == 1
     bob.last(IncomingInvite).invite.respond(200, now=network.now)
@@ -265,7 +267,7 @@ def test_a_peer_that_has_come_back_by_another_connection_has_its_dialogs_there(a
     dialog = take(alice, incoming()).respond(200, now=alice.network.now)
     dialog.send_to = FLOW
     fresh = FLOW._replace(port=40999, flow=8)
-    alice.endpoint.moved(FLOW, fresh)
+    alice.endpoint.peer_reconnected(FLOW, fresh)
     dialog.request("INFO", now=alice.network.now)
     assert sent(alice).destination == fresh
     assert dialog.peer == fresh

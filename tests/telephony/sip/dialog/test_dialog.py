@@ -85,7 +85,7 @@ def test_gaps_in_cseq_are_allowed(network, alice, bob, call):
 def test_a_request_in_an_unknown_dialog_gets_481_which_ends_it_at_the_client(
     network, alice, bob, call
 ):
-    call.at_bob.forget("restart")
+    call.at_bob.drop("restart")
     call.at_alice.request("INFO", now=network.now)
     network.flush()
     assert alice.last(DialogResponse).response.status == 481
@@ -356,7 +356,7 @@ def test_a_callees_waiting_bye_is_not_sent_when_the_caller_hangs_up_first(networ
 def test_a_dialog_that_is_forgotten_says_so_and_repeats_no_2xx(network, alice, bob):
     alice.call(bob)
     dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
-    dialog.forget("drained")
+    dialog.drop("drained")
     network.run(100)
     assert len(network.sent("SIP/2.0 200")) == 1
     assert bob.last(DialogEnded).reason == "drained"

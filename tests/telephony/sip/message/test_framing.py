@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.sip.message.framing import MAX_BODY, MAX_HEAD, Frame, Framer, Kind
+from telephony.sip.message.framing import MAX_BODY, MAX_HEAD, Framer, StreamUnit, UnitKind
 
 
 def message(body: bytes = b"", *, length: str | None = None, more: str = "") -> bytes:
@@ -43,7 +43,7 @@ FAULTS = [
 ]
 
 
-def frames(data: bytes, cuts: list[int]) -> list[Frame]:
+def frames(data: bytes, cuts: list[int]) -> list[StreamUnit]:
     framer, found = Framer(), []
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     for start, end in itertools.pairwise(edges):
@@ -61,8 +61,8 @@ def test_any_cut_of_a_stream_gives_the_same_frames(pieces, fault, cuts):
     whole = frames(data, [])
     assert frames(data, cuts) == whole
     sound = [piece for piece in pieces if piece.strip()]
-    assert [f.data for f in whole if f.kind is Kind.MESSAGE] == sound
-    assert [f.kind for f in whole].count(Kind.FAULT) == bool(fault)
+    assert [f.data for f in whole if f.kind is UnitKind.MESSAGE] == sound
+    assert [f.kind for f in whole].count(UnitKind.FAULT) == bool(fault)
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=10))
@@ -93,34 +93,34 @@ def test_a_stream_that_comes_byte_by_byte_is_read():
 def test_a_stream_that_cannot_be_framed_ends_with_its_reason(data, status, why, answerable):
     framer = Framer()
     (fault,) = framer.feed(data)
-    assert (fault.kind, fault.status, fault.why) == (Kind.FAULT, status, why)
+    assert (fault.kind, fault.status, fault.why) == (UnitKind.FAULT, status, why)
     assert bool(fault.data) is answerable
     assert framer.feed(message()) == []
-    assert framer.held == 0
+    assert framer.buffered == 0
 
 
 def test_a_double_crlf_is_a_ping_and_a_single_one_is_passed_over():
-    assert frames(b"\r\n\r\n", []) == [Frame(Kind.PING)]
-    assert frames(b"\r\n" + message(), [])[0].kind is Kind.MESSAGE
-    assert [f.kind for f in frames(b"\r\n" + message() + b"\r\n", [])] == [Kind.MESSAGE]
+    assert frames(b"\r\n\r\n", []) == [StreamUnit(UnitKind.PING)]
+    assert frames(b"\r\n" + message(), [])[0].kind is UnitKind.MESSAGE
+    assert [f.kind for f in frames(b"\r\n" + message() + b"\r\n", [])] == [UnitKind.MESSAGE]
 
 
 def test_a_crlf_after_our_ping_is_its_pong():
     framer = Framer()
     framer.expect_pong()
     assert framer.feed(b"\r") == []
-    assert framer.feed(b"\n") == [Frame(Kind.PONG)]
-    assert framer.feed(b"\r\n\r\n") == [Frame(Kind.PING)]
+    assert framer.feed(b"\n") == [StreamUnit(UnitKind.PONG)]
+    assert framer.feed(b"\r\n\r\n") == [StreamUnit(UnitKind.PING)]
 
 
 def test_a_head_of_the_greatest_length_is_read_and_one_byte_more_is_not():
     room = MAX_HEAD - len(message(more="X: \r\n")) + len(b"\r\n\r\n")
-    assert frames(message(more=f"X: {'x' * room}\r\n"), [])[0].kind is Kind.MESSAGE
-    assert frames(message(more=f"X: {'x' * (room + 1)}\r\n"), [])[0].kind is Kind.FAULT
+    assert frames(message(more=f"X: {'x' * room}\r\n"), [])[0].kind is UnitKind.MESSAGE
+    assert frames(message(more=f"X: {'x' * (room + 1)}\r\n"), [])[0].kind is UnitKind.FAULT
 
 
 def test_what_waits_for_its_rest_is_bounded():
     framer = Framer()
     for _ in range(100):
         framer.feed(b"OPTIONS sip:" + b"x" * 4096)
-        assert framer.held <= MAX_HEAD + 4096 + 12
+        assert framer.buffered <= MAX_HEAD + 4096 + 12

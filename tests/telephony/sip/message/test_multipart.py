@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from telephony.errors import SipParseError
 from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request
-from telephony.sip.message.multipart import Part, parse_multipart, parts_of
+from telephony.sip.message.multipart import BodyPart, parse_multipart, parts_of
 from telephony.sip.message.uri import Uri
 
 
@@ -52,7 +52,7 @@ def test_what_is_not_multipart_is_refused(content_type, body):
 
 def test_a_bare_body_is_one_part():
     request = Request("INVITE", Uri(host="h"), Headers([("c", "application/sdp")]), b"v=0\r\n")
-    assert parts_of(request) == [Part("application/sdp", b"v=0\r\n")]
+    assert parts_of(request) == [BodyPart("application/sdp", b"v=0\r\n")]
     assert parts_of(Request("INVITE", Uri(host="h"))) == []
 
 
@@ -64,6 +64,6 @@ def test_a_message_of_parts_is_read():
     ) % handling.encode()
     headers = Headers([("Content-Type", "multipart/mixed;boundary=b")])
     assert parts_of(Request("INVITE", Uri(host="h"), headers, body)) == [
-        Part("application/sdp", b"v=0\r\n"),
-        Part("a/b", b"c", Headers([("Content-Disposition", handling)])),
+        BodyPart("application/sdp", b"v=0\r\n"),
+        BodyPart("a/b", b"c", Headers([("Content-Disposition", handling)])),
     ]

@@ -17,7 +17,7 @@ from telephony.sip.message.grammar import (
     parse_parameters,
     split_list,
 )
-from telephony.sip.message.headers import Headers, Latin1Text, NameAddr, Via, octets, unfold
+from telephony.sip.message.headers import Headers, Latin1Text, NameAddr, Via, encode, unfold
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri, parse_host_port
 
@@ -235,8 +235,8 @@ def test_an_escaped_control_character_never_becomes_one(code):
 
 
 def test_latin_1_is_a_mark_of_what_came_and_is_lost_when_it_is_worked_on():
-    assert octets(Latin1Text("é")) == b"\xe9"
-    assert octets(Latin1Text("é") + "") == "é".encode()
+    assert encode(Latin1Text("é")) == b"\xe9"
+    assert encode(Latin1Text("é") + "") == "é".encode()
     assert Headers([("X", Latin1Text(" é "))]).get("X") == "é"
     assert isinstance(Headers([("X", Latin1Text(" é "))]).get("X"), Latin1Text)
 

@@ -11,8 +11,8 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, StandaloneResponse
 from telephony.sip.message.messages import parse_message, respond
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.client import Account, Registration, Standing
-from telephony.sip.ua.auth import DigestClient, DigestServer, Outcome, ha1
+from telephony.sip.registration.client import RegistrarAccount, Registration, RegistrationState
+from telephony.sip.ua.auth import AuthOutcome, DigestClient, DigestServer, ha1
 
 HERE = Address("192.0.2.1", 5060)
 THERE = Address("192.0.2.99", 5060)
@@ -28,7 +28,7 @@ class Site:
         self.endpoint.listen(HERE)
         self.registration = Registration(
             self.endpoint,
-            Account("pstn", Uri.parse("sip:trunk.example"), "01970000000"),
+            RegistrarAccount("pstn", Uri.parse("sip:trunk.example"), "01970000000"),
             random.Random(2),
         )
         self.destinations = [THERE]
@@ -85,7 +85,7 @@ def test_it_registers_at_once_under_the_accounts_name(site):
     assert request.to.uri == request.from_.uri == Uri.parse("sip:01970000000@trunk.example")
     assert request.headers.get("Contact") == "<sip:01970000000@192.0.2.1:5060>"
     assert request.headers.get("Expires") == "3600"
-    assert site.registration.standing is Standing.REGISTERED
+    assert site.registration.state is RegistrationState.REGISTERED
 
 
 def test_it_registers_again_in_good_time_in_the_same_order(site):
@@ -115,7 +115,7 @@ def test_a_registrar_that_forgets_us_in_its_answer_has_not_registered_us(site):
         request, 200, headers=(("Contact", "<sip:somebody@192.0.2.7>"),)
     )
     site.run(1)
-    assert site.registration.standing is Standing.FAILED
+    assert site.registration.state is RegistrationState.FAILED
 
 
 def test_a_registrar_may_write_down_another_address_of_ours(site):
@@ -134,13 +134,13 @@ def test_a_challenge_is_answered(site):
 
     def answer(request):
         found = digest.verify(request, site.now)
-        if found.outcome is Outcome.ACCEPTED:
+        if found.outcome is AuthOutcome.ACCEPTED:
             return welcome(request)
         return respond(request, 401, headers=digest.challenges(site.now, found.outcome))
 
     site.answer = answer
     site.run(3301)
-    assert site.registration.standing is Standing.REGISTERED
+    assert site.registration.state is RegistrationState.REGISTERED
     assert [request.cseq.number for _, _, request in site.asked] == [1, 2, 3, 4]
 
 
@@ -153,7 +153,7 @@ def test_423_is_met(site):
     site.answer = answer
     site.run(1)
     assert site.last.headers.get("Expires") == "7200"
-    assert site.registration.standing is Standing.REGISTERED
+    assert site.registration.state is RegistrationState.REGISTERED
 
 
 @pytest.mark.parametrize("minimum", ["3600", "0", "999999999", "soon", ""])
@@ -161,7 +161,7 @@ def test_a_423_that_makes_no_sense_is_a_failure(site, minimum):
     site.answer = lambda request: respond(request, 423, headers=(("Min-Expires", minimum),))
     site.run(10)
     assert len(site.asked) == 1
-    assert site.registration.standing is Standing.FAILED
+    assert site.registration.state is RegistrationState.FAILED
 
 
 def test_failures_are_followed_by_longer_and_longer_pauses(site):
@@ -173,7 +173,7 @@ def test_failures_are_followed_by_longer_and_longer_pauses(site):
         min(30 * 2**n, 1800) / 2 <= pause <= min(30 * 2**n, 1800) for n, pause in enumerate(pauses)
     )
     assert len(pauses) > 8
-    assert (site.registration.standing, site.registration.status) == (Standing.FAILED, 403)
+    assert (site.registration.state, site.registration.status) == (RegistrationState.FAILED, 403)
 
 
 def test_retry_after_is_heeded_within_reason(site):
@@ -193,7 +193,7 @@ def test_it_comes_back_after_silence(site):
     assert site.registration.status == 408
     site.answer = welcome
     site.run(60)
-    assert site.registration.standing is Standing.REGISTERED
+    assert site.registration.state is RegistrationState.REGISTERED
 
 
 def test_the_next_address_is_tried_after_a_failure(site):
@@ -207,21 +207,21 @@ def test_a_name_that_leads_nowhere_is_a_failure(site):
     site.destinations = []
     site.run(1)
     assert site.asked == []
-    assert (site.registration.standing, site.registration.status) == (Standing.FAILED, 503)
+    assert (site.registration.state, site.registration.status) == (RegistrationState.FAILED, 503)
 
 
 def test_a_family_that_we_have_not_is_a_failure(site):
     site.destinations = [Address("2001:db8::1", 5060)]
     site.run(1)
-    assert (site.registration.standing, site.registration.status) == (Standing.FAILED, 503)
+    assert (site.registration.state, site.registration.status) == (RegistrationState.FAILED, 503)
 
 
 def test_a_lost_connection_is_made_good_at_once(site):
     site.run(100)
-    site.registration.lost(OTHER, site.now)
+    site.registration.connection_lost(OTHER, site.now)
     site.run(1)
     assert len(site.asked) == 1
-    site.registration.lost(THERE, site.now)
+    site.registration.connection_lost(THERE, site.now)
     site.run(1)
     assert len(site.asked) == 2
 
@@ -232,7 +232,7 @@ def test_the_binding_is_taken_away_at_the_end(site):
     site.run(10_000)
     assert len(site.asked) == 2
     assert site.last.headers.get("Expires") == "0"
-    assert site.registration.standing is Standing.STOPPED
+    assert site.registration.state is RegistrationState.STOPPED
 
 
 def test_there_is_nothing_to_take_away_from_who_refused(site):

@@ -15,13 +15,17 @@ from telephony.sip.transport.location import (
     MAX_CANDIDATES,
     Naptr,
     Question,
-    Speaks,
     Srv,
+    TransportFamily,
     arrange,
     locate,
 )
 
-ALL = [Speaks(transport, ipv6) for transport in ("UDP", "TCP", "TLS") for ipv6 in (False, True)]
+ALL = [
+    TransportFamily(transport, ipv6)
+    for transport in ("UDP", "TCP", "TLS")
+    for ipv6 in (False, True)
+]
 V4 = [way for way in ALL if not way.ipv6]
 ZONE = {
     Question("example.com", "NAPTR"): [
@@ -93,16 +97,20 @@ def test_naptr_orders_the_transports_and_srv_the_hosts():
 
 
 def test_what_we_do_not_speak_is_not_asked_for():
-    found, asked = drive("sip:example.com", [Speaks("UDP", False)])
+    found, asked = drive("sip:example.com", [TransportFamily("UDP", False)])
     assert found == [Address("192.0.2.1", 5060)]
     assert Question("_sips._tcp.example.com", "SRV") not in asked
     assert all(question.kind != "AAAA" for question in asked)
 
 
 def test_both_families_are_tried_in_our_order():
-    found, _ = drive("sip:srv.example.com", [Speaks("UDP", True), Speaks("UDP", False)])
+    found, _ = drive(
+        "sip:srv.example.com", [TransportFamily("UDP", True), TransportFamily("UDP", False)]
+    )
     assert found == [Address("192.0.2.2", 5070)]
-    found, _ = drive("sip:s1.example.com:9", [Speaks("UDP", True), Speaks("UDP", False)])
+    found, _ = drive(
+        "sip:s1.example.com:9", [TransportFamily("UDP", True), TransportFamily("UDP", False)]
+    )
     assert found == [Address("2001:db8::1", 9), Address("192.0.2.1", 9)]
 
 
@@ -110,7 +118,10 @@ def test_a_sips_uri_leads_to_tls_alone():
     found, asked = drive("sips:example.com")
     assert found == [Address("192.0.2.1", 5061, "TLS", "example.com")]
     assert {q.name for q in asked if q.kind == "SRV"} == {"_sips._tcp.example.com"}
-    assert drive("sips:example.com", [Speaks("UDP", False), Speaks("TCP", False)])[0] == []
+    assert (
+        drive("sips:example.com", [TransportFamily("UDP", False), TransportFamily("TCP", False)])[0]
+        == []
+    )
 
 
 def test_a_named_transport_skips_naptr():
@@ -197,6 +208,6 @@ def test_whatever_the_name_system_says_only_what_we_speak_comes_out(said, scheme
             batch = asking.send([next(said, []) for _ in batch])
     except StopIteration as stop:
         for address in stop.value:
-            assert Speaks(address.transport, ":" in address.host) in ALL
+            assert TransportFamily(address.transport, ":" in address.host) in ALL
             assert scheme == "sip" or address.transport == "TLS"
             assert address.port

@@ -11,10 +11,10 @@ from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import (
+    AuthOutcome,
     DigestClient,
     DigestServer,
-    Outcome,
-    Verification,
+    DigestVerification,
     _response,
     ha1,
     parse_digest,
@@ -22,7 +22,7 @@ from telephony.sip.ua.auth import (
 
 REALM = "galwad.example"
 LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)))
-ACCEPTED = Verification(Outcome.ACCEPTED, "201")
+ACCEPTED = DigestVerification(AuthOutcome.ACCEPTED, "201")
 
 
 class Users:
@@ -93,7 +93,7 @@ def test_the_example_of_rfc_2617_without_qop_of_a_legacy_server_comes_out():
 
 
 def test_a_request_without_credentials_is_challenged_with_both_algorithms(server):
-    assert server.verify(register(), 1000.0) == Verification(Outcome.MISSING)
+    assert server.verify(register(), 1000.0) == DigestVerification(AuthOutcome.MISSING)
     response = server.challenge(register(), 1000.0)
     challenges = [parse_digest(v) for v in response.headers.get_all("WWW-Authenticate")]
     assert response.status == 401
@@ -112,7 +112,7 @@ def test_the_right_password_is_accepted(users, algorithm):
 
 def test_a_wrong_password_is_refused(server):
     request = answered(server, password="wrong")
-    assert server.verify(request, 1001.0) == Verification(Outcome.REFUSED)
+    assert server.verify(request, 1001.0) == DigestVerification(AuthOutcome.REFUSED)
 
 
 def test_an_unknown_user_is_refused_like_a_wrong_password(server, users):
@@ -124,7 +124,7 @@ def test_an_unknown_user_is_refused_like_a_wrong_password(server, users):
 def test_a_nonce_and_count_are_good_for_one_request(server):
     request = answered(server)
     assert server.verify(request, 1001.0) == ACCEPTED
-    assert server.verify(request, 1002.0) == Verification(Outcome.STALE)
+    assert server.verify(request, 1002.0) == DigestVerification(AuthOutcome.STALE)
 
 
 def test_a_nonce_may_be_used_again_with_a_higher_count(server):
@@ -137,14 +137,14 @@ def test_a_nonce_may_be_used_again_with_a_higher_count(server):
 
 @pytest.mark.parametrize("now", [1301.0, 990.0])
 def test_an_old_nonce_or_one_of_the_future_is_stale(server, now):
-    assert server.verify(answered(server), now) == Verification(Outcome.STALE)
+    assert server.verify(answered(server), now) == DigestVerification(AuthOutcome.STALE)
 
 
 def test_a_nonce_that_is_not_ours_is_stale_if_the_password_is_right(server, users):
     other = DigestServer(REALM, b"another secret, as long", users)
-    assert server.verify(answered(other), 1001.0) == Verification(Outcome.STALE)
+    assert server.verify(answered(other), 1001.0) == DigestVerification(AuthOutcome.STALE)
     wrong = answered(other, password="wrong")
-    assert server.verify(wrong, 1001.0) == Verification(Outcome.REFUSED)
+    assert server.verify(wrong, 1001.0) == DigestVerification(AuthOutcome.REFUSED)
 
 
 def test_a_stale_answer_is_given_again_with_the_fresh_nonce(server):
@@ -164,10 +164,10 @@ def test_the_client_gives_up_when_its_password_is_wrong(server):
 def test_credentials_for_another_method_or_target_are_refused(server):
     request = answered(server)
     request.method = "INVITE"
-    assert server.verify(request, 1001.0).outcome is Outcome.REFUSED
+    assert server.verify(request, 1001.0).outcome is AuthOutcome.REFUSED
     request = answered(server)
     request.uri = Uri(host="elsewhere.example")
-    assert server.verify(request, 1001.0).outcome is Outcome.REFUSED
+    assert server.verify(request, 1001.0).outcome is AuthOutcome.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_credentials_for_another_method_or_target_are_refused(server):
 )  # fmt: skip
 def test_credentials_that_we_cannot_check_count_as_none(server, old, new):
     value = (answered(server).headers.get("Authorization") or "").replace(old, new)
-    assert server.verify(register(("Authorization", value)), 1001.0).outcome is Outcome.MISSING
+    assert server.verify(register(("Authorization", value)), 1001.0).outcome is AuthOutcome.MISSING
 
 
 @given(LINE, st.integers(0, 400))
@@ -187,7 +187,7 @@ def test_damaged_credentials_are_never_accepted_and_never_raise(junk, place):
     whole = answered(server).headers.get("Authorization") or ""
     for value in (junk, f"Digest {junk}", whole[:place] + junk + whole[place + 1 :]):
         outcome = server.verify(register(("Authorization", value)), 1001.0).outcome
-        if outcome is Outcome.ACCEPTED:
+        if outcome is AuthOutcome.ACCEPTED:
             given_, sent = parse_digest(value), parse_digest(whole)
             assert all(given_[name] == sent[name] for name in ("username", "nonce", "nc", "cnonce"))
 
@@ -224,7 +224,7 @@ def test_used_nonces_are_forgotten_when_they_have_died(server, monkeypatch):
     monkeypatch.setattr("telephony.sip.ua.auth.MAX_NONCES", 2)
     for now in (1000.0, 1000.0):
         assert server.verify(answered(server, now=now), now) == ACCEPTED
-    assert server.verify(answered(server, now=1001.0), 1001.0).outcome is Outcome.STALE
+    assert server.verify(answered(server, now=1001.0), 1001.0).outcome is AuthOutcome.STALE
     assert server.verify(answered(server, now=1400.0), 1400.0) == ACCEPTED
 
 
@@ -249,8 +249,8 @@ def test_a_phone_that_knows_no_qop_uses_each_nonce_once(server):
         f'response="{response}",algorithm=MD5'
     )
     signed = register(("Authorization", value))
-    assert server.verify(signed, 1001.0).outcome is Outcome.ACCEPTED
-    assert server.verify(signed, 1002.0).outcome is Outcome.STALE
+    assert server.verify(signed, 1001.0).outcome is AuthOutcome.ACCEPTED
+    assert server.verify(signed, 1002.0).outcome is AuthOutcome.STALE
 
 
 def by_hand(server, user, name, *, secret="s3cret", more="", algorithm="SHA-256"):
@@ -288,7 +288,7 @@ def server_of(user):
 def test_a_user_is_known_however_the_name_is_written(user, name, algorithm):
     server = server_of(user)
     request = by_hand(server, user, name, more=", qop=auth", algorithm=algorithm)
-    assert server.verify(request, 1000.0) == Verification(Outcome.ACCEPTED, user)
+    assert server.verify(request, 1000.0) == DigestVerification(AuthOutcome.ACCEPTED, user)
     again = DigestClient(user, "s3cret").answer(register(), server.challenge(register(), 1.0), "c")
     assert server.verify(register(again), 1.0).user == user
 
@@ -307,20 +307,20 @@ def test_a_user_is_known_however_the_name_is_written(user, name, algorithm):
 def test_an_extended_name_that_cannot_be_read_counts_as_none(name):
     server = server_of("201")
     request = by_hand(server, "201", name, more=", qop=auth")
-    assert server.verify(request, 1000.0).outcome is Outcome.MISSING
+    assert server.verify(request, 1000.0).outcome is AuthOutcome.MISSING
 
 
 def test_a_hashed_name_is_nobody():
     server = server_of("201")
     hashed = hashlib.sha256(f"201:{REALM}".encode()).hexdigest()
     request = by_hand(server, "201", f'username="{hashed}", userhash=true', more=", qop=auth")
-    assert server.verify(request, 1000.0).outcome is Outcome.REFUSED
+    assert server.verify(request, 1000.0).outcome is AuthOutcome.REFUSED
 
 
 @pytest.mark.parametrize("qop", ["auth-int", "", "AUTH-INT", "auth,auth-int"])
 def test_credentials_of_another_protection_are_challenged_again(server, qop):
     request = by_hand(server, "201", 'username="201"', more=f', qop="{qop}"')
-    assert server.verify(request, 1000.0).outcome is Outcome.MISSING
+    assert server.verify(request, 1000.0).outcome is AuthOutcome.MISSING
 
 
 def test_the_client_takes_auth_where_auth_int_is_offered_beside_it_and_nothing_else():
@@ -350,9 +350,9 @@ def test_a_wrong_password_uses_up_no_count(server):
     challenge = server.challenge(register(), 1000.0)
     header = client.answer(register(), challenge, "c")
     wrong = header[0], header[1].replace('response="', 'response="0')
-    assert server.verify(register(wrong), 1000.0).outcome is Outcome.REFUSED
+    assert server.verify(register(wrong), 1000.0).outcome is AuthOutcome.REFUSED
     assert server.verify(register(header), 1000.0) == ACCEPTED
-    assert server.verify(register(header), 1000.0).outcome is Outcome.STALE
+    assert server.verify(register(header), 1000.0).outcome is AuthOutcome.STALE
 
 
 def test_a_stored_secret_opens_the_algorithm_that_it_was_made_for_and_no_other():
@@ -361,10 +361,10 @@ def test_a_stored_secret_opens_the_algorithm_that_it_was_made_for_and_no_other()
     good = by_hand(server, "201", 'username="201"', more=", qop=auth")
     assert server.verify(good, 1000.0) == ACCEPTED
     weak = by_hand(server, "201", 'username="201"', more=", qop=auth", algorithm="MD5")
-    assert server.verify(weak, 1000.0).outcome is Outcome.REFUSED
+    assert server.verify(weak, 1000.0).outcome is AuthOutcome.REFUSED
     only = DigestServer(REALM, bytes(range(32)), lambda *_: None, algorithms=("SHA-256",))
     assert len(only.challenges(1000.0)) == 1
-    assert only.verify(weak, 1000.0).outcome is Outcome.MISSING
+    assert only.verify(weak, 1000.0).outcome is AuthOutcome.MISSING
 
 
 def test_a_realm_that_cannot_be_shown_makes_no_server():
@@ -382,6 +382,6 @@ def test_a_scheme_and_its_list_may_stand_apart_by_any_blanks():
 def test_a_nonce_is_good_for_the_host_alone_that_it_was_given_to(server):
     challenge = server.challenge(register(), 1000.0, host="192.0.2.1")
     signed = register(DigestClient("201", "s3cret").answer(register(), challenge, "cnonce"))
-    assert server.verify(signed, 1001.0, host="192.0.2.2").outcome is Outcome.STALE
+    assert server.verify(signed, 1001.0, host="192.0.2.2").outcome is AuthOutcome.STALE
     assert server.verify(signed, 1001.0, host="192.0.2.1") == ACCEPTED
-    assert server.verify(signed, 1001.0, host="192.0.2.1").outcome is Outcome.STALE
+    assert server.verify(signed, 1001.0, host="192.0.2.1").outcome is AuthOutcome.STALE

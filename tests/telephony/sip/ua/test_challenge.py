@@ -1,6 +1,7 @@
 """Challenges that the core answers by itself (RFC 3261 22), between two cores.
 
-Covers `telephony/sip/request/client_request.py`.
+Covers `telephony/sip/request/client_request.py`, `telephony/sip/ua/client.py` and
+`telephony/sip/ua/user_agent.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from telephony.sip.events import (
 from telephony.sip.message.messages import respond
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
-from telephony.sip.ua.auth import DigestClient, DigestServer, Outcome, ha1
+from telephony.sip.ua.auth import AuthOutcome, DigestClient, DigestServer, ha1
 
 OFFER = {"headers": (("Content-Type", "application/sdp"),), "body": b"v=0\r\n"}
 
@@ -53,7 +54,7 @@ class Registrar:
     def serve(self, transaction):
         now, request = self.network.now, transaction.request
         verification = self.digest.verify(request, now)
-        if verification.outcome is Outcome.ACCEPTED:
+        if verification.outcome is AuthOutcome.ACCEPTED:
             self.let_in.append(request)
             if request.method == "INVITE" and not self.silent:
                 transaction.respond(183, reliable=True, **OFFER, now=now)
