@@ -23,7 +23,7 @@ from telephony.sip.transport.local_addresses import LocalAddress
 from telephony.sip.transport.malformed import answer_malformed
 from telephony.sip.transport.outgoing import NextHop
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
-from telephony.sip.ua.awaited_ack import AwaitedAck
+from telephony.sip.ua.repeated_2xx import Repeated2xx
 from telephony.sip.ua.server_request import DialogRequest, ServerRequest, StandaloneRequest
 from telephony.sip.ua.uas import IncomingInvite, InviteServer
 from telephony.sip.ua.user_agent import UserAgent
@@ -117,11 +117,11 @@ class Incoming:
     def _ack(self, request: Request, key: ServerKey, source: Address, now: float) -> None:
         transaction = self._core.transactions.server_of(key)
         dialog_id = _dialog_id(request)
-        awaited = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
-        if awaited is None and isinstance(transaction, InviteServerTransaction):
-            awaited = self._despite_wrong_tag(transaction, request)
-        if awaited is not None:
-            awaited.acknowledge(request, now)
+        repeated = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
+        if repeated is None and isinstance(transaction, InviteServerTransaction):
+            repeated = self._despite_wrong_tag(transaction, request)
+        if repeated is not None:
+            repeated.acknowledge(request, now)
         elif isinstance(transaction, InviteServerTransaction):
             transaction.acknowledge(now)
         elif dialog_id not in self._agent.dialogs:
@@ -129,7 +129,7 @@ class Incoming:
 
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
-    ) -> AwaitedAck | None:
+    ) -> Repeated2xx | None:
         """Return the 2xx that this ACK acknowledges except for its To tag, or None.
 
         pyVoIP 1.6.8 invents a To tag for every ACK and gives the ACK its INVITE's branch. RFC 6026
@@ -139,8 +139,8 @@ class Incoming:
         if not isinstance(invite, InviteServer) or invite.dialog is None:
             return None
         dialog_id = _dialog_id(request)._replace(local_tag=invite.dialog.id.local_tag)
-        awaited = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
-        return awaited if awaited is invite.awaited_ack else None
+        repeated = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
+        return repeated if repeated is invite.repeated_2xx else None
 
     def _cancel(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float

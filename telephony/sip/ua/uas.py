@@ -1,7 +1,7 @@
 """The server's side of an INVITE (RFC 3261 9.2, 13.3): the handle of an INVITE that we received.
 
 An `InviteServer` may create several early dialogs. It repeats its last provisional response once a
-minute. awaited_ack.py repeats a 2xx, reliable.py a reliable provisional response; the transaction
+minute. repeated_2xx.py repeats a 2xx, reliable.py a reliable provisional response; the transaction
 does all other retransmission.
 """
 
@@ -18,8 +18,8 @@ from telephony.sip.message.rack import RELIABLE, requires_reliable, takes_reliab
 from telephony.sip.transaction.server import InviteServerTransaction
 from telephony.sip.transaction.timers import Timer
 from telephony.sip.transport.events import SipEvent
-from telephony.sip.ua.awaited_ack import AwaitedAck
 from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, close_all
+from telephony.sip.ua.repeated_2xx import Repeated2xx
 from telephony.sip.ua.server_request import ServerRequest
 
 
@@ -83,7 +83,7 @@ class InviteServer(ServerRequest):
     cancelled = False
     _trying: Timer | None = None
     _refresh: Timer | None = None
-    awaited_ack: AwaitedAck | None = None
+    repeated_2xx: Repeated2xx | None = None
     """The 2xx of this INVITE, once it was sent."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
@@ -271,8 +271,8 @@ class InviteServer(ServerRequest):
     @property
     def ack_due(self) -> bool:
         """True from our 2xx, even if it is held back, until its ACK."""
-        awaited = self.awaited_ack
-        return self._waiting_2xx is not None or (awaited is not None and awaited.is_due)
+        repeated = self.repeated_2xx
+        return self._waiting_2xx is not None or (repeated is not None and repeated.is_due)
 
     def on_acknowledged(self, now: float) -> None:
         """Note that the ACK to our non-2xx came, or never will."""
@@ -326,7 +326,7 @@ class InviteServer(ServerRequest):
             if not dialog.invite_acknowledged(self, now) and not dialog.is_ending:
                 self._core.emit(AckMissing(dialog))
 
-        self.awaited_ack = AwaitedAck(
+        self.repeated_2xx = Repeated2xx(
             self._core,
             self._agent.awaiting_ack,
             (dialog.id, self.request.cseq.number),
@@ -334,12 +334,12 @@ class InviteServer(ServerRequest):
             on_ack=on_ack,
             on_missing=on_missing,
         )
-        self.awaited_ack.start(now)
+        self.repeated_2xx.start(now)
 
     def stop_repeating(self) -> None:
         """Stop repeating the 2xx, as its dialog is over."""
-        if self.awaited_ack is not None:
-            self.awaited_ack.stop()
+        if self.repeated_2xx is not None:
+            self.repeated_2xx.stop()
 
     @staticmethod
     def _stop(timer: Timer | None) -> None:

@@ -9,9 +9,9 @@ from telephony.sip.dialog.dialog import Dialog, Dialogs
 from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.request.compose import Draft
 from telephony.sip.transaction.core import Core
-from telephony.sip.ua.awaited_ack import AckKey, AwaitedAck
 from telephony.sip.ua.challenge import Credentials
 from telephony.sip.ua.reliable import PrackKey, ReliableSequence
+from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
 
 
 class UserAgent:
@@ -32,5 +32,5 @@ class UserAgent:
         self.core = core
         self.dialogs = Dialogs(core, partial(open_request, self))
         self.credentials: Credentials | None = None
-        self.awaiting_ack: dict[AckKey, AwaitedAck] = {}
+        self.awaiting_ack: dict[AckKey, Repeated2xx] = {}
         self.awaiting_prack: dict[PrackKey, ReliableSequence] = {}

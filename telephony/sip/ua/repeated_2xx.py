@@ -13,13 +13,13 @@ AckKey = tuple[DialogId, int]
 """The dialog in which an ACK comes, and its CSeq number."""
 
 
-class AwaitedAck:
+class Repeated2xx:
     """A 2xx that is repeated at T1, 2*T1, … T2 until its ACK comes, at most 64*T1."""
 
     def __init__(
         self,
         core: Core,
-        waiting: dict[AckKey, AwaitedAck],
+        waiting: dict[AckKey, Repeated2xx],
         key: AckKey,
         *,
         repeat: Callable[[], None],
