@@ -8,7 +8,7 @@ import structlog
 
 from config.sections import Sip
 from config.values import of_family
-from telephony.aio.link import Limits
+from telephony.aio.connection import Limits
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import SUPPORTED

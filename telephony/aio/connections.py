@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Protocol
 
-from telephony.aio.gate import Gate
-from telephony.aio.link import Ending, Limits, Link
+from telephony.aio.connection import Ending, Limits, Link
+from telephony.aio.source_filter import Gate
 from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError

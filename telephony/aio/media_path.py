@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
-from telephony.aio.media_way import Way, way_to
+from telephony.aio.media_sender import Way, way_to
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection

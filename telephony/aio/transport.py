@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from telephony.aio.addresses import reachable_host
-from telephony.aio.gate import Gate, OpenGate
-from telephony.aio.link import Limits
+from telephony.aio.connection import Limits
+from telephony.aio.connections import Streams
 from telephony.aio.packet_filter import Network
-from telephony.aio.streams import Streams
+from telephony.aio.source_filter import Gate, OpenGate
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
 from telephony.sip.endpoint import Endpoint

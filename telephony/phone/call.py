@@ -9,16 +9,16 @@ from typing import Final, Literal, Self
 import structlog
 
 from telephony.errors import ParseError, ProtocolError
+from telephony.phone.account import Line
 from telephony.phone.changes import Changes
-from telephony.phone.errand import Errands
-from telephony.phone.line import Line
+from telephony.phone.dialog_requests import Errands
 from telephony.phone.media import CallMedia
-from telephony.phone.outbox import KEY_MS, KEYS
 from telephony.phone.reception import Reception
 from telephony.phone.redirection import Redirection
-from telephony.phone.referral import Referral, refer
+from telephony.phone.refer_sent import Referral, refer
 from telephony.phone.renegotiation import SDP, change_hold
 from telephony.phone.reports import PeerReport
+from telephony.phone.rtp_sender import KEY_MS, KEYS
 from telephony.phone.session import Session
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sdp import Direction

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from telephony.errors import ProtocolError
-from telephony.phone.line import Line
+from telephony.phone.account import Line
 from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.events import DialogRequestFailed, DialogResponse

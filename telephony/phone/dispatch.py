@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 
 from telephony.errors import ParseError
+from telephony.phone.account import Line
 from telephony.phone.call import VoIPCall
-from telephony.phone.line import Line
 from telephony.phone.renegotiation import SDP
 from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallFailedError, CallState

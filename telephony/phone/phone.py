@@ -19,16 +19,16 @@ from telephony.aio.transport import SipTransport
 from telephony.b2bua.referral import refer_to
 from telephony.b2bua.settings import CallSettings
 from telephony.errors import NoPortsError, ParseError
+from telephony.phone.account import Line
 from telephony.phone.call import VoIPCall
 from telephony.phone.changes import Changes
 from telephony.phone.dispatch import handle
-from telephony.phone.finding import Asker, find
-from telephony.phone.following import tell, wanted
-from telephony.phone.line import Line
 from telephony.phone.ping import Ping, ping
+from telephony.phone.refer_received import tell, wanted
 from telephony.phone.registration import Registration
 from telephony.phone.renegotiation import SDP
-from telephony.phone.replacing import replaced
+from telephony.phone.replaces import replaced
+from telephony.phone.server_lookup import Asker, find
 from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallState, InvalidStateError, RegistrationError
 from telephony.sdp import Srtp

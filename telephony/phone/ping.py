@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from telephony.phone.line import Line
+from telephony.phone.account import Line
 from telephony.phone.state import CallFailedError
 from telephony.sip.events import StandaloneResponse
 from telephony.sip.message.headers import NameAddr

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from telephony.errors import ParseError
-from telephony.phone.line import Line
+from telephony.phone.account import Line
 from telephony.phone.state import RegistrationError
 from telephony.sip.events import Address, StandaloneResponse
 from telephony.sip.message.headers import NameAddr

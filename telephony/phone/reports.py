@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from telephony.phone.outbox import Outbox
 from telephony.phone.reception import ReceptionCounter
+from telephony.phone.rtp_sender import Outbox
 from telephony.rtp.rtcp import (
     ReportBlock,
     goodbye,

@@ -18,7 +18,7 @@ from telephony.b2bua.session_timer import (
     min_se,
     request_fields,
 )
-from telephony.phone.line import Line
+from telephony.phone.account import Line
 from telephony.phone.renegotiation import renegotiate
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sip.message.messages import Request, Response

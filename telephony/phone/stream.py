@@ -13,10 +13,10 @@ from telephony.aio.ports import PortPair, PortPool
 from telephony.errors import RtpParseError, SrtpError
 from telephony.phone import g711
 from telephony.phone.changes import Changes
-from telephony.phone.inbox import Inbox
-from telephony.phone.outbox import FRAME, Outbox
+from telephony.phone.playout_buffer import Inbox
 from telephony.phone.reception import ReceptionCounter
 from telephony.phone.reports import Reports
+from telephony.phone.rtp_sender import FRAME, Outbox
 from telephony.phone.state import CallFailedError
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp

@@ -12,7 +12,7 @@ import socket
 import pytest
 from loopback import free_port
 
-from telephony.aio.link import Ending, Limits
+from telephony.aio.connection import Ending, Limits
 from telephony.sip.events import (
     AckReceived,
     Address,

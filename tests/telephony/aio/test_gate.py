@@ -11,8 +11,8 @@ import socket
 
 import pytest
 
-from telephony.aio.gate import OpenGate
-from telephony.aio.link import Ending, Limits
+from telephony.aio.connection import Ending, Limits
+from telephony.aio.source_filter import OpenGate
 from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from telephony.aio.link import Ending
+from telephony.aio.connection import Ending
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.sip.events import (
     AckReceived,

@@ -9,8 +9,8 @@ import pytest
 
 from telephony.errors import ProtocolError
 from telephony.phone import g711
-from telephony.phone.inbox import Inbox
-from telephony.phone.outbox import Outbox
+from telephony.phone.playout_buffer import Inbox
+from telephony.phone.rtp_sender import Outbox
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 from telephony.rtp.tone import to_pcma, to_pcmu

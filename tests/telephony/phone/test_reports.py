@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from telephony.errors import RtpParseError
 from telephony.phone import CallState
-from telephony.phone.outbox import Outbox
 from telephony.phone.reception import ReceptionCounter
 from telephony.phone.reports import Reports
+from telephony.phone.rtp_sender import Outbox
 from telephony.rtp.packet import RtpPacket
 from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound
 

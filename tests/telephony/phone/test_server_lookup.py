@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telephony.phone import RegistrationError
-from telephony.phone.finding import find
+from telephony.phone.server_lookup import find
 from telephony.sip.events import Address
 from telephony.sip.transport.location import Question, Srv
 
