@@ -15,11 +15,11 @@ from telephony.phone.dialog_requests import Errands
 from telephony.phone.media import CallMedia
 from telephony.phone.reception import Reception
 from telephony.phone.redirection import Redirection
-from telephony.phone.refer_sent import Referral, refer
-from telephony.phone.renegotiation import SDP, change_hold
+from telephony.phone.refer_sent import ReferSent
+from telephony.phone.renegotiation import SDP, Renegotiation
 from telephony.phone.reports import PeerReport
 from telephony.phone.rtp_sender import KEY_MS, KEYS
-from telephony.phone.session import Session
+from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sdp import Direction
 from telephony.sip.dialog.dialog import Dialog
@@ -27,13 +27,14 @@ from telephony.sip.message.dtmf_relay import CONTENT_TYPE, body_of
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.replaces import Replaces
-from telephony.sip.message.uri import escape_header
+from telephony.sip.message.uri import Uri, escape_header
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
 
 logger = structlog.get_logger(__name__)
 
 _ORDER: Final = tuple(CallState)
+_EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 
 
 class VoIPCall:
@@ -79,8 +80,9 @@ class VoIPCall:
         self.invite = invite
         self.changes = changes
         self.errands = Errands(line)
-        self.referral: Referral | None = None
-        self.session = Session(self, line)
+        self.refer_sent: ReferSent | None = None
+        self.session = SessionRefresher(line.sessions, self._refresh_session, self._expire)
+        self._renegotiation = Renegotiation(self.media, self.session, self.errands, changes)
         self._line = line
 
     @property
@@ -246,11 +248,11 @@ class VoIPCall:
             InvalidStateError: The call is not answered.
             CallFailedError: The re-INVITE was refused.
         """
-        await change_hold(self, self._answered(), Direction(direction))
+        await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
     async def resume(self) -> None:
         """Take the other party off hold; raises the same errors as `hold`."""
-        await change_hold(self, self._answered(), None)
+        await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
         """Transfer the other party to `target`, a number or a SIP URI, without a consultation.
@@ -263,7 +265,7 @@ class VoIPCall:
             InvalidStateError: The call is not answered.
             CallFailedError: The call ended before the outcome was reported.
         """
-        return await refer(self, self._answered(), self._line.address, self._line.uri(target))
+        return await self._refer(self._answered(), self._line.uri(target))
 
     async def join(self, other: VoIPCall) -> int:
         """Connect the other party with the party of `other`, which we consulted: attended transfer.
@@ -280,7 +282,7 @@ class VoIPCall:
         """
         there = other._consulted()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
-        return await refer(self, self._answered(), self._line.address, uri)
+        return await self._refer(self._answered(), uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
         """Send INFO (RFC 6086); with a body, `headers` must contain its Content-Type.
@@ -354,6 +356,22 @@ class VoIPCall:
         )
         taken, stream.keys = stream.keys[:length], stream.keys[length:]
         return taken
+
+    async def _refer(self, dialog: Dialog, uri: Uri) -> int:
+        """Send a REFER; after a success, end the call (RFC 5589 6.1) if the peer has not."""
+        self.refer_sent = ReferSent(self.errands, self.changes)
+        status = await self.refer_sent.send(dialog, self._line.address, uri)
+        if status < 300:
+            self.part()
+        return status
+
+    async def _refresh_session(self) -> None:
+        if self.dialog is not None:
+            await self._renegotiation.refresh(self.dialog)
+
+    def _expire(self) -> None:
+        self.bye(_EXPIRED)
+        self._line.transport.flush()
 
     async def _send_keys_by_info(self, keys: str) -> None:
         if any(key not in KEYS for key in keys):

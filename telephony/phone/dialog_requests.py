@@ -20,6 +20,8 @@ class Errands:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self.ended = False
+        """True after the dialog has ended."""
         self._waiting: dict[ClientRequest, asyncio.Future[Response]] = {}
 
     async def send(
@@ -79,6 +81,7 @@ class Errands:
 
     def end(self) -> None:
         """Let all waiting requests fail, because the dialog has ended."""
+        self.ended = True
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(CallFailedError("the call ended"))

@@ -102,7 +102,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
             call.become(CallState.ENDED, 487)
         return
     call.dialog = dialog
-    call.session.told(event.response)
+    call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     if not body and call.media.agreed:
@@ -117,7 +117,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
 def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
     """Answer the offer of a 2xx in the ACK (RFC 3261 13.2.1)."""
     call.dialog = event.dialog
-    call.session.told(event.response)
+    call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     try:
@@ -134,9 +134,9 @@ def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
     if event.response is not None and not event.client.cancelled:
         answered = tuple(line.credentials(event.client, event.response))
         if event.status == 422 and not call.statuses.count(422):
-            call.session.too_small(event.response)
+            call.session.on_422(event.response)
             call.statuses.append(422)
-            answered = call.session.asked()
+            answered = call.session.request_headers()
         if answered:
             call.client = event.client.retry(headers=answered, now=line.now)
             return
@@ -169,13 +169,13 @@ def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
             try:
                 _on_new_offer(line, call, event)
             except IntervalTooSmallError:
-                transaction.respond(422, headers=call.session.refusal, now=line.now)
+                transaction.respond(422, headers=call.session.rejection_headers, now=line.now)
             return
         case "INFO":
             call.infos.append(request)
             call.media.stream.keys += key_of(request) or ""
-        case "NOTIFY" if call.referral is not None:
-            call.referral.on_notify(request)
+        case "NOTIFY" if call.refer_sent is not None:
+            call.refer_sent.on_notify(request)
         case "NOTIFY":
             transaction.respond(481, now=line.now)
             return

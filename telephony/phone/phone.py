@@ -278,7 +278,7 @@ class VoIPPhone:
             from_=line.address,
             to=to,
             destination=line.server,
-            headers=(*headers, *call.session.asked(), *(() if late_offer else (SDP,))),
+            headers=(*headers, *call.session.request_headers(), *(() if late_offer else (SDP,))),
             body=b"" if late_offer else call.media.offer(),
             owner=call,
             now=line.now,
@@ -322,10 +322,10 @@ class VoIPPhone:
             invite.respond(getattr(error, "status", 503), now=line.now)
             return
         try:
-            call.session.check(invite.request)
+            call.session.validate(invite.request)
             call.takes_over = replaced(line.transport.endpoint, invite.request)
         except IntervalTooSmallError:
-            invite.respond(422, headers=call.session.refusal, now=line.now)
+            invite.respond(422, headers=call.session.rejection_headers, now=line.now)
         except ParseError as error:
             invite.respond(error.status, now=line.now)
         if invite.answered:

@@ -1,55 +1,92 @@
-"""A re-INVITE within a call, for hold, resume or refresh, also after glare (RFC 3261 14.1)."""
+"""A re-INVITE or UPDATE within a call: for hold, resume and the session timer's refresh.
+
+After glare, the re-INVITE is sent again (RFC 3261 14.1).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from telephony.phone.changes import Changes
+from telephony.phone.dialog_requests import Errands
+from telephony.phone.media import CallMedia
+from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sdp import Direction
 from telephony.sip.dialog.dialog import Dialog
-
-if TYPE_CHECKING:
-    from telephony.phone.call import VoIPCall
 
 SDP: Final = ("Content-Type", "application/sdp")
 _TRIES: Final = 5
 
 
-async def change_hold(call: VoIPCall, dialog: Dialog, wanted: Direction | None) -> None:
-    """Put the other party on hold as `wanted`, or off hold if None; a refusal changes nothing."""
-    before = call.media.hold
-    if before is wanted:
-        return
-    call.media.hold = wanted
-    try:
-        await renegotiate(call, dialog)
-    except (CallFailedError, InvalidStateError):
-        call.media.hold = before
-        call.media.withdraw()
-        raise
+class Renegotiation:
+    """Our offers and refreshes in one answered call."""
 
+    def __init__(
+        self, media: CallMedia, session: SessionRefresher, requests: Errands, changes: Changes
+    ) -> None:
+        self._media = media
+        self._session = session
+        self._requests = requests
+        self._changes = changes
 
-async def renegotiate(call: VoIPCall, dialog: Dialog) -> None:
-    """Send an offer of the current state; this also refreshes the session.
+    async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
+        """Put the other party on hold as `wanted`, or off hold if None.
 
-    Raises:
-        InvalidStateError: The dialog has ended.
-        CallFailedError: The re-INVITE was refused, unanswered, or met glare too often.
-    """
-    for _ in range(_TRIES):
-        await call.changes.until(lambda: not dialog.invite_pending)
-        offer = call.media.offer()
-        _, response = await call.errands.send(dialog, "INVITE", (SDP, *call.session.asked()), offer)
-        if response.status < 300:
-            call.session.told(response)
-            call.media.answered(response.body)
+        A refusal changes nothing and raises the same errors as `send_offer`.
+        """
+        before = self._media.hold
+        if before is wanted:
             return
-        if response.status == 422:
-            call.session.too_small(response)
-            continue
-        if response.status != 491:
-            break
-        call.media.withdraw()  # otherwise we would refuse the peer's own offer with 491
-        await asyncio.sleep(dialog.glare_delay())
-    raise CallFailedError("the re-INVITE was refused", response.status)
+        self._media.hold = wanted
+        try:
+            await self.send_offer(dialog)
+        except (CallFailedError, InvalidStateError):
+            self._media.hold = before
+            self._media.withdraw()
+            raise
+
+    async def send_offer(self, dialog: Dialog) -> None:
+        """Send an offer of the current state; this also refreshes the session.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: The re-INVITE was refused, unanswered, or met glare too often.
+        """
+        for _ in range(_TRIES):
+            await self._changes.until(lambda: not dialog.invite_pending)
+            offer = self._media.offer()
+            headers = (SDP, *self._session.request_headers())
+            _, response = await self._requests.send(dialog, "INVITE", headers, offer)
+            if response.status < 300:
+                self._session.on_2xx(response)
+                self._media.answered(response.body)
+                return
+            if response.status == 422:
+                self._session.on_422(response)
+                continue
+            if response.status != 491:
+                break
+            self._media.withdraw()  # otherwise we would refuse the peer's own offer with 491
+            await asyncio.sleep(dialog.glare_delay())
+        raise CallFailedError("the re-INVITE was refused", response.status)
+
+    async def refresh(self, dialog: Dialog) -> None:
+        """Refresh the session: by UPDATE if the peer accepts that, otherwise by a re-INVITE.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: As for `send_offer`.
+        """
+        session = self._session
+        if not session.peer_accepts_update:
+            await self.send_offer(dialog)
+            return
+        _, response = await self._requests.send(dialog, "UPDATE", session.request_headers())
+        if response.status < 300:
+            session.on_2xx(response)
+        elif response.status == 422:
+            session.on_422(response)
+        elif response.status in {405, 501}:
+            session.peer_accepts_update = False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
@@ -18,54 +19,63 @@ from telephony.b2bua.session_timer import (
     min_se,
     request_fields,
 )
-from telephony.phone.account import Line
-from telephony.phone.renegotiation import renegotiate
-from telephony.phone.state import CallFailedError, CallState, InvalidStateError
+from telephony.b2bua.settings import CallSettings
+from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sip.message.messages import Request, Response
-
-if TYPE_CHECKING:
-    from telephony.phone.call import VoIPCall
 
 logger = structlog.get_logger(__name__)
 
-_EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 _RETRY: Final = 2.0
 """Seconds until a failed refresh is tried again."""
 
-__all__ = ["IntervalTooSmallError", "Session"]
+__all__ = ["IntervalTooSmallError", "SessionRefresher"]
 
 
-class Session:
+class SessionRefresher:
     """The side that refreshes, the interval and the end. It starts when a timer is agreed on."""
 
-    def __init__(self, call: VoIPCall, line: Line) -> None:
-        self._call = call
-        self._line = line
-        self._settings = line.sessions
+    def __init__(
+        self,
+        settings: CallSettings,
+        refresh: Callable[[], Awaitable[None]],
+        on_expired: Callable[[], None],
+    ) -> None:
+        """Prepare a timer that is not agreed on yet.
+
+        Args:
+            settings: The interval that we ask for, and the shortest that we accept.
+            refresh: Sends one refresh. It may raise CallFailedError or InvalidStateError; the
+                refresh is then tried again.
+            on_expired: Ends the call, because the session was not refreshed in time.
+        """
+        self._settings = settings
+        self._send_refresh = refresh
+        self._on_expired = on_expired
         self._least = 0
         """The largest Min-SE that the peer asked for, in seconds."""
-        self._updates = False
-        """True if the peer accepts UPDATE."""
+        self.peer_accepts_update = False
+        """True if the peer's Allow has UPDATE and it did not refuse one with 405 or 501."""
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
         self.timer: SessionTimer | None = None
         """The timer that was last agreed on; None before."""
 
-    def asked(self) -> HeaderFields:
+    def request_headers(self) -> HeaderFields:
         """Return the timer's headers for our INVITE or UPDATE."""
         return request_fields(self.timer, self._settings, self._least)
 
-    def told(self, response: Response) -> None:
+    def on_2xx(self, response: Response) -> None:
         """Accept a 2xx to our INVITE or UPDATE, and start the timer."""
         self._learn(response)
         now = asyncio.get_running_loop().time()
         self._start(agree_to_response(response, self._settings, self._least, now))
 
-    def too_small(self, response: Response) -> None:
-        """Accept a 422: the next `asked` requests at least the peer's Min-SE."""
+    def on_422(self, response: Response) -> None:
+        """Accept a 422: the next `request_headers` ask for at least the peer's Min-SE."""
         self._least = max(self._least, min_se(response))
 
-    def check(self, request: Request) -> None:
+    def validate(self, request: Request) -> None:
         """Raise the error that `answer` would raise, without starting the timer."""
         agree_to_request(request, self._settings, 0.0)
 
@@ -74,7 +84,7 @@ class Session:
 
         Raises:
             IntervalTooSmallError: The peer asks for less than our Min-SE (90 s); answer 422
-                with `refusal`.
+                with `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)
@@ -83,12 +93,13 @@ class Session:
         return answer_fields(timer)
 
     @property
-    def refusal(self) -> HeaderFields:
+    def rejection_headers(self) -> HeaderFields:
         """The headers of our 422."""
         return (("Min-SE", str(self._settings.min_se)),)
 
     def stop(self) -> None:
-        """Stop the timer, because the call has ended."""
+        """Stop the timer for good, because the call has ended."""
+        self._stopped = True
         if self._handle is not None:
             self._handle.cancel()
         if self._task is not None and self._task is not asyncio.current_task():
@@ -97,7 +108,7 @@ class Session:
     def _learn(self, message: Request | Response) -> None:
         allow = ",".join(message.headers.get_all("Allow"))
         if allow:
-            self._updates = "UPDATE" in {method.strip() for method in allow.split(",")}
+            self.peer_accepts_update = "UPDATE" in {each.strip() for each in allow.split(",")}
 
     def _start(self, timer: SessionTimer) -> None:
         self.timer = timer
@@ -109,15 +120,14 @@ class Session:
         if self._handle is not None:
             self._handle.cancel()
         self._handle = None
-        if self._call.state is not CallState.ENDED:
+        if not self._stopped:
             self._handle = asyncio.get_running_loop().call_at(at, self._due)
 
     def _due(self) -> None:
         timer, now = self.timer, asyncio.get_running_loop().time()
         if timer is None or now >= timer.expires_at:
             logger.info("phone.session_expired")
-            self._call.bye(_EXPIRED)
-            self._line.transport.flush()
+            self._on_expired()
         else:
             self._wake(timer.expires_at)
             self._task = asyncio.create_task(self._refresh(timer))
@@ -126,20 +136,5 @@ class Session:
         """Send refreshes until one is accepted or the session has ended."""
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):
-                await self._ask()
+                await self._send_refresh()
             await asyncio.sleep(_RETRY)
-
-    async def _ask(self) -> None:
-        dialog = self._call.dialog
-        if dialog is None:
-            return
-        if not self._updates:
-            await renegotiate(self._call, dialog)
-            return
-        _, response = await self._call.errands.send(dialog, "UPDATE", self.asked())
-        if response.status < 300:
-            self.told(response)
-        elif response.status == 422:
-            self.too_small(response)
-        elif response.status in {405, 501}:
-            self._updates = False

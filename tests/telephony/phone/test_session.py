@@ -29,7 +29,7 @@ async def test_both_sides_agree_on_one_interval_and_one_refresher(phones):
 async def test_a_session_is_refreshed_half_way_for_both(phones, updates):
     placed, taken = await phones.connect()
     refresher, other = sorted((placed, taken), key=lambda call: not call.session.timer.we_refresh)
-    refresher.session._updates = updates
+    refresher.session.peer_accepts_update = updates
     before = other.session.timer.started
     said = refresher.media.said
     age(refresher, 900)

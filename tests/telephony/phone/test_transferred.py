@@ -73,7 +73,7 @@ async def test_a_target_that_refuses_leaves_the_call_as_it_was(three, status):
     await (await within(three.came.get())).deny(status)
     assert await within(outcome) == status
     assert placed.state is taken.state is CallState.ANSWERED
-    assert placed.referral.statuses[0] == 100
+    assert placed.refer_sent.statuses[0] == 100
 
 
 async def test_an_attended_transfer_joins_the_other_two(three):
