@@ -8,7 +8,7 @@ network it is G.711. There are no threads and no dependencies beyond the core's.
 
 from telephony.phone.call import VoIPCall
 from telephony.phone.phone import VoIPPhone
-from telephony.phone.reception import Reception
+from telephony.phone.reception import ReceptionQuality
 from telephony.phone.reports import PeerReport
 from telephony.phone.state import (
     CallFailedError,
@@ -24,7 +24,7 @@ __all__ = [
     "InvalidStateError",
     "PeerReport",
     "PhoneError",
-    "Reception",
+    "ReceptionQuality",
     "RegistrationError",
     "VoIPCall",
     "VoIPPhone",

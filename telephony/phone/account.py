@@ -19,7 +19,7 @@ from telephony.sip.ua.auth import DigestClient
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PhoneAccount:
     """One account on one server, with open sockets."""
 
     server: Address

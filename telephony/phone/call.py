@@ -9,11 +9,11 @@ from typing import Final, Literal, Self
 import structlog
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.phone.account import Line
+from telephony.phone.account import PhoneAccount
 from telephony.phone.changes import Changes
-from telephony.phone.dialog_requests import Errands
+from telephony.phone.dialog_requests import DialogRequests
 from telephony.phone.media import CallMedia
-from telephony.phone.reception import Reception
+from telephony.phone.reception import ReceptionQuality
 from telephony.phone.redirection import Redirection
 from telephony.phone.refer_sent import ReferSent
 from telephony.phone.renegotiation import SDP, Renegotiation
@@ -59,7 +59,11 @@ class VoIPCall:
     """
 
     def __init__(
-        self, line: Line, remote: NameAddr, changes: Changes, invite: InviteServer | None = None
+        self,
+        account: PhoneAccount,
+        remote: NameAddr,
+        changes: Changes,
+        invite: InviteServer | None = None,
     ) -> None:
         """Bind media ports for a call. Only the phone creates calls.
 
@@ -74,16 +78,16 @@ class VoIPCall:
         self.redirection = Redirection()
         self.takes_over: VoIPCall | None = None
         self.infos: list[Request] = []
-        self.media = CallMedia(line.pool, changes, line.srtp)
+        self.media = CallMedia(account.pool, changes, account.srtp)
         self.dialog: Dialog | None = None
         self.client: InviteClient | None = None
         self.invite = invite
         self.changes = changes
-        self.errands = Errands(line)
+        self.requests = DialogRequests(account)
         self.refer_sent: ReferSent | None = None
-        self.session = SessionRefresher(line.sessions, self._refresh_session, self._expire)
-        self._renegotiation = Renegotiation(self.media, self.session, self.errands, changes)
-        self._line = line
+        self.session = SessionRefresher(account.sessions, self._refresh_session, self._expire)
+        self._renegotiation = Renegotiation(self.media, self.session, self.requests, changes)
+        self._account = account
 
     @property
     def request(self) -> Request | None:
@@ -93,7 +97,7 @@ class VoIPCall:
     @property
     def moved_to(self) -> list[str]:
         """The URIs of the last 3xx, the preferred first."""
-        return [str(uri) for uri in self.redirection.told]
+        return [str(uri) for uri in self.redirection.targets]
 
     @property
     def protected(self) -> bool:
@@ -101,12 +105,12 @@ class VoIPCall:
         return self.media.stream.protection is not None
 
     @property
-    def held(self) -> bool:
+    def held_by_peer(self) -> bool:
         """True while the other party holds us, in whatever form: it accepts no media from us."""
-        return self.media.held
+        return self.media.held_by_peer
 
     @property
-    def reception(self) -> Reception:
+    def reception(self) -> ReceptionQuality:
         """The quality with which the other party's media arrives, or arrived until the end."""
         return self.media.stream.reception.now
 
@@ -122,7 +126,7 @@ class VoIPCall:
         Raises:
             InvalidStateError: The call has ended, or has no dialog yet.
         """
-        there = self._consulted()
+        there = self._replaceable_dialog()
         return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
 
     async def __aenter__(self) -> Self:
@@ -154,9 +158,9 @@ class VoIPCall:
         self.state, self.status = state, status or self.status
         if state is CallState.ENDED:
             self.media.stream.close()
-            self.errands.end()
+            self.requests.end()
             self.session.stop()
-        self.changes.tell()
+        self.changes.notify()
 
     # --- setting up and ending ----------------------------------------------------------------
 
@@ -172,9 +176,9 @@ class VoIPCall:
             raise InvalidStateError("the INVITE holds no offer")
         body = self._description(invite)
         invite.respond(
-            183, headers=(SDP,), body=body, reliable=invite.takes_reliable, now=self._line.now
+            183, headers=(SDP,), body=body, reliable=invite.takes_reliable, now=self._account.now
         )
-        self._line.transport.flush()
+        self._account.transport.flush()
 
     async def answer(self) -> None:
         """Answer a received call.
@@ -186,12 +190,12 @@ class VoIPCall:
         invite = self._ringing_here()
         body = self._description(invite)
         headers = (SDP, *self.session.answer(invite.request))
-        self.dialog = invite.respond(200, headers=headers, body=body, now=self._line.now)
+        self.dialog = invite.respond(200, headers=headers, body=body, now=self._account.now)
         if self.dialog is not None:
             self.become(CallState.ANSWERED, 200)
         if self.takes_over is not None:
-            self.takes_over.part()
-        self._line.transport.flush()
+            self.takes_over.send_hangup()
+        self._account.transport.flush()
 
     async def deny(self, status: int = 486) -> None:
         """Refuse a received call.
@@ -205,34 +209,34 @@ class VoIPCall:
     def refuse(self, status: int) -> None:
         """Answer the INVITE with a failure and end the call."""
         if self.invite is not None and not self.invite.answered:
-            self.invite.respond(status, now=self._line.now)
+            self.invite.respond(status, now=self._account.now)
         self.become(CallState.ENDED, status)
-        self._line.transport.flush()
+        self._account.transport.flush()
 
     async def hangup(self) -> None:
         """End the call in whatever state it is; return once it has ended."""
         if self.state is CallState.ENDED:
             return
-        self.part()
+        self.send_hangup()
         await self.wait_for(CallState.ENDED)
 
-    def part(self) -> None:
+    def send_hangup(self) -> None:
         """Send what ends the call in its present state: BYE, CANCEL or a refusal (480)."""
         if self.dialog is not None:
             self.bye()
         elif self.client is not None:
-            self.client.cancel(now=self._line.now)
+            self.client.cancel(now=self._account.now)
         elif self.state is not CallState.ENDED:
             self.refuse(480)
-        self._line.transport.flush()
+        self._account.transport.flush()
 
     def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send BYE; the core then reports `DialogEnded`."""
         dialog = self.dialog
         if dialog is not None and self.state is CallState.ANSWERED:
-            self.media.stream.outbox.clear()
+            self.media.stream.sender.clear()
             try:
-                dialog.request("BYE", headers=headers, now=self._line.now)
+                dialog.request("BYE", headers=headers, now=self._account.now)
             except ProtocolError:
                 logger.debug("phone.bye_already_sent")
 
@@ -265,9 +269,9 @@ class VoIPCall:
             InvalidStateError: The call is not answered.
             CallFailedError: The call ended before the outcome was reported.
         """
-        return await self._refer(self._answered(), self._line.uri(target))
+        return await self._refer(self._answered(), self._account.uri(target))
 
-    async def join(self, other: VoIPCall) -> int:
+    async def attended_transfer(self, other: VoIPCall) -> int:
         """Connect the other party with the party of `other`, which we consulted: attended transfer.
 
         This sends a REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 7). `other` may be a
@@ -280,7 +284,7 @@ class VoIPCall:
             InvalidStateError: This call is not answered; the other has ended or has no dialog yet.
             CallFailedError: As for `transfer`.
         """
-        there = other._consulted()
+        there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
         return await self._refer(self._answered(), uri)
 
@@ -290,7 +294,7 @@ class VoIPCall:
         Returns:
             The status of the answer.
         """
-        _, response = await self.errands.send(self._answered(), "INFO", headers, body)
+        _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
 
     # --- audio and keys ---------------------------------------------------------------------
@@ -311,8 +315,8 @@ class VoIPCall:
 
     async def drain_audio(self) -> None:
         """Return once all queued audio has been sent, or the call has ended."""
-        outbox = self.media.stream.outbox
-        await self.changes.until(lambda: not outbox.queued or self.state is CallState.ENDED)
+        sender = self.media.stream.sender
+        await self.changes.until(lambda: not sender.queued or self.state is CallState.ENDED)
 
     async def read_audio(self, samples: int = 160) -> bytes:
         """Return the next `samples` received samples, two bytes each, in the order of timestamps.
@@ -344,9 +348,9 @@ class VoIPCall:
         if by == "info":
             await self._send_keys_by_info(keys.upper())
             return
-        outbox = self.media.stream.outbox
-        outbox.press(keys)
-        await self.changes.until(lambda: not outbox.pressing or self.state is CallState.ENDED)
+        sender = self.media.stream.sender
+        sender.press(keys)
+        await self.changes.until(lambda: not sender.pressing or self.state is CallState.ENDED)
 
     async def get_dtmf(self, length: int = 1) -> str:
         """Return the next `length` keys that the peer presses; fewer if the call ends first."""
@@ -359,10 +363,10 @@ class VoIPCall:
 
     async def _refer(self, dialog: Dialog, uri: Uri) -> int:
         """Send a REFER; after a success, end the call (RFC 5589 6.1) if the peer has not."""
-        self.refer_sent = ReferSent(self.errands, self.changes)
-        status = await self.refer_sent.send(dialog, self._line.address, uri)
+        self.refer_sent = ReferSent(self.requests, self.changes)
+        status = await self.refer_sent.send(dialog, self._account.address, uri)
         if status < 300:
-            self.part()
+            self.send_hangup()
         return status
 
     async def _refresh_session(self) -> None:
@@ -371,7 +375,7 @@ class VoIPCall:
 
     def _expire(self) -> None:
         self.bye(_EXPIRED)
-        self._line.transport.flush()
+        self._account.transport.flush()
 
     async def _send_keys_by_info(self, keys: str) -> None:
         if any(key not in KEYS for key in keys):
@@ -397,7 +401,7 @@ class VoIPCall:
     def _description(self, invite: InviteServer) -> bytes:
         """Return our answer to the INVITE, the same each time; an offer, if the INVITE has none."""
         if self.media.agreed:
-            return self.media.said
+            return self.media.local_sdp
         offer = invite.request.body
         try:
             return self.media.answer(offer) if offer else self.media.offer()
@@ -405,7 +409,7 @@ class VoIPCall:
             self.refuse(error.status)
             raise CallFailedError("there is no common media", error.status) from None
 
-    def _consulted(self) -> Dialog:
+    def _replaceable_dialog(self) -> Dialog:
         """Return an answered call's dialog, or the first early dialog of a call that we placed."""
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()

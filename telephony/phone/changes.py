@@ -22,7 +22,7 @@ class Changes:
             finally:
                 self._waiting.discard(waiter)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Let every waiting coroutine check its condition again."""
         for waiter in self._waiting:
             if not waiter.done():

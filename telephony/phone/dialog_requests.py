@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from telephony.errors import ProtocolError
-from telephony.phone.account import Line
+from telephony.phone.account import PhoneAccount
 from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.events import DialogRequestFailed, DialogResponse
@@ -15,11 +15,11 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 
-class Errands:
+class DialogRequests:
     """Our requests in one dialog that still wait for their final response."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, account: PhoneAccount) -> None:
+        self._account = account
         self.ended = False
         """True after the dialog has ended."""
         self._waiting: dict[ClientRequest, asyncio.Future[Response]] = {}
@@ -39,25 +39,25 @@ class Errands:
             InvalidStateError: The dialog has ended, or an INVITE is pending in it.
             CallFailedError: No response came.
         """
-        line, given = self._line, tuple(headers)
+        account, given = self._account, tuple(headers)
         try:
-            client = dialog.request(method, headers=given, body=body, now=line.now)
+            client = dialog.request(method, headers=given, body=body, now=account.now)
         except ProtocolError as error:
             raise InvalidStateError(str(error)) from None
         response = await self._answer(client)
-        answered = tuple(line.credentials(client, response))
+        answered = tuple(account.credentials(client, response))
         if answered and isinstance(client, InviteClient):
-            client = client.retry(headers=answered, now=line.now)
+            client = client.retry(headers=answered, now=account.now)
             response = await self._answer(client)
         elif answered:
-            client = dialog.request(method, headers=(*given, *answered), body=body, now=line.now)
+            client = dialog.request(method, headers=(*given, *answered), body=body, now=account.now)
             response = await self._answer(client)
         return client.request, response
 
     async def _answer(self, client: ClientRequest) -> Response:
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[client] = future
-        self._line.transport.flush()
+        self._account.transport.flush()
         try:
             return await future
         finally:
@@ -75,7 +75,7 @@ class Errands:
         if event.response.status < 200:
             return
         if isinstance(client, InviteClient) and event.response.status < 300:
-            event.dialog.ack(client, now=self._line.now)
+            event.dialog.ack(client, now=self._account.now)
         if future is not None and not future.done():
             future.set_result(event.response)
 

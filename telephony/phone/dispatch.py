@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from telephony.errors import ParseError
-from telephony.phone.account import Line
+from telephony.phone.account import PhoneAccount
 from telephony.phone.call import VoIPCall
 from telephony.phone.renegotiation import SDP
 from telephony.phone.session import IntervalTooSmallError
@@ -31,21 +31,21 @@ logger = structlog.get_logger(__name__)
 _RINGS = {180, 183}
 
 
-def handle(line: Line, call: VoIPCall, event: SipEvent) -> None:
+def handle(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
     """Handle an event that belongs to this call."""
-    if not _on_setup(line, call, event):
-        _in_dialog(line, call, event)
-    call.changes.tell()
+    if not _on_setup(account, call, event):
+        _in_dialog(account, call, event)
+    call.changes.notify()
 
 
-def _on_setup(line: Line, call: VoIPCall, event: SipEvent) -> bool:
+def _on_setup(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> bool:
     match event:
         case InviteProgress():
-            _on_progress(line, call, event)
+            _on_progress(account, call, event)
         case InviteAnswered():
-            _on_answered(line, call, event)
+            _on_answered(account, call, event)
         case InviteFailed():
-            _on_failed(line, call, event)
+            _on_failed(account, call, event)
         case InviteCancelled() if event.invite.dialog is None:
             call.become(CallState.ENDED, 487)
         case PrackMissing():
@@ -55,23 +55,23 @@ def _on_setup(line: Line, call: VoIPCall, event: SipEvent) -> bool:
     return True
 
 
-def _in_dialog(line: Line, call: VoIPCall, event: SipEvent) -> None:
+def _in_dialog(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
     match event:
         case AckReceived():
             _on_ack(call, event)
         case AckMissing():
             call.bye()
         case DialogRequest():
-            _on_request(line, call, event)
+            _on_request(account, call, event)
         case DialogResponse() | DialogRequestFailed():
-            call.errands.on_event(event)
+            call.requests.on_event(event)
         case DialogEnded() if event.dialog is call.dialog:
             call.become(CallState.ENDED)
         case _:
             logger.debug("phone.event_ignored", kind=type(event).__name__)
 
 
-def _on_progress(line: Line, call: VoIPCall, event: InviteProgress) -> None:
+def _on_progress(account: PhoneAccount, call: VoIPCall, event: InviteProgress) -> None:
     """Accept the SDP of a provisional response (RFC 3262 5, RFC 3960); ignore unreadable SDP."""
     response = event.response
     call.statuses.append(response.status)
@@ -82,22 +82,22 @@ def _on_progress(line: Line, call: VoIPCall, event: InviteProgress) -> None:
     try:
         if event.answer_due:
             body = call.media.answer(response.body)
-            event.client.prack(event.dialog, response, headers=(SDP,), body=body, now=line.now)
+            event.client.prack(event.dialog, response, headers=(SDP,), body=body, now=account.now)
         else:
             call.media.answered(response.body)
     except (ParseError, CallFailedError) as error:
         logger.info("phone.no_early_media", status=error.status)
 
 
-def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
+def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
     dialog, body = event.dialog, event.response.body
     unwanted = call.dialog is not None or event.client.cancelled
     if body and not unwanted and not event.client.request.body:
-        _on_late_offer(line, call, event)
+        _on_late_offer(account, call, event)
         return
-    dialog.ack(event.client, now=line.now)
+    dialog.ack(event.client, now=account.now)
     if call.dialog is not None or event.client.cancelled:  # a fork's second answer, or too late
-        dialog.request("BYE", now=line.now)
+        dialog.request("BYE", now=account.now)
         if call.dialog is None:
             call.become(CallState.ENDED, 487)
         return
@@ -114,7 +114,7 @@ def _on_answered(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
         call.bye()
 
 
-def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
+def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
     """Answer the offer of a 2xx in the ACK (RFC 3261 13.2.1)."""
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
@@ -124,21 +124,21 @@ def _on_late_offer(line: Line, call: VoIPCall, event: InviteAnswered) -> None:
         answer = call.media.answer(event.response.body)
     except (ParseError, CallFailedError) as error:
         logger.warning("phone.no_common_media", status=error.status)
-        event.dialog.ack(event.client, now=line.now)
+        event.dialog.ack(event.client, now=account.now)
         call.bye()
         return
-    event.dialog.ack(event.client, headers=(SDP,), body=answer, now=line.now)
+    event.dialog.ack(event.client, headers=(SDP,), body=answer, now=account.now)
 
 
-def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
+def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> None:
     if event.response is not None and not event.client.cancelled:
-        answered = tuple(line.credentials(event.client, event.response))
+        answered = tuple(account.credentials(event.client, event.response))
         if event.status == 422 and not call.statuses.count(422):
             call.session.on_422(event.response)
             call.statuses.append(422)
             answered = call.session.request_headers()
         if answered:
-            call.client = event.client.retry(headers=answered, now=line.now)
+            call.client = event.client.retry(headers=answered, now=account.now)
             return
     if event.response is not None:
         call.statuses.append(event.status)
@@ -146,7 +146,7 @@ def _on_failed(line: Line, call: VoIPCall, event: InviteFailed) -> None:
     tried = event.client.request.uri
     target = call.redirection.next(tried, event.status, event.response)
     if target is not None and not event.client.cancelled:
-        call.client = event.client.retry(uri=target, now=line.now)
+        call.client = event.client.retry(uri=target, now=account.now)
         return
     call.become(CallState.ENDED, event.status)
 
@@ -162,14 +162,14 @@ def _on_ack(call: VoIPCall, event: AckReceived) -> None:
         call.bye()
 
 
-def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
+def _on_request(account: PhoneAccount, call: VoIPCall, event: DialogRequest) -> None:
     transaction, request = event.transaction, event.request
     match request.method:
         case "INVITE" | "UPDATE" | "PRACK":
             try:
-                _on_new_offer(line, call, event)
+                _on_new_offer(account, call, event)
             except IntervalTooSmallError:
-                transaction.respond(422, headers=call.session.rejection_headers, now=line.now)
+                transaction.respond(422, headers=call.session.rejection_headers, now=account.now)
             return
         case "INFO":
             call.infos.append(request)
@@ -177,27 +177,27 @@ def _on_request(line: Line, call: VoIPCall, event: DialogRequest) -> None:
         case "NOTIFY" if call.refer_sent is not None:
             call.refer_sent.on_notify(request)
         case "NOTIFY":
-            transaction.respond(481, now=line.now)
+            transaction.respond(481, now=account.now)
             return
         case _:
             logger.debug("phone.request", method=request.method)
     if not transaction.answered:
-        transaction.respond(200, now=line.now)
+        transaction.respond(200, now=account.now)
 
 
-def _on_new_offer(line: Line, call: VoIPCall, event: DialogRequest) -> None:
+def _on_new_offer(account: PhoneAccount, call: VoIPCall, event: DialogRequest) -> None:
     transaction, request = event.transaction, event.request
     if not request.body and request.method != "INVITE":
         headers = call.session.answer(request) if request.method == "UPDATE" else ()
-        transaction.respond(200, headers=headers, now=line.now)
+        transaction.respond(200, headers=headers, now=account.now)
         return
     if request.body and call.media.awaits_answer:  # RFC 3311 5.2
-        transaction.respond(491, now=line.now)
+        transaction.respond(491, now=account.now)
         return
     refreshed = () if request.method == "PRACK" else call.session.answer(request)
     try:
         body = call.media.answer(request.body) if request.body else call.media.offer()
     except (ParseError, CallFailedError) as error:
-        transaction.respond(error.status, now=line.now)
+        transaction.respond(error.status, now=account.now)
         return
-    transaction.respond(200, headers=(SDP, *refreshed), body=body, now=line.now)
+    transaction.respond(200, headers=(SDP, *refreshed), body=body, now=account.now)

@@ -31,20 +31,20 @@ _ALLOWED: Final = tuple(codec.name for codec in CODECS)
 class CallMedia:
     """Our descriptions, the peer's descriptions, and the media stream that results from both."""
 
-    def __init__(self, pool: PortPool, told: Changes, srtp: Srtp = Srtp.OFF) -> None:
+    def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
         """Bind a pair of ports; make keys if media may be protected.
 
         Raises:
             NoPortsError: No pair is free.
         """
-        self.stream = MediaStream(pool, told, srtp)
-        self.hold: Direction | None = None
+        self.stream = MediaStream(pool, changes, srtp)
+        self.local_hold: Direction | None = None
         """The direction by which we hold the peer, SENDONLY or INACTIVE; None if we do not."""
-        self.held = False
+        self.held_by_peer = False
         """True while the peer holds us: it accepts no media from us."""
         self._origin = Origin(secrets.randbits(31))
-        self._said: SessionDescription | None = None
-        self._agreed: SessionDescription | None = None
+        self._local_sdp: SessionDescription | None = None
+        self._agreed_sdp: SessionDescription | None = None
         """Our last description that was part of a completed offer and answer."""
         self._offered = False
 
@@ -56,24 +56,24 @@ class CallMedia:
     @property
     def agreed(self) -> bool:
         """True after an offer has been answered, by either side."""
-        return self._agreed is not None
+        return self._agreed_sdp is not None
 
     @property
-    def said(self) -> bytes:
+    def local_sdp(self) -> bytes:
         """Our newest description; b"" before the first."""
-        return b"" if self._said is None else bytes(self._said)
+        return b"" if self._local_sdp is None else bytes(self._local_sdp)
 
     def offer(self) -> bytes:
         """Return a new offer as SDP."""
-        self._said = own_offer(
+        self._local_sdp = own_offer(
             self.stream.local,
             self._next_origin(),
             codecs=CODECS,
-            direction=self.hold or Direction.SENDRECV,
-            previous=self._agreed,
+            direction=self.local_hold or Direction.SENDRECV,
+            previous=self._agreed_sdp,
         )
         self._offered = True
-        return bytes(self._said)
+        return bytes(self._local_sdp)
 
     def answered(self, body: bytes) -> None:
         """Accept the answer to our offer.
@@ -83,10 +83,12 @@ class CallMedia:
             CallFailedError: There is no common codec.
         """
         theirs = SessionDescription.parse(body)
-        self._take(theirs)
+        self._apply(theirs)
         self._offered = False
-        if self.hold is not Direction.INACTIVE:  # an answer to "inactive" can only be inactive
-            self.held = not _receives(theirs)
+        if (
+            self.local_hold is not Direction.INACTIVE
+        ):  # an answer to "inactive" can only be inactive
+            self.held_by_peer = not _receives(theirs)
 
     def withdraw(self) -> None:
         """Forget our offer, which was refused."""
@@ -102,19 +104,19 @@ class CallMedia:
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
         said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED)
         index = said.audio_index()
-        if self.hold is not None and index is not None:
-            sends = said.direction(index).sends and self.hold.sends
+        if self.local_hold is not None and index is not None:
+            sends = said.direction(index).sends and self.local_hold.sends
             wanted = Direction.of(sends=sends, receives=False)
             said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED, direction=wanted)
-        self._said, self._origin = said, origin.next()
-        self._take(theirs)
-        self.held = not _receives(theirs)
+        self._local_sdp, self._origin = said, origin.next()
+        self._apply(theirs)
+        self.held_by_peer = not _receives(theirs)
         return bytes(said)
 
-    def _take(self, theirs: SessionDescription) -> None:
-        said = self._said
+    def _apply(self, theirs: SessionDescription) -> None:
+        said = self._local_sdp
         self.stream.configure(remote_media(theirs, said))
-        self._agreed = agreed(said, theirs) if said is not None else None
+        self._agreed_sdp = agreed(said, theirs) if said is not None else None
 
     def _next_origin(self) -> Origin:
         self._origin = self._origin.next()

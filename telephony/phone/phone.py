@@ -19,16 +19,16 @@ from telephony.aio.transport import SipTransport
 from telephony.b2bua.referral import refer_to
 from telephony.b2bua.settings import CallSettings
 from telephony.errors import NoPortsError, ParseError
-from telephony.phone.account import Line
+from telephony.phone.account import PhoneAccount
 from telephony.phone.call import VoIPCall
 from telephony.phone.changes import Changes
 from telephony.phone.dispatch import handle
 from telephony.phone.ping import Ping, ping
-from telephony.phone.refer_received import tell, wanted
-from telephony.phone.registration import Registration
+from telephony.phone.refer_received import notify_progress, target_of
+from telephony.phone.registration import RegistrationClient
 from telephony.phone.renegotiation import SDP
-from telephony.phone.replaces import replaced
-from telephony.phone.server_lookup import Asker, find
+from telephony.phone.replaces import replaced_call
+from telephony.phone.server_lookup import DnsClient, find_servers
 from telephony.phone.session import IntervalTooSmallError
 from telephony.phone.state import CallState, InvalidStateError, RegistrationError
 from telephony.sdp import Srtp
@@ -93,7 +93,7 @@ class VoIPPhone:
         transport: Literal["udp", "tcp", "tls"] = "udp",
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
-        resolver: Asker | None = None,
+        resolver: DnsClient | None = None,
         session_expires: int = 1800,
     ) -> None:
         """Prepare a phone; `start` opens it.
@@ -142,8 +142,8 @@ class VoIPPhone:
         self._register = register
         self._callback = call_callback
         self._transfer_callback = transfer_callback
-        self._line: Line | None = None
-        self._registration: Registration | None = None
+        self._account: PhoneAccount | None = None
+        self._registration: RegistrationClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[VoIPCall] = []
         """The calls that have not ended."""
@@ -164,7 +164,7 @@ class VoIPPhone:
             OSError: The server's name has no address, or our address cannot be bound.
             RegistrationError: The server refused or did not answer; the socket is closed again.
         """
-        *first, last = await find(self._server, self._resolver, self._my_ip)
+        *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
             try:
                 await self._open(server)
@@ -189,14 +189,14 @@ class VoIPPhone:
         pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
         domain = Uri(host=self._server.host, port=self._server.port or None)
-        self._line = Line(
+        self._account = PhoneAccount(
             *(server, domain, self._username, transport, pool, digest),
             srtp=self._srtp,
             sessions=self._sessions,
         )
         if not self._register:
             return
-        self._registration = Registration(self._line, self.address)
+        self._registration = RegistrationClient(self._account, self.address)
         try:
             await self._registration.start()
         except BaseException:
@@ -206,7 +206,7 @@ class VoIPPhone:
 
     async def stop(self) -> None:
         """End all calls, unregister and close. Does nothing if the phone is not started."""
-        if self._line is None:
+        if self._account is None:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
@@ -219,8 +219,8 @@ class VoIPPhone:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._line.transport.close()
-        self._line = self._registration = None
+        self._account.transport.close()
+        self._account = self._registration = None
         self.calls.clear()
 
     async def call(
@@ -244,8 +244,10 @@ class VoIPPhone:
             SipParseError: `number` begins like a URI but is not valid.
             ProtocolError: `number` has characters that a URI must escape.
         """
-        line = self._started()
-        return self._place(line, line.uri(number), headers, late_offer=late_offer, follow=follow)
+        account = self._started()
+        return self._place(
+            account, account.uri(number), headers, late_offer=late_offer, follow=follow
+        )
 
     async def ping(self) -> int:
         """Send OPTIONS to the server to see that it works; return the status of its answer.
@@ -256,14 +258,14 @@ class VoIPPhone:
         """
         return await ping(self._started())
 
-    def _started(self) -> Line:
-        if self._line is None:
+    def _started(self) -> PhoneAccount:
+        if self._account is None:
             raise InvalidStateError("the phone is not started")
-        return self._line
+        return self._account
 
     def _place(
         self,
-        line: Line,
+        account: PhoneAccount,
         uri: Uri,
         headers: Iterable[tuple[str, str]],
         *,
@@ -271,88 +273,88 @@ class VoIPPhone:
         follow: bool = False,
     ) -> VoIPCall:
         to = NameAddr("", uri)
-        call = VoIPCall(line, to, Changes())
+        call = VoIPCall(account, to, Changes())
         call.redirection.follow = follow
-        call.client = line.transport.endpoint.invite(
+        call.client = account.transport.endpoint.invite(
             uri,
-            from_=line.address,
+            from_=account.address,
             to=to,
-            destination=line.server,
+            destination=account.server,
             headers=(*headers, *call.session.request_headers(), *(() if late_offer else (SDP,))),
             body=b"" if late_offer else call.media.offer(),
             owner=call,
-            now=line.now,
+            now=account.now,
         )
         self.calls.append(call)
-        line.transport.flush()
+        account.transport.flush()
         return call
 
     def _on_event(self, event: SipEvent) -> None:
-        line = self._line
-        if line is None:
+        account = self._account
+        if account is None:
             return
         match event:
             case IncomingInvite():
-                self._on_invite(line, event.invite)
+                self._on_invite(account, event.invite)
             case StandaloneResponse():
                 owner = event.transaction.owner
-                if isinstance(owner, (Registration, Ping)):
+                if isinstance(owner, (RegistrationClient, Ping)):
                     owner.on_response(event)
             case PeerLost(peer):
-                if peer == line.server and self._registration is not None:
+                if peer == account.server and self._registration is not None:
                     self._registration.on_lost()
             case StandaloneRequest():
                 known = event.request.method == "OPTIONS"
-                event.transaction.respond(200 if known else 481, now=line.now)
+                event.transaction.respond(200 if known else 481, now=account.now)
             case DialogRequest() if event.request.method == "REFER":
-                self._on_refer(line, event)
+                self._on_refer(account, event)
             case _:
                 call = _call_of(event)
                 if call is not None:
-                    handle(line, call, event)
+                    handle(account, call, event)
         self.calls = [call for call in self.calls if call.state is not CallState.ENDED]
 
-    def _on_invite(self, line: Line, invite: InviteServer) -> None:
+    def _on_invite(self, account: PhoneAccount, invite: InviteServer) -> None:
         if self._callback is None:
-            invite.respond(480, now=line.now)
+            invite.respond(480, now=account.now)
             return
         try:
-            call = VoIPCall(line, invite.request.from_, Changes(), invite)
+            call = VoIPCall(account, invite.request.from_, Changes(), invite)
         except (NoPortsError, ParseError) as error:
-            invite.respond(getattr(error, "status", 503), now=line.now)
+            invite.respond(getattr(error, "status", 503), now=account.now)
             return
         try:
             call.session.validate(invite.request)
-            call.takes_over = replaced(line.transport.endpoint, invite.request)
+            call.takes_over = replaced_call(account.transport.endpoint, invite.request)
         except IntervalTooSmallError:
-            invite.respond(422, headers=call.session.rejection_headers, now=line.now)
+            invite.respond(422, headers=call.session.rejection_headers, now=account.now)
         except ParseError as error:
-            invite.respond(error.status, now=line.now)
+            invite.respond(error.status, now=account.now)
         if invite.answered:
             call.become(CallState.ENDED)
             return
         invite.owner = call
-        invite.respond(180, now=line.now)
+        invite.respond(180, now=account.now)
         self.calls.append(call)
         self._run(self._ring(self._callback(call), call))
 
-    def _on_refer(self, line: Line, event: DialogRequest) -> None:
+    def _on_refer(self, account: PhoneAccount, event: DialogRequest) -> None:
         """Place the call that the other party's REFER asks for; report its progress by NOTIFY."""
         call, to = event.dialog.owner, refer_to(event.request)
         if not isinstance(call, VoIPCall) or isinstance(to, int):
-            event.transaction.respond(to if isinstance(to, int) else 481, now=line.now)
+            event.transaction.respond(to if isinstance(to, int) else 481, now=account.now)
             return
         if self._transfer_callback is None or call.state is not CallState.ANSWERED:
-            event.transaction.respond(603, now=line.now)
+            event.transaction.respond(603, now=account.now)
             return
-        uri, headers = wanted(event.request, to)
+        uri, headers = target_of(event.request, to)
         try:
-            new = self._place(line, uri, headers)
+            new = self._place(account, uri, headers)
         except NoPortsError:
-            event.transaction.respond(503, now=line.now)
+            event.transaction.respond(503, now=account.now)
             return
-        event.transaction.respond(202, now=line.now)
-        self._run(tell(call, event.dialog, event.request, new))
+        event.transaction.respond(202, now=account.now)
+        self._run(notify_progress(call, event.dialog, event.request, new))
         self._run(self._ring(self._transfer_callback(call, new), new))
 
     def _run(self, work: Coroutine[None, None, None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from telephony.phone.account import Line
+from telephony.phone.account import PhoneAccount
 from telephony.phone.state import CallFailedError
 from telephony.sip.events import StandaloneResponse
 from telephony.sip.message.headers import NameAddr
@@ -23,23 +23,23 @@ class Ping:
             self.answer.set_result(event)
 
 
-async def ping(line: Line) -> int:
+async def ping(account: PhoneAccount) -> int:
     """Send an OPTIONS request and return the status of the answer.
 
     Raises:
         CallFailedError: The server does not answer.
     """
     waiting = Ping()
-    line.transport.endpoint.request(
+    account.transport.endpoint.request(
         "OPTIONS",
-        line.domain,
-        from_=line.address,
-        to=NameAddr("", line.domain),
-        destination=line.server,
+        account.domain,
+        from_=account.address,
+        to=NameAddr("", account.domain),
+        destination=account.server,
         owner=waiting,
-        now=line.now,
+        now=account.now,
     )
-    line.transport.flush()
+    account.transport.flush()
     event = await waiting.answer
     if event.response is None:
         raise CallFailedError("nobody answers", event.status, unreachable=True)

@@ -13,7 +13,7 @@ _JUMP: Final = 10 * RATE
 """Samples; a larger step of the timestamp, in either direction, starts a new timeline."""
 
 
-class Inbox:
+class PlayoutBuffer:
     """One stream's audio as 16-bit linear PCM, from the first unread sample.
 
     A sample's place is its number since the first sample received. A new SSRC, or a jump of the

@@ -13,7 +13,7 @@ _FAR: Final = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
+class ReceptionQuality:
     """The packets that one party received."""
 
     received: int = 0
@@ -33,7 +33,7 @@ class Reception:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceCounts:
     """The newest SSRC received, with the counts that RTCP reports (RFC 3550 6.4.1)."""
 
     ssrc: int
@@ -53,7 +53,7 @@ class ReceptionCounter:
         self._ssrc: int | None = None
         self._first = 0
         self._highest = 0
-        self._of_source = 0
+        self._received_of_source = 0
         """Packets received from this SSRC."""
         self._missing: set[int] = set()
         """Extended sequence numbers that were skipped, among the newest `_FAR`."""
@@ -64,29 +64,29 @@ class ReceptionCounter:
         self._transit: float | None = None
 
     @property
-    def now(self) -> Reception:
+    def now(self) -> ReceptionQuality:
         """The counts so far."""
         lost = self._given_up + len(self._missing)
-        return Reception(self._received, lost, self._late, self._jitter)
+        return ReceptionQuality(self._received, lost, self._late, self._jitter)
 
     @property
-    def source(self) -> Source | None:
+    def source(self) -> SourceCounts | None:
         """The source received now; None before the first packet."""
         if self._ssrc is None:
             return None
         expected = self._highest - self._first + 1
         jitter = round(self._jitter * _RATE)
-        return Source(self._ssrc, self._highest, expected, self._of_source, jitter)
+        return SourceCounts(self._ssrc, self._highest, expected, self._received_of_source, jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
         """Count a packet that arrived at `now`, in seconds.
 
-        The packets of one key press share a timestamp; use `pass_over` for them.
+        The packets of one key press share a timestamp; use `count_untimed` for them.
         """
         if self._count(packet):
             self._time(packet.timestamp, now)
 
-    def pass_over(self, packet: RtpPacket) -> None:
+    def count_untimed(self, packet: RtpPacket) -> None:
         """Count a packet whose timestamp does not show when it was sent."""
         self._count(packet)
 
@@ -97,7 +97,7 @@ class ReceptionCounter:
             self._given_up += len(self._missing)
             self._missing.clear()
             self._ssrc, self._highest, self._transit = packet.ssrc, packet.sequence, None
-            self._first, self._of_source = packet.sequence, 0
+            self._first, self._received_of_source = packet.sequence, 0
         elif step > 0:
             self._missing.update(range(self._highest + 1, self._highest + step))
             self._highest += step
@@ -105,13 +105,13 @@ class ReceptionCounter:
         elif self._highest + step in self._missing:
             self._missing.discard(self._highest + step)
             self._received += 1
-            self._of_source += 1
+            self._received_of_source += 1
             self._late += 1
             return False
         else:
             return False
         self._received += 1
-        self._of_source += 1
+        self._received_of_source += 1
         return True
 
     def _forget(self) -> None:

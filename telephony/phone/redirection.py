@@ -19,7 +19,7 @@ class Redirection:
     def __init__(self) -> None:
         self.follow = False
         """True if the targets are tried at all."""
-        self.told: list[Uri] = []
+        self.targets: list[Uri] = []
         """The targets of the last 3xx, the preferred first."""
         self._tried: list[Uri] = []
         self._left: list[Uri] = []
@@ -31,8 +31,8 @@ class Redirection:
         """
         self._tried.append(tried)
         if response is not None and 300 <= status < 400:
-            self.told = _targets(response)
-            self._left = [*self.told, *self._left]
+            self.targets = _targets(response)
+            self._left = [*self.targets, *self._left]
         if not self.follow or status >= 600 or len(self._tried) >= _MOST:
             return None
         while self._left:

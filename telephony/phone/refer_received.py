@@ -20,7 +20,7 @@ _EXPIRES: Final = 180
 """Seconds that the subscription lasts at most."""
 
 
-def wanted(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
+def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
     """Return the URI that the REFER asks us to call, and the headers that our INVITE then has."""
     by = request.headers.get("Referred-By") or str(request.from_.with_tag(None))
     replaces = to.uri.header("Replaces")
@@ -29,27 +29,27 @@ def wanted(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], 
     return replace(to.uri, headers=(), parameters=parameters), headers
 
 
-async def tell(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
+async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
     """Report each status of `new` to the REFER's sender in `call`; after a success, end `call`."""
     event = ("Event", f"refer;id={request.cseq.number}")
-    told = 0
+    status = 0
     try:
-        while told < 200:
-            told = await _next(new, told, call)
-            last = told >= 200
+        while status < 200:
+            status = await _next_status(new, status, call)
+            last = status >= 200
             state = "terminated;reason=noresource" if last else f"active;expires={_EXPIRES}"
             headers = (event, ("Subscription-State", state), _FRAGMENT)
-            body = f"SIP/2.0 {told} {REASONS.get(told, 'Unknown')}\r\n".encode()
-            await call.errands.send(dialog, "NOTIFY", headers, body)
+            body = f"SIP/2.0 {status} {REASONS.get(status, 'Unknown')}\r\n".encode()
+            await call.requests.send(dialog, "NOTIFY", headers, body)
     except (CallFailedError, InvalidStateError):
         return  # the sender of the REFER has gone
-    if told < 300:
-        call.part()
+    if status < 300:
+        call.send_hangup()
 
 
-async def _next(new: VoIPCall, told: int, asked_in: VoIPCall) -> int:
+async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
     """Return the call's next status; any status, once `asked_in` has ended."""
-    await new.changes.until(lambda: _status(new) != told or asked_in.state is CallState.ENDED)
+    await new.changes.until(lambda: _status(new) != status or asked_in.state is CallState.ENDED)
     return _status(new)
 
 

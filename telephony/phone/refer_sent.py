@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from telephony.phone.changes import Changes
-from telephony.phone.dialog_requests import Errands
+from telephony.phone.dialog_requests import DialogRequests
 from telephony.phone.state import CallFailedError
 from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.message.headers import NameAddr
@@ -18,7 +18,7 @@ _PREFIX: Final = b"SIP/2.0 "
 class ReferSent:
     """A transfer that we request, and its progress as the peer reports it."""
 
-    def __init__(self, requests: Errands, changes: Changes) -> None:
+    def __init__(self, requests: DialogRequests, changes: Changes) -> None:
         self.statuses: list[int] = []
         """The statuses from the NOTIFYs, in order."""
         self._requests = requests

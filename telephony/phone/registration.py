@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from telephony.errors import ParseError
-from telephony.phone.account import Line
+from telephony.phone.account import PhoneAccount
 from telephony.phone.state import RegistrationError
 from telephony.sip.events import Address, StandaloneResponse
 from telephony.sip.message.headers import NameAddr
@@ -26,16 +26,16 @@ _RETRY: Final = 20.0
 _TRIES: Final = 4
 
 
-class Registration:
+class RegistrationClient:
     """Our binding. All REGISTERs share a Call-ID and count up their CSeq."""
 
-    def __init__(self, line: Line, contact: Address) -> None:
+    def __init__(self, account: PhoneAccount, contact: Address) -> None:
         """Prepare the binding; `contact` is the address at which the server rings us."""
-        self._line = line
+        self._account = account
         how = contact.transport.lower()
         parameters = (("transport", how),) if contact.reliable else ()
         self._contact = NameAddr(
-            "", Uri("sip", line.username, None, contact.host, contact.port, parameters)
+            "", Uri("sip", account.username, None, contact.host, contact.port, parameters)
         )
         self._last: NonInviteClient | None = None
         self._answer: asyncio.Future[tuple[Response | None, int]] | None = None
@@ -100,29 +100,29 @@ class Registration:
                 expires = _seconds(response.headers.get("Min-Expires"), expires)
                 headers[1] = ("Expires", str(expires))
                 continue
-            answered = tuple(self._line.credentials(client, response))
+            answered = tuple(self._account.credentials(client, response))
             if not answered:
                 break
             headers = [*headers[:2], *answered]
         raise RegistrationError(status, unreachable=response is None)
 
     async def _ask(self, headers: list[tuple[str, str]]) -> tuple[Response | None, int]:
-        line, me = self._line, self._line.address
+        account, me = self._account, self._account.address
         self._answer = asyncio.get_running_loop().create_future()
         last = self._last.request if self._last is not None else None
-        self._last = line.transport.endpoint.request(
+        self._last = account.transport.endpoint.request(
             "REGISTER",
-            line.domain,
+            account.domain,
             from_=last.from_ if last else me,
             to=me,
-            destination=line.server,
+            destination=account.server,
             headers=headers,
             call_id=last.call_id if last else None,
             cseq=last.cseq.number + 1 if last else 1,
             owner=self,
-            now=line.now,
+            now=account.now,
         )
-        line.transport.flush()
+        account.transport.flush()
         return await self._answer
 
     def _granted(self, response: Response, asked: int) -> int:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 from telephony.phone.changes import Changes
-from telephony.phone.dialog_requests import Errands
+from telephony.phone.dialog_requests import DialogRequests
 from telephony.phone.media import CallMedia
 from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, InvalidStateError
@@ -24,7 +24,11 @@ class Renegotiation:
     """Our offers and refreshes in one answered call."""
 
     def __init__(
-        self, media: CallMedia, session: SessionRefresher, requests: Errands, changes: Changes
+        self,
+        media: CallMedia,
+        session: SessionRefresher,
+        requests: DialogRequests,
+        changes: Changes,
     ) -> None:
         self._media = media
         self._session = session
@@ -36,14 +40,14 @@ class Renegotiation:
 
         A refusal changes nothing and raises the same errors as `send_offer`.
         """
-        before = self._media.hold
+        before = self._media.local_hold
         if before is wanted:
             return
-        self._media.hold = wanted
+        self._media.local_hold = wanted
         try:
             await self.send_offer(dialog)
         except (CallFailedError, InvalidStateError):
-            self._media.hold = before
+            self._media.local_hold = before
             self._media.withdraw()
             raise
 

@@ -10,7 +10,7 @@ from telephony.sip.message.messages import Request
 from telephony.sip.message.replaces import Replaces
 
 
-def replaced(endpoint: Endpoint, request: Request) -> VoIPCall | None:
+def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
     """Return the call that the INVITE replaces; None if it has no Replaces.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.phone.reception import ReceptionCounter
-from telephony.phone.rtp_sender import Outbox
+from telephony.phone.rtp_sender import RtpSender
 from telephony.rtp.rtcp import (
     ReportBlock,
     goodbye,
@@ -45,41 +45,41 @@ class Reports:
         """Our CNAME. It is random, so that it identifies no one (RFC 7022)."""
         self._expected = 0
         self._received = 0
-        self._of: int | None = None
+        self._source_ssrc: int | None = None
         """The SSRC to which `_expected` and `_received` belong, at our previous report."""
         self._sent = 0
         """The number of packets that we had sent at our previous report."""
-        self._heard: tuple[int, float] | None = None
+        self._last_sr: tuple[int, float] | None = None
         """The peer's last sender report, and its arrival."""
 
-    def write(self, outbox: Outbox, heard: ReceptionCounter, wall: float, now: float) -> bytes:
+    def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
         """Return our report on received media, and on sent media if any was sent since the last.
 
         Args:
-            outbox: The stream that we send.
+            sender: The stream that we send.
             heard: The counts of the stream that we receive.
             wall: The current time, in seconds since 1970.
             now: The current time, in seconds, by the clock of `read`.
         """
         blocks = self._blocks(heard, now)
-        sent, self._sent = outbox.sent != self._sent, outbox.sent
+        sent, self._sent = sender.sent != self._sent, sender.sent
         if not sent:
-            return receiver_report(outbox.ssrc, self._name, blocks)
+            return receiver_report(sender.ssrc, self._name, blocks)
         return sender_report(
-            outbox.ssrc,
+            sender.ssrc,
             wall,
-            timestamp=outbox.timestamp,
-            packets=outbox.sent & 0xFFFFFFFF,
-            octets=outbox.octets & 0xFFFFFFFF,
+            timestamp=sender.timestamp,
+            packets=sender.sent & 0xFFFFFFFF,
+            octets=sender.octets & 0xFFFFFFFF,
             name=self._name,
             blocks=blocks,
         )
 
-    def end(self, outbox: Outbox) -> bytes:
+    def end(self, sender: RtpSender) -> bytes:
         """Return our last RTCP packet: an empty report, and BYE."""
-        return receiver_report(outbox.ssrc, self._name) + goodbye(outbox.ssrc)
+        return receiver_report(sender.ssrc, self._name) + goodbye(sender.ssrc)
 
-    def read(self, data: bytes, outbox: Outbox, wall: float, now: float) -> None:
+    def read(self, data: bytes, sender: RtpSender, wall: float, now: float) -> None:
         """Read a compound packet from the peer.
 
         Raises:
@@ -87,21 +87,21 @@ class Reports:
         """
         for packet in parse_compound(data):
             if packet.sent_at is not None:
-                self._heard = packet.sent_at, now
+                self._last_sr = packet.sent_at, now
             for block in packet.reports():
-                if block.ssrc == outbox.ssrc:
-                    self.peer = _told(block, wall)
+                if block.ssrc == sender.ssrc:
+                    self.peer = _peer_report(block, wall)
 
     def _blocks(self, heard: ReceptionCounter, now: float) -> tuple[ReportBlock, ...]:
         source = heard.source
         if source is None:
             return ()
-        if source.ssrc != self._of or source.expected < self._expected:
-            self._of, self._expected, self._received = source.ssrc, 0, 0
+        if source.ssrc != self._source_ssrc or source.expected < self._expected:
+            self._source_ssrc, self._expected, self._received = source.ssrc, 0, 0
         expected, received = source.expected - self._expected, source.received - self._received
         self._expected, self._received = source.expected, source.received
         lost = max(0, expected - received)
-        last, came = self._heard or (0, now)
+        last, came = self._last_sr or (0, now)
         block = ReportBlock(
             ssrc=source.ssrc,
             fraction_lost=min(255, lost * 256 // expected) if expected else 0,
@@ -114,7 +114,7 @@ class Reports:
         return (block,)
 
 
-def _told(block: ReportBlock, wall: float) -> PeerReport:
+def _peer_report(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF

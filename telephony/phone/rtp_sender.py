@@ -27,7 +27,7 @@ _PAUSE: Final = 4
 _VOLUME: Final = 10
 
 
-class Outbox:
+class RtpSender:
     """The stream that we send; `law` and the event's payload type come from the negotiation."""
 
     def __init__(self) -> None:

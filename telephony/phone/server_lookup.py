@@ -18,14 +18,14 @@ from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Record, TransportFamily, locate
 
 
-class Asker(Protocol):
+class DnsClient(Protocol):
     """A DNS client, such as `telephony.aio.resolver.Resolver`."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
         """Return the records for each question; None for one without an answer."""
 
 
-async def find(server: Address, asker: Asker, here: str = "") -> list[Address]:
+async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
     """Return the server's addresses, the best first.
 
     With a port, the result is the first address that the system finds. Without a port, and with
@@ -39,7 +39,7 @@ async def find(server: Address, asker: Asker, here: str = "") -> list[Address]:
     else:
         families = [":" in here] if here else [False, True]
         speaks = [TransportFamily(server.transport, ipv6=ipv6) for ipv6 in families]
-        found = await _by_domain(server, speaks, asker)
+        found = await _by_domain(server, speaks, dns)
     if not found:
         raise OSError(f"nobody serves {server.host} by {server.transport}")
     return [there._replace(name=server.name or _shown(there, server.host)) for there in found]
@@ -52,13 +52,15 @@ async def _by_system(server: Address) -> Address:
     return server._replace(host=str(found[0][4][0]))
 
 
-async def _by_domain(server: Address, speaks: list[TransportFamily], asker: Asker) -> list[Address]:
+async def _by_domain(
+    server: Address, speaks: list[TransportFamily], dns: DnsClient
+) -> list[Address]:
     uri = Uri(host=server.host, parameters=(("transport", server.transport.lower()),))
     asking = locate(uri, speaks, random.SystemRandom())
     try:
         batch = next(asking)
         while True:
-            batch = asking.send([records or [] for records in await asker.ask_all(batch)])
+            batch = asking.send([records or [] for records in await dns.ask_all(batch)])
     except StopIteration as stop:
         found: list[Address] = stop.value
     return found

@@ -1,4 +1,4 @@
-"""The media of one call: two sockets, a 20 ms clock, an inbox and an outbox."""
+"""The media of one call: two sockets, a 20 ms clock, a playout buffer and an RTP sender."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from telephony.aio.ports import PortPair, PortPool
 from telephony.errors import RtpParseError, SrtpError
 from telephony.phone import g711
 from telephony.phone.changes import Changes
-from telephony.phone.playout_buffer import Inbox
+from telephony.phone.playout_buffer import PlayoutBuffer
 from telephony.phone.reception import ReceptionCounter
 from telephony.phone.reports import Reports
-from telephony.phone.rtp_sender import FRAME, Outbox
+from telephony.phone.rtp_sender import FRAME, RtpSender
 from telephony.phone.state import CallFailedError
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp
@@ -35,14 +35,14 @@ _LATE: Final = 1.0
 class MediaStream:
     """Sends and receives G.711 and telephone events, as SRTP if that was agreed on."""
 
-    def __init__(self, pool: PortPool, told: Changes, srtp: Srtp = Srtp.OFF) -> None:
+    def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
         """Bind a pair of ports; the `Changes` object is woken when anything arrives or is sent.
 
         Raises:
             NoPortsError: No pair is free.
         """
-        self.inbox = Inbox()
-        self.outbox = Outbox()
+        self.playout = PlayoutBuffer()
+        self.sender = RtpSender()
         self.reception = ReceptionCounter()
         self.reports = Reports()
         self.keys = ""
@@ -55,8 +55,8 @@ class MediaStream:
         """Our address, SRTP setting and keys, for our SDP."""
         self.protection: Protection | None = None
         """SRTP as now agreed on; None for plain RTP."""
-        self._kept: Protection | None = None
-        self._told = told
+        self._srtp_state: Protection | None = None
+        self._changes = changes
         self._remote: RemoteMedia | None = None
         self._presses = KeyPresses()
         self._loop = asyncio.get_running_loop()
@@ -65,8 +65,8 @@ class MediaStream:
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         pair = self._pair
-        for made, take in ((pair.rtp, self._receive), (pair.rtcp, self._receive_control)):
-            self._loop.add_reader(made.fileno(), self._drain, made.fileno(), take)
+        for sock, take in ((pair.rtp, self._receive), (pair.rtcp, self._receive_control)):
+            self._loop.add_reader(sock.fileno(), self._read_all, sock.fileno(), take)
 
     @property
     def remote(self) -> RemoteMedia | None:
@@ -83,34 +83,34 @@ class MediaStream:
         number = next((n for n, name in laws.items() if name in g711.SILENCE), None)
         if number is None:
             raise CallFailedError("no common codec", 488)
-        self.outbox.payload_type, self.outbox.law = number, laws[number]
-        self.outbox.event_type = next(
+        self.sender.payload_type, self.sender.law = number, laws[number]
+        self.sender.event_type = next(
             (n for n, name in laws.items() if name == "telephone-event"), None
         )
         self._remote = remote
         self._protect(remote)
         if self._timer is None and not self.closed:
             self._due = self._loop.time()
-            self._report_due = self._due + _apart() / 2
+            self._report_due = self._due + _report_interval() / 2
             self._tick()
 
     def _protect(self, remote: RemoteMedia) -> None:
         """Use the keys of `remote` from now on; counters under unchanged keys go on."""
-        if remote.keys is not None and self._kept is not None:
-            self._kept.rekey(remote.keys)
+        if remote.keys is not None and self._srtp_state is not None:
+            self._srtp_state.rekey(remote.keys)
         elif remote.keys is not None:
-            self._kept = Protection(remote.keys)
-        self.protection = self._kept if remote.keys is not None else None
+            self._srtp_state = Protection(remote.keys)
+        self.protection = self._srtp_state if remote.keys is not None else None
 
     async def write(self, pcm: bytes) -> None:
         """Queue audio; return when less than 200 ms of it wait to be sent."""
-        self.outbox.write(pcm)
-        await self._told.until(lambda: self.closed or self.outbox.queued < _AHEAD)
+        self.sender.write(pcm)
+        await self._changes.until(lambda: self.closed or self.sender.queued < _AHEAD)
 
     async def read(self, samples: int) -> bytes:
         """Return the next received samples; once the stream is closed, fewer, and at last b""."""
-        await self._told.until(lambda: self.closed or self.inbox.unread >= samples)
-        return self.inbox.take(samples)
+        await self._changes.until(lambda: self.closed or self.playout.unread >= samples)
+        return self.playout.take(samples)
 
     def close(self) -> None:
         """Send RTCP BYE, stop sending and receiving, and free the ports."""
@@ -119,11 +119,11 @@ class MediaStream:
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
-            self._send_control(self.reports.end(self.outbox))
-        for made in (self._pair.rtp, self._pair.rtcp):
-            self._loop.remove_reader(made.fileno())
+            self._send_control(self.reports.end(self.sender))
+        for sock in (self._pair.rtp, self._pair.rtcp):
+            self._loop.remove_reader(sock.fileno())
         self._pool.give_back(self._pair)
-        self._told.tell()
+        self._changes.notify()
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -133,18 +133,18 @@ class MediaStream:
             self._send()
             self._due += _TICK
         if now >= self._report_due:
-            self._report_due = now + _apart()
-            written = self.reports.write(self.outbox, self.reception, time.time(), now)
+            self._report_due = now + _report_interval()
+            written = self.reports.write(self.sender, self.reception, time.time(), now)
             self._send_control(written)
         self._timer = self._loop.call_at(self._due, self._tick)
-        self._told.tell()
+        self._changes.notify()
 
     def _send(self) -> None:
         remote = self._remote
         if remote is None or not remote.receive:
-            self.outbox.skip()
+            self.sender.skip()
             return
-        data = self.outbox.next()
+        data = self.sender.next()
         try:
             sent = self.protection.protect(data) if self.protection else data
             self._pair.rtp.sendto(sent, (remote.host, remote.rtp_port))
@@ -155,24 +155,24 @@ class MediaStream:
         remote = self._remote
         if remote is None or not remote.rtcp_port or ip_address(remote.host).is_unspecified:
             return
-        made = self._pair.rtp if remote.rtcp_mux else self._pair.rtcp
+        sock = self._pair.rtp if remote.rtcp_mux else self._pair.rtcp
         try:
             sent = self.protection.protect_control(data) if self.protection else data
-            made.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
+            sock.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
         except (OSError, SrtpError):
             return  # as in `_send`
 
-    def _drain(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
-        made = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
+    def _read_all(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
+        sock = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
         while True:
             try:
-                data, source = made.recvfrom(2048)
+                data, source = sock.recvfrom(2048)
             except BlockingIOError:
                 break
             except OSError:
                 continue  # an ICMP error for an earlier packet
             take(data, source[0])
-        self._told.tell()
+        self._changes.notify()
 
     def _receive(self, data: bytes, host: str) -> None:
         remote = self._remote
@@ -189,12 +189,12 @@ class MediaStream:
             if codec is None:
                 return
             if codec.is_event:
-                self.reception.pass_over(packet)
+                self.reception.count_untimed(packet)
                 self.keys += self._presses.receive(data) or ""
             elif codec.name.lower() in g711.SILENCE:
                 pcm, now = g711.decode(packet.payload, codec.name.lower()), self._loop.time()
                 self.reception.put(packet, now)
-                self.inbox.put(packet, pcm, now)
+                self.playout.put(packet, pcm, now)
         except (RtpParseError, SrtpError):
             return  # not RTP, or not from the peer: a phone ignores it
 
@@ -205,11 +205,11 @@ class MediaStream:
         try:
             if self.protection is not None:
                 data = self.protection.unprotect_control(data)
-            self.reports.read(data, self.outbox, time.time(), self._loop.time())
+            self.reports.read(data, self.sender, time.time(), self._loop.time())
         except (RtpParseError, SrtpError):
             return  # as in `_receive`
 
 
-def _apart() -> float:
+def _report_interval() -> float:
     """Return the seconds until the next report."""
     return _REPORT * random.uniform(0.5, 1.5)  # noqa: S311 - no secret

@@ -60,7 +60,7 @@ async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PL
         await second.wait_for(CallState.ANSWERED)
         there = await asyncio.to_thread(lambda: other.media_target)
         await asyncio.to_thread(other.talker.say, secret, there)
-        assert await first.join(second) == 200
+        assert await first.attended_transfer(second) == 200
         await first.wait_for(CallState.ENDED)
         await second.wait_for(CallState.ENDED)
         heard = len(other.talker.heard), len(calling.talker.heard)
@@ -92,7 +92,7 @@ async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, p
         second = await advisor.call("302")
         consulted = await rung.get()
         await second.wait_for(CallState.RINGING)
-        joining = asyncio.create_task(first.join(second))
+        joining = asyncio.create_task(first.attended_transfer(second))
         for_the_caller = await rung.get()
         await consulted.wait_for(CallState.ENDED)
         await for_the_caller.answer()

@@ -131,7 +131,7 @@ async def test_linphone_joins_us(harness, ended, at_kamailio):
         first = await ours.get()
         await asyncio.to_thread(peer.wait_call, "StreamsRunning")
         await do("call-pause 1")
-        await first.changes.until(lambda: first.held)
+        await first.changes.until(lambda: first.held_by_peer)
         await do(f"call sip:602@{peer.server}")
         consulted = await colleague.get()
         await asyncio.to_thread(peer.wait_call, "StreamsRunning", 2)
@@ -149,9 +149,9 @@ async def test_a_caller_who_asks_for_much_gets_it(harness, ended, ports, tmp_pat
     async def speak_then_answer(call):
         await call.progress()
         await call.answer()
-        await call.changes.until(lambda: call.held)
+        await call.changes.until(lambda: call.held_by_peer)
         held.append(True)
-        await call.changes.until(lambda: not call.held)
+        await call.changes.until(lambda: not call.held_by_peer)
         held.append(False)
         await calls.put(call)
 

@@ -93,7 +93,7 @@ async def test_digits_work_both_ways_after_a_join_with_a_phone_that_speaks_srtp_
         await there.answer()
         await second.wait_for(CallState.ANSWERED)
         assert there.protected
-        assert await first.join(second) == 200
+        assert await first.attended_transfer(second) == 200
         await first.wait_for(CallState.ENDED)
         await run(calling.talker.dial, "147#", target)
         assert await there.get_dtmf(4) == "147#"

@@ -16,7 +16,7 @@ from telephony.phone import (
     VoIPCall,
     VoIPPhone,
 )
-from telephony.phone.reception import Reception
+from telephony.phone.reception import ReceptionQuality
 
 _SETTLING: Final = 1.5
 """Seconds for the end of what was said to arrive."""
@@ -162,7 +162,7 @@ async def _settled(voices: tuple[CallAudio, CallAudio], wanted: list[int]) -> No
 
 
 def _judged(
-    speaker: CallAudio, listener: CallAudio, said: Samples, place: int, before: Reception
+    speaker: CallAudio, listener: CallAudio, said: Samples, place: int, before: ReceptionQuality
 ) -> Heard:
     after = listener.call.reception
     return Heard(

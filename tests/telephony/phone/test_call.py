@@ -88,11 +88,11 @@ async def test_keys_are_pressed_once_each_and_in_order(phones):
 
 async def test_no_speech_is_sent_while_a_key_is_down(phones, sine, share_of):
     placed, taken = await phones.connect()
-    outbox = placed.media.stream.outbox
+    sender = placed.media.stream.sender
     await placed.write_audio(sine(440, 0.3))
-    waiting = outbox.queued
-    outbox.press("1")
-    assert outbox.queued == waiting
+    waiting = sender.queued
+    sender.press("1")
+    assert sender.queued == waiting
     await within(placed.send_dtmf("2"))
     assert await within(taken.get_dtmf(2)) == "12"
 
@@ -110,7 +110,7 @@ async def test_hold_stops_the_other_side_and_resume_lets_it_go_on(phones):
     assert placed.media.stream.remote.receive is True
     await within(placed.resume())
     assert taken.media.stream.remote.receive is True
-    await within(taken.read_audio(taken.media.stream.inbox.unread + 320))
+    await within(taken.read_audio(taken.media.stream.playout.unread + 320))
 
 
 async def test_each_side_can_hold_the_other_in_turn(phones):
@@ -177,7 +177,7 @@ async def test_what_is_written_after_the_end_goes_nowhere(phones):
     await within(placed.hangup())
     await within(taken.wait_for(CallState.ENDED))
     await within(taken.write_audio(bytes(16_000)))
-    assert taken.media.stream.outbox.queued == 0
+    assert taken.media.stream.sender.queued == 0
 
 
 async def test_a_callback_that_raises_ends_its_call(make_phone):
@@ -222,7 +222,7 @@ async def test_who_is_not_there_is_told_from_who_refuses(make_phone):
 async def test_a_message_that_nobody_would_read_is_refused(phones):
     placed, _ = await phones.connect()
     text = (("Content-Type", "text/plain"),)
-    _, response = await within(placed.errands.send(placed.dialog, "MESSAGE", text, b"hello"))
+    _, response = await within(placed.requests.send(placed.dialog, "MESSAGE", text, b"hello"))
     assert response.status == 405
 
 

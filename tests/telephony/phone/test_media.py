@@ -32,11 +32,11 @@ async def test_the_caller_hears_before_the_answer(phones, sine, hears):
     await taken.write_audio(sine(440))
     assert await hears(placed, 440)
     assert (placed.state, taken.state) == (CallState.RINGING, CallState.RINGING)
-    said = taken.media.said
+    said = taken.media.local_sdp
     await taken.answer()
     await within(placed.wait_for(CallState.ANSWERED))
     assert placed.statuses == [180, 183, 200]
-    assert taken.media.said == said
+    assert taken.media.local_sdp == said
     await placed.write_audio(sine(1000))
     assert await hears(taken, 1000)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.phone.reception import Reception, ReceptionCounter
+from telephony.phone.reception import ReceptionCounter, ReceptionQuality
 from telephony.rtp.packet import RtpPacket
 
 
@@ -20,12 +20,12 @@ def counted(*numbers):
 
 
 def test_a_steady_stream_has_neither_loss_nor_jitter():
-    assert counted(*range(100)) == Reception(100, 0, 0, pytest.approx(0))
+    assert counted(*range(100)) == ReceptionQuality(100, 0, 0, pytest.approx(0))
 
 
 def test_what_is_passed_over_is_lost_until_it_comes_late():
     assert counted(1, 2, 5).lost == 2
-    assert counted(1, 2, 5, 4) == Reception(4, 1, 1, pytest.approx(0))
+    assert counted(1, 2, 5, 4) == ReceptionQuality(4, 1, 1, pytest.approx(0))
     assert counted(1, 2, 5).loss == pytest.approx(0.4)
 
 
@@ -49,7 +49,7 @@ def test_the_packets_of_a_key_make_no_jitter():
     counter = ReceptionCounter()
     counter.put(packet(0), 0.0)
     for number in range(1, 6):
-        counter.pass_over(RtpPacket(101, number, 160, 1, bytes(4)))
+        counter.count_untimed(RtpPacket(101, number, 160, 1, bytes(4)))
     counter.put(packet(6), 0.12)
     assert (counter.now.received, counter.now.lost) == (7, 0)
     assert counter.now.jitter == pytest.approx(0)

@@ -27,11 +27,11 @@ async def test_an_update_changes_the_session_and_one_without_sdp_refreshes_it(ph
     placed.media.hold = Direction.SENDONLY
     offer = placed.media.offer()
     sdp = (("Content-Type", "application/sdp"),)
-    _, answered = await within(placed.errands.send(placed.dialog, "UPDATE", sdp, offer))
+    _, answered = await within(placed.requests.send(placed.dialog, "UPDATE", sdp, offer))
     assert answered.status == 200
     placed.media.answered(answered.body)
     assert taken.media.stream.remote.receive is False
-    _, refreshed = await within(placed.errands.send(placed.dialog, "UPDATE"))
+    _, refreshed = await within(placed.requests.send(placed.dialog, "UPDATE"))
     assert (refreshed.status, refreshed.body) == (200, b"")
     assert taken.media.stream.remote.receive is False
 
@@ -41,7 +41,7 @@ async def test_an_update_that_crosses_an_offer_of_ours_is_pending(phones):
     taken.media.offer()
     offer = placed.media.offer()
     sdp = (("Content-Type", "application/sdp"),)
-    _, answered = await within(placed.errands.send(placed.dialog, "UPDATE", sdp, offer))
+    _, answered = await within(placed.requests.send(placed.dialog, "UPDATE", sdp, offer))
     assert answered.status == 491
 
 
@@ -49,10 +49,10 @@ async def test_an_update_that_crosses_an_offer_of_ours_is_pending(phones):
 async def test_who_is_held_knows_it_in_either_form(phones, direction):
     placed, taken = await phones.connect()
     await within(placed.hold(direction))
-    assert (placed.held, taken.held) == (False, True)
+    assert (placed.held_by_peer, taken.held_by_peer) == (False, True)
     assert placed.media.stream.remote.send is False
     await within(placed.resume())
-    assert not taken.held
+    assert not taken.held_by_peer
 
 
 async def test_an_address_of_zeros_is_a_hold_too(phones):
@@ -60,6 +60,6 @@ async def test_an_address_of_zeros_is_a_hold_too(phones):
     old = b"v=0\r\no=- 1 9 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
     old += b"m=audio 40000 RTP/AVP 8\r\n"
     sdp = (("Content-Type", "application/sdp"),)
-    _, answered = await within(placed.errands.send(placed.dialog, "INVITE", sdp, old))
+    _, answered = await within(placed.requests.send(placed.dialog, "INVITE", sdp, old))
     assert answered.status == 200
-    assert taken.held
+    assert taken.held_by_peer

@@ -13,7 +13,7 @@ from telephony.errors import RtpParseError
 from telephony.phone import CallState
 from telephony.phone.reception import ReceptionCounter
 from telephony.phone.reports import Reports
-from telephony.phone.rtp_sender import Outbox
+from telephony.phone.rtp_sender import RtpSender
 from telephony.rtp.packet import RtpPacket
 from telephony.rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, parse_compound
 
@@ -22,18 +22,18 @@ WALL = 1_800_000_000.0
 
 class Party:
     def __init__(self):
-        self.outbox, self.heard, self.reports = Outbox(), ReceptionCounter(), Reports()
+        self.sender, self.heard, self.reports = RtpSender(), ReceptionCounter(), Reports()
 
     def send(self, other, *, lose=()):
         """So many packets as `lose` has flags; those that are set are lost."""
         for lost in lose:
-            data = self.outbox.next()
+            data = self.sender.next()
             if not lost:
                 other.heard.put(RtpPacket.parse(data), 0.0)
 
     def report(self, other, now):
-        written = self.reports.write(self.outbox, self.heard, WALL + now, now)
-        other.reports.read(written, other.outbox, WALL + now, now)
+        written = self.reports.write(self.sender, self.heard, WALL + now, now)
+        other.reports.read(written, other.sender, WALL + now, now)
         return parse_compound(written)
 
 
@@ -42,9 +42,9 @@ def test_both_sides_learn_of_loss_and_of_the_round_trip():
     one.send(other, lose=[False, True, False, False])
     assert one.report(other, 1.0)[0].type == SENDER_REPORT
     assert one.reports.peer is other.reports.peer is None
-    written = other.reports.write(other.outbox, other.heard, WALL + 1.5, 1.5)
+    written = other.reports.write(other.sender, other.heard, WALL + 1.5, 1.5)
     assert parse_compound(written)[0].type == RECEIVER_REPORT
-    one.reports.read(written, one.outbox, WALL + 1.75, 1.75)
+    one.reports.read(written, one.sender, WALL + 1.75, 1.75)
     told = one.reports.peer
     assert (told.loss, told.lost) == (0.25, 1)
     assert told.round_trip == pytest.approx(0.25, abs=0.001)
@@ -84,13 +84,13 @@ def test_what_is_reported_adds_up_to_what_was_lost(rounds):
 def test_a_report_of_whatever_bytes_is_read_or_an_error(data):
     party = Party()
     try:
-        party.reports.read(data, party.outbox, WALL, 0.0)
+        party.reports.read(data, party.sender, WALL, 0.0)
     except RtpParseError:
         return
 
 
 def test_a_stream_says_when_it_ends():
-    packets = parse_compound(Reports().end(Outbox()))
+    packets = parse_compound(Reports().end(RtpSender()))
     assert packets[0].type == RECEIVER_REPORT
     assert packets[-1].type == BYE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telephony.phone import RegistrationError
-from telephony.phone.server_lookup import find
+from telephony.phone.server_lookup import find_servers
 from telephony.sip.events import Address
 from telephony.sip.transport.location import Question, Srv
 
@@ -60,7 +60,7 @@ def at(host, port, transport="UDP", name=""):
     ],
 )
 async def test_a_server_is_found_where_the_name_system_says(server, here, found):
-    assert await find(server, NameSystem(), here) == found
+    assert await find_servers(server, NameSystem(), here) == found
 
 
 @pytest.mark.parametrize("name", ["nowhere.example", "deaf.example"])

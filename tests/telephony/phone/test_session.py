@@ -31,11 +31,11 @@ async def test_a_session_is_refreshed_half_way_for_both(phones, updates):
     refresher, other = sorted((placed, taken), key=lambda call: not call.session.timer.we_refresh)
     refresher.session.peer_accepts_update = updates
     before = other.session.timer.started
-    said = refresher.media.said
+    said = refresher.media.local_sdp
     age(refresher, 900)
     await within(other.changes.until(lambda: other.session.timer.started > before))
     await within(refresher.changes.until(lambda: refresher.session.timer.started > before))
-    assert (refresher.media.said == said) is updates
+    assert (refresher.media.local_sdp == said) is updates
     assert placed.state is taken.state is CallState.ANSWERED
 
 
@@ -53,7 +53,7 @@ async def test_a_session_that_is_too_short_is_refused_with_what_we_take(phones):
     await taken.answer()
     await within(call.wait_for(CallState.ANSWERED))
     headers = (("Session-Expires", "30"), ("Supported", "timer"))
-    _, response = await within(call.errands.send(call.dialog, "UPDATE", headers))
+    _, response = await within(call.requests.send(call.dialog, "UPDATE", headers))
     assert (response.status, response.headers.get("Min-SE")) == (422, "90")
 
 

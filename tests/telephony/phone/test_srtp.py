@@ -95,8 +95,8 @@ async def test_keys_are_pressed_under_protection(talking):
 async def test_every_suite_protects_speech_and_reports(talking, monkeypatch, sine, hears, suite):
     monkeypatch.setattr("telephony.phone.stream.fresh_keys", lambda: {suite: fresh_keys()[suite]})
     placed, taken = await talking("required", "required")
-    assert f" {suite} ".encode() in placed.media.said
+    assert f" {suite} ".encode() in placed.media.local_sdp
     await placed.write_audio(sine(440))
     assert await hears(taken, 440)
     placed.media.stream._report_due = 0.0
-    await within(taken.changes.until(lambda: taken.media.stream.reports._heard is not None))
+    await within(taken.changes.until(lambda: taken.media.stream.reports._last_sr is not None))

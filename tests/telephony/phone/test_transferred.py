@@ -83,7 +83,7 @@ async def test_an_attended_transfer_joins_the_other_two(three):
     assert consulted_here.request.headers.get("X-Here") == "first"
     await consulted_here.answer()
     await within(consulted.wait_for(CallState.ANSWERED))
-    outcome = asyncio.create_task(placed.join(consulted_here))
+    outcome = asyncio.create_task(placed.attended_transfer(consulted_here))
     joined = await within(three.came.get())
     assert joined.takes_over is consulted
     await joined.answer()
@@ -121,7 +121,7 @@ async def test_a_refer_to_what_is_no_phone_is_refused(three):
     placed, _ = await three.connect()
     for uri, status in (("<mailto:a@b>", 416), ("<sip:203@a.example;method=BYE>", 603), ("", 400)):
         _, response = await within(
-            placed.errands.send(placed.dialog, "REFER", (("Refer-To", uri),))
+            placed.requests.send(placed.dialog, "REFER", (("Refer-To", uri),))
         )
         assert response.status == status
     assert three.moves.empty()
