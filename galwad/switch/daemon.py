@@ -95,7 +95,10 @@ class Switch:
         )
         self._load = Load(settings.sip, lambda: self._relay.free_pairs)
         self._transport = SipTransport(
-            self._endpoint, self._on_event, limits=limits_of(settings.sip), gate=self._guard
+            self._endpoint,
+            self._on_event,
+            limits=limits_of(settings.sip),
+            source_filter=self._guard,
         )
         self._listening = Listening(settings.sip, self._transport)
         self._board = board = Switchboard(
@@ -131,12 +134,12 @@ class Switch:
         self._loop.add_signal_handler(signal.SIGHUP, self._listening.reload)
         await self._router.locations.begin()
         self._spools.sync.start(self._loop)
-        self._transport.hold_back()
+        self._transport.queue_received()
         self._know()
         await self._listening.start()
         self._revive()
         self._know()
-        self._transport.go_on()
+        self._transport.release_received()
         hub = await self._hub.listen(self._settings.switch_socket)
         self._spools.recipients()
         helpers = [
@@ -215,7 +218,7 @@ class Switch:
         self._guard.know(registered | self._router.hosts() | self._endpoint.peers())
 
     def _shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
-        self._transport.shun(barred, friends)
+        self._transport.drop_from(barred, friends)
 
     async def _watch_loop(self) -> None:
         """Measure the event loop's delay ten times a second; send figures every few seconds."""

@@ -144,7 +144,7 @@ class Guard:
         self._shed_strangers = 0
         self._besieged_until = float("-inf")
 
-    def heard(self, data: bytes, source: Address, now: float) -> bool:
+    def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
         """Return whether a message may be parsed."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
@@ -165,7 +165,7 @@ class Guard:
         self._shed(remembered, source, standing, now)
         return False
 
-    def welcome(self, source: Address, now: float) -> bool:
+    def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether to accept a connection from this source."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
@@ -178,11 +178,11 @@ class Guard:
         self._shed(remembered, source, standing, now)
         return False
 
-    def esteems(self, source: Address, now: float) -> bool:
+    def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether to accept a connection even when strangers have reached the limit."""
         return self.standing(source, now) is not Standing.STRANGER
 
-    def malformed(self, source: Address, now: float) -> None:
+    def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure for input that is not SIP, or not complete."""
         self._failed(source, _FAILURE, "malformed", now)
 

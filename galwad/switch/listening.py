@@ -8,7 +8,7 @@ import structlog
 
 from config.sections import Sip
 from config.values import of_family
-from telephony.aio.connection import Limits
+from telephony.aio.connection import ConnectionLimits
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import SUPPORTED
@@ -18,9 +18,9 @@ from telephony.sip.message.rack import RELIABLE
 log = structlog.get_logger()
 
 
-def limits_of(sip: Sip) -> Limits:
+def limits_of(sip: Sip) -> ConnectionLimits:
     """Return the limits for SIP connections."""
-    return Limits(connections=sip.max_connections)
+    return ConnectionLimits(connections=sip.max_connections)
 
 
 def supported_by(sip: Sip) -> tuple[str, ...]:

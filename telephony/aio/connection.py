@@ -1,7 +1,8 @@
 """One SIP connection over TCP or TLS: turns bytes into messages and back (RFC 3261 18, RFC 5626).
 
 The amount of data that it holds is limited in both directions. It closes when the stream cannot be
-divided into messages, when the peer does not read, and when `due` finds that a wait was too long.
+divided into messages, when the peer does not read, and when `check_timers` finds that a wait was
+too long.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ That is 30 s after data that the peer does not acknowledge, and 90 s on an idle 
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """The limits of connections: numbers, bytes and times."""
 
     connections: int = 2000
@@ -53,8 +54,8 @@ class Limits:
     """Seconds for a peer to read our last answer after its stream became unreadable."""
 
 
-class Ending(enum.StrEnum):
-    """The reason for the end of a connection, as counted in `Streams.endings`."""
+class EndReason(enum.StrEnum):
+    """The reason for the end of a connection, as counted in `Connections.endings`."""
 
     PEER = "closed by the peer"
     US = "closed by us"
@@ -66,26 +67,28 @@ class Ending(enum.StrEnum):
     BARRED = "not welcome"
 
 
-class LinkOwner(Protocol):
+class ConnectionOwner(Protocol):
     """The receiver of a connection's messages and changes of state."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Handle a message that was received."""
 
-    def broken(self, fault: StreamUnit, source: Address, local: Address) -> None:
+    def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Answer, if possible, after the stream has become unreadable."""
 
-    def stands(self, link: Link) -> None:
+    def on_established(self, connection: Connection) -> None:
         """Note that the connection is established; called before anything is received."""
 
-    def ended(self, link: Link, why: Ending) -> None:
+    def on_ended(self, connection: Connection, reason: EndReason) -> None:
         """Note that the connection has ended."""
 
 
-class Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A SIP connection, from the request to open it until its end."""
 
-    def __init__(self, owner: LinkOwner, peer: Address, local: Address, limits: Limits) -> None:
+    def __init__(
+        self, owner: ConnectionOwner, peer: Address, local: Address, limits: ConnectionLimits
+    ) -> None:
         """Prepare a connection; asyncio then establishes it.
 
         `peer.flow` is 0 if we open it. `local` is the local address that it belongs to.
@@ -102,10 +105,10 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._why: Ending | None = None
-        self._over = False
-        self._began = self._heard = self._pinged = asyncio.get_running_loop().time()
-        self._midway_since: float | None = None
+        self._reason: EndReason | None = None
+        self._ended = False
+        self._opened_at = self._last_byte_at = self._pinged = asyncio.get_running_loop().time()
+        self._partial_since: float | None = None
         self._had_message = False
         self._ponged = False
         self._ping_unanswered = False
@@ -113,10 +116,10 @@ class Link(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """True if messages can be sent over it, now or when it is established."""
-        return not self._over and self._why is None
+        return not self._ended and self._reason is None
 
     @property
-    def stands(self) -> bool:
+    def established(self) -> bool:
         """True if the connection has been established, even if it has ended since."""
         return self._transport is not None
 
@@ -130,9 +133,9 @@ class Link(asyncio.Protocol):
         self.served.add(destination)
         self._write(data)
 
-    def end(self, why: Ending) -> None:
+    def abort(self, reason: EndReason) -> None:
         """Close at once; data that waits to be sent is lost."""
-        self._why = self._why or why
+        self._reason = self._reason or reason
         if self._transport is not None:
             self._transport.abort()
         else:
@@ -141,49 +144,51 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket's options and send the waiting messages."""
         self._transport = transport  # type: ignore[assignment]  # a stream's
-        made = transport.get_extra_info("socket")
+        sock = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
-            made.setsockopt(*option)
+            sock.setsockopt(*option)
         self.names = _names(transport.get_extra_info("peercert"))
-        if self._why is not None:
-            self.end(self._why)
+        if self._reason is not None:
+            self.abort(self._reason)
             return
-        self._owner.stands(self)
+        self._owner.on_established(self)
         waiting, self._waiting = self._waiting, []
-        self._began = self._heard = self._pinged = asyncio.get_running_loop().time()
+        self._opened_at = self._last_byte_at = self._pinged = asyncio.get_running_loop().time()
         for data in waiting:
             self._write(data)
 
     def data_received(self, data: bytes) -> None:
         """Divide the received bytes into messages and handle each."""
         now = asyncio.get_running_loop().time()
-        self._heard = now
+        self._last_byte_at = now
         for frame in self._framer.feed(data):
-            self._take(frame)
-            if self._over:
+            self._handle_frame(frame)
+            if self._ended:
                 return
         if not self._framer.has_partial_message:
-            self._midway_since = None
-        elif self._midway_since is None:
-            self._midway_since = now
+            self._partial_since = None
+        elif self._partial_since is None:
+            self._partial_since = now
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the connection."""
-        self._why = self._why or (Ending.DEAD if isinstance(exc, TimeoutError) else Ending.PEER)
+        self._reason = self._reason or (
+            EndReason.DEAD if isinstance(exc, TimeoutError) else EndReason.PEER
+        )
         self._finish()
 
-    def due(self, now: float) -> None:
+    def check_timers(self, now: float) -> None:
         """Close after too long a wait, or send a ping that is due; call this every few seconds."""
         limits = self._limits
-        begun = self._midway_since
+        begun = self._partial_since
         if self.accepted and not self._had_message:
-            begun = self._began
+            begun = self._opened_at
         slow = begun is not None and now - begun > limits.first_message_s
-        if slow or now - self._heard > limits.idle_s:
-            self.end(Ending.SILENT)
+        if slow or now - self._last_byte_at > limits.idle_s:
+            self.abort(EndReason.SILENT)
         elif self._ping_unanswered and self._ponged and now - self._pinged > limits.pong_s:
-            self.end(Ending.DEAD)
-        elif not self.accepted and now - max(self._heard, self._pinged) > limits.ping_s:
+            self.abort(EndReason.DEAD)
+        elif not self.accepted and now - max(self._last_byte_at, self._pinged) > limits.ping_s:
             self._ping(now)
 
     def _ping(self, now: float) -> None:
@@ -193,7 +198,7 @@ class Link(asyncio.Protocol):
         self._framer.expect_pong()
         self._write(CRLF + CRLF)
 
-    def _take(self, frame: StreamUnit) -> None:
+    def _handle_frame(self, frame: StreamUnit) -> None:
         self._ping_unanswered = False
         match frame.kind:
             case UnitKind.MESSAGE:
@@ -204,18 +209,18 @@ class Link(asyncio.Protocol):
             case UnitKind.PONG:
                 self._ponged = True
             case UnitKind.FAULT:
-                self._owner.broken(frame, self.peer, self.local)
-                self._last_word()
+                self._owner.on_framing_lost(frame, self.peer, self.local)
+                self._half_close()
 
-    def _last_word(self) -> None:
+    def _half_close(self) -> None:
         """Give the peer time to read our answer before the connection closes."""
-        self._why = self._why or Ending.BROKEN
+        self._reason = self._reason or EndReason.BROKEN
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         if transport.can_write_eof():
             transport.write_eof()
-        asyncio.get_running_loop().call_later(self._limits.linger_s, self.end, Ending.BROKEN)
+        asyncio.get_running_loop().call_later(self._limits.linger_s, self.abort, EndReason.BROKEN)
 
     def _write(self, data: bytes) -> None:
         if not self.usable:
@@ -223,7 +228,7 @@ class Link(asyncio.Protocol):
         transport = self._transport
         held = self._waiting_bytes if transport is None else transport.get_write_buffer_size()
         if held + len(data) > self._limits.unwritten:
-            self.end(Ending.SLOW)
+            self.abort(EndReason.SLOW)
         elif transport is None:
             self._waiting.append(data)
             self._waiting_bytes += len(data)
@@ -231,9 +236,9 @@ class Link(asyncio.Protocol):
             transport.write(data)
 
     def _finish(self) -> None:
-        if not self._over:
-            self._over = True
-            self._owner.ended(self, self._why or Ending.PEER)
+        if not self._ended:
+            self._ended = True
+            self._owner.on_ended(self, self._reason or EndReason.PEER)
 
 
 def _names(certificate: object) -> frozenset[str]:

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-MOST_BARRED: Final = 256
-"""The most barred networks in one program; the kernel limits the memory that it may take."""
-MOST_FRIENDS: Final = 500
-"""The most friends in one program; with more, all strangers' datagrams are accepted."""
+MOST_BLOCKED: Final = 256
+"""The most blocked networks in one program; the kernel limits the memory that it may take."""
+MOST_KNOWN: Final = 500
+"""The most known networks in one program; with more, all strangers' datagrams are accepted."""
 ONE_IN: Final = 64
-"""One in this many datagrams from strangers is accepted, at random, if `friends` is given."""
+"""One in this many datagrams from strangers is accepted, at random, if `known` is given."""
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
@@ -42,18 +42,18 @@ Instruction = tuple[int, int, int, int]
 
 
 def program(
-    barred: Iterable[Network], friends: Sequence[Network] | None = None, *, version: int
+    blocked: Iterable[Network], known: Sequence[Network] | None = None, *, version: int
 ) -> list[Instruction]:
-    """Return the filter that drops datagrams from `barred`; empty if there is nothing to drop.
+    """Return the filter that drops datagrams from `blocked`; empty if there is nothing to drop.
 
-    If `friends` is given, one in `ONE_IN` of all other sources' datagrams is accepted.
+    If `known` is given, one in `ONE_IN` of all other sources' datagrams is accepted.
     """
     written: list[Instruction] = []
-    for network in [each for each in barred if each.version == version][:MOST_BARRED]:
+    for network in [each for each in blocked if each.version == version][:MOST_BLOCKED]:
         written += _verdict(network, 0)
-    known = [each for each in friends or () if each.version == version]
-    if friends is not None and len(known) <= MOST_FRIENDS:
-        for network in known:
+    accepted = [each for each in known or () if each.version == version]
+    if known is not None and len(accepted) <= MOST_KNOWN:
+        for network in accepted:
             written += _verdict(network, _WHOLE)
         written += [
             (_LOAD_WORD, 0, 0, _RANDOM),
@@ -82,23 +82,23 @@ def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
     yield _RETURN, 0, 0, verdict
 
 
-def shun(
-    made: socket.socket, barred: Iterable[Network], friends: Sequence[Network] | None = None
+def attach_filter(
+    sock: socket.socket, blocked: Iterable[Network], known: Sequence[Network] | None = None
 ) -> None:
-    """Let the kernel drop datagrams from `barred` to a UDP socket.
+    """Let the kernel drop datagrams from `blocked` to a UDP socket.
 
-    If `friends` is given, the kernel also drops most datagrams from all other sources. With nothing
+    If `known` is given, the kernel also drops most datagrams from all other sources. With nothing
     to drop, the filter is removed.
 
     Raises:
         OSError: This kernel does not accept the filter; the datagrams still arrive.
     """
-    code = program(barred, friends, version=6 if made.family == socket.AF_INET6 else 4)
+    code = program(blocked, known, version=6 if sock.family == socket.AF_INET6 else 4)
     if not code:
         with contextlib.suppress(FileNotFoundError):  # no filter was attached
-            made.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         return
     packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
-    room = ctypes.create_string_buffer(packed)
-    described = struct.pack("@HP", len(code), ctypes.addressof(room))
-    made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+    buffer = ctypes.create_string_buffer(packed)
+    described = struct.pack("@HP", len(code), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)

@@ -7,42 +7,42 @@ from typing import Protocol
 from telephony.sip.events import Address
 
 
-class Gate(Protocol):
+class SourceFilter(Protocol):
     """Decides, before a message is parsed, whether a message or a connection is accepted."""
 
-    def heard(self, data: bytes, source: Address, now: float) -> bool:
+    def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
         """Return whether a message may be read.
 
         If not, the message is dropped, and its connection (if any) is closed.
         """
 
-    def welcome(self, source: Address, now: float) -> bool:
+    def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether a connection from this address is accepted."""
 
-    def esteems(self, source: Address, now: float) -> bool:
+    def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether a connection from this address is accepted even above the total limit."""
 
-    def malformed(self, source: Address, now: float) -> None:
+    def on_malformed(self, source: Address, now: float) -> None:
         """Note a message that could not be read, or a connection that sent nothing usable."""
 
 
-class OpenGate:
-    """A gate that accepts every message and connection."""
+class AcceptAll:
+    """A filter that accepts every message and connection."""
 
-    def heard(self, data: bytes, source: Address, now: float) -> bool:
+    def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
         """Return True for every message."""
         del data, source, now
         return True
 
-    def welcome(self, source: Address, now: float) -> bool:
+    def accepts_connection(self, source: Address, now: float) -> bool:
         """Return True for every connection."""
         del source, now
         return True
 
-    def esteems(self, source: Address, now: float) -> bool:
+    def is_privileged(self, source: Address, now: float) -> bool:
         """Return False: no address has a privilege."""
         del source, now
         return False
 
-    def malformed(self, source: Address, now: float) -> None:
+    def on_malformed(self, source: Address, now: float) -> None:
         """Do nothing."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from telephony.aio.addresses import reachable_host
-from telephony.aio.connection import Limits
-from telephony.aio.connections import Streams
+from telephony.aio.connection import ConnectionLimits
+from telephony.aio.connections import Connections
 from telephony.aio.packet_filter import Network
-from telephony.aio.source_filter import Gate, OpenGate
+from telephony.aio.source_filter import AcceptAll, SourceFilter
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
 from telephony.sip.endpoint import Endpoint
@@ -25,7 +25,7 @@ from telephony.sip.message.framing import StreamUnit
 logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[SipEvent], None]
-_MOST_HELD_BACK = 10_000
+_MOST_QUEUED = 10_000
 """The most messages queued; later ones are dropped, and a UDP sender repeats its request."""
 
 
@@ -41,8 +41,8 @@ class SipTransport:
         endpoint: Endpoint,
         on_event: OnEvent,
         *,
-        limits: Limits = Limits(),  # noqa: B008 - a frozen value
-        gate: Gate | None = None,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - a frozen value
+        source_filter: SourceFilter | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.send_errors = 0
@@ -50,16 +50,16 @@ class SipTransport:
         self.faults = 0
         """Exceptions from the core or from `on_event`; each is a bug."""
         self._on_event = on_event
-        self._gate = gate or OpenGate()
+        self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
-        self.streams = Streams(self, limits, self._gate)
+        self.connections = Connections(self, limits, self._filter)
         """The connections; public for their counts."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._flushing = False
         self._closed = False
-        self._held_back: list[tuple[bytes, Address, Address]] | None = None
+        self._queued: list[tuple[bytes, Address, Address]] | None = None
         self._reported: set[str] = set()
 
     @property
@@ -82,11 +82,11 @@ class SipTransport:
         """
         self._closed = False
         if local.transport == "UDP":
-            made = await UdpSocket.open(self, local)
-            bound = made.local
-            self._sockets[bound] = made
+            sock = await UdpSocket.open(self, local)
+            bound = sock.local
+            self._sockets[bound] = sock
         else:
-            bound = self.streams.listen(local, tls)
+            bound = self.connections.listen(local, tls)
         if advertised is None and (reachable := reachable_host(bound.host)) != bound.host:
             advertised = bound._replace(host=reachable)
         elif advertised is not None and not advertised.port:
@@ -94,25 +94,25 @@ class SipTransport:
         self.endpoint.listen(bound, advertised=advertised)
         return bound
 
-    def hold_back(self) -> None:
-        """Queue received messages until `go_on`: the core does not know its dialogs yet."""
-        self._held_back = []
+    def queue_received(self) -> None:
+        """Queue received messages while the core does not know its dialogs yet."""
+        self._queued = []
 
-    def go_on(self) -> None:
+    def release_received(self) -> None:
         """Handle the queued messages, and from now on every message when it comes."""
-        held_back, self._held_back = self._held_back or [], None
-        for data, source, local in held_back:
+        queued, self._queued = self._queued or [], None
+        for data, source, local in queued:
             self.received(data, source, local)
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Feed a message to the core, then flush."""
         now = self.now
-        if not self._gate.heard(data, source, now):
-            self.streams.hang_up(source)
+        if not self._filter.accepts_message(data, source, now):
+            self.connections.disconnect(source)
             return
-        if self._held_back is not None:
-            if len(self._held_back) < _MOST_HELD_BACK:
-                self._held_back.append((data, source, local))
+        if self._queued is not None:
+            if len(self._queued) < _MOST_QUEUED:
+                self._queued.append((data, source, local))
             return
         before = self.endpoint.malformed
         try:
@@ -120,35 +120,35 @@ class SipTransport:
         except Exception as error:  # noqa: BLE001 - a bug in the core must not end every call
             self._fault("sip.core_fault", error)
         if self.endpoint.malformed != before:
-            self._gate.malformed(source, now)
+            self._filter.on_malformed(source, now)
         self.flush()
 
-    def broken(self, fault: StreamUnit, source: Address, local: Address) -> None:
+    def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Answer a message that broke its stream, as far as it can be read."""
         self.endpoint.refuse(fault, source, local)
-        self._gate.malformed(source, self.now)
+        self._filter.on_malformed(source, self.now)
         self.flush()
 
-    def unreachable(self, destination: Address) -> None:
+    def on_unreachable(self, destination: Address) -> None:
         """Fail the transactions that wait for an answer from this destination."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
-    def cut_off(self, destination: Address) -> None:
+    def on_connection_lost(self, destination: Address) -> None:
         """Repeat what may be lost because the connection to this destination ended."""
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
-    def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
+    def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
         """Let the kernel drop datagrams from these networks where it can; see packet_filter.py."""
-        for made in self._sockets.values():
-            made.shun(barred, friends)
+        for sock in self._sockets.values():
+            sock.drop_from(blocked, known)
 
     def is_open(self, address: Address) -> bool:
         """Return whether the address can still be used: False for a connection that has ended."""
-        return not address.flow or self.streams.is_open(address)
+        return not address.flow or self.connections.is_open(address)
 
     def flush(self) -> None:
         """Send waiting messages, dispatch events and set the timer, until nothing remains.
@@ -178,31 +178,31 @@ class SipTransport:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for made in self._sockets.values():
-            made.close()
+        for sock in self._sockets.values():
+            sock.close()
         self._sockets.clear()
-        self.streams.close()
+        self.connections.close()
 
     def _send(self) -> None:
         while outgoing := self.endpoint.outgoing():
             for out in outgoing:
                 if out.destination.reliable:
-                    self.streams.send(out)
+                    self.connections.send(out)
                 else:
                     self._send_datagram(out)
 
     def _send_datagram(self, out: OutgoingMessage) -> None:
-        made = self._sockets.get(out.local)
+        sock = self._sockets.get(out.local)
         try:
-            if made is None:
+            if sock is None:
                 raise OSError("not one of our sockets")  # noqa: TRY301 - counted with the others
-            made.send(out.data, out.destination)
+            sock.send(out.data, out.destination)
         except OSError:
             self.send_errors += 1
 
     def _dispatch(self, event: SipEvent) -> None:
         if isinstance(event, ConnectionOffered):
-            self.streams.alias(event.source, event.port)
+            self.connections.alias(event.source, event.port)
             return
         try:
             self._on_event(event)

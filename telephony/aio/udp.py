@@ -45,13 +45,13 @@ class UdpSocket(asyncio.DatagramProtocol):
         bound = bind(socket.SOCK_DGRAM, wanted)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         try:
-            _, made = await asyncio.get_running_loop().create_datagram_endpoint(
+            _, opened = await asyncio.get_running_loop().create_datagram_endpoint(
                 lambda: cls(owner), sock=bound
             )
         except BaseException:
             bound.close()
             raise
-        return made
+        return opened
 
     def send(self, data: bytes, destination: Address) -> None:
         """Send a datagram.
@@ -66,11 +66,11 @@ class UdpSocket(asyncio.DatagramProtocol):
         except ValueError as error:  # uvloop raises it for an address of another family
             raise OSError(str(error)) from None
 
-    def shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
+    def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
         """Let the kernel drop datagrams from these networks; where it cannot, they still arrive."""
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
-                packet_filter.shun(self._socket, barred, friends)
+                packet_filter.attach_filter(self._socket, blocked, known)
 
     def close(self) -> None:
         """Close the socket."""
@@ -101,15 +101,15 @@ def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
         OSError: The address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
-    made = socket.socket(family, kind)
+    sock = socket.socket(family, kind)
     try:
-        made.setblocking(False)
+        sock.setblocking(False)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(wanted[:2])
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(wanted[:2])
     except OSError:
-        made.close()
+        sock.close()
         raise
-    return made
+    return sock

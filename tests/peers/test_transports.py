@@ -66,7 +66,7 @@ async def test_sipp_is_called_by_us(harness, agent, tmp_path, transport, host):
         await agent.until(CALLS)
         assert (agent.ended, agent.failed) == (CALLS, 0)
         assert agent.transport.faults == 0
-        links = {id(link) for link in agent.transport.streams._links.values()}
+        links = set(agent.transport.connections._by_address.values())
         assert len(links) == peer.reliable
     finally:
         process.kill()

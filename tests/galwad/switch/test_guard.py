@@ -58,7 +58,7 @@ def guard(make_guard):
 
 
 def heard(guard, source, count, now=100.0, data=INVITE):
-    return sum(guard.heard(data, source, now) for _ in range(count))
+    return sum(guard.accepts_message(data, source, now) for _ in range(count))
 
 
 def test_a_stranger_is_heard_at_its_rate_and_three_seconds_of_it_in_advance(guard):
@@ -115,7 +115,7 @@ def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel
     assert heard(guard, STRANGER, 1) == 1
     guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert heard(guard, STRANGER, 1, data=BYE) == 0
-    assert not guard.welcome(STRANGER, 100.0)
+    assert not guard.accepts_connection(STRANGER, 100.0)
     assert kernel.dropped == (ip_network(STRANGER.host),)
     assert guard.banned(100.0) == 1
 
@@ -137,11 +137,11 @@ def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
 def test_an_old_ban_is_forgotten(guard):
     for now in (100.0, 1000.0):
         for _ in range(10):
-            guard.malformed(STRANGER, now)
+            guard.on_malformed(STRANGER, now)
         guard.sweep(now + 61.0)
         guard.sweep(now + 400.0)
     for _ in range(10):
-        guard.malformed(STRANGER, 2000.0)
+        guard.on_malformed(STRANGER, 2000.0)
     assert heard(guard, STRANGER, 1, now=2061.0) == 1
 
 
@@ -166,7 +166,7 @@ def test_a_right_password_forgives_the_failures_and_makes_known(guard):
 def test_a_trunk_and_an_address_with_a_phone_are_never_barred(guard, source):
     guard.know([OFFICE.host])
     for _ in range(1000):
-        guard.malformed(source, 100.0)
+        guard.on_malformed(source, 100.0)
     heard(guard, source, 5000)
     assert guard.banned(100.0) == 0
     assert heard(guard, source, 1, now=105.0) == 1
@@ -182,7 +182,7 @@ def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, ke
     guard.judged(Address("198.51.100.8", 5060), AuthOutcome.ACCEPTED, 100.0)
     crowd = [Address(f"203.0.{number >> 8}.{number & 255}", 5060) for number in range(1200)]
     for source in crowd:
-        guard.heard(INVITE, source, 100.0)
+        guard.accepts_message(INVITE, source, 100.0)
     friends = ["192.0.2.0/28", OFFICE.host, "198.51.100.8"]
     assert kernel.friends == tuple(map(ip_network, friends))
     guard.sweep(109.0)
@@ -193,7 +193,7 @@ def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, ke
 
 def test_so_many_in_more_than_a_second_are_no_siege(guard, kernel):
     for number in range(3000):
-        guard.heard(INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
+        guard.accepts_message(INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
         if number % 500 == 0:
             guard.sweep(100.0)
     assert kernel.friends is None
@@ -214,22 +214,25 @@ def test_a_stale_nonce_is_no_failure(guard):
 def test_nobody_is_barred_where_the_settings_say_so(make_guard):
     guard = make_guard(ban_after=0)
     for _ in range(1000):
-        guard.malformed(STRANGER, 100.0)
+        guard.on_malformed(STRANGER, 100.0)
     heard(guard, STRANGER, 10_000)
     assert guard.banned(100.0) == 0
 
 
 def test_an_ipv6_site_is_one_source(guard):
     for number in range(10):
-        guard.malformed(Address(f"2001:db8::{number}:1", 5060), 100.0)
+        guard.on_malformed(Address(f"2001:db8::{number}:1", 5060), 100.0)
     assert heard(guard, Address("2001:db8::ffff", 5060), 1) == 0
     assert heard(guard, Address("2001:db8:0:1::1", 5060), 1) == 1
 
 
 def test_a_stranger_may_connect_at_its_rate_alone(guard):
-    assert sum(guard.welcome(STRANGER, 100.0) for _ in range(100)) == 31
-    assert sum(guard.welcome(TRUNK, 100.0) for _ in range(100)) == 100
-    assert (guard.esteems(TRUNK, 100.0), guard.esteems(STRANGER, 100.0)) == (True, False)
+    assert sum(guard.accepts_connection(STRANGER, 100.0) for _ in range(100)) == 31
+    assert sum(guard.accepts_connection(TRUNK, 100.0) for _ in range(100)) == 100
+    assert (guard.is_privileged(TRUNK, 100.0), guard.is_privileged(STRANGER, 100.0)) == (
+        True,
+        False,
+    )
 
 
 def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
@@ -237,10 +240,10 @@ def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
     guard = make_guard(strangers_rate=10_000)
     for number in range(1000):
         source = Address(f"2001:db8:0:{number:x}::1", 5060)
-        guard.heard(INVITE, source, 100.0)
+        guard.accepts_message(INVITE, source, 100.0)
         guard.judged(source, AuthOutcome.ACCEPTED if number % 2 else AuthOutcome.REFUSED, 100.0)
         for _ in range(10):
-            guard.malformed(source, 100.0)
+            guard.on_malformed(source, 100.0)
     assert len(guard._sources) == len(guard._bans) == len(guard._proved) == 50
 
 
@@ -252,4 +255,4 @@ def test_any_octets_from_any_address_are_heard_or_not(data, host):
         in_call=lambda _: False,
     )
     source = Address(str(host), 5060)
-    assert sum(guard.heard(data, source, 1.0) for _ in range(10)) == 4
+    assert sum(guard.accepts_message(data, source, 1.0) for _ in range(10)) == 4

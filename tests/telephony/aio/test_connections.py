@@ -12,7 +12,7 @@ import socket
 import pytest
 from loopback import free_port
 
-from telephony.aio.connection import Ending, Limits
+from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.sip.events import (
     AckReceived,
     Address,
@@ -91,7 +91,7 @@ async def test_a_call_runs_over_one_connection(agents, local):
     alice.request(answered.dialog, "BYE")
     await alice.wait(DialogEnded)
     assert alice.transport.endpoint.dropped == bob.transport.endpoint.dropped == {}
-    assert len({id(link) for link in bob.transport.streams._links.values()}) == 1
+    assert len(set(bob.transport.connections._by_address.values())) == 1
 
 
 async def test_the_called_party_uses_the_callers_connection(agents):
@@ -105,7 +105,7 @@ async def test_the_called_party_uses_the_callers_connection(agents):
     bob.request(dialog, "INFO")
     event = await alice.wait(DialogRequest)
     assert event.transaction.source == bob.address
-    assert len({id(link) for link in alice.transport.streams._links.values()}) == 1
+    assert len(set(alice.transport.connections._by_address.values())) == 1
 
 
 async def test_a_connection_lost_in_mid_call_is_made_anew_to_the_contact(agents):
@@ -117,9 +117,14 @@ async def test_a_connection_lost_in_mid_call_is_made_anew_to_the_contact(agents)
     alice.transport.flush()
     dialog = (await bob.wait(AckReceived)).dialog
     for agent in (bob, alice):
-        for link in set(agent.transport.streams._links.values()):
-            link.end(Ending.US)
-    await until(lambda: not bob.transport.streams._links and not alice.transport.streams._links)
+        for connection in set(agent.transport.connections._by_address.values()):
+            connection.abort(EndReason.US)
+    await until(
+        lambda: (
+            not bob.transport.connections._by_address
+            and not alice.transport.connections._by_address
+        )
+    )
     bob.request(dialog, "INFO")
     assert (await alice.wait(DialogRequest)).transaction.source.flow
     alice.request(answered.dialog, "BYE")
@@ -133,9 +138,14 @@ async def test_a_response_whose_connection_is_gone_goes_to_the_sent_by(agents):
     invite.respond(180, now=bob.now)
     bob.transport.flush()
     await until(lambda: not alice.queue.empty())
-    for link in set(bob.transport.streams._links.values()):
-        link.end(Ending.US)
-    await until(lambda: not bob.transport.streams._links and not alice.transport.streams._links)
+    for connection in set(bob.transport.connections._by_address.values()):
+        connection.abort(EndReason.US)
+    await until(
+        lambda: (
+            not bob.transport.connections._by_address
+            and not alice.transport.connections._by_address
+        )
+    )
     invite.respond(200, now=bob.now)
     bob.transport.flush()
     await alice.wait(InviteAnswered)
@@ -180,7 +190,7 @@ async def test_a_ping_is_answered(agents, connect):
 async def test_a_stream_that_cannot_be_framed_is_answered_if_possible_and_closed(
     agents, connect, data, status, why
 ):
-    bob = await agents(TCP, limits=Limits(linger_s=0.05))
+    bob = await agents(TCP, limits=ConnectionLimits(linger_s=0.05))
     raw = await connect(bob.address)
     raw.writer.write(data)
     rest = await raw.rest()
@@ -188,8 +198,8 @@ async def test_a_stream_that_cannot_be_framed_is_answered_if_possible_and_closed
     assert bob.transport.endpoint.dropped[why] == 1
     await until(
         lambda: (
-            bob.transport.streams.endings[Ending.BROKEN]
-            + bob.transport.streams.endings[Ending.PEER]
+            bob.transport.connections.endings[EndReason.BROKEN]
+            + bob.transport.connections.endings[EndReason.PEER]
             == 1
         )
     )
@@ -202,11 +212,11 @@ async def test_a_refused_connection_fails_the_request_at_once(agents):
         alice.invite(Address(*closed.getsockname(), "TCP"))
         failed = await alice.wait(InviteFailed)
     assert failed.status == 503
-    assert not alice.transport.streams._links
+    assert not alice.transport.connections._by_address
 
 
 async def test_a_peer_that_does_not_accept_fails_the_request_in_time(agents):
-    alice = await agents(TCP, limits=Limits(connect_s=0.05))
+    alice = await agents(TCP, limits=ConnectionLimits(connect_s=0.05))
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -256,7 +266,7 @@ async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
         there = Address(*server.sockets[0].getsockname(), "TCP")
         alice.options(there)
         await until(lambda: came)
-        alice.transport.streams.hang_up(there)
+        alice.transport.connections.disconnect(there)
         assert (await alice.wait(StandaloneResponse)).status == 503
         await until(lambda: gone)
     assert len(came) == 1
@@ -275,27 +285,27 @@ async def test_a_connection_that_is_gone_is_not_opened_from_our_side(agents, con
 
 
 async def test_a_peer_that_does_not_read_is_closed_and_memory_stays_bounded(agents, connect):
-    bob = await agents(TCP, limits=Limits(unwritten=20_000))
+    bob = await agents(TCP, limits=ConnectionLimits(unwritten=20_000))
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect(bob.address[:2])
     deaf.send(options())
     source = (await bob.wait(StandaloneRequest)).source
-    streams = bob.transport.streams
-    link = streams._links[source]
+    connections = bob.transport.connections
+    connection = connections._by_address[source]
     for _ in range(2000):
-        streams.send(OutgoingMessage(b"x" * 8000, source, bob.address))
-        assert link._transport.get_write_buffer_size() <= 20_000
+        connections.send(OutgoingMessage(b"x" * 8000, source, bob.address))
+        assert connection._transport.get_write_buffer_size() <= 20_000
         await asyncio.sleep(0)
-        if not link.usable:
+        if not connection.usable:
             break
-    await until(lambda: streams.endings[Ending.SLOW] == 1)
+    await until(lambda: connections.endings[EndReason.SLOW] == 1)
     assert not bob.transport.is_open(source)
     deaf.close()
 
 
 async def test_one_source_gets_only_so_many_connections(agents, connect):
-    bob = await agents(TCP, limits=Limits(per_source=2))
+    bob = await agents(TCP, limits=ConnectionLimits(per_source=2))
     bob.answer = True
     first, second = await connect(bob.address), await connect(bob.address)
     for raw in (first, second):
@@ -303,9 +313,9 @@ async def test_one_source_gets_only_so_many_connections(agents, connect):
         assert await raw.answer()
     third = await connect(bob.address)
     assert await third.rest() == b""
-    assert bob.transport.streams.refused == 1
+    assert bob.transport.connections.refused == 1
     first.writer.close()
-    await until(lambda: bob.transport.streams._from["127.0.0.1"] == 1)
+    await until(lambda: bob.transport.connections._accepted_by_host["127.0.0.1"] == 1)
     fourth = await connect(bob.address)
     fourth.writer.write(options(4))
     assert (await fourth.answer()).status == 200
@@ -319,13 +329,13 @@ async def test_a_connection_without_a_message_is_closed_and_one_that_had_some_is
     good, idle = await connect(bob.address), await connect(bob.address)
     good.writer.write(options())
     assert await good.answer()
-    await until(lambda: len(set(bob.transport.streams._links.values())) == 2)
-    for link in set(bob.transport.streams._links.values()):
-        link.due(bob.now + 31)
+    await until(lambda: len(set(bob.transport.connections._by_address.values())) == 2)
+    for connection in set(bob.transport.connections._by_address.values()):
+        connection.check_timers(bob.now + 31)
     assert await idle.rest() == b""
     good.writer.write(options(2))
     assert await good.answer()
-    assert bob.transport.streams.endings[Ending.SILENT] == 1
+    assert bob.transport.connections.endings[EndReason.SILENT] == 1
 
 
 async def test_a_message_that_never_ends_closes_its_connection(agents, connect):
@@ -334,8 +344,8 @@ async def test_a_message_that_never_ends_closes_its_connection(agents, connect):
     raw = await connect(bob.address)
     raw.writer.write(options() + b"OPTIONS sip:")
     assert await raw.answer()
-    (link,) = set(bob.transport.streams._links.values())
-    link.due(bob.now + 31)
+    (connection,) = set(bob.transport.connections._by_address.values())
+    connection.check_timers(bob.now + 31)
     assert await raw.rest() == b""
 
 
@@ -344,14 +354,14 @@ async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
     bob.answer = True
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)
-    (link,) = set(alice.transport.streams._links.values())
-    link.due(alice.now + 111)
-    await until(lambda: link._ponged)
-    link.due(alice.now + 111 + 111)
-    assert link.usable
-    link._framer.feed = lambda data: []
-    link.due(alice.now + 1000)
-    assert not link.usable
+    (connection,) = set(alice.transport.connections._by_address.values())
+    connection.check_timers(alice.now + 111)
+    await until(lambda: connection._ponged)
+    connection.check_timers(alice.now + 111 + 111)
+    assert connection.usable
+    connection._framer.feed = lambda data: []
+    connection.check_timers(alice.now + 1000)
+    assert not connection.usable
 
 
 @pytest.mark.parametrize("speaks_tcp", [True, False])
@@ -375,7 +385,7 @@ async def test_the_kernel_is_asked_to_find_peers_that_are_gone(agents):
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)
     for agent in (alice, bob):
-        (link,) = set(agent.transport.streams._links.values())
-        made = link._transport.get_extra_info("socket")
+        (connection,) = set(agent.transport.connections._by_address.values())
+        made = connection._transport.get_extra_info("socket")
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

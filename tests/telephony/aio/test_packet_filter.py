@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from telephony.aio.packet_filter import MOST_BARRED, MOST_FRIENDS, program, shun
+from telephony.aio.packet_filter import MOST_BLOCKED, MOST_KNOWN, attach_filter, program
 
 
 @pytest.fixture(params=[(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=["4", "6"])
@@ -37,9 +37,9 @@ def own(place):
 
 def test_a_barred_source_is_not_heard_until_it_is_let_in_again(place):
     assert came(place)
-    shun(place[2], [own(place)])
+    attach_filter(place[2], [own(place)])
     assert not came(place)
-    shun(place[2], [])
+    attach_filter(place[2], [])
     assert came(place)
 
 
@@ -49,43 +49,47 @@ def many(place, count):
 
 
 def test_others_are_heard_beside_as_many_as_the_kernel_takes(place):
-    shun(place[2], many(place, 2 * MOST_BARRED), [*many(place, MOST_FRIENDS - 1), own(place)])
+    attach_filter(
+        place[2], many(place, 2 * MOST_BLOCKED), [*many(place, MOST_KNOWN - 1), own(place)]
+    )
     assert came(place)
     written = program(
-        many(place, 2 * MOST_BARRED), many(place, MOST_FRIENDS), version=own(place).version
+        many(place, 2 * MOST_BLOCKED), many(place, MOST_KNOWN), version=own(place).version
     )
     assert len(written) <= 4096
 
 
 def test_strangers_are_thinned_out_and_friends_are_not(place):
-    shun(place[2], [], many(place, 1))
+    attach_filter(place[2], [], many(place, 1))
     assert 0 < sum(came(place) for _ in range(3000)) < 300  # 47 on average
-    shun(place[2], [], [*many(place, 1), own(place)])
+    attach_filter(place[2], [], [*many(place, 1), own(place)])
     assert all(came(place) for _ in range(300))
 
 
 def test_a_network_of_any_size_can_be_a_friend(place):
     wide = "::/3" if place[0] == socket.AF_INET6 else "127.0.0.0/9"
-    shun(place[2], [], [ip_network(wide)])
+    attach_filter(place[2], [], [ip_network(wide)])
     assert all(came(place) for _ in range(300))
 
 
 def test_who_is_barred_is_no_friend(place):
-    shun(place[2], [own(place)], [own(place)])
+    attach_filter(place[2], [own(place)], [own(place)])
     assert not any(came(place) for _ in range(300))
 
 
 def test_with_too_many_friends_nobody_is_thinned_out(place):
-    shun(place[2], [], many(place, MOST_FRIENDS + 1))
+    attach_filter(place[2], [], many(place, MOST_KNOWN + 1))
     assert all(came(place) for _ in range(300))
 
 
 def test_those_of_the_other_family_make_no_filter(place):
-    shun(place[2], [ip_network("2001:db8::/64" if place[0] == socket.AF_INET else "192.0.2.1")])
+    attach_filter(
+        place[2], [ip_network("2001:db8::/64" if place[0] == socket.AF_INET else "192.0.2.1")]
+    )
     assert came(place)
 
 
 def test_letting_all_in_twice_changes_nothing(place):
-    shun(place[2], [])
-    shun(place[2], [])
+    attach_filter(place[2], [])
+    attach_filter(place[2], [])
     assert came(place)

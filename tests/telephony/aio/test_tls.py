@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from telephony.aio.connection import Ending
+from telephony.aio.connection import EndReason
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.sip.events import (
     AckReceived,
@@ -62,7 +62,7 @@ async def test_the_peer_must_show_the_name_that_was_asked_for(agents, tls):
     for wrong in ("", "trunk.example.com"):
         alice.options(bob.address._replace(name=wrong))
         assert (await alice.wait(StandaloneResponse)).status == 503
-    assert alice.transport.streams.endings[Ending.REFUSED] == 2
+    assert alice.transport.connections.endings[EndReason.REFUSED] == 2
 
 
 async def test_a_certificate_of_a_stranger_is_not_believed(agents, tls, make_authority):

@@ -139,13 +139,13 @@ async def test_a_wildcard_socket_tells_peers_an_address_that_they_can_answer(age
 
 async def test_what_comes_before_the_core_is_ready_waits(agents):
     alice, bob = await agents(), await agents()
-    bob.transport.hold_back()
+    bob.transport.queue_received()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.sendto(b"one", bob.address[:2])
         stranger.sendto(b"two", bob.address[:2])
         alice.invite(bob.address)
         await asyncio.sleep(0.1)
     assert bob.transport.endpoint.dropped.total() == 0
-    bob.transport.go_on()
+    bob.transport.release_received()
     await bob.wait(IncomingInvite)
     assert bob.transport.endpoint.dropped["malformed"] == 2

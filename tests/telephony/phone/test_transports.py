@@ -62,7 +62,7 @@ async def test_a_phone_that_lost_its_connection_registers_anew_at_once(make_phon
     async with make_phone(exchange.address, transport="tcp", register=True):
         before = len(exchange.of("REGISTER"))
         exchange.after.clear()
-        for link in set(exchange.transport.streams._links.values()):
-            link._transport.abort()
+        for connection in set(exchange.transport.connections._by_address.values()):
+            connection._transport.abort()
         await within(exchange.after.wait())
         assert len(exchange.of("REGISTER")) > before

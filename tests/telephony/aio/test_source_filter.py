@@ -1,0 +1,172 @@
+"""Datagrams, connections and messages that the source filter refuses go no further.
+
+Covers `telephony/aio/source_filter.py` and `telephony/aio/connection.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+
+from telephony.aio.connection import ConnectionLimits, EndReason
+from telephony.aio.source_filter import AcceptAll
+from telephony.aio.tls import Tls, server_context
+from telephony.sip.events import Address, PeerLost, StandaloneRequest
+
+TCP = Address("127.0.0.1", 0, "TCP")
+
+
+def options(transport="UDP", number=1):
+    return (
+        f"OPTIONS sip:bob@127.0.0.1 SIP/2.0\r\n"
+        f"Via: SIP/2.0/{transport} 127.0.0.1:5060;branch=z9hG4bK{number};rport\r\n"
+        f"From: <sip:a@example.com>;tag=a\r\nTo: <sip:b@example.com>\r\nCall-ID: {number}\r\n"
+        "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+class FixedFilter(AcceptAll):
+    """A filter with fixed answers; it records the sources that are reported as malformed."""
+
+    def __init__(self, *, messages=True, connections=True, privileged=False):
+        self.messages, self.connections, self.privileged = messages, connections, privileged
+        self.bad = []
+        self.asked = asyncio.Event()
+
+    def accepts_message(self, data, source, now):
+        self.asked.set()
+        return self.messages
+
+    def accepts_connection(self, source, now):
+        self.asked.set()
+        return self.connections
+
+    def is_privileged(self, source, now):
+        return self.privileged
+
+    def on_malformed(self, source, now):
+        self.bad.append(source.host)
+        self.asked.set()
+
+
+@pytest.fixture
+def send():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.1", 0))
+        yield lambda agent, data: made.sendto(data, agent.address[:2])
+
+
+@pytest.fixture
+def tls(authority):
+    certificate, key = authority.issue("bob", "127.0.0.1")
+    return Tls(server_context(certificate, key))
+
+
+async def asked(source_filter):
+    async with asyncio.timeout(10):
+        await source_filter.asked.wait()
+    await asyncio.sleep(0)
+
+
+async def ended(connection):
+    """True once the other side has closed."""
+    reader, writer = connection
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+    writer.close()
+    return True
+
+
+async def test_a_refused_datagram_makes_no_event(agents, send):
+    source_filter = FixedFilter(messages=False)
+    bob = await agents(source_filter=source_filter)
+    send(bob, options())
+    await asked(source_filter)
+    assert bob.queue.empty()
+
+
+async def test_an_accepted_datagram_is_served(agents, send):
+    bob = await agents(source_filter=FixedFilter())
+    send(bob, options())
+    assert (await bob.wait(StandaloneRequest)).request.method == "OPTIONS"
+
+
+async def test_a_datagram_that_is_not_sip_is_reported_as_malformed(agents, send):
+    source_filter = FixedFilter()
+    bob = await agents(source_filter=source_filter)
+    send(bob, b"\xff" * 100)
+    async with asyncio.timeout(10):
+        while not source_filter.bad:
+            source_filter.asked.clear()
+            await source_filter.asked.wait()
+    assert source_filter.bad == ["127.0.0.1"]
+
+
+async def test_a_refused_connection_is_closed_at_once(agents):
+    bob = await agents(TCP, source_filter=FixedFilter(connections=False))
+    assert await ended(await asyncio.open_connection(*bob.address[:2]))
+    assert bob.transport.connections.refused == 1
+    assert not bob.transport.connections._accepted_by_host
+
+
+async def test_a_connection_whose_message_is_refused_is_closed(agents):
+    bob = await agents(TCP, source_filter=FixedFilter(messages=False))
+    reader, writer = await asyncio.open_connection(*bob.address[:2])
+    writer.write(options("TCP"))
+    assert await ended((reader, writer))
+    assert bob.transport.connections.endings[EndReason.BARRED] == 1
+    assert isinstance(await bob.wait(PeerLost), PeerLost)
+    assert bob.queue.empty()
+
+
+async def test_a_stream_without_framing_is_reported_as_malformed(agents):
+    source_filter = FixedFilter()
+    bob = await agents(TCP, source_filter=source_filter, limits=ConnectionLimits(linger_s=0.01))
+    reader, writer = await asyncio.open_connection(*bob.address[:2])
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await ended((reader, writer))
+    assert source_filter.bad == ["127.0.0.1"]
+
+
+async def test_a_handshake_that_takes_too_long_is_reported_as_malformed(agents, tls):
+    source_filter = FixedFilter()
+    there = Address("127.0.0.1", 0, "TLS")
+    bob = await agents(
+        there, tls=tls, source_filter=source_filter, limits=ConnectionLimits(connect_s=0.05)
+    )
+    assert await ended(await asyncio.open_connection(*bob.address[:2]))
+    assert source_filter.bad == ["127.0.0.1"]
+
+
+async def test_a_peer_that_connects_and_closes_is_not_reported(agents, tls, until):
+    source_filter = FixedFilter()
+    there = Address("127.0.0.1", 0, "TLS")
+    bob = await agents(there, tls=tls, source_filter=source_filter)
+    _, writer = await asyncio.open_connection(*bob.address[:2])
+    writer.close()
+    await until(lambda: bob.transport.connections.endings)
+    assert source_filter.bad == []
+
+
+@pytest.mark.parametrize(("esteemed", "standing"), [(True, 2), (False, 1)])
+async def test_a_privileged_source_connects_above_the_total_limit(agents, esteemed, standing):
+    source_filter = FixedFilter()
+    bob = await agents(TCP, source_filter=source_filter, limits=ConnectionLimits(connections=1))
+    first = await asyncio.open_connection(*bob.address[:2])
+    first[1].write(options("TCP"))
+    await bob.wait(StandaloneRequest)
+    source_filter.holds_dear = esteemed
+    second = await asyncio.open_connection(*bob.address[:2])
+    with contextlib.suppress(ConnectionError):
+        second[1].write(options("TCP", 2))
+    if esteemed:
+        await bob.wait(StandaloneRequest)
+    else:
+        await ended(second)
+    assert bob.transport.connections._accepted_by_host.total() == standing
+    for _, writer in (first, second):
+        writer.close()
