@@ -115,8 +115,8 @@ async def relay_calls(
         relay.join(a, b, {0: 0}, {0: 0})
         if recorded:
             recorders.append(record(folder, number, started, sync))
-            relay.tap(a, 0, recorders[-1].tap)
-            relay.tap(b, 1, recorders[-1].tap)
+            relay.set_tap(a, 0, recorders[-1].tap)
+            relay.set_tap(b, 1, recorders[-1].tap)
     gc.freeze()
     lags: list[float] = []
     lag = asyncio.create_task(measure_lag(lags))
@@ -136,7 +136,7 @@ async def relay_calls(
     for recorder in recorders:
         recorder.close()
     sync.stop()
-    relay.shut()
+    relay.close_all()
     print(json.dumps(figures), flush=True)
 
 

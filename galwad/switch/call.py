@@ -316,7 +316,7 @@ class LiveCall:
         caller = event.side is sip.Side.CALLER
         rule = self.admission.source_rule if caller else self._route.source
         if rule is not None:
-            self._board.relay.source_rule(event.leg_id, SourceRule(rule))
+            self._board.relay.set_source_rule(event.leg_id, SourceRule(rule))
         self.recording.negotiated(event)
 
     def taken(self, advisor: Party) -> None:

@@ -162,7 +162,7 @@ class Switch:
         hub.close()
         for helper in helpers:
             helper.cancel()
-        self._relay.shut()
+        self._relay.close_all()
         for call in self.calls.values():  # calls that the next process continues
             call.recording.tick()
         self._transport.close()

@@ -128,7 +128,7 @@ class Reception:
         call = self._calls.get(legs.call_id)
         if call is not None:
             if isinstance(event, sip.DialogRequest) and event.request.method == "BYE":
-                self._board.relay.catch_up(*call.legs.legs)
+                self._board.relay.drain(*call.legs.legs)
             call.on_sip(event)
         else:  # a late answer to a call that is over: it is still ACKed and hung up
             legs.handle(event, time.monotonic())

@@ -153,7 +153,7 @@ class CallRecording:
         From now on a gate that opens was shut before. Packets that still wait in the sockets at
         that moment arrived while it was shut, so they are read first and not stored.
         """
-        recorder.before_open = lambda: self._relay.catch_up(*self._legs)
+        recorder.before_open = lambda: self._relay.drain(*self._legs)
         recorder.start()
 
     def _open_next(self) -> SpoolWriter:
@@ -269,7 +269,7 @@ class CallRecording:
         for leg_id, track in list(self._legs.items()):
             if track == TRACKS[Side.CALLEE]:
                 del self._legs[leg_id]
-                self._relay.tap(leg_id, track, None)
+                self._relay.set_tap(leg_id, track, None)
         self._legs[advisor_leg] = TRACKS[Side.CALLEE]
         self._attach(advisor_leg)
 
@@ -277,7 +277,7 @@ class CallRecording:
         if self._recorder is not None:
             self._tell_media(leg_id)
             track = self._legs[leg_id]
-            self._relay.tap(leg_id, track, self._recorder.tap)
+            self._relay.set_tap(leg_id, track, self._recorder.tap)
 
     def _tell_media(self, leg_id: str) -> None:
         event = self._negotiated.get(leg_id)

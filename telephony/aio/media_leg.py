@@ -1,8 +1,8 @@
 """One leg of the relay: its sockets and what is known of its peer.
 
-A leg has up to two RTP sockets on one port. `line` is connected to the peer. `pair.rtp` receives
-packets from every other source, so that only its packets need a check of the sender. `media_path`
-defines what is done with a packet. A leg with SRTP sends no unprotected media.
+A leg has up to two RTP sockets on one port. `connected` is connected to the peer. `pair.rtp`
+receives packets from every other source, so that only its packets need a check of the sender.
+`media_path` defines what is done with a packet. A leg with SRTP sends no unprotected media.
 """
 
 import contextlib
@@ -89,14 +89,14 @@ class MediaLeg:
     pair: PortPair
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
-    renew: "Callable[[MediaLeg | None], None]" = lambda _: None
+    rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """Makes a leg's readers again when a setting that they depend on has changed."""
-    line: socket.socket | None = None
-    """The RTP socket connected to `line_to`, which the relay keeps equal to `address`."""
-    line_to: tuple[str, int] | None = None
+    connected: socket.socket | None = None
+    """The RTP socket connected to `connected_to`, which the relay keeps equal to `address`."""
+    connected_to: tuple[str, int] | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
-    renumbered: dict[int, int] = field(default_factory=dict)
+    payload_map: dict[int, int] = field(default_factory=dict)
     """The payload type to send to `peer`, by the payload type received."""
     events: set[int] = field(default_factory=set)
     """Payload types that were ever agreed on for telephone events."""
@@ -108,9 +108,9 @@ class MediaLeg:
     latched: tuple[str, int] | None = None
     protection: Protection | None = None
     """SRTP as now agreed on; None while the leg is unprotected."""
-    kept: Protection | None = None
+    srtp_state: Protection | None = None
     """SRTP as it was ever agreed on. Its counters must not be lost while the leg is unprotected."""
-    reborn: bool = False
+    reopened: bool = False
     """True if the leg was opened before a restart. The state of its SRTP is then unknown."""
     forged: int = 0
     """Packets that were not authentic, since the SDP last changed."""
@@ -151,11 +151,11 @@ class MediaLeg:
     def secure(self, keys: KeyPair | None) -> None:
         """Protect the media with these keys from now on; None turns protection off."""
         self.forged = 0
-        if keys is not None and self.kept is not None:
-            self.kept.rekey(keys)
+        if keys is not None and self.srtp_state is not None:
+            self.srtp_state.rekey(keys)
         elif keys is not None:
-            self.kept = Protection(keys, rename=self.reborn)
-        self.protection = self.kept if keys is not None else None
+            self.srtp_state = Protection(keys, rename=self.reopened)
+        self.protection = self.srtp_state if keys is not None else None
 
     def send_own(self, data: bytes) -> None:
         """Send an RTP packet that we made to the peer, unless the peer accepts no media."""
@@ -172,20 +172,20 @@ class MediaLeg:
         target = self.control_destination
         if target is None or self.remote is None:
             return
-        made = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
+        sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
         with contextlib.suppress(OSError, SrtpError):  # reports repeat: a loss is harmless
-            made.sendto(self.protection.protect_control(data) if self.protection else data, target)
+            sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
-    def may_be(self, host: str, port: int) -> bool:
+    def is_possible_source(self, host: str, port: int) -> bool:
         """Return whether a packet from this address could be the peer's.
 
-        This is for packets that are not authenticated yet. Unlike `believes`, it never latches.
+        This is for packets that are not authenticated yet. It never latches; `accept_source` may.
         """
         if self.rule is SourceRule.LATCH:
             return self.latched is None or (host, port) == self.latched
-        return self.believes(host, port)
+        return self.accept_source(host, port)
 
-    def believes(self, host: str, port: int) -> bool:
+    def accept_source(self, host: str, port: int) -> bool:
         """Return whether a valid packet from this address is the peer's.
 
         With the rule `LATCH`, the first such call latches to the address.
@@ -198,8 +198,8 @@ class MediaLeg:
             return (host, port) == (self.remote.host, self.remote.rtp_port)
         if self.latched is None:
             self.latched = (host, port)
-            self.renew(self)
-            self.renew(self.peer)
+            self.rebuild_readers(self)
+            self.rebuild_readers(self.peer)
         return (host, port) == self.latched
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:

@@ -1,7 +1,7 @@
 """The path of a packet through a leg of the relay: classify, forward, store.
 
-`reader_of`, `line_reader_of` and `control_reader_of` turn a leg's settings into a function that
-handles one packet. A changed setting makes a new function, so that a packet pays for no unused
+`reader_of`, `connected_reader_of` and `control_reader_of` turn a leg's settings into a function
+that handles one packet. A changed setting makes a new function, so that a packet pays for no unused
 feature.
 
 With hundreds of calls, a leg's data is never in the processor's caches when a packet arrives, and
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
-from telephony.aio.media_sender import Way, way_to
+from telephony.aio.media_sender import PacketSender, sender_to
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection
@@ -31,8 +31,8 @@ DATAGRAM_BYTES = 8_192
 """
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """First byte and least length of the plainest RTP packet, which needs no closer check."""
-_NOBODY = "", 0
-_AUDIO, _EVENT, _CONTROL, _UNKNOWN, _DOUBTFUL = range(5)
+_NO_ADDRESS = "", 0
+_AUDIO, _EVENT, _CONTROL, _UNKNOWN, _AUDIO_OR_EVENT = range(5)
 _EVENT_BYTES = HEADER_BYTES + 4
 
 
@@ -41,15 +41,16 @@ def reader_of(leg: MediaLeg) -> Reader:
     path = _path_of(leg, leg.pair.rtp)
     if path is None:
         return _discarding_reader(leg, leg.pair.rtp)
-    return path.ask if leg.counters.first is not None else _first_reader(leg, path.ask)
+    return path.read_any if leg.counters.first is not None else _first_reader(leg, path.read_any)
 
 
-def line_reader_of(leg: MediaLeg, line: socket.socket) -> Reader:
-    """Return the reader for `leg.line`, the connected socket; the kernel has checked its sender."""
-    path = _path_of(leg, line)
+def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
+    """Return the reader for `leg.connected`, whose sender the kernel has checked."""
+    path = _path_of(leg, sock)
     if path is None:
-        return _discarding_reader(leg, line)
-    return path.trust if leg.counters.first is not None else _first_reader(leg, path.trust)
+        return _discarding_reader(leg, sock)
+    reader = path.read_connected
+    return reader if leg.counters.first is not None else _first_reader(leg, reader)
 
 
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
@@ -59,18 +60,18 @@ def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
         reader(now)
         if leg.counters.last is not None:
             leg.counters.first = leg.counters.last
-            leg.renew(leg)
+            leg.rebuild_readers(leg)
 
     return read
 
 
 @dataclass(slots=True, eq=False)
 class _Path:
-    """The handling of RTP that arrives on `made`, from the leg's peer to the joined leg's peer."""
+    """The handling of RTP that arrives on `sock`, from the leg's peer to the joined leg's peer."""
 
     leg: MediaLeg
-    made: socket.socket
-    way: Way | None
+    sock: socket.socket
+    sender: PacketSender | None
     """Sends to the joined peer; None while that peer accepts no media or no leg is joined."""
     kinds: bytes
     second_bytes: bytes
@@ -78,27 +79,27 @@ class _Path:
     tap: Tap | None
     track: int
 
-    def trust(self, now: float) -> None:
+    def read_connected(self, now: float) -> None:
         """Read a packet whose source address the kernel has already compared."""
         try:
-            data = self.made.recv(DATAGRAM_BYTES)
+            data = self.sock.recv(DATAGRAM_BYTES)
         except OSError:  # nothing there after all, or an ICMP error for an earlier packet
             return
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._handle(data, now)
-        elif not _shared_port_control(self.leg, data, self.leg.line_to, now):
+        elif not _shared_port_control(self.leg, data, self.leg.connected_to, now):
             self.counters.malformed += 1
 
-    def ask(self, now: float) -> None:
+    def read_any(self, now: float) -> None:
         """Read a packet and check that it comes from the peer."""
         try:
-            data, source = self.made.recvfrom(DATAGRAM_BYTES)
+            data, source = self.sock.recvfrom(DATAGRAM_BYTES)
         except OSError:
             return
         if not is_rtp(data):
             if not _shared_port_control(self.leg, data, source, now):
                 self.counters.malformed += 1
-        elif self.leg.believes(source[0], source[1]):
+        elif self.leg.accept_source(source[0], source[1]):
             self._handle(data, now)
         else:
             self.leg.refuse(source[0], source[1], now)
@@ -106,22 +107,22 @@ class _Path:
     def _handle(self, data: bytes, now: float) -> None:
         second = data[1]
         kind = self.kinds[second]
-        if kind == _DOUBTFUL:  # maybe a key press, sent before its payload type got another meaning
+        if kind == _AUDIO_OR_EVENT:  # maybe a key, sent before its type got another meaning
             kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
-        if kind and not _unusual(self.leg, kind, data, now):
+        if kind and not _handle_non_audio(self.leg, kind, data, now):
             return
         counters = self.counters
         counters.received += 1
         counters.last = now
-        if self.way is None:
+        if self.sender is None:
             counters.withheld += 1
         else:
             new = self.second_bytes[second]
             out = data if new == second else _with_second(data, new)
             try:
-                self.way.send(out)
+                self.sender.send(out)
             except OSError:
-                if not _sent_without_line(self.leg, out):
+                if not _sent_unconnected(self.leg, out):
                     counters.unsent += 1
         if self.tap is not None and not kind:
             self.tap(self.track, data, now, False)
@@ -133,32 +134,32 @@ class _SecurePath(_Path):
 
     protection: Protection
 
-    def trust(self, now: float) -> None:
+    def read_connected(self, now: float) -> None:
         """Read a packet whose source address the kernel has already compared."""
         try:
-            data = self.made.recv(DATAGRAM_BYTES)
+            data = self.sock.recv(DATAGRAM_BYTES)
         except OSError:
             return
         if len(data) > HEADER_BYTES and data[0] & 0xC0 == _PLAIN and not is_rtcp(data):
             try:
                 plain = self.protection.unprotect(data)
             except SrtpError:
-                self.leg.refuse_forged(*(self.leg.line_to or _NOBODY), now)
+                self.leg.refuse_forged(*(self.leg.connected_to or _NO_ADDRESS), now)
                 return
             if plain[0] == _PLAIN or is_rtp(plain):
                 self._handle(plain, now)
                 return
             self.leg.counters.malformed += 1
         else:
-            _opened(self.leg, self.protection, data, self.leg.line_to or _NOBODY, now)
+            _opened(self.leg, self.protection, data, self.leg.connected_to or _NO_ADDRESS, now)
 
-    def ask(self, now: float) -> None:
+    def read_any(self, now: float) -> None:
         """Read a packet; one from an impossible source is refused before any cryptography."""
         try:
-            data, source = self.made.recvfrom(DATAGRAM_BYTES)
+            data, source = self.sock.recvfrom(DATAGRAM_BYTES)
         except OSError:
             return
-        if not is_rtcp(data) and not self.leg.may_be(source[0], source[1]):
+        if not is_rtcp(data) and not self.leg.is_possible_source(source[0], source[1]):
             self.leg.refuse(source[0], source[1], now)
             return
         plain = _opened(self.leg, self.protection, data, source, now)
@@ -185,24 +186,24 @@ def _opened(
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
-    leg.believes(source[0], source[1])  # only an authentic packet may set the latch
+    leg.accept_source(source[0], source[1])  # only an authentic packet may set the latch
     if is_rtp(plain):
         return plain
     leg.counters.malformed += 1
     return None
 
 
-def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
+def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
     """Return the path for the peer's RTP; None if the peer is unknown or must not send."""
     remote, other = leg.remote, leg.peer
     if remote is None or not remote.send:
         return None
     settings = (
         leg,
-        made,
-        way_to(other) if other else None,
+        sock,
+        sender_to(other) if other else None,
         leg.kinds,
-        _second_bytes(tuple(leg.renumbered.items())),
+        _second_bytes(tuple(leg.payload_map.items())),
         leg.counters,
         leg.tap,
         leg.track,
@@ -210,15 +211,15 @@ def _path_of(leg: MediaLeg, made: socket.socket) -> _Path | None:
     return _SecurePath(*settings, leg.protection) if leg.protection else _Path(*settings)
 
 
-def _sent_without_line(leg: MediaLeg, data: bytes) -> bool:
+def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
     """Send a packet without the connected socket, which reported an earlier packet's ICMP error.
 
     Returns whether the packet was sent. It is not if the peer's leg is protected, because
-    `_Protected` makes the second attempt itself.
+    `_SrtpSender` makes the second attempt itself.
     """
     peer = leg.peer
     target = peer.destination if peer else None
-    if peer is None or peer.line is None or target is None or peer.protection:
+    if peer is None or peer.connected is None or target is None or peer.protection:
         return False
     try:
         peer.pair.rtp.sendto(data, target)
@@ -236,7 +237,7 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
     events |= {number for number, codec in payloads.items() if codec.is_event}
     return _kinds(
         tuple(
-            (number, _EVENT if codec.is_event else _DOUBTFUL if number in events else _AUDIO)
+            (number, _EVENT if codec.is_event else _AUDIO_OR_EVENT if number in events else _AUDIO)
             for number, codec in payloads.items()
         )
     )
@@ -256,10 +257,10 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _second_bytes(renumbered: Iterable[tuple[int, int]]) -> bytes:
+def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
     """Return the second byte to send for each second byte received."""
     table = bytearray(range(256))
-    for old, new in renumbered:
+    for old, new in payload_map:
         table[old], table[old | 0x80] = new, new | 0x80
     return bytes(table)
 
@@ -268,11 +269,11 @@ def _with_second(data: bytes, second: int) -> bytes:
     return b"%c%c%b" % (data[0], second, data[2:])
 
 
-def _unusual(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
+def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     """Handle RTCP, telephone events and unknown types; return whether the packet goes on."""
     counters = leg.counters
     if kind == _CONTROL:
-        forward_control(leg, data, leg.line_to or _NOBODY, now)
+        forward_control(leg, data, leg.connected_to or _NO_ADDRESS, now)
         return False
     if kind == _UNKNOWN:
         counters.unknown += 1
@@ -291,9 +292,9 @@ def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
-def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
+def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
     """Return a reader for a leg whose peer must not send, or is not yet known."""
-    receive, counters = made.recvfrom, leg.counters
+    receive, counters = sock.recvfrom, leg.counters
 
     def read(now: float) -> None:
         try:
@@ -301,7 +302,7 @@ def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
         except OSError:
             return
         if leg.protection is not None:
-            if not leg.may_be(source[0], source[1]):
+            if not leg.is_possible_source(source[0], source[1]):
                 leg.refuse(source[0], source[1], now)
             elif _opened(leg, leg.protection, data, source, now) is not None:
                 counters.unwanted += 1  # decrypted so that libsrtp keeps counting
@@ -309,7 +310,7 @@ def _discarding_reader(leg: MediaLeg, made: socket.socket) -> Reader:
             pass
         elif not is_rtp(data):
             counters.malformed += 1
-        elif leg.remote is not None and not leg.believes(source[0], source[1]):
+        elif leg.remote is not None and not leg.accept_source(source[0], source[1]):
             leg.refuse(source[0], source[1], now)
         else:
             counters.unwanted += 1

@@ -14,7 +14,7 @@ from telephony.errors import SrtpError
 from telephony.rtp.srtp import Protection
 
 
-class Way(Protocol):
+class PacketSender(Protocol):
     """Anything with a socket's `send`."""
 
     def send(self, data: bytes, /) -> int:
@@ -22,21 +22,21 @@ class Way(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Unconnected:
-    made: socket.socket
+class _UnconnectedSender:
+    sock: socket.socket
     target: tuple[str, int]
 
     def send(self, data: bytes, /) -> int:
-        return self.made.sendto(data, self.target)
+        return self.sock.sendto(data, self.target)
 
 
 @dataclass(frozen=True, slots=True)
-class _Protected:
+class _SrtpSender:
     """A sender to a peer that accepts only SRTP."""
 
     protection: Protection
-    way: Way
-    otherwise: _Unconnected
+    sender: PacketSender
+    otherwise: _UnconnectedSender
 
     def send(self, data: bytes, /) -> int:
         """Protect and send; raise OSError (EPERM) if the packet cannot be protected."""
@@ -45,16 +45,17 @@ class _Protected:
         except SrtpError as error:
             raise OSError(errno.EPERM, str(error)) from None
         try:
-            return self.way.send(out)
+            return self.sender.send(out)
         except OSError:  # an ICMP error of an earlier packet; protect this one only once
             return self.otherwise.send(out)
 
 
-def way_to(leg: MediaLeg) -> Way | None:
+def sender_to(leg: MediaLeg) -> PacketSender | None:
     """Return the sender to the leg's peer; None while that accepts no media."""
     target = leg.destination
     if target is None:
         return None
-    unconnected = _Unconnected(leg.pair.rtp, target)
-    way = leg.line if leg.line is not None and leg.line_to == target else unconnected
-    return _Protected(leg.protection, way, unconnected) if leg.protection else way
+    unconnected = _UnconnectedSender(leg.pair.rtp, target)
+    usable = leg.connected if leg.connected_to == target else None
+    sender = unconnected if usable is None else usable
+    return _SrtpSender(leg.protection, sender, unconnected) if leg.protection else sender

@@ -106,17 +106,17 @@ class PortPool:
             raise
 
     def _socket(self, port: int) -> socket.socket:
-        made = socket.socket(self._family, socket.SOCK_DGRAM)
+        sock = socket.socket(self._family, socket.SOCK_DGRAM)
         try:
-            _prepare(made)
-            made.bind((self.host, port))
+            _prepare(sock)
+            sock.bind((self.host, port))
         except OSError:
-            made.close()
+            sock.close()
             raise
-        return made
+        return sock
 
 
-def connected_twin(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
+def connected_socket(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
     """Return a second socket on the port of `bound`, connected to `peer`.
 
     The kernel delivers to it every datagram from exactly that address, and all others to `bound`.
@@ -126,34 +126,34 @@ def connected_twin(bound: socket.socket, peer: tuple[str, int]) -> socket.socket
     Raises:
         OSError: The socket cannot be bound or connected.
     """
-    made = socket.socket(bound.family, socket.SOCK_DGRAM)
+    sock = socket.socket(bound.family, socket.SOCK_DGRAM)
     try:
-        _prepare(made)
-        for each in (bound, made):
+        _prepare(sock)
+        for each in (bound, sock):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(bound.getsockname())
-        made.connect(peer)
-        _empty(made)
+        sock.bind(bound.getsockname())
+        sock.connect(peer)
+        _empty(sock)
     except OSError:
-        made.close()
+        sock.close()
         raise
     finally:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    return made
+    return sock
 
 
-def _prepare(made: socket.socket) -> None:
-    made.setblocking(False)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    if made.family == socket.AF_INET6:
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED)
+def _prepare(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED)
     else:
-        made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED)
 
 
-def _empty(made: socket.socket) -> None:
+def _empty(sock: socket.socket) -> None:
     """Discard datagrams from any source that came between `bind` and `connect`."""
     with contextlib.suppress(OSError):
         while True:
-            made.recv(1)
+            sock.recv(1)

@@ -23,12 +23,12 @@ from collections.abc import Callable
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
 from telephony.aio.media_path import (
     Reader,
+    connected_reader_of,
     control_reader_of,
     kinds_of,
-    line_reader_of,
     reader_of,
 )
-from telephony.aio.ports import PortPair, PortPool, connected_twin
+from telephony.aio.ports import PortPair, PortPool, connected_socket
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import LocalMedia, RemoteMedia
@@ -37,9 +37,9 @@ __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
 
 _BATCH = 64
 """The most sockets served in one poll. At 10 µs for each packet, other work waits up to 0.7 ms."""
-_OVERDUE = 256
-"""The most overdue packets read from one socket: five seconds of speech, in 2.5 ms."""
-_REST_S = 0.002
+_MOST_QUEUED = 256
+"""The most queued packets read from one socket: five seconds of speech, in 2.5 ms."""
+_POLL_S = 0.002
 """Seconds between two polls while packets come more often than this."""
 
 
@@ -59,7 +59,7 @@ class Relay:
 
         Args:
             pools: The port pools: one for IPv4, one for IPv6, or both.
-            source: The rule for legs for which `source_rule` sets no other.
+            source: The rule for legs for which `set_source_rule` sets no other.
             silence_s: Seconds without a packet, while not on hold, after which a leg is reported.
             on_silence: Called by `sweep` with leg id and seconds, once for each silence.
             on_refused: Called with leg id, host and port when a burst of refused packets begins.
@@ -99,7 +99,7 @@ class Relay:
         if pool is None:
             raise NoPortsError("no media ports of that family any more")
         opened = self._open(leg_id, pool, pool.take_again(local.port))
-        self._legs[leg_id].reborn = True
+        self._legs[leg_id].reopened = True
         return opened
 
     def _open(self, leg_id: str, pool: PortPool, pair: PortPair) -> LocalMedia:
@@ -107,11 +107,11 @@ class Relay:
             pool.give_back(pair)
             raise ProtocolError("the leg has media ports already")
         leg = MediaLeg(leg_id, pair, self._source, self._on_refused)
-        leg.renew = self._renew
+        leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
         poll = self._watched()
-        self._renew(leg)
+        self._rebuild_readers(leg)
         self._readers[leg.pair.rtcp.fileno()] = control_reader_of(leg)
         poll.register(leg.pair.rtp, select.EPOLLIN)
         poll.register(leg.pair.rtcp, select.EPOLLIN)
@@ -133,7 +133,7 @@ class Relay:
             leg.latched = None
         leg.waiting_since = self._clock()
         leg.silence_reported = False
-        self._renew(leg, leg.peer)
+        self._rebuild_readers(leg, leg.peer)
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay between two legs. Any earlier join of either leg ends.
@@ -146,20 +146,20 @@ class Relay:
         if one is other:
             raise ProtocolError("a leg cannot be joined to itself")
         now = self._clock()
-        for leg, partner, renumbered in ((one, other, a_to_b), (other, one, b_to_a)):
+        for leg, partner, payload_map in ((one, other, a_to_b), (other, one, b_to_a)):
             if leg.peer is not partner:
                 self._leave(leg)
                 leg.waiting_since = now
                 if leg.tap is None and leg.counters.first is not None:
-                    self._forget_overdue(leg)
-            leg.peer, leg.renumbered = partner, dict(renumbered)
-        self._renew(one, other)
+                    self._discard_queued(leg)
+            leg.peer, leg.payload_map = partner, dict(payload_map)
+        self._rebuild_readers(one, other)
 
-    def part(self, leg_id: str) -> None:
+    def separate(self, leg_id: str) -> None:
         """Relay nothing from or to the leg; its ports and tap stay."""
         leg = self._legs[leg_id]
         self._leave(leg)
-        self._renew(leg)
+        self._rebuild_readers(leg)
 
     def close(self, leg_id: str) -> None:
         """Free the leg's ports. Closing an unknown leg does nothing."""
@@ -168,11 +168,11 @@ class Relay:
             return
         self._ringback.stop(leg)
         self._leave(leg)
-        self._hang_up_line(leg)
-        for made in (leg.pair.rtp, leg.pair.rtcp):
+        self._close_connected(leg)
+        for sock in (leg.pair.rtp, leg.pair.rtcp):
             if self._poll:
-                self._poll.unregister(made)
-            self._readers.pop(made.fileno(), None)
+                self._poll.unregister(sock)
+            self._readers.pop(sock.fileno(), None)
         self._pools[leg.pair.rtp.family == socket.AF_INET6].give_back(leg.pair)
 
     # Further methods, for the switch
@@ -182,7 +182,7 @@ class Relay:
         """The number of free port pairs, in the family that has fewer."""
         return min(pool.free for pool in self._pools.values())
 
-    def tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
+    def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
         """Pass packets from the leg's peer to `tap` as `track`; None removes the tap.
 
         This method and the next three ignore an unknown leg, because it may have been closed since
@@ -191,14 +191,14 @@ class Relay:
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.tap, leg.track = tap, track
-            self._renew(leg)
+            self._rebuild_readers(leg)
 
-    def source_rule(self, leg_id: str, rule: SourceRule) -> None:
+    def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
         """Accept the leg's media by `rule` from now on, and forget a latched address."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.rule, leg.latched = rule, None
-            self._renew(leg, leg.peer)
+            self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
         """Show the leg's telephone-event packets to `watcher` before forwarding; None ends it."""
@@ -216,7 +216,7 @@ class Relay:
         if leg is not None:
             self._ringback.stop(leg)
 
-    def catch_up(self, *leg_ids: str) -> None:
+    def drain(self, *leg_ids: str) -> None:
         """Handle all media that has already arrived for these legs, before the next SIP event.
 
         Without this, an event loop that was delayed would handle the end of a call before the
@@ -224,8 +224,8 @@ class Relay:
         """
         now = self._clock()
         for leg in filter(None, map(self._legs.get, leg_ids)):
-            for made in filter(None, (leg.pair.rtp, leg.line)):
-                self._serve_overdue(made.fileno(), now)
+            for sock in filter(None, (leg.pair.rtp, leg.connected)):
+                self._drain_socket(sock.fileno(), now)
 
     def counters(self, leg_id: str) -> Counters:
         """Return the leg's live counters, which stay readable after the leg was closed."""
@@ -250,9 +250,9 @@ class Relay:
                 if self._on_silence:
                     self._on_silence(leg_id, seconds)
 
-    def shut(self) -> None:
+    def close_all(self) -> None:
         """Handle the media that has already arrived, close every leg and leave the event loop."""
-        self.catch_up(*self._legs)
+        self.drain(*self._legs)
         for leg_id in list(self._legs):
             self.close(leg_id)
         if self._timer:
@@ -266,45 +266,45 @@ class Relay:
 
     def _leave(self, leg: MediaLeg) -> None:
         partner = leg.peer
-        leg.peer, leg.renumbered = None, {}
+        leg.peer, leg.payload_map = None, {}
         if partner is not None and partner.peer is leg:
-            partner.peer, partner.renumbered = None, {}
-            self._renew(partner)
+            partner.peer, partner.payload_map = None, {}
+            self._rebuild_readers(partner)
 
-    def _renew(self, *legs: MediaLeg | None) -> None:
+    def _rebuild_readers(self, *legs: MediaLeg | None) -> None:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
-                self._aim(leg)
+                self._connect(leg)
                 self._readers[leg.pair.rtp.fileno()] = reader_of(leg)
-                if leg.line is not None:
-                    self._readers[leg.line.fileno()] = line_reader_of(leg, leg.line)
+                if leg.connected is not None:
+                    self._readers[leg.connected.fileno()] = connected_reader_of(leg, leg.connected)
 
-    def _aim(self, leg: MediaLeg) -> None:
+    def _connect(self, leg: MediaLeg) -> None:
         """Connect the leg's second socket to its peer's address, or close it while that is unknown.
 
         Without a connected socket all RTP goes through `pair.rtp`.
         """
         address = leg.address
-        if address == leg.line_to:
+        if address == leg.connected_to:
             return
         if address is None:
-            self._hang_up_line(leg)
+            self._close_connected(leg)
             return
         try:
-            if leg.line is not None:
-                leg.line.connect(address)
+            if leg.connected is not None:
+                leg.connected.connect(address)
             else:
-                leg.line = connected_twin(leg.pair.rtp, address)
-                self._watched().register(leg.line, select.EPOLLIN)
-            leg.line_to = address
+                leg.connected = connected_socket(leg.pair.rtp, address)
+                self._watched().register(leg.connected, select.EPOLLIN)
+            leg.connected_to = address
         except OSError:  # no route now, or too many open files: each packet tries for itself
-            self._hang_up_line(leg)
+            self._close_connected(leg)
 
-    def _hang_up_line(self, leg: MediaLeg) -> None:
-        line, leg.line, leg.line_to = leg.line, None, None
-        if line is not None:
-            self._readers.pop(line.fileno(), None)
-            line.close()  # closing also removes it from the epoll set
+    def _close_connected(self, leg: MediaLeg) -> None:
+        sock, leg.connected, leg.connected_to = leg.connected, None, None
+        if sock is not None:
+            self._readers.pop(sock.fileno(), None)
+            sock.close()  # closing also removes it from the epoll set
 
     def _watched(self) -> select.epoll:
         if self._poll is None:
@@ -318,18 +318,18 @@ class Relay:
     def _ready(self) -> None:
         """Serve the ready sockets.
 
-        If the last time was less than `_REST_S` ago, stop watching epoll and poll instead.
+        If the last time was less than `_POLL_S` ago, stop watching epoll and poll instead.
         """
         if self._poll is None:
             return
         before, now = self._served_at, self._clock()
         self._serve(self._poll, now)
-        if now - before < _REST_S:
+        if now - before < _POLL_S:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._poll.fileno())
-            self._timer = loop.call_later(_REST_S, self._rested)
+            self._timer = loop.call_later(_POLL_S, self._poll_again)
 
-    def _rested(self) -> None:
+    def _poll_again(self) -> None:
         """Serve the packets that came during the rest; if there were none, watch epoll again."""
         if self._poll is None:
             return
@@ -338,8 +338,8 @@ class Relay:
             count = self._serve(self._poll, self._clock())
         finally:  # an exception from one leg's tap must not stop the other legs' media
             if count:
-                rest = 0.0 if count == _BATCH else _REST_S
-                self._timer = asyncio.get_running_loop().call_later(rest, self._rested)
+                rest = 0.0 if count == _BATCH else _POLL_S
+                self._timer = asyncio.get_running_loop().call_later(rest, self._poll_again)
             else:
                 self._watch(self._poll)
 
@@ -355,20 +355,20 @@ class Relay:
         return len(found)
 
     @staticmethod
-    def _forget_overdue(leg: MediaLeg) -> None:
-        for made in filter(None, (leg.pair.rtp, leg.line)):
-            for _ in range(_OVERDUE):
+    def _discard_queued(leg: MediaLeg) -> None:
+        for sock in filter(None, (leg.pair.rtp, leg.connected)):
+            for _ in range(_MOST_QUEUED):
                 try:
-                    made.recv(1)
+                    sock.recv(1)
                 except BlockingIOError:
                     break
                 except OSError:  # an ICMP error caused by an earlier packet
                     continue
 
-    def _serve_overdue(self, number: int, now: float) -> None:
+    def _drain_socket(self, number: int, now: float) -> None:
         poll = select.poll()
         poll.register(number, select.POLLIN)
-        for _ in range(_OVERDUE):
+        for _ in range(_MOST_QUEUED):
             reader = self._readers.get(number)
             if reader is None or not poll.poll(0):
                 return

@@ -33,7 +33,7 @@ class MediaPlane(Protocol):
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay between two legs; this replaces an earlier join of either leg."""
 
-    def part(self, leg_id: str) -> None:
+    def separate(self, leg_id: str) -> None:
         """Stop relaying from and to the leg; its ports stay open."""
 
     def close(self, leg_id: str) -> None:

@@ -56,7 +56,7 @@ class FakeRelay:
         return local
 
     def close(self, leg_id):
-        self.part(leg_id)
+        self.separate(leg_id)
         del self.open_legs[leg_id]
         self.taps.pop(leg_id, None)
 
@@ -64,26 +64,26 @@ class FakeRelay:
         assert leg_id in self.open_legs
 
     def join(self, a, b, _a_to_b, _b_to_a):
-        self.part(a)
-        self.part(b)
+        self.separate(a)
+        self.separate(b)
         self.joins[a], self.joins[b] = b, a
 
-    def part(self, leg_id):
+    def separate(self, leg_id):
         other = self.joins.pop(leg_id, None)
         self.joins.pop(other, None)
 
-    def catch_up(self, *leg_ids):
+    def drain(self, *leg_ids):
         """Give each tap what is `overdue`, by leg."""
         for leg_id in leg_ids:
             for data in self.overdue.pop(leg_id, ()):
                 track, tap = self.taps[leg_id]
                 tap(track, data, time.monotonic(), False)
 
-    def tap(self, leg_id, track, tap):
+    def set_tap(self, leg_id, track, tap):
         if leg_id in self.open_legs:
             self.taps[leg_id] = None if tap is None else (track, tap)
 
-    def source_rule(self, leg_id, rule):
+    def set_source_rule(self, leg_id, rule):
         pass
 
     def watch_events(self, leg_id, watcher):

@@ -57,7 +57,7 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
     await talk.recording.release("user:sian", "user:sian")
     assert talk.recording.state is RecordingState.RECORDING
-    centre.relay.catch_up(*talk.legs.legs)
+    centre.relay.drain(*talk.legs.legs)
     assert talk.recording._recorder.gate.kept == 0
 
 
@@ -70,7 +70,7 @@ async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, ta
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
     await releasing
     assert talk.recording.state is RecordingState.RECORDING
-    centre.relay.catch_up(*talk.legs.legs)
+    centre.relay.drain(*talk.legs.legs)
     assert talk.recording._recorder.gate.kept == 0
 
 

@@ -89,7 +89,7 @@ async def relay(pool, told):
         on_refused=lambda *what: told.append(("refused", *what)),
     )
     yield made
-    made.shut()
+    made.close_all()
 
 
 @pytest.fixture

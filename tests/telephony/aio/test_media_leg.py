@@ -36,7 +36,7 @@ async def test_after_new_sdp_media_goes_to_and_comes_from_the_new_port(pair, rtp
 
 async def test_symmetric_wants_the_very_port(pair, relay, rtp, until):
     a, b = pair
-    relay.source_rule("a", SourceRule.SYMMETRIC)
+    relay.set_source_rule("a", SourceRule.SYMMETRIC)
     a.send(rtp(), a.rtcp)
     await until(lambda: a.counters.refused == 1)
     a.send(rtp(0, 2))
@@ -47,7 +47,7 @@ async def test_a_latch_takes_the_first_sender_and_sends_there_until_new_sdp(
     pair, relay, rtp, stranger, until
 ):
     a, b = pair
-    relay.source_rule("a", SourceRule.LATCH)
+    relay.set_source_rule("a", SourceRule.LATCH)
     a.send(b"\x00\x01", stranger)
     a.send(rtp(), stranger)
     assert await b.heard() == rtp()
@@ -82,7 +82,7 @@ async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stra
     stranger.sendto(RECEIVER_REPORT, (made.local.host, made.local.port + 1))
     await until(lambda: closed == ["x"])
     made.close()
-    relay.shut()
+    relay.close_all()
 
 
 async def test_before_the_sdp_nobody_is_a_stranger(phone, told, rtp, until):

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from telephony.aio.ports import PortPool, connected_twin
+from telephony.aio.ports import PortPool, connected_socket
 from telephony.errors import NoPortsError
 
 
@@ -69,7 +69,7 @@ def test_a_twin_takes_what_its_peer_sends_and_leaves_the_rest(first):
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
     ):
         peer.bind(("127.0.0.1", 0))
-        with connected_twin(pair.rtp, peer.getsockname()) as twin:
+        with connected_socket(pair.rtp, peer.getsockname()) as twin:
             peer.sendto(b"mine", ("127.0.0.1", pair.port))
             other.sendto(b"another's", ("127.0.0.1", pair.port))
             assert (twin.recv(99), pair.rtp.recv(99)) == (b"mine", b"another's")
@@ -82,7 +82,7 @@ def test_a_port_with_a_twin_is_still_refused_to_others(first):
     pool = PortPool("127.0.0.1", first + 10, first + 19)
     pair = pool.take()
     with (
-        connected_twin(pair.rtp, ("127.0.0.1", first + 19)),
+        connected_socket(pair.rtp, ("127.0.0.1", first + 19)),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
     ):
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -44,11 +44,11 @@ async def test_what_came_before_is_served_when_asked_for_though_the_loop_had_no_
 ):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda _track, data, *_: kept.append(data))
+    relay.set_tap("a", 0, lambda _track, data, *_: kept.append(data))
     sent = [rtp(0, sequence) for sequence in range(200)]
     for data in sent:
         a.send(data)
-    relay.catch_up("a", "closed meanwhile")
+    relay.drain("a", "closed meanwhile")
     assert kept == sent
     assert [await b.heard() for _ in sent] == sent
 
@@ -56,11 +56,11 @@ async def test_what_came_before_is_served_when_asked_for_though_the_loop_had_no_
 async def test_what_came_before_the_relay_is_shut_is_served(pair, relay, rtp):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda _track, data, *_: kept.append(data))
+    relay.set_tap("a", 0, lambda _track, data, *_: kept.append(data))
     sent = [rtp(0, sequence) for sequence in range(50)]
     for data in sent:
         a.send(data)
-    relay.shut()
+    relay.close_all()
     assert kept == sent
     assert [await b.heard() for _ in sent] == sent
 
@@ -71,7 +71,7 @@ async def test_a_packet_larger_than_a_frame_of_the_network_goes_on_and_is_stored
 ):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda _track, data, *_: kept.append(data))
+    relay.set_tap("a", 0, lambda _track, data, *_: kept.append(data))
     sent = rtp()[:12] + random.Random(size).randbytes(size - 12)
     for _ in range(2):  # the first is read by the socket that anyone may send to
         a.send(sent)
@@ -87,7 +87,7 @@ async def test_a_tap_that_breaks_silences_nobody(pair, relay, rtp):
     def broken(*_what):
         raise RuntimeError("a bug in a tap")
 
-    relay.tap("a", 0, broken)
+    relay.set_tap("a", 0, broken)
     for sequence in range(200):
         a.send(rtp(0, sequence))
     heard = [await b.heard() for _ in range(200)]
@@ -114,8 +114,8 @@ async def test_a_payload_type_is_mapped_and_the_marker_kept(pair, relay, rtp):
 async def test_a_tap_gets_audio_after_it_went_on_and_of_an_event_the_header_alone(pair, relay, rtp):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
-    relay.tap("b", 1, lambda *what: kept.append(what))
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
+    relay.set_tap("b", 1, lambda *what: kept.append(what))
     for data in (rtp(101), rtp(101, marker=True), rtp(0)):
         a.send(data)
         await b.heard()
@@ -135,7 +135,7 @@ async def test_a_key_on_its_way_when_its_number_gets_another_meaning_is_not_stor
 ):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda _track, data, _now, withheld: kept.append((data, withheld)))
+    relay.set_tap("a", 0, lambda _track, data, _now, withheld: kept.append((data, withheld)))
     moved = {0: Codec("PCMU", 8000), 101: Codec("opus", 48_000, 2), 96: EVENTS}
     a.configure(payloads=moved, accepts=moved)
     late, audio, key = rtp(101)[:12] + b"\x05\x0a\x03\x20", rtp(101, 2), rtp(96, 3)
@@ -149,7 +149,7 @@ async def test_a_key_on_its_way_when_its_number_gets_another_meaning_is_not_stor
 async def test_a_payload_type_that_nobody_negotiated_goes_on_but_is_not_stored(pair, relay, rtp):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
     a.send(rtp(99))
     assert await b.heard() == rtp(99)
     assert [(data, withheld) for _, data, _, withheld in kept] == [(rtp(99)[:12], True)]
@@ -159,7 +159,7 @@ async def test_a_payload_type_that_nobody_negotiated_goes_on_but_is_not_stored(p
 async def test_the_header_of_an_event_that_a_tap_gets_says_nothing_of_extensions(pair, relay, rtp):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
     plain = rtp(101)
     a.send(b"\x91" + plain[1:12] + bytes(4) + b"\xbe\xde\x00\x01spyd" + plain[12:])
     await b.heard()
@@ -169,8 +169,8 @@ async def test_the_header_of_an_event_that_a_tap_gets_says_nothing_of_extensions
 async def test_a_tap_that_is_taken_away_gets_no_more(pair, relay, rtp):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
-    relay.tap("a", 0, None)
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
+    relay.set_tap("a", 0, None)
     a.send(rtp())
     await b.heard()
     assert kept == []
@@ -224,7 +224,7 @@ async def test_junk_is_counted_and_goes_nowhere(pair, rtp, junk):
 async def test_rtcp_goes_between_the_rtcp_ports_and_to_no_tap(pair, relay):
     a, b = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
     a.send_control(RECEIVER_REPORT)
     assert await b.heard(b.rtcp) == RECEIVER_REPORT
     assert kept == []
@@ -252,7 +252,7 @@ async def test_a_peer_on_hold_is_not_sent_to_but_its_music_is(pair, rtp, until):
 async def test_what_an_inactive_peer_sends_is_neither_passed_on_nor_stored(pair, relay, rtp, until):
     a, _ = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
     a.configure(receive=False, send=False)
     a.send(rtp())
     await until(lambda: a.counters.unwanted == 1)
@@ -262,8 +262,8 @@ async def test_what_an_inactive_peer_sends_is_neither_passed_on_nor_stored(pair,
 async def test_a_leg_without_a_partner_still_feeds_its_tap(pair, relay, rtp, until):
     a, _ = pair
     kept = []
-    relay.tap("a", 0, lambda *what: kept.append(what))
-    relay.part("a")
+    relay.set_tap("a", 0, lambda *what: kept.append(what))
+    relay.separate("a")
     a.send(rtp())
     await until(lambda: kept)
     assert a.counters.withheld == 1
@@ -281,7 +281,7 @@ async def test_what_was_said_to_somebody_else_reaches_nobody_who_is_joined_later
     for sequence in range(3, 50):
         b.send(rtp(0, sequence))
     relay.join("c", "b", {}, {})
-    relay.tap("b", 1, lambda _track, data, *_: kept.append(data))
+    relay.set_tap("b", 1, lambda _track, data, *_: kept.append(data))
     b.send(rtp(0, 50))
     assert await c.heard() == rtp(0, 50)
     assert kept == [rtp(0, 50)]
@@ -337,14 +337,14 @@ async def test_silence_is_told_once_until_media_is_back(pair, relay, told, rtp):
 async def test_nobody_on_hold_or_alone_is_silent(pair, relay, told):
     a, _ = pair
     a.configure(receive=False)
-    relay.part("b")
+    relay.separate("b")
     relay.sweep(relay.silent_since("b") + 100)
     assert told == []
 
 
 async def test_ringback_is_a_g711_stream_of_our_own(pair, relay):
     a, _ = pair
-    relay.part("a")
+    relay.separate("a")
     relay.start_ringback("a")
     relay.start_ringback("a")
     first, second = await a.heard(), await a.heard()

@@ -16,7 +16,7 @@ async def test_the_sdp_names_the_advertised_address(ports):
     local = relay.open("x")
     assert local == LocalMedia("203.0.113.9", local.port)
     assert local.port % 2 == 0
-    relay.shut()
+    relay.close_all()
 
 
 async def test_no_pair_left_is_an_error_of_its_own(ports):
@@ -24,7 +24,7 @@ async def test_no_pair_left_is_an_error_of_its_own(ports):
     relay.open("x")
     with pytest.raises(NoPortsError):
         relay.open("y")
-    relay.shut()
+    relay.close_all()
 
 
 async def test_a_leg_is_opened_once_and_joined_to_another(relay):
@@ -58,19 +58,19 @@ async def test_ipv6_works_the_same(rtp, phone, told, ports):
     assert await b.heard() == rtp()
     for each in (a, b):
         each.close()
-    relay.shut()
+    relay.close_all()
 
 
 async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over(ports):
     relay = Relay(PortPool("127.0.0.1", *ports.pair))
     relay.open("a")
     relay.close("a")
-    relay.tap("a", 0, None)
-    relay.source_rule("a", SourceRule.LATCH)
+    relay.set_tap("a", 0, None)
+    relay.set_source_rule("a", SourceRule.LATCH)
     relay.watch_events("a", None)
     with pytest.raises(KeyError):
         relay.counters("a")
-    relay.shut()
+    relay.close_all()
 
 
 async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined(ports):
@@ -82,7 +82,7 @@ async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined(ports)
     free = [pool.free for pool in relay._pools.values()]
     relay.close("b")
     assert [pool.free for pool in relay._pools.values()] == [free[0], free[1] + 1]
-    relay.shut()
+    relay.close_all()
 
 
 async def test_a_leg_gets_the_family_that_there_is(ports):
@@ -90,4 +90,4 @@ async def test_a_leg_gets_the_family_that_there_is(ports):
     assert relay.open("a", ipv6=False).host == "::1"
     with pytest.raises(NoPortsError):
         relay.reopen("b", LocalMedia("127.0.0.1", ports.first + 2))
-    relay.shut()
+    relay.close_all()

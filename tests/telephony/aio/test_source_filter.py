@@ -152,18 +152,18 @@ async def test_a_peer_that_connects_and_closes_is_not_reported(agents, tls, unti
     assert source_filter.bad == []
 
 
-@pytest.mark.parametrize(("esteemed", "standing"), [(True, 2), (False, 1)])
-async def test_a_privileged_source_connects_above_the_total_limit(agents, esteemed, standing):
+@pytest.mark.parametrize(("privileged", "standing"), [(True, 2), (False, 1)])
+async def test_a_privileged_source_connects_above_the_total_limit(agents, privileged, standing):
     source_filter = FixedFilter()
     bob = await agents(TCP, source_filter=source_filter, limits=ConnectionLimits(connections=1))
     first = await asyncio.open_connection(*bob.address[:2])
     first[1].write(options("TCP"))
     await bob.wait(StandaloneRequest)
-    source_filter.holds_dear = esteemed
+    source_filter.privileged = privileged
     second = await asyncio.open_connection(*bob.address[:2])
     with contextlib.suppress(ConnectionError):
         second[1].write(options("TCP", 2))
-    if esteemed:
+    if privileged:
         await bob.wait(StandaloneRequest)
     else:
         await ended(second)

@@ -53,7 +53,7 @@ def kept(relay):
     """What the taps of both legs are given."""
     given = []
     for track, leg_id in enumerate("ab"):
-        relay.tap(leg_id, track, lambda *what: given.append(what))
+        relay.set_tap(leg_id, track, lambda *what: given.append(what))
     return given
 
 
@@ -134,7 +134,7 @@ async def test_a_latch_closes_on_the_first_authentic_packet_alone(
     pair, secure, stranger, rtp, until
 ):
     a, b = pair
-    a.relay.source_rule("a", SourceRule.LATCH)
+    a.relay.set_source_rule("a", SourceRule.LATCH)
     a.send(rtp(0, 1), stranger)
     await until(lambda: a.counters.refused == 1)
     secure.send(rtp(0, 1))
@@ -149,7 +149,7 @@ async def test_on_hold_a_latch_waits_for_an_authentic_packet_too(
     pair, secure, stranger, rtp, until
 ):
     a, b = pair
-    a.relay.source_rule("a", SourceRule.LATCH)
+    a.relay.set_source_rule("a", SourceRule.LATCH)
     secure.configure(send=False)
     a.send(rtp(0, 1), stranger)
     await until(lambda: a.counters.refused == 1)
@@ -325,7 +325,7 @@ async def test_srtp_goes_over_ipv6(phone, relay, rtp, ports):
 @pytest.mark.parametrize("rule", list(SourceRule))
 async def test_whatever_comes_to_its_ports_a_secure_leg_goes_on(pair, secure, rtp, until, rule):
     a, b = pair
-    a.relay.source_rule("a", rule)
+    a.relay.set_source_rule("a", rule)
     noise = random.Random(7)
     for _ in range(300):
         data = bytearray(noise.randbytes(noise.randrange(1, 300)))
