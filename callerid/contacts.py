@@ -102,7 +102,7 @@ class OpenContact:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class QueuedVersion:
     """One version of a note that is to be sent to the CRM; `payload` is JSON."""
 
     call_id: str
@@ -117,7 +117,7 @@ class Contacts:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def answered(self, contact: OpenContact) -> None:
+    async def open_note(self, contact: OpenContact) -> None:
         """Open an answered call's note; until it is written, a later advisor takes it over."""
         async with self._writer.begin() as connection:
             found = await connection.scalar(
@@ -145,7 +145,7 @@ class Contacts:
                     .values(advisor=contact.advisor, extension=contact.extension)
                 )
 
-    async def identified(self, call_id: str, person_id: str, confirmation: str) -> None:
+    async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
         """Save which person the advisor confirmed, or that the caller was another."""
         async with self._writer.begin() as connection:
             await connection.execute(
@@ -198,7 +198,7 @@ class Contacts:
             )
             return version
 
-    async def unwritten(self) -> list[OpenContact]:
+    async def open_notes(self) -> list[OpenContact]:
         """Return the answered calls whose note is not written yet, oldest first."""
         columns = [contacts.c[name] for name in OpenContact.__dataclass_fields__]
         statement = select(*columns).where(contacts.c.version == 0).order_by(contacts.c.started)
@@ -213,7 +213,7 @@ class Contacts:
             row = (await connection.execute(statement)).first()
         return None if row is None else Note(*row)
 
-    async def undelivered(self, limit: int = 100) -> list[Outgoing]:
+    async def pending(self, limit: int = 100) -> list[QueuedVersion]:
         """Return the versions that the CRM has not accepted yet, oldest first."""
         statement = (
             select(outbox.c.call_id, outbox.c.version, outbox.c.payload)
@@ -222,9 +222,9 @@ class Contacts:
             .limit(limit)
         )
         async with self._engine.connect() as connection:
-            return [Outgoing(*row) for row in await connection.execute(statement)]
+            return [QueuedVersion(*row) for row in await connection.execute(statement)]
 
-    async def delivered(self, call_id: str, version: int, now: float) -> None:
+    async def mark_delivered(self, call_id: str, version: int, now: float) -> None:
         """Mark a version as accepted by the CRM; repeating this changes nothing."""
         async with self._writer.begin() as connection:
             await connection.execute(

@@ -39,9 +39,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from callerid.errors import Fault, ImportFileError, NumberError
-from callerid.number import REGION, Number
-from callerid.person import Kind
+from callerid.errors import ImportFault, ImportFileError, NumberError
+from callerid.number import REGION, PhoneNumber
+from callerid.person import PersonKind
 
 metadata = MetaData()
 
@@ -81,11 +81,11 @@ _MOST_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImportRow:
     """One valid row of an import file."""
 
     values: dict[str, str | bool]
-    numbers: tuple[Number, ...]
+    numbers: tuple[PhoneNumber, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class ImportResult:
 class _Reader:
     file: str
     region: str
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ImportFault] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
 
     def fault(self, line: int, column: str, problem: str) -> None:
-        self.faults.append(Fault(self.file, line, column, problem))
+        self.faults.append(ImportFault(self.file, line, column, problem))
 
     def header(self, names: list[str]) -> None:
         for name in _NEEDED:
@@ -118,7 +118,7 @@ class _Reader:
             elif names.count(name) > 1:
                 self.fault(1, name, "this column stands twice")
 
-    def row(self, line: int, cells: dict[str, str]) -> Entry | None:
+    def row(self, line: int, cells: dict[str, str]) -> ImportRow | None:
         before = len(self.faults)
         values: dict[str, str | bool] = {name: cells.get(name, "") for name in DETAILS}
         values["name"] = cells.get("name", "")
@@ -127,12 +127,12 @@ class _Reader:
         self._unique(line, str(values["reference"]))
         values["language"] = self._word(line, "language", cells, ("", "cy", "en"))
         values["kind"] = (
-            self._word(line, "kind", cells, tuple(Kind)) if cells.get("kind") else "person"
+            self._word(line, "kind", cells, tuple(PersonKind)) if cells.get("kind") else "person"
         )
         for name in ("shared", "do_not_pop"):
             values[name] = self._flag(line, name, cells.get(name, ""))
         found = self._numbers(line, cells.get("numbers", ""))
-        return Entry(values, found) if len(self.faults) == before else None
+        return ImportRow(values, found) if len(self.faults) == before else None
 
     def _text(self, line: int, name: str, value: str) -> None:
         if not value:
@@ -157,11 +157,11 @@ class _Reader:
             self.fault(line, name, "must be yes or no")
         return value.lower() in _YES
 
-    def _numbers(self, line: int, text: str) -> tuple[Number, ...]:
-        found: dict[Number, None] = {}
+    def _numbers(self, line: int, text: str) -> tuple[PhoneNumber, ...]:
+        found: dict[PhoneNumber, None] = {}
         for part in filter(None, (part.strip() for part in text.split("|"))):
             try:
-                found[Number.parse(part, self.region)] = None
+                found[PhoneNumber.parse(part, self.region)] = None
             except NumberError as error:
                 self.fault(line, "numbers", str(error))
         if not text.strip(" |"):
@@ -169,7 +169,7 @@ class _Reader:
         return tuple(found)
 
 
-def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[Entry]:
+def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[ImportRow]:
     """Read an import file.
 
     Raises:
@@ -183,7 +183,7 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
         delimiter=";" if first.count(";") > first.count(",") else ",",
         strict=True,
     )
-    entries: list[Entry] = []
+    entries: list[ImportRow] = []
     try:
         names = [name.strip().lower() for name in next(rows, [])]
         reader.header(names)
@@ -200,7 +200,7 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
 
 
 def _read_row(
-    reader: _Reader, names: list[str], row: list[str], line: int, entries: list[Entry]
+    reader: _Reader, names: list[str], row: list[str], line: int, entries: list[ImportRow]
 ) -> None:
     if not any(cell.strip() for cell in row):
         return
@@ -240,7 +240,7 @@ async def import_csv(
     return ImportResult(len(entries) - replaced, replaced, len(gone))
 
 
-async def _store(connection: AsyncConnection, entry: Entry, person_id: int | None) -> None:
+async def _store(connection: AsyncConnection, entry: ImportRow, person_id: int | None) -> None:
     if person_id is None:
         statement = insert(people).values(**entry.values).returning(people.c.id)
         person_id = (await connection.execute(statement)).scalar_one()

@@ -22,7 +22,7 @@ class NumberError(CallerIdError):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ImportFault:
     """One fault of an import file; `line` counts from 1 and includes the header line."""
 
     file: str
@@ -40,7 +40,7 @@ class Fault:
 class ImportFileError(CallerIdError):
     """Nothing was imported; `faults` lists what to correct."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = tuple(faults)
 

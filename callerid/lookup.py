@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from callerid.number import Caller, Number
+from callerid.number import CallerId, PhoneNumber
 from callerid.person import Person
 
 BUDGET_S = 1.0
 
 
-class Status(StrEnum):
+class LookupStatus(StrEnum):
     """The state of a lookup; `LOOKING_UP` until it has ended."""
 
     LOOKING_UP = "looking_up"
@@ -30,43 +30,43 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LookupResult:
     """The people found; `failed` names the sources that gave no answer."""
 
-    status: Status
+    status: LookupStatus
     people: tuple[Person, ...] = ()
     failed: tuple[str, ...] = ()
 
 
-class Source(Protocol):
+class DirectorySource(Protocol):
     """A directory that can be searched by number."""
 
     @property
     def name(self) -> str:
         """A short name, for metrics and logs."""
 
-    async def find(self, number: Number) -> list[Person]:
+    async def find(self, number: PhoneNumber) -> list[Person]:
         """Return all people at this number; any exception means "unavailable"."""
 
 
 class Lookup:
     """Searches every source at the same time, for `budget_s` seconds at most."""
 
-    def __init__(self, sources: Sequence[Source], budget_s: float = BUDGET_S) -> None:
+    def __init__(self, sources: Sequence[DirectorySource], budget_s: float = BUDGET_S) -> None:
         self._sources = tuple(sources)
         self._budget_s = budget_s
 
-    async def look_up(self, caller: Caller) -> Outcome:
-        """Return the outcome for this caller; a source's failure is never raised."""
+    async def look_up(self, caller: CallerId) -> LookupResult:
+        """Return the result for this caller; a source's failure is never raised."""
         if caller.withheld:
-            return Outcome(Status.WITHHELD)
+            return LookupResult(LookupStatus.WITHHELD)
         if caller.number is None or not caller.number.e164:
-            return Outcome(Status.NOT_FOUND)
+            return LookupResult(LookupStatus.NOT_FOUND)
         tasks = {
             asyncio.create_task(source.find(caller.number)): source for source in self._sources
         }
         if not tasks:
-            return Outcome(Status.NOT_FOUND)
+            return LookupResult(LookupStatus.NOT_FOUND)
         try:
             await asyncio.wait(tasks, timeout=self._budget_s)
         finally:
@@ -79,13 +79,13 @@ class Lookup:
                 failed.append(source.name)
             else:
                 found.extend(task.result())
-        return _outcome(found, failed)
+        return _result_of(found, failed)
 
 
-def _outcome(found: list[Person], failed: list[str]) -> Outcome:
+def _result_of(found: list[Person], failed: list[str]) -> LookupResult:
     people = tuple(person for person in found if not person.do_not_pop)
     if people:
-        status = Status.FOUND if len(people) == 1 else Status.SEVERAL
+        status = LookupStatus.FOUND if len(people) == 1 else LookupStatus.SEVERAL
     else:
-        status = Status.UNAVAILABLE if failed else Status.NOT_FOUND
-    return Outcome(status, people, tuple(failed))
+        status = LookupStatus.UNAVAILABLE if failed else LookupStatus.NOT_FOUND
+    return LookupResult(status, people, tuple(failed))

@@ -1,8 +1,8 @@
 """Telephone numbers: reading them, and deciding whether a call presents one.
 
-`Number` is E.164 (libphonenumber) with an optional extension. `presented` applies RFC 3323 and RFC
-3325 as UK trunks need them: a withheld number is never used, not even if the network asserts one
-beside it.
+`PhoneNumber` is E.164 (libphonenumber) with an optional extension. `presented_caller` applies RFC
+3323 and RFC 3325 as UK trunks need them: a withheld number is never used, not even if the network
+asserts one beside it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ REGION = "GB"
 _PRIVATE = frozenset({"id", "user", "header"})
 _ANONYMOUS_USERS = frozenset({"anonymous", "restricted", "private", "withheld"})
 # Ofcom's 08979 range replaces a number that is missing or unusable; it identifies no caller.
-_FILLER = "+448979"
+_PLACEHOLDER_PREFIX = "+448979"
 _INTERNAL = re.compile(r"[0-9]{2,6}")
 _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class PhoneNumber:
     """A number in E.164, or only an internal extension (`e164` is then empty)."""
 
     e164: str
     extension: str = ""
 
     @classmethod
-    def parse(cls, text: str, region: str = REGION) -> Number:
+    def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
         """Read a number in the forms that people and trunks write.
 
         Raises:
@@ -71,18 +71,18 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallerId:
     """The caller as the signalling shows it: a number, a withheld number, or no number."""
 
-    number: Number | None
+    number: PhoneNumber | None
     withheld: bool
 
 
-NOBODY = Caller(None, withheld=False)
-WITHHELD = Caller(None, withheld=True)
+NO_NUMBER = CallerId(None, withheld=False)
+WITHHELD = CallerId(None, withheld=True)
 
 
-def presented(
+def presented_caller(
     from_user: str,
     from_host: str,
     asserted: Sequence[str] = (),
@@ -90,7 +90,7 @@ def presented(
     *,
     trusted: bool = False,
     region: str = REGION,
-) -> Caller:
+) -> CallerId:
     """Return which number the caller presents.
 
     The From number comes first. An asserted number counts only if it comes from a trusted trunk, if
@@ -103,15 +103,15 @@ def presented(
     for text in (from_user, *(asserted if trusted else ())):
         number = _usable(text, region)
         if number is not None:
-            return Caller(number, withheld=False)
-    return NOBODY
+            return CallerId(number, withheld=False)
+    return NO_NUMBER
 
 
-def _usable(text: str, region: str) -> Number | None:
+def _usable(text: str, region: str) -> PhoneNumber | None:
     if _INTERNAL.fullmatch(text):
-        return Number("", text)
+        return PhoneNumber("", text)
     try:
-        number = Number.parse(text, region)
+        number = PhoneNumber.parse(text, region)
     except NumberError:
         return None
-    return None if number.e164.startswith(_FILLER) else number
+    return None if number.e164.startswith(_PLACEHOLDER_PREFIX) else number

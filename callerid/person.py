@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class PersonKind(StrEnum):
     """The kind of party that answers at the number."""
 
     PERSON = "person"
@@ -25,7 +25,7 @@ class Person:
     person_id: str
     name: str
     language: str = ""
-    kind: Kind = Kind.PERSON
+    kind: PersonKind = PersonKind.PERSON
     shared: bool = False
     do_not_pop: bool = False
     main_line: bool = False

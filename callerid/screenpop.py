@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from callerid.errors import ChoiceError
-from callerid.lookup import Outcome, Status
-from callerid.number import NOBODY, Caller
-from callerid.person import Kind, Person
+from callerid.lookup import LookupResult, LookupStatus
+from callerid.number import NO_NUMBER, CallerId
+from callerid.person import Person, PersonKind
 
 
-class Confirmation(StrEnum):
+class PopConfirmation(StrEnum):
     """The advisor's answer to the question whether the caller is the person shown."""
 
     CONFIRMED = "confirmed"
@@ -25,18 +25,18 @@ class Confirmation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class PopCandidate:
     """The facts about a person that may be shown before confirmation."""
 
     person_id: str
     name: str
     language: str
     shared_warning: bool
-    kind: Kind
+    kind: PersonKind
     main_line: bool
 
 
-_LOOKING_UP = Outcome(Status.LOOKING_UP)
+_LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +44,38 @@ class ScreenPop:
     """One call's pop. With several candidates, only the advisor sets `chosen`."""
 
     call_id: str
-    caller: Caller = NOBODY
-    outcome: Outcome = _LOOKING_UP
+    caller: CallerId = NO_NUMBER
+    result: LookupResult = _LOOKING_UP
     chosen: str | None = None
-    confirmation: Confirmation | None = None
+    confirmation: PopConfirmation | None = None
 
     @property
-    def status(self) -> Status:
+    def status(self) -> LookupStatus:
         """The state of the lookup."""
-        return self.outcome.status
+        return self.result.status
 
     @property
     def confirmed(self) -> bool:
         """True if details may be shown."""
-        return self.confirmation in {Confirmation.CONFIRMED, Confirmation.VOLUNTEERED}
+        return self.confirmation in {PopConfirmation.CONFIRMED, PopConfirmation.VOLUNTEERED}
 
     @property
-    def candidates(self) -> tuple[Candidate, ...]:
+    def candidates(self) -> tuple[PopCandidate, ...]:
         """The people that the caller may be; more than one at a number is shown as a warning."""
-        several = len(self.outcome.people) > 1
+        several = len(self.result.people) > 1
         return tuple(
-            Candidate(
+            PopCandidate(
                 person.person_id,
                 person.name,
                 person.language,
-                several or person.shared or person.main_line or person.kind is not Kind.PERSON,
+                several
+                or person.shared
+                or person.main_line
+                or person.kind is not PersonKind.PERSON,
                 person.kind,
                 person.main_line,
             )
-            for person in self.outcome.people
+            for person in self.result.people
         )
 
     @property
@@ -82,10 +85,10 @@ class ScreenPop:
             return {}
         return dict(self._person(self.chosen).details)
 
-    def filled(self, outcome: Outcome) -> ScreenPop:
-        """Return the pop with a lookup's outcome. A single person is chosen but not confirmed."""
-        only = outcome.people[0].person_id if len(outcome.people) == 1 else None
-        return replace(self, outcome=outcome, chosen=only)
+    def with_result(self, result: LookupResult) -> ScreenPop:
+        """Return the pop with a lookup's result. A single person is chosen but not confirmed."""
+        only = result.people[0].person_id if len(result.people) == 1 else None
+        return replace(self, result=result, chosen=only)
 
     def choose(self, person_id: str) -> ScreenPop:
         """Return the pop with a chosen candidate; the confirmation of another one is removed.
@@ -97,14 +100,14 @@ class ScreenPop:
         kept = self.confirmation if person_id == self.chosen else None
         return replace(self, chosen=person_id, confirmation=kept)
 
-    def confirm(self, confirmation: Confirmation, person_id: str | None) -> ScreenPop:
+    def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
         """Return the pop with the advisor's answer for `person_id`, or for the chosen candidate.
 
         Raises:
             ChoiceError: No candidate is chosen, or none has this id.
         """
         chosen = person_id or self.chosen
-        if confirmation is Confirmation.NOT_THEM:
+        if confirmation is PopConfirmation.NOT_THEM:
             return replace(self, chosen=None, confirmation=confirmation)
         if chosen is None:
             raise ChoiceError("nobody is chosen yet")
@@ -112,7 +115,7 @@ class ScreenPop:
         return replace(self, chosen=chosen, confirmation=confirmation)
 
     def _person(self, person_id: str) -> Person:
-        for person in self.outcome.people:
+        for person in self.result.people:
             if person.person_id == person_id:
                 return person
         raise ChoiceError("no such person on this pop")

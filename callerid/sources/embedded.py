@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import DETAILS, numbers, people
 from callerid.errors import SourceError
-from callerid.number import Number
-from callerid.person import Kind, Person
+from callerid.number import PhoneNumber
+from callerid.person import Person, PersonKind
 
 _MOST_PEOPLE = 50
 
@@ -28,7 +28,7 @@ class EmbeddedDirectory:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def find(self, number: Number) -> list[Person]:
+    async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people at this number, fifty at most.
 
         Raises:
@@ -57,7 +57,7 @@ def _person(row: Row[Any], *, main_line: bool) -> Person:
         person_id=f"directory:{row.id}",
         name=row.name,
         language=row.language,
-        kind=Kind(row.kind),
+        kind=PersonKind(row.kind),
         shared=row.shared,
         do_not_pop=row.do_not_pop,
         main_line=main_line,

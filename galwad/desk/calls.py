@@ -13,18 +13,17 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from callerid.contacts import Note, OpenContact
-from callerid.lookup import Outcome, Status
-from callerid.number import Caller as Presented
-from callerid.number import presented
-from callerid.screenpop import Confirmation, ScreenPop
+from callerid.lookup import LookupResult, LookupStatus
+from callerid.number import CallerId, presented_caller
+from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.desk.models import Caller, Candidate, ContactView, Pop, PopState
 from galwad.desk.users import User
 from galwad.messages import CallerFacts, CallState, Party
 
 
-def presented_by(facts: CallerFacts) -> Presented:
+def presented_by(facts: CallerFacts) -> CallerId:
     """Apply the number rules to the caller's identity as the switch reports it."""
-    return presented(
+    return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
     )
 
@@ -256,14 +255,14 @@ class LiveCalls:
             advisor=Party(contact.extension, contact.advisor),
             recording="ended",
         )
-        pop = ScreenPop(contact.call_id).filled(Outcome(Status.UNAVAILABLE))
+        pop = ScreenPop(contact.call_id).with_result(LookupResult(LookupStatus.UNAVAILABLE))
         self._put(LiveCall(state, pop, wrapup=True, restored=True))
 
-    def filled(self, call_id: str, outcome: Outcome) -> None:
-        """Put the outcome of the lookup into the call's pop."""
+    def filled(self, call_id: str, result: LookupResult) -> None:
+        """Put the result of the lookup into the call's pop."""
         call = self._calls.get(call_id)
         if call is not None:
-            self._put(replace(call, pop=call.pop.filled(outcome)))
+            self._put(replace(call, pop=call.pop.with_result(result)))
 
     def choose(self, call: LiveCall, person_id: str) -> LiveCall:
         """Record which candidate the advisor chose.
@@ -279,7 +278,7 @@ class LiveCalls:
         return self._put(replace(call, state=state))
 
     def confirm(
-        self, call: LiveCall, confirmation: Confirmation, person_id: str | None
+        self, call: LiveCall, confirmation: PopConfirmation, person_id: str | None
     ) -> LiveCall:
         """Record the advisor's answer to whether the caller's details are confirmed.
 

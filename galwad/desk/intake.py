@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.errors import NumberError
-from callerid.number import Number
+from callerid.number import PhoneNumber
 from galwad.desk.orders import Orders
 from galwad.link import Link, serve
 from galwad.messages import (
@@ -193,6 +193,6 @@ def normal(text: str | None) -> str | None:
     if not text:
         return None
     try:
-        return Number.parse(text).bare
+        return PhoneNumber.parse(text).bare
     except NumberError:
         return text

@@ -18,7 +18,7 @@ import structlog
 from argon2 import PasswordHasher
 
 from callerid.contacts import Contacts, OpenContact
-from callerid.lookup import Lookup, Source
+from callerid.lookup import DirectorySource, Lookup
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.bookkeeping import Bookkeeper, Books
 from galwad.desk.calls import LiveCall, LiveCalls
@@ -100,7 +100,7 @@ class Desk:
     def __init__(
         self,
         options: DeskOptions,
-        sources: Sequence[Source] | None = None,
+        sources: Sequence[DirectorySource] | None = None,
         hasher: PasswordHasher | None = None,
     ) -> None:
         self.options = options
@@ -162,7 +162,7 @@ class Desk:
 
     async def start(self) -> None:
         """Restore calls in wrap-up and last night's figures, listen, and connect to the switch."""
-        for contact in await self.contacts.unwritten():
+        for contact in await self.contacts.open_notes():
             self.calls.unwritten(contact)
         checked = await self.audit.last(CHECKED)
         if checked is not None:
@@ -336,7 +336,7 @@ class Desk:
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
             return
-        await self.contacts.answered(
+        await self.contacts.open_note(
             OpenContact(
                 call.call_id,
                 call.state.started,
@@ -376,7 +376,7 @@ class Desk:
                 sealed.call_id, sealed.started, sealed.line, sealed.advisor, sealed.extension
             )
             if self.calls.get(sealed.call_id) is None:
-                await self.contacts.answered(contact)
+                await self.contacts.open_note(contact)
                 if await self.contacts.note(sealed.call_id) is None:
                     self.calls.unwritten(contact)
         self.calls.indexed(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")

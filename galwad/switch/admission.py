@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from callerid.number import presented
+from callerid.number import presented_caller
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.phones import Phones
@@ -49,7 +49,7 @@ class Admission:
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
         """Return the fields of the spool's `call` event: personal, encrypted like the audio."""
-        caller = presented(
+        caller = presented_caller(
             self.caller.from_user,
             self.caller.from_host,
             self.caller.asserted,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from callerid.errors import NumberError
-from callerid.number import Number
+from callerid.number import PhoneNumber
 
 _HOME = "+44"
 _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
@@ -21,7 +21,7 @@ def spellings(called: str) -> tuple[str, ...]:
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)
     try:
-        number = Number.parse(called)
+        number = PhoneNumber.parse(called)
     except NumberError:
         return (called,)
     forms = [called, number.e164]

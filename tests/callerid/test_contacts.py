@@ -18,21 +18,21 @@ NOTE = Note("Council Tax", "cy", "answered")
 @pytest.fixture
 async def contacts(engine):
     contacts = Contacts(engine)
-    await contacts.answered(OPEN)
+    await contacts.open_note(OPEN)
     return contacts
 
 
 async def test_an_answered_call_waits_for_its_note(contacts):
-    assert await contacts.unwritten() == [OPEN]
+    assert await contacts.open_notes() == [OPEN]
     await contacts.save(CALL, NOTE, 1060.0)
-    assert await contacts.unwritten() == []
+    assert await contacts.open_notes() == []
     assert await contacts.note(CALL) == NOTE
 
 
 async def test_a_desk_that_starts_reads_only_the_notes_that_are_to_be_written(contacts, engine):
     asked = []
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: asked.append(of[2:4]))
-    await contacts.unwritten()
+    await contacts.open_notes()
     ((statement, values),) = [of for of in asked if of[0].startswith("SELECT")]
     async with engine.connect() as connection:
         (step,) = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
@@ -40,31 +40,31 @@ async def test_a_desk_that_starts_reads_only_the_notes_that_are_to_be_written(co
 
 
 async def test_a_saved_note_lies_in_the_outbox_until_it_is_delivered(contacts):
-    await contacts.identified(CALL, "directory:1", "confirmed")
+    await contacts.save_confirmation(CALL, "directory:1", "confirmed")
     assert await contacts.save(CALL, NOTE, 1060.0) == 1
-    (outgoing,) = await contacts.undelivered()
+    (outgoing,) = await contacts.pending()
     payload = json.loads(outgoing.payload)
     assert payload["purpose"] == "Council Tax"
     assert payload["person_id"] == "directory:1"
-    await contacts.delivered(CALL, 1, 1070.0)
-    await contacts.delivered(CALL, 1, 1080.0)
-    assert await contacts.undelivered() == []
+    await contacts.mark_delivered(CALL, 1, 1070.0)
+    await contacts.mark_delivered(CALL, 1, 1080.0)
+    assert await contacts.pending() == []
 
 
 async def test_saving_the_same_note_twice_queues_it_once(contacts):
     assert await contacts.save(CALL, NOTE, 1060.0) == 1
     assert await contacts.save(CALL, NOTE, 1061.0) == 1
     assert await contacts.save(CALL, Note("Waste", "en"), 1062.0) == 2
-    assert [outgoing.version for outgoing in await contacts.undelivered()] == [1, 2]
+    assert [outgoing.version for outgoing in await contacts.pending()] == [1, 2]
 
 
 async def test_another_advisor_takes_an_unwritten_note_over(contacts):
     huw = OpenContact(CALL, 1000.0, "Council Tax", "huw", "202")
-    await contacts.answered(huw)
-    assert await contacts.unwritten() == [huw]
+    await contacts.open_note(huw)
+    assert await contacts.open_notes() == [huw]
     await contacts.save(CALL, NOTE, 1060.0)
-    await contacts.answered(OPEN)
-    (outgoing,) = await contacts.undelivered()
+    await contacts.open_note(OPEN)
+    (outgoing,) = await contacts.pending()
     assert json.loads(outgoing.payload)["advisor"] == "huw"
 
 
@@ -79,7 +79,7 @@ async def test_another_advisor_takes_an_unwritten_note_over(contacts):
 async def test_an_incomplete_note_is_refused_and_says_what_is_missing(contacts, note, missing):
     with pytest.raises(ContactError, match=missing):
         await contacts.save(CALL, note, 1060.0)
-    assert await contacts.undelivered() == []
+    assert await contacts.pending() == []
 
 
 async def test_a_call_that_was_never_answered_has_no_note(contacts):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from callerid.directory import import_csv, read_csv
 from callerid.errors import ImportFileError
-from callerid.number import Number
-from callerid.person import Kind
+from callerid.number import PhoneNumber
+from callerid.person import PersonKind
 from callerid.sources.embedded import EmbeddedDirectory
 
 HEADER = "reference,name,numbers,language,kind,shared,do_not_pop,address\n"
@@ -24,7 +24,7 @@ NURSE = "C-3,Ward Nurse,01632 960100 x12,en,person,no,no,\n"
 
 
 async def find(engine, number):
-    return await EmbeddedDirectory(engine).find(Number.parse(number))
+    return await EmbeddedDirectory(engine).find(PhoneNumber.parse(number))
 
 
 async def test_a_person_is_found_by_each_of_their_numbers(engine):
@@ -42,7 +42,7 @@ async def test_the_exact_extension_comes_before_the_main_line(engine):
     (nurse,) = await find(engine, "01632 960100 x12")
     assert (nurse.name, nurse.main_line) == ("Ward Nurse", False)
     (home,) = await find(engine, "01632 960100")
-    assert (home.kind, home.shared, home.main_line) == (Kind.ORGANISATION, True, False)
+    assert (home.kind, home.shared, home.main_line) == (PersonKind.ORGANISATION, True, False)
     both = await find(engine, "01632 960100 x99")
     assert {person.name for person in both} == {"Fictitious Care Home", "Ward Nurse"}
     assert all(person.main_line for person in both)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from callerid.errors import SourceError
-from callerid.lookup import Lookup, Status
-from callerid.number import NOBODY, WITHHELD, Caller, Number
+from callerid.lookup import Lookup, LookupStatus
+from callerid.number import NO_NUMBER, WITHHELD, CallerId, PhoneNumber
 from callerid.person import Person
 
-CALLER = Caller(Number("+441632960001"), withheld=False)
+CALLER = CallerId(PhoneNumber("+441632960001"), withheld=False)
 ELIN = Person("a:1", "Elin")
 HUW = Person("b:1", "Huw")
 
@@ -36,14 +36,14 @@ async def look_up(*sources, caller=CALLER):
 
 
 async def test_one_person_is_found_and_two_are_several():
-    assert (await look_up(Directory(people=[ELIN]))).status is Status.FOUND
+    assert (await look_up(Directory(people=[ELIN]))).status is LookupStatus.FOUND
     both = await look_up(Directory(people=[ELIN]), Directory(people=[HUW]))
-    assert both.status is Status.SEVERAL
+    assert both.status is LookupStatus.SEVERAL
     assert both.people == (ELIN, HUW)
 
 
 async def test_nobody_is_not_found_but_a_failing_directory_is_unavailable():
-    assert (await look_up(Directory())).status is Status.NOT_FOUND
+    assert (await look_up(Directory())).status is LookupStatus.NOT_FOUND
     for broken in (
         Directory(hangs=True),
         Directory(error=SourceError("down")),
@@ -51,26 +51,26 @@ async def test_nobody_is_not_found_but_a_failing_directory_is_unavailable():
         Directory(error=ConnectionRefusedError()),
     ):
         outcome = await look_up(Directory("other"), broken)
-        assert outcome.status is Status.UNAVAILABLE
+        assert outcome.status is LookupStatus.UNAVAILABLE
         assert outcome.failed == ("crm",)
 
 
 async def test_one_directory_that_answers_is_enough_to_find_somebody():
     outcome = await look_up(Directory(hangs=True), Directory(people=[ELIN]))
-    assert outcome.status is Status.FOUND
+    assert outcome.status is LookupStatus.FOUND
     assert outcome.failed == ("crm",)
 
 
 async def test_a_withheld_or_missing_number_is_never_asked_for():
     source = Directory(people=[ELIN])
-    assert (await look_up(source, caller=WITHHELD)).status is Status.WITHHELD
-    assert (await look_up(source, caller=NOBODY)).status is Status.NOT_FOUND
-    inside = Caller(Number("", "201"), withheld=False)
-    assert (await look_up(source, caller=inside)).status is Status.NOT_FOUND
+    assert (await look_up(source, caller=WITHHELD)).status is LookupStatus.WITHHELD
+    assert (await look_up(source, caller=NO_NUMBER)).status is LookupStatus.NOT_FOUND
+    inside = CallerId(PhoneNumber("", "201"), withheld=False)
+    assert (await look_up(source, caller=inside)).status is LookupStatus.NOT_FOUND
     assert source.asked == []
 
 
 async def test_a_do_not_pop_person_looks_like_nobody():
     hidden = Person("a:2", "Hidden", do_not_pop=True)
-    assert (await look_up(Directory(people=[hidden]))).status is Status.NOT_FOUND
+    assert (await look_up(Directory(people=[hidden]))).status is LookupStatus.NOT_FOUND
     assert (await look_up(Directory(people=[hidden, ELIN]))).people == (ELIN,)

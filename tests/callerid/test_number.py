@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callerid.errors import NumberError
-from callerid.number import NOBODY, WITHHELD, Caller, Number, presented
+from callerid.number import NO_NUMBER, WITHHELD, CallerId, PhoneNumber, presented_caller
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ from callerid.number import NOBODY, WITHHELD, Caller, Number, presented
     ],
 )
 def test_numbers_are_read_as_people_and_trunks_write_them(written, read):
-    assert str(Number.parse(written)) == read
-    assert Number.parse(read) == Number.parse(written)
+    assert str(PhoneNumber.parse(written)) == read
+    assert PhoneNumber.parse(read) == PhoneNumber.parse(written)
 
 
 @pytest.mark.parametrize(
@@ -37,21 +37,21 @@ def test_numbers_are_read_as_people_and_trunks_write_them(written, read):
 )
 def test_what_is_no_number_is_refused_without_repeating_it(text):
     with pytest.raises(NumberError) as error:
-        Number.parse(text)
+        PhoneNumber.parse(text)
     assert not text or text not in str(error.value)
 
 
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_reader(text):
     try:
-        number = Number.parse(text)
+        number = PhoneNumber.parse(text)
     except NumberError:
         return
-    assert Number.parse(str(number)) == number
+    assert PhoneNumber.parse(str(number)) == number
 
 
-REAL = Caller(Number("+441632960001"), withheld=False)
-OTHER = Caller(Number("+441632960002"), withheld=False)
+REAL = CallerId(PhoneNumber("+441632960001"), withheld=False)
+OTHER = CallerId(PhoneNumber("+441632960002"), withheld=False)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ OTHER = Caller(Number("+441632960002"), withheld=False)
         # An assertion counts only from a trusted trunk, and where From has no number.
         (("", "pstn.example", ("+441632960002",), (), True), OTHER),
         (("unavailable", "unknown.invalid", ("+441632960002",), ("none",), True), OTHER),
-        (("", "pstn.example", ("+441632960002",), (), False), NOBODY),
+        (("", "pstn.example", ("+441632960002",), (), False), NO_NUMBER),
         # Withheld: UK trunks assert the number all the same.
         (("anonymous", "anonymous.invalid", ("+441632960002",), ("id",), True), WITHHELD),
         (("anonymous", "anonymous.invalid", ("+441632960002",), (), True), WITHHELD),
@@ -74,20 +74,23 @@ OTHER = Caller(Number("+441632960002"), withheld=False)
         (("+441632960001", "pstn.example", (), ("critical", "Header"), False), WITHHELD),
         (("+441632960001", "pstn.example", (), ("none",), True), REAL),
         # Ofcom's 08979 fillers are no number.
-        (("08979000001", "pstn.example", (), (), True), NOBODY),
+        (("08979000001", "pstn.example", (), (), True), NO_NUMBER),
         (("+448979000001", "pstn.example", ("+441632960002",), (), True), OTHER),
         (("+441632960001", "pstn.example", ("08979000001",), (), True), REAL),
-        (("", "pstn.example", ("+448979000001",), (), True), NOBODY),
-        (("sian", "office.example", (), (), False), NOBODY),
-        (("201", "office.example", (), (), False), Caller(Number("", "201"), withheld=False)),
+        (("", "pstn.example", ("+448979000001",), (), True), NO_NUMBER),
+        (("sian", "office.example", (), (), False), NO_NUMBER),
+        (
+            ("201", "office.example", (), (), False),
+            CallerId(PhoneNumber("", "201"), withheld=False),
+        ),
     ],
 )
 def test_real_header_sets_present_what_the_caller_allowed(facts, caller):
     user, host, asserted, privacy, trusted = facts
-    assert presented(user, host, asserted, privacy, trusted=trusted) == caller
+    assert presented_caller(user, host, asserted, privacy, trusted=trusted) == caller
 
 
 def test_a_number_is_shown_in_national_form_at_home():
-    assert Number.parse("+441632960001;ext=12").display == "01632 960001 x12"
-    assert Number.parse("+4989123456").display == "+49 89 123456"
-    assert Number("", "201").display == "201"
+    assert PhoneNumber.parse("+441632960001;ext=12").display == "01632 960001 x12"
+    assert PhoneNumber.parse("+4989123456").display == "+49 89 123456"
+    assert PhoneNumber("", "201").display == "201"

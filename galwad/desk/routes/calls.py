@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter
 
 from callerid.contacts import Note
-from callerid.screenpop import Confirmation as Confirmed
+from callerid.screenpop import PopConfirmation
 from galwad.desk.access import Person, TheDesk, live_call, own_call
 from galwad.desk.models import Choice, Confirmation, Contact, ContactSaved, Pop
 
@@ -37,7 +37,7 @@ async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> 
 @router.post("/calls/{call_id}/confirm")
 async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Person) -> Pop:
     """Record whether the caller is the chosen person; audited before any detail is sent."""
-    confirmation = Confirmed(body.outcome)
+    confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
     person_id = before.pop.confirm(confirmation, body.person_id).chosen or ""
     await desk.audit.append(
@@ -45,7 +45,7 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         {"call_id": call_id, "outcome": body.outcome},
         {"actor": session.actor, "person_id": person_id},
     )
-    await desk.contacts.identified(call_id, person_id, body.outcome)
+    await desk.contacts.save_confirmation(call_id, person_id, body.outcome)
     # The call may have changed hands while the audit was written, so check again.
     current = desk.take(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)

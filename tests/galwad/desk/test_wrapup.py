@@ -23,7 +23,7 @@ async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
     saved = await sian.http.put(url, json={"purpose": "Council Tax", "language": "cy"})
     assert saved.json() == {"call_id": CALL, "version": 1}
     assert await sian.event("closed") == {"call_id": CALL}
-    assert len(await running.desk.contacts.undelivered()) == 1
+    assert len(await running.desk.contacts.pending()) == 1
 
 
 async def test_a_call_in_wrapup_is_none_that_goes_on(running):
@@ -69,7 +69,7 @@ async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on
     await running.start()
     mair = await running.page("mair")
     await mair.first(lambda pop: pop["state"] == "answered")
-    (open_contact,) = await running.desk.contacts.unwritten()
+    (open_contact,) = await running.desk.contacts.open_notes()
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
@@ -91,7 +91,7 @@ async def test_an_unanswered_call_leaves_nothing(running):
     await sian.filled(CALL)
     running.switch.hang_up(CALL)
     assert await sian.event("closed") == {"call_id": CALL}
-    assert await running.desk.contacts.unwritten() == []
+    assert await running.desk.contacts.open_notes() == []
 
 
 async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_note(running):
@@ -104,7 +104,7 @@ async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_n
     assert pop["state"] == "wrapup"
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    (open_contact,) = await running.desk.contacts.unwritten()
+    (open_contact,) = await running.desk.contacts.open_notes()
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
