@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SettingsFault:
     """One fault of a settings file.
 
     `line` counts from 1 (0: the whole file), `key` is the dotted name ("" for the whole file),
@@ -26,12 +26,12 @@ class Fault:
 class SettingsError(Exception):
     """A settings file cannot be used; the message has one line for each fault."""
 
-    def __init__(self, file: Path, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, file: Path, faults: tuple[SettingsFault, ...]) -> None:
         self.file = file
         self.faults = faults
         super().__init__("\n".join(self._describe(fault) for fault in faults))
 
-    def _describe(self, fault: Fault) -> str:
+    def _describe(self, fault: SettingsFault) -> str:
         where = f"{self.file}:{fault.line}" if fault.line else str(self.file)
         return (
             f"{where}: {fault.key}: {fault.expected}" if fault.key else f"{where}: {fault.expected}"

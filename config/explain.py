@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from config.errors import Fault
+from config.errors import SettingsFault
 
 Location = tuple[int | str, ...]
 
@@ -20,22 +20,24 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_.\-\"]+)\s*=")
 _PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
-def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
+def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
     """Return the fault of a text that is not TOML."""
     message = str(error)
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
     what = _PLACE.sub("", message).strip()
-    return Fault(line, "", f"not valid TOML: {what[:1].lower()}{what[1:]}")
+    return SettingsFault(line, "", f"not valid TOML: {what[:1].lower()}{what[1:]}")
 
 
-def faults_of(error: ValidationError, text: str, model: type[BaseModel]) -> tuple[Fault, ...]:
+def faults_of(
+    error: ValidationError, text: str, model: type[BaseModel]
+) -> tuple[SettingsFault, ...]:
     """Return all faults that validation found, in the order of the file."""
     lines = lines_of(text)
     items = error.errors(include_url=False, include_input=False)
     inner = {item["loc"][:-1] for item in items}
     found = [
-        Fault(_line(lines, item["loc"]), _dotted(item["loc"]), _expected(dict(item), model))
+        SettingsFault(_line(lines, item["loc"]), _dotted(item["loc"]), _expected(dict(item), model))
         for item in items
         # A list may be too short only because its items are faulty; these are reported already.
         if not (item["type"] == "too_short" and item["loc"] in inner)

@@ -21,7 +21,7 @@ _HOST = re.compile(r"[^\s:/\[\]]+|[0-9A-Fa-f:]+")
 _DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
 
 
-def parsed(kind: Any) -> PlainValidator:
+def parse_with(kind: Any) -> PlainValidator:
     """Return a validator that accepts a value of `kind`, or text that `kind.parse` can read."""
 
     def validate(value: object) -> object:

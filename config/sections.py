@@ -22,7 +22,7 @@ from config.fields import (
     SipUri,
     TimeZone,
     Whole,
-    parsed,
+    parse_with,
 )
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
@@ -38,7 +38,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Node(Section):
+class NodeSection(Section):
     """`[node]`: this machine and its folders."""
 
     name: str = Field(
@@ -54,10 +54,10 @@ class Node(Section):
     )
 
 
-class Sip(Section):
+class SipSection(Section):
     """`[sip]`: the addresses on which calls arrive, timers of signalling (seconds), limits."""
 
-    listen: tuple[Annotated[Listener, parsed(Listener)], ...] = Field(
+    listen: tuple[Annotated[Listener, parse_with(Listener)], ...] = Field(
         min_length=1, description='a list such as ["udp:192.0.2.10:5060"]'
     )
     advertise: Hosts | None = Field(
@@ -111,13 +111,13 @@ class Sip(Section):
     ban_time: Number = Field(default=60, ge=1, le=86400, description="seconds, 1 to 86400")
 
     @model_validator(mode="after")
-    def _clocks_agree(self) -> Self:
+    def _check_session_times(self) -> Self:
         if self.session_expires < self.min_se:
             raise ValueError("session_expires must be at least min_se")
         return self
 
     @model_validator(mode="after")
-    def _tls_can_be_spoken(self) -> Self:
+    def _check_tls(self) -> Self:
         speaks = any(listener.transport == "tls" for listener in self.listen)
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key come together")
@@ -130,7 +130,7 @@ class Trunk(Section):
     """`[[trunks]]`: the peers that may call without a password, and our credentials for them."""
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
-    peers: tuple[Annotated[Peer, parsed(Peer)], ...] = Field(
+    peers: tuple[Annotated[Peer, parse_with(Peer)], ...] = Field(
         min_length=1, description='a list such as ["192.0.2.1", "198.51.100.0/28"]'
     )
     transport: TransportName | None = Field(
@@ -157,7 +157,7 @@ class Trunk(Section):
     )
 
     @model_validator(mode="after")
-    def _can_prove_itself(self) -> Self:
+    def _check_credentials(self) -> Self:
         if bool(self.username) != (self.password is not None):
             raise ValueError("needs username and password together, or neither")
         if self.registrar is not None and not self.username:
@@ -165,8 +165,8 @@ class Trunk(Section):
         return self
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
-        if self.options_every and not any(peer.is_one for peer in self.peers):
+    def _check_options_every(self) -> Self:
+        if self.options_every and not any(peer.is_single_address for peer in self.peers):
             raise ValueError("options_every needs an address, not only networks, in peers")
         return self
 
@@ -206,7 +206,7 @@ class Phone(Section):
     )
 
     @model_validator(mode="after")
-    def _has_a_secret(self) -> Self:
+    def _check_secret(self) -> Self:
         if not (self.ha1_md5 or self.ha1_sha256):
             raise ValueError("needs ha1_md5, ha1_sha256 or both")
         return self
@@ -215,7 +215,7 @@ class Phone(Section):
 class Route(Section):
     """`[[routes]]`: where a call goes, by the number that was called."""
 
-    called: Annotated[Pattern, parsed(Pattern)] = Field(
+    called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
     )
     target: SipUri | None = Field(default=None, description='"sip:…", where the call goes')
@@ -237,7 +237,7 @@ class Route(Section):
     )
 
     @model_validator(mode="after")
-    def _goes_one_way(self) -> Self:
+    def _check_target_or_ring(self) -> Self:
         if (self.target is None) == (self.ring is None):
             raise ValueError("needs exactly one of target and ring")
         if self.options_every and self.target is None:
@@ -248,7 +248,7 @@ class Route(Section):
 class Destination(Section):
     """`[[destinations]]`: the effect on the recording of a transfer to a target."""
 
-    match: Annotated[Pattern, parsed(Pattern)] = Field(
+    match: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
     )
     class_: DestinationClassName = Field(
@@ -265,7 +265,7 @@ class Destination(Section):
     )
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
+    def _check_options_every(self) -> Self:
         if self.options_every and self.target is None:
             raise ValueError("options_every goes with target")
         return self
@@ -278,7 +278,7 @@ class Destination(Section):
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 
 
-class Media(Section):
+class MediaSection(Section):
     """`[media]`: the addresses and ports of RTP."""
 
     listen: IpAddresses = Field(
@@ -289,7 +289,7 @@ class Media(Section):
         default=None,
         description="the IP address to put into SDP, or a list with one for IPv4 and for IPv6",
     )
-    ports: Annotated[PortRange, parsed(PortRange)] = Field(
+    ports: Annotated[PortRange, parse_with(PortRange)] = Field(
         default=PortRange(20000, 21999), description='a range such as "20000-21999"'
     )
     source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
@@ -319,7 +319,7 @@ class RecordingSection(Section):
     include_phones: Flag = Field(default=False, description="true or false")
 
     @model_validator(mode="after")
-    def _pauses_make_sense(self) -> Self:
+    def _check_pauses(self) -> Self:
         if self.erase_back > self.lookback:
             raise ValueError("erase_back must not be longer than lookback")
         on, off = self.payment_code_on, self.payment_code_off
@@ -330,10 +330,10 @@ class RecordingSection(Section):
         return self
 
 
-class Desk(Section):
+class DeskSection(Section):
     """`[desk]`: the page and the HTTP API."""
 
-    listen: Annotated[HostPort, parsed(HostPort)] = Field(
+    listen: Annotated[HostPort, parse_with(HostPort)] = Field(
         default=HostPort("127.0.0.1", 8443), description='"HOST:PORT", such as "127.0.0.1:8443"'
     )
     tls_certificate: FilePath | None = Field(
@@ -361,7 +361,7 @@ class Desk(Section):
     )
 
     @model_validator(mode="after")
-    def _is_safe_to_reach(self) -> Self:
+    def _check_tls_or_loopback(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key come together")
         if self.tls_certificate is None and not self.listen.loopback:

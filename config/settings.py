@@ -12,19 +12,19 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from config.errors import Fault, SettingsError
+from config.errors import SettingsError, SettingsFault
 from config.explain import faults_of, syntax_fault
 from config.sections import (
-    Desk,
+    DeskSection,
     Destination,
     DirectorySection,
-    Media,
-    Node,
+    MediaSection,
+    NodeSection,
     Phone,
     RecordingSection,
     Route,
     Section,
-    Sip,
+    SipSection,
     SourceRule,
     SrtpRule,
     Trunk,
@@ -40,23 +40,23 @@ _LARGEST = 1 << 20
 class Settings(Section):
     """All of `galwad.toml`."""
 
-    node: Node = Field(default=Node(), description="the table [node]")
-    sip: Sip = Field(description="the table [sip] with at least `listen`")
+    node: NodeSection = Field(default=NodeSection(), description="the table [node]")
+    sip: SipSection = Field(description="the table [sip] with at least `listen`")
     trunks: tuple[Trunk, ...] = Field(default=(), description="tables [[trunks]]")
     phones: tuple[Phone, ...] = Field(default=(), description="tables [[phones]]")
     routes: tuple[Route, ...] = Field(default=(), description="tables [[routes]]")
     destinations: tuple[Destination, ...] = Field(default=(), description="tables [[destinations]]")
-    media: Media = Field(default=Media(), description="the table [media]")
+    media: MediaSection = Field(default=MediaSection(), description="the table [media]")
     recording: RecordingSection = Field(
         description="the table [recording] with at least `officer_key`"
     )
-    desk: Desk = Field(default=Desk(), description="the table [desk]")
+    desk: DeskSection = Field(default=DeskSection(), description="the table [desk]")
     directory: DirectorySection = Field(
         default=DirectorySection(), description="the table [directory]"
     )
 
     @model_validator(mode="after")
-    def _names_are_given_once(self) -> Self:
+    def _check_unique_names(self) -> Self:
         for what, names in (
             ("two [[phones]] with the same extension", [p.extension for p in self.phones]),
             ("two [[trunks]] with the same name", [t.name for t in self.trunks]),
@@ -67,19 +67,19 @@ class Settings(Section):
         return self
 
     @property
-    def spool(self) -> Path:
+    def spool_folder(self) -> Path:
         """The folder of the spools of calls in progress."""
         return self.node.state / "spool"
 
     @property
-    def spare(self) -> Path:
+    def spare_folder(self) -> Path:
         """The folder for a call's next spool when its disk fails; useful only on another disk."""
         return self.node.state / "spare"
 
     @property
-    def spools(self) -> tuple[Path, Path]:
+    def spool_folders(self) -> tuple[Path, Path]:
         """All folders that may contain spools."""
-        return self.spool, self.spare
+        return self.spool_folder, self.spare_folder
 
     @property
     def boot_keys(self) -> tuple[Path, ...]:
@@ -90,9 +90,9 @@ class Settings(Section):
         read. The last file opens spools begun while the spare folder was mounted in the place of
         the first.
         """
-        memory, disk = self.node.runtime / "boot.key", self.spool / "host.key"
+        memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
-        return *ours, self.spare / "host.key"
+        return *ours, self.spare_folder / "host.key"
 
     @property
     def archive(self) -> Path:
@@ -119,17 +119,17 @@ class Settings(Section):
         """The Unix socket on which the desk accepts links from the finaliser."""
         return self.node.runtime / "desk.sock"
 
-    def trunk_of(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
+    def find_trunk(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
         """Return the first trunk that sends from this address over this transport, or None."""
         found = (trunk for trunk in self.trunks if trunk.matches(host, port, transport))
         return next(found, None)
 
-    def may_use(self, extension: str, transport: str) -> bool:
+    def allows_transport(self, extension: str, transport: str) -> bool:
         """Return whether a phone may use this transport."""
         wanted = next((p.transport for p in self.phones if p.extension == extension), None)
         return wanted in {None, transport.lower()}
 
-    def route_of(self, *called: str) -> Route | None:
+    def find_route(self, *called: str) -> Route | None:
         """Return the first route for a called number in any of these forms, or None.
 
         Each form is plain text, without escapes and parameters.
@@ -137,7 +137,7 @@ class Settings(Section):
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)
 
-    def destination_of(self, uri: str, *users: str) -> Destination | None:
+    def find_destination(self, uri: str, *users: str) -> Destination | None:
         """Return the first destination that a Refer-To means, or None.
 
         `uri` is the Refer-To without parameters; `users` are the possible forms of its user part.
@@ -145,7 +145,7 @@ class Settings(Section):
         fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
         return next(fits, None)
 
-    def srtp_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
+    def srtp_rule_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
         """Return a phone's SRTP rule: its own, else `otherwise`, else the one in [media]."""
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp
@@ -162,11 +162,11 @@ def load(path: Path) -> Settings:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or "cannot be read"
-        raise SettingsError(path, (Fault(0, "", reason.lower()),)) from None
+        raise SettingsError(path, (SettingsFault(0, "", reason.lower()),)) from None
     except UnicodeDecodeError:
-        raise SettingsError(path, (Fault(0, "", "must be text in UTF-8"),)) from None
+        raise SettingsError(path, (SettingsFault(0, "", "must be text in UTF-8"),)) from None
     if len(text) > _LARGEST:
-        raise SettingsError(path, (Fault(0, "", "is too large to be settings"),))
+        raise SettingsError(path, (SettingsFault(0, "", "is too large to be settings"),))
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

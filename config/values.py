@@ -23,7 +23,7 @@ def _port(text: str) -> int:
     return port
 
 
-def of_family(hosts: Iterable[str] | None, address: str) -> str | None:
+def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
     """Return the host of an address's family, else a host that is a name, else None."""
     named = None
     for host in hosts or ():
@@ -114,7 +114,7 @@ class Peer:
             ) from None
 
     @property
-    def is_one(self) -> bool:
+    def is_single_address(self) -> bool:
         """True for a single address, false for a network of several."""
         return self.network.num_addresses == 1
 

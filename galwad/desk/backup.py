@@ -107,7 +107,7 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
             another user, the database is missing or damaged, or another backup uses the folder.
     """
     _check_empty(folder)
-    for place in (settings.archive, *settings.spools):
+    for place in (settings.archive, *settings.spool_folders):
         if folder.resolve().is_relative_to(place.resolve()):
             raise BackupError(f"{folder} lies in {place}", "name a folder elsewhere")
     if folder.exists() and folder.stat().st_uid != os.geteuid():

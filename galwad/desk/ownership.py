@@ -17,7 +17,7 @@ def give_to_the_service(settings: Settings) -> None:
         return
     state, archive = settings.node.state, settings.archive
     ours = (state / "finaliser", settings.database.parent)
-    places = (*ours, *settings.spools, state / "switch", archive)
+    places = (*ours, *settings.spool_folders, state / "switch", archive)
     owners = [place.stat() for place in places if place.exists()]
     owner = next((each for each in owners if each.st_uid != 0), None)
     if owner is None:

@@ -325,7 +325,7 @@ def folders_of(settings: Settings) -> Folders:
     """Return the folders and key files that the finaliser uses."""
     node = settings.node
     return Folders(
-        spools=settings.spools,
+        spools=settings.spool_folders,
         archive=settings.archive,
         recipients=settings.recipients,
         boot_keys=settings.boot_keys,

@@ -96,7 +96,7 @@ class Doorkeeper:
     def invite(self, invite: InviteServer, now: float) -> Admission | Refusal:
         """Admit a trunk by its address or a phone by its password, or refuse."""
         request = invite.request
-        trunk = self._settings.trunk_of(*invite.source[:3])
+        trunk = self._settings.find_trunk(*invite.source[:3])
         if trunk is not None:
             return Admission(
                 caller=_caller(request, trusted=trunk.trusted),
@@ -110,7 +110,7 @@ class Doorkeeper:
         verification = self._verify(request, invite.source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
             return Refusal(401, self._challenges(invite.source, verification.outcome, now))
-        if not self._settings.may_use(verification.user, invite.source.transport):
+        if not self._settings.allows_transport(verification.user, invite.source.transport):
             return Refusal(403)
         return Admission(
             caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
@@ -119,7 +119,7 @@ class Doorkeeper:
             phone=True,
             recorded=self._settings.recording.include_phones,
             source_rule=self._settings.media.source,
-            srtp=self._settings.srtp_of(verification.user),
+            srtp=self._settings.srtp_rule_of(verification.user),
         )
 
     def register(self, transaction: ServerRequest, now: float) -> None:
@@ -131,7 +131,7 @@ class Doorkeeper:
             transaction.refuse_statelessly(401, headers=challenges, now=now)
             return
         user, transport = verification.user, transaction.source.transport
-        if request.to.uri.user != user or not self._settings.may_use(user, transport):
+        if request.to.uri.user != user or not self._settings.allows_transport(user, transport):
             transaction.respond(403, now=now)
             return
         answer = self._phones.register(verification.user, request, transaction.source, now)

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from config.sections import Media
+from config.sections import MediaSection
 from config.settings import Settings
-from config.values import of_family
+from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
@@ -88,7 +88,7 @@ class Switch:
         self._endpoint = Endpoint(supported=supported_by(settings.sip))
         self._guard = Guard(
             settings.sip,
-            is_trunk=lambda *sender: settings.trunk_of(*sender) is not None,
+            is_trunk=lambda *sender: settings.find_trunk(*sender) is not None,
             trunks=[peer.network for trunk in settings.trunks for peer in trunk.peers],
             in_call=self._endpoint.has_call_id,
             shun=self._shun,
@@ -313,14 +313,14 @@ class Switch:
         self._hub.alarm("media.refused", call.call_id if call is not None else None)
 
 
-def _pools(media: Media) -> list[PortPool]:
+def _pools(media: MediaSection) -> list[PortPool]:
     """Return a pool with the same ports for each address of `[media] listen`."""
     return [
         PortPool(
             host,
             media.ports.first,
             media.ports.last,
-            advertise=of_family(media.advertise, host) or reachable_host(host),
+            advertise=host_of_family(media.advertise, host) or reachable_host(host),
         )
         for host in media.listen
     ]

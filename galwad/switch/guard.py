@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from config.sections import Sip
+from config.sections import SipSection
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
@@ -111,7 +111,7 @@ class Guard:
 
     def __init__(
         self,
-        sip: Sip,
+        sip: SipSection,
         *,
         is_trunk: Callable[[str, int, str], bool],
         in_call: Callable[[str], bool],

@@ -6,8 +6,8 @@ import ssl
 
 import structlog
 
-from config.sections import Sip
-from config.values import of_family
+from config.sections import SipSection
+from config.values import host_of_family
 from telephony.aio.connection import ConnectionLimits
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
@@ -18,12 +18,12 @@ from telephony.sip.message.rack import RELIABLE
 log = structlog.get_logger()
 
 
-def limits_of(sip: Sip) -> ConnectionLimits:
+def limits_of(sip: SipSection) -> ConnectionLimits:
     """Return the limits for SIP connections."""
     return ConnectionLimits(connections=sip.max_connections)
 
 
-def supported_by(sip: Sip) -> tuple[str, ...]:
+def supported_by(sip: SipSection) -> tuple[str, ...]:
     """Return the option tags of the SIP extensions that we support."""
     return tuple(tag for tag in SUPPORTED if sip.prack or tag != RELIABLE)
 
@@ -31,7 +31,7 @@ def supported_by(sip: Sip) -> tuple[str, ...]:
 class Listening:
     """Opens the listening addresses, and loads new certificates on request."""
 
-    def __init__(self, sip: Sip, transport: SipTransport) -> None:
+    def __init__(self, sip: SipSection, transport: SipTransport) -> None:
         self._sip = sip
         self._transport = transport
         self._tls: Tls | None = None
@@ -44,7 +44,7 @@ class Listening:
         """
         for listener in self._sip.listen:
             wanted = Address(listener.host, listener.port, listener.transport.upper())
-            told = of_family(self._sip.advertise, listener.host)
+            told = host_of_family(self._sip.advertise, listener.host)
             bound = await self._transport.listen(
                 wanted,
                 advertised=Address(told, listener.port, wanted.transport) if told else None,

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from config.sections import Sip
+from config.sections import SipSection
 from telephony.sip.events import Address
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Record, TransportFamily, locate
@@ -115,7 +115,7 @@ class Locations:
         return next(locate(uri, self._speaks, self._rng), None) is not None
 
 
-def speaks_of(sip: Sip) -> tuple[TransportFamily, ...]:
+def speaks_of(sip: SipSection) -> tuple[TransportFamily, ...]:
     """Return the transports and IP versions of `[sip] listen`, in its order."""
     return tuple(
         dict.fromkeys(

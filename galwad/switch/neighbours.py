@@ -126,7 +126,7 @@ def addresses_of(trunk: Trunk) -> list[Address]:
     return [
         Address(str(peer.network[0]), peer.port or DEFAULT_PORTS[transport], transport)
         for peer in trunk.peers
-        if peer.is_one
+        if peer.is_single_address
     ]
 
 

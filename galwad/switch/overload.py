@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from config.sections import Sip
+from config.sections import SipSection
 
 RETRY_AFTER_S: Final = "5"
 _LOOK_BACK_S: Final = 1.0
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 class Load:
     """Measures the load and decides on new calls; times are monotonic seconds."""
 
-    def __init__(self, sip: Sip, free_pairs: Callable[[], int]) -> None:
+    def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
         """Start without load; `free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
         """The number of INVITEs refused so far, copies included."""

@@ -65,7 +65,7 @@ class Router:
 
         `by_phone`: one of our phones dials, which may also reach colleagues and destinations.
         """
-        route = self._settings.route_of(*spellings(called))
+        route = self._settings.find_route(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
 
     def _internal(self, called: str) -> Route | None:
@@ -86,7 +86,7 @@ class Router:
         """Return the class and targets of a Refer-To; None if it may not be dialled."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
-        destination = self._settings.destination_of(uri, *spellings(user))
+        destination = self._settings.find_destination(uri, *spellings(user))
         phone = tuple(self._ring(user, now))
         if destination is not None:
             targets = self._at(destination.target or "", user, destination.srtp)
@@ -111,7 +111,7 @@ class Router:
     def classify(self, identity: Uri) -> DestinationClass:
         """Return the class of an identity that a PBX gives for the advisor's side."""
         user = identity.dialled
-        destination: Destination | None = self._settings.destination_of(
+        destination: Destination | None = self._settings.find_destination(
             f"sip:{user}@{identity.host}", *spellings(user)
         )
         if destination is not None:
@@ -129,7 +129,7 @@ class Router:
 
     def _dialled(self, number: str) -> Destination | None:
         uri = f"sip:{number}@galwad.invalid"
-        return self._settings.destination_of(uri, *spellings(number))
+        return self._settings.find_destination(uri, *spellings(number))
 
     def hosts(self) -> set[str]:
         """Return the known addresses to which the settings send calls and registrations."""
@@ -146,7 +146,7 @@ class Router:
 
     def _ring(self, extension: str, now: float, srtp: SrtpRule | None = None) -> tuple[Target, ...]:
         user = self._phones.user_of(extension)
-        rule = Srtp(self._settings.srtp_of(extension, srtp))
+        rule = Srtp(self._settings.srtp_rule_of(extension, srtp))
         return tuple(
             Target(
                 binding.uri,
@@ -181,7 +181,7 @@ class Router:
 
     def _is_trusted(self, address: Address) -> bool:
         """Return whether the address is a trusted trunk's: trust goes both ways (RFC 3325 2.3)."""
-        trunk = self._settings.trunk_of(*address[:3])
+        trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
 
 

@@ -38,7 +38,7 @@ class SpoolRoom:
     """Opens the spools of live calls."""
 
     def __init__(self, settings: Settings) -> None:
-        self.folder, self._spare = settings.spools
+        self.folder, self._spare = settings.spool_folders
         self._keys = settings.node.runtime / "spool-keys"
         for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ class SpoolRoom:
         self.disk_fault: str | None = None
         """The reason why the last new call began on the spare disk; None: it did not."""
         self.sync = SpoolSync(self.folder)
-        self._disks = {folder: WatchedDisk() for folder in settings.spools}
+        self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
         """Return the key for new spools; if the disk cannot give it, the key in memory.

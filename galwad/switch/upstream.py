@@ -59,7 +59,7 @@ class Upstream:
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
         """Return the header field that answers a trunk's challenge; None for any other peer."""
-        trunk = self._settings.trunk_of(*destination[:3])
+        trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
         client = client or self._of_registrar(destination)
         return client.answer(request, response, secrets.token_hex(8)) if client else None

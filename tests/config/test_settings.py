@@ -188,9 +188,9 @@ def test_a_phones_secret_is_not_in_its_repr(write):
 def test_the_first_route_that_fits_decides(write):
     settings = load(write(example()))
     first, second = settings.routes
-    assert settings.route_of("01970000000") is first
-    assert settings.route_of("01970000001") is second
-    assert settings.route_of("999") is None
+    assert settings.find_route("01970000000") is first
+    assert settings.find_route("01970000001") is second
+    assert settings.find_route("999") is None
 
 
 def test_a_destination_is_found_by_number_or_by_uri(write):
@@ -198,8 +198,8 @@ def test_a_destination_is_found_by_number_or_by_uri(write):
     settings = load(
         write(LEAST + '[[destinations]]\nmatch = "3*"\nclass = "department"\n' + uri_rule)
     )
-    by_number = settings.destination_of("sip:301@pbx.example", "301")
-    by_uri = settings.destination_of("sip:7@elsewhere.example", "7")
+    by_number = settings.find_destination("sip:301@pbx.example", "301")
+    by_uri = settings.find_destination("sip:7@elsewhere.example", "7")
     assert by_number is not None
     assert by_number.class_ == "department"
     assert by_uri is not None
@@ -208,9 +208,9 @@ def test_a_destination_is_found_by_number_or_by_uri(write):
 
 def test_a_trunk_is_known_by_its_network(write):
     settings = load(write(example()))
-    assert settings.trunk_of("198.51.100.7", 5071) is settings.trunks[0]
-    assert settings.trunk_of("203.0.113.1", 5060) is None
-    assert settings.trunk_of("198.51.100.7", 40000, "TCP") is settings.trunks[0]
+    assert settings.find_trunk("198.51.100.7", 5071) is settings.trunks[0]
+    assert settings.find_trunk("203.0.113.1", 5060) is None
+    assert settings.find_trunk("198.51.100.7", 40000, "TCP") is settings.trunks[0]
 
 
 def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_path):
@@ -225,8 +225,8 @@ def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_
 def test_srtp_is_optional_where_nothing_is_said(write):
     settings = load(write(LEAST))
     assert settings.media.srtp == "optional"
-    assert settings.srtp_of("201") == "optional"
-    assert settings.srtp_of("201", "required") == "required"
+    assert settings.srtp_rule_of("201") == "optional"
+    assert settings.srtp_rule_of("201", "required") == "required"
 
 
 def test_a_rule_for_srtp_that_is_none_is_named(faults):
@@ -261,11 +261,11 @@ def test_a_trunk_or_phone_may_be_held_to_one_transport(write):
     phone = f"[[phones]]\nextension = '201'\ntransport = 'tls'\nha1_md5 = '{'0' * 32}'\n"
     trunk = "[[trunks]]\nname = 'a'\npeers = ['192.0.2.1']\ntransport = 'tcp'\n"
     settings = load(write(LEAST + phone + trunk))
-    assert settings.trunk_of("192.0.2.1", 5060, "UDP") is None
-    assert settings.trunk_of("192.0.2.1", 5060, "TCP") is settings.trunks[0]
-    assert not settings.may_use("201", "UDP")
-    assert settings.may_use("201", "TLS")
-    assert settings.may_use("202", "UDP")
+    assert settings.find_trunk("192.0.2.1", 5060, "UDP") is None
+    assert settings.find_trunk("192.0.2.1", 5060, "TCP") is settings.trunks[0]
+    assert not settings.allows_transport("201", "UDP")
+    assert settings.allows_transport("201", "TLS")
+    assert settings.allows_transport("202", "UDP")
 
 
 @pytest.mark.parametrize("value", ['"5"', "true", "nan", "inf", "[5]"])
@@ -294,5 +294,5 @@ def test_a_byte_order_mark_before_the_text_is_passed_over(write):
 def test_a_route_fits_if_any_form_of_the_number_does(write):
     text = f'{LEAST}[[routes]]\ncalled = "0197*"\nring = ["201"]\n'
     settings = load(write(text))
-    assert settings.route_of("+441970000100", "01970000100") is settings.routes[0]
-    assert settings.route_of("+441970000100") is None
+    assert settings.find_route("+441970000100", "01970000100") is settings.routes[0]
+    assert settings.find_route("+441970000100") is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.values import HostPort, Listener, Pattern, Peer, PortRange, of_family
+from config.values import HostPort, Listener, Pattern, Peer, PortRange, host_of_family
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_a_faulty_pattern_is_refused(text):
     ],
 )
 def test_the_host_of_an_addresss_family_is_taken(hosts, address, found):
-    assert of_family(hosts, address) == found
+    assert host_of_family(hosts, address) == found

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from config.settings import Settings
-from config.values import HostPort, of_family
+from config.values import HostPort, host_of_family
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.switch.routing import check_uris
 from telephony.errors import ParseError
@@ -123,7 +123,7 @@ def _advertised(settings: Settings) -> Iterator[CheckResult]:
         listener
         for listener in settings.sip.listen
         if ip_address(listener.host).is_unspecified
-        and of_family(settings.sip.advertise, listener.host) is None
+        and host_of_family(settings.sip.advertise, listener.host) is None
     ]
     if wild:
         yield warning(
@@ -133,7 +133,7 @@ def _advertised(settings: Settings) -> Iterator[CheckResult]:
         )
     media = settings.media
     if any(
-        ip_address(host).is_unspecified and of_family(media.advertise, host) is None
+        ip_address(host).is_unspecified and host_of_family(media.advertise, host) is None
         for host in media.listen
     ):
         yield warning(

@@ -23,17 +23,19 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     with contextlib.suppress(PermissionError):  # the folders' own check has reported it
         boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
-        for path in sorted(each for folder in settings.spools for each in folder.glob("*.spool")):
+        for path in sorted(
+            each for folder in settings.spool_folders for each in folder.glob("*.spool")
+        ):
             # sealed meanwhile, or an orphan
             with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
                 if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):
                     found.append(_locked(path, header))
-        yield from _moved(settings.spare)
+        yield from _moved(settings.spare_folder)
     yield from found[:_MAX_SHOWN]
     if len(found) > _MAX_SHOWN:
         yield fault(
-            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they are in {settings.spool}"
+            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they are in {settings.spool_folder}"
         )
 
 

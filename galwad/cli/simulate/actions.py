@@ -294,4 +294,4 @@ async def _join(call: SimulatedCall, number: str) -> int:
         await consulted.wait_for(CallState.ANSWERED)
     except CallFailedError as error:
         raise transfer_error(number, error.status) from None
-    return await call.answerer_call.join(consulted)
+    return await call.answerer_call.attended_transfer(consulted)

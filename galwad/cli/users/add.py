@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.settings import Settings
-from config.values import HostPort, of_family
+from config.values import HostPort, host_of_family
 from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
@@ -90,7 +90,7 @@ def _password(role: Role, *, password_stdin: bool, generate: bool) -> str | None
 
 def _sip(settings: Settings, extension: str, password: str) -> dict[str, str]:
     listener = settings.sip.listen[0]
-    host = of_family(settings.sip.advertise, listener.host) or listener.host
+    host = host_of_family(settings.sip.advertise, listener.host) or listener.host
     return {
         "server": str(HostPort(host, listener.port)),
         "extension": extension,

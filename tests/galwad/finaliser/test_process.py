@@ -250,7 +250,7 @@ async def test_a_spool_that_was_begun_before_recovery_became_unattended_is_seale
 
 async def test_what_was_begun_while_the_spare_folder_stood_in_for_the_disk_is_sealed(site):
     """The switch found no key in it and made one there, with unattended recovery."""
-    path, spare, key = site.call(FIRST), site.settings.spare, site.root / "run" / "boot.key"
+    path, spare, key = site.call(FIRST), site.settings.spare_folder, site.root / "run" / "boot.key"
     spare.mkdir()
     path.rename(spare / path.name)
     key.rename(spare / "host.key")

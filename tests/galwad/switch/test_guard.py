@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.sections import Sip
+from config.sections import SipSection
 from galwad.switch import guard as subject
 from galwad.switch.guard import Guard, Standing
 from telephony.sip.events import Address
@@ -42,7 +42,7 @@ def make_guard(kernel):
     def make(**more):
         rates = {"source_rate": 10, "strangers_rate": 50, "trunk_rate": 100} | more
         return Guard(
-            Sip(listen=["udp:127.0.0.1:0"], **rates),
+            SipSection(listen=["udp:127.0.0.1:0"], **rates),
             is_trunk=lambda host, port, transport: host == TRUNK.host,
             in_call=lambda call_id: call_id == "live",
             trunks=[ip_network("192.0.2.0/28")],
@@ -250,7 +250,7 @@ def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
 @given(st.binary(max_size=300), st.ip_addresses(v=4) | st.ip_addresses(v=6))
 def test_any_octets_from_any_address_are_heard_or_not(data, host):
     guard = Guard(
-        Sip(listen=["udp:127.0.0.1:0"], source_rate=1),
+        SipSection(listen=["udp:127.0.0.1:0"], source_rate=1),
         is_trunk=lambda *_: False,
         in_call=lambda _: False,
     )

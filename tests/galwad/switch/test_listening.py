@@ -8,7 +8,7 @@ import ssl
 import pytest
 import structlog.testing
 
-from config.sections import Sip
+from config.sections import SipSection
 from galwad.switch.listening import Listening, supported_by
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
@@ -22,7 +22,7 @@ async def start(tmp_path):
     async def listen(**fields):
         transport = SipTransport(Endpoint(), lambda event: None)
         made.append(transport)
-        listening = Listening(Sip(**fields), transport)
+        listening = Listening(SipSection(**fields), transport)
         with structlog.testing.capture_logs() as logs:
             await listening.start()
         return listening, {row["transport"]: row["port"] for row in logs}
@@ -82,6 +82,6 @@ async def test_a_certificate_that_cannot_be_used_stops_the_start(start, tmp_path
 
 @pytest.mark.parametrize(("prack", "there"), [(True, True), (False, False)])
 def test_reliable_provisional_responses_can_be_turned_off(prack, there):
-    sip = Sip(listen=("udp:127.0.0.1:0",), prack=prack)
+    sip = SipSection(listen=("udp:127.0.0.1:0",), prack=prack)
     assert ("100rel" in supported_by(sip)) is there
     assert "timer" in supported_by(sip)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.sections import Sip
+from config.sections import SipSection
 from galwad.switch.overload import Load
 
 INVITE = ("call", "tag", "1", "branch")
@@ -17,7 +17,7 @@ def room():
 
 @pytest.fixture
 def load(room):
-    sip = Sip(listen=["udp:127.0.0.1:0"], max_calls=10, max_lag=0.25)
+    sip = SipSection(listen=["udp:127.0.0.1:0"], max_calls=10, max_lag=0.25)
     return Load(sip, lambda: room["pairs"])
 
 

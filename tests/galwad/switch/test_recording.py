@@ -198,6 +198,6 @@ def test_no_gate_is_open_that_must_be_shut(settings, phones, register, steps):
     try:
         asyncio.run(play(settings, phones, register, steps))
     finally:
-        for folder in (settings.spool, settings.node.runtime / "calls"):
+        for folder in (settings.spool_folder, settings.node.runtime / "calls"):
             for left in folder.iterdir():
                 left.unlink()

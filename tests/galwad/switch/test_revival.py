@@ -45,7 +45,7 @@ async def test_a_call_without_a_recording_keeps_its_holds_too(centre, register, 
 
 
 async def test_a_life_that_died_as_its_spool_began_is_not_in_the_way(centre, talk):
-    folder = centre.settings.spool
+    folder = centre.settings.spool_folder
     (folder / f"{talk.call_id}.2.spool").write_bytes(b"")
     centre.revive()
     (call,) = centre.calls.values()
@@ -109,7 +109,7 @@ async def test_the_end_of_a_call_that_cannot_be_taken_up_is_told_to_the_ledger(c
 
 async def test_only_a_call_that_was_to_be_recorded_is_owed(centre, register, talk):
     """Such as one whose spool the disk refuses, but no consultation between phones."""
-    folder = centre.settings.spool
+    folder = centre.settings.spool_folder
     folder.rename(folder.with_name("away"))
     folder.write_bytes(b"")
     centre.trunk.call("01970000000")

@@ -108,9 +108,9 @@ def test_where_the_disk_does_not_give_the_key_that_it_keeps_calls_are_recorded_a
 ):
     unattended = settings.recording.model_copy(update={"unattended_recovery": True})
     settings = settings.model_copy(update={"recording": unattended})
-    (settings.spool / "host.key").mkdir(parents=True)
+    (settings.spool_folder / "host.key").mkdir(parents=True)
     room = SpoolRoom(settings)
-    assert room.key_fault == f"{settings.spool}/host.key: Is a directory"
+    assert room.key_fault == f"{settings.spool_folder}/host.key: Is a directory"
     room.open("20260301-090000-abcdefgh", 1, Clock(1_772_355_600.0, 5.0)).close(5_000_000)
     assert (tmp_path / "run" / "boot.key").exists()
 
@@ -119,18 +119,18 @@ def test_a_key_in_memory_that_cannot_be_read_is_never_replaced_by_one_on_the_dis
     (settings.node.runtime / "boot.key").mkdir()
     with pytest.raises(KeyFileError):
         SpoolRoom(settings)
-    assert not (settings.spool / "host.key").exists()
+    assert not (settings.spool_folder / "host.key").exists()
 
 
 def test_without_a_spare_folder_calls_are_recorded_all_the_same(settings):
-    settings.spare.parent.mkdir()
-    settings.spare.write_text("", encoding="ascii")
+    settings.spare_folder.parent.mkdir()
+    settings.spare_folder.write_text("", encoding="ascii")
     room = SpoolRoom(settings)
     writer = room.open("20261125-090000-abcdefgh", 1, Clock(1_795_597_200.0, 0.0))
     writer.close(0)
-    assert writer.path.parent == settings.spool
+    assert writer.path.parent == settings.spool_folder
 
 
 def test_a_life_on_the_spare_disk_counts(room, settings):
-    (settings.spare / "20261125-090000-abcdefgh.3.spool").touch()
+    (settings.spare_folder / "20261125-090000-abcdefgh.3.spool").touch()
     assert room.next_life("20261125-090000-abcdefgh", 2) == 4

@@ -40,7 +40,7 @@ def test_spools_of_calls_that_go_on_are_no_fault(site, checked):
 
 
 def test_what_was_recorded_on_the_spare_disk_is_told(site, checked):
-    path, spare = site.call(CALL), site.settings.spare
+    path, spare = site.call(CALL), site.settings.spare_folder
     spare.mkdir()
     path.rename(spare / path.name)
     ((grade, text, _),) = checked()
