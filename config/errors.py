@@ -1,6 +1,6 @@
 """The errors of settings files.
 
-SettingsError            the file cannot be used; `faults` says where, and what would be right
+SettingsError            the file cannot be used; `faults` says where, what is wrong and what to do
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ class SettingsFault:
     """One fault of a settings file.
 
     `line` counts from 1 (0: the whole file), `key` is the dotted name ("" for the whole file),
-    `expected` says what would be right. The wrong value is never included, because settings contain
-    secrets.
+    `message` names the setting and says what is wrong and what to write. The wrong value is never
+    included, because settings contain secrets.
     """
 
     line: int
     key: str
-    expected: str
+    message: str
 
 
 class SettingsError(Exception):
@@ -33,6 +33,4 @@ class SettingsError(Exception):
 
     def _describe(self, fault: SettingsFault) -> str:
         where = f"{self.file}:{fault.line}" if fault.line else str(self.file)
-        return (
-            f"{where}: {fault.key}: {fault.expected}" if fault.key else f"{where}: {fault.expected}"
-        )
+        return f"{where}: {fault.message}"

@@ -1,4 +1,4 @@
-"""Messages for a faulty settings file: the line of a key, and what would be right there."""
+"""Messages for a faulty settings file: the line of a key, what is wrong there, what to write."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
     what = _PLACE.sub("", message).strip()
-    return SettingsFault(line, "", f"not valid TOML: {what[:1].lower()}{what[1:]}")
+    return SettingsFault(line, "", f"This is not valid TOML: {what[:1].lower()}{what[1:]}")
 
 
 def faults_of(
@@ -37,7 +37,7 @@ def faults_of(
     items = error.errors(include_url=False, include_input=False)
     inner = {item["loc"][:-1] for item in items}
     found = [
-        SettingsFault(_line(lines, item["loc"]), _dotted(item["loc"]), _expected(dict(item), model))
+        SettingsFault(_line(lines, item["loc"]), _dotted(item["loc"]), _message(dict(item), model))
         for item in items
         # A list may be too short only because its items are faulty; these are reported already.
         if not (item["type"] == "too_short" and item["loc"] in inner)
@@ -95,25 +95,43 @@ def _dotted(location: Location) -> str:
     return text
 
 
-def _expected(item: dict[str, Any], model: type[BaseModel]) -> str:
+def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
+    """Return a sentence that names the setting and says what is wrong with it."""
     location: Location = item["loc"]
     if item["type"] == "extra_forbidden":
-        return _unknown_key(location, model)
+        return _unknown_setting(location, model)
     field = _field(location, model)
     wanted = field.description if field else None
+    name = _name(location, model)
     if item["type"] == "missing":
-        return f"is missing; wanted: {wanted}" if wanted else "is missing"
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
-    return f"must be {wanted}" if wanted else str(item["msg"]).lower()
+        return f"Missing setting {name}" + (f": add {wanted}" if wanted else "")
+    if item["type"] != "value_error":
+        return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
+    problem = str(item["ctx"]["error"])
+    # A message about several settings of a table begins with a setting's name, in quotes.
+    return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 
-def _unknown_key(location: Location, model: type[BaseModel]) -> str:
+def _name(location: Location, model: type[BaseModel]) -> str:
+    """Return a setting's name in quotes, or a table's header, as in the file; "" for the file."""
+    if not location or (field := _field(location, model)) is None:
+        return f'"{_dotted(location)}"' if location else ""
+    last = location[-1]
+    if isinstance(last, int) and len(location) == 2 and _model_in(field.annotation):
+        return f"[[{location[0]}]] number {last + 1}"
+    if len(location) == 1 and _model_in(field.annotation):
+        return f"[{location[0]}]"
+    return f'"{_dotted(location)}"'
+
+
+def _unknown_setting(location: Location, model: type[BaseModel]) -> str:
     owner = _model(location[:-1], model)
     known = sorted(_fields(owner)) if owner else []
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    hint = f'did you mean "{close[0]}"? ' if close else ""
-    return f"is no key of ours; {hint}known here: {', '.join(known)}"
+    message = f'Unknown setting "{_dotted(location)}"'
+    if close:
+        return f'{message}; did you mean "{_dotted((*location[:-1], close[0]))}"?'
+    return f"{message}; the settings that can be here are {', '.join(known)}"
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -1,7 +1,7 @@
 """The types of the settings' fields: the values that are valid, and the errors for others.
 
 sections.py says what a value means and which settings belong together. values.py holds the values
-that have their own notation.
+that have their own notation. Each error continues the setting's name: "must be …".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sections of `galwad.toml`, one model each. Each field's description says what is right.
+"""The sections of `galwad.toml`, one model each. Each field's description continues "must be".
 
 All of them are frozen and refuse unknown keys. No error repeats a value.
 """
@@ -44,13 +44,15 @@ class NodeSection(Section):
     name: str = Field(
         default="galwad",
         pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
-        description='a short name in lower case, such as "galwad-1"',
+        description='1 to 32 lower-case letters, digits and hyphens, such as "galwad-1"',
     )
     state: FilePath = Field(
-        default=Path("/var/lib/galwad"), description="the folder of what must outlive a restart"
+        default=Path("/var/lib/galwad"),
+        description="the full path of the folder for data that must survive a restart",
     )
     runtime: FilePath = Field(
-        default=Path("/run/galwad"), description="a folder in memory (tmpfs), gone after a reboot"
+        default=Path("/run/galwad"),
+        description="the full path of a folder in memory (tmpfs), which is empty after a reboot",
     )
 
 
@@ -58,71 +60,88 @@ class SipSection(Section):
     """`[sip]`: the addresses on which calls arrive, timers of signalling (seconds), limits."""
 
     listen: tuple[Annotated[Listener, parse_with(Listener)], ...] = Field(
-        min_length=1, description='a list such as ["udp:192.0.2.10:5060"]'
+        min_length=1, description='a list of addresses such as ["udp:192.0.2.10:5060"]'
     )
     advertise: Hosts | None = Field(
         default=None,
-        description="the host that others reach us by, or a list with one for IPv4 and for IPv6",
+        description="the host by which others reach us, or a list of one for IPv4 and one for IPv6",
     )
     tls_certificate: FilePath | None = Field(
-        default=None, description="the full path of a PEM file"
+        default=None, description="the full path of the PEM file with the certificate"
     )
-    tls_key: FilePath | None = Field(default=None, description="the full path of a PEM file")
+    tls_key: FilePath | None = Field(
+        default=None, description="the full path of the PEM file with the private key"
+    )
     tls_client_ca: FilePath | None = Field(
-        default=None, description="the full path of a PEM file with authorities"
+        default=None, description="the full path of a PEM file with the authorities of clients"
     )
     tls_ca: FilePath | None = Field(
-        default=None, description="the full path of a PEM file with authorities"
+        default=None, description="the full path of a PEM file with the authorities of servers"
     )
     realm: str = Field(
         default="galwad",
         pattern=r"^[^\s\"]{1,64}$",
-        description="the realm of the phones' passwords",
+        description="the realm of the phones' passwords: 1 to 64 characters, no spaces or quotes",
     )
     digest: tuple[Literal["MD5", "SHA-256"], ...] = Field(
         default=("MD5",), min_length=1, description='"MD5", "SHA-256" or both, the preferred first'
     )
     session_expires: Whole = Field(
-        default=1800, ge=90, description="seconds, at least 90 (RFC 4028)"
+        default=1800, ge=90, description="a whole number of seconds, 90 or more (RFC 4028)"
     )
-    min_se: Whole = Field(default=90, ge=90, description="seconds, at least 90 (RFC 4028)")
+    min_se: Whole = Field(
+        default=90, ge=90, description="a whole number of seconds, 90 or more (RFC 4028)"
+    )
     prack: bool = Field(
-        default=True, description="true or false: reliable provisional responses (RFC 3262)"
+        default=True, description="true or false (reliable provisional responses, RFC 3262)"
     )
-    ring_timeout: Number = Field(default=180, gt=0, le=3600, description="seconds, up to 3600")
-    recall_timeout: Number = Field(default=30, gt=0, le=600, description="seconds, up to 600")
-    max_calls: Whole = Field(default=500, ge=1, le=10000, description="a whole number, 1 to 10000")
+    ring_timeout: Number = Field(
+        default=180, gt=0, le=3600, description="a number of seconds, more than 0 and up to 3600"
+    )
+    recall_timeout: Number = Field(
+        default=30, gt=0, le=600, description="a number of seconds, more than 0 and up to 600"
+    )
+    max_calls: Whole = Field(
+        default=500, ge=1, le=10000, description="a whole number from 1 to 10000"
+    )
     max_connections: Whole = Field(
-        default=2000, ge=1, le=100000, description="a whole number, 1 to 100000"
+        default=2000, ge=1, le=100000, description="a whole number from 1 to 100000"
     )
-    max_lag: Number = Field(default=0.25, ge=0.01, le=10, description="seconds, 0.01 to 10")
+    max_lag: Number = Field(
+        default=0.25, ge=0.01, le=10, description="a number of seconds from 0.01 to 10"
+    )
     source_rate: Number = Field(
-        default=20, ge=1, le=10000, description="requests a second, 1 to 10000"
+        default=20, ge=1, le=10000, description="a number of requests per second from 1 to 10000"
     )
     strangers_rate: Number = Field(
-        default=200, ge=1, le=10000, description="requests a second, 1 to 10000"
+        default=200, ge=1, le=10000, description="a number of requests per second from 1 to 10000"
     )
     trunk_rate: Number = Field(
-        default=100, ge=1, le=10000, description="requests a second, 1 to 10000"
+        default=100, ge=1, le=10000, description="a number of requests per second from 1 to 10000"
     )
     ban_after: Whole = Field(
-        default=10, ge=0, le=100000, description="a whole number of failures, 0 for never"
+        default=10,
+        ge=0,
+        le=100000,
+        description="a whole number of failures up to 100000, or 0 to ban no source",
     )
-    ban_time: Number = Field(default=60, ge=1, le=86400, description="seconds, 1 to 86400")
+    ban_time: Number = Field(
+        default=60, ge=1, le=86400, description="a number of seconds from 1 to 86400"
+    )
 
     @model_validator(mode="after")
     def _check_session_times(self) -> Self:
         if self.session_expires < self.min_se:
-            raise ValueError("session_expires must be at least min_se")
+            raise ValueError('"session_expires" must be at least "min_se"')
         return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         speaks = any(listener.transport == "tls" for listener in self.listen)
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key come together")
+            raise ValueError('needs both "tls_certificate" and "tls_key", or neither')
         if speaks and self.tls_certificate is None:
-            raise ValueError('"tls:" in listen needs tls_certificate and tls_key')
+            raise ValueError('needs "tls_certificate" and "tls_key" for "tls:" in "listen"')
         return self
 
 
@@ -131,43 +150,50 @@ class Trunk(Section):
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
     peers: tuple[Annotated[Peer, parse_with(Peer)], ...] = Field(
-        min_length=1, description='a list such as ["192.0.2.1", "198.51.100.0/28"]'
+        min_length=1,
+        description='a list of addresses and networks, such as ["192.0.2.1", "198.51.100.0/28"]',
     )
     transport: TransportName | None = Field(
-        default=None, description='"udp", "tcp" or "tls", where only that will do'
+        default=None, description='"udp", "tcp" or "tls"; leave it out to allow all three'
     )
     trusted: Flag = Field(
-        default=False, description="true when its P-Asserted-Identity is to be believed, or false"
+        default=False, description="true if its P-Asserted-Identity can be trusted, otherwise false"
     )
     source: SourceRule | None = Field(
-        default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
+        default=None,
+        description='"sdp-host", "symmetric" or "latch"; leave it out to use the one in [media]',
     )
     srtp: SrtpRule | None = Field(
-        default=None, description='"off", "optional" or "required"; [media] srtp when absent'
+        default=None,
+        description='"off", "optional" or "required"; leave it out to use the one in [media]',
     )
-    username: str = Field(default="", description="who we are to it, where it asks; or absent")
+    username: str = Field(default="", description="the name of our account at the trunk, in quotes")
     password: SecretStr | None = Field(
-        default=None, description="the password that goes with username, in quotes"
+        default=None, description="the password of our account at the trunk, in quotes"
     )
     registrar: SipUri | None = Field(
-        default=None, description='"sip:…", where we register as username to be called'
+        default=None,
+        description='the SIP URI where our account registers, such as "sip:trunk.example"',
     )
     options_every: Number = Field(
-        default=0, ge=0, le=3600, description="seconds, up to 3600; 0 for never"
+        default=0,
+        ge=0,
+        le=3600,
+        description="a number of seconds up to 3600, or 0 to send no OPTIONS",
     )
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
         if bool(self.username) != (self.password is not None):
-            raise ValueError("needs username and password together, or neither")
+            raise ValueError('needs both "username" and "password", or neither')
         if self.registrar is not None and not self.username:
-            raise ValueError("registrar needs username and password")
+            raise ValueError('needs "username" and "password" for "registrar"')
         return self
 
     @model_validator(mode="after")
     def _check_options_every(self) -> Self:
         if self.options_every and not any(peer.is_single_address for peer in self.peers):
-            raise ValueError("options_every needs an address, not only networks, in peers")
+            raise ValueError('needs an address, not only networks, in "peers" for "options_every"')
         return self
 
     def matches(self, host: str, port: int, transport: str) -> bool:
@@ -184,31 +210,36 @@ class Trunk(Section):
 class Phone(Section):
     """`[[phones]]`: a phone that is not in the database; it may register and be rung."""
 
-    extension: Extension = Field(description='the name it registers by, such as "201"')
-    user: str = Field(default="", description="the advisor who sits there, or absent")
+    extension: Extension = Field(
+        description='the phone\'s name, such as "201" (up to 32 of A-Z a-z 0-9 . _ -)'
+    )
+    user: str = Field(
+        default="", description="the user name of the advisor at this phone, in quotes"
+    )
     transport: TransportName | None = Field(
-        default=None, description='"udp", "tcp" or "tls", where only that will do'
+        default=None, description='"udp", "tcp" or "tls"; leave it out to allow all three'
     )
     ha1_md5: str = Field(
         default="",
         pattern=r"^([0-9a-f]{32})?$",
         repr=False,
-        description="32 hexadecimal digits: md5 of extension:realm:password",
+        description="32 lower-case hexadecimal digits: the MD5 of extension:realm:password",
     )
     ha1_sha256: str = Field(
         default="",
         pattern=r"^([0-9a-f]{64})?$",
         repr=False,
-        description="64 hexadecimal digits: sha256 of extension:realm:password",
+        description="64 lower-case hexadecimal digits: the SHA-256 of extension:realm:password",
     )
     srtp: SrtpRule | None = Field(
-        default=None, description='"off", "optional" or "required"; as the route when absent'
+        default=None,
+        description='"off", "optional" or "required"; leave it out to use the one of the route',
     )
 
     @model_validator(mode="after")
     def _check_secret(self) -> Self:
         if not (self.ha1_md5 or self.ha1_sha256):
-            raise ValueError("needs ha1_md5, ha1_sha256 or both")
+            raise ValueError('needs "ha1_md5", "ha1_sha256" or both')
         return self
 
 
@@ -218,30 +249,37 @@ class Route(Section):
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
     )
-    target: SipUri | None = Field(default=None, description='"sip:…", where the call goes')
+    target: SipUri | None = Field(
+        default=None, description='the SIP URI to call, such as "sip:301@192.0.2.20"'
+    )
     ring: tuple[Extension, ...] | None = Field(
         default=None, min_length=1, description='a list of extensions, such as ["201", "202"]'
     )
-    line: str = Field(default="", description="the label that advisors see")
+    line: str = Field(default="", description="the label that advisors see, in quotes")
     advisors: tuple[str, ...] = Field(
-        default=(), description='a list of users, such as ["sian"]; goes with target'
+        default=(), description='a list of user names, such as ["sian"], for a route with "target"'
     )
     source: SourceRule | None = Field(
-        default=None, description='"sdp-host", "symmetric" or "latch"; [media] source when absent'
+        default=None,
+        description='"sdp-host", "symmetric" or "latch"; leave it out to use the one in [media]',
     )
     srtp: SrtpRule | None = Field(
-        default=None, description='"off", "optional" or "required"; [media] srtp when absent'
+        default=None,
+        description='"off", "optional" or "required"; leave it out to use the one in [media]',
     )
     options_every: Number = Field(
-        default=0, ge=0, le=3600, description="seconds, up to 3600; 0 for never"
+        default=0,
+        ge=0,
+        le=3600,
+        description="a number of seconds up to 3600, or 0 to send no OPTIONS",
     )
 
     @model_validator(mode="after")
     def _check_target_or_ring(self) -> Self:
         if (self.target is None) == (self.ring is None):
-            raise ValueError("needs exactly one of target and ring")
+            raise ValueError('needs either "target" or "ring", and not both')
         if self.options_every and self.target is None:
-            raise ValueError("options_every goes with target")
+            raise ValueError('needs "target" for "options_every"')
         return self
 
 
@@ -255,19 +293,24 @@ class Destination(Section):
         alias="class", description='"centre", "department", "external" or "payment"'
     )
     target: SipUri | None = Field(
-        default=None, description='"sip:…", where the transfer goes when not to the name itself'
+        default=None,
+        description='the SIP URI to call instead of the name itself, such as "sip:301@192.0.2.20"',
     )
     srtp: SrtpRule | None = Field(
-        default=None, description='"off", "optional" or "required"; [media] srtp when absent'
+        default=None,
+        description='"off", "optional" or "required"; leave it out to use the one in [media]',
     )
     options_every: Number = Field(
-        default=0, ge=0, le=3600, description="seconds, up to 3600; 0 for never"
+        default=0,
+        ge=0,
+        le=3600,
+        description="a number of seconds up to 3600, or 0 to send no OPTIONS",
     )
 
     @model_validator(mode="after")
     def _check_options_every(self) -> Self:
         if self.options_every and self.target is None:
-            raise ValueError("options_every goes with target")
+            raise ValueError('needs "target" for "options_every"')
         return self
 
     def matches(self, user: str, uri: str) -> bool:
@@ -283,18 +326,20 @@ class MediaSection(Section):
 
     listen: IpAddresses = Field(
         default=("0.0.0.0",),  # noqa: S104 - media arrives from trunks and phones alike
-        description="an IP address of this machine, or a list with one for IPv4 and for IPv6",
+        description="an IP address of this machine, or a list of one for IPv4 and one for IPv6",
     )
     advertise: IpAddresses | None = Field(
         default=None,
-        description="the IP address to put into SDP, or a list with one for IPv4 and for IPv6",
+        description="the IP address to put into SDP, or a list of one for IPv4 and one for IPv6",
     )
     ports: Annotated[PortRange, parse_with(PortRange)] = Field(
         default=PortRange(20000, 21999), description='a range such as "20000-21999"'
     )
     source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
     srtp: SrtpRule = Field(default="optional", description='"off", "optional" or "required"')
-    silence_alarm: Number = Field(default=30, ge=1, le=3600, description="seconds, 1 to 3600")
+    silence_alarm: Number = Field(
+        default=30, ge=1, le=3600, description="a number of seconds from 1 to 3600"
+    )
 
 
 class RecordingSection(Section):
@@ -302,13 +347,15 @@ class RecordingSection(Section):
 
     recipients: FilePath | None = Field(
         default=None,
-        description="the full path of the signed set that `galwad keys sign` wrote",
+        description="the full path of the signed file that `galwad keys sign` wrote",
     )
     officer_key: PublicKey = Field(
         description="the officer's public key that `galwad keys show` prints"
     )
-    lookback: Number = Field(default=5, ge=0, le=60, description="seconds, 0 to 60")
-    erase_back: Number = Field(default=0, ge=0, le=60, description="seconds, up to lookback")
+    lookback: Number = Field(default=5, ge=0, le=60, description="a number of seconds from 0 to 60")
+    erase_back: Number = Field(
+        default=0, ge=0, le=60, description='a number of seconds, not more than "lookback"'
+    )
     payment_code_on: DtmfCode | None = Field(
         default=None, description='two to eight of 0-9 * #, such as "*71"'
     )
@@ -321,12 +368,14 @@ class RecordingSection(Section):
     @model_validator(mode="after")
     def _check_pauses(self) -> Self:
         if self.erase_back > self.lookback:
-            raise ValueError("erase_back must not be longer than lookback")
+            raise ValueError('"erase_back" must not be longer than "lookback"')
         on, off = self.payment_code_on, self.payment_code_off
         if (on is None) != (off is None):
-            raise ValueError("payment_code_on and payment_code_off come together or not at all")
+            raise ValueError('needs both "payment_code_on" and "payment_code_off", or neither')
         if on and off and (on.startswith(off) or off.startswith(on)):
-            raise ValueError("payment_code_on and payment_code_off must not begin alike")
+            raise ValueError(
+                '"payment_code_on" must not begin with "payment_code_off", or the reverse'
+            )
         return self
 
 
@@ -337,22 +386,28 @@ class DeskSection(Section):
         default=HostPort("127.0.0.1", 8443), description='"HOST:PORT", such as "127.0.0.1:8443"'
     )
     tls_certificate: FilePath | None = Field(
-        default=None, description="the full path of a PEM file"
+        default=None, description="the full path of the PEM file with the certificate"
     )
-    tls_key: FilePath | None = Field(default=None, description="the full path of a PEM file")
+    tls_key: FilePath | None = Field(
+        default=None, description="the full path of the PEM file with the private key"
+    )
     public_origin: str | None = Field(
         default=None,
         pattern=r"^https?://[^/\s]+$",
-        description='what the browser shows, such as "https://galwad.example.gov.uk"',
+        description='the page\'s origin in the browser, such as "https://galwad.example.gov.uk"',
     )
     time_zone: TimeZone | None = Field(
         default=None,
-        description='a time zone, such as "Europe/London"; this machine\'s when absent',
+        description='a time zone, such as "Europe/London"; leave it out to use this machine\'s',
     )
-    session_idle: Whole = Field(default=1800, ge=60, description="seconds, at least 60")
-    session_absolute: Whole = Field(default=36000, ge=60, description="seconds, at least 60")
+    session_idle: Whole = Field(
+        default=1800, ge=60, description="a whole number of seconds, 60 or more"
+    )
+    session_absolute: Whole = Field(
+        default=36000, ge=60, description="a whole number of seconds, 60 or more"
+    )
     anchors: FilePath | None = Field(
-        default=None, description="the full path of a file to which the desk may add lines"
+        default=None, description="the full path of a file to which the desk can append lines"
     )
     nightly: str = Field(
         default="03:00",
@@ -363,9 +418,11 @@ class DeskSection(Section):
     @model_validator(mode="after")
     def _check_tls_or_loopback(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key come together")
+            raise ValueError('needs both "tls_certificate" and "tls_key", or neither')
         if self.tls_certificate is None and not self.listen.loopback:
-            raise ValueError("needs tls_certificate and tls_key, or a listen address on loopback")
+            raise ValueError(
+                'needs "tls_certificate" and "tls_key", or a loopback address in "listen"'
+            )
         return self
 
     @property
@@ -383,5 +440,5 @@ class DirectorySection(Section):
     """`[directory]`: the lookup of callers."""
 
     budget: Number = Field(
-        default=1.0, ge=0.05, le=1.0, description="seconds that all sources have, 0.05 to 1.0"
+        default=1.0, ge=0.05, le=1.0, description="a number of seconds from 0.05 to 1.0"
     )

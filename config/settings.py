@@ -1,7 +1,7 @@
 """The settings of the service: the whole file as one value, and its loader.
 
 `load` reads TOML and returns frozen models. Faults of the file become one `SettingsError` that
-names file, line, key and what would be right.
+names file, line and setting, and says what is wrong and what to write.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Settings(Section):
     """All of `galwad.toml`."""
 
     node: NodeSection = Field(default=NodeSection(), description="the table [node]")
-    sip: SipSection = Field(description="the table [sip] with at least `listen`")
+    sip: SipSection = Field(description='the table [sip] with at least "listen"')
     trunks: tuple[Trunk, ...] = Field(default=(), description="tables [[trunks]]")
     phones: tuple[Phone, ...] = Field(default=(), description="tables [[phones]]")
     routes: tuple[Route, ...] = Field(default=(), description="tables [[routes]]")
     destinations: tuple[Destination, ...] = Field(default=(), description="tables [[destinations]]")
     media: MediaSection = Field(default=MediaSection(), description="the table [media]")
     recording: RecordingSection = Field(
-        description="the table [recording] with at least `officer_key`"
+        description='the table [recording] with at least "officer_key"'
     )
     desk: DeskSection = Field(default=DeskSection(), description="the table [desk]")
     directory: DirectorySection = Field(
@@ -58,12 +58,12 @@ class Settings(Section):
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:
         for what, names in (
-            ("two [[phones]] with the same extension", [p.extension for p in self.phones]),
-            ("two [[trunks]] with the same name", [t.name for t in self.trunks]),
-            ("two [[routes]] with the same called", [r.called.text for r in self.routes]),
+            ('Two [[phones]] have the same "extension"', [p.extension for p in self.phones]),
+            ('Two [[trunks]] have the same "name"', [t.name for t in self.trunks]),
+            ('Two [[routes]] have the same "called"', [r.called.text for r in self.routes]),
         ):
             if len(set(names)) != len(names):
-                raise ValueError(f"{what}; each needs its own")
+                raise ValueError(f"{what}; give each its own")
         return self
 
     @property
@@ -161,12 +161,23 @@ def load(path: Path) -> Settings:
         with path.open(encoding="utf-8-sig") as file:  # some editors put a byte order mark first
             text = file.read(_LARGEST + 1)
     except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise SettingsError(path, (SettingsFault(0, "", reason.lower()),)) from None
+        reason = error.strerror or type(error).__name__
+        raise SettingsError(
+            path, (SettingsFault(0, "", f"Cannot read the file: {reason.lower()}"),)
+        ) from None
     except UnicodeDecodeError:
-        raise SettingsError(path, (SettingsFault(0, "", "must be text in UTF-8"),)) from None
+        raise SettingsError(
+            path, (SettingsFault(0, "", "The file must be text in UTF-8"),)
+        ) from None
     if len(text) > _LARGEST:
-        raise SettingsError(path, (SettingsFault(0, "", "is too large to be settings"),))
+        raise SettingsError(
+            path,
+            (
+                SettingsFault(
+                    0, "", "The file is too large: settings have at most 1,048,576 characters"
+                ),
+            ),
+        )
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -1,7 +1,7 @@
 """The small values inside settings: addresses, ranges, patterns. Each is parsed from its text.
 
-`parse` raises ValueError with a message that says what would be right, without repeating the given
-value.
+`parse` raises ValueError with a message that continues the setting's name ("must be …"). It never
+repeats the given value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HIGHEST_PORT = 65535
 def _port(text: str) -> int:
     port = int(text)
     if port > _HIGHEST_PORT:
-        raise ValueError("a port is a number from 1 to 65535")
+        raise ValueError(f"must have a port of at most {_HIGHEST_PORT}")
     return port
 
 
@@ -180,7 +180,9 @@ class Pattern:
             try:
                 return cls(text, re.compile(text[1:-1]))
             except re.error:
-                raise ValueError("the regular expression between the slashes is faulty") from None
+                raise ValueError(
+                    "must have a valid regular expression between the slashes"
+                ) from None
         body = text.removesuffix("*")
         if not text or "*" in body or any(letter.isspace() for letter in text):
             raise ValueError(

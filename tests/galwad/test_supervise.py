@@ -195,4 +195,4 @@ def test_a_package_in_the_folder_at_hand_is_not_taken_for_ours(tmp_path):
     command = supervise.child("desk", tmp_path / "none.toml")
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "none.toml: no such file" in ended.stderr
+    assert "none.toml: Cannot read the file: no such file" in ended.stderr

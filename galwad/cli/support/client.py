@@ -83,7 +83,7 @@ def client_settings() -> ClientSettings:
     except ValidationError as error:
         fault = faults_of(error, _text(file), ClientSettings)[0]
     where = f"{file}:{fault.line}" if fault.line else str(file)
-    raise CliError(f"{where}: {fault.key} {fault.expected}".replace("  ", " "), _MEND)
+    raise CliError(f"{where}: {fault.message}", _MEND)
 
 
 def _text(file: Path) -> str:

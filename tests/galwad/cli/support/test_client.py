@@ -56,7 +56,7 @@ def test_a_faulty_client_file_is_named_with_its_line(run, tmp_path):
     file.write_text('server = "https://x"\ntokn = "t"\n')
     done = run("calls", "list")
     assert done.status == 1
-    assert f"{file}:2: tokn" in done.err
+    assert f'{file}:2: Unknown setting "tokn"; did you mean "token"?' in done.err
 
 
 @pytest.mark.parametrize(
