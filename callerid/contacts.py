@@ -81,13 +81,15 @@ class Note:
             ContactError: The message names what is missing.
         """
         if not self.purpose:
-            raise ContactError("a contact needs a purpose")
+            raise ContactError("the contact note needs a purpose")
         if self.caller_type == "self":
             return
         if not self.on_behalf_of:
-            raise ContactError("say for whom this caller speaks")
+            raise ContactError(
+                "the contact note needs the name of the person for whom the caller speaks"
+            )
         if not self.authority:
-            raise ContactError("say on what authority this caller speaks")
+            raise ContactError("the contact note needs the authority on which the caller speaks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class Contacts:
                 await connection.execute(select(contacts).where(contacts.c.call_id == call_id))
             ).first()
             if row is None:
-                raise ContactError("no answered call has this id")
+                raise ContactError("there is no answered call with this id")
             if row.version and all(getattr(row, name) == value for name, value in fields.items()):
                 return int(row.version)
             version = int(row.version) + 1

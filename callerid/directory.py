@@ -110,13 +110,13 @@ class _Reader:
     def header(self, names: list[str]) -> None:
         for name in _NEEDED:
             if name not in names:
-                self.fault(1, name, "this column is missing")
+                self.fault(1, name, "add this column, which is required")
         for name in names:
             if name not in _NEEDED + _OPTIONAL:
                 known = ", ".join(_NEEDED + _OPTIONAL)
-                self.fault(1, name, f"unknown column; known are {known}")
+                self.fault(1, name, f"is not a known column; the columns are {known}")
             elif names.count(name) > 1:
-                self.fault(1, name, "this column stands twice")
+                self.fault(1, name, "occurs twice in the header")
 
     def row(self, line: int, cells: dict[str, str]) -> ImportRow | None:
         before = len(self.faults)
@@ -136,13 +136,13 @@ class _Reader:
 
     def _text(self, line: int, name: str, value: str) -> None:
         if not value:
-            self.fault(line, name, "is empty")
+            self.fault(line, name, "must not be empty")
         elif len(value) > _MOST_CHARACTERS:
-            self.fault(line, name, f"is longer than {_MOST_CHARACTERS} characters")
+            self.fault(line, name, f"must not be longer than {_MOST_CHARACTERS} characters")
 
     def _unique(self, line: int, reference: str) -> None:
         if reference and reference in self.seen:
-            self.fault(line, "reference", f"stands already in line {self.seen[reference]}")
+            self.fault(line, "reference", f"is the same as in line {self.seen[reference]}")
         self.seen.setdefault(reference, line)
 
     def _word(self, line: int, name: str, cells: dict[str, str], known: tuple[str, ...]) -> str:
@@ -165,7 +165,7 @@ class _Reader:
             except NumberError as error:
                 self.fault(line, "numbers", str(error))
         if not text.strip(" |"):
-            self.fault(line, "numbers", "is empty")
+            self.fault(line, "numbers", "must not be empty")
         return tuple(found)
 
 
@@ -193,7 +193,7 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
                 if len(reader.faults) >= _MOST_FAULTS:
                     break
     except csv.Error as error:
-        reader.fault(rows.line_num, "", f"not CSV: {error}")
+        reader.fault(rows.line_num, "", f"cannot be read as CSV: {error}")
     if reader.faults:
         raise ImportFileError(reader.faults)
     return entries
@@ -205,7 +205,7 @@ def _read_row(
     if not any(cell.strip() for cell in row):
         return
     if len(row) != len(names):
-        reader.fault(line, "", f"has {len(row)} fields where the header has {len(names)}")
+        reader.fault(line, "", f"has {len(row)} fields, but the header has {len(names)}")
         return
     cells = {name: cell.strip() for name, cell in zip(names, row, strict=True)}
     entry = reader.row(line, cells)

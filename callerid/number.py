@@ -40,13 +40,13 @@ class PhoneNumber:
         """
         text = text.strip()
         if not _DIALLABLE.fullmatch(text):
-            raise NumberError("not a telephone number")
+            raise NumberError("is not a telephone number")
         try:
             parsed = phonenumbers.parse(text, region)
         except phonenumbers.NumberParseException as error:
-            raise NumberError("not a telephone number") from error
+            raise NumberError("is not a telephone number") from error
         if not phonenumbers.is_possible_number(parsed):
-            raise NumberError("a number of this length does not exist")
+            raise NumberError("is too short or too long for a telephone number")
         e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         return cls(e164, parsed.extension or "")
 

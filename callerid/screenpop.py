@@ -110,7 +110,7 @@ class ScreenPop:
         if confirmation is PopConfirmation.NOT_THEM:
             return replace(self, chosen=None, confirmation=confirmation)
         if chosen is None:
-            raise ChoiceError("nobody is chosen yet")
+            raise ChoiceError("no person is chosen: choose one first")
         self._person(chosen)
         return replace(self, chosen=chosen, confirmation=confirmation)
 
@@ -118,4 +118,4 @@ class ScreenPop:
         for person in self.result.people:
             if person.person_id == person_id:
                 return person
-        raise ChoiceError("no such person on this pop")
+        raise ChoiceError("the screen-pop has no person with this id")

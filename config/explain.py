@@ -104,7 +104,8 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     wanted = field.description if field else None
     name = _name(location, model)
     if item["type"] == "missing":
-        return f"Missing setting {name}" + (f": add {wanted}" if wanted else "")
+        what = "table" if name.startswith("[") else "setting"
+        return f"Missing {what} {name}" + (f": add {wanted}" if wanted else "")
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])

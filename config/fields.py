@@ -42,7 +42,7 @@ def _sip_uri(value: object) -> str:
 
 def _absolute(value: object) -> Path:
     if not isinstance(value, str | Path) or not Path(value).is_absolute():
-        raise ValueError('must be a full path, such as "/etc/galwad/tls.crt"')
+        raise ValueError('must be a full path, which begins with "/"')
     return Path(value)
 
 

@@ -44,7 +44,7 @@ class EmbeddedDirectory:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(statement)).all()
         except SQLAlchemyError as error:
-            raise SourceError(f"the directory cannot be read: {type(error).__name__}") from None
+            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
         exact = [row for row in rows if row.extension == number.extension]
         chosen = exact or rows
         once = {row.id: _person(row, main_line=not exact) for row in chosen}

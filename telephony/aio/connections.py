@@ -78,7 +78,9 @@ class Connections:
             ProtocolError: A TLS address without `tls`, or `tls` with another address.
         """
         if (wanted.transport == "TLS") is (tls is None):
-            raise ProtocolError("an address for TLS, and no other, wants certificates")
+            raise ProtocolError(
+                "an address needs certificates (`tls`) if it is for TLS, and only then"
+            )
         sock = bind(socket.SOCK_STREAM, wanted)
         host, port = sock.getsockname()[:2]
         local = Address(host, port, wanted.transport)

@@ -73,7 +73,7 @@ class PortPool:
             except OSError as error:
                 self._free.append(port)
                 if error.errno not in _TAKEN:
-                    raise NoPortsError(f"media ports cannot be bound: {error.strerror}") from error
+                    raise NoPortsError(f"cannot bind media ports: {error.strerror}") from error
         raise NoPortsError("no pair of media ports is free")
 
     def take_again(self, port: int) -> PortPair:
@@ -83,11 +83,11 @@ class PortPool:
             NoPortsError: The pair is in use, not of this pool, or cannot be bound.
         """
         if port not in self._free:
-            raise NoPortsError("that pair of media ports is not free")
+            raise NoPortsError("this pair of media ports is not free")
         try:
             pair = self._bind(port)
         except OSError as error:
-            raise NoPortsError(f"media ports cannot be bound: {error.strerror}") from error
+            raise NoPortsError(f"cannot bind media ports: {error.strerror}") from error
         self._free.remove(port)
         return pair
 

@@ -97,7 +97,7 @@ class Relay:
         """
         pool = self._pools.get(":" in local.host)
         if pool is None:
-            raise NoPortsError("no media ports of that family any more")
+            raise NoPortsError("there are no media ports of that address family")
         opened = self._open(leg_id, pool, pool.take_again(local.port))
         self._legs[leg_id].reopened = True
         return opened
@@ -105,7 +105,7 @@ class Relay:
     def _open(self, leg_id: str, pool: PortPool, pair: PortPair) -> LocalMedia:
         if leg_id in self._legs:
             pool.give_back(pair)
-            raise ProtocolError("the leg has media ports already")
+            raise ProtocolError("the leg already has media ports")
         leg = MediaLeg(leg_id, pair, self._source, self._on_refused)
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()

@@ -195,7 +195,7 @@ class SipTransport:
         sock = self._sockets.get(out.local)
         try:
             if sock is None:
-                raise OSError("not one of our sockets")  # noqa: TRY301 - counted with the others
+                raise OSError("no socket is bound to this address")  # noqa: TRY301 - counted with the others
             sock.send(out.data, out.destination)
         except OSError:
             self.send_errors += 1

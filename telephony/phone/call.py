@@ -18,7 +18,7 @@ from telephony.phone.redirection import Redirection
 from telephony.phone.refer_sent import ReferSent
 from telephony.phone.renegotiation import SDP, Renegotiation
 from telephony.phone.reports import PeerReport
-from telephony.phone.rtp_sender import KEY_MS, KEYS
+from telephony.phone.rtp_sender import BAD_KEYS, KEY_MS, KEYS
 from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sdp import Direction
@@ -147,7 +147,7 @@ class VoIPCall:
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
         failed = self.state is CallState.ENDED and state is not CallState.ENDED
         if failed and (self.status >= 300 or not self.status):
-            what = "nobody answers" if self.unreachable else "the call ended first"
+            what = "no response to the INVITE" if self.unreachable else "the call ended first"
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
@@ -173,7 +173,7 @@ class VoIPCall:
         """
         invite = self._ringing_here()
         if not invite.request.body:
-            raise InvalidStateError("the INVITE holds no offer")
+            raise InvalidStateError("the INVITE has no SDP offer")
         body = self._description(invite)
         invite.respond(
             183, headers=(SDP,), body=body, reliable=invite.takes_reliable, now=self._account.now
@@ -379,7 +379,7 @@ class VoIPCall:
 
     async def _send_keys_by_info(self, keys: str) -> None:
         if any(key not in KEYS for key in keys):
-            raise ProtocolError("not keys")
+            raise ProtocolError(BAD_KEYS)
         for key in keys:
             headers = (("Content-Type", CONTENT_TYPE),)
             status = await self.send_info(body_of(key, KEY_MS), headers)
@@ -390,12 +390,14 @@ class VoIPCall:
 
     def _answered(self) -> Dialog:
         if self.dialog is None or self.state is not CallState.ANSWERED:
-            raise InvalidStateError(f"the call is {self.state}")
+            raise InvalidStateError(f"the call is not answered; its state is {self.state}")
         return self.dialog
 
     def _ringing_here(self) -> InviteServer:
         if self.invite is None or self.state is not CallState.RINGING:
-            raise InvalidStateError(f"no call that came in rings here: it is {self.state}")
+            raise InvalidStateError(
+                f"this is not a received call that rings; its state is {self.state}"
+            )
         return self.invite
 
     def _description(self, invite: InviteServer) -> bytes:

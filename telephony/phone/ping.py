@@ -42,5 +42,5 @@ async def ping(account: PhoneAccount) -> int:
     account.transport.flush()
     event = await waiting.answer
     if event.response is None:
-        raise CallFailedError("nobody answers", event.status, unreachable=True)
+        raise CallFailedError("no response to OPTIONS", event.status, unreachable=True)
     return event.status

@@ -21,14 +21,14 @@ def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
     if not values:
         return None
     if len(values) > 1:
-        raise SipParseError("more than one Replaces")
+        raise SipParseError("the INVITE has more than one Replaces")
     named = Replaces.parse(values[0])
     dialog = endpoint.find_dialog(named.call_id, named.to_tag, named.from_tag)
     call = dialog.owner if dialog is not None else None
     if not isinstance(call, VoIPCall) or call.state is CallState.ENDED:
-        raise SipParseError("no call of ours is to be replaced", status=481)
+        raise SipParseError("no call matches the Replaces", status=481)
     if call.state is CallState.ANSWERED and named.early_only:
-        raise SipParseError("the call is answered", status=486)
+        raise SipParseError("the call that early-only Replaces names is answered", status=486)
     if call.state is not CallState.ANSWERED and call.invite is not None:
-        raise SipParseError("a call that rings here is not to be replaced", status=481)
+        raise SipParseError("the call that Replaces names still rings here", status=481)
     return call

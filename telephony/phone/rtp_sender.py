@@ -17,6 +17,7 @@ from telephony.rtp.packet import RtpPacket
 FRAME: Final = 160
 """Samples in a packet: 20 ms at 8 kHz."""
 KEYS: Final = "0123456789*#ABCD"
+BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
 _PRESS: Final = 6
 """Packets for which a key is down: 120 ms."""
 KEY_MS: Final = 20 * _PRESS
@@ -61,7 +62,9 @@ class RtpSender:
     def write(self, pcm: bytes) -> None:
         """Queue 16-bit linear PCM; raise ProtocolError for an odd number of bytes."""
         if len(pcm) % 2:
-            raise ProtocolError("16-bit audio has an even number of bytes")
+            raise ProtocolError(
+                "the audio needs an even number of bytes, because its samples have 16 bits"
+            )
         self._audio += pcm
 
     def clear(self) -> None:
@@ -71,8 +74,10 @@ class RtpSender:
 
     def press(self, keys: str) -> None:
         """Queue keys; raise ProtocolError if one is not in `KEYS` or the peer accepts no events."""
-        if self.event_type is None or any(key not in KEYS for key in keys.upper()):
-            raise ProtocolError("not keys, or the peer takes none")
+        if any(key not in KEYS for key in keys.upper()):
+            raise ProtocolError(BAD_KEYS)
+        if self.event_type is None:
+            raise ProtocolError("the peer accepts no telephone events; send the keys by INFO")
         self._keys.extend((KEYS.index(key), 0) for key in keys.upper())
 
     def skip(self) -> None:

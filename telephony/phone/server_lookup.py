@@ -41,7 +41,7 @@ async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[
         speaks = [TransportFamily(server.transport, ipv6=ipv6) for ipv6 in families]
         found = await _by_domain(server, speaks, dns)
     if not found:
-        raise OSError(f"nobody serves {server.host} by {server.transport}")
+        raise OSError(f"no server was found for {server.host} over {server.transport}")
     return [there._replace(name=server.name or _shown(there, server.host)) for there in found]
 
 

@@ -37,7 +37,7 @@ class RegistrationError(PhoneError):
     """
 
     def __init__(self, status: int, *, unreachable: bool = False) -> None:
-        what = "nobody answers the registration" if unreachable else "the registration was refused"
+        what = "no response to REGISTER" if unreachable else "the registration was refused"
         super().__init__(f"{what} ({status})")
         self.status = status
         self.unreachable = unreachable

@@ -82,7 +82,7 @@ class MediaStream:
         laws = {n: c.name.lower() for n, c in remote.accepts.items() if c.clock == FRAME * 50}
         number = next((n for n, name in laws.items() if name in g711.SILENCE), None)
         if number is None:
-            raise CallFailedError("no common codec", 488)
+            raise CallFailedError("the peer accepts neither A-law nor µ-law", 488)
         self.sender.payload_type, self.sender.law = number, laws[number]
         self.sender.event_type = next(
             (n for n, name in laws.items() if name == "telephone-event"), None

@@ -210,11 +210,11 @@ async def test_who_is_not_there_is_told_from_who_refuses(make_phone):
     options = {"transport": "tcp"}
     async with make_phone(("127.0.0.1", 9), **options) as phone:
         call = await phone.call("202")
-        with pytest.raises(CallFailedError, match="nobody answers") as failed:
+        with pytest.raises(CallFailedError, match="no response to the INVITE") as failed:
             await within(call.wait_for(CallState.ANSWERED))
         assert failed.value.unreachable
         assert (call.status, call.statuses) == (503, [])
-    with pytest.raises(RegistrationError, match="nobody answers") as lost:
+    with pytest.raises(RegistrationError, match="no response to REGISTER") as lost:
         await within(make_phone(("127.0.0.1", 9), register=True, **options).start())
     assert (lost.value.unreachable, lost.value.status) == (True, 503)
 
