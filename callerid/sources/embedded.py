@@ -29,7 +29,7 @@ class EmbeddedDirectory:
         self._engine = engine
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people at this number, fifty at most.
+        """Return the people at this number that a pop may show, fifty at most.
 
         Raises:
             SourceError: The database cannot be read.
@@ -48,7 +48,8 @@ class EmbeddedDirectory:
         exact = [row for row in rows if row.extension == number.extension]
         chosen = exact or rows
         once = {row.id: _person(row, main_line=not exact) for row in chosen}
-        return list(once.values())[:_MOST_PEOPLE]
+        visible = [person for person in once.values() if not person.do_not_pop]
+        return visible[:_MOST_PEOPLE]
 
 
 def _person(row: Row[Any], *, main_line: bool) -> Person:

@@ -125,3 +125,11 @@ def test_no_text_breaks_the_reader(text):
     for head in ("", HEADER):
         with contextlib.suppress(ImportFileError):
             read_csv(head + text)
+
+
+async def test_hidden_people_take_no_place_of_a_visible_one(engine):
+    rows = [f"H-{n},Hidden {n:02},01632 960200,en,person,no,yes,\n" for n in range(50)]
+    visible = "V-1,Visible Person,01632 960200,en,person,no,no,\n"
+    await import_csv(engine, HEADER + "".join(rows) + visible)
+    (person,) = await find(engine, "01632 960200")
+    assert person.name == "Visible Person"
