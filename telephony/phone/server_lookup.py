@@ -28,14 +28,14 @@ class DnsClient(Protocol):
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
     """Return the server's addresses, the best first.
 
-    With a port, the result is the first address that the system finds. Without a port, and with
-    `here`, all results are of the family of `here`.
+    With a port, the result is the first address that the system finds. With `here`, our own
+    address, all results are of its family.
 
     Raises:
-        OSError: The server has no address.
+        OSError: The server has no address, or none of the family of `here`.
     """
     if server.port:
-        found = [await _by_system(server)]
+        found = [await _by_system(server, here)]
     else:
         families = [":" in here] if here else [False, True]
         speaks = [TransportFamily(server.transport, ipv6=ipv6) for ipv6 in families]
@@ -45,9 +45,12 @@ async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[
     return [there._replace(name=server.name or _shown(there, server.host)) for there in found]
 
 
-async def _by_system(server: Address) -> Address:
+async def _by_system(server: Address, here: str) -> Address:
+    family = socket.AF_UNSPEC
+    if here:
+        family = socket.AF_INET6 if ":" in here else socket.AF_INET
     found = await asyncio.get_running_loop().getaddrinfo(
-        server.host, server.port, type=socket.SOCK_DGRAM
+        server.host, server.port, family=family, type=socket.SOCK_DGRAM
     )
     return server._replace(host=str(found[0][4][0]))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from telephony.phone import RegistrationError
@@ -61,6 +63,20 @@ def at(host, port, transport="UDP", name=""):
 )
 async def test_a_server_is_found_where_the_name_system_says(server, here, found):
     assert await find_servers(server, NameSystem(), here) == found
+
+
+@pytest.mark.parametrize(
+    ("here", "host"),
+    [("192.0.2.50", "192.0.2.1"), ("2001:db8::50", "2001:db8::1"), ("", "2001:db8::1")],
+)
+async def test_a_name_with_a_port_has_an_address_of_our_own_family(monkeypatch, here, host):
+    def getaddrinfo(_host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002 - its name
+        found = [(socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")]
+        return [(each, type, 0, "", (place, port)) for each, place in found if family in {0, each}]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    found = await find_servers(at("both.example", 5070), NameSystem(), here)
+    assert found == [at(host, 5070)]
 
 
 @pytest.mark.parametrize("name", ["nowhere.example", "deaf.example"])
