@@ -39,19 +39,26 @@ class DialogRequests:
             InvalidStateError: The dialog has ended, or an INVITE is pending in it.
             CallFailedError: No response came.
         """
-        account, given = self._account, tuple(headers)
         try:
-            client = dialog.request(method, headers=given, body=body, now=account.now)
+            return await self._send(dialog, method, tuple(headers), body)
         except ProtocolError as error:
             raise InvalidStateError(str(error)) from None
+
+    async def _send(
+        self, dialog: Dialog, method: str, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> tuple[Request, Response]:
+        account = self._account
+        client = dialog.request(method, headers=headers, body=body, now=account.now)
         response = await self._answer(client)
         answered = tuple(account.credentials(client, response))
-        if answered and isinstance(client, InviteClient):
+        if not answered:
+            return client.request, response
+        if isinstance(client, InviteClient):
             client = client.retry(headers=answered, now=account.now)
-            response = await self._answer(client)
-        elif answered:
-            client = dialog.request(method, headers=(*given, *answered), body=body, now=account.now)
-            response = await self._answer(client)
+        else:
+            both = (*headers, *answered)
+            client = dialog.request(method, headers=both, body=body, now=account.now)
+        response = await self._answer(client)
         return client.request, response
 
     async def _answer(self, client: ClientRequest) -> Response:
