@@ -108,11 +108,11 @@ class Connections:
         """Return whether a connection to the address exists or is being opened."""
         return self._find(address) is not None
 
-    def disconnect(self, source: Address) -> None:
+    def disconnect(self, source: Address, reason: EndReason = EndReason.BARRED) -> None:
         """Close the connection by which a message came; does nothing for a datagram."""
         connection = self._by_address.get(source)
         if connection is not None:
-            connection.abort(EndReason.BARRED)
+            connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
         """Use a connection for requests to `port` of its peer, by each name in its certificate."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from telephony.aio.addresses import reachable_host
-from telephony.aio.connection import ConnectionLimits
+from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import Connections
 from telephony.aio.packet_filter import Network
 from telephony.aio.source_filter import AcceptAll, SourceFilter
@@ -26,7 +26,11 @@ logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
-"""The most messages queued; later ones are dropped, and a UDP sender repeats its request."""
+"""The most messages queued at the start.
+
+A later datagram is dropped, because its sender repeats it. A later message over a connection closes
+the connection, which its sender treats as a 503 (RFC 3261 8.1.3.1).
+"""
 
 
 class SipTransport:
@@ -113,6 +117,8 @@ class SipTransport:
         if self._queued is not None:
             if len(self._queued) < _MOST_QUEUED:
                 self._queued.append((data, source, local))
+            else:
+                self.connections.disconnect(source, EndReason.US)
             return
         before = self.endpoint.malformed
         try:

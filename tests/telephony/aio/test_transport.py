@@ -6,6 +6,7 @@ Covers `telephony/aio/udp.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -149,3 +150,20 @@ async def test_what_comes_before_the_core_is_ready_waits(agents):
     bob.transport.release_received()
     await bob.wait(IncomingInvite)
     assert bob.transport.endpoint.dropped["malformed"] == 2
+
+
+async def test_a_message_that_no_longer_fits_in_the_queue_closes_its_connection(
+    agents, monkeypatch
+):
+    monkeypatch.setattr("telephony.aio.transport._MOST_QUEUED", 1)
+    bob = await agents(Address("127.0.0.1", 0, "TCP"))
+    bob.transport.queue_received()
+    message = b"OPTIONS sip:bob@127.0.0.1 SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+    reader, writer = await asyncio.open_connection(*bob.address[:2])
+    writer.write(message)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(), 0.1)
+    writer.write(message)
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
