@@ -48,9 +48,7 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
         assert await run(payment, service, call_id, "PUT") == "paused"
         await run(calling.talker.say, secrets[0], target)
         sending_on = asyncio.create_task(first.transfer("500"))
-        await first.changes.until(
-            lambda: first.refer_sent is not None and first.refer_sent.statuses
-        )
+        await first.changes.until(lambda: first.refer_sent and first.refer_sent.statuses)
         await first.hangup()
         await run(department.hang_up)  # by its refusal
         recall = await calls.get()

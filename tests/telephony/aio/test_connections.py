@@ -1,6 +1,6 @@
 """SIP over real TCP connections on loopback.
 
-Covers `telephony/aio/link.py`.
+Covers `telephony/aio/connection.py`.
 """
 
 from __future__ import annotations

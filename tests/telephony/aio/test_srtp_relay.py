@@ -1,6 +1,7 @@
 """Legs of the relay with SRTP, each independent of the other.
 
-Covers `telephony/aio/media_leg.py`, `telephony/aio/media_path.py` and `telephony/aio/media_way.py`.
+Covers `telephony/aio/media_leg.py`, `telephony/aio/media_path.py` and
+`telephony/aio/media_sender.py`.
 """
 
 import random

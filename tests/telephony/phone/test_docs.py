@@ -2,7 +2,7 @@
 
 The examples that need a server are run in `tests/peers/test_phone_docs.py`.
 
-Covers `telephony/phone/phone.py` and `telephony/phone/line.py`.
+Covers `telephony/phone/phone.py` and `telephony/phone/account.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The media of a phone: packets at their timestamps, keys, and G.711.
 
-Covers `telephony/phone/outbox.py` and `telephony/phone/g711.py`.
+Covers `telephony/phone/rtp_sender.py` and `telephony/phone/g711.py`.
 """
 
 import struct

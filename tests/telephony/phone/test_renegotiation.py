@@ -1,6 +1,6 @@
 """Hold, resume and UPDATE within a call, even if both sides ask at once.
 
-Covers `telephony/phone/dispatch.py` and `telephony/phone/errand.py`.
+Covers `telephony/phone/dispatch.py` and `telephony/phone/dialog_requests.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Phones that are transferred, and that take the place of another: REFER and Replaces.
 
-Covers `telephony/phone/following.py` and `telephony/phone/replacing.py`.
+Covers `telephony/phone/refer_received.py` and `telephony/phone/replaces.py`.
 """
 
 import asyncio
