@@ -46,7 +46,10 @@ class MessageReceiver(Protocol):
 
 
 class Connections:
-    """The table of connections. Belongs to one running event loop."""
+    """The table of connections. Belongs to one running event loop.
+
+    It is one class because accepting, opening and choosing a connection share this table.
+    """
 
     def __init__(
         self, owner: MessageReceiver, limits: ConnectionLimits, source_filter: SourceFilter

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
+from telephony.aio.media_poller import Reader
 from telephony.aio.media_sender import PacketSender, sender_to
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
-
-Reader = Callable[[float], None]
-"""Reads and handles one datagram from its socket; the argument is now, in monotonic seconds."""
 
 DATAGRAM_BYTES = 8_192
 """The largest datagram that is read.

@@ -1,10 +1,6 @@
 """The media relay: passes each leg's RTP and RTCP to the joined leg, and its RTP to a tap.
 
-All sockets are in one epoll set, which the event loop watches. One wake-up then serves every packet
-that has arrived, which costs less than one asyncio transport for each socket
-(`benchmarks/media.py`). Under load this would still mean a wake-up for every packet or two. The
-relay therefore changes to polling every 2 ms, a delay that neither a listener nor a jitter buffer
-notices.
+`media_poller` decides when a socket is read, and `media_path` what is done with a packet.
 
 RTP payload, SSRC, sequence number and timestamp pass through unchanged. The payload type changes
 where the two legs number a codec differently. Of a telephone event, the tap receives only the RTP
@@ -14,20 +10,18 @@ SRTP begins and ends at each leg: media between the legs, and media for a tap, i
 Media is sent to the address in the SDP and accepted by the leg's `SourceRule`.
 """
 
-import asyncio
-import select
 import socket
 import time
 from collections.abc import Callable
 
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
 from telephony.aio.media_path import (
-    Reader,
     connected_reader_of,
     control_reader_of,
     kinds_of,
     reader_of,
 )
+from telephony.aio.media_poller import MOST_QUEUED, MediaPoller
 from telephony.aio.ports import PortPair, PortPool, connected_socket
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
@@ -35,16 +29,12 @@ from telephony.sdp import LocalMedia, RemoteMedia
 
 __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
 
-_BATCH = 64
-"""The most sockets served in one poll. At 10 µs for each packet, other work waits up to 0.7 ms."""
-_MOST_QUEUED = 256
-"""The most queued packets read from one socket: five seconds of speech, in 2.5 ms."""
-_POLL_S = 0.002
-"""Seconds between two polls while packets come more often than this."""
-
 
 class Relay:
-    """The `MediaPlane` of a process: its legs, by leg id. Belongs to one running event loop."""
+    """The `MediaPlane` of a process: its legs, by leg id. Belongs to one running event loop.
+
+    It is one class because each method changes the same table of legs and then their readers.
+    """
 
     def __init__(
         self,
@@ -72,11 +62,8 @@ class Relay:
         self._on_refused = on_refused
         self._clock = clock
         self._legs: dict[str, MediaLeg] = {}
-        self._readers: dict[int, Reader] = {}
+        self._poller = MediaPoller(clock)
         self._ringback = Ringback()
-        self._poll: select.epoll | None = None
-        self._served_at = float("-inf")
-        self._timer: asyncio.TimerHandle | None = None
 
     # The methods of MediaPlane
 
@@ -110,11 +97,10 @@ class Relay:
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
-        poll = self._watched()
         self._rebuild_readers(leg)
-        self._readers[leg.pair.rtcp.fileno()] = control_reader_of(leg)
-        poll.register(leg.pair.rtp, select.EPOLLIN)
-        poll.register(leg.pair.rtcp, select.EPOLLIN)
+        self._poller.set_reader(leg.pair.rtcp, control_reader_of(leg))
+        for sock in (leg.pair.rtp, leg.pair.rtcp):
+            self._poller.watch(sock)
         return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
@@ -170,9 +156,7 @@ class Relay:
         self._leave(leg)
         self._close_connected(leg)
         for sock in (leg.pair.rtp, leg.pair.rtcp):
-            if self._poll:
-                self._poll.unregister(sock)
-            self._readers.pop(sock.fileno(), None)
+            self._poller.forget(sock)
         self._pools[leg.pair.rtp.family == socket.AF_INET6].give_back(leg.pair)
 
     # Further methods, for the switch
@@ -225,7 +209,7 @@ class Relay:
         now = self._clock()
         for leg in filter(None, map(self._legs.get, leg_ids)):
             for sock in filter(None, (leg.pair.rtp, leg.connected)):
-                self._drain_socket(sock.fileno(), now)
+                self._poller.drain(sock, now)
 
     def counters(self, leg_id: str) -> Counters:
         """Return the leg's live counters, which stay readable after the leg was closed."""
@@ -255,12 +239,7 @@ class Relay:
         self.drain(*self._legs)
         for leg_id in list(self._legs):
             self.close(leg_id)
-        if self._timer:
-            self._timer.cancel()
-        if self._poll:
-            asyncio.get_running_loop().remove_reader(self._poll.fileno())
-            self._poll.close()
-            self._poll = None
+        self._poller.close()
 
     # Internals
 
@@ -275,9 +254,10 @@ class Relay:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
                 self._connect(leg)
-                self._readers[leg.pair.rtp.fileno()] = reader_of(leg)
+                self._poller.set_reader(leg.pair.rtp, reader_of(leg))
                 if leg.connected is not None:
-                    self._readers[leg.connected.fileno()] = connected_reader_of(leg, leg.connected)
+                    reader = connected_reader_of(leg, leg.connected)
+                    self._poller.set_reader(leg.connected, reader)
 
     def _connect(self, leg: MediaLeg) -> None:
         """Connect the leg's second socket to its peer's address, or close it while that is unknown.
@@ -295,7 +275,7 @@ class Relay:
                 leg.connected.connect(address)
             else:
                 leg.connected = connected_socket(leg.pair.rtp, address)
-                self._watched().register(leg.connected, select.EPOLLIN)
+                self._poller.watch(leg.connected)
             leg.connected_to = address
         except OSError:  # no route now, or too many open files: each packet tries for itself
             self._close_connected(leg)
@@ -303,76 +283,19 @@ class Relay:
     def _close_connected(self, leg: MediaLeg) -> None:
         sock, leg.connected, leg.connected_to = leg.connected, None, None
         if sock is not None:
-            self._readers.pop(sock.fileno(), None)
-            sock.close()  # closing also removes it from the epoll set
-
-    def _watched(self) -> select.epoll:
-        if self._poll is None:
-            self._poll = select.epoll()
-            self._watch(self._poll)
-        return self._poll
-
-    def _watch(self, poll: select.epoll) -> None:
-        asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
-
-    def _ready(self) -> None:
-        """Serve the ready sockets.
-
-        If the last time was less than `_POLL_S` ago, stop watching epoll and poll instead.
-        """
-        if self._poll is None:
-            return
-        before, now = self._served_at, self._clock()
-        self._serve(self._poll, now)
-        if now - before < _POLL_S:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._poll.fileno())
-            self._timer = loop.call_later(_POLL_S, self._poll_again)
-
-    def _poll_again(self) -> None:
-        """Serve the packets that came during the rest; if there were none, watch epoll again."""
-        if self._poll is None:
-            return
-        count = 1
-        try:
-            count = self._serve(self._poll, self._clock())
-        finally:  # an exception from one leg's tap must not stop the other legs' media
-            if count:
-                rest = 0.0 if count == _BATCH else _POLL_S
-                self._timer = asyncio.get_running_loop().call_later(rest, self._poll_again)
-            else:
-                self._watch(self._poll)
-
-    def _serve(self, poll: select.epoll, now: float) -> int:
-        """Read one packet from each ready socket, so that all get their turn; return how many."""
-        self._served_at = now
-        readers = self._readers
-        found = poll.poll(0, _BATCH)
-        for number, _ in found:
-            reader = readers.get(number)
-            if reader is not None:  # a callback may have closed the leg meanwhile
-                reader(now)
-        return len(found)
+            self._poller.forget(sock)
+            sock.close()
 
     @staticmethod
     def _discard_queued(leg: MediaLeg) -> None:
         for sock in filter(None, (leg.pair.rtp, leg.connected)):
-            for _ in range(_MOST_QUEUED):
+            for _ in range(MOST_QUEUED):
                 try:
                     sock.recv(1)
                 except BlockingIOError:
                     break
                 except OSError:  # an ICMP error caused by an earlier packet
                     continue
-
-    def _drain_socket(self, number: int, now: float) -> None:
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        for _ in range(_MOST_QUEUED):
-            reader = self._readers.get(number)
-            if reader is None or not poll.poll(0):
-                return
-            reader(now)
 
 
 def _is_due(leg: MediaLeg) -> bool:

@@ -42,6 +42,9 @@ class VoIPCall:
 
     Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
 
+    It is one class because it is all that a program sees of a call. Most methods are a few lines
+    over the part that does the work: `media`, `requests`, `session`.
+
     Attributes:
         state: The call's state.
         remote: The other party, as named in To or From.
