@@ -24,7 +24,7 @@ async def test_both_sides_hold_at_once_and_both_get_their_way(phones):
 
 async def test_an_update_changes_the_session_and_one_without_sdp_refreshes_it(phones):
     placed, taken = await phones.connect()
-    placed.media.hold = Direction.SENDONLY
+    placed.media.local_hold = Direction.SENDONLY
     offer = placed.media.offer()
     sdp = (("Content-Type", "application/sdp"),)
     _, answered = await within(placed.requests.send(placed.dialog, "UPDATE", sdp, offer))
