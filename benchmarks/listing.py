@@ -30,7 +30,7 @@ from _rows import fill
 from _site import Site, site
 
 from galwad.desk.database import open_engine
-from recording.index.catalogue import Catalogue, Filters, Page, Place
+from recording.index.catalogue import Catalogue, Cursor, Filters, Page
 
 PAGE = 50
 DAY_S = 86400.0
@@ -43,7 +43,7 @@ class Search:
 
     filters: Filters
     body: dict[str, Any]
-    after: Place | None = None
+    after: Cursor | None = None
     rows: int = 0
     index: list[float] = field(default_factory=list)
     http: list[float] = field(default_factory=list)
@@ -107,7 +107,7 @@ def searches(database: sqlite3.Connection) -> dict[str, Search]:
         name: Search(
             Filters(**given),
             {names.get(k, k): v / _US if k in names else v for k, v in given.items()},
-            Place(*deep) if "deep" in name else None,
+            Cursor(*deep) if "deep" in name else None,
         )
         for name, given in wanted.items()
     }

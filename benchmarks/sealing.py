@@ -32,9 +32,9 @@ import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import open_parts
-from recording.archive.live_sealing import Following
+from recording.archive.live_sealing import LiveSealing
 from recording.archive.sealing import SpoolKeys
-from recording.archive.store import Archive, Node
+from recording.archive.store import Archive, SealingNode
 from recording.audio.codecs import PayloadCodec, decoder_for
 from recording.keys.keyring import OfficerKeys, RecipientSet
 from recording.spool import Clock, SpoolWriter
@@ -95,7 +95,7 @@ class Room:
         officer = OfficerKeys.generate()
         self.identity = officer.identity
         self.recipients = RecipientSet.of([("Officer", officer.identity.recipient)], 1)
-        self.archive = Archive(folder, Node("bench", "bench", Ed25519PrivateKey.generate()))
+        self.archive = Archive(folder, SealingNode("bench", "bench", Ed25519PrivateKey.generate()))
 
     def audio(self, call_id: str) -> bytes:
         """Return the FLAC audio of a recording."""
@@ -103,7 +103,7 @@ class Room:
         with self.archive.path(call_id, "payload").open("rb") as payload:
             return open_parts(header, payload, [self.identity]).readall()
 
-    def seal(self, talk: Talk, following: Following | None = None) -> int:
+    def seal(self, talk: Talk, following: LiveSealing | None = None) -> int:
         """Seal the call; return the recording's size in bytes."""
         spools = [talk.spool]
         sealed = self.archive.seal(talk.call_id, spools, KEYS, self.recipients, following)
@@ -170,7 +170,7 @@ def straight(seconds: int, runs: int) -> Row:
     }
 
 
-def follow(following: Following) -> None:
+def follow(following: LiveSealing) -> None:
     """Follow until nothing more is ready."""
     while following.step(MINUTE):
         pass

@@ -108,7 +108,7 @@ Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ShutCause:
     """A cause that keeps the gate shut, as the gap will show it."""
 
     reason: GapReason
@@ -117,17 +117,17 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ShutCauses:
     """The causes, apart from storage, that keep an answered call's gate shut.
 
     They are saved in the checkpoint, so that they outlast the process. None: there is no such
     cause.
     """
 
-    holds: tuple[tuple[str, Cause], ...] = ()
+    holds: tuple[tuple[str, ShutCause], ...] = ()
     """Payment holders and their causes, the oldest pause first."""
-    referral: Cause | None = None
-    identity: Cause | None = None
+    referral: ShutCause | None = None
+    identity: ShutCause | None = None
 
 
 _STATE_OF_GAP = {
@@ -148,11 +148,11 @@ class Policy:
     def __init__(self) -> None:
         self._answered = False
         self._ended = False
-        self._holds: dict[str, Cause] = {}
-        self._referral: Cause | None = None
-        self._identity: Cause | None = None
-        self._storage: Cause | None = None
-        self._gap: Cause | None = None
+        self._holds: dict[str, ShutCause] = {}
+        self._referral: ShutCause | None = None
+        self._identity: ShutCause | None = None
+        self._storage: ShutCause | None = None
+        self._gap: ShutCause | None = None
         self._edge = 0
 
     @property
@@ -204,11 +204,11 @@ class Policy:
         return (_started(cause, at),)
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> ShutCauses:
         """The causes that `resumed` needs after a restart."""
-        return Standing(tuple(self._holds.items()), self._referral, self._identity)
+        return ShutCauses(tuple(self._holds.items()), self._referral, self._identity)
 
-    def resumed(self, standing: Standing, at: int) -> tuple[Output, ...]:
+    def resumed(self, standing: ShutCauses, at: int) -> tuple[Output, ...]:
         """Do as `answered`, for a call that was answered before the process restarted."""
         if self._answered or self._ended:
             return ()
@@ -233,7 +233,7 @@ class Policy:
         """
         if self._ended or holder in self._holds:
             return ()
-        self._holds[holder] = Cause(GapReason.PAYMENT, trigger, actor)
+        self._holds[holder] = ShutCause(GapReason.PAYMENT, trigger, actor)
         return self._settle(at, erase_to=erase_to)
 
     def release(self, holder: str, at: int) -> tuple[Output, ...]:
@@ -254,7 +254,7 @@ class Policy:
         if self._ended:
             return ()
         if destination is not DestinationClass.CENTRE:
-            self._referral = _left_for(destination, trigger, actor)
+            self._referral = _transfer_cause(destination, trigger, actor)
             return self._settle(at)
         if not self.gate_open:
             return ()
@@ -278,7 +278,7 @@ class Policy:
         """Shut the gate until `identity_classed`, since the far end is a new party."""
         if self._ended or self._identity is not None:
             return ()
-        self._identity = Cause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
+        self._identity = ShutCause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
         return self._settle(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
@@ -291,7 +291,7 @@ class Policy:
         if destination is DestinationClass.CENTRE:
             self._identity = None
         else:
-            self._identity = _left_for(destination, Trigger.IDENTITY, self._identity.actor)
+            self._identity = _transfer_cause(destination, Trigger.IDENTITY, self._identity.actor)
         return self._settle(at)
 
     def storage_fault(
@@ -300,7 +300,7 @@ class Policy:
         """Record that stored media no longer reaches the disk. `at` is where lost media begins."""
         if self._ended or self._storage is not None:
             return ()
-        self._storage = Cause(GapReason.FAULT, trigger, actor)
+        self._storage = ShutCause(GapReason.FAULT, trigger, actor)
         return self._settle(at)
 
     def storage_ok(self, at: int) -> tuple[Output, ...]:
@@ -323,7 +323,7 @@ class Policy:
             return (Shut(at), EraseBackTo(at))
         return (GapEnded(at),) if self._gap is not None else ()
 
-    def _cause(self) -> Cause | None:
+    def _cause(self) -> ShutCause | None:
         """Return the first of the causes that keep the gate shut; None if the gate may open."""
         if self._referral is not None:
             return self._referral
@@ -348,7 +348,7 @@ class Policy:
         back_to = at if erase_to is None else min(at, max(erase_to, edge))
         if back_to == at:
             return (Shut(at), EraseBackTo(at), _started(cause, at))
-        erased = Cause(GapReason.ERASED, cause.trigger, cause.actor)
+        erased = ShutCause(GapReason.ERASED, cause.trigger, cause.actor)
         return (
             Shut(at),
             EraseBackTo(back_to),
@@ -362,10 +362,10 @@ class Policy:
         return (NewSegment(self._edge),)
 
 
-def _left_for(destination: DestinationClass, trigger: Trigger, actor: str) -> Cause:
+def _transfer_cause(destination: DestinationClass, trigger: Trigger, actor: str) -> ShutCause:
     paying = destination is DestinationClass.PAYMENT
-    return Cause(GapReason.PAYMENT if paying else GapReason.TRANSFER, trigger, actor)
+    return ShutCause(GapReason.PAYMENT if paying else GapReason.TRANSFER, trigger, actor)
 
 
-def _started(cause: Cause, at: int) -> GapStarted:
+def _started(cause: ShutCause, at: int) -> GapStarted:
     return GapStarted(cause.reason, cause.trigger, cause.actor, at)

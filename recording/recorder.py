@@ -25,18 +25,18 @@ from recording.policy import (
     Policy,
     RecordingState,
     Shut,
-    Standing,
+    ShutCauses,
     Trigger,
 )
-from recording.spool.gate import FAILURES, Gate, Tap
+from recording.spool.gate import FAILURES, RecordingGate, Tap
 from recording.spool.intervals import TICK_S
 from recording.spool.records import Clock, Field
-from recording.spool.storage import Storage
+from recording.spool.storage import SpoolStorage
 from recording.spool.sync import SpoolSync
 from recording.spool.writer import SpoolWriter
-from recording.status import Snapshot, Teller
+from recording.status import RecordingStatus, StatusNotifier
 
-__all__ = ["Recorder", "Snapshot"]
+__all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
 """A disk that needs longer than this (s) to sync a few kilobytes counts as failed."""
@@ -59,7 +59,7 @@ class Recorder:
         wall: Callable[[], float] = time.time,
         tick_s: float = TICK_S,
         erase_back_s: float = 0.0,
-        on_change: Callable[[Snapshot], None] | None = None,
+        on_change: Callable[[RecordingStatus], None] | None = None,
         sync: SpoolSync | None = None,
         open_elsewhere: Callable[[], SpoolWriter] | None = None,
     ) -> None:
@@ -79,7 +79,7 @@ class Recorder:
             open_elsewhere: Makes the next spool on another disk, when the last spool's disk goes on
                 failing. None: there is no other disk.
         """
-        self.gate = Gate(started.mono, self._disk_failed)
+        self.gate = RecordingGate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
         """Called before the gate opens, to read packets that arrived while it was shut, so that
         they are dropped."""
@@ -92,7 +92,9 @@ class Recorder:
         self._sync = sync
         self._policy = Policy()
         synced = None if sync is None else sync.folder
-        self.storage = Storage(open_spool, self._now, self._disk_failed, open_elsewhere, synced)
+        self.storage = SpoolStorage(
+            open_spool, self._now, self._disk_failed, open_elsewhere, synced
+        )
         self._to_do: deque[Output] = deque()
         self._doing = False
         self._segment_fields = _CENTRE
@@ -101,7 +103,7 @@ class Recorder:
         self._kept_before = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._teller = Teller(self._policy, on_change)
+        self._teller = StatusNotifier(self._policy, on_change)
         if sync is not None:
             sync.attach(self)
         try:
@@ -129,7 +131,7 @@ class Recorder:
         """The spool behind the gate; None until one could be opened."""
         return self.storage.writer
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> RecordingStatus:
         """Return the snapshot that `on_change` received last."""
         return self._teller.last
 
@@ -192,11 +194,13 @@ class Recorder:
         self._do(self._policy.answered(at))
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> ShutCauses:
         """The causes that keep the gate shut; `resumed` needs them if the process dies."""
         return self._policy.standing
 
-    def resumed(self, standing: Standing, advisor: str, extension: str, since_us: int = 0) -> None:
+    def resumed(
+        self, standing: ShutCauses, advisor: str, extension: str, since_us: int = 0
+    ) -> None:
         """Continue recording after a restart, unless a cause keeps the gate shut.
 
         `since_us` is the time since the call's answer, in microseconds.

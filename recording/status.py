@@ -7,7 +7,7 @@ from recording.policy import Policy, RecordingState
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class RecordingStatus:
     """The state of a recording, as the page shows it."""
 
     state: RecordingState
@@ -17,15 +17,15 @@ class Snapshot:
     storage_good: bool
 
 
-class Teller:
+class StatusNotifier:
     """Calls `on_change` with a new snapshot when a policy's state changes.
 
     Attributes:
         last: The snapshot that was reported last.
     """
 
-    def __init__(self, policy: Policy, on_change: Callable[[Snapshot], None] | None) -> None:
-        self.last = Snapshot(RecordingState.NOT_STARTED, 0, (), storage_good=True)
+    def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
+        self.last = RecordingStatus(RecordingState.NOT_STARTED, 0, (), storage_good=True)
         self._policy = policy
         self._on_change = on_change
 
@@ -33,7 +33,7 @@ class Teller:
         """Report the state if it has changed. `now` returns the µs since the spool's start."""
         policy = self._policy
         since = self.last.since_us if policy.state is self.last.state else now()
-        snapshot = Snapshot(policy.state, since, policy.holders, policy.storage_good)
+        snapshot = RecordingStatus(policy.state, since, policy.holders, policy.storage_good)
         if snapshot != self.last:
             self.last = snapshot
             if self._on_change is not None:

@@ -23,8 +23,8 @@ from galwad.desk.sessions import Sessions
 from galwad.desk.users import User, UserError, Users
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
-from recording.audit.chain import Head, Verification
-from recording.audit.log import AuditLog, Entry, Facts, verify
+from recording.audit.chain import ChainVerification, Head
+from recording.audit.log import AuditEntry, AuditLog, Facts, verify
 
 
 class Administration:
@@ -114,12 +114,12 @@ class Administration:
             )
             return result
 
-    async def audit_entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
+    async def audit_entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
         """Return the audit's entries after a number, in order."""
         async with self._opened() as (_, audit):
             return await audit.entries(after, limit)
 
-    async def verify_audit(self) -> Verification:
+    async def verify_audit(self) -> ChainVerification:
         """Read and verify the whole audit chain."""
         async with self._opened() as (engine, _):
             return await verify(engine, self._node)

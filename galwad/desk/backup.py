@@ -37,9 +37,9 @@ from galwad.desk.tables import sessions
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup
 from recording.archive.disposal import Certificate
-from recording.audit.chain import RESTORED, Link
+from recording.audit.chain import RESTORED, ChainEntry
 from recording.audit.log import AuditLog, Facts
-from recording.files.atomic import sync_folder, write_whole
+from recording.files.atomic import sync_folder, write_atomic
 from recording.index.custody import Custodian
 from recording.index.tables import recordings
 from recording.keys.keyring import load_or_create_node_key, public_text
@@ -133,10 +133,10 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
     database = folder / "galwad.db"
     _copy_database(settings.database, database)
-    copied = archive_backup.copy_out(settings.archive, _made(folder / "archive"))
+    copied = archive_backup.back_up(settings.archive, _made(folder / "archive"))
     for source, name, mode in _loose(settings):
         if source.exists():
-            write_whole(folder / name, source.read_bytes(), mode)
+            write_atomic(folder / name, source.read_bytes(), mode)
     description = Description(
         format=FORMAT,
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -150,7 +150,7 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
         disposals=copied.disposals,
     )
     archive_backup.sync_all(folder)
-    write_whole(folder / _INDEX, msgspec.json.format(msgspec.json.encode(description)) + b"\n")
+    write_atomic(folder / _INDEX, msgspec.json.format(msgspec.json.encode(description)) + b"\n")
     return description
 
 
@@ -190,11 +190,11 @@ def _restore(
     keys = {_node_key(settings, folder), *node_keys}
     archive = _made(settings.archive)
     found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
-    copied = archive_backup.put_back(folder / "archive", archive, found.proven.keys())
-    destroyed = archive_backup.replay(archive, found.proven)
+    copied = archive_backup.restore(folder / "archive", archive, found.proven.keys())
+    destroyed = archive_backup.repeat_disposals(archive, found.proven)
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
         _made(settings.recipients.parent)
-        write_whole(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
+        write_atomic(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
     if done is not None:
         asyncio.run(_know_disposals(settings.database, settings, found.proven))
     head = done or _restore_database(settings, folder, description, found.proven)
@@ -302,7 +302,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
                 "the backup's signing key is damaged", "take an older backup"
             ) from None
         _made(path.parent)
-        write_whole(path, kept.read_bytes(), 0o600)
+        write_atomic(path, kept.read_bytes(), 0o600)
     return public_text(load_or_create_node_key(path).public_key())
 
 
@@ -317,7 +317,7 @@ def _restored_before(settings: Settings, description: Description) -> AuditHead 
         with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
             for seq, hash_, kind, body in connection.execute(query, (settings.node.name,)):
                 if kind != _REPLAYED:
-                    facts = Link.of_body(body, hash_).facts
+                    facts = ChainEntry.of_body(body, hash_).facts
                     same = kind == RESTORED and (facts.get("made"), facts.get("seq")) == wanted
                     return AuditHead(seq, hash_) if same else None
     except sqlite3.Error:

@@ -19,10 +19,10 @@ from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
 from recording.errors import CatalogueError
 from recording.index import orphans
-from recording.index.catalogue import Catalogue, Filters, Place, Recording
-from recording.index.coverage import Covered, cover, missing
+from recording.index.catalogue import Catalogue, Cursor, Filters, Recording
+from recording.index.coverage import CallCoverage, compare, uncovered_call
 from recording.index.custody import Custodian
-from recording.index.ledger import Answered, AnsweredCall, Ended, EndedBut, Entry, Ledger
+from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, LedgerEntry, OthersEnded
 from recording.index.orphans import Orphan, is_young
 
 _MARGIN_S: Final = 60.0
@@ -51,10 +51,10 @@ class Books:
     recorded_us: int = 0
     gap_us: int = 0
     unexplained_us: int = 0
-    amiss: list[Covered] = field(default_factory=list)
+    amiss: list[CallCoverage] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
 
-    def add(self, call: Covered) -> None:
+    def add(self, call: CallCoverage) -> None:
         """Add a call to the sums, and to `amiss` if it is not sound."""
         self.calls += 1
         self.talk_us += call.talk_us
@@ -92,11 +92,11 @@ class Bookkeeper:
         self._owed: set[str] = set()
         self._looking = asyncio.Lock()
         """Held while one task looks through the archive, so that several requests do so in turn."""
-        self._spools: dict[str, orphans.LeftSpool] = {}
+        self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
         """True once a finaliser has reported which spools wait."""
         self._entered: set[str] = set()
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[LedgerEntry] = deque()
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -147,9 +147,9 @@ class Bookkeeper:
     def snapshot(self, going_on: Collection[str]) -> None:
         """Enter as ended all calls that the switch does not list; how they ended is not known."""
         self._entered.intersection_update(going_on)
-        self._enter(EndedBut(frozenset(going_on), self._clock()))
+        self._enter(OthersEnded(frozenset(going_on), self._clock()))
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: LedgerEntry) -> None:
         self._entries.append(entry)
         self._news.set()
 
@@ -157,7 +157,7 @@ class Bookkeeper:
         """Replace the list of waiting spools by the finaliser's report."""
         self._knows_spools = True
         self._spools = {
-            each.name: orphans.LeftSpool(each.name, each.call_id, each.since, each.why)
+            each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)
             for each in spools
         }
 
@@ -173,7 +173,7 @@ class Bookkeeper:
             for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
         }
 
-        def add(found: Iterable[Covered]) -> None:
+        def add(found: Iterable[CallCoverage]) -> None:
             for each in found:
                 if since <= each.started < until:
                     books.add(each)
@@ -208,15 +208,17 @@ class Bookkeeper:
         """Note that the alarm for this call's unexplained part was raised when it was sealed."""
         await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
 
-    def _cover_all(self, known: Iterable[tuple[Recording, AnsweredCall | None]]) -> list[Covered]:
+    def _cover_all(
+        self, known: Iterable[tuple[Recording, AnsweredCall | None]]
+    ) -> list[CallCoverage]:
         return [self._cover(row, call) for row, call in known]
 
-    def _cover(self, row: Recording, call: AnsweredCall | None) -> Covered:
-        return cover(row, self._archive.content(row, "manifest"), call)
+    def _cover(self, row: Recording, call: AnsweredCall | None) -> CallCoverage:
+        return compare(row, self._archive.content(row, "manifest"), call)
 
     async def _without_row(
         self, call: AnsweredCall, live: Collection[str] | None
-    ) -> Covered | None:
+    ) -> CallCoverage | None:
         """Return the finding for a call without a row in this time.
 
         None if the call is in progress, or so recent that its row may still come.
@@ -236,11 +238,11 @@ class Bookkeeper:
             text = "it has neither recording nor spool: look for a `recording.fault` in the journal"
         else:
             text = f"not sealed yet: {waiting.name} waits ({waiting.why or 'not tried'})"
-        return missing(call, now, text)
+        return uncovered_call(call, now, text)
 
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[Recording]]:
         """Yield the recordings of this time in pages, the newest first."""
-        after: Place | None = None
+        after: Cursor | None = None
         while True:
             page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)
             yield page.rows
@@ -261,5 +263,5 @@ class Bookkeeper:
         return [*found, *orphans.spool_orphans(self._spools, calls, now)]
 
 
-def _alarm_of(call: Covered) -> str:
+def _alarm_of(call: CallCoverage) -> str:
     return "recording.missing" if not call.recorded_us else "recording.unexplained"

@@ -78,7 +78,7 @@ ASKED: tuple[type[Asked], ...] = (AuditQuery,)
 
 
 class AuditPage(BaseModel):
-    """Entries as lines of an export (`recording.audit.chain.Link`); `last` is the last number.
+    """Entries as lines of an export (`recording.audit.chain.ChainEntry`), up to number `last`.
 
     `contradicting` lists the entries that the database holds under another number, time or kind
     than they state themselves. A search does not find them.

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.messages import Alarm
-from recording.audit.log import AuditLog, Facts, Sought
+from recording.audit.log import AuditFilter, AuditLog, Facts
 from recording.errors import AuditError, KeySetError
 from recording.keys.keyring import RecipientSet
 
@@ -60,7 +60,7 @@ class RecipientsWatch:
         facts = await asyncio.to_thread(self._facts, self._path)
         last = await self._audit.last(CHANGED)
         if last is None or last.facts != facts:
-            earlier = await self._audit.search(Sought(kind=CHANGED), limit=_MOST)
+            earlier = await self._audit.search(AuditFilter(kind=CHANGED), limit=_MOST)
             await self._audit.append(CHANGED, facts)
             log.info(CHANGED, state=facts["state"], serial=facts.get("serial"))
             newest = highest_serial((link.facts for link in earlier), self._officer_key)

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from galwad.finaliser.spools import Spools
-from recording.archive.live_sealing import Following
+from recording.archive.live_sealing import LiveSealing
 from recording.archive.sealing import SpoolKeys
 from recording.archive.store import Archive
 from recording.errors import RecordingError
@@ -47,7 +47,7 @@ class Apprentice:
         self._spools = spools
         self._archive = archive
         self._keys = keys
-        self._followed: dict[str, Following] = {}
+        self._followed: dict[str, LiveSealing] = {}
         self._given_up: set[str] = set()
         self._alone = Lock()
 
@@ -77,7 +77,7 @@ class Apprentice:
             if enough():
                 return
 
-    def hand_over(self, call_id: str) -> Following | None:
+    def hand_over(self, call_id: str) -> LiveSealing | None:
         """Return the work done for a call that has ended, or None; the receiver must discard it."""
         with self._alone:
             self._given_up.discard(call_id)

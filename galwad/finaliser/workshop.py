@@ -31,12 +31,12 @@ from galwad.messages import (
     Sealed,
     StageHeader,
 )
-from recording.archive.call_facts import Personal
-from recording.archive.disposal import AuditPlace, Disposals, Order
-from recording.archive.headers import Headers
-from recording.archive.reindex import disposed_at, prove
+from recording.archive.call_facts import PersonalFacts
+from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
+from recording.archive.headers import HeaderStore
+from recording.archive.reindex import disposed_at, verify_unindexed
 from recording.archive.sealing import SpoolKeys
-from recording.archive.store import Archive, Node, SealedRecording
+from recording.archive.store import Archive, SealedRecording, SealingNode
 from recording.errors import (
     ArchiveError,
     KeyFileError,
@@ -87,12 +87,12 @@ class Workshop:
         self._officer_key = officer_key
         key = load_or_create_node_key(folders.node_key)
         self._public_key = public_text(key.public_key())
-        ours = Node(node, software, key)
+        ours = SealingNode(node, software, key)
         self._archive = Archive(folders.archive, ours)
-        self._disposals = Disposals(folders.archive, ours)
+        self._disposals = Disposer(folders.archive, ours)
         self._spools = Spools(*folders.spools)
         self._apprentice = Apprentice(self._spools, self._archive, self._keys)
-        self._headers = Headers(folders.archive, folders.recipients, officer_key)
+        self._headers = HeaderStore(folders.archive, folders.recipients, officer_key)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
         text = f"{self._public_key}\n"
@@ -285,7 +285,9 @@ class Workshop:
             case Dispose():
                 place = AuditPlace(order.audit_node, order.audit_seq, order.audit_hash)
                 known = order.call_id, order.payload_sha256
-                return self._disposals.dispose(Order(*known, order.reason, order.actor, place))
+                return self._disposals.dispose(
+                    DisposalOrder(*known, order.reason, order.actor, place)
+                )
             case Prove():
                 return msgspec.msgpack.encode(self._proven(order))
         return b""
@@ -293,7 +295,7 @@ class Workshop:
     def _proven(self, order: Prove) -> Proven:
         if self._spools.of(order.call_id):
             raise ArchiveError("its spool is still there: it is indexed when that is sealed")
-        found = prove(
+        found = verify_unindexed(
             self._folders.archive,
             order.call_id,
             (self._public_key, *order.node_keys),
@@ -327,7 +329,7 @@ def _bytes(paths: Iterable[Path]) -> int:
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
     """Return the message about a recording; `recovered` are the spools that officers unlocked."""
-    manifest, personal = recording.manifest, recording.personal or Personal()
+    manifest, personal = recording.manifest, recording.personal or PersonalFacts()
     return Sealed(
         call_id=manifest.call_id,
         folder=recording.folder,

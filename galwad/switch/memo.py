@@ -14,7 +14,7 @@ import msgspec
 
 from galwad.messages import CallStateName, Party
 from galwad.switch.admission import Admission
-from recording.policy import DestinationClass, Standing, Trigger
+from recording.policy import DestinationClass, ShutCauses, Trigger
 
 
 class EarlyHold(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     referred_to: DestinationClass
     away: bool
     named: DestinationClass | None = None
-    standing: Standing
+    standing: ShutCauses
     lives: int
     """The number of spools that the call has had; the next spool has the next number."""
     answered: float = 0.0

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from galwad.messages import CallEnded
-from recording.files.atomic import write_whole
+from recording.files.atomic import write_atomic
 
 MOST: Final = 20_000
 """The largest number of calls that wait; beyond it, the oldest are dropped.
@@ -89,7 +89,7 @@ class Outbox:
             if not self._waiting or self._written > _MOST_BYTES:
                 whole = _lines(self._waiting.values())
                 if self._written or whole:
-                    await asyncio.to_thread(write_whole, self._path, whole)
+                    await asyncio.to_thread(write_atomic, self._path, whole)
                 self._written = len(whole)
             elif fresh:
                 self._written += await asyncio.to_thread(_append, self._path, _lines(fresh))

@@ -15,8 +15,8 @@ import structlog
 from galwad.messages import Party
 from galwad.switch.memo import EarlyHold
 from galwad.switch.spools import SpoolRoom
-from recording.policy import DestinationClass, RecordingState, Standing, Trigger
-from recording.recorder import Recorder, Snapshot
+from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
+from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, Field, SpoolWriter
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
@@ -97,9 +97,9 @@ class CallRecording:
         return tuple(self._early.values())
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> ShutCauses:
         """The causes that keep the gate shut, for `resumed` in the next process."""
-        return Standing() if self._recorder is None else self._recorder.standing
+        return ShutCauses() if self._recorder is None else self._recorder.standing
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party) -> None:
         """Open the spool and record from the next packet on."""
@@ -118,7 +118,7 @@ class CallRecording:
         caller_leg: str,
         advisor_leg: str | None,
         party: Party,
-        standing: Standing,
+        standing: ShutCauses,
         *,
         lives: int,
         answered: float,
@@ -293,5 +293,5 @@ class CallRecording:
         self._on_change()
         return durable
 
-    def _changed(self, _snapshot: Snapshot) -> None:
+    def _changed(self, _snapshot: RecordingStatus) -> None:
         self._on_change()

@@ -21,7 +21,7 @@ from recording.age.file import Recipient, encrypt_small
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.files.disk import WatchedDisk
 from recording.keys.keyring import RecipientSet, load_or_create_boot_key
-from recording.recorder import Recorder, Snapshot
+from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, SpoolSync, SpoolWriter
 from recording.spool.intervals import tick_for
 
@@ -117,7 +117,7 @@ class SpoolRoom:
         open_spool: Callable[[], SpoolWriter],
         open_elsewhere: Callable[[], SpoolWriter],
         started: Clock,
-        on_change: Callable[[Snapshot], None],
+        on_change: Callable[[RecordingStatus], None],
     ) -> Recorder:
         """Return a recorder for one call; `open_spool` opens its next spool (with `open`).
 

@@ -24,7 +24,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class TalkBalance:
     """The balance of one call: its talk time divided into recorded time and gaps."""
 
     talk_us: int
@@ -44,12 +44,12 @@ class Account:
         return not self.unexplained and not self.claimed_twice
 
 
-def account(talk_us: int, segments: Iterable[Span], gaps: Iterable[Span]) -> Account:
+def balance(talk_us: int, segments: Iterable[Span], gaps: Iterable[Span]) -> TalkBalance:
     """Balance a call. Parts of segments and gaps outside the talk time are ignored."""
     whole = Span(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)
-    return Account(
+    return TalkBalance(
         talk_us,
         _total(recorded),
         _total(missing),

@@ -19,7 +19,7 @@ from recording.archive.disposal import CERTIFICATE, FORMAT, Certificate, destroy
 from recording.archive.store import folder_of
 from recording.archive.verify import recordings_below
 from recording.errors import ManifestError
-from recording.files.atomic import make_folder, read_small, write_loose, write_whole
+from recording.files.atomic import make_folder, read_small, write_atomic, write_unsynced
 from recording.spool.sync import syncfs
 
 _BESIDE: Final = ("manifest", "disposal")
@@ -27,7 +27,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 
 @dataclass(slots=True)
-class Copied:
+class CopyCounts:
     """Numbers of copied objects, by kind."""
 
     recordings: int = 0
@@ -43,31 +43,31 @@ class Certificates:
     problems: list[str] = field(default_factory=list)
 
 
-def copy_out(archive: Path, target: Path) -> Copied:
+def back_up(archive: Path, target: Path) -> CopyCounts:
     """Copy header, manifest, rewrap and certificate of each recording, and the nodes' public keys.
 
     Args:
         archive: The archive of a node that may be in operation meanwhile.
         target: An empty folder.
     """
-    done = Copied()
+    done = CopyCounts()
     for folder, call_id in recordings_below(archive):
         to = target / folder.relative_to(archive)
         to.mkdir(mode=0o750, parents=True, exist_ok=True)
         objects = _objects(folder, call_id)
         for suffix, data in objects.items():
-            write_loose(to / f"{call_id}.{suffix}", data)
+            write_unsynced(to / f"{call_id}.{suffix}", data)
         done.recordings += 1
         done.headers += "header" in objects
         done.disposals += "disposal" in objects
     for public in archive.glob("*.pub"):
-        write_loose(target / public.name, public.read_bytes())
+        write_unsynced(target / public.name, public.read_bytes())
     sync_all(target)
     return done
 
 
 def headers_in(backup: Path) -> int:
-    """Return how many headers a copy holds, as `copy_out` counted them."""
+    """Return how many headers a copy holds, as `back_up` counted them."""
     return sum(
         (folder / f"{call_id}.header").exists() for folder, call_id in recordings_below(backup)
     )
@@ -117,10 +117,10 @@ def certificates_in(place: Path) -> list[Path]:
     """Return the files at a place in which people keep certificates, under any name."""
     if not place.is_dir():
         return [place]
-    return [path for path in sorted(place.rglob("*")) if path.is_file() and _says_so(path)]
+    return [path for path in sorted(place.rglob("*")) if path.is_file() and _is_certificate(path)]
 
 
-def _says_so(path: Path) -> bool:
+def _is_certificate(path: Path) -> bool:
     if path.suffix == ".disposal":
         return True
     small = path.stat().st_size <= _LARGEST_CERTIFICATE
@@ -132,19 +132,21 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
         yield from sorted(place.rglob("*.disposal")) if place.is_dir() else (place,)
 
 
-def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
+def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
     """Restore what the archive lacks, except headers of recordings that were disposed of.
 
     What the archive has is newer than the backup and stays.
     """
-    done = Copied()
+    done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):
         to = archive / folder.relative_to(backup)
         if not to.is_dir():
             make_folder(to, archive)
         staged: list[Path] = []
         for _, call_id in found:
-            staged += _staged(folder, to, call_id, _missing(to, call_id, call_id in disposed))
+            staged += _stage(
+                folder, to, call_id, _suffixes_to_restore(to, call_id, call_id in disposed)
+            )
             done.recordings += 1
         sync_all(to)
         for path in staged:
@@ -152,12 +154,12 @@ def put_back(backup: Path, archive: Path, disposed: Collection[str]) -> Copied:
             done.headers += path.suffix == ".header"
     for public in backup.glob("*.pub"):
         if not (archive / public.name).exists():
-            write_whole(archive / public.name, public.read_bytes())
+            write_atomic(archive / public.name, public.read_bytes())
     sync_all(archive)
     return done
 
 
-def _staged(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
+def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
     """Write these objects of a recording beside their places, and yield the places.
 
     The disk must have the content before an object gets its real name. Otherwise a second restore,
@@ -167,11 +169,11 @@ def _staged(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> It
         data = _read(folder / f"{call_id}.{suffix}")
         if data is not None:
             path = to / f"{call_id}.{suffix}"
-            write_loose(path.with_name(f".{path.name}.part"), data)
+            write_unsynced(path.with_name(f".{path.name}.part"), data)
             yield path
 
 
-def _missing(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
+def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
     """Return the suffixes to restore; a rewrap record is restored only with its header."""
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():
@@ -179,7 +181,7 @@ def _missing(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: 
     return [suffix for suffix in wanted if not (folder / f"{call_id}.{suffix}").exists()]
 
 
-def replay(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
+def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
     """Destroy each header that a certificate says is gone; return the calls that still had one.
 
     First the certificate is written to the archive if it is missing there.
@@ -190,7 +192,7 @@ def replay(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> lis
         make_folder(folder, archive)
         path = folder / f"{call_id}.disposal"
         if not path.exists():
-            write_whole(path, data)
+            write_atomic(path, data)
         if destroy_header(folder, call_id):
             again.append(call_id)
     return again

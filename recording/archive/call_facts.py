@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from recording.archive.accounting import Span, account
-from recording.archive.manifest import ClockCheck, Fault, Gap, Interval, Segment
+from recording.archive.accounting import Span, balance
+from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Interval, Segment
 from recording.audio.codecs import PayloadCodec
 from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
@@ -21,7 +21,7 @@ _SPACING_US = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Personal:
+class PersonalFacts:
     """The facts that only the index may store."""
 
     number: str | None = None
@@ -41,10 +41,10 @@ class CallFacts:
         """True if the spool with the call's beginning is missing."""
         self.ended_us: int | None = None
         self.last_us = 0
-        self.personal = Personal()
+        self.personal = PersonalFacts()
         self.segments: list[Segment] = []
         self.gaps: list[Gap] = []
-        self.faults: list[Fault] = []
+        self.faults: list[FaultFacts] = []
         self.clock: list[ClockCheck] = []
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
@@ -79,7 +79,7 @@ class CallFacts:
             case "gap-end":
                 self._close(at_us)
             case "fault" if len(self.faults) < _MOST_NOTES:
-                self.faults.append(Fault(at_us, _text(fields, "why")))
+                self.faults.append(FaultFacts(at_us, _text(fields, "why")))
             case "clock":
                 self._checked(at_us, fields)
             case "ended":
@@ -129,13 +129,13 @@ class CallFacts:
             trigger = Trigger.STORAGE if moved else Trigger.CRASH
             self._close(since)
             self._gap = since, GapReason.FAULT.value, trigger.value, "system"
-        self.faults.append(Fault(since, why))
+        self.faults.append(FaultFacts(since, why))
         self.seen(resumed_us)
 
     def _answered(self) -> None:
         if self.headless and not self.answered:
             self._gap = 0, GapReason.FAULT.value, Trigger.STORAGE.value, "system"
-            self.faults.append(Fault(0, "the spool of its beginning is missing"))
+            self.faults.append(FaultFacts(0, "the spool of its beginning is missing"))
         self.answered = True
 
     def finish(self) -> int:
@@ -166,7 +166,7 @@ class CallFacts:
         if told and why is LossReason.DAMAGED:
             return
         if len(self.faults) < _MOST_NOTES:
-            self.faults.append(Fault(lost.from_us, f"part of the spool cannot be read: {why}"))
+            self.faults.append(FaultFacts(lost.from_us, f"part of the spool cannot be read: {why}"))
         for hole in _without(lost, [Span(gap.from_us, gap.to_us) for gap in self.gaps]):
             trigger = Trigger.STORAGE if why is LossReason.DAMAGED else Trigger.CRASH
             reason = GapReason.FAULT.value
@@ -175,7 +175,7 @@ class CallFacts:
     def unexplained(self, talk_us: int) -> list[Interval]:
         """Return the time that segments and gaps do not cover exactly once."""
         segments = [Span(each.from_us, each.to_us) for each in self.segments]
-        found = account(talk_us, segments, [Span(g.from_us, g.to_us) for g in self.gaps])
+        found = balance(talk_us, segments, [Span(g.from_us, g.to_us) for g in self.gaps])
         spans = sorted((*found.unexplained, *found.claimed_twice))
         return [Interval(span.from_us, span.to_us) for span in spans]
 
@@ -193,7 +193,7 @@ class CallFacts:
     def _called(self, fields: Mapping[str, Field]) -> None:
         number = None if fields.get("withheld") else _text(fields, "number")
         known = self.personal
-        self.personal = Personal(
+        self.personal = PersonalFacts(
             number or known.number,
             _text(fields, "line") or known.line,
             known.advisor,
@@ -204,7 +204,7 @@ class CallFacts:
         """Record the advisor who answered first; segments show later ones."""
         known = self.personal
         if not known.advisor and not known.extension:
-            self.personal = Personal(known.number, known.line, advisor, extension)
+            self.personal = PersonalFacts(known.number, known.line, advisor, extension)
 
     def _checked(self, at_us: int, fields: Mapping[str, Field]) -> None:
         wall = fields.get("wall")

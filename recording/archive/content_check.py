@@ -22,7 +22,7 @@ _BLOCK: Final = 1 << 20
 _FRAMES: Final = 1 << 16
 
 
-def inside(
+def check_content(
     folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
 ) -> Iterator[str]:
     """Yield how the recording's content differs from the manifest."""
@@ -33,7 +33,7 @@ def inside(
             if _samples(manifest):
                 reader.seek(0)
                 with soundfile.SoundFile(reader) as audio:
-                    yield from _audio(audio, manifest)
+                    yield from _audio_problems(audio, manifest)
             elif reader.tell():
                 yield "there is audio inside, and the manifest says that there is none"
         if manifest.raw is not None:
@@ -69,7 +69,7 @@ def _samples(manifest: Manifest) -> int:
     return manifest.talk_us * manifest.rate // _US
 
 
-def _heard(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
+def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
     """Return the number of samples, and the number of gaps with a sample that is not zero.
 
     Gaps by a fault are not counted: sound from before and after may reach into their edges.
@@ -93,11 +93,11 @@ def _heard(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
     return at, len(loud)
 
 
-def _audio(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
+def _audio_problems(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
     expected = _samples(manifest)
     if (audio.samplerate, audio.channels) != (manifest.rate, 2):
         yield "the audio inside is not of the kind that the manifest says"
-    decoded, loud = _heard(audio, manifest)
+    decoded, loud = _count_samples(audio, manifest)
     if loud:
         yield f"there is sound in {loud} of its gaps, which no fault explains"
     if decoded != expected:

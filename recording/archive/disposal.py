@@ -18,11 +18,11 @@ import msgspec
 
 from recording.archive.manifest import Manifest, ObjectFacts, verify_manifest
 from recording.archive.rewrap import facts_of
-from recording.archive.store import Node, folder_of
+from recording.archive.store import SealingNode, folder_of
 from recording.errors import DisposalError, ManifestError
-from recording.files.atomic import overwrite, sync_folder, write_whole
+from recording.files.atomic import sync_folder, write_atomic, zero_fill
 from recording.keys.keyring import public_text
-from recording.keys.signed_document import Kind
+from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-disposal-1"
 REASONS: Final = ("retention", "erasure", "mistake", "order")
@@ -53,11 +53,11 @@ class Certificate(msgspec.Struct, frozen=True):
     audit: AuditPlace
 
 
-CERTIFICATE: Final = Kind("disposal", FORMAT, Certificate, "node")
+CERTIFICATE: Final = DocumentType("disposal", FORMAT, Certificate, "node")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class DisposalOrder:
     """The order to dispose of a recording: who gave it, why, and its audit entry."""
 
     call_id: str
@@ -68,11 +68,11 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Disposals:
+class Disposer:
     """Disposes of recordings of one archive, in this node's name."""
 
     archive: Path
-    node: Node
+    node: SealingNode
 
     def path(self, call_id: str) -> Path:
         """Return the path of the certificate, whether it exists or not."""
@@ -87,7 +87,7 @@ class Disposals:
             return None
         return found if found.call_id == call_id else None
 
-    def dispose(self, order: Order) -> bytes:
+    def dispose(self, order: DisposalOrder) -> bytes:
         """Certify and destroy; return the certificate's bytes.
 
         If the recording was disposed of before, this is its existing certificate.
@@ -101,11 +101,11 @@ class Disposals:
         if done is None:
             if path.exists():
                 raise DisposalError("a certificate lies there that this node did not sign")
-            write_whole(path, CERTIFICATE.sign(self._certificate(order), self.node.key))
+            write_atomic(path, CERTIFICATE.sign(self._certificate(order), self.node.key))
         destroy_header(path.parent, order.call_id)
         return path.read_bytes()
 
-    def _certificate(self, order: Order) -> Certificate:
+    def _certificate(self, order: DisposalOrder) -> Certificate:
         if order.reason not in REASONS:
             raise DisposalError("this is no reason for a disposal")
         manifest = self._manifest(order)
@@ -123,7 +123,7 @@ class Disposals:
             audit=order.audit,
         )
 
-    def _manifest(self, order: Order) -> Manifest:
+    def _manifest(self, order: DisposalOrder) -> Manifest:
         try:
             manifest = verify_manifest(self.path(order.call_id).with_suffix(".manifest"))
         except ManifestError as error:
@@ -142,7 +142,7 @@ def destroy_header(folder: Path, call_id: str) -> bool:
     found = list(_headers(folder, call_id))
     for path in found:
         with path.open("r+b", buffering=0) as file:
-            overwrite(file)
+            zero_fill(file)
         path.unlink()
     sync_folder(folder)
     return bool(found)

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from recording.archive.manifest import Manifest, verify_manifest
-from recording.archive.rewrap import REWRAP, Rewrap, check_shape, facts_of
+from recording.archive.rewrap import REWRAP, Rewrap, check_stanzas, facts_of
 from recording.archive.store import folder_of
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
-from recording.files.atomic import overwrite, sync_file, sync_folder, write_loose
+from recording.files.atomic import sync_file, sync_folder, write_unsynced, zero_fill
 from recording.keys.keyring import RecipientSet
 
-_ORDER: Final = ("rewrap", "header")
+_COMMIT_ORDER: Final = ("rewrap", "header")
 _AGAIN: Final = "run `galwad keys rewrap` again"
 
 
 @dataclass(frozen=True, slots=True)
-class Headers:
+class HeaderStore:
     """The headers of an archive, the path of the set in force, and the key that signs it.
 
     Methods raise `RewrapError`, without a change to the headers in force, or `OSError`.
@@ -43,10 +43,10 @@ class Headers:
             header: The new header.
             record: `ID.rewrap`, signed by the officer.
         """
-        place = _Place(self.archive / folder_of(call_id), call_id)
+        place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         self._check(place, payload_sha256, header, record)
-        write_loose(place.staged("rewrap"), record)
-        write_loose(place.staged("header"), header)
+        write_unsynced(place.staged("rewrap"), record)
+        write_unsynced(place.staged("header"), header)
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
@@ -57,7 +57,7 @@ class Headers:
         is overwritten once the new one is on the disk: it could still open a recording that is
         disposed of later.
         """
-        place = _Place(self.archive / folder_of(call_id), call_id)
+        place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:
             header = place.staged("header").read_bytes()
             record = place.staged("rewrap").read_bytes()
@@ -69,20 +69,22 @@ class Headers:
         if facts_of(header).sha256 != header_sha256:
             raise RewrapError(f"another header was staged meanwhile: {_AGAIN}")
         self._check(place, payload_sha256, header, record)
-        for suffix in _ORDER:
+        for suffix in _COMMIT_ORDER:
             sync_file(place.staged(suffix))
         with place.path("header").open("r+b", buffering=0) as old:
-            for suffix in _ORDER:
+            for suffix in _COMMIT_ORDER:
                 place.staged(suffix).rename(place.path(suffix))
                 sync_folder(place.folder)
-            overwrite(old)
+            zero_fill(old)
 
-    def _check(self, place: _Place, payload_sha256: str, header: bytes, record: bytes) -> None:
+    def _check(
+        self, place: _RecordingFiles, payload_sha256: str, header: bytes, record: bytes
+    ) -> None:
         place.refuse_if_disposed()
         try:
             recipients = RecipientSet.load(self.recipients, self.officer_key)
             signed = REWRAP.read(record, (self.officer_key,))
-            check_shape(header, len(recipients.named))
+            check_stanzas(header, len(recipients.named))
             manifest = place.manifest()
         except (KeySetError, ManifestError, HeaderError) as error:
             raise RewrapError(str(error)) from None
@@ -108,7 +110,7 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _RecordingFiles:
     """The files of one recording."""
 
     folder: Path

@@ -1,7 +1,7 @@
 """Seals a call while it is in progress, so that little work is left at its end.
 
-It takes the same steps in the same order as `sealing.write_sound`, on records that cannot change
-any more. Success is not guaranteed: whenever `finish` returns None, `write_sound` must do all of
+It takes the same steps in the same order as `sealing.seal_audio`, on records that cannot change
+any more. Success is not guaranteed: whenever `finish` returns None, `seal_audio` must do all of
 the work again.
 """
 
@@ -11,23 +11,23 @@ import contextlib
 import os
 from pathlib import Path
 
-from recording.archive.sealing import CHANNELS, Reading, Sound, SpoolKeys
+from recording.archive.sealing import CHANNELS, SealedAudio, SealingPass, SpoolKeys
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
 from recording.audio.raw_packets import RawPayload
 from recording.audio.timeline import WidebandError
-from recording.files.atomic import Part
+from recording.files.atomic import PendingFile
 from recording.spool.burst import unpack_burst
 
 
-class Following:
+class LiveSealing:
     """One call with one spool, sealed into a payload that is not committed yet.
 
-    Every method raises as `write_sound` does; after an error, only `discard` is useful.
+    Every method raises as `seal_audio` does; after an error, only `discard` is useful.
     """
 
     def __init__(
-        self, part: Part, raw: RawPayload, spool: Path, keys: SpoolKeys, call_id: str
+        self, part: PendingFile, raw: RawPayload, spool: Path, keys: SpoolKeys, call_id: str
     ) -> None:
         """Open the spool; `part` and `raw` are discarded with the rest, unless committed."""
         self.part = part
@@ -41,7 +41,7 @@ class Following:
         self._reader = self._keys.follow(self.spool)
         with contextlib.ExitStack() as stack:
             stack.callback(self._reader.close)
-            self._reading = Reading(rate, self._reader.header.started_wall_us)
+            self._reading = SealingPass(rate, self._reader.header.started_wall_us)
             self._flac = FlacPayload(self.part.fd, rate, self._call_id)
             self.raw.begin(self._flac.file_key, self._call_id, CHANNELS)
             stack.pop_all()
@@ -64,7 +64,7 @@ class Following:
             self._widen()
         return True
 
-    def finish(self) -> Sound | None:
+    def finish(self) -> SealedAudio | None:
         """Seal the rest after the call has ended; None if the spool is not complete."""
         while self.step(1000):
             pass

@@ -12,7 +12,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.errors import ManifestError
-from recording.keys.signed_document import Kind
+from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-manifest-1"
 
@@ -61,14 +61,14 @@ class TrackFacts(msgspec.Struct, frozen=True):
     withheld: int = 0
 
 
-class Fault(msgspec.Struct, frozen=True):
+class FaultFacts(msgspec.Struct, frozen=True):
     """Something that went wrong while the call was recorded."""
 
     at_us: int
     why: str
 
 
-class Life(msgspec.Struct, frozen=True):
+class SpoolFacts(msgspec.Struct, frozen=True):
     """One spool from which the recording was made."""
 
     life: int
@@ -119,8 +119,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """Talk time that neither segments nor gaps cover, or that both cover: a fault."""
     interrupted: bool
     damaged: bool
-    faults: list[Fault]
-    lives: list[Life]
+    faults: list[FaultFacts]
+    lives: list[SpoolFacts]
     clock: list[ClockCheck]
     recipients: list[str]
     """Fingerprints of the recipients to whom it was sealed first."""
@@ -139,7 +139,7 @@ class Manifest(msgspec.Struct, frozen=True):
         return sum(each.to_us - each.from_us for each in self.unexplained)
 
 
-MANIFEST: Final = Kind("manifest", FORMAT, Manifest, "node")
+MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import MANIFEST
-from recording.archive.store import SealedRecording, described, folder_of
+from recording.archive.store import SealedRecording, folder_of, sealed_recording
 from recording.archive.verify import verify_recording
 from recording.errors import ArchiveError, ManifestError
-from recording.keys.signed_document import signer_of
+from recording.keys.signed_document import unverified_key
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class VerifiedRecording:
     """A recording that matches its manifest, signed by a trusted key."""
 
     recording: SealedRecording
@@ -32,9 +32,9 @@ class Proven:
     """
 
 
-def prove(
+def verify_unindexed(
     archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
-) -> Proven:
+) -> VerifiedRecording:
     """Read a whole recording, and compare it with its manifest.
 
     Args:
@@ -57,7 +57,7 @@ def prove(
         raise ArchiveError("its manifest is missing") from None
     except ManifestError as error:
         raise ArchiveError(str(error)) from None
-    key = signer_of(data)
+    key = unverified_key(data)
     if manifest.call_id != call_id:
         raise ArchiveError(f"the manifest is that of {manifest.call_id}")
     if disposal is None:
@@ -66,7 +66,7 @@ def prove(
             raise ArchiveError("; ".join(verdict.problems))
     elif (disposal.call_id, disposal.payload) != (call_id, manifest.payload):
         raise ArchiveError("the disposal is that of another recording")
-    return Proven(described(manifest, data, None), key, disposal)
+    return VerifiedRecording(sealed_recording(manifest, data, None), key, disposal)
 
 
 def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:

@@ -1,7 +1,7 @@
 """Rewrapping: makes a new header for other recipients. It takes an identity to make and prove it.
 
 The record beside the manifest (`ID.rewrap`), signed by the officer, says which header is in force.
-Both verification and the officer's client decide with `judge_header`. A person who knew the
+Both verification and the officer's client decide with `classify_header`. A person who knew the
 payload's key before still knows it: rewrapping revokes nothing.
 """
 
@@ -23,7 +23,7 @@ from recording.age.stanza import X25519
 from recording.archive.manifest import Manifest, ObjectFacts
 from recording.errors import HeaderError, ManifestError, RewrapError
 from recording.keys.keyring import RecipientSet
-from recording.keys.signed_document import Kind
+from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-rewrap-1"
 UNPROVEN: Final = "the header was replaced: who by, only the officer's key proves (--officer-key)"
@@ -46,7 +46,7 @@ class Rewrap(msgspec.Struct, frozen=True):
     made: str
 
 
-REWRAP: Final = Kind("rewrap", FORMAT, Rewrap, "officer")
+REWRAP: Final = DocumentType("rewrap", FORMAT, Rewrap, "officer")
 
 
 def facts_of(data: bytes) -> ObjectFacts:
@@ -109,7 +109,7 @@ def rewrap(
     return Replacement(new, REWRAP.sign(record, signing), file_key, openers)
 
 
-def check_shape(header: bytes, recipients: int) -> None:
+def check_stanzas(header: bytes, recipients: int) -> None:
     """Refuse a header that does not have one X25519 stanza for each of `recipients` recipients.
 
     Without an identity it is not visible for whom a stanza is.
@@ -138,7 +138,7 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
     return read
 
 
-class HeaderIs(Enum):
+class HeaderStatus(Enum):
     """Verdicts on a header: which of a recording's headers is in the archive."""
 
     FIRST = "as it was sealed"
@@ -148,41 +148,41 @@ class HeaderIs(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class HeaderVerdict:
     """The judgement on a header: which one it is, what is wrong, and the record that shows it."""
 
-    header: HeaderIs
+    header: HeaderStatus
     problem: str = ""
     record: Rewrap | None = None
 
 
-def judge_header(
+def classify_header(
     manifest: Manifest, found: ObjectFacts, record: bytes | None, officer_keys: Collection[str]
-) -> Judgement:
+) -> HeaderVerdict:
     """Judge a header by the manifest and by a record that one of these officers signed.
 
     A manifest of older software, which did not sign headers, accepts any header unless a record
     says otherwise.
     """
     first = manifest.header in {None, found}
-    otherwise = HeaderIs.FIRST if first else HeaderIs.UNKNOWN
+    otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
     if record is None:
-        return Judgement(otherwise, "" if first else _difference(manifest.header, found))
+        return HeaderVerdict(otherwise, "" if first else _difference(manifest.header, found))
     if not officer_keys:
-        return Judgement(otherwise, "" if manifest.header == found else UNPROVEN)
+        return HeaderVerdict(otherwise, "" if manifest.header == found else UNPROVEN)
     try:
         return _by_record(manifest, found, read_rewrap(manifest, record, officer_keys))
     except ManifestError as error:
-        return Judgement(otherwise, str(error))
+        return HeaderVerdict(otherwise, str(error))
 
 
-def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> Judgement:
+def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVerdict:
     if read.header == found:
-        return Judgement(HeaderIs.REWRAPPED, "", read)
+        return HeaderVerdict(HeaderStatus.REWRAPPED, "", read)
     if manifest.header == found or read.replaces == found.sha256:
         text = "the header is from before its last rewrap: `galwad keys rewrap` mends that"
-        return Judgement(HeaderIs.EARLIER, text, read)
-    return Judgement(HeaderIs.UNKNOWN, _difference(read.header, found), read)
+        return HeaderVerdict(HeaderStatus.EARLIER, text, read)
+    return HeaderVerdict(HeaderStatus.UNKNOWN, _difference(read.header, found), read)
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:

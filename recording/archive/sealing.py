@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from recording.archive.call_facts import CallFacts, payloads_of
-from recording.archive.manifest import Fault, Life, TrackFacts
+from recording.archive.manifest import FaultFacts, SpoolFacts, TrackFacts
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
 from recording.audio.raw_packets import RawPayload
@@ -34,7 +34,7 @@ from recording.spool import (
 )
 from recording.spool.burst import BurstRecord, unpack_burst
 from recording.spool.follower import SpoolFollower
-from recording.spool.recovery import fitting
+from recording.spool.recovery import boot_key_for
 
 _STEP_US = 500_000
 _MINUTE_US = 60_000_000
@@ -55,7 +55,7 @@ class SpoolKeys:
 
     def open(self, path: Path) -> SpoolReader:
         """Open one spool. Raises `SpoolError`, `OSError`."""
-        header = _named(path)
+        header = _checked_header(path)
         return read_spool(
             path,
             boot_key=self._of(header),
@@ -65,13 +65,13 @@ class SpoolKeys:
 
     def follow(self, path: Path) -> SpoolFollower:
         """Open one spool that is still being written. Raises `SpoolError`, `OSError`."""
-        return SpoolFollower.open(path, self._of(_named(path)))
+        return SpoolFollower.open(path, self._of(_checked_header(path)))
 
     def _of(self, header: SpoolHeader) -> bytes | None:
-        return (fitting(header, self.further) if self.further else None) or self.boot_key
+        return (boot_key_for(header, self.further) if self.further else None) or self.boot_key
 
 
-def _named(path: Path) -> SpoolHeader:
+def _checked_header(path: Path) -> SpoolHeader:
     """Return a spool's header after a check that the file has the name that its header gives.
 
     A renamed file would otherwise be archived as another call.
@@ -88,7 +88,7 @@ def _named(path: Path) -> SpoolHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class SealedAudio:
     """The facts about a finished payload: its file key, length, tracks, spools and events."""
 
     file_key: bytes = field(repr=False)
@@ -96,10 +96,10 @@ class Sound:
     talk_us: int
     rate: int
     tracks: list[TrackFacts]
-    lives: list[Life]
+    lives: list[SpoolFacts]
 
 
-class Reading:
+class SealingPass:
     """One pass over the spools of a call.
 
     Call `begin` for each spool, `take` for each of its records and `end` after the last one. Call
@@ -109,7 +109,7 @@ class Reading:
     def __init__(self, rate: int, started_wall_us: int) -> None:
         self.timeline = Timeline(rate)
         self.facts = CallFacts(started_wall_us)
-        self.lives: list[Life] = []
+        self.lives: list[SpoolFacts] = []
         self._first_us = started_wall_us
         self._first: SpoolHeader | None = None
         self._last: SpoolHeader | None = None
@@ -157,7 +157,7 @@ class Reading:
     def end(self, spool: SpoolReader) -> None:
         """Note the state of a spool whose records were all taken."""
         life = spool.header.life
-        self.lives.append(Life(life, spool.interrupted, spool.truncated, spool.damaged))
+        self.lives.append(SpoolFacts(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
@@ -168,7 +168,7 @@ class Reading:
         flac.write_all(self.timeline.blocks())
         raw.write_all(self.facts.started_us, self.timeline.refused())
 
-    def finish(self, flac: FlacPayload, raw: RawPayload) -> Sound:
+    def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
         """Complete the audio and the facts after the last spool.
 
         Raises `ArchiveError`, `OSError`.
@@ -178,7 +178,9 @@ class Reading:
         self.write(flac, raw)
         flac.close()
         tracks = list(_track_facts(self.timeline.counts))
-        return Sound(flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives)
+        return SealedAudio(
+            flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives
+        )
 
     def _join(self, at_us: int) -> None:
         """Note the end of an interruption at the first new record of the spool after it.
@@ -254,9 +256,9 @@ class Reading:
         return follows and isinstance(after, int) and after <= self._last_index
 
 
-def write_sound(
+def seal_audio(
     fd: int, raw: RawPayload, spools: Sequence[Path], keys: SpoolKeys, call_id: str
-) -> Sound:
+) -> SealedAudio:
     """Seal the audio of a call into the empty file `fd`.
 
     The audio has 8 kHz, or 16 kHz if any of the call was wideband. Packets that cannot be decoded
@@ -276,13 +278,13 @@ def write_sound(
 
 def _write_at(
     rate: int, fd: int, raw: RawPayload, readers: Sequence[SpoolReader], call_id: str
-) -> Sound:
+) -> SealedAudio:
     if not readers:
         raise SpoolError(f"{call_id} has no spool")
     with contextlib.ExitStack() as stack:
         for reader in readers:
             stack.callback(reader.close)
-        reading = Reading(rate, readers[0].header.started_wall_us)
+        reading = SealingPass(rate, readers[0].header.started_wall_us)
         flac = FlacPayload(fd, rate, call_id)
         stack.callback(flac.discard)
         raw.begin(flac.file_key, call_id, CHANNELS)
@@ -322,10 +324,10 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
         )
 
 
-def damage_of(sound: Sound) -> list[Fault]:
+def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
     """Return a fault for each spool that was damaged or has no end."""
     return [
-        Fault(sound.talk_us, f"spool {life.life} {what}")
+        FaultFacts(sound.talk_us, f"spool {life.life} {what}")
         for life in sound.lives
         for what, true in (("was damaged", life.damaged), ("has no end", life.interrupted))
         if true

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 Found = TypeVar("Found")
-REST_S = 2.0
+QUIET_S = 2.0
 """The longest time (s) that one such step takes, except on a disk that hardly works."""
-_MOST_LOOKS: Final = 10
+_MAX_CHECKS: Final = 10
 
 
-def at_rest(
+def check_when_stable(
     look: Callable[[], Found], wrong: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
     """Return what `look` finds of a recording when its files no longer change.
@@ -27,13 +27,13 @@ def at_rest(
     If `wrong` returns a true value for it and the files changed recently, `look` is called again;
     ten times at most.
     """
-    for _ in range(_MOST_LOOKS):
+    for _ in range(_MAX_CHECKS):
         began = time.time()
         found = look()
         changed = _last_changed(folder, call_id) if wrong(found) else 0.0
-        if not began - REST_S < changed <= time.time():
+        if not began - QUIET_S < changed <= time.time():
             break
-        time.sleep(max(0.0, changed + REST_S - time.time()))
+        time.sleep(max(0.0, changed + QUIET_S - time.time()))
     return found
 
 

@@ -23,8 +23,8 @@ from typing import Final, TypeAlias
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import make_header
-from recording.archive.call_facts import CallFacts, Personal
-from recording.archive.live_sealing import Following
+from recording.archive.call_facts import CallFacts, PersonalFacts
+from recording.archive.live_sealing import LiveSealing
 from recording.archive.manifest import (
     FORMAT,
     Manifest,
@@ -33,20 +33,20 @@ from recording.archive.manifest import (
     read_manifest,
     sign_manifest,
 )
-from recording.archive.sealing import Sound, SpoolKeys, damage_of, write_sound
+from recording.archive.sealing import SealedAudio, SpoolKeys, seal_audio, spool_faults
 from recording.audio.raw_packets import RawPayload
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
-from recording.files.atomic import Part, committed, make_folder, write_whole
+from recording.files.atomic import PendingFile, committed, make_folder, write_atomic
 from recording.keys.keyring import RecipientSet, public_text
 from recording.spool import EventRecord
 
 _CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
 _BLOCK: Final = 1 << 20
-_Made: TypeAlias = tuple[Sound, ObjectFacts, RawFacts | None]
+_Objects: TypeAlias = tuple[SealedAudio, ObjectFacts, RawFacts | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class SealingNode:
     """The node that seals: its name, its software version and its signing key."""
 
     name: str
@@ -62,7 +62,7 @@ class SealedRecording:
     manifest_sha256: str
     folder: str
     """The recording's folder, relative to the archive."""
-    personal: Personal | None
+    personal: PersonalFacts | None
     """None: it was sealed earlier, and no key at hand opens its spool to read these facts again."""
 
 
@@ -80,7 +80,7 @@ class Archive:
     Threads may share the archive if each seals another call.
     """
 
-    def __init__(self, root: Path, node: Node) -> None:
+    def __init__(self, root: Path, node: SealingNode) -> None:
         self._root = root
         self._node = node
         self._making = Lock()
@@ -95,16 +95,16 @@ class Archive:
         """Return the path of an object; `suffix` is payload, raw, header or manifest."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
-    def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> Following:
+    def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
         """Begin to seal a call that is still in progress and has only this spool.
 
         Raises as `seal` does.
         """
         payload = self.path(call_id, "payload")
         self._make_folder(payload.parent)
-        part = Part(payload)
+        part = PendingFile(payload)
         try:
-            return Following(part, RawPayload(self.path(call_id, "raw")), spool, keys, call_id)
+            return LiveSealing(part, RawPayload(self.path(call_id, "raw")), spool, keys, call_id)
         except BaseException:
             part.discard()
             raise
@@ -115,7 +115,7 @@ class Archive:
         spools: Sequence[Path],
         keys: SpoolKeys,
         recipients: RecipientSet,
-        following: Following | None = None,
+        following: LiveSealing | None = None,
     ) -> SealedRecording:
         """Make the recording of a call from its spools.
 
@@ -136,14 +136,14 @@ class Archive:
                 return self._described(done, _personal_of(spools, keys))
             if not sealed <= lives:
                 raise ArchiveError("another spool of this call came after it was archived")
-        made = None if following is None else _completed(following, spools)
+        made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
         self.path(call_id, "rewrap").unlink(missing_ok=True)  # it is of an earlier payload
-        write_whole(self.path(call_id, "header"), header)
-        described = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
-        manifest = self._manifest(call_id, sound, recipients, (payload, described, raw))
-        write_whole(self.path(call_id, "manifest"), sign_manifest(manifest, self._node.key))
+        write_atomic(self.path(call_id, "header"), header)
+        header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
+        manifest = self._manifest(call_id, sound, recipients, (payload, header_facts, raw))
+        write_atomic(self.path(call_id, "manifest"), sign_manifest(manifest, self._node.key))
         return self._described(manifest, sound.facts.personal)
 
     def find(self, call_id: str) -> Manifest | None:
@@ -164,21 +164,21 @@ class Archive:
         with self._making:
             make_folder(folder, self._root)
 
-    def _payload(self, call_id: str, spools: Sequence[Path], keys: SpoolKeys) -> _Made:
+    def _payload(self, call_id: str, spools: Sequence[Path], keys: SpoolKeys) -> _Objects:
         path = self.path(call_id, "payload")
         self._make_folder(path.parent)
         with committed(path) as fd, RawPayload(self.path(call_id, "raw")) as raw:
-            sound = write_sound(fd, raw, spools, keys, call_id)
+            sound = seal_audio(fd, raw, spools, keys, call_id)
             return sound, _digest(fd), _raw_facts(raw)
 
-    def _described(self, manifest: Manifest, personal: Personal | None) -> SealedRecording:
+    def _described(self, manifest: Manifest, personal: PersonalFacts | None) -> SealedRecording:
         data = self.path(manifest.call_id, "manifest").read_bytes()
-        return described(manifest, data, personal)
+        return sealed_recording(manifest, data, personal)
 
     def _manifest(
         self,
         call_id: str,
-        sound: Sound,
+        sound: SealedAudio,
         recipients: RecipientSet,
         objects: tuple[ObjectFacts, ObjectFacts, RawFacts | None],
     ) -> Manifest:
@@ -201,7 +201,7 @@ class Archive:
             unexplained=facts.unexplained(sound.talk_us),
             interrupted=facts.ended_us is None,
             damaged=any(life.damaged or life.truncated for life in sound.lives),
-            faults=[*facts.faults, *damage_of(sound)],
+            faults=[*facts.faults, *spool_faults(sound)],
             lives=sound.lives,
             clock=facts.clock,
             recipients=list(recipients.fingerprints),
@@ -213,13 +213,15 @@ class Archive:
         )
 
 
-def described(manifest: Manifest, data: bytes, personal: Personal | None) -> SealedRecording:
+def sealed_recording(
+    manifest: Manifest, data: bytes, personal: PersonalFacts | None
+) -> SealedRecording:
     """Return the recording of a manifest that was read from these bytes."""
     digest = hashlib.sha256(data).hexdigest()
     return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
 
 
-def _completed(following: Following, spools: Sequence[Path]) -> _Made | None:
+def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
     """Complete and commit the followed recording; None, and all of it discarded, if that fails.
 
     A fault of the disk or damage is not reported here: the caller then seals the call from the
@@ -240,7 +242,7 @@ def _completed(following: Following, spools: Sequence[Path]) -> _Made | None:
         following.discard()
 
 
-def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> Personal | None:
+def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
     """Read only the personal facts, for an index that does not have them yet.
 
     None: no key at hand opens a spool.

@@ -19,21 +19,21 @@ from pathlib import Path
 from typing import Final
 
 from recording.age.file import Header, Identity
-from recording.archive.accounting import Span, account
-from recording.archive.content_check import inside
+from recording.archive.accounting import Span, balance
+from recording.archive.content_check import check_content
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
 from recording.archive.rewrap import (
-    HeaderIs,
-    Judgement,
+    HeaderStatus,
+    HeaderVerdict,
     Rewrap,
+    classify_header,
     difference,
     facts_of,
-    judge_header,
     read_rewrap,
 )
 from recording.errors import HeaderError, ManifestError
-from recording.keys.signed_document import signer_of
+from recording.keys.signed_document import unverified_key
 
 _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
@@ -57,7 +57,7 @@ _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RecordingVerdict:
     """The result of a verification.
 
     The recording is not whole if there are `problems` or `faults`, or if it was disposed of. The
@@ -112,7 +112,7 @@ def verify_recording(
     public_key: str | None = None,
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
-) -> Verdict:
+) -> RecordingVerdict:
     """Compare the objects of a recording with each other and with the signature.
 
     Args:
@@ -124,9 +124,9 @@ def verify_recording(
             beside the recording is never accepted.
         identities: If any are given, the audio is also opened, decoded to its end and measured.
     """
-    strange = tuple(_strange(folder, call_id))
+    strange = tuple(_unsafe_objects(folder, call_id))
     if strange:
-        return Verdict(call_id, strange)
+        return RecordingVerdict(call_id, strange)
     if os.path.lexists(folder / f"{call_id}.disposal"):
         return _disposed(folder, call_id, public_key)
     try:
@@ -134,8 +134,8 @@ def verify_recording(
     except ManifestError as error:
         missing = not (folder / f"{call_id}.manifest").exists()
         problem = "the manifest is missing" if missing else str(error)
-        return Verdict(call_id, (problem, *_absent(folder, call_id)))
-    problems = [*_claims(manifest, call_id), *_place(folder, call_id)]
+        return RecordingVerdict(call_id, (problem, *_missing_objects(folder, call_id)))
+    problems = [*_identity_problems(manifest, call_id), *_folder_problems(folder, call_id)]
     problems += _payload(folder / f"{call_id}.payload", manifest.payload)
     problems += _raw(folder / f"{call_id}.raw", manifest)
     notes = list(_notes(manifest, public_key))
@@ -144,12 +144,14 @@ def verify_recording(
     notes += _header_notes(manifest, judged)
     given = list(identities)
     if given and not problems:
-        problems += inside(folder, call_id, manifest, given)
+        problems += check_content(folder, call_id, manifest, given)
         notes.append("opened to its end")
-    return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest)
+    return RecordingVerdict(
+        call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest
+    )
 
 
-def _strange(folder: Path, call_id: str) -> Iterator[str]:
+def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem for each object that is not safe to read.
 
     These are pipes and devices, and small objects (such as a header) that would fill the memory.
@@ -165,7 +167,7 @@ def _strange(folder: Path, call_id: str) -> Iterator[str]:
 
 def verify_disposal(
     call_id: str, certificate: bytes, manifest: bytes | None, public_key: str | None = None
-) -> Verdict:
+) -> RecordingVerdict:
     """Return the verdict on a disposal certificate.
 
     It must name this recording and have the node's signature. Without `public_key` it must be
@@ -180,27 +182,27 @@ def verify_disposal(
     """
     if public_key is None and manifest is None:
         unproven = "only the node's key proves its disposal (--node-key)"
-        return Verdict(call_id, ("the manifest is missing", unproven))
+        return RecordingVerdict(call_id, ("the manifest is missing", unproven))
     notes = () if manifest is not None else ("the manifest is missing",)
     try:
         beside = None if manifest is None else read_manifest(manifest, public_key)
-        read = CERTIFICATE.read(certificate, (public_key or signer_of(manifest or b""),))
+        read = CERTIFICATE.read(certificate, (public_key or unverified_key(manifest or b""),))
     except ManifestError as error:
-        return Verdict(call_id, (str(error),), notes)
+        return RecordingVerdict(call_id, (str(error),), notes)
     if read.call_id != call_id or (beside is not None and beside.payload != read.payload):
-        return Verdict(call_id, ("the disposal is that of another recording",), notes)
-    return Verdict(call_id, (), notes, (), beside, read)
+        return RecordingVerdict(call_id, ("the disposal is that of another recording",), notes)
+    return RecordingVerdict(call_id, (), notes, (), beside, read)
 
 
-def _disposed(folder: Path, call_id: str, public_key: str | None) -> Verdict:
+def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVerdict:
     """Verify a recording with a disposal certificate: no header may exist; a payload may."""
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
         manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None
         verdict = verify_disposal(call_id, places["disposal"].read_bytes(), manifest, public_key)
     except OSError as error:
-        return Verdict(call_id, (_unreadable("disposal", error),))
-    problems = [*verdict.problems, *_place(folder, call_id)]
+        return RecordingVerdict(call_id, (_unreadable("disposal", error),))
+    problems = [*verdict.problems, *_folder_problems(folder, call_id)]
     if verdict.disposal is not None:
         if (folder / f"{call_id}.header").exists():
             problems.append("its header is there again: `galwad recordings purge` destroys it")
@@ -219,7 +221,7 @@ def verify_indexed(
     public_key: str | None = None,
     rewrap: bytes = b"",
     officer_keys: Collection[str] = (),
-) -> Verdict:
+) -> RecordingVerdict:
     """Compare a manifest with its entry in an index, without the recording itself.
 
     Args:
@@ -238,8 +240,8 @@ def verify_indexed(
     try:
         read = read_manifest(manifest, public_key)
     except ManifestError as error:
-        return Verdict(call_id, (*problems, str(error)))
-    problems += _claims(read, call_id)
+        return RecordingVerdict(call_id, (*problems, str(error)))
+    problems += _identity_problems(read, call_id)
     if read.payload != ObjectFacts(payload_size, payload_sha256):
         problems.append("the payload that was indexed is not the one that was sealed")
     notes = list(_notes(read, public_key))
@@ -248,16 +250,16 @@ def verify_indexed(
             notes.append(rewrapped(read_rewrap(read, rewrap, officer_keys)))
         except ManifestError as error:
             problems.append(str(error))
-    return Verdict(call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read)
+    return RecordingVerdict(call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read)
 
 
-def _absent(folder: Path, call_id: str) -> Iterator[str]:
+def _missing_objects(folder: Path, call_id: str) -> Iterator[str]:
     for name in _OBJECTS:
         if not (folder / f"{call_id}.{name}").exists():
             yield f"the {name} is missing"
 
 
-def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
+def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
     if manifest.call_id != call_id:
         yield f"the manifest is that of {manifest.call_id}"
     try:
@@ -267,16 +269,16 @@ def _claims(manifest: Manifest, call_id: str) -> Iterator[str]:
         return
     if abs(manifest.started_us - named * _US) > _DAY_US:
         yield f"it was re-dated: it says that it began at {manifest.started}"
-    yield from _sums(manifest)
+    yield from _sum_problems(manifest)
 
 
-def _sums(manifest: Manifest) -> Iterator[str]:
+def _sum_problems(manifest: Manifest) -> Iterator[str]:
     """Yield a problem if segments and gaps leave more unexplained than the manifest says."""
     segments, gaps, said = (
         [Span(each.from_us, each.to_us) for each in spans]
         for spans in (manifest.segments, manifest.gaps, manifest.unexplained)
     )
-    found = account(manifest.talk_us, segments, gaps)
+    found = balance(manifest.talk_us, segments, gaps)
     amiss = sum(each.length_us for each in (*found.unexplained, *found.claimed_twice))
     if amiss > sum(each.length_us for each in said):
         yield "its segments and gaps do not add up to its talk"
@@ -290,7 +292,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "it was sealed from a damaged spool"
 
 
-def _place(folder: Path, call_id: str) -> Iterator[str]:
+def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem if a folder YYYY/MM/DD does not have the date in the recording's id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
@@ -317,7 +319,7 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
         yield _unreadable(name, error)
 
 
-def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> Judgement:
+def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
     """Return which of the recording's headers is in the file, and what is wrong with it."""
     record = path.with_suffix(".rewrap")
     try:
@@ -325,10 +327,10 @@ def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> Ju
         Header.parse(header)
         replaced = record.read_bytes() if record.exists() else None
     except HeaderError as error:
-        return Judgement(HeaderIs.UNKNOWN, f"the header is damaged: {error}")
+        return HeaderVerdict(HeaderStatus.UNKNOWN, f"the header is damaged: {error}")
     except OSError as error:
-        return Judgement(HeaderIs.UNKNOWN, _unreadable("header", error))
-    return judge_header(manifest, facts_of(header), replaced, officer_keys)
+        return HeaderVerdict(HeaderStatus.UNKNOWN, _unreadable("header", error))
+    return classify_header(manifest, facts_of(header), replaced, officer_keys)
 
 
 def _unreadable(name: str, error: OSError) -> str:
@@ -337,10 +339,10 @@ def _unreadable(name: str, error: OSError) -> str:
     return f"the {name} cannot be read: {(error.strerror or '').lower()}"
 
 
-def _header_notes(manifest: Manifest, judged: Judgement) -> Iterator[str]:
-    if judged.header is HeaderIs.FIRST and manifest.header is None:
+def _header_notes(manifest: Manifest, judged: HeaderVerdict) -> Iterator[str]:
+    if judged.header is HeaderStatus.FIRST and manifest.header is None:
         yield "sealed when manifests said nothing of the header: only an identity proves that"
-    if judged.header is HeaderIs.REWRAPPED and judged.record is not None:
+    if judged.header is HeaderStatus.REWRAPPED and judged.record is not None:
         yield rewrapped(judged.record)
 
 

@@ -117,7 +117,7 @@ class G711:
     def decode(self, payload: bytes) -> Samples:
         """Return one sample for each byte and channel; channels are mixed."""
         samples = self._table[np.frombuffer(payload, dtype=np.uint8)]
-        return samples if self._channels == 1 else mixed(_apart(samples, self._channels))
+        return samples if self._channels == 1 else mix(_deinterleave(samples, self._channels))
 
 
 class Linear:
@@ -132,7 +132,7 @@ class Linear:
     def decode(self, payload: bytes) -> Samples:
         """Return the samples, with channels mixed."""
         whole = payload[: len(payload) // 2 * 2]
-        return mixed(_apart(np.frombuffer(whole, dtype=">i2"), self._channels))
+        return mix(_deinterleave(np.frombuffer(whole, dtype=">i2"), self._channels))
 
 
 class Av:
@@ -173,25 +173,25 @@ class Av:
                 samples: NDArray[Any] = frame.to_ndarray()
                 if not frame.format.is_planar:
                     samples = samples.reshape(-1, frame.layout.nb_channels).T
-                yield mixed(samples)
+                yield mix(samples)
 
 
-def _apart(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
+def _deinterleave(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
     """Split interleaved samples into one row per channel; an incomplete last frame is dropped."""
     return samples[: len(samples) // channels * channels].reshape(-1, channels).T
 
 
-def mixed(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
+def mix(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
     """Mix channels (rows) into one of 16 bits; floating-point samples are full scale at 1.0."""
     whole = np.issubdtype(channels.dtype, np.integer)
     if whole and len(channels) == 1:
         alone: Samples = channels[0].astype(np.int16)
         return alone
     loud = channels.astype(np.float32) * (1.0 if whole else 32767.0)
-    return clipped(loud[0] if len(loud) == 1 else loud.mean(axis=0))
+    return clip(loud[0] if len(loud) == 1 else loud.mean(axis=0))
 
 
-def clipped(samples: NDArray[np.float32]) -> Samples:
+def clip(samples: NDArray[np.float32]) -> Samples:
     """Return samples rounded and clipped to 16 bits."""
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recording.audio.codecs import NARROW, WIDE, PayloadCodec, Samples, clipped
+from recording.audio.codecs import NARROW, WIDE, PayloadCodec, Samples, clip
 
 _FULL: Final = 32767.0
 """0 dBov: the level of the loudest square wave (RFC 3389, section 3)."""
@@ -26,12 +26,12 @@ _FRAME_BYTES: Final = 10
 _FULL_DB: Final = 90.3
 
 
-def told(codec: PayloadCodec, payload: bytes) -> bytes:
+def announced_noise(codec: PayloadCodec, payload: bytes) -> bytes:
     """Return the silence that a packet announces, as an RFC 3389 payload; empty: none."""
     if codec.is_noise:
         return payload
     if len(payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
-        return _of_sid(payload[-_SID_BYTES:])
+        return _sid_level(payload[-_SID_BYTES:])
     return b""
 
 
@@ -42,7 +42,7 @@ def is_silence(codec: PayloadCodec, payload: bytes) -> bool:
     return len(payload) == _SID_BYTES and codec.name.upper() == "G729"
 
 
-def _of_sid(frame: bytes) -> bytes:
+def _sid_level(frame: bytes) -> bytes:
     """Return the level in a G.729 silence descriptor, as an RFC 3389 payload.
 
     It is the five bits before the last (RFC 3551, section 4.5.6). They count steps of 4 dB, from
@@ -64,7 +64,7 @@ class Noise:
         it.
         """
         heard_at = min(max(clock, NARROW), 3 * WIDE)
-        self._table = _table(bytes(payload[: 1 + _MOST_ORDER]), heard_at, rate)
+        self._table = _noise_table(bytes(payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
         """Return `count` samples from position `start` of the track."""
@@ -72,7 +72,7 @@ class Noise:
 
 
 @lru_cache(maxsize=16)
-def _table(payload: bytes, clock: int, rate: int) -> Samples:
+def _noise_table(payload: bytes, clock: int, rate: int) -> Samples:
     """Return some seconds of noise that repeat without a seam.
 
     The phases are random, the magnitudes are those that the payload gives.
@@ -83,7 +83,7 @@ def _table(payload: bytes, clock: int, rate: int) -> Samples:
     shape[1 : len(heard)] = heard[1:]
     sound = np.fft.irfft(shape * phases, _PERIOD_S * rate)
     level = _FULL * 10 ** (-(payload[0] & 0x7F) / 20)
-    return clipped((sound * (level / np.sqrt(np.mean(sound**2)))).astype(np.float32))
+    return clip((sound * (level / np.sqrt(np.mean(sound**2)))).astype(np.float32))
 
 
 @lru_cache(maxsize=2)

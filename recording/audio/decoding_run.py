@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from recording.audio.stream_decoder import Voice
+from recording.audio.stream_decoder import StreamDecoder
 
 _MOST = 50
 """The most packets in a run: about a second."""
 
 
-class Run:
+class DecodingRun:
     """The joined RTP payloads of consecutive packets, all for one stateless voice."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Run:
         """The number of packets in the run; one entry of `_parts` can hold several."""
         self.end = 0
         """The position of the next packet's samples on the track."""
-        self.voice: Voice | None = None
+        self.voice: StreamDecoder | None = None
         self.codec = ""
         self._parts: list[bytes] = []
 
@@ -28,7 +28,7 @@ class Run:
         """The number of packets that can still be added."""
         return _MOST - self.count
 
-    def begin(self, voice: Voice, codec: str, position: int) -> None:
+    def begin(self, voice: StreamDecoder, codec: str, position: int) -> None:
         """Begin a new run at `position`, after the last one was taken."""
         self.voice, self.codec, self.end = voice, codec, position
 

@@ -17,7 +17,7 @@ _MOST = 2000
 """The most packets that wait: ten seconds of 5 ms packets that a network held back."""
 
 
-class Queue:
+class PacketQueue:
     """Packets in the order of their numbers, each number once."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from recording.age.file import PayloadWriter
 from recording.audio.codecs import PayloadCodec
-from recording.files.atomic import Part, sync_folder
+from recording.files.atomic import PendingFile, sync_folder
 
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
@@ -25,14 +25,14 @@ _NAME: Final = 2
 _RAW_IP: Final = 101
 """LINKTYPE_RAW: an IP packet without a link-layer header."""
 _ADDRESSES: Final = (b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02")
-_NOBODY: Final = b"\xc0\x00\x02\x09"
+_DESTINATION: Final = b"\xc0\x00\x02\x09"
 """Addresses from RFC 5737: the parties' own addresses are private and not stored."""
 _PORT: Final = 5004
 _MOST: Final = 65_507
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class UndecodedPacket:
     """A packet as it arrived; `at_us` is in microseconds since the recording's start."""
 
     track: int
@@ -48,7 +48,7 @@ class RawPayload:
         """Prepare to write to `path`, in a folder that exists."""
         self.packets = 0
         self._path = path
-        self._part: Part | None = None
+        self._part: PendingFile | None = None
         self._writer: PayloadWriter | None = None
         self._said: dict[tuple[int, int], PayloadCodec] = {}
         self._file_key = b""
@@ -69,7 +69,7 @@ class RawPayload:
         self._title = f"{call_id}: RTP that could not be decoded"
         self._channels = channels
 
-    def write_all(self, started_us: int, packets: Iterable[Refused]) -> None:
+    def write_all(self, started_us: int, packets: Iterable[UndecodedPacket]) -> None:
         """Write packets; `started_us` is the Unix time of offset 0, in microseconds.
 
         Raises `OSError`.
@@ -81,7 +81,7 @@ class RawPayload:
             self.packets += 1
 
     def _open(self) -> PayloadWriter:
-        self._part = Part(self._path)
+        self._part = PendingFile(self._path)
         writer = PayloadWriter(self._part.fd, self._file_key)
         head = struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1) + _option(_COMMENT, self._title)
         writer.write(_whole(_SECTION, head + bytes(4)))
@@ -90,7 +90,7 @@ class RawPayload:
             writer.write(_whole(_INTERFACE, body + bytes(4)))
         return writer
 
-    def _block(self, started_us: int, packet: Refused) -> bytes:
+    def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
         """Return an enhanced packet block; the first of a payload type describes its codec."""
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
@@ -149,7 +149,7 @@ def _in_ip(track: int, data: bytes) -> bytes:
     """Wrap RTP in IPv4 and UDP (RFC 791, RFC 768), so that programs recognise it."""
     size = 28 + len(data)
     source = _ADDRESSES[track]
-    head = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 17, 0) + source + _NOBODY
+    head = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 17, 0) + source + _DESTINATION
     total = sum(struct.unpack(">10H", head))
     total = (total & 0xFFFF) + (total >> 16)
     head = head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:]

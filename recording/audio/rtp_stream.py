@@ -10,13 +10,13 @@ To "lay" a packet is to write its samples at its position on the track.
 from __future__ import annotations
 
 from recording.audio.codecs import NARROW, PayloadCodec
-from recording.audio.decoding_run import Run
+from recording.audio.decoding_run import DecodingRun
 from recording.audio.packet_duration import USUAL_US
-from recording.audio.packet_queue import HOLD_US, Queue, Strays
-from recording.audio.sequence_numbers import Numbering
+from recording.audio.packet_queue import HOLD_US, PacketQueue, Strays
+from recording.audio.sequence_numbers import SequenceExtender
 from recording.audio.stream_clock import QUIET_US, Packet, StreamClock
-from recording.audio.stream_decoder import Voice, Voices
-from recording.audio.track_layer import HEADER, Layer, WidebandError
+from recording.audio.stream_decoder import StreamDecoder, StreamDecoders
+from recording.audio.track_layer import HEADER, TrackSink, WidebandError
 from recording.spool.burst import RTP_HEADER, TrackBurst
 
 _MOST_MISSING = 3000
@@ -28,14 +28,14 @@ _PLAIN = 0x80
 """Version 2, no padding, no extension, no CSRC."""
 
 
-class Stream:
+class RtpStream:
     """The packets of one SSRC."""
 
-    def __init__(self, track: Layer) -> None:
+    def __init__(self, track: TrackSink) -> None:
         self.missing: dict[int, None] = {}
         self._track = track
-        self._numbering = Numbering()
-        self._waiting = Queue()
+        self._numbering = SequenceExtender()
+        self._waiting = PacketQueue()
         self._patience_us = HOLD_US  # packets gather for this time, then settle the clock
         self._next: int | None = None
         self._numbered = False
@@ -46,12 +46,12 @@ class Stream:
         self._clock: StreamClock | None = None
         self.heard_us = 0
         """The arrival of the last packet with audio, which may still wait."""
-        self._voices = Voices(track.rate)
+        self._voices = StreamDecoders(track.rate)
         self._end = 0
         """The position at which the audio that was laid last ends."""
-        self._last: Voice | None = None
+        self._last: StreamDecoder | None = None
         """The voice that decoded it, which may still hold its last millisecond."""
-        self._run = Run()
+        self._run = DecodingRun()
         self._expected: tuple[int, ...] | None = None
         self._length = 0
         self._due_us = 0
@@ -329,7 +329,9 @@ class Stream:
         if self._clock is None or packet.silent:
             return
         self._lay_run()
-        voice = Voice.of(packet.codec, self._track.rate)  # the stream's voice is past this packet
+        voice = StreamDecoder.of(
+            packet.codec, self._track.rate
+        )  # the stream's voice is past this packet
         samples = None if voice is None else voice.samples(packet.payload, follows=False)
         position = self._clock.place(packet)
         if samples is None or not len(samples):
@@ -402,7 +404,7 @@ class Stream:
             self._track.put(start, voice.samples(payload, follows=follows))
             self._end = self._run.end
 
-    def _continues(self, voice: Voice, start: int, *, joins: bool) -> bool:
+    def _continues(self, voice: StreamDecoder, start: int, *, joins: bool) -> bool:
         """Return whether this voice's next samples directly follow the last ones.
 
         If not, finish the audio that was laid last.
@@ -438,7 +440,7 @@ class Stream:
         else:
             self._track.counted.late += 1
 
-    def _voice(self, codec: PayloadCodec) -> Voice | None:
+    def _voice(self, codec: PayloadCodec) -> StreamDecoder | None:
         voice = self._voices.of(codec)
         if voice is not None and voice.native > self._track.rate == NARROW:
             raise WidebandError(codec.name)

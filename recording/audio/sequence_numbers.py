@@ -5,7 +5,7 @@ from __future__ import annotations
 _MODULUS = 1 << 16
 
 
-class Numbering:
+class SequenceExtender:
     """Numbers a stream's packets, even if their sender gives all of them the same number."""
 
     def __init__(self) -> None:

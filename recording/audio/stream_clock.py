@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from recording.audio.codecs import NARROW, PayloadCodec
-from recording.audio.comfort_noise import is_silence, told
+from recording.audio.comfort_noise import announced_noise, is_silence
 from recording.audio.packet_duration import USUAL_US
 
 _US = 1_000_000
@@ -52,7 +52,7 @@ _FEW = 3
 _APART_US = 500_000
 
 
-class _Pace(NamedTuple):
+class _TimestampRate(NamedTuple):
     """The speed of a stream's timestamps: so many ticks in so many microseconds."""
 
     ticks: int
@@ -89,7 +89,7 @@ class Packet:
     @property
     def noise(self) -> bytes:
         """The noise to play in the silence after this packet, as an RFC 3389 payload, or empty."""
-        return told(self.codec, self.payload)
+        return announced_noise(self.codec, self.payload)
 
     @property
     def silent(self) -> bool:
@@ -125,7 +125,7 @@ class StreamClock:
             return former
         first = min(packets)
         clock = cls(rate, first, 0)
-        clock._pace = _counted(packets, former)
+        clock._pace = _timestamp_rate_of(packets, former)
         errors = sorted(clock.arrival(packet) - clock.place(packet) for packet in packets)
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
@@ -158,7 +158,7 @@ class StreamClock:
         self._owed = self.stretch = 0
         return True
 
-    def counts(self, pace: _Pace) -> bool:
+    def counts(self, pace: _TimestampRate) -> bool:
         """Return whether this clock counts timestamps at this pace."""
         return self._pace == pace
 
@@ -172,7 +172,7 @@ class StreamClock:
         self.judged_us = self._proven_us = packet.at_us
         self._timestamp, self._sequence = packet.timestamp, packet.sequence
         self._told = packet.codec.clock
-        self._pace = _Pace(self._told or NARROW, _US)
+        self._pace = _TimestampRate(self._told or NARROW, _US)
         self._second: list[int] = []
         self._proof: list[int] = []
         self._owed = self._steps = 0
@@ -333,7 +333,7 @@ class StreamClock:
         return move
 
 
-def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
+def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _TimestampRate:
     """Return the pace of the packets' timestamps: their codec's, unless another one is evident.
 
     Some senders of G.722 count 16,000 ticks a second; some senders of Opus count at their
@@ -342,7 +342,7 @@ def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
     the stream's clock until now; if it already has such a pace, equal steps are enough.
     """
     first, last = min(packets), max(packets)
-    told, length_us = _Pace(first.codec.clock or NARROW, _US), first.length_us
+    expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us
     steps = {
         (later.timestamp - packet.timestamp) % _MODULUS
         for packet, later in pairwise(sorted(packets))
@@ -350,14 +350,14 @@ def _counted(packets: list[Packet], former: StreamClock | None) -> _Pace:
     }
     alike = len(steps) == len({(packet.codec, packet.length_us) for packet in packets}) == 1
     step = steps.pop() if alike else 0
-    if not alike or first.silent or step * _US == told.ticks * length_us:
-        return told
-    pace = _Pace(step or 1, length_us, by_number=not step)
+    if not alike or first.silent or step * _US == expected.ticks * length_us:
+        return expected
+    pace = _TimestampRate(step or 1, length_us, by_number=not step)
     count, took_us = last.sequence - first.sequence, last.at_us - first.at_us
     by_length = abs(took_us - count * length_us)
-    by_stamps = abs(took_us - count * step * _US // told.ticks)
+    by_stamps = abs(took_us - count * step * _US // expected.ticks)
     as_before = former is not None and former.counts(pace)
-    return pace if as_before or (count >= _FEW and by_length < by_stamps) else told
+    return pace if as_before or (count >= _FEW and by_length < by_stamps) else expected
 
 
 def _a_second(packet: Packet) -> int:

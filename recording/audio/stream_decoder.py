@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from recording.audio.codecs import Decoder, PayloadCodec, Samples, clipped, decoder_for
+from recording.audio.codecs import Decoder, PayloadCodec, Samples, clip, decoder_for
 from recording.audio.resampler import Floats, Resampler
 
 _MOST = 16
 """The most decoders of one stream: each re-INVITE can add a codec, and a decoder needs 35 KB."""
 
 
-class Voice:
+class StreamDecoder:
     """A decoder, with a resampler if its rate is not the track's."""
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
@@ -22,7 +22,7 @@ class Voice:
         self._resampler = Resampler(decoder.rate, rate) if decoder.rate != rate else None
 
     @classmethod
-    def of(cls, codec: PayloadCodec, rate: int) -> Voice | None:
+    def of(cls, codec: PayloadCodec, rate: int) -> StreamDecoder | None:
         """Return a voice for a codec; None if there is no decoder for it."""
         decoder = decoder_for(codec)
         return None if decoder is None else cls(decoder, rate)
@@ -53,9 +53,9 @@ class Voice:
         if self._resampler is not None and len(decoded):
             if not follows:
                 self._resampler.reset()
-            decoded = clipped(self._resampler(decoded))
+            decoded = clip(self._resampler(decoded))
         if stretch and len(decoded) > abs(stretch):
-            decoded = clipped(_stretched(decoded, len(decoded) + stretch))
+            decoded = clip(_stretched(decoded, len(decoded) + stretch))
         return decoded
 
     def rest(self) -> Samples:
@@ -65,10 +65,10 @@ class Voice:
         """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)
-        return clipped(self._resampler.rest())
+        return clip(self._resampler.rest())
 
 
-class Voices:
+class StreamDecoders:
     """The voices of one stream, by codec.
 
     There are at most `_MOST`: a new one then replaces the oldest, which is made again when needed.
@@ -76,14 +76,14 @@ class Voices:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._made: dict[PayloadCodec, Voice | None] = {}
+        self._made: dict[PayloadCodec, StreamDecoder | None] = {}
 
-    def of(self, codec: PayloadCodec) -> Voice | None:
+    def of(self, codec: PayloadCodec) -> StreamDecoder | None:
         """Return the voice of a codec; None if there is no decoder for it."""
         if codec not in self._made:
             if len(self._made) >= _MOST:
                 del self._made[next(iter(self._made))]
-            self._made[codec] = Voice.of(codec, self._rate)
+            self._made[codec] = StreamDecoder.of(codec, self._rate)
         return self._made[codec]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from recording.audio.codecs import PayloadCodec, Samples
-from recording.audio.raw_packets import Refused
+from recording.audio.raw_packets import UndecodedPacket
 from recording.audio.track import Track, TrackCount, WidebandError
 from recording.spool.burst import BurstRecord, TrackBurst
 
@@ -44,8 +44,8 @@ class Timeline:
         self._ready: deque[Samples] = deque()
         self._emitted = 0
         self._now_us = 0
-        self._held: list[Refused] = []
-        self._refused: list[Refused] = []
+        self._held: list[UndecodedPacket] = []
+        self._refused: list[UndecodedPacket] = []
 
     @property
     def counts(self) -> list[TrackCount]:
@@ -109,7 +109,7 @@ class Timeline:
         for track in self._tracks:
             track.interrupt(position)
 
-    def refused(self) -> list[Refused]:
+    def refused(self) -> list[UndecodedPacket]:
         """Return the packets that could not be decoded, once each, as soon as they are final.
 
         Packets that arrived in a gap or have audio from one are left out.
@@ -126,7 +126,7 @@ class Timeline:
             for each, position in track.refused:
                 length = self._sample(each.length_us)
                 if not self._is_silenced(position, position + length):
-                    self._held.append(Refused(number, each.at_us, each.codec, each.data))
+                    self._held.append(UndecodedPacket(number, each.at_us, each.codec, each.data))
             track.refused.clear()
         due, self._held = self._held, []
         if end is not None:
@@ -135,7 +135,7 @@ class Timeline:
         due.sort(key=lambda each: each.at_us)
         self._refused += [r for r in due if not self._is_muted(r)]
 
-    def _is_muted(self, packet: Refused) -> bool:
+    def _is_muted(self, packet: UndecodedPacket) -> bool:
         arrived = self._sample(packet.at_us)
         begun = self._sample(packet.at_us - packet.codec.duration_us(packet.data[_HEADER:]))
         return self._is_silenced(begun, arrived + 1)

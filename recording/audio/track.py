@@ -11,7 +11,7 @@ import numpy as np
 
 from recording.audio.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.audio.comfort_noise import Noise
-from recording.audio.rtp_stream import Stream
+from recording.audio.rtp_stream import RtpStream
 from recording.audio.stream_clock import Packet
 from recording.audio.track_layer import HEADER, TrackCount, WidebandError
 from recording.spool.burst import TrackBurst
@@ -34,7 +34,7 @@ class Track:
         self.rate = rate
         self.counted = TrackCount()
         self._payloads: dict[int, PayloadCodec] = dict(STATIC)
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, RtpStream] = {}
         self._samples = np.zeros(_ROOM_S * rate, dtype=np.int16)
         self._origin = 0
         """The position of the first sample in the buffer."""
@@ -93,13 +93,13 @@ class Track:
                 taken = 1
             start += taken
 
-    def _new_stream(self, ssrc: int) -> Stream:
+    def _new_stream(self, ssrc: int) -> RtpStream:
         while len(self._streams) >= _MOST_STREAMS:
             longest_ago = min(self._streams, key=lambda each: self._streams[each].heard_us)
             left = self._streams.pop(longest_ago)
             left.end()
             self.counted.lost += len(left.missing)
-        self._streams[ssrc] = Stream(self)
+        self._streams[ssrc] = RtpStream(self)
         return self._streams[ssrc]
 
     def interrupt(self, position: int) -> None:

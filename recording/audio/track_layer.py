@@ -37,7 +37,7 @@ class TrackCount:
     """Packets by codec, such as `PCMA/8000`."""
 
 
-class Layer(Protocol):
+class TrackSink(Protocol):
     """The track to which a stream writes its samples."""
 
     rate: int

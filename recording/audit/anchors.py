@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from recording.audit.chain import RESTORED, Head, Link
+from recording.audit.chain import RESTORED, ChainEntry, Head
 from recording.errors import ChainError
 
 FORMAT: Final = "galwad-anchor-1"
@@ -74,7 +74,7 @@ class Restore:
     at_us: int
 
     @classmethod
-    def of(cls, link: Link) -> Restore | None:
+    def of(cls, link: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None when it does not record one.
 
         It must follow the last entry of the backup, with at most a day key between. Any other entry

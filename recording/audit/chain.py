@@ -39,7 +39,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainEntry:
     """One entry as stored in the chain.
 
     `values` are its personal values: salt and text by name.
@@ -55,7 +55,7 @@ class Link:
     @classmethod
     def of_body(
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
-    ) -> Link:
+    ) -> ChainEntry:
         """Return an entry whose number, time and kind come from its body; 0 or "" if missing."""
         told = parsed(body)
         seq, at_us, kind = told.get("seq"), told.get("at_us"), told.get("kind")
@@ -69,7 +69,7 @@ class Link:
         )
 
     @classmethod
-    def parse(cls, line: str) -> Link:
+    def parse(cls, line: str) -> ChainEntry:
         """Parse a line of an export. Raises `ChainError`."""
         try:
             document = json.loads(line)
@@ -93,7 +93,7 @@ class Link:
     @property
     def contradicts_itself(self) -> bool:
         """True if it is stored under another number, time or kind than its body has."""
-        told = Link.of_body(self.body, self.hash)
+        told = ChainEntry.of_body(self.body, self.hash)
         return (told.seq, told.at_us, told.kind) != (self.seq, self.at_us, self.kind)
 
     @property
@@ -108,7 +108,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ChainFinding:
     """A problem in the chain, at this entry."""
 
     seq: int
@@ -116,12 +116,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class ChainVerification:
     """The result of checking a whole chain."""
 
     entries: int
     head: Head | None
-    findings: tuple[Finding, ...]
+    findings: tuple[ChainFinding, ...]
 
     @property
     def sound(self) -> bool:
@@ -129,7 +129,7 @@ class Verification:
         return not self.findings
 
 
-class Checker:
+class ChainChecker:
     """Checks the entries of a node's chain in order; `result` returns the findings.
 
     Attributes:
@@ -153,13 +153,13 @@ class Checker:
         self._public = ""
         self._day_us = 0
         self._count = 0
-        self._findings: list[Finding] = []
+        self._findings: list[ChainFinding] = []
         self.last = 0
 
     def _find(self, seq: int, problem: str) -> None:
-        self._findings.append(Finding(seq, problem))
+        self._findings.append(ChainFinding(seq, problem))
 
-    def take(self, link: Link) -> None:
+    def take(self, link: ChainEntry) -> None:
         """Check the next entry."""
         seq = link.seq
         if seq > self.last + 1:
@@ -193,14 +193,14 @@ class Checker:
             try:
                 key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
                 signature = bytes.fromhex(str(facts.get("signature", "")))
-                key.verify(signature, to_sign(self._hash, new))
+                key.verify(signature, day_key_text(self._hash, new))
             except (InvalidSignature, ValueError):
                 self._find(seq, "the day key before it did not sign it")
         elif not self._public and seq != 1:
             self._find(seq, "the first day key is missing")
         self._public = new
 
-    def result(self) -> Verification:
+    def result(self) -> ChainVerification:
         """Return the result, after the last entry."""
         for seq in sorted(self._anchors):
             what = "it is gone"
@@ -209,25 +209,25 @@ class Checker:
                 what = f"{end}: it was cut, unless it is an older export"
             self._find(seq, f"an anchor kept elsewhere names it, and {what}")
         head = Head(self.last, self._hash) if self._count else None
-        return Verification(self._count, head, tuple(self._findings))
+        return ChainVerification(self._count, head, tuple(self._findings))
 
 
-def verify_links(
-    links: Iterable[Link], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
-) -> Verification:
-    """Check a whole exported chain; the arguments are those of `Checker`."""
-    checker = Checker("", anchors, unsigned)
+def verify_entries(
+    links: Iterable[ChainEntry], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
+) -> ChainVerification:
+    """Check a whole exported chain; the arguments are those of `ChainChecker`."""
+    checker = ChainChecker("", anchors, unsigned)
     for link in links:
         checker.take(link)
     return checker.result()
 
 
-def read_export(lines: Iterable[str]) -> Iterator[Link]:
+def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
     """Yield the entries of an export; empty lines are skipped. Raises `ChainError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield Link.parse(line)
+                yield ChainEntry.parse(line)
             except ChainError as error:
                 raise ChainError(f"line {number}: {error}") from None
 
@@ -262,6 +262,6 @@ def chained(previous: str, body: str) -> str:
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
-def to_sign(head: str, public_key: str) -> bytes:
+def day_key_text(head: str, public_key: str) -> bytes:
     """Return the text that a day key signs before it is destroyed: the head and the next key."""
     return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.files.atomic import overwrite, sync_folder
+from recording.files.atomic import sync_folder, zero_fill
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:
@@ -64,7 +64,7 @@ class DayKeys:
                 return
             sync_folder(self._path.parent)
             if old is not None:
-                overwrite(old)
+                zero_fill(old)
 
 
 def _read(path: Path) -> Ed25519PrivateKey | None:

@@ -41,14 +41,14 @@ from recording.audit.chain import (
     DAY_KEY,
     DAY_US,
     GENESIS,
-    Checker,
+    ChainChecker,
+    ChainEntry,
+    ChainVerification,
     Head,
-    Link,
-    Verification,
     canonical,
     chained,
     commitment,
-    to_sign,
+    day_key_text,
 )
 from recording.audit.day_key import DayKeys, public_hex
 from recording.errors import AuditError, reason_of
@@ -84,7 +84,7 @@ Facts = Mapping[str, str | int | bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One entry as read back; erased personal values are absent from `personal`."""
 
     seq: int
@@ -95,7 +95,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class AuditFilter:
     """The entries to search for. An empty field, or None, matches anything.
 
     `actor` is an actor that the entry names and that is not erased; `since` ≤ time < `until`, in
@@ -207,7 +207,7 @@ class AuditLog:
                 .limit(1)
             )
         ).first()
-        told = {} if day is None else Link.of_body(day.body, "").facts
+        told = {} if day is None else ChainEntry.of_body(day.body, "").facts
         announced = str(told.get("public_key", ""))  # a body that was tampered with may have no key
         old = self._keys.current(announced)
         ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
@@ -216,7 +216,7 @@ class AuditLog:
         new = public_hex(self._keys.successor())
         facts = {"public_key": new, "previous": announced}
         if old is not None:
-            facts["signature"] = old.sign(to_sign(head.hash, new)).hex()
+            facts["signature"] = old.sign(day_key_text(head.hash, new)).hex()
         event = _Event(at_us, DAY_KEY, facts, {})
         return await self._write(connection, head, event), True
 
@@ -251,14 +251,14 @@ class AuditLog:
             await connection.execute(insert(audit_values), values)
         return new
 
-    async def links(self, after: int = 0, limit: int = 500) -> list[Link]:
+    async def links(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:
         """Return the chain's entries as stored, with `seq` > `after`, in order."""
         async with self._reading() as connection:
-            return await _links(connection, self._node, after, limit)
+            return await _chain_entries(connection, self._node, after, limit)
 
     async def search(
-        self, sought: Sought, before: int | None = None, limit: int = 50
-    ) -> list[Link]:
+        self, sought: AuditFilter, before: int | None = None, limit: int = 50
+    ) -> list[ChainEntry]:
         """Return the newest matching entries, the newest first.
 
         `before`: only entries with a lower `seq` than this; None: all.
@@ -274,10 +274,10 @@ class AuditLog:
         async with self._reading() as connection:
             return await _with_values(connection, self._node, statement)
 
-    async def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
+    async def entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
         """Return entries with `seq` > `after`, in order."""
         return [
-            Entry(
+            AuditEntry(
                 link.seq,
                 link.at_us,
                 link.kind,
@@ -300,7 +300,7 @@ class AuditLog:
             row = (await connection.execute(statement)).first()
         return None if row is None else Head(row.seq, row.hash)
 
-    async def last(self, kind: str, by: float | None = None) -> Entry | None:
+    async def last(self, kind: str, by: float | None = None) -> AuditEntry | None:
         """Return the newest entry of this kind, or None, without its personal values.
 
         `by`: only entries up to this time (Unix seconds), since a clock that was ahead may have
@@ -318,7 +318,9 @@ class AuditLog:
             row = (await connection.execute(statement)).first()
         if row is None:
             return None
-        return Entry(row.seq, row.at_us, row.kind, Link.of_body(row.body, row.hash).facts, {})
+        return AuditEntry(
+            row.seq, row.at_us, row.kind, ChainEntry.of_body(row.body, row.hash).facts, {}
+        )
 
     async def erase(self, seq: int) -> None:
         """Erase an entry's personal values and salts; the chain stays whole."""
@@ -338,17 +340,17 @@ class AuditLog:
             raise AuditError(f"the audit cannot be read: {reason_of(error)}") from None
 
 
-async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> Verification:
+async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> ChainVerification:
     """Verify a node's whole chain against `anchors`: heads that another custodian kept."""
-    checker = Checker(node, anchors)
+    checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:
-        while links := await _links(connection, node, checker.last, 1000):
+        while links := await _chain_entries(connection, node, checker.last, 1000):
             for link in links:
                 checker.take(link)
     return checker.result()
 
 
-def _fits(sought: Sought) -> Iterator[ColumnElement[bool]]:
+def _fits(sought: AuditFilter) -> Iterator[ColumnElement[bool]]:
     table, value = audit_entries.c, audit_values.c
     if sought.kind:
         yield table.kind == sought.kind
@@ -363,7 +365,9 @@ def _fits(sought: Sought) -> Iterator[ColumnElement[bool]]:
         yield exists().where(*own, value.value == sought.actor)
 
 
-async def _links(connection: AsyncConnection, node: str, after: int, limit: int) -> list[Link]:
+async def _chain_entries(
+    connection: AsyncConnection, node: str, after: int, limit: int
+) -> list[ChainEntry]:
     statement = (
         select(audit_entries)
         .where(audit_entries.c.node == node, audit_entries.c.seq > after)
@@ -375,11 +379,11 @@ async def _links(connection: AsyncConnection, node: str, after: int, limit: int)
 
 async def _with_values(
     connection: AsyncConnection, node: str, statement: Select[Any]
-) -> list[Link]:
+) -> list[ChainEntry]:
     rows = (await connection.execute(statement)).all()
     values = await _values(connection, node, [row.seq for row in rows])
     return [
-        Link(row.seq, row.at_us, row.kind, row.body, row.hash, values.get(row.seq, {}))
+        ChainEntry(row.seq, row.at_us, row.kind, row.body, row.hash, values.get(row.seq, {}))
         for row in rows
     ]
 

@@ -14,7 +14,7 @@ _SMALL: Final = 1 << 20
 """Size limit in bytes of files that people write by hand, or that hold one line."""
 
 
-class Part:
+class PendingFile:
     """A temporary file beside its final place until `commit`; one at a time for each place."""
 
     def __init__(self, path: Path, mode: int = 0o640) -> None:
@@ -45,7 +45,7 @@ class Part:
 @contextmanager
 def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
     """Yield a temporary file's descriptor; the file is committed if the block raises no error."""
-    part = Part(path, mode)
+    part = PendingFile(path, mode)
     try:
         yield part.fd
         part.commit()
@@ -53,7 +53,7 @@ def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
         part.discard()
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o640) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Write and commit a file of this content."""
     with committed(path, mode) as fd:
         view = memoryview(data)
@@ -61,7 +61,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o640) -> None:
             view = view[os.write(fd, view) :]
 
 
-def write_loose(path: Path, data: bytes) -> None:
+def write_unsynced(path: Path, data: bytes) -> None:
     """Write a file without syncing it; call `sync_file` before its name counts."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with os.fdopen(fd, "wb") as file:
@@ -92,7 +92,7 @@ def sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def overwrite(file: FileIO) -> None:
+def zero_fill(file: FileIO) -> None:
     """Replace all of a file's content with zeros, and sync it."""
     file.write(bytes(os.fstat(file.fileno()).st_size))
     os.fsync(file.fileno())

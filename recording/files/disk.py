@@ -17,12 +17,12 @@ from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_S: Final = 1.0
+TIME_LIMIT_S: Final = 1.0
 """Seconds that a disk may take for one job. A merely busy disk seldom takes as long."""
-REST_S: Final = 2.0
+BACKOFF_S: Final = 2.0
 """Seconds for which a disk that hung is not used after it recovers: it may hang again."""
-_LOOKS: Final = 10
-"""The number of parts into which the wait of `PATIENCE_S` is divided.
+_WAIT_PARTS: Final = 10
+"""The number of parts into which the wait of `TIME_LIMIT_S` is divided.
 
 If the whole process is stopped for a while, only one part times out, not the whole wait.
 """
@@ -57,7 +57,7 @@ class Disk:
         job()
 
 
-TRUSTED: Final = Disk()
+DIRECT_DISK: Final = Disk()
 
 
 class WatchedDisk(Disk):
@@ -70,7 +70,7 @@ class WatchedDisk(Disk):
         patience_s: The time limit in seconds for jobs from now on.
     """
 
-    def __init__(self, *, patience_s: float = PATIENCE_S, rest_s: float = REST_S) -> None:
+    def __init__(self, *, patience_s: float = TIME_LIMIT_S, rest_s: float = BACKOFF_S) -> None:
         self.patience_s = patience_s
         self._rest_s = rest_s
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
@@ -119,8 +119,8 @@ class WatchedDisk(Disk):
             self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
             self._thread.start()
         self._jobs.put(job)
-        for _ in range(_LOOKS):
-            if job.done.acquire(timeout=self.patience_s / _LOOKS):
+        for _ in range(_WAIT_PARTS):
+            if job.done.acquire(timeout=self.patience_s / _WAIT_PARTS):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):

@@ -14,10 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.errors import CatalogueError, reason_of
-from recording.index.search import RARE, Filters, Place, of_length, searching
+from recording.index.search import (
+    RARE_BELOW,
+    Cursor,
+    Filters,
+    length_count_statement,
+    search_statement,
+)
 from recording.index.tables import gap_reasons, gaps, metadata, recordings, references
 
-__all__ = ["Catalogue", "Filters", "GapRow", "Page", "Place", "Recording", "metadata"]
+__all__ = ["Catalogue", "Cursor", "Filters", "GapRow", "Page", "Recording", "metadata"]
 
 _PART = 2000
 """Number of rows that one statement reads when all are needed."""
@@ -72,7 +78,7 @@ class Page:
     """
 
     rows: tuple[Recording, ...]
-    after: Place | None
+    after: Cursor | None
 
 
 class Catalogue:
@@ -139,10 +145,10 @@ class Catalogue:
         except SQLAlchemyError as error:
             raise _failed(error) from None
 
-    async def search(self, filters: Filters, limit: int = 50, after: Place | None = None) -> Page:
+    async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
         """Return recordings that match every filter, the newest first, from `after` on."""
         rare = await self._is_of_rare_length(filters)
-        rows = await self._read(searching(filters, after, rare=rare).limit(limit + 1))
+        rows = await self._read(search_statement(filters, after, rare=rare).limit(limit + 1))
         return _page(rows, limit)
 
     async def line_named(self, text: str) -> str:
@@ -198,10 +204,10 @@ class Catalogue:
             return False
         try:
             async with self._engine.connect() as connection:
-                count = await connection.scalar(of_length(filters))
+                count = await connection.scalar(length_count_statement(filters))
         except SQLAlchemyError as error:
             raise _failed(error) from None
-        return int(count or 0) < RARE
+        return int(count or 0) < RARE_BELOW
 
     async def _read(self, statement: Select[Any]) -> list[Recording]:
         try:
@@ -230,7 +236,7 @@ def _page(rows: list[Recording], limit: int) -> Page:
     """Return a page from rows of which one more than the limit was read."""
     shown = tuple(rows[:limit])
     more = len(rows) > limit
-    return Page(shown, Place(shown[-1].started, shown[-1].call_id) if more else None)
+    return Page(shown, Cursor(shown[-1].started, shown[-1].call_id) if more else None)
 
 
 async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from recording.archive.accounting import Span, account
+from recording.archive.accounting import Span, balance
 from recording.archive.manifest import Manifest, read_manifest
 from recording.errors import ManifestError
 from recording.index.catalogue import Recording
@@ -30,7 +30,7 @@ class Stretch(Span):
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
+class CallCoverage:
     """The coverage of one call's talk time; `started` in Unix seconds."""
 
     call_id: str
@@ -58,17 +58,17 @@ class Covered:
         return not self.unexplained and not self.problems
 
 
-def missing(call: AnsweredCall, now: float, why: str) -> Covered:
+def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
     """Return the coverage of a call without any recording: all of it is unexplained."""
     ended = now if call.ended is None else call.ended
     talk_us = max(0, round((ended - call.answered) * 1_000_000))
     if call.talk_us is not None:
         talk_us = call.talk_us
     whole = (Span(0, talk_us),) if talk_us else ()
-    return Covered(call.call_id, call.answered, talk_us, 0, (), whole, (why,))
+    return CallCoverage(call.call_id, call.answered, talk_us, 0, (), whole, (why,))
 
 
-def cover(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -> Covered:
+def compare(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -> CallCoverage:
     """Compare the three sources on a recorded call.
 
     Args:
@@ -91,9 +91,9 @@ def cover(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -> 
         )
     if told_us is not None and told_us > talk_us + SLACK_US:
         talk_us = told_us
-    found = account(talk_us, segments, gaps)
+    found = balance(talk_us, segments, gaps)
     unexplained = tuple(sorted((*found.unexplained, *found.claimed_twice)))
-    return Covered(
+    return CallCoverage(
         row.call_id,
         row.started,
         talk_us,

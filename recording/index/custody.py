@@ -21,7 +21,7 @@ from recording.index.catalogue import metadata
 _PART = 2000
 """Number of call ids that one statement reads when all are needed."""
 
-holds = Table(
+retentions = Table(
     "recording_holds",
     metadata,
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
@@ -57,7 +57,7 @@ class Custody:
         return "" if self.hold is None else "held"
 
 
-FREE = Custody()
+NOT_RETAINED = Custody()
 
 
 class Custodian:
@@ -79,13 +79,15 @@ class Custodian:
         """Return the custody of these recordings; those without any are absent."""
         try:
             async with self._engine.connect() as connection:
-                held = await connection.execute(select(holds).where(holds.c.call_id.in_(call_ids)))
+                held = await connection.execute(
+                    select(retentions).where(retentions.c.call_id.in_(call_ids))
+                )
                 found = {row.call_id: Custody(hold=row.reason) for row in held}
                 gone = await connection.execute(
                     select(disposals).where(disposals.c.call_id.in_(call_ids))
                 )
                 for row in gone:
-                    held_for = found.get(row.call_id, FREE).hold
+                    held_for = found.get(row.call_id, NOT_RETAINED).hold
                     found[row.call_id] = Custody(held_for, row.at, row.reason)
         except SQLAlchemyError as error:
             raise _failed(error) from None
@@ -93,7 +95,7 @@ class Custodian:
 
     async def one(self, call_id: str) -> Custody:
         """Return the custody of one recording."""
-        return (await self.of((call_id,))).get(call_id, FREE)
+        return (await self.of((call_id,))).get(call_id, NOT_RETAINED)
 
     async def all_disposed(self) -> set[str]:
         """Return the call ids of all disposed recordings; reads them in parts."""
@@ -114,13 +116,13 @@ class Custodian:
 
     async def hold(self, call_id: str, reason: str, now: float) -> None:
         """Retain a recording; if it is retained already, replace the reason."""
-        await self._put(holds, call_id, reason=reason, since=now)
+        await self._put(retentions, call_id, reason=reason, since=now)
 
     async def release(self, call_id: str) -> None:
         """End the retention of a recording. A repeat changes nothing."""
         try:
             async with self._writer.begin() as connection:
-                await connection.execute(delete(holds).where(holds.c.call_id == call_id))
+                await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
         except SQLAlchemyError as error:
             raise _failed(error) from None
 

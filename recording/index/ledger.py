@@ -80,14 +80,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedBut:
+class OthersEnded:
     """The switch has these calls and no others: the other open calls ended unseen by the desk."""
 
     going_on: frozenset[str]
     at: float
 
 
-Entry: TypeAlias = Answered | Ended | EndedBut
+LedgerEntry: TypeAlias = Answered | Ended | OthersEnded
 
 
 class Ledger:
@@ -100,7 +100,7 @@ class Ledger:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def enter(self, entries: Sequence[Entry]) -> None:
+    async def enter(self, entries: Sequence[LedgerEntry]) -> None:
         """Enter all of these in order, or none."""
         try:
             async with self._writer.begin() as connection:
@@ -110,7 +110,7 @@ class Ledger:
                             await _note(connection, AnsweredCall(call_id, at))
                         case Ended(call, new):
                             await _note(connection, call, new=new)
-                        case EndedBut(going_on, at):
+                        case OthersEnded(going_on, at):
                             await _end_but(connection, going_on, at)
         except SQLAlchemyError as error:
             raise _failed(error) from None

@@ -22,7 +22,7 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 
 @dataclass(frozen=True, slots=True)
-class LeftSpool:
+class UnsealedSpool:
     """A spool that no process writes to and that is not archived; `since` in Unix seconds.
 
     `why`: the alarm that an attempt to seal it raised; empty when there was no attempt.
@@ -62,7 +62,7 @@ def orphans(
     root: Path,
     rows: Mapping[str, str],
     disposed: AbstractSet[str],
-    spools: Mapping[str, LeftSpool],
+    spools: Mapping[str, UnsealedSpool],
     now: float,
 ) -> Iterator[Orphan]:
     """Look for orphans in an archive.
@@ -85,7 +85,7 @@ def orphans(
         missing.difference_update(folder.objects)
         for call_id, kinds in sorted(folder.objects.items()):
             row = rows.get(call_id)
-            amiss = _amiss(kinds, call_id in disposed)
+            amiss = _problem(kinds, call_id in disposed)
             if row == folder.name and not amiss:
                 continue
             newest = max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
@@ -120,7 +120,7 @@ def unindexed(root: Path, known: Collection[str]) -> list[str]:
 
 
 def spool_orphans(
-    spools: Mapping[str, LeftSpool], known: AbstractSet[str], now: float
+    spools: Mapping[str, UnsealedSpool], known: AbstractSet[str], now: float
 ) -> Iterator[Orphan]:
     """Yield spools that wait too long; `known`: calls that were answered or are indexed."""
     for name, spool in sorted(spools.items()):
@@ -204,7 +204,7 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _absent(kinds: AbstractSet[str]) -> AbstractSet[str]:
+def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
     """Return the missing objects; a certificate replaces the header and excuses the payload.
 
     The payload is unreadable then. `verify` checks the certificate.
@@ -213,9 +213,9 @@ def _absent(kinds: AbstractSet[str]) -> AbstractSet[str]:
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
-def _amiss(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
+def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
     """Return kind and text of what is wrong with a recording's objects; None: nothing."""
-    absent = _absent(kinds)
+    absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:
         return "header of a disposal", "it was disposed of, and can be opened all the same"
     if "disposal" in kinds and not disposed:
@@ -234,7 +234,7 @@ def _file_orphans(
     row: str | None,
     amiss: tuple[str, str] | None,
 ) -> Iterator[Orphan]:
-    name, absent = f"{folder}/{call_id}", _absent(kinds)
+    name, absent = f"{folder}/{call_id}", _missing_objects(kinds)
     if row is None and not absent:
         gone = "disposal" in kinds
         what = "a recording that was disposed of, and" if gone else "a whole recording"

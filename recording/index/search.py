@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from recording.index.tables import gap_reasons, recordings, references
 
-RARE: Final = 2000
+RARE_BELOW: Final = 2000
 """The number of recordings below which a length is rare.
 
 So many recordings are looked up and sorted in some milliseconds.
@@ -54,7 +54,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """The place in the list at which a page ended: the start and id of its last recording.
 
     It stays correct if recordings are added or removed in the meantime.
@@ -79,7 +79,9 @@ class Place:
         return f"{self.started}/{self.call_id}"
 
 
-def searching(filters: Filters, after: Place | None = None, *, rare: bool = False) -> Select[Any]:
+def search_statement(
+    filters: Filters, after: Cursor | None = None, *, rare: bool = False
+) -> Select[Any]:
     """Return the statement that selects the matching recordings, the latest first.
 
     It lets the database use the index made for each filter.
@@ -119,7 +121,7 @@ def searching(filters: Filters, after: Place | None = None, *, rare: bool = Fals
         (recordings.c.number.__eq__, filters.number),
         (recordings.c.advisor.__eq__, filters.advisor),
         (recordings.c.extension.__eq__, filters.extension),
-        (_known_as, filters.reference),
+        (_has_reference, filters.reference),
         (line.__eq__, filters.line),
         (at.started.__ge__, filters.since),
         (at.started.__lt__, filters.until),
@@ -139,9 +141,9 @@ def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElemen
     return found
 
 
-def of_length(filters: Filters) -> Select[Any]:
-    """Return the statement that counts recordings with a matching length, up to `RARE`."""
-    few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE)
+def length_count_statement(filters: Filters) -> Select[Any]:
+    """Return the statement that counts recordings with a matching length, up to `RARE_BELOW`."""
+    few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE_BELOW)
     return select(func.count()).select_from(few.subquery())
 
 
@@ -153,6 +155,6 @@ def _has_gap(reason: str) -> ColumnElement[bool]:
     )
 
 
-def _known_as(reference: str) -> ColumnElement[bool]:
+def _has_reference(reference: str) -> ColumnElement[bool]:
     fetched = select(references.c.call_id).where(references.c.reference == reference)
     return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))

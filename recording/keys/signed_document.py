@@ -24,7 +24,7 @@ from recording.keys.keyring import parse_public, public_text
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def signer_of(data: bytes) -> str:
+def unverified_key(data: bytes) -> str:
     """Return the public key in a document, without verifying it. Raises `ManifestError`."""
     try:
         return str(msgspec.json.decode(data)["key"])
@@ -32,7 +32,7 @@ def signer_of(data: bytes) -> str:
         raise ManifestError("the document is malformed") from None
 
 
-def canonical(value: object) -> bytes:
+def canonical_json(value: object) -> bytes:
     """Return a value as JSON with sorted keys and no spaces."""
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
 
@@ -43,7 +43,7 @@ def _canonical_base64(*texts: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
+class DocumentType(Generic[T]):
     """A kind of signed document.
 
     Attributes:
@@ -64,13 +64,13 @@ class Kind(Generic[T]):
 
     def sign(self, document: T, key: Ed25519PrivateKey) -> bytes:
         """Return the content of the file with a signed document."""
-        signature = key.sign(self._context + canonical(document))
+        signature = key.sign(self._context + canonical_json(document))
         line = {
             "key": public_text(key.public_key()),
             self.name: msgspec.to_builtins(document),
             "signature": base64.b64encode(signature).decode(),
         }
-        return canonical(line) + b"\n"
+        return canonical_json(line) + b"\n"
 
     def read(self, data: bytes, public_keys: Collection[str] | None = None) -> T:
         """Return the document in a file after verifying its signature.
@@ -89,7 +89,7 @@ class Kind(Generic[T]):
             line = msgspec.json.decode(data)
             body, key, signature = (line[part] for part in (self.name, "key", "signature"))
             signed = base64.b64decode(signature, validate=True)
-            as_written = len(line) == 3 and canonical(line) + b"\n" == data
+            as_written = len(line) == 3 and canonical_json(line) + b"\n" == data
             as_written = as_written and _canonical_base64(key, signature)
         except (
             msgspec.DecodeError,
@@ -103,7 +103,7 @@ class Kind(Generic[T]):
         if public_keys is not None and key not in public_keys:
             raise ManifestError(f"the {self.name} is signed by another {self.signer}'s key")
         try:
-            parse_public(cast("str", key)).verify(signed, self._context + canonical(body))
+            parse_public(cast("str", key)).verify(signed, self._context + canonical_json(body))
         except (InvalidSignature, KeySetError, TypeError, RecursionError):
             raise ManifestError(f"the {self.name} was changed: its signature is wrong") from None
         if not as_written:

@@ -10,8 +10,8 @@ must then read the spool again with `read_spool`.
 import os
 from collections.abc import Sequence
 
-from recording.spool.format import Frame, FrameKind, Seal
-from recording.spool.reader import RECENT, Gather, SpoolReader
+from recording.spool.format import FrameCipher, FrameKind, SpoolFrame
+from recording.spool.reader import RECENT, Batcher, SpoolReader
 from recording.spool.records import SpoolHeader
 from recording.spool.scanner import frame_at
 
@@ -24,12 +24,12 @@ class SpoolFollower(SpoolReader):
     distance between them.
     """
 
-    def __init__(self, fd: int, header: SpoolHeader, seal: Seal, start: int) -> None:
+    def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
         """Use `open` instead."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1
-        self._frame: Frame | None = None
+        self._frame: SpoolFrame | None = None
         self._recent: dict[int, int] = {}
         self._stuck = False
 
@@ -39,7 +39,7 @@ class SpoolFollower(SpoolReader):
         whole = not self.interrupted and not self.damaged and not self._stuck
         return whole and self._offset == os.fstat(self._fd).st_size
 
-    def take(self, gather: Gather) -> Sequence[object] | None:
+    def take(self, gather: Batcher) -> Sequence[object] | None:
         """Return the next frame's records, which may be none.
 
         Returns None while the frame is not written yet or may still change, and after the follower
@@ -64,18 +64,18 @@ class SpoolFollower(SpoolReader):
         self._keys.pop(frame.index, None)
         return given
 
-    def _frame_of(self, offset: int, index: int) -> Frame | None:
+    def _frame_of(self, offset: int, index: int) -> SpoolFrame | None:
         """Return the frame at `offset`; None if it is not written yet or has another index."""
         frame = frame_at(self._fd, offset, self._end)
         return frame if frame is not None and frame.index == index else None
 
-    def _is_final(self, frame: Frame) -> bool:
+    def _is_final(self, frame: SpoolFrame) -> bool:
         while self._ahead <= self._offset or not self._is_decided(frame):
             if self._stuck or not self._look_ahead():
                 return False
         return not self._stuck
 
-    def _is_decided(self, frame: Frame) -> bool:
+    def _is_decided(self, frame: SpoolFrame) -> bool:
         """Return whether it is known how to read a frame: its key, or its erasure.
 
         For an erased frame, the key of the frame that replaces it must be known too.

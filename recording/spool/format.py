@@ -67,7 +67,7 @@ class FrameKind(IntEnum):
 _KINDS = frozenset(FrameKind)
 
 
-class Release(msgspec.Struct, frozen=True, array_like=True):
+class PublishedKeys(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of a RELEASE frame."""
 
     keys: list[tuple[int, bytes]]
@@ -96,7 +96,7 @@ class End(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class SpoolFrame:
     """One frame as it is in the file; its CRC is correct."""
 
     kind: FrameKind
@@ -112,7 +112,7 @@ class Frame:
         return FRAME_OVERHEAD + len(self.ciphertext)
 
 
-class Seal:
+class FrameCipher:
     """Seals and opens the frames of one file under its spool key."""
 
     def __init__(self, spool_key: bytes, identity: bytes) -> None:
@@ -133,7 +133,7 @@ class Seal:
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
 
-    def open(self, frame: Frame, key: bytes | bytearray | None = None) -> bytes | None:
+    def open(self, frame: SpoolFrame, key: bytes | bytearray | None = None) -> bytes | None:
         """Return a frame's plaintext, or None if it does not authenticate."""
         cipher = self._cipher if key is None else AESGCM(key)
         associated = frame.raw_header + self.identity
@@ -159,12 +159,12 @@ def frame_length(raw: bytes) -> int | None:
     return length if TAG <= length <= MAX_CIPHERTEXT else None
 
 
-def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> Frame | None:
+def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
     """Return the frame of these three parts, or None if its CRC is wrong."""
     if CRC.pack(zlib.crc32(ciphertext, zlib.crc32(raw))) != crc:
         return None
     _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
-    return Frame(FrameKind(kind), index, from_us, to_us, raw, ciphertext)
+    return SpoolFrame(FrameKind(kind), index, from_us, to_us, raw, ciphertext)
 
 
 def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:

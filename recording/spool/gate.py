@@ -15,7 +15,7 @@ _HEADER_BYTES = 12
 
 
 @dataclass(slots=True, eq=False)
-class Gate:
+class RecordingGate:
     """Decides, packet by packet, whether media is stored. The recorder opens and shuts it.
 
     The object is small because it is seldom in the processor's caches when a packet arrives.

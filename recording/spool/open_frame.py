@@ -12,7 +12,7 @@ _MAX_SPAN_US = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class Unreleased:
+class UnpublishedFrame:
     """A sealed media frame whose key the writer still has, to publish or destroy it."""
 
     index: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from recording.spool.gate import FAILURES
 from recording.spool.preamble import Preamble
 from recording.spool.records import Field
-from recording.spool.rescue import Behind
+from recording.spool.rescue import EarlierSpools
 from recording.spool.writer import SpoolWriter
 
 _MAX_WAITING = 10_000
@@ -28,7 +28,7 @@ class SpoolOutbox:
         self.writer: SpoolWriter | None = None
         self._open_spool = open_spool
         self._preamble = Preamble()
-        self._behind = Behind()
+        self._behind = EarlierSpools()
         self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque(maxlen=_MAX_WAITING)
 
     @property

@@ -19,10 +19,10 @@ import msgspec
 
 from recording.errors import SpoolError, SpoolHeaderError, SpoolKeyError
 from recording.spool.format import (
-    Frame,
+    FrameCipher,
     FrameKind,
-    Release,
-    Seal,
+    PublishedKeys,
+    SpoolFrame,
     Tombstone,
     unpack_event,
     unpack_packets,
@@ -49,13 +49,13 @@ _UNPUBLISHED_US: Final = 120_000_000
 
 A frame without a key cannot be later than this after the last frame that counts.
 """
-Gather = Callable[[int, bytes], object | None]
+Batcher = Callable[[int, bytes], object | None]
 """Makes one value of all packets of a media frame, from its start (µs) and its plaintext.
 
 It returns None if it cannot; the packets are then given one by one.
 """
 _Records = Iterator[object]
-_release = msgspec.msgpack.Decoder(Release)
+_release = msgspec.msgpack.Decoder(PublishedKeys)
 _tombstone = msgspec.msgpack.Decoder(Tombstone)
 
 
@@ -145,11 +145,11 @@ class SpoolReader(Iterator[Record]):
         except SpoolError:
             os.close(fd)
             raise
-        reader = cls(fd, header, Seal(spool_key, identity), start)
+        reader = cls(fd, header, FrameCipher(spool_key, identity), start)
         reader.damaged = not whole
         return reader
 
-    def __init__(self, fd: int, header: SpoolHeader, seal: Seal, start: int) -> None:
+    def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
         """Use `open` or `read_spool` instead."""
         self.header = header
         self.interrupted = True
@@ -171,7 +171,7 @@ class SpoolReader(Iterator[Record]):
         self._stand_ins: set[int] = set()
         self._next_index = 1
         self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
-        self._gather: Gather | None = None
+        self._gather: Batcher | None = None
         self._last_event: EventRecord | None = None
         self._records = self._read()
 
@@ -181,7 +181,7 @@ class SpoolReader(Iterator[Record]):
     def __next__(self) -> Record:
         return cast("Record", next(self._records))
 
-    def gathered(self, gather: Gather) -> Iterator[object]:
+    def gathered(self, gather: Batcher) -> Iterator[object]:
         """Return the records, with one value from `gather` in place of each frame's packets.
 
         The packets of a frame for which `gather` returns None stay packets.
@@ -254,7 +254,7 @@ class SpoolReader(Iterator[Record]):
         for index in self._erased:
             self._keys.pop(index, None)
 
-    def _learn(self, frame: Frame, recent: dict[int, int]) -> bool:
+    def _learn(self, frame: SpoolFrame, recent: dict[int, int]) -> bool:
         plaintext = self._seal.open(frame)
         if plaintext is None:
             return False
@@ -275,7 +275,7 @@ class SpoolReader(Iterator[Record]):
             if new in recent:
                 self._stand_ins.add(new)
 
-    def _records_of(self, frame: Frame) -> _Records | None:
+    def _records_of(self, frame: SpoolFrame) -> _Records | None:
         """Return a frame's records; None if it does not authenticate or cannot be decoded."""
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
@@ -294,7 +294,7 @@ class SpoolReader(Iterator[Record]):
             return self._counted(frame, [EndRecord(frame.from_us)])
         return self._counted(frame, [])
 
-    def _media(self, frame: Frame) -> _Records | None:
+    def _media(self, frame: SpoolFrame) -> _Records | None:
         if frame.index in self._stand_ins:
             self._pass_over_stand_ins(frame.index + 1)
             return iter(())
@@ -308,7 +308,7 @@ class SpoolReader(Iterator[Record]):
         self._keyless.append((frame.index, frame.from_us, frame.to_us))
         return iter(())
 
-    def _packets(self, frame: Frame) -> Sequence[object] | None:
+    def _packets(self, frame: SpoolFrame) -> Sequence[object] | None:
         key = self._keys.get(frame.index)
         if key is None or len(key) != 32:
             return None
@@ -318,7 +318,7 @@ class SpoolReader(Iterator[Record]):
         all_at_once = self._gather(frame.from_us, plaintext) if self._gather else None
         return unpack_packets(frame.from_us, plaintext) if all_at_once is None else [all_at_once]
 
-    def _instead_of(self, frame: Frame) -> Sequence[object]:
+    def _instead_of(self, frame: SpoolFrame) -> Sequence[object]:
         """Return the records in place of an erased frame.
 
         They are the packets from before the trigger, if there is a stand-in with them, and the
@@ -341,7 +341,7 @@ class SpoolReader(Iterator[Record]):
         lost = LostRecord(frame.index, frame.index, from_us, frame.to_us, LossReason.ERASED)
         return [*kept, lost]
 
-    def _counted(self, frame: Frame, records: Sequence[object]) -> _Records:
+    def _counted(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
         """Yield the losses before `frame`, then its records."""
         yield from self._missing(frame.index, frame.from_us)
         self._next_index = frame.index + 1

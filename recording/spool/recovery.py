@@ -57,16 +57,16 @@ def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
         key = decrypt_small(header.recipients_wrapped, identities)
     except AgeError as error:
         raise SpoolKeyError(f"the spool's key is not for these identities: {error}") from None
-    if not _fits(header, key):
+    if not _is_key_of(header, key):
         raise SpoolKeyError("what the header holds for its recipients is not the spool's key")
     return RecoveredKey(header.call_id, header.life, key)
 
 
-def _fits(header: SpoolHeader, key: bytes) -> bool:
+def _is_key_of(header: SpoolHeader, key: bytes) -> bool:
     return len(key) == _BYTES and key_check(key) == header.key_check
 
 
-def fitting(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
+def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
     """Return the boot key that opens a spool; None: the spool is of another boot."""
     for boot_key in boot_keys:
         try:
@@ -96,7 +96,7 @@ def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
             key = base64.b64decode(path.read_bytes()[:_MOST_TEXT].strip(), validate=True)
         except (ValueError, binascii.Error):
             continue
-        if _fits(read_header(spool), key):
+        if _is_key_of(read_header(spool), key):
             found[int(match[1])] = key
     return found
 

@@ -18,7 +18,7 @@ _LEAVE: Final = 2
 _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
 
-class Behind:
+class EarlierSpools:
     """The earlier spools of one call, on disks that went away. They are kept open."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Behind:
                 finished.
             folder: The folder of the current spool.
         """
-        _thread.submit(_bring, [(os.dup(fd), name) for fd, name in self._spools], beside, folder)
+        _thread.submit(_copy_all, [(os.dup(fd), name) for fd, name in self._spools], beside, folder)
 
     def close(self) -> None:
         """Close the spools at the end of the call."""
@@ -49,15 +49,15 @@ class Behind:
         self._spools.clear()
 
 
-def _bring(spools: list[tuple[int, str]], beside: int, folder: Path) -> None:
+def _copy_all(spools: list[tuple[int, str]], beside: int, folder: Path) -> None:
     for fd, name in spools:
         with contextlib.suppress(OSError):
-            _rescue(fd, beside, folder / name)
+            _copy_spool(fd, beside, folder / name)
         os.close(fd)
     os.close(beside)
 
 
-def _rescue(fd: int, beside: int, path: Path) -> None:
+def _copy_spool(fd: int, beside: int, path: Path) -> None:
     disk = os.fstatvfs(beside)
     too_big = os.fstat(fd).st_size * _LEAVE > disk.f_bavail * disk.f_frsize
     if too_big or path.exists():

@@ -15,7 +15,7 @@ from recording.spool.format import (
     HEADER_MAGIC,
     HEADER_PREFIX,
     MAX_HEADER,
-    Frame,
+    SpoolFrame,
     frame_length,
     parse_frame,
     parse_header,
@@ -48,7 +48,7 @@ class Scanner:
         self._end = end
         self._rejected = False
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SpoolFrame]:
         """Yield each frame whose CRC is correct."""
         while self.offset < self._end:
             frame = frame_at(self._fd, self.offset, self._end)
@@ -96,7 +96,7 @@ class Scanner:
         return self._end
 
 
-def frame_at(fd: int, position: int, end: int) -> Frame | None:
+def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
     """Return the frame at `position`, or None if no whole frame begins there before `end`."""
     if end - position < FRAME_OVERHEAD:
         return None

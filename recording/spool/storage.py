@@ -25,7 +25,7 @@ ROOM_TO_RESUME: Final = 64 * 1024
 
 They are enough for some seconds, so that the fault does not return at once.
 """
-AWAY_US: Final = 10_000_000
+MOVE_AFTER_US: Final = 10_000_000
 """The time in µs for which a spool may be gone, or its disk fail, before a new spool is begun.
 
 A disk that is mounted again is back within seconds, even with a check of its journal. It then hides
@@ -34,7 +34,7 @@ earlier. After this time, recording the conversation is more important.
 """
 
 
-class Storage:
+class SpoolStorage:
     """Owns the spool of one call. Its methods run in the event loop's thread and do not wait.
 
     Attributes:
@@ -152,17 +152,17 @@ class Storage:
 
     @property
     def _has_to_leave(self) -> bool:
-        """True if the disk has failed for `AWAY_US` and the call can continue on another one."""
+        """True if the disk failed for `MOVE_AFTER_US` and the call can continue on another one."""
         return self._open_elsewhere is not None and self._lasts(self._failing_since)
 
     def _lasts(self, since: int | None) -> bool:
-        return since is not None and self._now() - since >= AWAY_US
+        return since is not None and self._now() - since >= MOVE_AFTER_US
 
     def _mind_the_place(self) -> None:
         """Check that the spool is in its place; if it is gone for too long, continue in a new one.
 
         Raises:
-            SpoolGoneError: The spool is gone, but not for `AWAY_US` yet.
+            SpoolGoneError: The spool is gone, but not for `MOVE_AFTER_US` yet.
         """
         if self.writer is None:
             return

@@ -16,15 +16,15 @@ from typing import Self
 import msgspec
 
 from recording.errors import SpoolClosedError, SpoolGoneError, SpoolWriteError
-from recording.files.disk import TRUSTED, Disk
+from recording.files.disk import DIRECT_DISK, Disk
 from recording.spool.file import SpoolFile
 from recording.spool.format import (
     CRC,
     FRAME_HEADER,
     End,
+    FrameCipher,
     FrameKind,
-    Release,
-    Seal,
+    PublishedKeys,
     Tombstone,
     pack_event,
     pack_header,
@@ -33,10 +33,10 @@ from recording.spool.format import (
     unpack_packets,
 )
 from recording.spool.keys import KeySlots, key_check, keys_path, wrap_spool_key
-from recording.spool.open_frame import OpenFrame, Unreleased
+from recording.spool.open_frame import OpenFrame, UnpublishedFrame
 from recording.spool.records import Clock, Field, SpoolHeader
 
-TOLD_TWICE = frozenset(
+WRITTEN_TWICE = frozenset(
     {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}
 )
 """The event kinds that are written twice, in two frames.
@@ -66,7 +66,7 @@ class SpoolWriter:
         recipients_wrap: Callable[[bytes], bytes] | None,
         started: Clock,
         lookback_s: float = 5.0,
-        disk: Disk = TRUSTED,
+        disk: Disk = DIRECT_DISK,
     ) -> Self:
         """Create `folder/CALL_ID.LIFE.spool`, lock it and write its header.
 
@@ -110,9 +110,11 @@ class SpoolWriter:
                 raise
         except OSError as error:
             raise SpoolWriteError(f"cannot make {path.name}: {error.strerror or error}") from error
-        return cls(file, slots, header, Seal(spool_key, identity))
+        return cls(file, slots, header, FrameCipher(spool_key, identity))
 
-    def __init__(self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: Seal) -> None:
+    def __init__(
+        self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: FrameCipher
+    ) -> None:
         """Use `create` instead."""
         self.path = file.path
         self.header = header
@@ -123,7 +125,7 @@ class SpoolWriter:
         self._index = 0
         self._written = 0
         self._open = OpenFrame()
-        self._unreleased: list[Unreleased] = []
+        self._unreleased: list[UnpublishedFrame] = []
         self._released_to_us = -1
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
@@ -189,7 +191,7 @@ class SpoolWriter:
         if stuck:
             raise SpoolWriteError(f"{self.path.name}: keys of frames {stuck} stay behind")
 
-    def _bury(self, doomed: list[Unreleased], at_us: int) -> None:
+    def _bury(self, doomed: list[UnpublishedFrame], at_us: int) -> None:
         """Write the packets to keep of these frames in new frames, and the tombstone twice."""
         saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
@@ -317,7 +319,7 @@ class SpoolWriter:
     ) -> None:
         """Write the open frame, an event and the keys due at `release_at`: all of it or nothing."""
         blocks: list[bytes] = []
-        sealed: list[Unreleased] = []
+        sealed: list[UnpublishedFrame] = []
         lost_from = self._open.first_us if self._open.packed else None
         if self._open.packed:
             span, plaintext = self._open.span, self._open.packed
@@ -331,7 +333,7 @@ class SpoolWriter:
         if event is not None:
             kind, fields, at_us = event
             told = pack_event(kind, fields)
-            times = 2 if kind in TOLD_TWICE else 1
+            times = 2 if kind in WRITTEN_TWICE else 1
             blocks += [self._frame(FrameKind.EVENT, (at_us, at_us), told) for _ in range(times)]
         due = [] if release_at is None else self._due(release_at)
         if release_at is not None and due:
@@ -345,24 +347,24 @@ class SpoolWriter:
 
     def _seal_media(
         self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
-    ) -> tuple[bytes, Unreleased]:
+    ) -> tuple[bytes, UnpublishedFrame]:
         """Seal a media frame under a new key, which is stored in the runtime folder first."""
         self._index += 1
         key = bytearray(os.urandom(32))
         self._slots.put(self._index, key)
         block = self._seal.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
-        return block, Unreleased(self._index, key, span, offset, len(block))
+        return block, UnpublishedFrame(self._index, key, span, offset, len(block))
 
     def _reseal(
         self, saved: dict[int, _Packets]
-    ) -> tuple[list[bytes], list[Unreleased], list[tuple[int, int]]]:
+    ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
         """Seal the packets to keep of erased frames into new frames.
 
         Returns the new frames' bytes, their descriptions, and pairs of old and new index. An
         erased frame without packets to keep gets no new frame.
         """
         blocks: list[bytes] = []
-        sealed: list[Unreleased] = []
+        sealed: list[UnpublishedFrame] = []
         replaced: list[tuple[int, int]] = []
         offset = self._file.size
         for old, packets in saved.items():
@@ -374,7 +376,7 @@ class SpoolWriter:
                 replaced.append((old, frame.index))
         return blocks, sealed, replaced
 
-    def _packets_before(self, frame: Unreleased, at_us: int) -> _Packets:
+    def _packets_before(self, frame: UnpublishedFrame, at_us: int) -> _Packets:
         """Return a sealed frame's packets from before `at_us`; empty if it cannot be read back."""
         try:
             data = self._file.read(frame.size, frame.offset)
@@ -386,19 +388,19 @@ class SpoolWriter:
         packets = None if plaintext is None else unpack_packets(frame.span[0], plaintext)
         return [(p.at_us, p.track, p.data) for p in packets or () if p.at_us < at_us]
 
-    def _due(self, now_us: int) -> list[Unreleased]:
+    def _due(self, now_us: int) -> list[UnpublishedFrame]:
         return [f for f in self._unreleased if f.span[1] + self.header.lookback_us <= now_us]
 
-    def _release(self, due: list[Unreleased], at_us: int) -> list[bytes]:
-        payload = _encode(Release([(f.index, bytes(f.key)) for f in due]))
+    def _release(self, due: list[UnpublishedFrame], at_us: int) -> list[bytes]:
+        payload = _encode(PublishedKeys([(f.index, bytes(f.key)) for f in due]))
         return [self._frame(FrameKind.RELEASE, (max(0, at_us),) * 2, payload)]
 
     def _write(
         self,
         blocks: list[bytes],
         *,
-        media: list[Unreleased] | None = None,
-        published: list[Unreleased] | None = None,
+        media: list[UnpublishedFrame] | None = None,
+        published: list[UnpublishedFrame] | None = None,
         lost_from: int | None = None,
     ) -> None:
         """Hand `blocks` to the kernel, and update the writer's state only if that succeeds.
@@ -429,7 +431,7 @@ class SpoolWriter:
                 self._forget(frame)
         self._unreleased = [f for f in self._unreleased if f.published < 2]
 
-    def _forget(self, frame: Unreleased) -> bool:
+    def _forget(self, frame: UnpublishedFrame) -> bool:
         """Destroy every copy of a key; return False if the runtime folder refused the write."""
         frame.key[:] = bytes(len(frame.key))
         try:

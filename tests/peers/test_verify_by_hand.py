@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from database import engine
 
-from recording.audit.chain import GENESIS, Link, chained, verify_links
+from recording.audit.chain import GENESIS, ChainEntry, chained, verify_entries
 from recording.audit.log import AuditLog
 
 __all__ = ["engine"]
@@ -212,24 +212,24 @@ async def test_a_past_that_was_rewritten_does_not_fit_the_days_signature(engine,
     assert "6 entries hang together" in await block_with("hang together", tmp_path)
     said = await block_with("signed the next", tmp_path)
     assert said.count("Signature Verified Successfully") == 2
-    assert verify_links(links).sound
+    assert verify_entries(links).sound
     forged, before = [], GENESIS
     for link in links:
         body = link.body.replace("call-1", "call-9") if link.seq == 2 else link.body
         before = chained(before, body)
-        forged.append(Link.of_body(body, before))
+        forged.append(ChainEntry.of_body(body, before))
     export.write_text("".join(f"{link}\n" for link in forged))
     assert "6 entries hang together" in await block_with("hang together", tmp_path)
     said = await block_with("signed the next", tmp_path)
     assert said.count("Signature Verification Failure") == 2
-    assert [f.seq for f in verify_links(forged).findings] == [3, 5]
+    assert [f.seq for f in verify_entries(forged).findings] == [3, 5]
     keyless, before = [], GENESIS
     for link in links[:2] + links[3:4]:
         body = link.body.replace('"seq":4', '"seq":3')
         before = chained(before, body)
-        keyless.append(Link.of_body(body, before))
+        keyless.append(ChainEntry.of_body(body, before))
     export.write_text("".join(f"{link}\n" for link in keyless))
     assert "3 entries hang together" in await block_with("hang together", tmp_path)
     said = await block_with("signed the next", tmp_path)
     assert said.startswith(f"a day-key is missing before {before}\n")
-    assert [f.seq for f in verify_links(keyless).findings] == [3]
+    assert [f.seq for f in verify_entries(keyless).findings] == [3]

@@ -19,10 +19,10 @@ from rooted import as_root
 
 from recording.age.file import open_parts
 from recording.archive.sealing import SpoolKeys
-from recording.archive.store import Archive, Node, folder_of
+from recording.archive.store import Archive, SealingNode, folder_of
 from recording.archive.verify import verify_recording
 from recording.files import atomic as commit
-from recording.files.disk import TRUSTED, Disk
+from recording.files.disk import DIRECT_DISK, Disk
 from recording.keys.keyring import OfficerKeys, RecipientSet, public_text
 from recording.spool import Clock, SpoolReader, SpoolWriter, read_spool
 
@@ -52,7 +52,7 @@ class SpoolRoom:
         lookback_s: float = 5.0,
         wrap=None,
         folder: Path | None = None,
-        disk: Disk = TRUSTED,
+        disk: Disk = DIRECT_DISK,
     ) -> SpoolWriter:
         self.folder.mkdir(exist_ok=True)
         return SpoolWriter.create(
@@ -192,8 +192,8 @@ class Office:
     root: Path
     officer: OfficerKeys = field(default_factory=OfficerKeys.generate)
     boot_key: bytes = field(default_factory=lambda: os.urandom(32))
-    node: Node = field(
-        default_factory=lambda: Node("galwad-1", "0.1.0", Ed25519PrivateKey.generate())
+    node: SealingNode = field(
+        default_factory=lambda: SealingNode("galwad-1", "0.1.0", Ed25519PrivateKey.generate())
     )
 
     @property

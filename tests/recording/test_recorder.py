@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recording.errors import SpoolSyncError, SpoolWriteError
 from recording.policy import DestinationClass, RecordingState, Trigger
-from recording.recorder import Recorder, Snapshot
+from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter
 
 SIAN = "user:sian"
@@ -28,7 +28,7 @@ class Call:
     open_spool: Callable[[], SpoolWriter]
     erase_back_s: float = 0.0
     now: float = 0.0
-    told: list[Snapshot] = field(default_factory=list)
+    told: list[RecordingStatus] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.recorder = Recorder(

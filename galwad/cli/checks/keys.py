@@ -11,7 +11,7 @@ from typing import Final
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.desk.recipients import CHANGED, highest_serial
-from recording.audit.chain import Link
+from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError
 from recording.keys.keyring import RecipientSet
 
@@ -57,7 +57,7 @@ def _newest(settings: Settings) -> int:
             rows = connection.execute(query, (settings.node.name, CHANGED)).fetchall()
     except sqlite3.Error:
         return 0  # the database's own check has reported it
-    noted = (Link.of_body(body, "").facts for (body,) in rows)
+    noted = (ChainEntry.of_body(body, "").facts for (body,) in rows)
     return highest_serial(noted, settings.recording.officer_key)
 
 

@@ -11,7 +11,7 @@ from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, warning
 from recording.errors import SpoolError
 from recording.spool import SpoolHeader, read_header
-from recording.spool.recovery import fitting, recovered_keys
+from recording.spool.recovery import boot_key_for, recovered_keys
 
 _MAX_SHOWN: Final = 10
 
@@ -29,7 +29,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
             # sealed meanwhile, or an orphan
             with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
-                if not fitting(header, boot_keys) and not recovered_keys(keys, [path]):
+                if not boot_key_for(header, boot_keys) and not recovered_keys(keys, [path]):
                     found.append(_locked(path, header))
         yield from _moved(settings.spare_folder)
     yield from found[:_MAX_SHOWN]

@@ -18,7 +18,7 @@ from galwad.cli.support.console import CliError, one_line
 from galwad.cli.support.progress import progress_bar
 from recording.age.file import Identity
 from recording.archive.manifest import read_manifest
-from recording.archive.rewrap import HeaderIs, facts_of, judge_header, rewrap
+from recording.archive.rewrap import HeaderStatus, classify_header, facts_of, rewrap
 from recording.errors import KeySetError, RecordingError
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
@@ -158,8 +158,8 @@ def _replace(
         raise _RefusedError(f"the manifest belongs to {manifest.call_id}")
     officers = options.officer.public_key, *options.former
     signed = None if record is None else record.encode()
-    judged = judge_header(manifest, facts_of(header), signed, officers)
-    if judged.header is HeaderIs.UNKNOWN:
+    judged = classify_header(manifest, facts_of(header), signed, officers)
+    if judged.header is HeaderStatus.UNKNOWN:
         raise _RefusedError(judged.problem)
     new = rewrap(manifest, header, options.identities, recipients, options.officer.signing)
     offer = {"header": new.header.decode(), "rewrap": new.record.decode()}

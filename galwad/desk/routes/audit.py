@@ -11,7 +11,7 @@ from galwad.desk.errors import ApiError
 from galwad.desk.evidence import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.recordings import span_of
 from galwad.desk.sessions import Session
-from recording.audit.log import Facts, Sought
+from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()
 
@@ -66,7 +66,7 @@ async def search(
     """
     span = span_of(body.when, desk)
     actor = body.actor or ""
-    sought = Sought(
+    sought = AuditFilter(
         kind=body.kind or "",
         call_id=body.call_id or "",
         actor=actor if ":" in actor or not actor else f"user:{actor.lower()}",

@@ -11,7 +11,7 @@ from galwad.desk.bookkeeping import MOST_FINDINGS
 from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
-from recording.index.coverage import Covered
+from recording.index.coverage import CallCoverage
 
 router = APIRouter()
 
@@ -49,7 +49,7 @@ async def coverage(
     )
 
 
-def _amiss(call: Covered) -> CallAmiss:
+def _amiss(call: CallCoverage) -> CallAmiss:
     return CallAmiss(
         call_id=call.call_id,
         started=call.started,

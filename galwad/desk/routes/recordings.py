@@ -31,8 +31,8 @@ from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.errors import ManifestError
-from recording.index.catalogue import Filters, Place, Recording
-from recording.index.custody import FREE, Custody
+from recording.index.catalogue import Cursor, Filters, Recording
+from recording.index.custody import NOT_RETAINED, Custody
 
 router = APIRouter()
 
@@ -155,7 +155,7 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
     page = await desk.catalogue.search(filters, query.limit, after)
     known = await desk.custodian.of([row.call_id for row in page.rows])
     return RecordingPage(
-        rows=[row_of(row, known.get(row.call_id, FREE)) for row in page.rows],
+        rows=[row_of(row, known.get(row.call_id, NOT_RETAINED)) for row in page.rows],
         after=None if page.after is None else str(page.after),
     )
 
@@ -225,9 +225,9 @@ def span_of(words: str | None, desk: Desk) -> when.Period | None:
         raise ApiError(422, "that is no time", when.HINT) from None
 
 
-def _place(text: str | None) -> Place | None:
+def _place(text: str | None) -> Cursor | None:
     try:
-        return Place.parse(text) if text else None
+        return Cursor.parse(text) if text else None
     except ValueError:
         raise ApiError(422, "the page's place cannot be read", "look at: body.after") from None
 
@@ -236,7 +236,7 @@ def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
 
 
-def row_of(recording: Recording, custody: Custody = FREE) -> RecordingRow:
+def row_of(recording: Recording, custody: Custody = NOT_RETAINED) -> RecordingRow:
     """Return a row of the index as the API shows it."""
     return RecordingRow(
         call_id=recording.call_id,

@@ -24,7 +24,7 @@ from galwad.cli import main
 from recording.archive import stability as in_motion
 from recording.archive.manifest import Manifest, sign_manifest
 from recording.audit.anchors import Anchor
-from recording.audit.chain import Head, Link
+from recording.audit.chain import ChainEntry, Head
 from recording.keys.keyring import OfficerKeys
 
 CALL = "20261125-093000-abcdefgh"
@@ -65,7 +65,7 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
     for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN", "GALWAD_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(in_motion, "REST_S", 0.0)  # what a test has just damaged is not at work
+    monkeypatch.setattr(in_motion, "QUIET_S", 0.0)  # what a test has just damaged is not at work
 
     def runner(*arguments: str | Path) -> Outcome:
         capsys.readouterr()
@@ -123,7 +123,7 @@ class Archive:
         self.asked: list[tuple[str, str, dict]] = []
         self.listed = 1
         self.coverage: dict = {}
-        self.chain: list[Link] = []
+        self.chain: list[ChainEntry] = []
         self.raw = b""
         """Another payload under the same header."""
 

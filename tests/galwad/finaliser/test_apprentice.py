@@ -13,7 +13,7 @@ from galwad.finaliser import apprentice
 from galwad.finaliser.process import HANDS, workshop_of
 from galwad.messages import Sealed
 from recording.archive import store as archive_module
-from recording.archive.live_sealing import Following
+from recording.archive.live_sealing import LiveSealing
 from recording.spool import SpoolWriter
 
 FIRST = "20260301-090000-abcdefgh"
@@ -37,13 +37,13 @@ def part(site, call_id: str) -> Path:
 def straight(monkeypatch):
     """The calls that were read from their beginning at their end."""
     calls = []
-    real = archive_module.write_sound
+    real = archive_module.seal_audio
 
     def noted(*arguments):
         calls.append(arguments[-1])
         return real(*arguments)
 
-    monkeypatch.setattr(archive_module, "write_sound", noted)
+    monkeypatch.setattr(archive_module, "seal_audio", noted)
     return calls
 
 
@@ -136,14 +136,14 @@ async def test_a_followed_call_that_begins_another_life_is_let_go(site, straight
 
 async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monkeypatch):
     strange, usual = site.writer(FIRST), site.writer(SECOND)
-    real = Following.step
+    real = LiveSealing.step
 
     def strangely(following, frames):
         if FIRST in following.spool.name:
             raise ZeroDivisionError
         return real(following, frames)
 
-    monkeypatch.setattr(Following, "step", strangely)
+    monkeypatch.setattr(LiveSealing, "step", strangely)
     for writer in (strange, usual):
         talk(writer, 0, 60)
     async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.05):

@@ -12,7 +12,7 @@ from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoints import Checkpoints, Unreadable
 from galwad.switch.memo import EarlyHold, Memo, Talk
-from recording.policy import Cause, DestinationClass, GapReason, Standing, Trigger
+from recording.policy import DestinationClass, GapReason, ShutCause, ShutCauses, Trigger
 
 ADMISSION = Admission(
     caller=CallerFacts("01632960001", "trunk.example", asserted=("01632960001",), trusted=True),
@@ -43,9 +43,9 @@ TALKING = Memo(
         referred_to=DestinationClass.DEPARTMENT,
         away=True,
         lives=1,
-        standing=Standing(
-            (("user:sian", Cause(GapReason.PAYMENT, Trigger.API, "user:sian")),),
-            referral=Cause(GapReason.TRANSFER, Trigger.REFER, "phone:201"),
+        standing=ShutCauses(
+            (("user:sian", ShutCause(GapReason.PAYMENT, Trigger.API, "user:sian")),),
+            referral=ShutCause(GapReason.TRANSFER, Trigger.REFER, "phone:201"),
         ),
     ),
 )

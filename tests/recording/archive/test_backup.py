@@ -10,9 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.archive.backup import certificates, certificates_in, copy_out, put_back, replay
-from recording.archive.disposal import AuditPlace, Disposals, Order
-from recording.archive.store import Node
+from recording.archive.backup import (
+    back_up,
+    certificates,
+    certificates_in,
+    repeat_disposals,
+    restore,
+)
+from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
+from recording.archive.store import SealingNode
 from recording.archive.verify import verify_recording
 from recording.keys.keyring import public_text
 
@@ -32,11 +38,13 @@ class Room:
 
     def back_up(self):
         self.copy.mkdir()
-        return copy_out(self.archive, self.copy)
+        return back_up(self.archive, self.copy)
 
     def dispose(self, node=None):
-        order = Order(CALL_ID, self.manifest.payload.sha256, "retention", "user:gwen", AUDIT)
-        return Disposals(self.archive, node or self.office.node).dispose(order)
+        order = DisposalOrder(
+            CALL_ID, self.manifest.payload.sha256, "retention", "user:gwen", AUDIT
+        )
+        return Disposer(self.archive, node or self.office.node).dispose(order)
 
     def lose(self, *kept):
         """Everything but payloads and what else was copied by file."""
@@ -46,8 +54,8 @@ class Room:
 
     def restore(self, *places):
         found = certificates([self.copy, self.archive, *places], {self.office.public_key})
-        back = put_back(self.copy, self.archive, found.proven.keys())
-        return back, replay(self.archive, found.proven), found.problems
+        back = restore(self.copy, self.archive, found.proven.keys())
+        return back, repeat_disposals(self.archive, found.proven), found.problems
 
     def path(self, suffix):
         return self.office.folder / f"{CALL_ID}.{suffix}"
@@ -135,7 +143,7 @@ def test_a_whole_archive_put_back_by_file_is_destroyed_again(room, tmp_path):
 
 def test_a_certificate_that_is_not_the_nodes_destroys_nothing(room):
     room.back_up()
-    thief = Node("galwad-1", "x", Ed25519PrivateKey.generate())
+    thief = SealingNode("galwad-1", "x", Ed25519PrivateKey.generate())
     header = room.path("header").read_bytes()
     room.dispose(thief)
     room.path("header").write_bytes(header)

@@ -11,15 +11,21 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.archive.disposal import CERTIFICATE, AuditPlace, Disposals, Order, destroy_header
-from recording.archive.store import Node
+from recording.archive.disposal import (
+    CERTIFICATE,
+    AuditPlace,
+    DisposalOrder,
+    Disposer,
+    destroy_header,
+)
+from recording.archive.store import SealingNode
 from recording.archive.verify import recordings_below, verify_recording
 from recording.errors import CatalogueError, DisposalError
 from recording.index.catalogue import Catalogue, Recording
-from recording.index.custody import FREE, Custodian
+from recording.index.custody import NOT_RETAINED, Custodian
 from recording.index.orphans import orphans
 from recording.keys.keyring import public_text
-from recording.keys.signed_document import signer_of
+from recording.keys.signed_document import unverified_key
 
 CALL_ID = "20260301-090000-abcdefgh"
 AUDIT = AuditPlace("galwad-1", 17, "ab" * 32)
@@ -31,7 +37,7 @@ class Room:
     def __init__(self, office):
         self.office = office
         self.manifest = office.seal(office.simple()).manifest
-        self.disposals = Disposals(office.root / "archive", office.node)
+        self.disposals = Disposer(office.root / "archive", office.node)
 
     def order(self, **changes):
         facts = {
@@ -41,7 +47,7 @@ class Room:
             "by": "user:gwen",
             "audit": AUDIT,
         }
-        return Order(**{**facts, **changes})
+        return DisposalOrder(**{**facts, **changes})
 
     def path(self, suffix):
         return self.office.folder / f"{CALL_ID}.{suffix}"
@@ -128,8 +134,8 @@ def test_a_header_that_was_staged_is_destroyed_too(room):
 
 def test_nobody_else_certifies(room):
     """A thief without the node's key removes a header, and writes a certificate of his own."""
-    thief = Node("galwad-1", "x", Ed25519PrivateKey.generate())
-    Disposals(room.office.root / "archive", thief).dispose(room.order())
+    thief = SealingNode("galwad-1", "x", Ed25519PrivateKey.generate())
+    Disposer(room.office.root / "archive", thief).dispose(room.order())
     (problem,) = room.office.verdict().problems
     assert problem == "the disposal is signed by another node's key"
     without_key = verify_recording(room.office.folder, CALL_ID)
@@ -148,7 +154,7 @@ def test_a_certificate_of_another_recording_is_none(room):
     changed = json.dumps(data | {"disposal": forged}).encode()
     room.path("disposal").write_bytes(changed)
     assert "signature is wrong" in room.office.verdict().problems[0]
-    assert signer_of(changed) == public_text(room.office.node.key.public_key())
+    assert unverified_key(changed) == public_text(room.office.node.key.public_key())
 
 
 @pytest.mark.parametrize(
@@ -214,13 +220,13 @@ async def custodian(engine):
 
 
 async def test_a_hold_stands_until_it_is_released(custodian):
-    assert await custodian.one(CALL_ID) == FREE
+    assert await custodian.one(CALL_ID) == NOT_RETAINED
     await custodian.hold(CALL_ID, "claim 17", 5.0)
     await custodian.hold(CALL_ID, "claim 18", 6.0)
     assert (await custodian.one(CALL_ID)).hold == "claim 18"
     await custodian.release(CALL_ID)
     await custodian.release(CALL_ID)
-    assert await custodian.one(CALL_ID) == FREE
+    assert await custodian.one(CALL_ID) == NOT_RETAINED
 
 
 async def test_a_disposal_keeps_its_first_date(custodian):

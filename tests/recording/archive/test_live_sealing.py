@@ -116,13 +116,13 @@ def facts(recording):
 def straight(monkeypatch):
     """How often a recording was made in the straight way."""
     times = []
-    real = archive_module.write_sound
+    real = archive_module.seal_audio
 
     def counted(*arguments):
         times.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr(archive_module, "write_sound", counted)
+    monkeypatch.setattr(archive_module, "seal_audio", counted)
     return times
 
 
@@ -257,10 +257,10 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from recording.archive.store import Archive, Node
+from recording.archive.store import Archive, SealingNode
 from recording.archive.sealing import SpoolKeys
 root, spool, key, steps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-archive = Archive(root / "archive", Node("galwad-1", "0.1.0", Ed25519PrivateKey.generate()))
+archive = Archive(root / "archive", SealingNode("galwad-1", "0.1.0", Ed25519PrivateKey.generate()))
 following = archive.follow(spool.name[:24], spool, SpoolKeys(bytes.fromhex(key)))
 following.step(steps)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.archive.manifest import read_manifest
-from recording.archive.reindex import prove
+from recording.archive.reindex import verify_unindexed
 from recording.errors import ArchiveError
 from recording.index.orphans import unindexed
 from recording.keys.keyring import public_text
@@ -29,7 +29,7 @@ def key(office):
 
 
 def test_what_is_whole_is_described_as_when_it_was_sealed(archive, office, key):
-    found = prove(archive, CALL_ID, (key,))
+    found = verify_unindexed(archive, CALL_ID, (key,))
     data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
     assert found.recording.manifest == read_manifest(data)
     assert found.recording.manifest_sha256 == hashlib.sha256(data).hexdigest()
@@ -41,8 +41,8 @@ def test_what_is_whole_is_described_as_when_it_was_sealed(archive, office, key):
 def test_only_keys_that_are_believed_count(archive, key):
     stranger = public_text(Ed25519PrivateKey.generate().public_key())
     with pytest.raises(ArchiveError, match="another node's key"):
-        prove(archive, CALL_ID, (stranger,))
-    assert prove(archive, CALL_ID, (stranger, key)).node_key == key
+        verify_unindexed(archive, CALL_ID, (stranger,))
+    assert verify_unindexed(archive, CALL_ID, (stranger, key)).node_key == key
 
 
 @pytest.mark.parametrize("suffix", ["payload", "header", "manifest"])
@@ -54,10 +54,10 @@ def test_each_byte_of_each_object_counts(archive, office, key, suffix):
         changed[at] ^= 0x20
         path.write_bytes(changed)
         with pytest.raises(ArchiveError):
-            prove(archive, CALL_ID, (key,))
+            verify_unindexed(archive, CALL_ID, (key,))
     path.unlink()
     with pytest.raises(ArchiveError, match="missing"):
-        prove(archive, CALL_ID, (key,))
+        verify_unindexed(archive, CALL_ID, (key,))
 
 
 def test_the_files_of_another_call_are_not_taken_for_its_own(archive, office, key):
@@ -66,7 +66,7 @@ def test_the_files_of_another_call_are_not_taken_for_its_own(archive, office, ke
         path = office.folder / f"{CALL_ID}.{suffix}"
         path.rename(path.with_name(f"{other}.{suffix}"))
     with pytest.raises(ArchiveError, match=f"that of {CALL_ID}"):
-        prove(archive, other, (key,))
+        verify_unindexed(archive, other, (key,))
 
 
 def test_what_has_a_manifest_and_no_row_is_found(archive, office):

@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.age.file import Identity, make_header, new_file_key, open_header
-from recording.archive.disposal import AuditPlace, Disposals, Order
-from recording.archive.headers import Headers
+from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
+from recording.archive.headers import HeaderStore
 from recording.archive.manifest import Manifest, read_manifest
 from recording.archive.rewrap import (
     REWRAP,
-    HeaderIs,
-    check_shape,
+    HeaderStatus,
+    check_stanzas,
+    classify_header,
     facts_of,
-    judge_header,
     rewrap,
 )
 from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
@@ -53,7 +53,7 @@ class Room:
 
     @property
     def headers(self):
-        return Headers(self.office.root / "archive", self.set_file, self.officer.public_key)
+        return HeaderStore(self.office.root / "archive", self.set_file, self.officer.public_key)
 
     def read(self, kind):
         path = self.office.folder / f"{CALL_ID}.{kind}"
@@ -98,7 +98,7 @@ class Room:
 
     def judged(self, *keys):
         found = facts_of(self.read("header"))
-        return judge_header(self.manifest, found, self.read("rewrap"), keys)
+        return classify_header(self.manifest, found, self.read("rewrap"), keys)
 
     def verdict(self, **more):
         return self.office.verdict(officer_keys=[self.officer.public_key], **more)
@@ -167,8 +167,8 @@ def test_openssl_proves_record_and_certificate_by_the_documents_commands(room, t
     assert f"{CALL_ID}.header: OK" in said
     assert "Signature Verified Successfully" not in by_hand(room, folder, "rewrap", "NODE.pub")
     place = AuditPlace("galwad-1", 1, "ab" * 32)
-    order = Order(CALL_ID, room.payload_sha256, "retention", "user:gwen", place)
-    Disposals(room.office.root / "archive", room.office.node).dispose(order)
+    order = DisposalOrder(CALL_ID, room.payload_sha256, "retention", "user:gwen", place)
+    Disposer(room.office.root / "archive", room.office.node).dispose(order)
     said = by_hand(room, folder, "disposal", "NODE.pub")
     assert "Signature Verified Successfully" in said
 
@@ -178,8 +178,8 @@ def test_no_garbage_is_a_record(record, key):
     facts = facts_of(b"header")
     known = {"call_id": CALL_ID, "header": facts, "payload": facts}
     manifest = Manifest(**{name: known.get(name, []) for name in Manifest.__struct_fields__})
-    found = judge_header(manifest, facts_of(b"other"), record, [key] if key else [])
-    assert (found.header, found.record) == (HeaderIs.UNKNOWN, None)
+    found = classify_header(manifest, facts_of(b"other"), record, [key] if key else [])
+    assert (found.header, found.record) == (HeaderStatus.UNKNOWN, None)
     assert found.problem
 
 
@@ -212,7 +212,7 @@ def test_without_the_officers_key_a_replaced_header_is_not_believed(room):
     assert "--officer-key" in problem
     stranger = OfficerKeys.generate().public_key
     assert room.judged(stranger).problem == "the rewrap is signed by another officer's key"
-    assert room.judged(stranger, room.officer.public_key).header is HeaderIs.REWRAPPED
+    assert room.judged(stranger, room.officer.public_key).header is HeaderStatus.REWRAPPED
 
 
 def test_a_recording_sealed_first_with_a_record_that_nobody_believes_is_told(room):
@@ -229,7 +229,7 @@ def test_the_header_before_the_last_rewrap_is_known_as_that(room):
     room.replace()
     for older in (first, second):
         (room.office.folder / f"{CALL_ID}.header").write_bytes(older)
-        assert room.judged(room.officer.public_key).header is HeaderIs.EARLIER
+        assert room.judged(room.officer.public_key).header is HeaderStatus.EARLIER
         assert "before its last rewrap" in room.verdict().problems[0]
         assert room.make().header  # and the officer's client goes on from it
 
@@ -238,7 +238,7 @@ def test_a_header_that_nobody_signed_is_found(room):
     room.replace()
     other = make_header(new_file_key(), room.set.recipients)
     (room.office.folder / f"{CALL_ID}.header").write_bytes(other)
-    assert room.judged(room.officer.public_key).header is HeaderIs.UNKNOWN
+    assert room.judged(room.officer.public_key).header is HeaderStatus.UNKNOWN
     assert room.verdict().problems == ("the header was changed or swapped: it has another digest",)
 
 
@@ -322,7 +322,7 @@ def test_whenever_it_dies_the_recording_opens_and_the_next_run_mends_it(room, dy
         room.replace()
     assert died
     assert any(room.opens(identity) for identity in (room.officer.identity, room.deputy)) or (
-        room.judged(room.officer.public_key).header is HeaderIs.EARLIER
+        room.judged(room.officer.public_key).header is HeaderStatus.EARLIER
         and room.read("header") == before["header"]
     )
     assert open_header(room.read("header"), [room.officer.identity])
@@ -358,20 +358,20 @@ def test_a_second_spool_that_nobody_opens_leaves_the_record_where_it_is(room, mo
 def test_only_a_header_of_as_many_recipients_has_the_right_shape(count, wanted):
     header = make_header(new_file_key(), [Identity.generate().recipient for _ in range(count)])
     if count == wanted:
-        check_shape(header, wanted)
+        check_stanzas(header, wanted)
     else:
         with pytest.raises(HeaderError):
-            check_shape(header, wanted)
+            check_stanzas(header, wanted)
 
 
 def test_a_passphrase_or_the_same_stanza_twice_is_no_header_for_a_set(room):
     header = room.read("header")
     first, stanza, body, mac = header.splitlines(keepends=True)
     with pytest.raises(HeaderError, match="the same"):
-        check_shape(first + stanza + body + stanza + body + mac, 2)
+        check_stanzas(first + stanza + body + stanza + body + mac, 2)
     scrypt = b"-> scrypt c2FsdHNhbHRzYWx0c2FsdA 18\n"
     with pytest.raises(HeaderError, match="another type"):
-        check_shape(first + scrypt + body + mac, 1)
+        check_stanzas(first + scrypt + body + mac, 1)
 
 
 def test_nobody_elses_identity_makes_a_new_header(room):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.archive.accounting import Span, account
+from recording.archive.accounting import Span, balance
 from recording.errors import SpoolHeaderError
 from recording.spool.format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
 
@@ -59,7 +59,7 @@ def judge(manifest):
         [Span(part.from_us, part.to_us) for part in parts]
         for parts in (manifest.segments, manifest.gaps)
     ]
-    found = account(manifest.talk_us, *spans)
+    found = balance(manifest.talk_us, *spans)
     assert found.balanced, manifest
     assert manifest.unexplained == []
     return found.recorded_us

@@ -10,8 +10,8 @@ import pytest
 from at_work import Clock
 
 from recording.archive import stability as in_motion
-from recording.archive.disposal import AuditPlace, Disposals, Order
-from recording.archive.stability import at_rest
+from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
+from recording.archive.stability import check_when_stable
 
 CALL_ID = "20260301-090000-abcdefgh"
 
@@ -43,7 +43,7 @@ def looked(office):
         seen.append(office.verdict())
         return seen[-1]
 
-    return at_rest(look, attrgetter("lost"), office.folder, CALL_ID), seen
+    return check_when_stable(look, attrgetter("lost"), office.folder, CALL_ID), seen
 
 
 def test_one_that_is_being_sealed_is_waited_for(sealed, clock):
@@ -57,10 +57,10 @@ def test_one_that_is_being_sealed_is_waited_for(sealed, clock):
 
 
 def test_one_that_is_being_disposed_of_is_waited_for(sealed, clock, dying):
-    disposals = Disposals(sealed.root / "archive", sealed.node)
+    disposals = Disposer(sealed.root / "archive", sealed.node)
     payload = sealed.verdict().manifest.payload
     audit = AuditPlace("galwad-1", 1, "0" * 64)
-    order = Order(CALL_ID, payload.sha256, "mistake", "user:gwen", audit)
+    order = DisposalOrder(CALL_ID, payload.sha256, "mistake", "user:gwen", audit)
     with dying("rename", 1) as died:
         disposals.dispose(order)
     assert died
@@ -76,7 +76,7 @@ def test_one_that_is_being_disposed_of_is_waited_for(sealed, clock, dying):
 
 def test_what_is_wrong_and_rests_is_told_at_once_and_once(sealed, monkeypatch):
     path(sealed, "header").unlink()
-    monkeypatch.setattr(in_motion, "REST_S", 0.05)
+    monkeypatch.setattr(in_motion, "QUIET_S", 0.05)
     time.sleep(0.1)
     verdict, seen = looked(sealed)
     assert verdict.problems == ("the header is missing",)

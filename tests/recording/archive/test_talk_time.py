@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from recording.errors import SpoolWriteError
 from recording.index.catalogue import GapRow, Recording
-from recording.index.coverage import cover
+from recording.index.coverage import compare
 from recording.index.ledger import AnsweredCall
-from recording.policy import DestinationClass, Standing, Trigger
+from recording.policy import DestinationClass, ShutCauses, Trigger
 from recording.recorder import Recorder
 from recording.spool import Clock, SpoolWriter
 
@@ -53,7 +53,7 @@ class Lives:
     now: float = MONO
     life: int = 0
 
-    def begin(self, standing: Standing | None = None) -> None:
+    def begin(self, standing: ShutCauses | None = None) -> None:
         """A life of the process: the call's first, or one that takes it up."""
         self.life += 1
         office, life = self.office, self.life
@@ -171,6 +171,6 @@ def test_segments_and_gaps_are_the_talk_time_however_often_the_process_dies(
     assert all(end == start for (_, end), (start, _) in pairwise(parts))
     told = AnsweredCall(CALL_ID, WALL, WALL + manifest.talk_us / US, manifest.talk_us)
     data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
-    covered = cover(row_of(recording), data, told)
+    covered = compare(row_of(recording), data, told)
     assert covered.sound, covered.problems
     assert covered.recorded_us + covered.gap_us == covered.talk_us

@@ -16,7 +16,7 @@ from recording.age.file import make_header, new_file_key
 from recording.archive.manifest import Interval, sign_manifest, verify_manifest
 from recording.archive.verify import recordings_below, verify_recording
 from recording.keys.keyring import public_text
-from recording.keys.signed_document import canonical
+from recording.keys.signed_document import canonical_json
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"
@@ -86,13 +86,13 @@ def test_a_manifest_from_before_headers_were_signed_can_still_be_read(office):
     manifest = office.seal(office.simple()).manifest
     old = json.loads(sign_manifest(manifest, office.node.key))["manifest"]
     del old["header"], old["tracks"][0]["withheld"], old["tracks"][1]["withheld"]
-    signature = office.node.key.sign(b"galwad manifest v1\n" + canonical(old))
+    signature = office.node.key.sign(b"galwad manifest v1\n" + canonical_json(old))
     document = {
         "key": office.public_key,
         "manifest": old,
         "signature": base64.b64encode(signature).decode(),
     }
-    (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical(document) + b"\n")
+    (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical_json(document) + b"\n")
     verdict = office.verdict()
     assert verdict.whole
     assert any("nothing of the header" in note for note in verdict.notes)

@@ -9,7 +9,7 @@ import pytest
 from packets import CALL_ID, US, WALL, rtp
 
 from recording.age.file import make_header, open_header
-from recording.files.atomic import write_whole
+from recording.files.atomic import write_atomic
 
 EVS = {"96": ["EVS", 16_000, 1, "br=5.9-13.2"], "8": ["PCMA", 8000, 1, ""]}
 
@@ -251,7 +251,7 @@ def test_a_new_header_opens_it_and_without_any_it_is_noise(office, office_class,
     path = office.folder / f"{CALL_ID}.header"
     file_key = open_header(path.read_bytes(), [office.officer.identity])
     other = office_class(tmp_path)
-    write_whole(path, make_header(file_key, [other.officer.identity.recipient]))
+    write_atomic(path, make_header(file_key, [other.officer.identity.recipient]))
     office.officer = other.officer
     assert office.raw() == before
     sealed = (office.folder / f"{CALL_ID}.raw").read_bytes()

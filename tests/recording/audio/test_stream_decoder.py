@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from recording.audio.codecs import PayloadCodec
-from recording.audio.stream_decoder import Voice, Voices
+from recording.audio.stream_decoder import StreamDecoder, StreamDecoders
 
 LINEAR = PayloadCodec("L16", 44_100)
 LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
 
 
 def test_what_follows_begins_with_what_the_filter_still_holds():
-    voice = Voice.of(LINEAR, 16_000)
+    voice = StreamDecoder.of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     joined = voice.samples(LOUD, follows=True)
     assert np.abs(joined - 12_000).max() < 100
 
 
 def test_nothing_of_what_was_before_a_break_is_heard_after_it():
-    voice = Voice.of(LINEAR, 16_000)
+    voice = StreamDecoder.of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     assert voice.samples(bytes(882), follows=True).any()
     voice.samples(LOUD, follows=True)
@@ -30,9 +30,9 @@ def test_nothing_of_what_was_before_a_break_is_heard_after_it():
 @pytest.mark.parametrize("stretch", [-8, 0, 8])
 @pytest.mark.parametrize("codec", [LINEAR, PayloadCodec("L16", 16_000)], ids=str)
 def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
-    voice = Voice.of(codec, 16_000)
+    voice = StreamDecoder.of(codec, 16_000)
     ramp = np.linspace(-8000, 8000, codec.clock // 50).astype(">i2").tobytes()
-    plain = Voice.of(codec, 16_000).samples(ramp, follows=False)
+    plain = StreamDecoder.of(codec, 16_000).samples(ramp, follows=False)
     made = voice.samples(ramp, follows=False, stretch=stretch)
     assert len(made) == len(plain) + stretch
     middle = slice(len(made) // 3, 2 * len(made) // 3)
@@ -49,15 +49,18 @@ def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
 
 def test_only_what_joins_without_a_seam_is_decoded_in_runs():
     pcma, g722 = PayloadCodec("PCMA", 8000), PayloadCodec("G722", 8000)
-    assert (Voice.of(pcma, 8000).stateless, Voice.of(pcma, 8000).scale) == (True, 1)
-    assert (Voice.of(pcma, 16_000).stateless, Voice.of(pcma, 16_000).scale) == (True, 2)
-    assert not Voice.of(g722, 16_000).stateless
-    assert not Voice.of(LINEAR, 16_000).stateless
-    assert Voice.of(PayloadCodec("EVS", 16_000), 16_000) is None
+    assert (StreamDecoder.of(pcma, 8000).stateless, StreamDecoder.of(pcma, 8000).scale) == (True, 1)
+    assert (StreamDecoder.of(pcma, 16_000).stateless, StreamDecoder.of(pcma, 16_000).scale) == (
+        True,
+        2,
+    )
+    assert not StreamDecoder.of(g722, 16_000).stateless
+    assert not StreamDecoder.of(LINEAR, 16_000).stateless
+    assert StreamDecoder.of(PayloadCodec("EVS", 16_000), 16_000) is None
 
 
 def test_a_peer_that_brings_ever_more_codecs_takes_no_more_memory_for_it():
-    voices = Voices(8000)
+    voices = StreamDecoders(8000)
     codecs = [PayloadCodec("PCMA", 8000, 1, f"mode={n}") for n in range(100)]
     made = [weakref.ref(voices.of(codec)) for codec in codecs]
     assert sum(voice() is not None for voice in made) < 20

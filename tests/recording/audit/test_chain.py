@@ -15,12 +15,12 @@ from recording.audit.anchors import Anchor, Restore, append_anchor, parse_anchor
 from recording.audit.chain import (
     GENESIS,
     RESTORED,
+    ChainEntry,
     Head,
-    Link,
     canonical,
     chained,
     read_export,
-    verify_links,
+    verify_entries,
 )
 from recording.audit.log import AuditLog
 from recording.errors import ChainError
@@ -41,24 +41,24 @@ async def links(engine, tmp_path):
 
 
 def found(links, anchors=()):
-    return [(finding.seq, finding.problem) for finding in verify_links(links, anchors).findings]
+    return [(finding.seq, finding.problem) for finding in verify_entries(links, anchors).findings]
 
 
 async def test_an_export_is_read_back_as_it_was_and_is_sound(links):
     lines = [str(link) for link in links]
     assert all("\n" not in line for line in lines)
     assert list(read_export([*lines, "\n"])) == links
-    result = verify_links(read_export(lines))
+    result = verify_entries(read_export(lines))
     assert (result.entries, result.sound, result.head) == (5, True, Head(5, links[-1].hash))
 
 
 async def test_what_was_changed_dropped_or_moved_is_named(links):
-    changed = [*links[:2], Link.of_body(links[2].body.replace('"b"', '"x"'), links[2].hash)]
+    changed = [*links[:2], ChainEntry.of_body(links[2].body.replace('"b"', '"x"'), links[2].hash)]
     assert found([*changed, *links[3:]]) == [(3, "it was changed, or what stood before it")]
     assert (4, "1 entries before it are missing") in found([*links[:2], *links[3:]])
     assert (2, "it is out of its order") in found([*links[:3], links[1], *links[3:]])
     salted = {"actor": (b"x", "user:huw")}
-    other = Link(2, links[1].at_us, links[1].kind, links[1].body, links[1].hash, salted)
+    other = ChainEntry(2, links[1].at_us, links[1].kind, links[1].body, links[1].hash, salted)
     assert found([links[0], other, *links[2:]]) == [
         (2, "its value actor is not the one committed to")
     ]
@@ -96,7 +96,7 @@ def test_what_is_no_export_is_an_error_of_ours(line):
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"seq": "x"}', '{"seq": 1, "kind": 7}'])
 def test_a_body_that_says_nothing_is_found_wrong_and_breaks_nothing(body):
-    assert found([Link.of_body(body, "0" * 64)])
+    assert found([ChainEntry.of_body(body, "0" * 64)])
 
 
 @given(TEXTS, st.integers(1, 10**9), st.binary(min_size=32, max_size=32))
@@ -169,7 +169,7 @@ async def test_every_byte_of_an_export_is_named_when_it_changes(links):
 
 def forged(body, before=GENESIS):
     """A link whose hash is right, whatever its body is."""
-    return Link.of_body(body, chained(before, body))
+    return ChainEntry.of_body(body, chained(before, body))
 
 
 @pytest.mark.parametrize(

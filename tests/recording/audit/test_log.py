@@ -14,7 +14,7 @@ import pytest
 
 from recording.audit.chain import Head
 from recording.audit.day_key import DayKeys
-from recording.audit.log import AuditLog, Sought, verify
+from recording.audit.log import AuditFilter, AuditLog, verify
 from recording.errors import AuditError
 
 DAY_S = 86_400
@@ -88,7 +88,7 @@ async def test_entries_are_found_by_what_they_say_the_newest_first(audit, clock)
     began = clock.now - 60
 
     async def found(before=None, limit=50, **sought):
-        return [link.seq for link in await audit.search(Sought(**sought), before, limit)]
+        return [link.seq for link in await audit.search(AuditFilter(**sought), before, limit)]
 
     assert await found() == [6, 5, 4, 3, 2, 1]
     assert await found(limit=2) == [6, 5]
@@ -102,7 +102,7 @@ async def test_entries_are_found_by_what_they_say_the_newest_first(audit, clock)
     assert await found(call_id="call-1", actor="user:gwen") == [3]
     assert await found(since=began + 60) == [6, 5]
     assert await found(until=began + 60, kind="recording.fetched") == [4, 3, 2]
-    (link,) = await audit.search(Sought(kind="recording.held"))
+    (link,) = await audit.search(AuditFilter(kind="recording.held"))
     assert link.values["actor"][1] == "user:huw"
     await audit.erase(5)
     assert await found(actor="user:huw") == []
@@ -303,7 +303,7 @@ async def test_a_chain_that_cannot_be_read_is_an_error(audit, engine):
     await three(audit)
     await sql(engine, "DROP TABLE audit_values")
     await sql(engine, "DROP TABLE audit_entries")
-    for work in (audit.head(), audit.last("x"), audit.links(), audit.search(Sought())):
+    for work in (audit.head(), audit.last("x"), audit.links(), audit.search(AuditFilter())):
         with pytest.raises(AuditError, match="cannot be read: no such table: "):
             await work
     with pytest.raises(AuditError, match="cannot be written"):

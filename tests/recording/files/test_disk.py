@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from recording.files.disk import TRUSTED, WatchedDisk
+from recording.files.disk import DIRECT_DISK, WatchedDisk
 
 SOON = 30.0
 PATIENCE_S = 0.05
@@ -58,7 +58,7 @@ def refuse():
     raise PermissionError(13, "Permission denied")
 
 
-@pytest.mark.parametrize("disk", [TRUSTED, WatchedDisk()])
+@pytest.mark.parametrize("disk", [DIRECT_DISK, WatchedDisk()])
 def test_a_disk_that_answers_gives_what_it_is_asked_for_or_its_error(disk):
     done = []
     assert disk.ask(lambda: 7, done.append) == 7

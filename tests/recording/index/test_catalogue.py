@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from recording.errors import CatalogueError
-from recording.index.catalogue import Catalogue, Filters, GapRow, Place, Recording
-from recording.index.search import searching
+from recording.index.catalogue import Catalogue, Cursor, Filters, GapRow, Recording
+from recording.index.search import search_statement
 from recording.index.tables import recordings
 
 
@@ -169,7 +169,7 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
 ):
     """Whether lengths count as rare, up to 2000 recordings, or not."""
     monkeypatch.setattr("recording.index.catalogue.RARE", rare)
-    monkeypatch.setattr("recording.index.search.RARE", rare)
+    monkeypatch.setattr("recording.index.search.RARE_BELOW", rare)
     rows = many()
     for recording in rows:
         await catalogue.add(recording)
@@ -182,7 +182,7 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
         page = await catalogue.search(filters, 2)
         found = list(page.rows)
         while page.after is not None:
-            page = await catalogue.search(filters, 2, Place.parse(str(page.after)))
+            page = await catalogue.search(filters, 2, Cursor.parse(str(page.after)))
             assert len(page.rows) == min(2, len(wanted) - len(found)), names
             found += page.rows
         assert found == wanted, names
@@ -194,7 +194,7 @@ NARROW = ("number", "advisor", "extension", "reference")
 async def plan_of(engine, names, **how):
     """What SQLite would do, step by step; to scan a table is none of it."""
     filters = Filters(**{name: VALUES[name] for name in names})
-    statement = searching(filters, Place(1001.0, "x"), **how).limit(3)
+    statement = search_statement(filters, Cursor(1001.0, "x"), **how).limit(3)
     text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
     async with engine.connect() as connection:
         plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
@@ -247,7 +247,7 @@ async def test_where_everything_lies_is_read_in_parts_and_whole(catalogue, monke
 @pytest.mark.parametrize("text", ["", "1", "1/", "/a", "1/A", "nan/a", "1e9/a", "-1/a", "1/a b"])
 def test_what_is_no_place_is_refused(text):
     with pytest.raises(ValueError, match="place"):
-        Place.parse(text)
+        Cursor.parse(text)
 
 
 async def test_a_broken_database_is_an_error_of_ours_without_values(catalogue, engine):

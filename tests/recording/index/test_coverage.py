@@ -9,7 +9,7 @@ import pytest
 from recording.archive.accounting import Span
 from recording.archive.manifest import Interval, Segment, sign_manifest
 from recording.index.catalogue import GapRow, Recording
-from recording.index.coverage import cover, missing
+from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
 
 US = 1_000_000
@@ -57,7 +57,7 @@ def paused(office):
 
 
 def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
-    found = cover(*indexed(office, paused), told(7 * US + 4_000))
+    found = compare(*indexed(office, paused), told(7 * US + 4_000))
     assert found.sound
     assert (found.recorded_us, found.gap_us, found.unexplained_us) == (4 * US, 3 * US, 0)
     assert [gap.reason for gap in found.gaps] == ["payment"]
@@ -65,39 +65,39 @@ def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
 
 def test_a_second_that_is_neither_segment_nor_gap_is_shown_in_its_place(office, paused):
     short = msgspec.structs.replace(paused, segments=[Segment(0, 2 * US, "centre")])
-    found = cover(*indexed(office, short), told(7 * US))
+    found = compare(*indexed(office, short), told(7 * US))
     assert found.unexplained == (Span(5 * US, 7 * US),)
     assert not found.sound
 
 
 def test_a_second_that_both_claim_is_shown_too(office, paused):
     twice = msgspec.structs.replace(paused, segments=[Segment(0, 7 * US, "centre")])
-    assert cover(*indexed(office, twice), None).unexplained == (Span(2 * US, 5 * US),)
+    assert compare(*indexed(office, twice), None).unexplained == (Span(2 * US, 5 * US),)
 
 
 def test_the_verdict_of_the_sealing_is_not_believed_but_made_again(office, paused):
     claimed = msgspec.structs.replace(paused, unexplained=[Interval(0, US)])
-    assert cover(*indexed(office, claimed), None).unexplained == ()
+    assert compare(*indexed(office, claimed), None).unexplained == ()
 
 
 def test_a_recording_that_ends_before_its_call_did_leaves_the_rest_unexplained(office, paused):
-    found = cover(*indexed(office, paused), told(20 * US))
+    found = compare(*indexed(office, paused), told(20 * US))
     assert found.unexplained == (Span(7 * US, 20 * US),)
     assert found.talk_us == 20 * US
 
 
 def test_a_recording_that_is_longer_than_its_call_is_named(office, paused):
-    (problem,) = cover(*indexed(office, paused), told(3 * US)).problems
+    (problem,) = compare(*indexed(office, paused), told(3 * US)).problems
     assert problem.startswith("it is 4.0 s longer than the call was")
 
 
 def test_a_call_that_nobody_timed_is_held_against_index_and_manifest_alone(office, paused):
-    assert cover(*indexed(office, paused), AnsweredCall(CALL_ID, 0.0, 90.0)).sound
+    assert compare(*indexed(office, paused), AnsweredCall(CALL_ID, 0.0, 90.0)).sound
 
 
 def test_without_its_manifest_only_the_gaps_are_explained(office, paused):
     row, _ = indexed(office, paused)
-    found = cover(row, None, told(7 * US))
+    found = compare(row, None, told(7 * US))
     assert found.unexplained == (Span(0, 2 * US), Span(5 * US, 7 * US))
     assert "manifest is missing" in found.problems[0]
     assert f"restore {CALL_ID}.manifest" in found.problems[0]
@@ -106,7 +106,7 @@ def test_without_its_manifest_only_the_gaps_are_explained(office, paused):
 def test_a_manifest_that_is_another_than_the_indexed_one_explains_nothing(office, paused):
     row, _ = indexed(office, paused)
     later = msgspec.structs.replace(paused, sealed="2026-03-02T00:00:00Z")
-    found = cover(row, indexed(office, later)[1], None)
+    found = compare(row, indexed(office, later)[1], None)
     assert "not the one that was indexed" in found.problems[0]
     assert found.unexplained_us == 4 * US
 
@@ -115,18 +115,18 @@ def test_a_manifest_that_was_changed_and_indexed_so_explains_nothing(office, pau
     row, data = indexed(office, paused)
     changed = data.replace(b'"payment"', b'"refusal"')
     row = replace(row, manifest_sha256=hashlib.sha256(changed).hexdigest())
-    assert "signature is wrong" in cover(row, changed, None).problems[0]
+    assert "signature is wrong" in compare(row, changed, None).problems[0]
 
 
 def test_an_index_that_tells_another_story_is_named(office, paused):
     row, data = indexed(office, paused)
-    assert "on its length" in cover(replace(row, talk_us=8 * US), data, None).problems[0]
-    assert "on its gaps" in cover(replace(row, gaps=()), data, None).problems[0]
+    assert "on its length" in compare(replace(row, talk_us=8 * US), data, None).problems[0]
+    assert "on its gaps" in compare(replace(row, gaps=()), data, None).problems[0]
 
 
 def test_a_call_without_a_recording_is_unexplained_from_end_to_end():
-    found = missing(told(9 * US), 1000.0, "no spool")
+    found = uncovered_call(told(9 * US), 1000.0, "no spool")
     assert found.unexplained == (Span(0, 9 * US),)
     assert found.problems == ("no spool",)
-    assert missing(AnsweredCall(CALL_ID, 10.0, 15.0), 1000.0, "").unexplained_us == 5 * US
-    assert missing(AnsweredCall(CALL_ID, 10.0), 1000.0, "").unexplained_us == 990 * US
+    assert uncovered_call(AnsweredCall(CALL_ID, 10.0, 15.0), 1000.0, "").unexplained_us == 5 * US
+    assert uncovered_call(AnsweredCall(CALL_ID, 10.0), 1000.0, "").unexplained_us == 990 * US

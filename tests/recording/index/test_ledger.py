@@ -3,7 +3,7 @@
 import pytest
 
 from recording.errors import CatalogueError
-from recording.index.ledger import Answered, AnsweredCall, Ended, EndedBut, Ledger
+from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, OthersEnded
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 
@@ -43,7 +43,7 @@ async def test_of_however_many_calls_those_are_known_that_were_answered(ledger):
 async def test_calls_that_a_new_switch_does_not_have_are_over(ledger):
     await ledger.enter([Answered(FIRST, 10.0)])
     await ledger.enter([Answered(SECOND, 11.0)])
-    await ledger.enter([EndedBut(frozenset({SECOND}), 30.0)])
+    await ledger.enter([OthersEnded(frozenset({SECOND}), 30.0)])
     assert [call.ended for call in await all_of(ledger)] == [30.0, None]
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recording.index.orphans import LeftSpool, orphans, spool_orphans
+from recording.index.orphans import UnsealedSpool, orphans, spool_orphans
 
 CALL_ID = "20260301-090000-abcdefgh"
 OTHER = "20260301-091000-bcdefghi"
@@ -94,7 +94,7 @@ def test_what_was_left_without_manifest_and_spool_is_named(archive, office):
 
 def test_a_call_whose_spool_is_there_is_still_being_made(archive, office):
     (office.folder / f"{CALL_ID}.manifest").unlink()
-    assert kinds(archive, {}, [LeftSpool(f"{CALL_ID}.1.spool", CALL_ID, 0.0)]) == []
+    assert kinds(archive, {}, [UnsealedSpool(f"{CALL_ID}.1.spool", CALL_ID, 0.0)]) == []
 
 
 def test_files_that_lie_elsewhere_than_the_index_says_are_named(archive, office):
@@ -160,7 +160,7 @@ def test_a_file_that_goes_while_it_is_looked_at_is_no_error(archive, office):
 
 def test_spools_that_wait_are_named_with_why(archive):
     spools = {
-        name: LeftSpool(name, call_id, 1000.0, why)
+        name: UnsealedSpool(name, call_id, 1000.0, why)
         for name, call_id, why in (
             ("a.1.spool", CALL_ID, "recording.locked"),
             ("b.1.spool", OTHER, "recording.not_sealed"),
@@ -182,6 +182,6 @@ def test_nothing_is_on_its_way_from_the_future(archive, office):
     for path in office.folder.iterdir():
         os.utime(path, (ahead, ahead))
     assert kinds(archive, ROWS, after=0.0) == ["no header", "unfinished file"]
-    spool = LeftSpool(f"{OTHER}.1.spool", OTHER, ahead)
+    spool = UnsealedSpool(f"{OTHER}.1.spool", OTHER, ahead)
     (orphan,) = spool_orphans({spool.name: spool}, set(), time.time())
     assert orphan.kind == "spool without call"

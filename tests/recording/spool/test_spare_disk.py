@@ -16,9 +16,9 @@ from recording.policy import RecordingState
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord
 from recording.spool import file as spool_file
-from recording.spool.storage import AWAY_US
+from recording.spool.storage import MOVE_AFTER_US
 
-AWAY_S = AWAY_US / 1_000_000
+AWAY_S = MOVE_AFTER_US / 1_000_000
 
 
 class Sync:

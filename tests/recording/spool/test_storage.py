@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.archive.accounting import Span, account
+from recording.archive.accounting import Span, balance
 from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter, is_live
 from recording.spool.intervals import TICK_S
-from recording.spool.storage import AWAY_US
+from recording.spool.storage import MOVE_AFTER_US
 
 US = 1_000_000
-AWAY_S = AWAY_US / US
+AWAY_S = MOVE_AFTER_US / US
 CALL_ID = "20260301-090000-abcdefgh"
 SIAN = "user:sian"
 WALL = 1_772_355_600.25
@@ -141,7 +141,7 @@ def balanced(manifest):
         [Span(part.from_us, part.to_us) for part in parts]
         for parts in (manifest.segments, manifest.gaps)
     ]
-    return account(manifest.talk_us, *parts).balanced and not manifest.unexplained
+    return balance(manifest.talk_us, *parts).balanced and not manifest.unexplained
 
 
 def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recording(live, office):
@@ -158,7 +158,7 @@ def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recordin
     (gap,) = manifest.gaps
     assert (gap.reason, gap.trigger, gap.actor) == ("fault", "storage", "system")
     assert 5 * US <= gap.from_us <= 6 * US
-    assert AWAY_US <= gap.to_us - gap.from_us <= AWAY_US + 2 * US
+    assert MOVE_AFTER_US <= gap.to_us - gap.from_us <= MOVE_AFTER_US + 2 * US
     assert manifest.talk_us == live.at_us
     lost = sorted(live.dropped)
     assert lost == list(range(gap.from_us // 20_000, gap.to_us // 20_000))

@@ -22,7 +22,7 @@ from recording.spool import (
     remove_spool,
 )
 from recording.spool.format import FRAME_MAGIC, FRAME_OVERHEAD
-from recording.spool.writer import TOLD_TWICE
+from recording.spool.writer import WRITTEN_TWICE
 
 
 def packets(records):
@@ -257,7 +257,7 @@ def test_a_file_that_lies_no_longer_under_its_name_is_noticed(spools):
 
 def test_what_explains_the_rest_is_written_twice_and_read_once(spools):
     writer = spools.writer()
-    kinds = sorted(TOLD_TWICE)
+    kinds = sorted(WRITTEN_TWICE)
     for kind in kinds:
         writer.event(kind, {"why": kind}, 1_000_000)
     writer.close(2_000_000)

@@ -16,7 +16,7 @@ from at_work import Clock
 
 from recording.archive import stability as in_motion
 from recording.audit.anchors import Anchor
-from recording.audit.chain import GENESIS, Head, Link, canonical, chained
+from recording.audit.chain import GENESIS, ChainEntry, Head, canonical, chained
 
 CALL = "20261125-093000-abcdefgh"
 NAMED = "an anchor kept elsewhere names it"
@@ -42,7 +42,7 @@ def chain(*kinds, facts=None, at=1_795_599_000, node="galwad-1"):
             }
         )
         before = chained(before, body)
-        links.append(Link.of_body(body, before))
+        links.append(ChainEntry.of_body(body, before))
     return links
 
 
@@ -74,7 +74,7 @@ def write(path, links):
         (lambda links: [links[0], links[2]], "entry 3: 1 entries before it are missing"),
         (lambda links: links[1:], "entry 2: 1 entries before it are missing"),
         (
-            lambda links: [*links[:2], Link.of_body(links[2].body, "0" * 64)],
+            lambda links: [*links[:2], ChainEntry.of_body(links[2].body, "0" * 64)],
             "entry 3: it was changed, or what stood before it",
         ),
         (

@@ -13,7 +13,7 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.audit.chain import Link
+from recording.audit.chain import ChainEntry
 from recording.keys.keyring import public_text
 
 CALL = "20261125-093000-abcdefgh"
@@ -96,7 +96,7 @@ def test_what_nobody_ends_reading_is_named(run, folder, part, tmp_path):
     ]
     if part in {"manifest", "disposal"}:
         export = tmp_path / "chain.jsonl"
-        export.write_text(f"{Link.of_body('{}', '0' * 64)}\n")
+        export.write_text(f"{ChainEntry.of_body('{}', '0' * 64)}\n")
         told = run("audit", "verify", export, "--recordings", folder).out
         assert f"{CALL}: its manifest, header or certificate of disposal is not a file" in told
     if part not in {"payload", "raw"}:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from recording.audit.anchors import parse_anchors
-from recording.audit.chain import read_export, verify_links
+from recording.audit.chain import read_export, verify_entries
 from recording.audit.log import verify
 
 
@@ -18,7 +18,7 @@ async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):
     assert (len(page["lines"]), page["last"]) == (2, 2)
     rest = (await gwen.http.get("/api/v1/audit?after=2")).json()
     links = list(read_export([*page["lines"], *rest["lines"]]))
-    assert verify_links(links).sound
+    assert verify_entries(links).sound
     assert links[-1].kind == "audit.read"
     assert (links[-1].values["actor"][1], links[-1].facts["after"]) == ("user:gwen", 0)
 

@@ -18,7 +18,7 @@ from galwad.link import Link
 from galwad.messages import GapFacts, Hello
 from recording.archive.manifest import FORMAT, Manifest, sign_manifest
 from recording.audit.log import verify
-from recording.files.atomic import overwrite
+from recording.files.atomic import zero_fill
 
 
 def manifest_of(sealed, **more):
@@ -148,7 +148,7 @@ async def test_a_header_that_is_replaced_while_it_is_fetched_arrives_whole(
             new.write_bytes(b"age-encryption.org/v1\n--- new\n")
             with path.open("r+b", buffering=0) as old:
                 new.rename(path)
-                overwrite(old)
+                zero_fill(old)
         return await append(kind, *more)
 
     monkeypatch.setattr(running.desk.audit, "append", rewrapped_meanwhile)
