@@ -129,7 +129,7 @@ async def relay_calls(
     figures = {
         "cpu_us": used,
         "forwarded": sum(leg.forwarded for leg in legs),
-        "stored": sum(recorder.gate.kept for recorder in recorders),
+        "stored": sum(recorder.gate.stored for recorder in recorders),
         "lag_ms_p99": sorted(lags)[int(len(lags) * 0.99)],
         "lag_ms_max": max(lags),
     }

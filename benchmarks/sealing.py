@@ -120,7 +120,7 @@ def timed(work: Callable[[], object]) -> float:
 def read(spool: Path) -> None:
     """Read the spool, and do nothing else."""
     with KEYS.open(spool) as reader:
-        for _ in reader.gathered(unpack_burst):
+        for _ in reader.batched(unpack_burst):
             pass
 
 

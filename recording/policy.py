@@ -12,6 +12,8 @@ ends and the next begins at the same instant, so gaps never overlap.
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 
 class RecordingState(StrEnum):
     """The four facts as people see them."""
@@ -116,15 +118,14 @@ class ShutCause:
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShutCauses:
+class ShutCauses(msgspec.Struct, frozen=True):
     """The causes, apart from storage, that keep an answered call's gate shut.
 
     They are saved in the checkpoint, so that they outlast the process. None: there is no such
     cause.
     """
 
-    holds: tuple[tuple[str, ShutCause], ...] = ()
+    pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
     """Payment holders and their causes, the oldest pause first."""
     referral: ShutCause | None = None
     identity: ShutCause | None = None
@@ -148,7 +149,7 @@ class Policy:
     def __init__(self) -> None:
         self._answered = False
         self._ended = False
-        self._holds: dict[str, ShutCause] = {}
+        self._pauses: dict[str, ShutCause] = {}
         self._referral: ShutCause | None = None
         self._identity: ShutCause | None = None
         self._storage: ShutCause | None = None
@@ -173,17 +174,17 @@ class Policy:
             and not self._ended
             and self._referral is None
             and self._identity is None
-            and not self._holds
+            and not self._pauses
             and self._storage is None
         )
 
     @property
-    def holders(self) -> tuple[str, ...]:
+    def pause_holders(self) -> tuple[str, ...]:
         """The holders that keep the gate shut for a payment, the oldest pause first."""
-        return tuple(self._holds)
+        return tuple(self._pauses)
 
     @property
-    def storage_good(self) -> bool:
+    def storage_works(self) -> bool:
         """True if stored media reaches the disk."""
         return self._storage is None
 
@@ -204,19 +205,19 @@ class Policy:
         return (_started(cause, at),)
 
     @property
-    def standing(self) -> ShutCauses:
-        """The causes that `resumed` needs after a restart."""
-        return ShutCauses(tuple(self._holds.items()), self._referral, self._identity)
+    def shut_causes(self) -> ShutCauses:
+        """The causes that `restored` needs after a restart."""
+        return ShutCauses(tuple(self._pauses.items()), self._referral, self._identity)
 
-    def resumed(self, standing: ShutCauses, at: int) -> tuple[Output, ...]:
+    def restored(self, causes: ShutCauses, at: int) -> tuple[Output, ...]:
         """Do as `answered`, for a call that was answered before the process restarted."""
         if self._answered or self._ended:
             return ()
-        self._holds.update(standing.holds)
-        self._referral, self._identity = standing.referral, standing.identity
+        self._pauses.update(causes.pauses)
+        self._referral, self._identity = causes.referral, causes.identity
         return self.answered(at)
 
-    def hold(
+    def pause(
         self,
         holder: str,
         trigger: Trigger,
@@ -231,16 +232,16 @@ class Policy:
         the start of the present segment; None erases nothing earlier than `at`. What is erased
         becomes a gap with the reason `erased`.
         """
-        if self._ended or holder in self._holds:
+        if self._ended or holder in self._pauses:
             return ()
-        self._holds[holder] = ShutCause(GapReason.PAYMENT, trigger, actor)
-        return self._settle(at, erase_to=erase_to)
+        self._pauses[holder] = ShutCause(GapReason.PAYMENT, trigger, actor)
+        return self._update_gap(at, erase_to=erase_to)
 
-    def release(self, holder: str, at: int) -> tuple[Output, ...]:
+    def resume(self, holder: str, at: int) -> tuple[Output, ...]:
         """End the pause of `holder`. An unknown holder changes nothing."""
-        if self._ended or self._holds.pop(holder, None) is None:
+        if self._ended or self._pauses.pop(holder, None) is None:
             return ()
-        return self._settle(at)
+        return self._update_gap(at)
 
     def referred(
         self,
@@ -255,7 +256,7 @@ class Policy:
             return ()
         if destination is not DestinationClass.CENTRE:
             self._referral = _transfer_cause(destination, trigger, actor)
-            return self._settle(at)
+            return self._update_gap(at)
         if not self.gate_open:
             return ()
         return self._next_segment(at)
@@ -265,21 +266,21 @@ class Policy:
         if self._ended or self._referral is None:
             return ()
         self._referral = None
-        return self._settle(at)
+        return self._update_gap(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
         """Record that the call is in the centre again, whatever took it away."""
         if self._ended or (self._referral is None and self._identity is None):
             return ()
         self._referral = self._identity = None
-        return self._settle(at)
+        return self._update_gap(at)
 
     def identity_changed(self, actor: str, at: int) -> tuple[Output, ...]:
         """Shut the gate until `identity_classed`, since the far end is a new party."""
         if self._ended or self._identity is not None:
             return ()
         self._identity = ShutCause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
-        return self._settle(at)
+        return self._update_gap(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
         """Record the destination class of the new far end.
@@ -292,23 +293,23 @@ class Policy:
             self._identity = None
         else:
             self._identity = _transfer_cause(destination, Trigger.IDENTITY, self._identity.actor)
-        return self._settle(at)
+        return self._update_gap(at)
 
-    def storage_fault(
+    def storage_failed(
         self, at: int, *, trigger: Trigger = Trigger.STORAGE, actor: str = "system"
     ) -> tuple[Output, ...]:
         """Record that stored media no longer reaches the disk. `at` is where lost media begins."""
         if self._ended or self._storage is not None:
             return ()
         self._storage = ShutCause(GapReason.FAULT, trigger, actor)
-        return self._settle(at)
+        return self._update_gap(at)
 
-    def storage_ok(self, at: int) -> tuple[Output, ...]:
+    def storage_recovered(self, at: int) -> tuple[Output, ...]:
         """Record that the disk takes writes again."""
         if self._ended or self._storage is None:
             return ()
         self._storage = None
-        return self._settle(at)
+        return self._update_gap(at)
 
     def ended(self, at: int) -> tuple[Output, ...]:
         """Record that the call is over."""
@@ -316,7 +317,7 @@ class Policy:
             return ()
         was_open = self.gate_open
         self._ended = True
-        self._holds.clear()
+        self._pauses.clear()
         at = max(at, self._edge)
         self._edge = at
         if was_open:
@@ -329,9 +330,9 @@ class Policy:
             return self._referral
         if self._identity is not None:
             return self._identity
-        return next(iter(self._holds.values()), self._storage)
+        return next(iter(self._pauses.values()), self._storage)
 
-    def _settle(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
+    def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
         """Return the outputs that bring the open gap in line with the facts.
 
         Once the call is answered, the gap changes only here.

@@ -61,7 +61,7 @@ class Recorder:
         erase_back_s: float = 0.0,
         on_change: Callable[[RecordingStatus], None] | None = None,
         sync: SpoolSync | None = None,
-        open_elsewhere: Callable[[], SpoolWriter] | None = None,
+        open_on_other_disk: Callable[[], SpoolWriter] | None = None,
     ) -> None:
         """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
 
@@ -74,10 +74,10 @@ class Recorder:
             tick_s: Seconds between two ticks: `recording.spool.intervals.tick_for` of the lookback.
             erase_back_s: A payment pause also makes unreadable what was recorded this many seconds
                 before it, as far as the lookback allows.
-            on_change: Receives the new snapshot after each change.
+            on_change: Receives the new status after each change.
             sync: Syncs the spool folder once a second; None: no such thread reports here.
-            open_elsewhere: Makes the next spool on another disk, when the last spool's disk goes on
-                failing. None: there is no other disk.
+            open_on_other_disk: Makes the next spool on another disk, when the last spool's disk
+                goes on failing. None: there is no other disk.
         """
         self.gate = RecordingGate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
@@ -93,17 +93,17 @@ class Recorder:
         self._policy = Policy()
         synced = None if sync is None else sync.folder
         self.storage = SpoolStorage(
-            open_spool, self._now, self._disk_failed, open_elsewhere, synced
+            open_spool, self._now, self._disk_failed, open_on_other_disk, synced
         )
-        self._to_do: deque[Output] = deque()
-        self._doing = False
+        self._queue: deque[Output] = deque()
+        self._executing = False
         self._segment_fields = _CENTRE
-        self._hold_count: dict[str, int] = {}
+        self._pause_count: dict[str, int] = {}
         self._clock_due_us = 0
-        self._kept_before = 0
+        self._stored_before = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._teller = StatusNotifier(self._policy, on_change)
+        self._notifier = StatusNotifier(self._policy, on_change)
         if sync is not None:
             sync.attach(self)
         try:
@@ -122,18 +122,18 @@ class Recorder:
         return self.gate.is_open
 
     @property
-    def holders(self) -> tuple[str, ...]:
+    def pause_holders(self) -> tuple[str, ...]:
         """The pause holders that keep the gate shut for a payment, longest first."""
-        return self._policy.holders
+        return self._policy.pause_holders
 
     @property
     def writer(self) -> SpoolWriter | None:
         """The spool behind the gate; None until one could be opened."""
         return self.storage.writer
 
-    def snapshot(self) -> RecordingStatus:
-        """Return the snapshot that `on_change` received last."""
-        return self._teller.last
+    def status(self) -> RecordingStatus:
+        """Return the status that `on_change` received last."""
+        return self._notifier.last
 
     @property
     def tap(self) -> Tap:
@@ -156,78 +156,76 @@ class Recorder:
         """Write what has gathered to the spool file; after a fault, try the disk again."""
         if self._closed:
             return
-        if not self._policy.storage_good:
-            self._try_disk()
+        if not self._policy.storage_works:
+            self._try_recovery()
             return
         now = self._now()
         if now >= self._clock_due_us and self.state is not RecordingState.ENDED:
             self._clock_due_us = now + CLOCK_EVENT_US
-            self._append("clock", {"wall": self._wall()}, now)
-        elif self._nothing_kept() and self.state is not RecordingState.ENDED:
+            self._put_event("clock", {"wall": self._wall()}, now)
+        elif self._nothing_stored() and self.state is not RecordingState.ENDED:
             # If the process dies in a gap, or while neither party sends, no packet shows how long
             # the call was.
-            self._append("pulse", {}, now)
-        self._kept_before = self.gate.kept
+            self._put_event("pulse", {}, now)
+        self._stored_before = self.gate.stored
         try:
             writer = self._drain()
-            writer.check_place()
+            writer.check_path()
             writer.tick(now)
-            self.storage.keep_up()
+            self.storage.sync_if_needed()
         except FAILURES as error:
             self._disk_failed(error)
 
-    def _nothing_kept(self) -> bool:
+    def _nothing_stored(self) -> bool:
         """Return whether the gate is shut, or no packet passed it since the last tick."""
-        return not self._policy.gate_open or self.gate.kept == self._kept_before
+        return not self._policy.gate_open or self.gate.stored == self._stored_before
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
         """Append an event for the caller of this method.
 
         It waits in memory while the disk refuses.
         """
-        self._append(kind, fields, self._now())
+        self._put_event(kind, fields, self._now())
 
     def answered(self, advisor: str, extension: str) -> None:
         """Record that the call was answered; recording starts unless something keeps it shut."""
         at = self._now()
-        self._append("answered", {"advisor": advisor, "extension": extension}, at)
-        self._do(self._policy.answered(at))
+        self._put_event("answered", {"advisor": advisor, "extension": extension}, at)
+        self._execute(self._policy.answered(at))
 
     @property
-    def standing(self) -> ShutCauses:
-        """The causes that keep the gate shut; `resumed` needs them if the process dies."""
-        return self._policy.standing
+    def shut_causes(self) -> ShutCauses:
+        """The causes that keep the gate shut; `restored` needs them if the process dies."""
+        return self._policy.shut_causes
 
-    def resumed(
-        self, standing: ShutCauses, advisor: str, extension: str, since_us: int = 0
-    ) -> None:
+    def restored(self, causes: ShutCauses, advisor: str, extension: str, since_us: int = 0) -> None:
         """Continue recording after a restart, unless a cause keeps the gate shut.
 
         `since_us` is the time since the call's answer, in microseconds.
         """
         at = self._now()
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}
-        self._append("answered", {**who, "since_us": since_us}, at)
-        for holder, cause in standing.holds:
-            self._tell_holder(holder, cause.trigger, cause.actor, at)
-        self._do(self._policy.resumed(standing, at))
+        self._put_event("answered", {**who, "since_us": since_us}, at)
+        for holder, cause in causes.pauses:
+            self._record_pause(holder, cause.trigger, cause.actor, at)
+        self._execute(self._policy.restored(causes, at))
 
-    def hold(
+    def pause(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
         """Shut the gate now for this pause holder.
 
         `arrived_mono` is when the trigger arrived (monotonic seconds); None means now.
         """
-        self._hold_count[holder] = self._hold_count.get(holder, 0) + 1
+        self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         erase_to = None
         if self._erase_back_us and self.writer is not None:
             erase_to = max(at - self._erase_back_us, self.writer.erasable_from_us)
-        known = holder in self._policy.holders
-        self._do(self._policy.hold(holder, trigger, actor, at, erase_to=erase_to))
-        if not known and holder in self._policy.holders:
-            self._tell_holder(holder, trigger, actor, at)
+        known = holder in self._policy.pause_holders
+        self._execute(self._policy.pause(holder, trigger, actor, at, erase_to=erase_to))
+        if not known and holder in self._policy.pause_holders:
+            self._record_pause(holder, trigger, actor, at)
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
         """Sync the spool to the disk; return False if that fails or takes longer than `timeout_s`.
@@ -247,23 +245,23 @@ class Recorder:
             return False
         return True
 
-    async def release(self, holder: str, actor: str) -> bool:
+    async def resume(self, holder: str, actor: str) -> bool:
         """End one holder's pause: sync first, then open the gate if no other cause keeps it shut.
 
-        Returns whether the release is on the disk; True if `holder` does not pause this call. If it
-        is not, the pause is over, but the storage fault keeps the gate shut. If `holder` pauses
-        again in the meantime, that pause stays in force.
+        Returns whether the end of the pause is on the disk; True if `holder` does not pause this
+        call. If it is not, the pause is over, but the storage fault keeps the gate shut. If
+        `holder` pauses again in the meantime, that pause stays in force.
         """
-        if holder not in self._policy.holders:
+        if holder not in self._policy.pause_holders:
             return True
-        count = self._hold_count.get(holder)
-        self._append("release", {"holder": holder, "actor": actor}, self._now())
+        count = self._pause_count.get(holder)
+        self._put_event("release", {"holder": holder, "actor": actor}, self._now())
         durable = await self.make_durable(RELEASE_TIMEOUT_S)
-        if self._hold_count.get(holder) != count:
+        if self._pause_count.get(holder) != count:
             return durable
         if not durable:
-            self._disk_failed(SpoolSyncError("the release of a payment hold is not on the disk"))
-        self._do(self._policy.release(holder, self._now()))
+            self._disk_failed(SpoolSyncError("the end of a payment pause is not on the disk"))
+        self._execute(self._policy.resume(holder, self._now()))
         return durable
 
     def referred(
@@ -281,35 +279,35 @@ class Recorder:
         """
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         self._segment_fields = _segment(destination, to)
-        self._do(self._policy.referred(destination, actor, at, trigger=trigger))
+        self._execute(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self) -> None:
         """Record that the transfer failed: the call is back."""
         self._segment_fields = _CENTRE
-        self._do(self._policy.transfer_failed(self._now()))
+        self._execute(self._policy.transfer_failed(self._now()))
 
     def returned(self) -> None:
         """Record that the call came back to the centre."""
         self._segment_fields = _CENTRE
-        self._do(self._policy.returned(self._now()))
+        self._execute(self._policy.returned(self._now()))
 
     def identity_changed(self, actor: str) -> None:
         """Shut the gate until `identity_classed`, since the far end is a new party."""
-        self._do(self._policy.identity_changed(actor, self._now()))
+        self._execute(self._policy.identity_changed(actor, self._now()))
 
     def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
         """Record the destination class of the new far end."""
         self._segment_fields = _segment(destination, to)
-        self._do(self._policy.identity_classed(destination, self._now()))
+        self._execute(self._policy.identity_classed(destination, self._now()))
 
     def sync_failed(self, error: SpoolSyncError) -> None:
         """Treat a failed sync as a disk fault; `SpoolSync` calls this."""
-        if self.storage.synced_by_others:
+        if self.storage.is_synced_by_thread:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
         """Record that syncs succeed again; `SpoolSync` calls this."""
-        if self.storage.synced_by_others:
+        if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
@@ -317,10 +315,10 @@ class Recorder:
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._now()
-        self._do(self._policy.ended(at))
-        counts: dict[str, Field] = {"kept": self.gate.kept, "dropped": self.gate.dropped}
-        self._append("counters", counts, at)
-        self._append("ended", {"cause": cause}, at)
+        self._execute(self._policy.ended(at))
+        counts: dict[str, Field] = {"kept": self.gate.stored, "dropped": self.gate.dropped}
+        self._put_event("counters", counts, at)
+        self._put_event("ended", {"cause": cause}, at)
 
     def close(self) -> None:
         """End the call if necessary and close the spool, so that the finaliser can take it."""
@@ -335,11 +333,11 @@ class Recorder:
         try:
             self.storage.outbox.close(self._now())
         except FAILURES as error:
-            self.storage.note(error)
+            self.storage.record_error(error)
 
-    def _tell_holder(self, holder: str, trigger: Trigger, actor: str, at: int) -> None:
-        told = {"holder": holder, "trigger": trigger.value, "actor": actor}
-        self._append("holder", told, at)
+    def _record_pause(self, holder: str, trigger: Trigger, actor: str, at: int) -> None:
+        fields = {"holder": holder, "trigger": trigger.value, "actor": actor}
+        self._put_event("holder", fields, at)
 
     def _now(self) -> int:
         return max(0, self._started.at_us(self._clock()))
@@ -350,28 +348,28 @@ class Recorder:
             self._tick_at = max(self._tick_at + self._tick_s, loop.time())
             self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
-    def _do(self, outputs: Iterable[Output]) -> None:
+    def _execute(self, outputs: Iterable[Output]) -> None:
         """Carry out the policy's outputs in their order, then notify the page.
 
         The gate shuts before anything else. If the disk fails meanwhile, the outputs that follow
         from the fault are carried out after those that are already queued.
         """
-        self._to_do.extend(outputs)
+        self._queue.extend(outputs)
         self.gate.is_open = self.gate.is_open and self._policy.gate_open
-        if self._doing:
+        if self._executing:
             return
-        self._doing = True
+        self._executing = True
         try:
-            while self._to_do:
-                self._carry_out(self._to_do.popleft())
+            while self._queue:
+                self._execute_one(self._queue.popleft())
         finally:
-            self._doing = False
+            self._executing = False
         if self._policy.gate_open and not self.gate.is_open:
             self.before_open()  # it may read a trigger that pauses again
         self.gate.is_open = self._policy.gate_open
-        self._teller.tell(self._now)
+        self._notifier.notify(self._now)
 
-    def _carry_out(self, output: Output) -> None:
+    def _execute_one(self, output: Output) -> None:
         match output:
             case Open(at):
                 self.gate.open_from_us = at
@@ -383,17 +381,17 @@ class Recorder:
                 except FAILURES as error:
                     self._disk_failed(error)
             case NewSegment(at):
-                self._append("segment", self._segment_fields, at)
+                self._put_event("segment", self._segment_fields, at)
             case GapStarted(reason, trigger, actor, at):
-                told = {"reason": reason.value, "trigger": trigger.value, "actor": actor}
-                self._append("gap-start", told, at)
+                fields = {"reason": reason.value, "trigger": trigger.value, "actor": actor}
+                self._put_event("gap-start", fields, at)
             case GapEnded(at):
-                self._append("gap-end", {}, at)
+                self._put_event("gap-end", {}, at)
 
-    def _append(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
+    def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Write an event after those that wait; if the disk refuses, the event waits too."""
         self.storage.outbox.put(kind, fields, at_us)
-        if self._policy.storage_good:
+        if self._policy.storage_works:
             try:
                 self._drain()
             except FAILURES as error:
@@ -404,28 +402,28 @@ class Recorder:
         writer = self.gate.writer = self.storage.outbox.drain()
         return writer
 
-    def _try_disk(self) -> None:
+    def _try_recovery(self) -> None:
         """End the storage fault if the disk takes the events that wait."""
         try:
-            works = self.storage.works_again()
+            works = self.storage.try_recovery()
         except FAILURES as error:
             self._disk_failed(error)
             return
         self.gate.writer = self.writer
         if works:
-            self._do(self._policy.storage_ok(self._now()))
+            self._execute(self._policy.storage_recovered(self._now()))
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
         """Shut the gate and start a fault gap where the lost media begins; now if none was lost."""
-        self.storage.note(error)
+        self.storage.record_error(error)
         self.gate.is_open = False
-        if not self._policy.storage_good:
+        if not self._policy.storage_works:
             return
         at = self._now()
         lost_from = error.lost_from_us if isinstance(error, SpoolWriteError) else None
-        outputs = self._policy.storage_fault(at if lost_from is None else lost_from)
+        outputs = self._policy.storage_failed(at if lost_from is None else lost_from)
         self.storage.outbox.put("fault", {"why": str(error)}, at)
-        self._do(outputs)
+        self._execute(outputs)
 
 
 def _segment(destination: DestinationClass, to: str) -> dict[str, Field]:

@@ -13,28 +13,28 @@ class RecordingStatus:
     state: RecordingState
     since_us: int
     """The time at which this state began, in µs since the spool's start."""
-    holders: tuple[str, ...]
-    storage_good: bool
+    pause_holders: tuple[str, ...]
+    storage_works: bool
 
 
 class StatusNotifier:
-    """Calls `on_change` with a new snapshot when a policy's state changes.
+    """Calls `on_change` with the new status when a policy's state changes.
 
     Attributes:
-        last: The snapshot that was reported last.
+        last: The status that was reported last.
     """
 
     def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
-        self.last = RecordingStatus(RecordingState.NOT_STARTED, 0, (), storage_good=True)
+        self.last = RecordingStatus(RecordingState.NOT_STARTED, 0, (), storage_works=True)
         self._policy = policy
         self._on_change = on_change
 
-    def tell(self, now: Callable[[], int]) -> None:
+    def notify(self, now: Callable[[], int]) -> None:
         """Report the state if it has changed. `now` returns the µs since the spool's start."""
         policy = self._policy
         since = self.last.since_us if policy.state is self.last.state else now()
-        snapshot = RecordingStatus(policy.state, since, policy.holders, policy.storage_good)
-        if snapshot != self.last:
-            self.last = snapshot
+        status = RecordingStatus(policy.state, since, policy.pause_holders, policy.storage_works)
+        if status != self.last:
+            self.last = status
             if self._on_change is not None:
-                self._on_change(snapshot)
+                self._on_change(status)

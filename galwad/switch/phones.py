@@ -135,7 +135,7 @@ class Phones:
     def _write(self) -> None:
         try:
             for path, data in list(self._unwritten.items()):
-                self._disk.ask(partial(_replace, path, data))
+                self._disk.run(partial(_replace, path, data))
                 del self._unwritten[path]
         except OSError as error:
             if not self._silent:

@@ -70,7 +70,7 @@ class CallRecording:
         if self._recorder is None:
             return False
         state = self._recorder.state
-        paused_too = state is RecordingState.PAUSED and not self._recorder.snapshot().storage_good
+        paused_too = state is RecordingState.PAUSED and not self._recorder.status().storage_works
         return state is RecordingState.FAULT or paused_too
 
     @property
@@ -84,12 +84,12 @@ class CallRecording:
         """The Unix time, in seconds, at which the state began; 0 before the answer."""
         if self._recorder is None:
             return 0.0
-        return self._started.wall + self._recorder.snapshot().since_us / 1e6
+        return self._started.wall + self._recorder.status().since_us / 1e6
 
     @property
     def holders(self) -> tuple[str, ...]:
         """The pause holders: those who keep the recording paused for a payment."""
-        return tuple(self._early) if self._recorder is None else self._recorder.holders
+        return tuple(self._early) if self._recorder is None else self._recorder.pause_holders
 
     @property
     def early_holds(self) -> tuple[EarlyHold, ...]:
@@ -98,8 +98,8 @@ class CallRecording:
 
     @property
     def standing(self) -> ShutCauses:
-        """The causes that keep the gate shut, for `resumed` in the next process."""
-        return ShutCauses() if self._recorder is None else self._recorder.standing
+        """The causes that keep the gate shut, for `restored` in the next process."""
+        return ShutCauses() if self._recorder is None else self._recorder.shut_causes
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party) -> None:
         """Open the spool and record from the next packet on."""
@@ -107,7 +107,7 @@ class CallRecording:
         if recorder is None:
             return
         for holder, early in self._early.items():
-            recorder.hold(holder, early.trigger, early.actor)
+            recorder.pause(holder, early.trigger, early.actor)
         self._early.clear()
         self._tap(caller_leg, advisor_leg)
         recorder.answered(party.user, party.extension)
@@ -134,7 +134,7 @@ class CallRecording:
             return
         self._tap(caller_leg, advisor_leg)
         since_us = round((self._started.mono - answered) * 1e6) if answered else 0
-        recorder.resumed(standing, party.user, party.extension, since_us)
+        recorder.restored(standing, party.user, party.extension, since_us)
         self._start(recorder)
 
     def _begin(self) -> Recorder | None:
@@ -205,7 +205,7 @@ class CallRecording:
             self._early.setdefault(holder, EarlyHold(holder, trigger, actor))
             self._on_change()
         else:
-            self._recorder.hold(holder, trigger, actor, arrived_mono=arrived_mono)
+            self._recorder.pause(holder, trigger, actor, arrived_mono=arrived_mono)
 
     async def make_durable(self) -> bool:
         """Wait until the disk has what was recorded; return whether it confirmed that in time."""
@@ -217,7 +217,7 @@ class CallRecording:
         if self._recorder is None:
             self._early.pop(holder, None)
             return self._note(durable=True)
-        return self._note(durable=await self._recorder.release(holder, actor))
+        return self._note(durable=await self._recorder.resume(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
         """Shut the gate if the advisor transfers the call out of the centre.

@@ -108,20 +108,20 @@ class SpoolRoom:
 
     def _shows(self, folder: Path, name: str) -> bool:
         try:
-            return self._disks[folder].ask(lambda: os.path.lexists(folder / name))
+            return self._disks[folder].run(lambda: os.path.lexists(folder / name))
         except TimeoutError:
             return False
 
     def recorder(
         self,
         open_spool: Callable[[], SpoolWriter],
-        open_elsewhere: Callable[[], SpoolWriter],
+        open_on_other_disk: Callable[[], SpoolWriter],
         started: Clock,
         on_change: Callable[[RecordingStatus], None],
     ) -> Recorder:
         """Return a recorder for one call; `open_spool` opens its next spool (with `open`).
 
-        `open_elsewhere` opens it on the spare disk, if there is one (with `open_spare`).
+        `open_on_other_disk` opens it on the spare disk, if there is one (with `open_spare`).
         """
         return Recorder(
             open_spool,
@@ -130,7 +130,7 @@ class SpoolRoom:
             erase_back_s=self._recording.erase_back,
             on_change=on_change,
             sync=self.sync,
-            open_elsewhere=open_elsewhere if self._has_spare else None,
+            open_on_other_disk=open_on_other_disk if self._has_spare else None,
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
@@ -157,11 +157,11 @@ class SpoolRoom:
     def _has_spare(self) -> bool:
         """True if the spare folder is on another disk than the first, or the first is gone."""
         try:
-            spare = self._disks[self._spare].ask(self._spare.stat)
+            spare = self._disks[self._spare].run(self._spare.stat)
         except OSError:
             return False
         try:
-            return self._disks[self.folder].ask(self.folder.stat).st_dev != spare.st_dev
+            return self._disks[self.folder].run(self.folder.stat).st_dev != spare.st_dev
         except OSError:
             return True
 

@@ -126,9 +126,9 @@ class SealingPass:
         """Continue with this spool, from which no record was read yet."""
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
-        self._shift = header.later_us(self._first)
+        self._shift = header.us_after(self._first)
         self._joining = bool(self.lives) and self.lives[-1].interrupted
-        self._moved = last is not None and header.goes_on_from(last)
+        self._moved = last is not None and header.continues(last)
         self._complete = False
         if last is None and header.life > 1:
             self.facts.headless = True
@@ -290,7 +290,7 @@ def _write_at(
         raw.begin(flac.file_key, call_id, CHANNELS)
         for reader in readers:
             reading.begin(reader)
-            for record in reader.gathered(unpack_burst):
+            for record in reader.batched(unpack_burst):
                 for _ in reading.take(record):
                     reading.write(flac, raw)
             reading.end(reader)

@@ -39,11 +39,11 @@ class Disk:
     threads: Executor | None = None
 
     @property
-    def hangs(self) -> bool:
-        """True if the disk hangs, so that `ask` refuses at once."""
+    def is_hanging(self) -> bool:
+        """True if the disk hangs, so that `run` refuses at once."""
         return False
 
-    def ask(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+    def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Return the result of `job`; raise its error, or TimeoutError if the disk hangs.
 
         After a TimeoutError, either `job` is never run, or `undo` receives its late result before
@@ -52,7 +52,7 @@ class Disk:
         del undo
         return job()
 
-    def entrust(self, job: Callable[[], None]) -> None:
+    def run_later(self, job: Callable[[], None]) -> None:
         """Run `job` after all earlier ones; if the disk hangs, when it recovers."""
         job()
 
@@ -63,41 +63,41 @@ DIRECT_DISK: Final = Disk()
 class WatchedDisk(Disk):
     """A disk that may hang. It then counts as failed, and is not used for a while.
 
-    Only one thread may ask. It waits `patience_s` at most, once for each time that the disk hangs.
-    Entrusted jobs may themselves ask.
+    Only one thread may call `run`. It waits `time_limit_s` at most, once for each time that the
+    disk hangs. Jobs of `run_later` may themselves call `run`.
 
     Attributes:
-        patience_s: The time limit in seconds for jobs from now on.
+        time_limit_s: The time limit in seconds for jobs from now on.
     """
 
-    def __init__(self, *, patience_s: float = TIME_LIMIT_S, rest_s: float = BACKOFF_S) -> None:
-        self.patience_s = patience_s
-        self._rest_s = rest_s
+    def __init__(self, *, time_limit_s: float = TIME_LIMIT_S, backoff_s: float = BACKOFF_S) -> None:
+        self.time_limit_s = time_limit_s
+        self._backoff_s = backoff_s
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._given_up: _Job[Any] | None = None
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
 
     @property
-    def hangs(self) -> bool:
-        """True from when the disk hangs until `rest_s` seconds after it answers again."""
+    def is_hanging(self) -> bool:
+        """True from when the disk hangs until `backoff_s` seconds after it answers again."""
         last = self._given_up
-        if last is not None and last.ended and time.monotonic() >= last.ended + self._rest_s:
+        if last is not None and last.ended and time.monotonic() >= last.ended + self._backoff_s:
             self._given_up = None
         return self._given_up is not None
 
-    def ask(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Do as `Disk.ask`, but in the disk's thread."""
+    def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+        """Do as `Disk.run`, but in the disk's thread."""
         if threading.current_thread() is self._thread:
             return job()
-        if not self.hangs:
+        if not self.is_hanging:
             asked = _Job(job, undo)
             if self._wait_for(asked):
                 return asked.outcome()
         raise TimeoutError(errno.ETIMEDOUT, "the disk does not answer")
 
-    def entrust(self, job: Callable[[], None]) -> None:
-        """Do as `Disk.entrust`, but in the disk's thread.
+    def run_later(self, job: Callable[[], None]) -> None:
+        """Do as `Disk.run_later`, but in the disk's thread.
 
         Raises the error of `job` if it fails within the time limit.
         """
@@ -105,7 +105,7 @@ class WatchedDisk(Disk):
             job()
             return
         asked = _Job(job, None)
-        if self.hangs:
+        if self.is_hanging:
             self._jobs.put(asked)
         elif self._wait_for(asked, give_up=False):
             asked.outcome()
@@ -116,11 +116,11 @@ class WatchedDisk(Disk):
         If not, and `give_up` is set, the job counts as not done at all.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
+            self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)
             self._thread.start()
         self._jobs.put(job)
         for _ in range(_WAIT_PARTS):
-            if job.done.acquire(timeout=self.patience_s / _WAIT_PARTS):
+            if job.done.acquire(timeout=self.time_limit_s / _WAIT_PARTS):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
@@ -129,7 +129,7 @@ class WatchedDisk(Disk):
             return True
         return False
 
-    def _run(self) -> None:
+    def _run_jobs(self) -> None:
         while True:
             self._jobs.get().do()
 

@@ -29,7 +29,7 @@ class SpoolFile:
         self.path = path
         self.size = len(data)
         self._disk = disk
-        self._fd = disk.ask(lambda: _create_locked(path, data), lambda fd: _remove(fd, path))
+        self._fd = disk.run(lambda: _create_locked(path, data), lambda fd: _remove(fd, path))
         self._folder_synced = False
 
     def append(self, data: bytes) -> None:
@@ -39,27 +39,27 @@ class SpoolFile:
         """
         fd, size = self._fd, self.size
         try:
-            self._disk.ask(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
+            self._disk.run(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
         except OSError:
-            with contextlib.suppress(OSError):  # `is_in_place` will read the size again
-                self.size = self._disk.ask(lambda: os.fstat(fd).st_size)
+            with contextlib.suppress(OSError):  # `is_at_path` will read the size again
+                self.size = self._disk.run(lambda: os.fstat(fd).st_size)
             raise
         self.size += len(data)
 
     def read(self, size: int, offset: int) -> bytes:
         """Read `size` bytes at `offset`."""
-        return self._disk.ask(lambda: os.pread(self._fd, size, offset))
+        return self._disk.run(lambda: os.pread(self._fd, size, offset))
 
-    def is_in_place(self) -> bool:
+    def is_at_path(self) -> bool:
         """Return whether the file still has its name in its folder; also update `size`."""
-        there, ours = self._disk.ask(lambda: (self.path.stat(), os.fstat(self._fd)))
+        there, ours = self._disk.run(lambda: (self.path.stat(), os.fstat(self._fd)))
         self.size = ours.st_size
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     @property
     def room(self) -> int:
         """The free bytes on the disk, as it reports them."""
-        disk = self._disk.ask(lambda: os.fstatvfs(self._fd))
+        disk = self._disk.run(lambda: os.fstatvfs(self._fd))
         return disk.f_bavail * disk.f_frsize
 
     @property
@@ -71,13 +71,13 @@ class SpoolFile:
         return self._disk.threads
 
     @property
-    def hangs(self) -> bool:
+    def is_hanging(self) -> bool:
         """True while the disk hangs."""
-        return self._disk.hangs
+        return self._disk.is_hanging
 
-    def entrust(self, job: Callable[[], None]) -> None:
+    def run_later(self, job: Callable[[], None]) -> None:
         """Run `job` after all earlier work of the disk; later, if the disk hangs."""
-        self._disk.entrust(job)
+        self._disk.run_later(job)
 
     def sync_job(self) -> Callable[[], None]:
         """Return a function that syncs all written data to the disk, for a thread.
@@ -108,11 +108,11 @@ class SpoolFile:
     def close(self) -> None:
         """Close the file; later, if the disk hangs."""
         fd = self._fd
-        self._disk.entrust(lambda: os.close(fd))
+        self._disk.run_later(lambda: os.close(fd))
 
     def remove(self) -> None:
         """Unlink the file; later, if the disk hangs."""
-        self._disk.entrust(lambda: self.path.unlink(missing_ok=True))
+        self._disk.run_later(lambda: self.path.unlink(missing_ok=True))
 
 
 def _create_locked(path: Path, data: bytes) -> int:

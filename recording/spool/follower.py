@@ -39,13 +39,13 @@ class SpoolFollower(SpoolReader):
         whole = not self.interrupted and not self.damaged and not self._stuck
         return whole and self._offset == os.fstat(self._fd).st_size
 
-    def take(self, gather: Batcher) -> Sequence[object] | None:
+    def take(self, batch: Batcher) -> Sequence[object] | None:
         """Return the next frame's records, which may be none.
 
         Returns None while the frame is not written yet or may still change, and after the follower
-        has stopped. `gather` makes one value of a frame's packets, as in `gathered`.
+        has stopped. `batch` makes one value of a frame's packets, as in `batched`.
         """
-        self._gather = gather
+        self._batch = batch
         self._end = os.fstat(self._fd).st_size
         if self._stuck or not self.interrupted:
             return None
@@ -81,12 +81,12 @@ class SpoolFollower(SpoolReader):
         For an erased frame, the key of the frame that replaces it must be known too.
         """
         index = frame.index
-        if frame.kind is not FrameKind.MEDIA or index in self._stand_ins:
+        if frame.kind is not FrameKind.MEDIA or index in self._replacements:
             return True
         while index in self._erased:
-            if index not in self._stands_for:
+            if index not in self._replacement_of:
                 return True
-            index = self._stands_for[index][0]
+            index = self._replacement_of[index][0]
         return index in self._keys
 
     def _look_ahead(self) -> bool:

@@ -30,7 +30,7 @@ class RecordingGate:
     """Packets that arrived before this offset are dropped, however late the relay passes them on.
     """
     writer: SpoolWriter | None = None
-    kept: int = 0
+    stored: int = 0
     """Packets stored since the recorder was made, both tracks."""
     dropped: int = 0
 
@@ -47,7 +47,7 @@ class RecordingGate:
             return
         if withheld:
             data = data[:_HEADER_BYTES]
-        self.kept += 1
+        self.stored += 1
         try:
             writer.packet(track, at_us, data)
         except FAILURES as error:

@@ -28,7 +28,7 @@ class SpoolOutbox:
         self.writer: SpoolWriter | None = None
         self._open_spool = open_spool
         self._preamble = Preamble()
-        self._behind = EarlierSpools()
+        self._earlier = EarlierSpools()
         self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque(maxlen=_MAX_WAITING)
 
     @property
@@ -67,12 +67,12 @@ class SpoolOutbox:
             for fact in self._preamble:
                 new.event(*fact)
             if old is not None and not old.closed:
-                self._behind.add(old.duplicate(), old.path.name)
-                self._behind.bring(new.duplicate(), new.path.parent)
+                self._earlier.add(old.duplicate(), old.path.name)
+                self._earlier.copy_to(new.duplicate(), new.path.parent)
                 new.event("goes-on", {"life": old.header.life, "after": old.last_index}, 0)
-                new.take_on(old.hand_on())
+                new.adopt_open_frame(old.detach_open_frame())
         except FAILURES:
-            new.withdraw()
+            new.discard()
             raise
         self.writer = new
 
@@ -98,12 +98,12 @@ class SpoolOutbox:
         If the events cannot be written, the spool stays without END, as interrupted. If the disk
         hangs, all this is done when it answers again. Use no other method after this one.
         """
-        self._behind.close()
+        self._earlier.close()
         writer = self.writer
         if writer is None:
             return
-        if writer.hangs:
-            writer.when_it_goes_on(lambda: self._end(writer, at_us))
+        if writer.is_hanging:
+            writer.run_when_disk_recovers(lambda: self._end(writer, at_us))
         else:
             self._end(writer, at_us)
 

@@ -41,8 +41,7 @@ from recording.spool.scanner import Scanner, find_header, frame_at
 RECENT = 16
 """The number of recent media frames whose offsets in the file are remembered.
 
-A tombstone comes directly after its stand-ins (the frames that replace erased ones), so few are
-enough.
+A tombstone comes directly after the frames that replace its erased ones, so few are enough.
 """
 _UNPUBLISHED_US: Final = 120_000_000
 """The longest time in µs that a key can wait to be published: a lookback is at most a minute.
@@ -157,21 +156,21 @@ class SpoolReader(Iterator[Record]):
         self.damaged = False
         self.last_us = 0
         self._fd = fd
-        self._seal = seal
+        self._cipher = seal
         self._start = start
         self._end = os.fstat(fd).st_size
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
-        self._stands_for: dict[int, tuple[int, int, int]] = {}
-        """The stand-in of each erased frame, by the erased frame's index.
+        self._replacement_of: dict[int, tuple[int, int, int]] = {}
+        """The replacement of each erased frame, by the erased frame's index.
 
-        A value holds the stand-in's index, its offset in the file (-1 if it was not found), and
+        A value holds the replacement's index, its offset in the file (-1 if it was not found), and
         the time in µs before which its packets arrived.
         """
-        self._stand_ins: set[int] = set()
+        self._replacements: set[int] = set()
         self._next_index = 1
-        self._keyless: deque[tuple[int, int, int]] = deque(maxlen=256)
-        self._gather: Batcher | None = None
+        self._without_key: deque[tuple[int, int, int]] = deque(maxlen=256)
+        self._batch: Batcher | None = None
         self._last_event: EventRecord | None = None
         self._records = self._read()
 
@@ -181,12 +180,12 @@ class SpoolReader(Iterator[Record]):
     def __next__(self) -> Record:
         return cast("Record", next(self._records))
 
-    def gathered(self, gather: Batcher) -> Iterator[object]:
-        """Return the records, with one value from `gather` in place of each frame's packets.
+    def batched(self, batch: Batcher) -> Iterator[object]:
+        """Return the records, with one value from `batch` in place of each frame's packets.
 
-        The packets of a frame for which `gather` returns None stay packets.
+        The packets of a frame for which `batch` returns None stay packets.
         """
-        self._gather = gather
+        self._batch = batch
         return self._records
 
     def __enter__(self) -> Self:
@@ -217,7 +216,7 @@ class SpoolReader(Iterator[Record]):
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
         """Add the keys that a dead writer left unpublished in the runtime folder."""
         path = keys_path(runtime_keys_folder, self.header.call_id, self.header.life)
-        self._keys.update(load_keys(path, self._seal.identity))
+        self._keys.update(load_keys(path, self._cipher.identity))
 
     def _read(self) -> _Records:
         """Make the first pass, then yield the records in a second one."""
@@ -233,15 +232,15 @@ class SpoolReader(Iterator[Record]):
                 break
         self.damaged = self.damaged or scanner.damaged
         if self.interrupted:
-            self.truncated = scanner.torn
-            self.damaged = self.damaged or (scanner.rubble and not scanner.torn)
-            yield from self._tail(scanner)
-        elif scanner.rubble or scanner.offset + frame.size < self._end:
+            self.truncated = scanner.truncated
+            self.damaged = self.damaged or (scanner.has_garbage and not scanner.truncated)
+            yield from self._losses_at_end(scanner)
+        elif scanner.has_garbage or scanner.offset + frame.size < self._end:
             self.damaged = True
         self.close()
 
     def _collect(self) -> None:
-        """Make the first pass: collect published keys, tombstones and the offsets of stand-ins."""
+        """Make the first pass: collect published keys, tombstones, offsets of replacements."""
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -255,31 +254,31 @@ class SpoolReader(Iterator[Record]):
             self._keys.pop(index, None)
 
     def _learn(self, frame: SpoolFrame, recent: dict[int, int]) -> bool:
-        plaintext = self._seal.open(frame)
+        plaintext = self._cipher.open(frame)
         if plaintext is None:
             return False
         try:
             if frame.kind is FrameKind.RELEASE:
                 self._keys.update(_release.decode(plaintext).keys)
             elif frame.kind is FrameKind.TOMBSTONE:
-                self._bury(_tombstone.decode(plaintext), recent)
+                self._note_tombstone(_tombstone.decode(plaintext), recent)
         except msgspec.DecodeError:
             return False
         return True
 
-    def _bury(self, stone: Tombstone, recent: dict[int, int]) -> None:
-        self._erased.update(stone.erased)
-        for old, new in stone.replaced:
+    def _note_tombstone(self, tombstone: Tombstone, recent: dict[int, int]) -> None:
+        self._erased.update(tombstone.erased)
+        for old, new in tombstone.replaced:
             if new > old:
-                self._stands_for[old] = (new, recent.get(new, -1), stone.from_us)
+                self._replacement_of[old] = (new, recent.get(new, -1), tombstone.from_us)
             if new in recent:
-                self._stand_ins.add(new)
+                self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
         """Return a frame's records; None if it does not authenticate or cannot be decoded."""
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
-        plaintext = self._seal.open(frame)
+        plaintext = self._cipher.open(frame)
         if plaintext is None:
             return None
         if frame.kind is FrameKind.EVENT:
@@ -288,67 +287,69 @@ class SpoolReader(Iterator[Record]):
                 return None
             again = event == self._last_event
             self._last_event = event
-            return self._counted(frame, [] if again else [event])
+            return self._with_losses(frame, [] if again else [event])
         if frame.kind is FrameKind.END:
             self.interrupted = False
-            return self._counted(frame, [EndRecord(frame.from_us)])
-        return self._counted(frame, [])
+            return self._with_losses(frame, [EndRecord(frame.from_us)])
+        return self._with_losses(frame, [])
 
     def _media(self, frame: SpoolFrame) -> _Records | None:
-        if frame.index in self._stand_ins:
-            self._pass_over_stand_ins(frame.index + 1)
+        if frame.index in self._replacements:
+            self._skip_replacements(frame.index + 1)
             return iter(())
         if frame.index in self._erased:
-            return self._counted(frame, self._instead_of(frame))
+            return self._with_losses(frame, self._records_of_erased(frame))
         records = self._packets(frame)
         if records is not None:
-            return self._counted(frame, records)
+            return self._with_losses(frame, records)
         if frame.index in self._keys:
             return None
-        self._keyless.append((frame.index, frame.from_us, frame.to_us))
+        self._without_key.append((frame.index, frame.from_us, frame.to_us))
         return iter(())
 
     def _packets(self, frame: SpoolFrame) -> Sequence[object] | None:
         key = self._keys.get(frame.index)
         if key is None or len(key) != 32:
             return None
-        plaintext = self._seal.open(frame, key)
+        plaintext = self._cipher.open(frame, key)
         if plaintext is None:
             return None
-        all_at_once = self._gather(frame.from_us, plaintext) if self._gather else None
+        all_at_once = self._batch(frame.from_us, plaintext) if self._batch else None
         return unpack_packets(frame.from_us, plaintext) if all_at_once is None else [all_at_once]
 
-    def _instead_of(self, frame: SpoolFrame) -> Sequence[object]:
+    def _records_of_erased(self, frame: SpoolFrame) -> Sequence[object]:
         """Return the records in place of an erased frame.
 
-        They are the packets from before the trigger, if there is a stand-in with them, and the
+        They are the packets from before the trigger, if a replacement has them, and the
         loss.
         """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
-        while index in self._stands_for:
-            index, offset, until_us = self._stands_for[index]
-            stand_in = frame_at(self._fd, offset, self._end) if offset >= 0 else None
-            packets = self._packets(stand_in) if stand_in and stand_in.index == index else None
-            if stand_in and packets is not None:
-                kept, from_us = packets, stand_in.to_us + 1
+        while index in self._replacement_of:
+            index, offset, until_us = self._replacement_of[index]
+            replacement = frame_at(self._fd, offset, self._end) if offset >= 0 else None
+            packets = (
+                self._packets(replacement) if replacement and replacement.index == index else None
+            )
+            if replacement and packets is not None:
+                kept, from_us = packets, replacement.to_us + 1
                 break
             if index not in self._erased:
-                why = LossReason.UNRELEASED if stand_in else LossReason.DAMAGED
+                why = LossReason.UNRELEASED if replacement else LossReason.DAMAGED
                 from_us = min(max(until_us, frame.from_us), frame.to_us)
                 kept = [LostRecord(frame.index, frame.index, frame.from_us, from_us, why)]
                 break
         lost = LostRecord(frame.index, frame.index, from_us, frame.to_us, LossReason.ERASED)
         return [*kept, lost]
 
-    def _counted(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
+    def _with_losses(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
         """Yield the losses before `frame`, then its records."""
-        yield from self._missing(frame.index, frame.from_us)
+        yield from self._losses_before(frame.index, frame.from_us)
         self._next_index = frame.index + 1
         self.last_us = max(self.last_us, frame.to_us)
         yield from records
 
-    def _missing(self, before: int, until_us: int | None) -> _Records:
+    def _losses_before(self, before: int, until_us: int | None) -> _Records:
         """Yield a loss for each missing index after the last frame that counts, up to `before`.
 
         A frame without a key has a correct CRC, but is not authenticated. Its times are therefore
@@ -356,47 +357,47 @@ class SpoolReader(Iterator[Record]):
         None), to `_UNPUBLISHED_US` after the last one.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
-        waiting = [entry for entry in self._keyless if entry[0] < before]
-        self._keyless.clear()
+        waiting = [entry for entry in self._without_key if entry[0] < before]
+        self._without_key.clear()
         for index, first, last in waiting:
-            self._pass_over_stand_ins(index)
+            self._skip_replacements(index)
             if index < self._next_index:
                 continue
             from_us = max(min(first, limit), self.last_us)
             to_us = max(min(last, limit), from_us)
             if index > self._next_index:
-                yield self._hole(index, from_us)
+                yield self._loss(index, from_us)
             self._next_index = index + 1
             self.last_us = to_us
             yield LostRecord(index, index, from_us, to_us, LossReason.UNRELEASED)
-        self._pass_over_stand_ins(before)
+        self._skip_replacements(before)
         if before > self._next_index:
-            yield self._hole(before, until_us)
+            yield self._loss(before, until_us)
 
-    def _pass_over_stand_ins(self, before: int) -> None:
-        """Skip stand-ins at the next index, up to `before`: they are not missing.
+    def _skip_replacements(self, before: int) -> None:
+        """Skip replacements at the next index, up to `before`: they are not missing.
 
-        A stand-in has the times of the frame that it replaces. So a loss directly before it ends
+        A replacement has the times of the frame that it replaces. So a loss directly before it ends
         only at the next other frame.
         """
-        while self._next_index < before and self._next_index in self._stand_ins:
+        while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
 
-    def _hole(self, before: int, until_us: int | None) -> LostRecord:
+    def _loss(self, before: int, until_us: int | None) -> LostRecord:
         until = None if until_us is None else max(until_us, self.last_us)
         return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
 
-    def _tail(self, scanner: Scanner) -> _Records:
+    def _losses_at_end(self, scanner: Scanner) -> _Records:
         """Yield the losses at the end of a file without END."""
-        last = max((index for index, _, _ in self._keyless), default=self._next_index - 1)
-        why = LossReason.TRUNCATED if scanner.torn else LossReason.DAMAGED
-        if self._next_index == 1 and (last or scanner.rubble):
+        last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
+        why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
+        if self._next_index == 1 and (last or scanner.has_garbage):
             # No frame authenticated, so this header and its start time may be another file's.
             yield LostRecord(1, max(1, last), None, None, why)
             return
-        yield from self._missing(last + 1, None)
+        yield from self._losses_before(last + 1, None)
         self._next_index = max(self._next_index, last + 1)
-        if scanner.rubble:
+        if scanner.has_garbage:
             yield LostRecord(self._next_index, self._next_index, self.last_us, None, why)
 
 

@@ -44,7 +44,7 @@ class SpoolHeader:
     started_mono_us: int = 0
     """Offset 0 by the machine's monotonic clock; 0 in spools of versions without this field."""
 
-    def later_us(self, first: "SpoolHeader") -> int:
+    def us_after(self, first: "SpoolHeader") -> int:
         """Return the microseconds from the start of the `first` life to the start of this one.
 
         Changes of the wall clock do not matter. All lives of a call belong to one boot, because the
@@ -55,7 +55,7 @@ class SpoolHeader:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
 
-    def goes_on_from(self, last: "SpoolHeader") -> bool:
+    def continues(self, last: "SpoolHeader") -> bool:
         """Return whether one process wrote this spool after the `last` one, on another disk."""
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)

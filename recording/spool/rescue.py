@@ -28,7 +28,7 @@ class EarlierSpools:
         """Keep a spool open; this object will close the descriptor."""
         self._spools.append((fd, name))
 
-    def bring(self, beside: int, folder: Path) -> None:
+    def copy_to(self, beside: int, folder: Path) -> None:
         """Copy the spools into `folder` in a thread, one after another.
 
         A spool that cannot be copied completely is left out: a part of it would be taken for the

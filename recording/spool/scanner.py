@@ -33,17 +33,17 @@ class Scanner:
     Attributes:
         offset: The offset in the file at which the last yielded frame begins.
         damaged: There were bytes between frames that belong to no frame.
-        rubble: The bytes read last belong to no frame.
-        torn: This rubble begins like a frame and the file ends inside it; or it ends with zeros.
-            A file ends with zeros if the power failed after its last bytes got their place on the
-            disk, but before they were written there.
+        has_garbage: The bytes read last belong to no frame.
+        truncated: These bytes begin like a frame and the file ends inside it; or the file ends with
+            zeros. It does if the power failed after its last bytes got their place on the disk, but
+            before they were written there.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
         self.offset = start
         self.damaged = False
-        self.rubble = False
-        self.torn = False
+        self.has_garbage = False
+        self.truncated = False
         self._fd = fd
         self._end = end
         self._rejected = False
@@ -58,8 +58,8 @@ class Scanner:
             if frame is None or self._rejected:
                 self._skip()
                 continue
-            self.damaged = self.damaged or self.rubble
-            self.rubble = self.torn = False
+            self.damaged = self.damaged or self.has_garbage
+            self.has_garbage = self.truncated = False
             self.offset += frame.size
 
     def reject(self) -> None:
@@ -67,8 +67,8 @@ class Scanner:
         self._rejected = True
 
     def _skip(self) -> None:
-        self.torn = self.torn or self._runs_over_the_end()
-        self.rubble = True
+        self.truncated = self.truncated or self._runs_over_the_end()
+        self.has_garbage = True
         self.offset = self._next_magic(self.offset + 1)
 
     def _runs_over_the_end(self) -> bool:
@@ -90,7 +90,7 @@ class Scanner:
             if found >= 0:
                 return position + found
             if position + len(piece) >= self._end or len(piece) <= overlap:
-                self.torn = self.torn or self._ends_unwritten()
+                self.truncated = self.truncated or self._ends_unwritten()
                 break
             position += len(piece) - overlap
         return self._end

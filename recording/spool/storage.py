@@ -47,7 +47,7 @@ class SpoolStorage:
         open_spool: Callable[[], SpoolWriter],
         now: Callable[[], int],
         failed: Callable[[RecordingError | OSError], None],
-        open_elsewhere: Callable[[], SpoolWriter] | None = None,
+        open_on_other_disk: Callable[[], SpoolWriter] | None = None,
         synced: Path | None = None,
     ) -> None:
         """Set up the storage; no spool is opened yet.
@@ -56,8 +56,8 @@ class SpoolStorage:
             open_spool: Creates the next spool of the call.
             now: Returns the µs since the spool's start.
             failed: Is called with the error of a failed sync.
-            open_elsewhere: Creates the next spool on another disk; it is used once at most. None if
-                there is no other disk.
+            open_on_other_disk: Creates the next spool on another disk; it is used once at most.
+                None if there is no other disk.
             synced: The folder whose spools `SpoolSync` syncs each second; None means that all
                 spools are synced by it.
         """
@@ -69,7 +69,7 @@ class SpoolStorage:
         self._probe: asyncio.Future[None] | None = None
         self._gone_since: int | None = None
         self._failing_since: int | None = None
-        self._open_elsewhere = open_elsewhere
+        self._open_on_other_disk = open_on_other_disk
         self._synced_folder = synced
 
     @property
@@ -78,12 +78,12 @@ class SpoolStorage:
         return self.outbox.writer
 
     @property
-    def synced_by_others(self) -> bool:
+    def is_synced_by_thread(self) -> bool:
         """True if `SpoolSync` syncs the spool, or if there is no spool yet."""
         writer = self.writer
         return writer is None or self._synced_folder in {None, writer.path.parent}
 
-    def note(self, error: RecordingError | OSError) -> None:
+    def record_error(self, error: RecordingError | OSError) -> None:
         """Note an error, and since when the spool is gone or its disk fails."""
         self.error = error
         if isinstance(error, SpoolSyncError):
@@ -97,9 +97,9 @@ class SpoolStorage:
         """Note that all data written so far reached the disk."""
         self._synced = True
 
-    def keep_up(self) -> None:
+    def sync_if_needed(self) -> None:
         """Start a sync of a spool that `SpoolSync` does not sync. Raises as `SpoolWriter` does."""
-        if not self.synced_by_others and (self._probe is None or self._probe.done()):
+        if not self.is_synced_by_thread and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
@@ -117,26 +117,26 @@ class SpoolStorage:
             job.add_done_callback(done)
         return job
 
-    def works_again(self) -> bool:
+    def try_recovery(self) -> bool:
         """Write the waiting events after a fault; return whether the fault is over.
 
         If the spool is gone or the disk fails for too long, continue in a new spool. Raises
         `FAILURES` while the disk refuses.
         """
         try:
-            self._mind_the_place()
+            self._check_path()
             works = self._takes_writes()
         except SpoolGoneError:
             raise
         except FAILURES as error:
-            self.note(error)
-            if not self._has_to_leave:
+            self.record_error(error)
+            if not self._must_move:
                 raise
             works = False
-        if works or not self._has_to_leave:
+        if works or not self._must_move:
             return works
-        self._move(self._open_elsewhere)
-        self._open_elsewhere = None
+        self._move(self._open_on_other_disk)
+        self._open_on_other_disk = None
         return self._takes_writes()
 
     def _takes_writes(self) -> bool:
@@ -151,14 +151,14 @@ class SpoolStorage:
         return True
 
     @property
-    def _has_to_leave(self) -> bool:
+    def _must_move(self) -> bool:
         """True if the disk failed for `MOVE_AFTER_US` and the call can continue on another one."""
-        return self._open_elsewhere is not None and self._lasts(self._failing_since)
+        return self._open_on_other_disk is not None and self._is_overdue(self._failing_since)
 
-    def _lasts(self, since: int | None) -> bool:
+    def _is_overdue(self, since: int | None) -> bool:
         return since is not None and self._now() - since >= MOVE_AFTER_US
 
-    def _mind_the_place(self) -> None:
+    def _check_path(self) -> None:
         """Check that the spool is in its place; if it is gone for too long, continue in a new one.
 
         Raises:
@@ -167,10 +167,10 @@ class SpoolStorage:
         if self.writer is None:
             return
         try:
-            self.writer.check_place()
+            self.writer.check_path()
         except SpoolGoneError as error:
-            self.note(error)
-            if not self._lasts(self._gone_since):
+            self.record_error(error)
+            if not self._is_overdue(self._gone_since):
                 raise
             self._move()
         self._gone_since = None

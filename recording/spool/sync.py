@@ -109,7 +109,7 @@ class SpoolSync:
                 continue
             self.error = error
             try:
-                loop.call_soon_threadsafe(self._tell, error)
+                loop.call_soon_threadsafe(self._notify, error)
             except RuntimeError:  # the loop is closed: there are no listeners left
                 return
 
@@ -123,7 +123,7 @@ class SpoolSync:
     def _round(self) -> SpoolSyncError | None:
         began = time.monotonic()
         try:
-            self._go_where_the_folder_is()
+            self._reopen_if_remounted()
             self._call(self._fd)
         except OSError as error:
             failed = SpoolSyncError(f"syncfs: {error.strerror}")
@@ -134,18 +134,18 @@ class SpoolSync:
             self.last_round_s = time.monotonic() - began
         return None
 
-    def _go_where_the_folder_is(self) -> None:
+    def _reopen_if_remounted(self) -> None:
         """Open the folder again if another disk was mounted or unmounted there.
 
         New spools are then on that other disk. Spools on the old one find out by themselves
-        (`SpoolWriter.check_place`).
+        (`SpoolWriter.check_path`).
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             old, self._fd = self._fd, _open_folder(self.folder)
             os.close(old)
 
-    def _tell(self, error: SpoolSyncError | None) -> None:
+    def _notify(self, error: SpoolSyncError | None) -> None:
         for listener in list(self._listeners):
             if error is None:
                 listener.sync_succeeded()

@@ -121,11 +121,11 @@ class SpoolWriter:
         self.closed = False
         self._file = file
         self._slots = slots
-        self._seal = seal
+        self._cipher = seal
         self._index = 0
         self._written = 0
         self._open = OpenFrame()
-        self._unreleased: list[UnpublishedFrame] = []
+        self._unpublished: list[UnpublishedFrame] = []
         self._released_to_us = -1
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
@@ -152,7 +152,7 @@ class SpoolWriter:
         """Publish the keys of frames that ended at least the lookback before `now_us`."""
         due = self._due(now_us)
         if due:
-            self._write(self._release(due, now_us), published=due)
+            self._write(self._publish(due, now_us), published=due)
 
     def tick(self, now_us: int) -> None:
         """Do `flush_frame` and `release_due` in one write. Call it at least once a second."""
@@ -180,31 +180,31 @@ class SpoolWriter:
                 runtime folder.
         """
         self._open.forget_from(at_us)
-        doomed = [f for f in self._unreleased if not f.published and f.span[1] >= at_us]
-        if not doomed:
+        erased = [f for f in self._unpublished if not f.published and f.span[1] >= at_us]
+        if not erased:
             return
-        self._unreleased = [f for f in self._unreleased if f not in doomed]
+        self._unpublished = [f for f in self._unpublished if f not in erased]
         try:
-            self._bury(doomed, at_us)
+            self._write_tombstone(erased, at_us)
         finally:
-            stuck = [frame.index for frame in doomed if not self._forget(frame)]
-        if stuck:
-            raise SpoolWriteError(f"{self.path.name}: keys of frames {stuck} stay behind")
+            remaining = [frame.index for frame in erased if not self._forget(frame)]
+        if remaining:
+            raise SpoolWriteError(f"{self.path.name}: keys of frames {remaining} stay behind")
 
-    def _bury(self, doomed: list[UnpublishedFrame], at_us: int) -> None:
+    def _write_tombstone(self, erased: list[UnpublishedFrame], at_us: int) -> None:
         """Write the packets to keep of these frames in new frames, and the tombstone twice."""
-        saved = {f.index: self._packets_before(f, at_us) for f in doomed if f.span[0] < at_us}
+        saved = {f.index: self._packets_before(f, at_us) for f in erased if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
         try:
             blocks, sealed, replaced = self._reseal(saved)
         except OSError as error:
             raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
-        stone = _encode(Tombstone(at_us, [f.index for f in doomed], replaced))
+        tombstone = _encode(Tombstone(at_us, [f.index for f in erased], replaced))
         for _ in range(2):
-            blocks.append(self._frame(FrameKind.TOMBSTONE, (max(0, at_us),) * 2, stone))
+            blocks.append(self._frame(FrameKind.TOMBSTONE, (max(0, at_us),) * 2, tombstone))
         self._write(blocks, media=sealed, lost_from=lost_from)
 
-    def check_place(self) -> None:
+    def check_path(self) -> None:
         """Check that the file is still in its folder under its name, where readers look for it.
 
         If its disk is unmounted while the file is open, the kernel still accepts writes to it.
@@ -214,7 +214,7 @@ class SpoolWriter:
             SpoolWriteError: The disk hangs.
         """
         try:
-            in_place = self._file.is_in_place()
+            in_place = self._file.is_at_path()
         except TimeoutError as error:
             raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
         except OSError as error:
@@ -244,13 +244,13 @@ class SpoolWriter:
         return self._file.sync_job()
 
     @property
-    def hangs(self) -> bool:
+    def is_hanging(self) -> bool:
         """True while the disk hangs, so that it neither accepts nor refuses a write."""
-        return self._file.hangs
+        return self._file.is_hanging
 
-    def when_it_goes_on(self, job: Callable[[], None]) -> None:
+    def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
         """Let another thread run `job` when a disk that hangs answers again."""
-        self._file.entrust(job)
+        self._file.run_later(job)
 
     @property
     def threads(self) -> Executor | None:
@@ -266,17 +266,17 @@ class SpoolWriter:
             return
         try:
             self._append()
-            due = self._unreleased
-            blocks = self._release(due, at_us) + self._release(due, at_us) if due else []
+            due = self._unpublished
+            blocks = self._publish(due, at_us) + self._publish(due, at_us) if due else []
             end = _encode(End(self._index))
             blocks.append(self._frame(FrameKind.END, (max(0, at_us),) * 2, end))
             self._write(blocks, published=due)
         except SpoolWriteError:
             self.abandon()
             raise
-        for frame in self._unreleased:
+        for frame in self._unpublished:
             self._forget(frame)
-        self._unreleased.clear()
+        self._unpublished.clear()
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
@@ -288,18 +288,18 @@ class SpoolWriter:
         """Return a second descriptor of the file; the lock lasts until both are closed."""
         return self._file.duplicate()
 
-    def hand_on(self) -> OpenFrame:
+    def detach_open_frame(self) -> OpenFrame:
         """Close the file without END and return its open frame for the call's next spool."""
         frame, self._open = self._open, OpenFrame()
         self.abandon()
         return frame
 
-    def take_on(self, frame: OpenFrame) -> None:
+    def adopt_open_frame(self, frame: OpenFrame) -> None:
         """Seal our open frame, then continue with the open frame of the call's previous spool."""
         self.flush_frame()
         self._open = frame
 
-    def withdraw(self) -> None:
+    def discard(self) -> None:
         """Close and remove the file; no other process knows of it yet."""
         if not self.closed:
             self._let_go(unlink_keys=True)
@@ -337,13 +337,13 @@ class SpoolWriter:
             blocks += [self._frame(FrameKind.EVENT, (at_us, at_us), told) for _ in range(times)]
         due = [] if release_at is None else self._due(release_at)
         if release_at is not None and due:
-            blocks += self._release(due, release_at)
+            blocks += self._publish(due, release_at)
         if blocks:
             self._write(blocks, media=sealed, published=due, lost_from=lost_from)
 
     def _frame(self, kind: FrameKind, span: tuple[int, int], plaintext: bytes) -> bytes:
         self._index += 1
-        return self._seal.frame(kind, self._index, span, plaintext)
+        return self._cipher.frame(kind, self._index, span, plaintext)
 
     def _seal_media(
         self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
@@ -352,7 +352,7 @@ class SpoolWriter:
         self._index += 1
         key = bytearray(os.urandom(32))
         self._slots.put(self._index, key)
-        block = self._seal.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
+        block = self._cipher.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
         return block, UnpublishedFrame(self._index, key, span, offset, len(block))
 
     def _reseal(
@@ -384,14 +384,14 @@ class SpoolWriter:
             return []
         split = FRAME_HEADER.size, FRAME_HEADER.size + CRC.size
         parsed = parse_frame(data[: split[0]], data[split[0] : split[1]], data[split[1] :])
-        plaintext = None if parsed is None else self._seal.open(parsed, frame.key)
+        plaintext = None if parsed is None else self._cipher.open(parsed, frame.key)
         packets = None if plaintext is None else unpack_packets(frame.span[0], plaintext)
         return [(p.at_us, p.track, p.data) for p in packets or () if p.at_us < at_us]
 
     def _due(self, now_us: int) -> list[UnpublishedFrame]:
-        return [f for f in self._unreleased if f.span[1] + self.header.lookback_us <= now_us]
+        return [f for f in self._unpublished if f.span[1] + self.header.lookback_us <= now_us]
 
-    def _release(self, due: list[UnpublishedFrame], at_us: int) -> list[bytes]:
+    def _publish(self, due: list[UnpublishedFrame], at_us: int) -> list[bytes]:
         payload = _encode(PublishedKeys([(f.index, bytes(f.key)) for f in due]))
         return [self._frame(FrameKind.RELEASE, (max(0, at_us),) * 2, payload)]
 
@@ -423,13 +423,13 @@ class SpoolWriter:
             error.lost_from_us = lost_from
             raise
         self._written = self._index
-        self._unreleased += media
+        self._unpublished += media
         for frame in published or ():
             frame.published += 1
             self._released_to_us = max(self._released_to_us, frame.span[1])
             if frame.published == 2:
                 self._forget(frame)
-        self._unreleased = [f for f in self._unreleased if f.published < 2]
+        self._unpublished = [f for f in self._unpublished if f.published < 2]
 
     def _forget(self, frame: UnpublishedFrame) -> bool:
         """Destroy every copy of a key; return False if the runtime folder refused the write."""

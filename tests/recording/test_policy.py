@@ -82,52 +82,52 @@ def test_recording_starts_with_the_answer():
 
 def test_a_payment_hold_shuts_erases_and_opens_a_gap_in_this_order():
     policy = answered()
-    assert policy.hold("page", Trigger.PAGE, SIAN, 10) == (
+    assert policy.pause("page", Trigger.PAGE, SIAN, 10) == (
         Shut(10),
         EraseBackTo(10),
         GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 10),
     )
     assert policy.state is RecordingState.PAUSED
-    assert policy.holders == ("page",)
+    assert policy.pause_holders == ("page",)
 
 
 def test_repeating_a_hold_changes_nothing():
     policy = answered()
-    policy.hold("page", Trigger.PAGE, SIAN, 10)
-    assert policy.hold("page", Trigger.API, "token:pay", 11) == ()
-    assert policy.release("page", 12) == (GapEnded(12), NewSegment(12), Open(12))
+    policy.pause("page", Trigger.PAGE, SIAN, 10)
+    assert policy.pause("page", Trigger.API, "token:pay", 11) == ()
+    assert policy.resume("page", 12) == (GapEnded(12), NewSegment(12), Open(12))
 
 
 def test_releasing_an_unknown_holder_changes_nothing():
     policy = answered()
-    assert policy.release("nobody", 5) == ()
-    policy.hold("page", Trigger.PAGE, SIAN, 10)
-    assert policy.release("nobody", 11) == ()
+    assert policy.resume("nobody", 5) == ()
+    policy.pause("page", Trigger.PAGE, SIAN, 10)
+    assert policy.resume("nobody", 11) == ()
     assert not policy.gate_open
 
 
 def test_the_recording_resumes_when_the_last_holder_lets_go():
     policy = answered()
-    policy.hold("page", Trigger.PAGE, SIAN, 10)
-    policy.hold("api", Trigger.API, "token:pay", 11)
-    assert policy.release("page", 20) == (
+    policy.pause("page", Trigger.PAGE, SIAN, 10)
+    policy.pause("api", Trigger.API, "token:pay", 11)
+    assert policy.resume("page", 20) == (
         GapEnded(20),
         GapStarted(GapReason.PAYMENT, Trigger.API, "token:pay", 20),
     )
     assert not policy.gate_open
-    assert policy.release("api", 30) == (GapEnded(30), NewSegment(30), Open(30))
+    assert policy.resume("api", 30) == (GapEnded(30), NewSegment(30), Open(30))
 
 
 def test_a_hold_before_the_answer_keeps_the_gate_shut_from_the_first_packet():
     policy = Policy()
-    assert policy.hold("page", Trigger.PAGE, SIAN, 0) == ()
+    assert policy.pause("page", Trigger.PAGE, SIAN, 0) == ()
     assert policy.answered(5) == (GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 5),)
     assert not policy.gate_open
 
 
 def test_a_hold_may_erase_backwards_and_says_so_in_a_gap_of_its_own():
     policy = answered()
-    assert policy.hold("page", Trigger.PAGE, SIAN, 100, erase_to=40) == (
+    assert policy.pause("page", Trigger.PAGE, SIAN, 100, erase_to=40) == (
         Shut(100),
         EraseBackTo(40),
         GapStarted(GapReason.ERASED, Trigger.PAGE, SIAN, 40),
@@ -138,9 +138,9 @@ def test_a_hold_may_erase_backwards_and_says_so_in_a_gap_of_its_own():
 
 def test_erasing_stops_at_the_present_segment():
     policy = answered()
-    policy.hold("page", Trigger.PAGE, SIAN, 50)
-    policy.release("page", 60)
-    assert EraseBackTo(60) in policy.hold("page", Trigger.PAGE, SIAN, 70, erase_to=10)
+    policy.pause("page", Trigger.PAGE, SIAN, 50)
+    policy.resume("page", 60)
+    assert EraseBackTo(60) in policy.pause("page", Trigger.PAGE, SIAN, 70, erase_to=10)
 
 
 @pytest.mark.parametrize("destination", LEAVING)
@@ -179,7 +179,7 @@ def test_a_call_that_comes_back_is_recorded_in_a_new_segment(back):
 
 def test_a_paused_call_transferred_and_back_comes_back_paused():
     policy = answered()
-    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    policy.pause("page", Trigger.PAGE, SIAN, 10)
     assert policy.referred(DestinationClass.DEPARTMENT, "phone:201", 20) == (
         GapEnded(20),
         GapStarted(GapReason.TRANSFER, Trigger.REFER, "phone:201", 20),
@@ -223,29 +223,29 @@ def test_an_identity_of_the_centre_does_not_undo_a_referral():
 
 def test_a_storage_fault_is_a_gap_of_its_own_kind_and_ends_by_itself():
     policy = answered()
-    assert policy.storage_fault(10)[-1] == GapStarted(
+    assert policy.storage_failed(10)[-1] == GapStarted(
         GapReason.FAULT, Trigger.STORAGE, "system", 10
     )
     assert policy.state is RecordingState.FAULT
-    assert policy.storage_ok(20) == (GapEnded(20), NewSegment(20), Open(20))
+    assert policy.storage_recovered(20) == (GapEnded(20), NewSegment(20), Open(20))
 
 
 def test_a_payment_during_a_fault_is_told_as_a_payment():
     policy = answered()
-    policy.storage_fault(10)
-    policy.hold("page", Trigger.PAGE, SIAN, 20)
+    policy.storage_failed(10)
+    policy.pause("page", Trigger.PAGE, SIAN, 20)
     assert policy.state is RecordingState.PAUSED
-    policy.storage_ok(25)
+    policy.storage_recovered(25)
     assert not policy.gate_open
-    assert policy.release("page", 30)[-1] == Open(30)
+    assert policy.resume("page", 30)[-1] == Open(30)
 
 
 def test_the_end_closes_the_open_gap_and_nothing_follows_it():
     policy = answered()
-    policy.hold("page", Trigger.PAGE, SIAN, 10)
+    policy.pause("page", Trigger.PAGE, SIAN, 10)
     assert policy.ended(20) == (GapEnded(20),)
     assert policy.state is RecordingState.ENDED
-    assert policy.release("page", 30) == policy.returned(30) == policy.answered(30) == ()
+    assert policy.resume("page", 30) == policy.returned(30) == policy.answered(30) == ()
     assert not policy.gate_open
 
 
@@ -255,49 +255,49 @@ def test_the_end_of_a_recording_call_drops_what_came_after_it():
 
 def test_time_already_accounted_for_is_not_accounted_for_again():
     policy = answered()
-    policy.hold("page", Trigger.PAGE, SIAN, 50)
-    assert policy.release("page", 40) == (GapEnded(50), NewSegment(50), Open(50))
+    policy.pause("page", Trigger.PAGE, SIAN, 50)
+    assert policy.resume("page", 40) == (GapEnded(50), NewSegment(50), Open(50))
 
 
 HOLDERS = st.sampled_from(["page", "api", "phone"])
 CLASSES = st.sampled_from(list(DestinationClass))
 INPUTS = st.one_of(
     st.tuples(st.just("answered")),
-    st.tuples(st.just("hold"), HOLDERS, st.integers(0, 60) | st.none()),
-    st.tuples(st.just("release"), HOLDERS),
+    st.tuples(st.just("pause"), HOLDERS, st.integers(0, 60) | st.none()),
+    st.tuples(st.just("resume"), HOLDERS),
     st.tuples(st.just("referred"), CLASSES),
     st.tuples(st.just("transfer_failed")),
     st.tuples(st.just("returned")),
     st.tuples(st.just("identity_changed")),
     st.tuples(st.just("identity_classed"), CLASSES),
-    st.tuples(st.just("storage_fault"), st.integers(0, 20)),
-    st.tuples(st.just("storage_ok")),
+    st.tuples(st.just("storage_failed"), st.integers(0, 20)),
+    st.tuples(st.just("storage_recovered")),
 )
 
 
 CENTRE = DestinationClass.CENTRE
 GIVE = {
-    "hold": lambda p, at, holder, back: p.hold(
+    "pause": lambda p, at, holder, back: p.pause(
         holder, Trigger.PAGE, f"user:{holder}", at, erase_to=None if back is None else at - back
     ),
-    "release": lambda p, at, holder: p.release(holder, at),
+    "resume": lambda p, at, holder: p.resume(holder, at),
     "referred": lambda p, at, destination: p.referred(destination, "phone:201", at),
     "identity_changed": lambda p, at: p.identity_changed("system", at),
     "identity_classed": lambda p, at, destination: p.identity_classed(destination, at),
-    "storage_fault": lambda p, at, back: p.storage_fault(at - back),
+    "storage_failed": lambda p, at, back: p.storage_failed(at - back),
 }
 # what must be absent for the gate to be open, kept the plain way
 SHUTTING = {
     "answered": lambda against: against - {"unanswered"},
-    "hold": lambda against, holder, _: against | {holder},
-    "release": lambda against, holder: against - {holder},
+    "pause": lambda against, holder, _: against | {holder},
+    "resume": lambda against, holder: against - {holder},
     "referred": lambda against, to: against | ({"referral"} if to is not CENTRE else set()),
     "transfer_failed": lambda against: against - {"referral"},
     "returned": lambda against: against - {"referral", "identity"},
     "identity_changed": lambda against: against | {"identity"},
     "identity_classed": lambda against, to: against - ({"identity"} if to is CENTRE else set()),
-    "storage_fault": lambda against, _: against | {"storage"},
-    "storage_ok": lambda against: against - {"storage"},
+    "storage_failed": lambda against, _: against | {"storage"},
+    "storage_recovered": lambda against: against - {"storage"},
 }
 
 
@@ -319,7 +319,7 @@ def test_the_gate_is_open_exactly_when_the_four_facts_say_so(steps):
         against = SHUTTING[what[0]](against, *what[1:])
         assert policy.gate_open is gate is (not against)
         assert (policy.state is RecordingState.RECORDING) is gate
-        assert set(policy.holders) == against & {"page", "api", "phone"}
+        assert set(policy.pause_holders) == against & {"page", "api", "phone"}
 
 
 @given(st.lists(st.tuples(INPUTS, st.integers(0, 50)), max_size=40), st.integers(0, 50))
@@ -354,16 +354,16 @@ def test_a_call_that_outlives_the_process_is_as_shut_as_it_was(steps):
     for what, wait in steps:
         at += wait
         give(before, what, at)
-    before.storage_ok(at)
+    before.storage_recovered(at)
     if before.state is RecordingState.ENDED:
         return
     after = Policy()
-    outputs = after.resumed(before.standing, 0)
+    outputs = after.restored(before.shut_causes, 0)
     assert after.gate_open is before.gate_open
     assert after.state is before.state
-    assert after.holders == before.holders
+    assert after.pause_holders == before.pause_holders
     assert any(isinstance(output, Open) for output in outputs) is after.gate_open
-    for what in [("release", "page"), ("release", "api"), ("release", "phone"), ("returned",)]:
+    for what in [("resume", "page"), ("resume", "api"), ("resume", "phone"), ("returned",)]:
         give(before, what, at)
         give(after, what, at)
         assert after.gate_open is before.gate_open
@@ -371,28 +371,28 @@ def test_a_call_that_outlives_the_process_is_as_shut_as_it_was(steps):
 
 def test_a_resumed_call_tells_its_gap_anew():
     before = answered()
-    before.hold("page", Trigger.PAGE, SIAN, 5)
-    assert Policy().resumed(before.standing, 3) == (
+    before.pause("page", Trigger.PAGE, SIAN, 5)
+    assert Policy().restored(before.shut_causes, 3) == (
         GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 3),
     )
 
 
 def test_nothing_but_the_listed_inputs_shuts_the_gate():
     shutting = {
-        "hold": lambda p: p.hold("page", Trigger.PAGE, SIAN, 1),
+        "pause": lambda p: p.pause("page", Trigger.PAGE, SIAN, 1),
         "referred": lambda p: p.referred(DestinationClass.EXTERNAL, "a", 1),
         "identity_changed": lambda p: p.identity_changed("a", 1),
-        "storage_fault": lambda p: p.storage_fault(1),
+        "storage_failed": lambda p: p.storage_failed(1),
         "ended": lambda p: p.ended(1),
     }
     harmless = {
         "answered": lambda p: p.answered(1),
-        "resumed": lambda p: p.resumed(Policy().standing, 1),
-        "release": lambda p: p.release("page", 1),
+        "restored": lambda p: p.restored(Policy().shut_causes, 1),
+        "resume": lambda p: p.resume("page", 1),
         "transfer_failed": lambda p: p.transfer_failed(1),
         "returned": lambda p: p.returned(1),
         "identity_classed": lambda p: p.identity_classed(DestinationClass.EXTERNAL, 1),
-        "storage_ok": lambda p: p.storage_ok(1),
+        "storage_recovered": lambda p: p.storage_recovered(1),
     }
     methods = {name for name in vars(Policy) if not name.startswith("_")}
     inputs = {n for n in methods if callable(getattr(Policy, n))}

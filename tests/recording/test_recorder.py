@@ -81,17 +81,17 @@ def test_nothing_is_kept_before_the_answer(spools, call):
     call.recorder.close()
     records = list(spools.read(call.recorder.writer.path))
     assert seconds_kept(records) == seconds_kept(records, 1) == steps(2, 4)
-    assert (call.recorder.gate.kept, call.recorder.gate.dropped) == (40, 40)
+    assert (call.recorder.gate.stored, call.recorder.gate.dropped) == (40, 40)
 
 
 async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(2.5)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not call.recorder.gate_open
     assert await call.recorder.make_durable(timeout_s=30)
     call.talk(5)
-    assert await call.recorder.release("page", SIAN)
+    assert await call.recorder.resume("page", SIAN)
     assert call.recorder.gate_open
     call.talk(6)
     call.recorder.ended("bye")
@@ -113,16 +113,16 @@ async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, cal
 def test_what_arrived_after_the_trigger_is_not_kept_though_it_was_handled_before(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(3.5)
-    call.recorder.hold("phone", Trigger.PHONE, SIAN, arrived_mono=2.25)
+    call.recorder.pause("phone", Trigger.PHONE, SIAN, arrived_mono=2.25)
     call.recorder.close()
     assert seconds_kept(spools.read(call.recorder.writer.path)) == steps(0, 2.3)
 
 
 async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_late(spools, call):
     call.recorder.answered("sian", "201")
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.now = 2.0
-    await call.recorder.release("page", SIAN)
+    await call.recorder.resume("page", SIAN)
     call.recorder.tap(0, b"late", 1.999, False)
     call.recorder.tap(0, b"RTP's headerdigit", 2.1, True)
     call.recorder.tap(0, b"fresh", 2.1, False)
@@ -139,7 +139,7 @@ def test_a_hold_erases_the_seconds_before_it_when_so_set(spools):
     call = Call(spools.writer, erase_back_s=3.0)
     call.recorder.answered("sian", "201")
     call.talk(6.5)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.recorder.close()
     records = list(spools.read(call.recorder.writer.path))
     assert seconds_kept(records) == steps(0, 3.5)
@@ -176,12 +176,12 @@ def test_a_transfer_within_the_centre_is_named_in_its_segment(spools, call):
 
 async def test_a_hold_repeated_while_it_is_being_released_stands(call):
     call.recorder.answered("sian", "201")
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
-    release = asyncio.ensure_future(call.recorder.release("page", SIAN))
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
+    release = asyncio.ensure_future(call.recorder.resume("page", SIAN))
     await asyncio.sleep(0)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     await release
-    assert call.recorder.holders == ("page",)
+    assert call.recorder.pause_holders == ("page",)
     assert not call.recorder.gate_open
     call.recorder.close()
 
@@ -189,11 +189,11 @@ async def test_a_hold_repeated_while_it_is_being_released_stands(call):
 async def test_the_page_is_told_each_change_once(call):
     call.recorder.answered("sian", "201")
     call.now = 1.0
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
-    await call.recorder.release("page", SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
+    await call.recorder.resume("page", SIAN)
     call.recorder.close()
-    states = [(s.state, s.since_us, s.holders) for s in call.told]
+    states = [(s.state, s.since_us, s.pause_holders) for s in call.told]
     assert states == [
         (RecordingState.RECORDING, 0, ()),
         (RecordingState.PAUSED, 1_000_000, ("page",)),
@@ -203,11 +203,11 @@ async def test_the_page_is_told_each_change_once(call):
 
 
 async def test_every_holder_is_a_fact_of_the_spool_though_the_gate_was_shut_before(spools, call):
-    call.recorder.hold("api", Trigger.API, "token:pay")
+    call.recorder.pause("api", Trigger.API, "token:pay")
     call.recorder.answered("sian", "201")
     call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.recorder.close()
     records = spools.read(call.recorder.writer.path)
     told = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "holder"]
@@ -266,12 +266,12 @@ async def test_a_pause_that_cannot_be_made_durable_shuts_all_the_same(call, monk
         return job
 
     monkeypatch.setattr(call.recorder.writer, "sync_job", broken)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not await call.recorder.make_durable(timeout_s=30)
     assert not call.recorder.gate_open
-    assert not call.recorder.snapshot().storage_good
-    assert not await call.recorder.release("page", SIAN)
-    assert call.recorder.holders == ()
+    assert not call.recorder.status().storage_works
+    assert not await call.recorder.resume("page", SIAN)
+    assert call.recorder.pause_holders == ()
     assert call.recorder.state is RecordingState.FAULT
     monkeypatch.undo()
     call.talk(2)
@@ -290,7 +290,7 @@ async def test_a_slow_disk_is_not_waited_for_longer_than_asked(call, monkeypatch
 
     call.recorder.answered("sian", "201")
     monkeypatch.setattr(call.recorder.writer, "sync_job", slow)
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not await call.recorder.make_durable(timeout_s=0.01)
     assert call.recorder.state is RecordingState.PAUSED
     gate.set()
@@ -337,11 +337,11 @@ async def test_a_full_disk_is_a_gap_and_the_recording_goes_on_with_room(spools, 
     small_disk.fill()
     call.talk(8)
     assert call.recorder.state is RecordingState.FAULT
-    call.recorder.hold("page", Trigger.PAGE, SIAN)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
     small_disk.free()
     call.talk(10)
     assert call.recorder.state is RecordingState.PAUSED
-    await call.recorder.release("page", SIAN)
+    await call.recorder.resume("page", SIAN)
     call.talk(15)
     call.recorder.close()
     reader = spools.read(call.recorder.writer.path)
@@ -384,9 +384,9 @@ async def take(call: Call, what: str, detail) -> None:
         case "talk":
             call.talk(call.now + detail / 10)
         case "hold":
-            call.recorder.hold(detail, Trigger.PAGE, SIAN)
+            call.recorder.pause(detail, Trigger.PAGE, SIAN)
         case "release":
-            await call.recorder.release(detail, SIAN)
+            await call.recorder.resume(detail, SIAN)
         case "refer":
             call.recorder.referred(detail, "phone:201", "somewhere")
         case "back":

@@ -48,7 +48,7 @@ async def test_what_was_said_before_somebody_hung_up_is_kept_though_the_bye_is_r
     centre.relay.overdue = {leg_id: [packet] * 50 for leg_id in talk.legs.legs}
     getattr(centre, leaver).ask("BYE")
     assert centre.calls == {}
-    assert gate.kept == 100
+    assert gate.stored == 100
 
 
 async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_end(centre, talk):
@@ -58,7 +58,7 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
     await talk.recording.release("user:sian", "user:sian")
     assert talk.recording.state is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
-    assert talk.recording._recorder.gate.kept == 0
+    assert talk.recording._recorder.gate.stored == 0
 
 
 async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, talk):
@@ -71,7 +71,7 @@ async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, ta
     await releasing
     assert talk.recording.state is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
-    assert talk.recording._recorder.gate.kept == 0
+    assert talk.recording._recorder.gate.stored == 0
 
 
 async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultation):

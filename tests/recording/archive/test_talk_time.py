@@ -74,11 +74,11 @@ class Lives:
         if standing is None:
             self.recorder.answered("sian", "201")
         else:
-            self.recorder.resumed(standing, "sian", "201")
+            self.recorder.restored(standing, "sian", "201")
 
     def kill(self, hundredths: int) -> None:
         """What lies on the disk is what the next life finds, after so long."""
-        standing = self.recorder.standing
+        standing = self.recorder.shut_causes
         root = self.office.root.with_name(f"life-{self.life}")
         shutil.copytree(self.office.root, root)
         self.recorder.close()
@@ -106,9 +106,9 @@ class Lives:
             case "killed":
                 self.kill(detail)
             case "hold":
-                self.recorder.hold(detail, Trigger.PAGE, SIAN)
+                self.recorder.pause(detail, Trigger.PAGE, SIAN)
             case "release":
-                await self.recorder.release(detail, SIAN)
+                await self.recorder.resume(detail, SIAN)
             case "refer":
                 self.recorder.referred(detail, "phone:201", "somewhere")
             case "back":

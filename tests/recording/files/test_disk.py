@@ -43,12 +43,12 @@ def hang():
 
 @pytest.fixture
 def disk():
-    return WatchedDisk(patience_s=PATIENCE_S, rest_s=0.0)
+    return WatchedDisk(time_limit_s=PATIENCE_S, backoff_s=0.0)
 
 
 def wait_while(disk):
     for _ in range(round(SOON / 0.01)):
-        if not disk.hangs:
+        if not disk.is_hanging:
             return
         threading.Event().wait(0.01)
     pytest.fail("it goes on and is still taken for one that hangs")
@@ -61,12 +61,12 @@ def refuse():
 @pytest.mark.parametrize("disk", [DIRECT_DISK, WatchedDisk()])
 def test_a_disk_that_answers_gives_what_it_is_asked_for_or_its_error(disk):
     done = []
-    assert disk.ask(lambda: 7, done.append) == 7
+    assert disk.run(lambda: 7, done.append) == 7
     with pytest.raises(PermissionError):
-        disk.ask(refuse)
-    disk.entrust(lambda: done.append("entrusted"))
+        disk.run(refuse)
+    disk.run_later(lambda: done.append("entrusted"))
     with pytest.raises(PermissionError):
-        disk.entrust(refuse)
+        disk.run_later(refuse)
     assert done == ["entrusted"]
 
 
@@ -74,54 +74,54 @@ def test_one_that_hangs_is_given_up_and_asked_nothing_more_meanwhile(disk, hang)
     asked = []
     for _ in range(2):
         with pytest.raises(TimeoutError) as refused:
-            disk.ask(hang)
+            disk.run(hang)
         assert refused.value.strerror == "the disk does not answer"
     for _ in range(1000):
         with pytest.raises(TimeoutError):
-            disk.ask(lambda: asked.append("meanwhile"))
+            disk.run(lambda: asked.append("meanwhile"))
     hang.let_go()
     wait_while(disk)
-    disk.patience_s = SOON  # a busy machine may keep the thread waiting for longer
-    assert disk.ask(lambda: "again") == "again"
+    disk.time_limit_s = SOON  # a busy machine may keep the thread waiting for longer
+    assert disk.run(lambda: "again") == "again"
     assert asked == []
 
 
 def test_what_it_does_late_is_undone_before_anything_else(disk, hang):
     done = []
     with pytest.raises(TimeoutError):
-        disk.ask(hang, lambda gave: done.append(f"undo what is {gave}"))
-    disk.entrust(lambda: done.append("entrusted"))
+        disk.run(hang, lambda gave: done.append(f"undo what is {gave}"))
+    disk.run_later(lambda: done.append("entrusted"))
     assert done == []
     hang.let_go()
     wait_while(disk)
-    disk.patience_s = SOON  # a busy machine may keep the thread waiting for longer
-    disk.ask(lambda: done.append("asked"))
+    disk.time_limit_s = SOON  # a busy machine may keep the thread waiting for longer
+    disk.run(lambda: done.append("asked"))
     assert done == ["undo what is late", "entrusted", "asked"]
 
 
 def test_what_was_given_up_before_it_was_begun_is_not_done_at_all(disk, hang):
     done = []
-    disk.entrust(hang)
-    assert disk.hangs
-    disk.entrust(lambda: done.append("entrusted"))
+    disk.run_later(hang)
+    assert disk.is_hanging
+    disk.run_later(lambda: done.append("entrusted"))
     with pytest.raises(TimeoutError):
-        disk.ask(lambda: done.append("asked"), done.append)
+        disk.run(lambda: done.append("asked"), done.append)
     hang.let_go()
     wait_while(disk)
-    disk.patience_s = SOON  # a busy machine may keep the thread waiting for longer
-    disk.ask(lambda: None)
+    disk.time_limit_s = SOON  # a busy machine may keep the thread waiting for longer
+    disk.run(lambda: None)
     assert done == ["entrusted"]
 
 
 def test_one_that_hung_is_left_alone_for_a_while(hang):
-    disk = WatchedDisk(patience_s=PATIENCE_S, rest_s=SOON)
+    disk = WatchedDisk(time_limit_s=PATIENCE_S, backoff_s=SOON)
     undone = threading.Event()
     with pytest.raises(TimeoutError):
-        disk.ask(hang, lambda _: undone.set())
+        disk.run(hang, lambda _: undone.set())
     hang.let_go()
     assert undone.wait(SOON)
     with pytest.raises(TimeoutError):
-        disk.ask(lambda: None)
+        disk.run(lambda: None)
 
 
 STOPPED = """
@@ -134,7 +134,7 @@ def job():
         time.sleep(0.01)
     return "in time"
 
-print(WatchedDisk(patience_s=1.0).ask(job))
+print(WatchedDisk(time_limit_s=1.0).run(job))
 """
 
 
@@ -149,16 +149,16 @@ def test_time_in_which_the_whole_process_stood_still_is_not_the_disks():
 
 def test_an_undo_that_the_disk_refuses_ends_nothing(disk, hang):
     with pytest.raises(TimeoutError):
-        disk.ask(hang, lambda _: refuse())
+        disk.run(hang, lambda _: refuse())
     hang.let_go()
     wait_while(disk)
-    disk.patience_s = SOON  # a busy machine may keep the thread waiting for longer
-    assert disk.ask(lambda: 7) == 7
+    disk.time_limit_s = SOON  # a busy machine may keep the thread waiting for longer
+    assert disk.run(lambda: 7) == 7
 
 
 def test_a_race_for_the_last_moment_has_one_winner(tmp_path):
     """Whatever the threads do: it was done and is there, or it was given up and is not."""
-    disk = WatchedDisk(patience_s=0.0005, rest_s=0.0)
+    disk = WatchedDisk(time_limit_s=0.0005, backoff_s=0.0)
     place = tmp_path / "place"
     outcomes = set()
     close = (0.0001, 0.0003, 0.0005, 0.0007) * 5
@@ -169,7 +169,7 @@ def test_a_race_for_the_last_moment_has_one_winner(tmp_path):
             place.touch()
 
         try:
-            disk.ask(make, lambda _: place.unlink())
+            disk.run(make, lambda _: place.unlink())
         except TimeoutError:
             wait_while(disk)
             outcomes.add("given up")

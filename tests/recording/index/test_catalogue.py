@@ -168,7 +168,7 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
     catalogue, monkeypatch, rare
 ):
     """Whether lengths count as rare, up to 2000 recordings, or not."""
-    monkeypatch.setattr("recording.index.catalogue.RARE", rare)
+    monkeypatch.setattr("recording.index.catalogue.RARE_BELOW", rare)
     monkeypatch.setattr("recording.index.search.RARE_BELOW", rare)
     rows = many()
     for recording in rows:

@@ -1,8 +1,8 @@
 """A process killed at any instant: stored seconds are readable, forbidden ones are not there.
 
 The victim has its own clock, runs as fast as it can and writes what it does to its standard
-output: `P` a packet went to an open gate, `D` to a shut one, `H` a hold is in force, `R` it is
-about to be released.
+output: `P` a packet went to an open gate, `D` to a shut one, `H` a pause is in force, `R` it is
+about to end.
 
 Covers `recording/spool/writer.py` and `recording/spool/reader.py`.
 """
@@ -53,11 +53,11 @@ async def main():
             recorder.tick()
             next_tick += TICK_S
         if n % 500 == 300:
-            recorder.hold("page", Trigger.PAGE, "user:sian")
+            recorder.pause("page", Trigger.PAGE, "user:sian")
             say("H")
         if n % 500 == 499:
             say("R")
-            await recorder.release("page", "user:sian")
+            await recorder.resume("page", "user:sian")
 
 asyncio.run(main())
 """

@@ -28,13 +28,13 @@ class HangingDisk(WatchedDisk):
     """While it is frozen, every write to it waits, and is done when it is thawed."""
 
     def __init__(self):
-        super().__init__(patience_s=SOON, rest_s=0.0)
+        super().__init__(time_limit_s=SOON, backoff_s=0.0)
         self._goes = threading.Event()
         self._goes.set()
 
     def freeze(self):
         self._goes.clear()
-        self.patience_s = PATIENCE_S
+        self.time_limit_s = PATIENCE_S
 
     def pause(self, seconds):
         """Writes wait for so long, and nobody loses patience."""
@@ -49,10 +49,10 @@ class HangingDisk(WatchedDisk):
     def thaw(self):
         """Returns when what waited is done, and undone."""
         self._goes.set()
-        self.patience_s = SOON
+        self.time_limit_s = SOON
         for _ in range(round(SOON / 0.01)):
-            if not self.hangs:
-                self.entrust(lambda: None)
+            if not self.is_hanging:
+                self.run_later(lambda: None)
                 return
             threading.Event().wait(0.01)
         pytest.fail("it hangs for ever")
@@ -169,7 +169,7 @@ async def test_a_pause_shuts_at_once_and_takes_back_what_it_can(spools, disk, li
     path = live.recorder.writer.path
     disk.freeze()
     live.talk(0.5)
-    live.recorder.hold("page", Trigger.API, "sian")
+    live.recorder.pause("page", Trigger.API, "sian")
     assert not live.recorder.gate_open
     assert not await live.recorder.make_durable(PATIENCE_S)
     live.talk(2)
@@ -187,5 +187,5 @@ def test_a_spool_whose_disk_hangs_is_not_taken_for_gone(disk, live):
     disk.freeze()
     live.talk(1)
     with pytest.raises(SpoolWriteError) as refused:
-        live.recorder.writer.check_place()
+        live.recorder.writer.check_path()
     assert not isinstance(refused.value, SpoolGoneError)

@@ -49,7 +49,7 @@ class Live:
             Clock(1_700_000_000.0, 0.0),
             clock=lambda: self.now,
             sync=self.sync,
-            open_elsewhere=None if spare is None else lambda: self.open(spare),
+            open_on_other_disk=None if spare is None else lambda: self.open(spare),
         )
         self.recorder.answered("sian", "201")
 

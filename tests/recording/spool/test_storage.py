@@ -218,14 +218,14 @@ def test_a_disk_that_is_back_in_time_is_written_to_as_before(live, office):
 
 async def test_a_pause_stays_a_pause_and_ends_in_the_new_spool_alone(live, office):
     live.talk(2)
-    live.recorder.hold("page", Trigger.PAGE, SIAN)
+    live.recorder.pause("page", Trigger.PAGE, SIAN)
     live.talk(1)
     live.away()
     live.talk(AWAY_S + 3)
     assert live.recorder.state is RecordingState.PAUSED
-    assert live.recorder.holders == ("page",)
+    assert live.recorder.pause_holders == ("page",)
     assert not live.recorder.gate_open
-    assert await live.recorder.release("page", SIAN)
+    assert await live.recorder.resume("page", SIAN)
     live.talk(2)
     paths = live.end()
     holder = {"holder": "page", "trigger": "page", "actor": SIAN}
@@ -242,12 +242,12 @@ async def test_a_pause_that_comes_while_the_disk_is_away_and_its_end_are_told_in
     live.talk(2)
     live.away()
     live.talk(2)
-    live.recorder.hold("page", Trigger.PAGE, SIAN)
+    live.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not await live.recorder.make_durable()
     live.talk(AWAY_S)
     assert live.recorder.state is RecordingState.PAUSED
-    assert live.recorder.snapshot().storage_good
-    await live.recorder.release("page", SIAN)
+    assert live.recorder.status().storage_works
+    await live.recorder.resume("page", SIAN)
     live.talk(1)
     manifest = office.seal(*live.end()).manifest
     assert balanced(manifest)
@@ -404,9 +404,9 @@ async def take(live, what, detail):
         case "talk":
             live.talk(detail / 10)
         case "hold":
-            live.recorder.hold(detail, Trigger.PAGE, SIAN)
+            live.recorder.pause(detail, Trigger.PAGE, SIAN)
         case "release":
-            await live.recorder.release(detail, SIAN)
+            await live.recorder.resume(detail, SIAN)
         case "refer":
             live.recorder.referred(detail, "phone:201", "somewhere")
         case "back":

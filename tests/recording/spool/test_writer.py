@@ -243,16 +243,16 @@ def test_a_full_disk_does_not_keep_keys_from_being_destroyed(spools, small_disk,
 
 def test_a_file_that_lies_no_longer_under_its_name_is_noticed(spools):
     writer = spools.writer()
-    writer.check_place()
+    writer.check_path()
     away = writer.path.with_suffix(".away")
     writer.path.rename(away)
     with pytest.raises(SpoolWriteError, match="is gone"):
-        writer.check_place()
+        writer.check_path()
     writer.path.write_bytes(b"another")
     with pytest.raises(SpoolWriteError, match="another file lies in its place"):
-        writer.check_place()
+        writer.check_path()
     away.replace(writer.path)
-    writer.check_place()
+    writer.check_path()
 
 
 def test_what_explains_the_rest_is_written_twice_and_read_once(spools):

@@ -208,7 +208,7 @@ def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
     clock = Clock(folder)
     clock.work = lambda: (folder / f"{CALL}.manifest").write_bytes(archive.manifest)
     monkeypatch.setattr(in_motion, "time", clock)
-    monkeypatch.setattr(in_motion, "REST_S", 1.0)
+    monkeypatch.setattr(in_motion, "QUIET_S", 1.0)
     export = write(tmp_path / "chain.jsonl", chain("x", at=SEALED))
     done = run("audit", "verify", export, "--recordings", tmp_path)
     assert done.status == 0
