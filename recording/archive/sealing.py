@@ -132,7 +132,7 @@ class SealingPass:
         self._complete = False
         if last is None and header.life > 1:
             self.facts.headless = True
-        self.timeline.interrupt()
+        self.timeline.mark_break()
 
     def take(self, record: object) -> Iterator[None]:
         """Process a spool's next record; yield each time that blocks may be ready to `write`."""
@@ -152,7 +152,7 @@ class SealingPass:
             if record.from_us is not None:
                 self._join(record.from_us + shift - self._origin)
             self.facts.lost(record, shift - self._origin)
-            self.timeline.interrupt()
+            self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
         """Note the state of a spool whose records were all taken."""
@@ -166,7 +166,7 @@ class SealingPass:
         Raises `ArchiveError`, `OSError`.
         """
         flac.write_all(self.timeline.blocks())
-        raw.write_all(self.facts.started_us, self.timeline.refused())
+        raw.write_all(self.facts.started_us, self.timeline.undecoded())
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
         """Complete the audio and the facts after the last spool.
@@ -194,7 +194,7 @@ class SealingPass:
             self.facts.interrupted(max(0, at_us), moved=self._moved, complete=self._complete)
             self._joining = False
             if self._moved and self.facts.in_gap and not was_in_gap:
-                self.timeline.mute(since)
+                self.timeline.begin_gap(since)
 
     def _packet(self, record: PacketRecord, at_us: int) -> Iterator[None]:
         self._join(at_us)
@@ -238,16 +238,16 @@ class SealingPass:
         was_in_gap = self.facts.in_gap
         self.facts.event(at_us, event)
         if event.kind == "media":
-            self.timeline.media(*payloads_of(event.fields))
+            self.timeline.set_payload_types(*payloads_of(event.fields))
         elif event.kind == "goes-on":
             self._complete = self._goes_on_from_the_last(event.fields)
         elif event.kind in {"hold", "resume"}:
-            self.timeline.interrupt(at_us)
+            self.timeline.mark_break(at_us)
         if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
-            self.timeline.unmute(at_us)
-            self.timeline.mute(at_us)
+            self.timeline.end_gap(at_us)
+            self.timeline.begin_gap(at_us)
         elif was_in_gap and not self.facts.in_gap:
-            self.timeline.unmute(at_us)
+            self.timeline.end_gap(at_us)
 
     def _goes_on_from_the_last(self, told: Mapping[str, Field]) -> bool:
         """Return whether the last spool was read up to the point at which this one continues."""

@@ -43,7 +43,7 @@ class PayloadCodec:
     fmtp: str = ""
 
     @property
-    def silent(self) -> bool:
+    def carries_no_speech(self) -> bool:
         """True if it carries no speech: comfort noise and key presses."""
         return self.name.upper() in _SILENT
 
@@ -52,9 +52,9 @@ class PayloadCodec:
         """True if it describes a silence: comfort noise (RFC 3389)."""
         return self.name.upper() == _NOISE
 
-    def duration_us(self, payload: bytes) -> int:
+    def duration_us(self, rtp_payload: bytes) -> int:
         """Return the duration of a payload's sound in microseconds."""
-        return duration_us(self.name, self.clock, self.channels, payload)
+        return duration_us(self.name, self.clock, self.channels, rtp_payload)
 
     def __str__(self) -> str:
         channels = "" if self.channels == 1 else f"/{self.channels}"
@@ -85,7 +85,7 @@ class Decoder(Protocol):
     rate: int
     stateless: bool
 
-    def decode(self, payload: bytes) -> Samples:
+    def decode(self, rtp_payload: bytes) -> Samples:
         """Return the samples of one payload; fewer or none when it is damaged."""
 
 
@@ -114,9 +114,9 @@ class G711:
         self.rate = codec.clock
         self.stateless = self.rate == NARROW and self._channels == 1
 
-    def decode(self, payload: bytes) -> Samples:
+    def decode(self, rtp_payload: bytes) -> Samples:
         """Return one sample for each byte and channel; channels are mixed."""
-        samples = self._table[np.frombuffer(payload, dtype=np.uint8)]
+        samples = self._table[np.frombuffer(rtp_payload, dtype=np.uint8)]
         return samples if self._channels == 1 else mix(_deinterleave(samples, self._channels))
 
 
@@ -129,9 +129,9 @@ class Linear:
         self._channels = max(1, codec.channels)
         self.rate = codec.clock
 
-    def decode(self, payload: bytes) -> Samples:
+    def decode(self, rtp_payload: bytes) -> Samples:
         """Return the samples, with channels mixed."""
-        whole = payload[: len(payload) // 2 * 2]
+        whole = rtp_payload[: len(rtp_payload) // 2 * 2]
         return mix(_deinterleave(np.frombuffer(whole, dtype=">i2"), self._channels))
 
 
@@ -155,17 +155,17 @@ class Av:
         context.open()
         self._context: AudioCodecContext = context
 
-    def decode(self, payload: bytes) -> Samples:
+    def decode(self, rtp_payload: bytes) -> Samples:
         """Return the samples of all frames; a damaged frame is left out."""
-        parts = [part for piece in self._pieces(payload) for part in self._piece(piece)]
+        parts = [part for piece in self._pieces(rtp_payload) for part in self._piece(piece)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
 
-    def _pieces(self, payload: bytes) -> Iterator[bytes]:
+    def _pieces(self, rtp_payload: bytes) -> Iterator[bytes]:
         if not self._frame:
-            yield payload
+            yield rtp_payload
             return
-        for at in range(0, len(payload) - self._frame + 1, self._frame):
-            yield payload[at : at + self._frame]
+        for at in range(0, len(rtp_payload) - self._frame + 1, self._frame):
+            yield rtp_payload[at : at + self._frame]
 
     def _piece(self, piece: bytes) -> Iterator[Samples]:
         with contextlib.suppress(self._av.FFmpegError):

@@ -26,20 +26,20 @@ _FRAME_BYTES: Final = 10
 _FULL_DB: Final = 90.3
 
 
-def announced_noise(codec: PayloadCodec, payload: bytes) -> bytes:
+def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
     """Return the silence that a packet announces, as an RFC 3389 payload; empty: none."""
     if codec.is_noise:
-        return payload
-    if len(payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
-        return _sid_level(payload[-_SID_BYTES:])
+        return rtp_payload
+    if len(rtp_payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
+        return _sid_level(rtp_payload[-_SID_BYTES:])
     return b""
 
 
-def is_silence(codec: PayloadCodec, payload: bytes) -> bool:
+def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
     """Return whether a packet holds nothing that could be decoded."""
-    if not payload or codec.silent:
+    if not rtp_payload or codec.carries_no_speech:
         return True
-    return len(payload) == _SID_BYTES and codec.name.upper() == "G729"
+    return len(rtp_payload) == _SID_BYTES and codec.name.upper() == "G729"
 
 
 def _sid_level(frame: bytes) -> bytes:
@@ -57,14 +57,14 @@ def _sid_level(frame: bytes) -> bytes:
 class Noise:
     """The noise that one payload describes, at one sample rate."""
 
-    def __init__(self, payload: bytes, clock: int, rate: int) -> None:
+    def __init__(self, rtp_payload: bytes, clock: int, rate: int) -> None:
         """Compute the noise.
 
         `clock` is the rate at which the sender sampled it, in Hz; there is no noise above half of
         it.
         """
         heard_at = min(max(clock, NARROW), 3 * WIDE)
-        self._table = _noise_table(bytes(payload[: 1 + _MOST_ORDER]), heard_at, rate)
+        self._table = _noise_table(bytes(rtp_payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
         """Return `count` samples from position `start` of the track."""
@@ -72,17 +72,17 @@ class Noise:
 
 
 @lru_cache(maxsize=16)
-def _noise_table(payload: bytes, clock: int, rate: int) -> Samples:
+def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
     """Return some seconds of noise that repeat without a seam.
 
     The phases are random, the magnitudes are those that the payload gives.
     """
     phases = _phases(rate)
     shape = np.zeros(len(phases))
-    heard = _envelope(payload[1:], _PERIOD_S * clock)[: len(shape)]
+    heard = _envelope(rtp_payload[1:], _PERIOD_S * clock)[: len(shape)]
     shape[1 : len(heard)] = heard[1:]
     sound = np.fft.irfft(shape * phases, _PERIOD_S * rate)
-    level = _FULL * 10 ** (-(payload[0] & 0x7F) / 20)
+    level = _FULL * 10 ** (-(rtp_payload[0] & 0x7F) / 20)
     return clip((sound * (level / np.sqrt(np.mean(sound**2)))).astype(np.float32))
 
 

@@ -16,7 +16,7 @@ class DecodingRun:
         """The number of packets in the run; one entry of `_parts` can hold several."""
         self.end = 0
         """The position of the next packet's samples on the track."""
-        self.voice: StreamDecoder | None = None
+        self.decoder: StreamDecoder | None = None
         self.codec = ""
         self._parts: list[bytes] = []
 
@@ -28,20 +28,20 @@ class DecodingRun:
         """The number of packets that can still be added."""
         return _MOST - self.count
 
-    def begin(self, voice: StreamDecoder, codec: str, position: int) -> None:
+    def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
         """Begin a new run at `position`, after the last one was taken."""
-        self.voice, self.codec, self.end = voice, codec, position
+        self.decoder, self.codec, self.end = decoder, codec, position
 
-    def add(self, payload: bytes, count: int = 1) -> None:
+    def add(self, rtp_payload: bytes, count: int = 1) -> None:
         """Add the next RTP payload, or the joined RTP payloads of the next `count` packets."""
-        if self.voice is not None:
-            self._parts.append(payload)
+        if self.decoder is not None:
+            self._parts.append(rtp_payload)
             self.count += count
-            self.end += len(payload) * self.voice.scale
+            self.end += len(rtp_payload) * self.decoder.scale
 
     def take(self) -> bytes:
         """Empty the run and return its RTP payloads, joined."""
-        payload = b"".join(self._parts)
+        rtp_payload = b"".join(self._parts)
         self._parts.clear()
         self.count = 0
-        return payload
+        return rtp_payload

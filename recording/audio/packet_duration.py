@@ -22,32 +22,32 @@ _FRAMES: Final = {"G729": (10, 10_000), "GSM": (33, 20_000)}
 _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
-def duration_us(name: str, clock: int, channels: int, payload: bytes) -> int:
+def duration_us(name: str, clock: int, channels: int, rtp_payload: bytes) -> int:
     """Return the microseconds of sound in one payload; at most a second.
 
     `name` is the codec's name as in SDP.
     """
-    return min(_told_us(name.upper(), clock, channels, payload), _LONGEST_US)
+    return min(_announced_us(name.upper(), clock, channels, rtp_payload), _LONGEST_US)
 
 
-def _told_us(codec: str, clock: int, channels: int, payload: bytes) -> int:
-    if not payload:
+def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> int:
+    if not rtp_payload:
         return USUAL_US
     if codec == "G722":
-        return len(payload) * US // 8000  # at any clock rate
+        return len(rtp_payload) * US // 8000  # at any clock rate
     if codec in _SAMPLE_BYTES:
-        return len(payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)
+        return len(rtp_payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)
     if codec == "OPUS":
-        return opus_us(payload)
+        return opus_us(rtp_payload)
     if codec in _FRAMES:
         size, frame_us = _FRAMES[codec]
-        return max(1, -(-len(payload) // size)) * frame_us
+        return max(1, -(-len(rtp_payload) // size)) * frame_us
     return USUAL_US
 
 
-def opus_us(payload: bytes) -> int:
+def opus_us(rtp_payload: bytes) -> int:
     """Return the duration of an Opus packet; its first two bytes give it (RFC 6716, section 3)."""
-    toc = payload[0]
+    toc = rtp_payload[0]
     config, code = toc >> 3, toc & 3
     if config < 12:
         frame_us = _OPUS_SILK_US[config & 3]
@@ -57,5 +57,5 @@ def opus_us(payload: bytes) -> int:
         frame_us = _OPUS_CELT_US[config & 3]
     frames = 1 if code == 0 else 2
     if code == 3:
-        frames = payload[1] & 0x3F if len(payload) > 1 else 1
+        frames = rtp_payload[1] & 0x3F if len(rtp_payload) > 1 else 1
     return min(max(1, frames) * frame_us, _LONGEST_OPUS_US)

@@ -50,7 +50,7 @@ class RawPayload:
         self._path = path
         self._part: PendingFile | None = None
         self._writer: PayloadWriter | None = None
-        self._said: dict[tuple[int, int], PayloadCodec] = {}
+        self._described: dict[tuple[int, int], PayloadCodec] = {}
         self._file_key = b""
         self._title = ""
 
@@ -64,7 +64,7 @@ class RawPayload:
         """Start again, under the key of the recording's other payload."""
         self.discard()
         self.packets = 0
-        self._said.clear()
+        self._described.clear()
         self._file_key = file_key
         self._title = f"{call_id}: RTP that could not be decoded"
         self._channels = channels
@@ -97,8 +97,8 @@ class RawPayload:
         head = struct.pack(">IIIII", packet.track, high, low, len(data), len(data))
         kind = packet.data[1] & 0x7F
         options = b""
-        if self._said.get((packet.track, kind)) != packet.codec:
-            self._said[packet.track, kind] = packet.codec
+        if self._described.get((packet.track, kind)) != packet.codec:
+            self._described[packet.track, kind] = packet.codec
             told = f"a=rtpmap:{kind} {packet.codec}"
             told += f"\na=fmtp:{kind} {packet.codec.fmtp}" if packet.codec.fmtp else ""
             options = _option(_COMMENT, told) + bytes(4)

@@ -35,7 +35,7 @@ class Resampler:
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
-    def rest(self) -> Floats:
+    def flush(self) -> Floats:
         """Return the output that is still due if silence follows, then reset.
 
         The filter delays its output by half its length.

@@ -13,7 +13,7 @@ class SequenceExtender:
         """The fixed header of the packet that was received last; empty before the first."""
         self._added = 0
 
-    def number(self, head: tuple[int, ...], near: int | None) -> int:
+    def extend(self, head: tuple[int, ...], near: int | None) -> int:
         """Return the extended number of the received packet with this fixed header.
 
         Of all extended numbers that fit its sequence number, this is the one nearest to `near`.

@@ -70,7 +70,7 @@ class Packet:
     at_us: int = field(compare=False)
     timestamp: int = field(compare=False)
     codec: PayloadCodec = field(compare=False)
-    payload: bytes = field(compare=False)
+    rtp_payload: bytes = field(compare=False)
     data: bytes = field(compare=False)
     """The datagram as it was received."""
     lead_us: int = field(compare=False)
@@ -89,12 +89,12 @@ class Packet:
     @property
     def noise(self) -> bytes:
         """The noise to play in the silence after this packet, as an RFC 3389 payload, or empty."""
-        return announced_noise(self.codec, self.payload)
+        return announced_noise(self.codec, self.rtp_payload)
 
     @property
-    def silent(self) -> bool:
+    def has_no_audio(self) -> bool:
         """True if the packet has no audio to decode."""
-        return is_silence(self.codec, self.payload)
+        return is_silence(self.codec, self.rtp_payload)
 
 
 class StreamClock:
@@ -121,28 +121,30 @@ class StreamClock:
         It is `former` if that clock agrees with their arrivals; otherwise it is a new one, anchored
         at the least delayed of them.
         """
-        if former is not None and former._holds_for(packets):  # noqa: SLF001 - of our own kind
+        if former is not None and former._agrees_with(packets):  # noqa: SLF001 - of our own kind
             return former
         first = min(packets)
         clock = cls(rate, first, 0)
-        clock._pace = _timestamp_rate_of(packets, former)
-        errors = sorted(clock.arrival(packet) - clock.place(packet) for packet in packets)
+        clock._timestamp_rate = _timestamp_rate_of(packets, former)
+        errors = sorted(
+            clock.arrival_position(packet) - clock.position(packet) for packet in packets
+        )
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
             del errors[0]  # a timestamp far from all others
         clock._base = errors[0]
         return clock
 
-    def _holds_for(self, packets: list[Packet]) -> bool:
+    def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return whether enough of the packets arrived when this clock expects them.
 
         If so, correct the anchor by at most the drift of `_PPM` since it was last confirmed, and
         forget the observations before.
         """
-        if any(packet.codec.clock != self._told for packet in packets):
+        if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
         same = _SAME_US * self._rate // _US
-        errors = [self.arrival(packet) - self.place(packet) for packet in packets]
+        errors = [self.arrival_position(packet) - self.position(packet) for packet in packets]
         fits = sum(-same <= error <= same for error in errors)
         if fits < min(_FEW, len(errors)) or min(errors) < -same:
             return False
@@ -153,65 +155,65 @@ class StreamClock:
         if self._is_much(move):
             self._base += move
             self._proven_us = self.judged_us
-        self._second.clear()
-        self._proof.clear()
-        self._owed = self.stretch = 0
+        self._errors.clear()
+        self._minima.clear()
+        self._correction = self.stretch = 0
         return True
 
-    def counts(self, pace: _TimestampRate) -> bool:
-        """Return whether this clock counts timestamps at this pace."""
-        return self._pace == pace
+    def has_rate(self, timestamp_rate: _TimestampRate) -> bool:
+        """Return whether this clock counts timestamps at this rate."""
+        return self._timestamp_rate == timestamp_rate
 
-    def arrival(self, packet: Packet) -> int:
+    def arrival_position(self, packet: Packet) -> int:
         """Return the packet's position according to its arrival."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
         self._base = position
-        self._enough = _a_second(packet)
+        self._enough = _packets_a_second(packet)
         self.judged_us = self._proven_us = packet.at_us
         self._timestamp, self._sequence = packet.timestamp, packet.sequence
-        self._told = packet.codec.clock
-        self._pace = _TimestampRate(self._told or NARROW, _US)
-        self._second: list[int] = []
-        self._proof: list[int] = []
-        self._owed = self._steps = 0
+        self._clock_rate = packet.codec.clock
+        self._timestamp_rate = _TimestampRate(self._clock_rate or NARROW, _US)
+        self._errors: list[int] = []
+        self._minima: list[int] = []
+        self._correction = self._steps = 0
         self.stretch = 0
 
-    def doubts(self, packet: Packet) -> bool:
+    def contradicts(self, packet: Packet) -> bool:
         """Return whether the packet's arrival or clock rate contradicts the anchor.
 
         More packets must then confirm the anchor or give a new one.
         """
-        error = self.arrival(packet) - self.place(packet)
+        error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
-        return late or error < self._early or packet.codec.clock != self._told
+        return late or error < self._early or packet.codec.clock != self._clock_rate
 
-    def knows(self, packet: Packet) -> bool:
+    def fits(self, packet: Packet) -> bool:
         """Return whether the packet has this clock's rate and no timestamp from the future."""
-        of_the_past = self.arrival(packet) - self.place(packet) >= self._early
-        return of_the_past and packet.codec.clock == self._told
+        of_the_past = self.arrival_position(packet) - self.position(packet) >= self._early
+        return of_the_past and packet.codec.clock == self._clock_rate
 
-    def lags(self, packet: Packet) -> bool:
+    def is_lagging(self, packet: Packet) -> bool:
         """Return whether the packet is so late that the packets after it must be examined."""
-        return (self.arrival(packet) - self.place(packet)) * _US > LAGS_US * self._rate
+        return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
-    def explains(self, packets: list[Packet]) -> bool:
+    def accept_late(self, packets: list[Packet]) -> bool:
         """Return whether the packets fit this clock and are only late.
 
         A delay is permanent if all packets that follow have it too. Where one begins, the anchor
-        will move by the delay of the least delayed of them (see `follow`).
+        will move by the delay of the least delayed of them (see `next_position`).
         """
         ordered = sorted(packets)
-        errors = [self.arrival(packet) - self.place(packet) for packet in ordered]
-        if min(errors) < self._early or any(p.codec.clock != self._told for p in packets):
+        errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
+        if min(errors) < self._early or any(p.codec.clock != self._clock_rate for p in packets):
             return False
         least = list(accumulate(reversed(errors), min))[::-1]
         if least[0] * _US <= LAGS_US * self._rate:
             return True
-        self._second.clear()
-        self._proof.clear()
-        moved = self._owed = self.stretch = 0
+        self._errors.clear()
+        self._minima.clear()
+        moved = self._correction = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
                 break  # too few packets follow to decide
@@ -224,9 +226,9 @@ class StreamClock:
         """Return the time in µs at which a packet at this position arrives without delay."""
         return position * _US // self._rate + packet.lead_us
 
-    def place(self, packet: Packet) -> int:
+    def position(self, packet: Packet) -> int:
         """Return the packet's position according to its timestamp."""
-        ticks, in_us, by_number = self._pace
+        ticks, in_us, by_number = self._timestamp_rate
         ahead = (packet.timestamp - self._timestamp) % _MODULUS
         if ahead >= _MODULUS // 2:
             ahead -= _MODULUS
@@ -234,53 +236,55 @@ class StreamClock:
             ahead = packet.sequence - self._sequence
         return self._base + ahead * self._rate * in_us // (ticks * _US)
 
-    def roughly(self, packet: Packet) -> int:
+    def approximate_position(self, packet: Packet) -> int:
         """Return the position of a packet without audio.
 
         Its timestamp decides if that is plausible, otherwise its arrival.
         """
-        position, arrival = self.place(packet), self.arrival(packet)
+        position, arrival = self.position(packet), self.arrival_position(packet)
         late = LATE_US * self._rate // _US
-        fits = packet.codec.clock == self._told and self._early <= arrival - position <= late
+        fits = packet.codec.clock == self._clock_rate and self._early <= arrival - position <= late
         return position if fits else arrival
 
     @property
-    def _paying(self) -> bool:
-        return self._steps > 0 and self._owed != 0
+    def _is_correcting(self) -> bool:
+        return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
         """Note the delay of a packet that is the next one expected; return whether it was noted.
 
-        If not, the packet must go through `follow`, because the anchor may have to move.
+        If not, the packet must go through `next_position`, because the anchor may have to move.
         """
-        if len(self._second) >= self._enough - 1 or self._paying:
+        if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
         if not -EARLY_US < late_us < LAGS_US:
             return False
-        self._second.append(late_us * self._rate // _US)
+        self._errors.append(late_us * self._rate // _US)
         return True
 
     def note_all(self, late_us: list[int]) -> int:
         """Do `note` for each delay up to the first that it refuses; return the number noted."""
-        taken = [] if self._paying else late_us[: max(0, self._enough - 1 - len(self._second))]
+        taken = (
+            [] if self._is_correcting else late_us[: max(0, self._enough - 1 - len(self._errors))]
+        )
         if taken and not (min(taken) > -EARLY_US and max(taken) < LAGS_US):
             wrong = (i for i, late in enumerate(taken) if not -EARLY_US < late < LAGS_US)
             taken = taken[: next(wrong)]
         rate = self._rate
-        self._second += [late * rate // _US for late in taken]
+        self._errors += [late * rate // _US for late in taken]
         return len(taken)
 
-    def follow(self, packet: Packet) -> int:
+    def next_position(self, packet: Packet) -> int:
         """Return the packet's position by timestamp, and correct the anchor by its arrival.
 
         The timestamp decides no matter how late the packet is. The stream has already examined the
-        packets after it if this one contradicted the anchor (`doubts`, `lags`).
+        packets after it if this one contradicted the anchor (`contradicts`, `is_lagging`).
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
-        position, arrival = self.place(packet), self.arrival(packet)
+        position, arrival = self.position(packet), self.arrival_position(packet)
         error = arrival - position
-        if packet.codec.clock != self._told:
+        if packet.codec.clock != self._clock_rate:
             self._rebase(packet, arrival)
             return arrival
         if error < self._early:
@@ -289,57 +293,57 @@ class StreamClock:
             self._base, self._timestamp = position, packet.timestamp  # before it can wrap
             self._sequence = packet.sequence
         if error * _US <= LAGS_US * self._rate:
-            self._second.append(error)
-        self._enough = _a_second(packet)
+            self._errors.append(error)
+        self._enough = _packets_a_second(packet)
         since_us = packet.at_us - self.judged_us
-        if len(self._second) >= self._enough or (self._second and since_us >= _LONGEST_SECOND_US):
+        if len(self._errors) >= self._enough or (self._errors and since_us >= _LONGEST_SECOND_US):
             self.judged_us = packet.at_us
             self._steps = max(1, min(_MOST_STEPS, since_us // _SECOND_US))
-            self._correct(min(self._second))
-        if self._paying:
-            position += self._pay()
+            self._note_minimum(min(self._errors))
+        if self._is_correcting:
+            position += self._correction_step()
         return position
 
-    def _correct(self, least: int) -> None:
+    def _note_minimum(self, least: int) -> None:
         """Note the least delay of a second's packets.
 
         Jitter can look like a wrong anchor for a while. So the least delay of five seconds is the
-        error of the anchor, and is then corrected step by step (`_pay`).
+        error of the anchor, and is then corrected step by step (`_correction_step`).
         """
-        self._second.clear()
-        if not self._owed:
-            self._proof.append(least)
-            if len(self._proof) >= _PROOF_S:
-                proven = min(self._proof)
-                self._proof.clear()
+        self._errors.clear()
+        if not self._correction:
+            self._minima.append(least)
+            if len(self._minima) >= _PROOF_S:
+                proven = min(self._minima)
+                self._minima.clear()
                 self._proven_us = self.judged_us
                 if self._is_much(proven):
-                    self._owed = proven
+                    self._correction = proven
 
     def _is_much(self, samples: int) -> bool:
         """Return whether an error is larger than jitter can explain; smaller ones stay."""
         return abs(samples) > 3 * self._step
 
-    def _pay(self) -> int:
+    def _correction_step(self) -> int:
         """Move the anchor by one step, which is inaudible, and stretch this packet to fit.
 
         Returns the samples moved.
         """
         self._steps -= 1
-        move = max(-self._step, min(self._step, self._owed))
-        self._owed -= move
+        move = max(-self._step, min(self._step, self._correction))
+        self._correction -= move
         self._base += move
         self.stretch = move
         return move
 
 
 def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _TimestampRate:
-    """Return the pace of the packets' timestamps: their codec's, unless another one is evident.
+    """Return the rate of the packets' timestamps: their codec's, unless another one is evident.
 
     Some senders of G.722 count 16,000 ticks a second; some senders of Opus count at their
     microphone's rate, or count packets; others do not count at all. In these cases all steps are
     equal, and the arrivals agree with the packets' lengths but not with the timestamps. `former` is
-    the stream's clock until now; if it already has such a pace, equal steps are enough.
+    the stream's clock until now; if it already has such a rate, equal steps are enough.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us
@@ -350,16 +354,16 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
     }
     alike = len(steps) == len({(packet.codec, packet.length_us) for packet in packets}) == 1
     step = steps.pop() if alike else 0
-    if not alike or first.silent or step * _US == expected.ticks * length_us:
+    if not alike or first.has_no_audio or step * _US == expected.ticks * length_us:
         return expected
-    pace = _TimestampRate(step or 1, length_us, by_number=not step)
+    timestamp_rate = _TimestampRate(step or 1, length_us, by_number=not step)
     count, took_us = last.sequence - first.sequence, last.at_us - first.at_us
     by_length = abs(took_us - count * length_us)
     by_stamps = abs(took_us - count * step * _US // expected.ticks)
-    as_before = former is not None and former.counts(pace)
-    return pace if as_before or (count >= _FEW and by_length < by_stamps) else expected
+    as_before = former is not None and former.has_rate(timestamp_rate)
+    return timestamp_rate if as_before or (count >= _FEW and by_length < by_stamps) else expected
 
 
-def _a_second(packet: Packet) -> int:
+def _packets_a_second(packet: Packet) -> int:
     """Return the number of packets like this one in a second; at least `_FEWEST_A_SECOND`."""
     return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.length_us))

@@ -28,7 +28,7 @@ class StreamDecoder:
         return None if decoder is None else cls(decoder, rate)
 
     @property
-    def native(self) -> int:
+    def native_rate(self) -> int:
         """The sampling rate of the decoder, in Hz."""
         return self._decoder.rate
 
@@ -41,15 +41,15 @@ class StreamDecoder:
         """
         return self._resampler is not None
 
-    def samples(self, payload: bytes, *, follows: bool, stretch: int = 0) -> Samples:
+    def samples(self, rtp_payload: bytes, *, follows: bool, stretch: int = 0) -> Samples:
         """Return the samples of one RTP payload; empty if it cannot be decoded.
 
         Args:
-            payload: The RTP payload, or several joined ones for a stateless voice.
+            rtp_payload: The RTP payload, or several joined ones for a stateless voice.
             follows: Whether it follows the last one directly, without a break.
             stretch: The number of samples to add, or to remove if negative.
         """
-        decoded = self._decoder.decode(payload)
+        decoded = self._decoder.decode(rtp_payload)
         if self._resampler is not None and len(decoded):
             if not follows:
                 self._resampler.reset()
@@ -58,14 +58,14 @@ class StreamDecoder:
             decoded = clip(_stretched(decoded, len(decoded) + stretch))
         return decoded
 
-    def rest(self) -> Samples:
+    def flush(self) -> Samples:
         """Return the last samples (about a millisecond) that the resampler still holds.
 
         Call it when a break follows; the samples are empty without a resampler.
         """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)
-        return clip(self._resampler.rest())
+        return clip(self._resampler.flush())
 
 
 class StreamDecoders:

@@ -40,22 +40,22 @@ class Timeline:
         """
         self.rate = rate
         self._tracks = [Track(rate) for _ in range(TRACKS)]
-        self._mutes: deque[tuple[int, int | None]] = deque()
+        self._gaps: deque[tuple[int, int | None]] = deque()
         self._ready: deque[Samples] = deque()
         self._emitted = 0
         self._now_us = 0
         self._held: list[UndecodedPacket] = []
-        self._refused: list[UndecodedPacket] = []
+        self._undecoded: list[UndecodedPacket] = []
 
     @property
     def counts(self) -> list[TrackCount]:
         """The packet counts of each track so far."""
         return [track.count() for track in self._tracks]
 
-    def media(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
+    def set_payload_types(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
         """Set the codecs of a track's payload types from now on."""
         if 0 <= track < TRACKS:
-            self._tracks[track].media(payloads)
+            self._tracks[track].set_payload_types(payloads)
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
         """Take one RTP packet. Data that is not RTP is counted and left out."""
@@ -88,63 +88,62 @@ class Timeline:
                 yield told_us
             start = end
 
-    def mute(self, from_us: int) -> None:
+    def begin_gap(self, from_us: int) -> None:
         """Begin a gap: silence from `from_us` on, and missing packets are not lost."""
-        self._mutes.append((self._sample(from_us), None))
-        self.interrupt(from_us)
+        self._gaps.append((self._sample(from_us), None))
+        self.mark_break(from_us)
 
-    def unmute(self, at_us: int) -> None:
+    def end_gap(self, at_us: int) -> None:
         """End the gap at `at_us`."""
-        if self._mutes and self._mutes[-1][1] is None:
-            start, _ = self._mutes.pop()
-            self._mutes.append((start, self._sample(at_us)))
-        self.interrupt(at_us)
+        if self._gaps and self._gaps[-1][1] is None:
+            start, _ = self._gaps.pop()
+            self._gaps.append((start, self._sample(at_us)))
+        self.mark_break(at_us)
 
-    def interrupt(self, at_us: int | None = None) -> None:
+    def mark_break(self, at_us: int | None = None) -> None:
         """Expect a break in both tracks: missing packets are not lost, and timestamps may jump.
 
         `at_us` is the time of the break; None means the time of the last packet.
         """
         position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
-            track.interrupt(position)
+            track.mark_break(position)
 
-    def refused(self) -> list[UndecodedPacket]:
+    def undecoded(self) -> list[UndecodedPacket]:
         """Return the packets that could not be decoded, once each, as soon as they are final.
 
         Packets that arrived in a gap or have audio from one are left out.
         """
-        given, self._refused = self._refused, []
+        given, self._undecoded = self._undecoded, []
         return given
 
-    def _release(self, end: int | None) -> None:
+    def _finalise_undecoded(self, end: int | None) -> None:
         """Make undecodable packets available that arrived before `end`, which is final now.
 
         None as `end` means all of them.
         """
         for number, track in enumerate(self._tracks):
-            for each, position in track.refused:
+            for each, position in track.undecoded:
                 length = self._sample(each.length_us)
-                if not self._is_silenced(position, position + length):
+                if not self._overlaps_gap(position, position + length):
                     self._held.append(UndecodedPacket(number, each.at_us, each.codec, each.data))
-            track.refused.clear()
+            track.undecoded.clear()
         due, self._held = self._held, []
         if end is not None:
             self._held = [r for r in due if self._sample(r.at_us) >= end]
             due = [r for r in due if self._sample(r.at_us) < end]
         due.sort(key=lambda each: each.at_us)
-        self._refused += [r for r in due if not self._is_muted(r)]
+        self._undecoded += [r for r in due if not self._is_in_gap(r)]
 
-    def _is_muted(self, packet: UndecodedPacket) -> bool:
+    def _is_in_gap(self, packet: UndecodedPacket) -> bool:
         arrived = self._sample(packet.at_us)
         begun = self._sample(packet.at_us - packet.codec.duration_us(packet.data[_HEADER:]))
-        return self._is_silenced(begun, arrived + 1)
+        return self._overlaps_gap(begun, arrived + 1)
 
-    def _is_silenced(self, start: int, end: int) -> bool:
+    def _overlaps_gap(self, start: int, end: int) -> bool:
         """Return whether a gap overlaps these positions."""
         return any(
-            end > mute_from and (mute_to is None or start < mute_to)
-            for mute_from, mute_to in self._mutes
+            end > gap_from and (gap_to is None or start < gap_to) for gap_from, gap_to in self._gaps
         )
 
     def advance(self, now_us: int) -> None:
@@ -167,7 +166,7 @@ class Timeline:
         end = self._sample(length_us)
         while self._emitted < end:
             self._emit(min(self.rate, end - self._emitted))
-        self._release(None)
+        self._finalise_undecoded(None)
 
     def _sample(self, at_us: int) -> int:
         return at_us * self.rate // _US
@@ -175,11 +174,11 @@ class Timeline:
     def _emit(self, count: int) -> None:
         start, end = self._emitted, self._emitted + count
         block = np.stack([track.take(count) for track in self._tracks], axis=1)
-        for mute_from, mute_to in self._mutes:
-            to = end if mute_to is None else mute_to
-            block[max(0, mute_from - start) : max(0, to - start)] = 0
-        self._release(end)
-        while self._mutes and self._mutes[0][1] is not None and self._mutes[0][1] <= start:
-            self._mutes.popleft()
+        for gap_from, gap_to in self._gaps:
+            to = end if gap_to is None else gap_to
+            block[max(0, gap_from - start) : max(0, to - start)] = 0
+        self._finalise_undecoded(end)
+        while self._gaps and self._gaps[0][1] is not None and self._gaps[0][1] <= start:
+            self._gaps.popleft()
         self._emitted = end
         self._ready.append(block)

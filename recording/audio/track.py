@@ -13,7 +13,7 @@ from recording.audio.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.audio.comfort_noise import Noise
 from recording.audio.rtp_stream import RtpStream
 from recording.audio.stream_clock import Packet
-from recording.audio.track_layer import HEADER, TrackCount, WidebandError
+from recording.audio.track_sink import HEADER, TrackCount, WidebandError
 from recording.spool.burst import TrackBurst
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
@@ -43,7 +43,7 @@ class Track:
         self._noise: Noise | None = None
         self._noise_at = 0
         """The position from which the noise is not written yet."""
-        self.refused: list[tuple[Packet, int]] = []
+        self.undecoded: list[tuple[Packet, int]] = []
         """Packets that cannot be decoded, with their positions, until the timeline takes them."""
 
     def count(self) -> TrackCount:
@@ -60,7 +60,7 @@ class Track:
             self.counted.codecs,
         )
 
-    def media(self, payloads: Mapping[int, PayloadCodec]) -> None:
+    def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
         """Set the codecs of dynamic payload types."""
         self._payloads = {**STATIC, **payloads}
         for stream in self._streams.values():
@@ -73,21 +73,21 @@ class Track:
             return
         head = HEADER.unpack_from(data)
         stream = self._streams.get(head[4])
-        if stream is not None and stream.continues(head, at_us, data):
+        if stream is not None and stream.take_expected(head, at_us, data):
             return
         flags, kind, _, _, ssrc = head
-        payload = data[12:] if flags == 0x80 else _payload(data, flags)
+        rtp_payload = data[12:] if flags == 0x80 else _rtp_payload(data, flags)
         codec = self._payloads.get(kind & 0x7F)
         if codec is None:
             codec = PayloadCodec(f"payload-type-{kind & 0x7F}", NARROW)
         stream = stream or self._new_stream(ssrc)
-        stream.packet(at_us, head, codec, payload, data)
+        stream.packet(at_us, head, codec, rtp_payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
         """Take packets `start` to `end` of a burst, with the same result as `packet` for each."""
         while start < end:
             stream = self._streams.get(burst.ssrc(start))
-            taken = 0 if stream is None else stream.continues_all(burst, start, end)
+            taken = 0 if stream is None else stream.take_expected_burst(burst, start, end)
             if not taken:
                 self.packet(burst.at_us[start], burst.datagram(start))
                 taken = 1
@@ -102,14 +102,14 @@ class Track:
         self._streams[ssrc] = RtpStream(self)
         return self._streams[ssrc]
 
-    def interrupt(self, position: int) -> None:
+    def mark_break(self, position: int) -> None:
         """Begin again after an interruption, and end a noise at `position`.
 
         Packets that are missing in the interruption are not counted as lost.
         """
         for stream in self._streams.values():
-            stream.interrupt()
-        self._hush(position)
+            stream.mark_break()
+        self._end_noise(position)
 
     def advance(self, now_us: int) -> None:
         """Write the packets that have waited long enough for their predecessors."""
@@ -121,7 +121,7 @@ class Track:
         for stream in self._streams.values():
             stream.end()
 
-    def refuse(self, packet: Packet, position: int) -> bool:
+    def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Keep a packet that cannot be decoded; return False if all of its audio would be final.
 
         Such a late packet is not kept, because the gaps of that time are forgotten and it might be
@@ -129,10 +129,10 @@ class Track:
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
-        self.refused.append((packet, position))
+        self.undecoded.append((packet, position))
         return True
 
-    def comfort(self, position: int, noise: bytes, clock: int) -> None:
+    def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
         """Fill the silence from `position` on with noise, until other samples are written there.
 
         Args:
@@ -140,28 +140,28 @@ class Track:
             noise: Its description, an RFC 3389 payload.
             clock: The sampling rate at which the sender measured it, in Hz.
         """
-        self._hush(position)
+        self._end_noise(position)
         self._noise = Noise(noise, clock, self.rate)
         self._noise_at = position
 
-    def _hush(self, position: int) -> None:
+    def _end_noise(self, position: int) -> None:
         """End the noise at `position`."""
-        self._lay_noise(position)
+        self._write_noise(position)
         self._noise = None
 
-    def _lay_noise(self, end: int) -> None:
+    def _write_noise(self, end: int) -> None:
         start = max(self._noise_at, self._start)
         if self._noise is not None and start < end:
-            self._lay(start, self._noise.samples(start, end - start))
+            self._write(start, self._noise.samples(start, end - start))
             self._noise_at = end
 
-    def put(self, position: int, samples: Samples) -> bool:
+    def write(self, position: int, samples: Samples) -> bool:
         """Write samples at a position; return False if all of them would be final already."""
         if self._noise is not None and position >= self._noise_at:
-            self._hush(position)
-        return self._lay(position, samples)
+            self._end_noise(position)
+        return self._write(position, samples)
 
-    def _lay(self, position: int, samples: Samples) -> bool:
+    def _write(self, position: int, samples: Samples) -> bool:
         if position < self._start:
             samples, position = samples[self._start - position :], self._start
             if not len(samples):
@@ -177,7 +177,7 @@ class Track:
 
     def take(self, count: int) -> Samples:
         """Return the next `count` samples, which become final."""
-        self._lay_noise(self._start + count)
+        self._write_noise(self._start + count)
         begin = self._start - self._origin
         taken = np.zeros(count, dtype=np.int16)
         there = self._samples[begin : begin + count]
@@ -194,7 +194,7 @@ class Track:
         self._origin = self._start
 
 
-def _payload(data: bytes, flags: int) -> bytes:
+def _rtp_payload(data: bytes, flags: int) -> bytes:
     """Return the RTP payload: the data after CSRCs and extension, without padding.
 
     See RFC 3550 section 5.1. It is empty if the lengths do not fit.

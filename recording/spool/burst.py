@@ -86,12 +86,12 @@ class TrackBurst:
         """Return one whole packet."""
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
-    def payload(self, start: int, end: int) -> bytes:
+    def rtp_payload(self, start: int, end: int) -> bytes:
         """Return the RTP payloads of packets `start` to `end` (exclusive), joined."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 
-    def successors(self, start: int) -> int:
+    def consecutive(self, start: int) -> int:
         """Return how many packets from `start` on follow their predecessor without a break.
 
         That is: the sequence number is one higher and does not wrap among them, and the timestamp

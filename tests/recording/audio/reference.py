@@ -146,7 +146,7 @@ class Said:
     at_us: int
     kind: Kind
     ssrc: int
-    payload: bytes
+    rtp_payload: bytes
     arrived: bool = True
 
 
@@ -216,7 +216,7 @@ def expected(party, rate, length_us):
         if not said.arrived:
             continue
         ear = ears.setdefault((said.ssrc, said.kind.name), Ear(said.kind))
-        sound = _at_rate(ear.hear(said.payload), ear.rate, rate)
+        sound = _at_rate(ear.hear(said.rtp_payload), ear.rate, rate)
         start = said.at_us * rate // US
         part = out[start : start + len(sound)]
         part[:] = sound[: len(part)]

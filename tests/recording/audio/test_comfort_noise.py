@@ -139,14 +139,14 @@ def test_noise_changes_where_it_is_told_anew():
 
 
 def test_noise_ends_with_a_gap_or_a_hold_and_does_not_come_back_after_it():
-    for end in ("mute", "interrupt"):
+    for end in ("begin_gap", "mark_break"):
         _, packets = quiet_call()
         timeline = Timeline(8000)
         for at, track, data in packets[:101]:
             timeline.packet(track, at, data)
         getattr(timeline, end)(5 * US)
-        if end == "mute":
-            timeline.unmute(8 * US)
+        if end == "begin_gap":
+            timeline.end_gap(8 * US)
         timeline.finish(12 * US)
         samples = np.concatenate(list(timeline.blocks()))[:, 0]
         assert loudness(samples[16_000:40_000]) == pytest.approx(-30, abs=0.5)
@@ -180,7 +180,7 @@ def test_noise_whose_timestamp_is_wild_lies_where_it_arrives():
 
 def test_noise_beside_a_wideband_codec_has_a_telephones_band():
     timeline = Timeline(16_000)
-    timeline.media(0, {98: PayloadCodec("L16", 16_000)})
+    timeline.set_payload_types(0, {98: PayloadCodec("L16", 16_000)})
     dice = random.Random(1)
     packets = [(i * 20_000, 0, rtp(i, i * 320, dice.randbytes(640), kind=98)) for i in range(50)]
     packets.append((US, 0, rtp(50, 8000, b"\x1e", kind=13)))
@@ -211,7 +211,7 @@ def test_the_silence_that_bcg729_describes_is_as_loud_as_it_was(level):
     assert loudness(samples[32_000:]) == pytest.approx(-level, abs=4)
     assert loudness(samples[:15_000]) == pytest.approx(loudness(theirs[:15_000]), abs=1)
     assert timeline.counts[0].undecoded == timeline.counts[0].lost == 0
-    assert timeline.refused() == []
+    assert timeline.undecoded() == []
 
 
 def test_a_silence_told_behind_a_frame_of_g729_begins_behind_it():

@@ -70,10 +70,10 @@ def test_its_rest_is_what_silence_would_bring_out_and_is_given_once(rate, to):
     sound = np.random.default_rng(2).standard_normal(rate // 50).astype(np.float32) * 1000
     whole = Resampler(rate, to)(np.concatenate([sound, np.zeros(rate // 50, np.float32)]))
     resampler = Resampler(rate, to)
-    made = np.concatenate([resampler(sound), resampler.rest()])
+    made = np.concatenate([resampler(sound), resampler.flush()])
     assert np.allclose(made, whole[: len(made)], atol=0.01)
     assert len(made) > len(sound) * to / rate + 6
-    assert not resampler.rest().any()
+    assert not resampler.flush().any()
 
 
 def test_what_was_before_a_reset_is_not_heard_after_it():

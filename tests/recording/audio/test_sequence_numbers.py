@@ -165,7 +165,7 @@ def test_a_late_packet_of_another_clock_is_not_heard_where_it_was_not_said():
     said[200 * 160 : 201 * 160] = 0
     packets.append((at_us + US, track, rtp(200, 200 * 160 - 8000, late[12:] * 2, kind=99)))
     timeline = Timeline(8000)
-    timeline.media(0, {99: PayloadCodec("L16", 12_000)})
+    timeline.set_payload_types(0, {99: PayloadCodec("L16", 12_000)})
     samples = played(packets, SECONDS * US, timeline)[:, 0]
     assert np.array_equal(samples[8000 : 8000 + len(said)], said)
     assert timeline.counts[0].late == 1

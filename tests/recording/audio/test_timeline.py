@@ -137,11 +137,11 @@ def test_the_last_millisecond_before_a_silence_is_heard_though_the_rate_is_anoth
         "another codec": [(US + 40_000, 0, rtp(50, 8320, bytes(640), kind=97))],
     }.get(silence, [])
     timeline = Timeline(16_000)
-    timeline.media(0, {8: PayloadCodec("PCMA", 8000), 97: PayloadCodec("L16", 16_000)})
+    timeline.set_payload_types(0, {8: PayloadCodec("PCMA", 8000), 97: PayloadCodec("L16", 16_000)})
     if silence == "a hold":
         for at_us, track, data in packets:
             timeline.packet(track, at_us, data)
-        timeline.interrupt(US)
+        timeline.mark_break(US)
         packets = []
     heard = np.abs(played(packets + after, 7 * US, timeline)[:, 0]) > 2000
     ends = np.flatnonzero(heard[:-1] & ~heard[1:])
@@ -251,9 +251,9 @@ def test_payloads_that_nobody_knows_are_silence_and_counted_and_given_back():
     timeline = Timeline(8000)
     assert not played(packets, US, timeline).any()
     assert timeline.counts[1].undecoded == 50
-    refused = [(each.track, each.at_us, each.data) for each in timeline.refused()]
+    refused = [(each.track, each.at_us, each.data) for each in timeline.undecoded()]
     assert refused == [(1, at, data) for at, _, data in packets]
-    assert timeline.refused() == []
+    assert timeline.undecoded() == []
 
 
 @pytest.mark.parametrize("pt", [8, 99])
@@ -265,16 +265,16 @@ def test_what_was_said_in_a_gap_is_not_kept_though_it_arrived_after_it(pt):
     timeline, gave = Timeline(8000), []
     for at, data in came:
         if at == end and timeline.counts[0].received == 100:
-            timeline.mute(gap[0])
-            timeline.unmute(gap[1])
+            timeline.begin_gap(gap[0])
+            timeline.end_gap(gap[1])
         if not gap[0] <= at < gap[1]:
             timeline.packet(0, at, data)
             timeline.advance(at)
-            gave += timeline.refused()
+            gave += timeline.undecoded()
     timeline.finish(8 * US)
     heard = np.concatenate(list(timeline.blocks()))[:, 0]
     assert not heard[gap[0] // 125 : gap[1] // 125].any()
-    kept = {refused.data for refused in gave + timeline.refused()}
+    kept = {refused.data for refused in gave + timeline.undecoded()}
     expected = {data for at, data in said if pt == 99 and not gap[0] - 20_000 < at < gap[1]}
     assert kept == expected
 
@@ -285,14 +285,14 @@ def test_a_payload_that_its_decoder_refuses_is_given_back():
     timeline = Timeline(8000)
     played(packets, US, timeline)
     assert timeline.counts[0].undecoded == 1
-    (refused,) = timeline.refused()
+    (refused,) = timeline.undecoded()
     assert (refused.at_us, refused.codec.name, refused.data) == (600_000, "G729", packets[30][2])
 
 
 def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():
     voice = speech(4)
     timeline = Timeline(8000)
-    timeline.media(0, {96: PayloadCodec("PCMU", 8000)})
+    timeline.set_payload_types(0, {96: PayloadCodec("PCMU", 8000)})
     packets = [
         (at, 0, data if index < 100 else data[:1] + bytes([96]) + data[2:])
         for at, index, data in sent(voice)
@@ -310,10 +310,10 @@ def test_a_gap_is_exact_silence_and_what_it_swallowed_is_no_loss():
     muted = unmuted = False
     for at, _, data in sent(voice):
         if at >= 3_010_000 and not muted:
-            timeline.mute(3_010_000)
+            timeline.begin_gap(3_010_000)
             muted = True
         if at >= 6_005_000 and not unmuted:
-            timeline.unmute(6_005_000)
+            timeline.end_gap(6_005_000)
             unmuted = True
         if not muted or unmuted:
             timeline.packet(0, at, data)
@@ -341,7 +341,7 @@ def test_gaps_move_nothing_by_so_much_as_a_sample(seed):
     blocks, marks = [], sorted(edge for gap in gaps for edge in gap)
     for arrival, data in packets:
         while marks and marks[0] <= arrival:
-            edge = timeline.mute if len(marks) % 2 == 0 else timeline.unmute
+            edge = timeline.begin_gap if len(marks) % 2 == 0 else timeline.end_gap
             edge(marks.pop(0))
         timeline.packet(0, arrival, data)
         timeline.advance(arrival)
@@ -397,11 +397,11 @@ strange_codecs = st.builds(PayloadCodec, names, clocks, st.integers(0, 300))
 @FEW
 def test_whatever_was_agreed_on_and_came_the_call_keeps_its_length(codecs, packets):
     timeline = Timeline(16_000)
-    timeline.media(0, {96 + index: codec for index, codec in enumerate(codecs)})
+    timeline.set_payload_types(0, {96 + index: codec for index, codec in enumerate(codecs)})
     sent = [
         (max(0, number * 20_000 + late), 0, rtp(number, number * 160, body, kind=96 + which))
         for number, (which, late, body) in enumerate(packets)
     ]
     assert len(played(sent, 2 * US, timeline)) == 32_000
     count = timeline.counts[0]
-    assert len(timeline.refused()) == count.undecoded
+    assert len(timeline.undecoded()) == count.undecoded

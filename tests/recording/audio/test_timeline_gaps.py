@@ -86,8 +86,8 @@ def record(senders, length_us):
     told = 0
     blocks = []
     gaps = {edge for sender in senders for edge in sender.gaps}
-    steps = [(begin, 0, timeline.mute, ()) for begin, _ in gaps]
-    steps += [(end, 1, timeline.unmute, ()) for _, end in gaps]
+    steps = [(begin, 0, timeline.begin_gap, ()) for begin, _ in gaps]
+    steps += [(end, 1, timeline.end_gap, ()) for _, end in gaps]
     for sender in senders:
         for at, track, data in sender.packets:
             steps.append((at, 2, timeline.packet, (track, data)))

@@ -35,13 +35,13 @@ def recorded(parties, length_us, holds=()):
 def _recorded(rate, parties, length_us, holds):
     timeline = Timeline(rate)
     for track in (0, 1):
-        timeline.media(track, MEDIA)
+        timeline.set_payload_types(track, MEDIA)
     steps = [(at, 0, None) for at in holds]
     steps += [(at, 1 + track, data) for party in parties for at, track, data in party.packets]
     told, blocks = 0, []
     for at, place, data in sorted(steps, key=lambda step: step[:2]):
         if data is None:
-            timeline.interrupt(at)
+            timeline.mark_break(at)
         else:
             timeline.packet(place - 1, at, data)
         if at > told + 500_000:

@@ -92,7 +92,7 @@ def frames_of_packets(draw):
 def played(frames, shift_us, *, bursts):
     """Samples and counts of the frames, taken in bursts or one by one, interrupted in between."""
     timeline = Timeline(8000)
-    timeline.media(0, {96: PayloadCodec("PCMU", 8000)})
+    timeline.set_payload_types(0, {96: PayloadCodec("PCMU", 8000)})
     told, blocks = 0, []
     for number, frame in enumerate(frames):
         (first, _), plaintext = pack_packets(frame)
@@ -110,9 +110,9 @@ def played(frames, shift_us, *, bursts):
                     timeline.advance(told)
                     blocks += timeline.blocks()
         if number == 3:
-            timeline.mute(told)
+            timeline.begin_gap(told)
         if number == 4:
-            timeline.unmute(told + 100_000)
+            timeline.end_gap(told + 100_000)
     timeline.finish(12 * US)
     return np.concatenate([*blocks, *timeline.blocks()]), timeline.counts
 
@@ -159,11 +159,11 @@ def test_successors_end_where_the_sequence_wraps(sequence, expected):
     datagrams = [rtp(sequence + i, 2**32 - 800 + i * 160, bytes(160)) for i in range(20)]
     data = np.frombuffer(b"".join(datagrams), dtype=np.uint8).reshape(20, -1)
     burst = TrackBurst(np.arange(20), data)
-    assert burst.successors(0) == expected
+    assert burst.consecutive(0) == expected
     assert [burst.datagram(index) for index in range(20)] == datagrams
 
 
 def test_a_wrap_of_the_sequence_that_carries_into_the_payload_type_is_no_succession():
     datagrams = [rtp(65_530 + i, i * 160, bytes(160), kind=8 + (i > 5)) for i in range(20)]
     data = np.frombuffer(b"".join(datagrams), dtype=np.uint8).reshape(20, -1)
-    assert TrackBurst(np.arange(20), data).successors(0) == 6
+    assert TrackBurst(np.arange(20), data).consecutive(0) == 6

@@ -43,13 +43,13 @@ class TrackSink(Protocol):
     rate: int
     counted: TrackCount
 
-    def put(self, position: int, samples: Samples) -> bool:
+    def write(self, position: int, samples: Samples) -> bool:
         """Write samples at a position; return False if all of them would be final already."""
 
-    def comfort(self, position: int, noise: bytes, clock: int) -> None:
+    def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
         """Fill the silence from here on with noise, which `noise` describes (RFC 3389 payload)."""
 
-    def refuse(self, packet: Packet, position: int) -> bool:
+    def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Keep a packet that cannot be decoded, with the position of its audio.
 
         Returns False if all of its audio would be final already.

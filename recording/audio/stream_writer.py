@@ -1,0 +1,147 @@
+"""Decodes the packets of one RTP stream and writes their samples to a track.
+
+`recording.audio.rtp_stream` gives the packets in order; a `StreamClock` gives their positions.
+Packets that simply follow each other gather in a run of up to a second, which is decoded at once.
+"""
+
+from __future__ import annotations
+
+from recording.audio.codecs import NARROW, PayloadCodec
+from recording.audio.decoding_run import DecodingRun
+from recording.audio.stream_clock import Packet, StreamClock
+from recording.audio.stream_decoder import StreamDecoder, StreamDecoders
+from recording.audio.track_sink import TrackSink, WidebandError
+
+
+class StreamWriter:
+    """The audio of one stream, from its packets to the track.
+
+    Attributes:
+        run: The packets that are not decoded yet, because they follow each other.
+    """
+
+    def __init__(self, track: TrackSink) -> None:
+        self.run = DecodingRun()
+        self._track = track
+        self._decoders = StreamDecoders(track.rate)
+        self._end = 0
+        """The position at which the audio that was written last ends."""
+        self._last: StreamDecoder | None = None
+        """The decoder of that audio, which may still hold its last millisecond."""
+
+    @property
+    def end(self) -> int:
+        """The position after all audio so far, in the run or written."""
+        return max(self._end, self.run.end)
+
+    def write(self, packet: Packet, clock: StreamClock) -> bool:
+        """Write a packet, or begin the noise that it describes.
+
+        Returns whether the packet was added to the run, to be decoded with it later.
+        """
+        noise = packet.noise
+        if packet.has_no_audio:
+            if noise:
+                self.write_run()
+                self.finish()
+                position = clock.approximate_position(packet)
+                self._track.begin_noise(position, noise, packet.codec.clock)
+            return False
+        position = clock.next_position(packet)
+        if self._fits_run(packet, position, clock):
+            self.run.add(packet.rtp_payload)
+            return True
+        self.write_run()
+        self._decode(packet, position, clock)
+        if noise:
+            self.finish()
+            self._track.begin_noise(self._end, noise, packet.codec.clock)
+        return False
+
+    def write_late(self, packet: Packet, clock: StreamClock) -> None:
+        """Write a packet at its position, after packets that follow it were written."""
+        self.write_run()
+        decoder = StreamDecoder.of(packet.codec, self._track.rate)  # the stream's has moved on
+        samples = None if decoder is None else decoder.samples(packet.rtp_payload, follows=False)
+        position = clock.position(packet)
+        if samples is None or not len(samples):
+            self._keep_undecoded(packet, position)
+        elif not clock.fits(packet) or not self._track.write(position, samples):
+            self._track.counted.late += 1
+
+    def write_run(self) -> None:
+        """Decode and write the packets of the run."""
+        decoder = self.run.decoder
+        if self.run and decoder is not None:
+            rtp_payload = self.run.take()
+            start = self.run.end - len(rtp_payload) * decoder.scale
+            follows = self._follows_last(decoder, start, touches=start == self._end)
+            self._track.write(start, decoder.samples(rtp_payload, follows=follows))
+            self._end = self.run.end
+
+    def finish(self, before: int | None = None) -> None:
+        """Finish the audio that was written last: write the samples its decoder still holds.
+
+        With `before`, only those before this position are written.
+        """
+        decoder, self._last = self._last, None
+        if decoder is not None:
+            rest = decoder.flush()
+            if before is not None:
+                rest = rest[: max(0, before - self._end)]
+            if len(rest):
+                self._track.write(self._end, rest)
+
+    def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
+        """Return whether the packet continues the run or begins a new one, which this prepares."""
+        decoder = self._decoder_for(packet.codec)
+        if decoder is None or not decoder.stateless or clock.stretch:
+            return False
+        run = self.run
+        if run and decoder is run.decoder and run.room:
+            return run.end == position
+        self.write_run()
+        run.begin(decoder, str(packet.codec), position)
+        return True
+
+    def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
+        """Return whether this decoder's next samples directly follow the last ones.
+
+        If not, finish the audio that was written last.
+        """
+        follows = touches and decoder is self._last
+        if not follows:
+            self.finish(start)
+        self._last = decoder
+        return follows
+
+    def _decode(self, packet: Packet, position: int, clock: StreamClock) -> None:
+        decoder = self._decoder_for(packet.codec)
+        if decoder is None:
+            self._keep_undecoded(packet, position)
+            return
+        stretch = clock.stretch
+        start = position - stretch
+        follows = self._follows_last(decoder, start, touches=abs(start - self._end) <= 1)
+        if follows and decoder.resamples:
+            start = self._end
+        samples = decoder.samples(packet.rtp_payload, follows=follows, stretch=stretch)
+        if not len(samples):
+            self._keep_undecoded(packet, position)
+            return
+        clock.stretch = 0
+        self._end = start + len(samples)
+        if not self._track.write(start, samples):
+            self._track.counted.late += 1
+
+    def _keep_undecoded(self, packet: Packet, position: int) -> None:
+        if self._track.keep_undecoded(packet, position):
+            self._track.counted.undecoded += 1
+        else:
+            self._track.counted.late += 1
+
+    def _decoder_for(self, codec: PayloadCodec) -> StreamDecoder | None:
+        decoder = self._decoders.of(codec)
+        if decoder is not None and decoder.native_rate > self._track.rate == NARROW:
+            raise WidebandError(codec.name)
+        return decoder
