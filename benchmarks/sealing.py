@@ -182,7 +182,7 @@ def followed(seconds: int, runs: int) -> Row:
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as name:
             talk, room = Talk(Path(name)), Room(Path(name) / "archive")
-            following = room.archive.follow(talk.call_id, talk.spool, KEYS)
+            following = room.archive.begin_live(talk.call_id, talk.spool, KEYS)
             spent = 0.0
             for _ in range(seconds // MINUTE):
                 talk.go_on(MINUTE)
@@ -206,7 +206,7 @@ def together(calls: int, seconds: int) -> Row:
         folder = Path(name)
         one, other = Room(folder / "archive"), Room(folder / "other")
         talks = [Talk(folder, number) for number in range(calls)]
-        followings = [one.archive.follow(talk.call_id, talk.spool, KEYS) for talk in talks]
+        followings = [one.archive.begin_live(talk.call_id, talk.spool, KEYS) for talk in talks]
         before = peak_mb()
         for _ in range(seconds // MINUTE):
             for talk, following in zip(talks, followings, strict=True):

@@ -61,7 +61,7 @@ class Books:
         self.recorded_us += call.recorded_us
         self.gap_us += call.gap_us
         self.unexplained_us += call.unexplained_us
-        if not call.sound:
+        if not call.is_clean:
             self.amiss.append(call)
 
 
@@ -116,7 +116,7 @@ class Bookkeeper:
         """Write the waiting entries; return False if the database refuses, and keep them."""
         batch = tuple(self._entries)
         try:
-            await self._ledger.enter(batch)
+            await self._ledger.add(batch)
         except CatalogueError as error:
             log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
             return False
@@ -201,12 +201,12 @@ class Bookkeeper:
         for orphan in books.orphans[:MOST_FINDINGS]:
             key = f"archive.orphan {orphan.kind} {orphan.name}"
             alarms[key] = ("archive.orphan", orphan.call_id)
-        fresh = await self._ledger.news(alarms.keys(), self._clock())
+        fresh = await self._ledger.new_findings(alarms.keys(), self._clock())
         return [alarms[key] for key in sorted(fresh)]
 
     async def unexplained(self, call_id: str) -> None:
         """Note that the alarm for this call's unexplained part was raised when it was sealed."""
-        await self._ledger.seen(f"recording.unexplained {call_id}", self._clock())
+        await self._ledger.mark_known(f"recording.unexplained {call_id}", self._clock())
 
     def _cover_all(
         self, known: Iterable[tuple[Recording, AnsweredCall | None]]

@@ -158,7 +158,7 @@ class Intake:
 
 def _is_of(row: Recording, sealed: Sealed) -> bool:
     """Return whether the row is this recording's and holds its number, line and advisor."""
-    return row.named and row.manifest_sha256 == sealed.manifest_sha256
+    return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
 
 
 def recording_of(sealed: Sealed) -> Recording:

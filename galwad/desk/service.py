@@ -297,7 +297,7 @@ class Desk:
             self._alarm(Alarm("audit.not_anchored", None, error.strerror or ""))
 
     async def _still_has(self, noted: Anchor) -> None:
-        found = await self.audit.links(noted.head.seq - 1, 1)
+        found = await self.audit.chain_entries(noted.head.seq - 1, 1)
         if not found or (found[0].seq, found[0].hash) != (noted.head.seq, noted.head.hash):
             text = f"entry {noted.head.seq} is not as it was noted on {noted.at}"
             self._alarm(Alarm("audit.cut", None, text))

@@ -56,7 +56,7 @@ class Apprentice:
 
         `enough` is asked after each slice; if it returns True, this method returns.
         """
-        if self._archive.room < ROOM:
+        if self._archive.free_bytes < ROOM:
             self.let_go()
             return
         spools = self._single_lives()
@@ -113,7 +113,7 @@ class Apprentice:
     def _begin(self, call_id: str, path: Path) -> bool:
         """Begin to follow a call; return False if that fails."""
         try:
-            self._followed[call_id] = self._archive.follow(call_id, path, self._keys())
+            self._followed[call_id] = self._archive.begin_live(call_id, path, self._keys())
         except (OSError, RecordingError) as error:
             self._give_up(call_id, error)
             return False

@@ -37,7 +37,7 @@ class CallFacts:
         """Begin with `started_wall_us`, the Unix time of offset 0 in microseconds."""
         self.started_us = started_wall_us
         self.answered = False
-        self.headless = False
+        self.beginning_missing = False
         """True if the spool with the call's beginning is missing."""
         self.ended_us: int | None = None
         self.last_us = 0
@@ -48,7 +48,7 @@ class CallFacts:
         self.clock: list[ClockCheck] = []
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
-        self._told_until_us = 0
+        self._covered_until_us = 0
         """The offset at which the last segment or gap ended."""
         self._lost: list[tuple[int, int | None, LossReason]] = []
 
@@ -59,7 +59,7 @@ class CallFacts:
 
     def event(self, at_us: int, event: EventRecord) -> None:
         """Process one event."""
-        self.seen(at_us)
+        self.reached(at_us)
         fields = event.fields
         match event.kind:
             case "call":
@@ -73,20 +73,20 @@ class CallFacts:
                 self._segment = at_us, _text(fields, "class") or DestinationClass.UNKNOWN.value
             case "gap-start":
                 self._close(at_us)
-                told = (_text(fields, name) for name in ("reason", "trigger", "actor"))
-                reason, trigger, actor = told
+                texts = (_text(fields, name) for name in ("reason", "trigger", "actor"))
+                reason, trigger, actor = texts
                 self._gap = at_us, reason or GapReason.FAULT.value, trigger, actor
             case "gap-end":
                 self._close(at_us)
             case "fault" if len(self.faults) < _MOST_NOTES:
                 self.faults.append(FaultFacts(at_us, _text(fields, "why")))
             case "clock":
-                self._checked(at_us, fields)
+                self._check_clock(at_us, fields)
             case "ended":
                 self._close(at_us)
                 self.ended_us = at_us
 
-    def seen(self, at_us: int) -> None:
+    def reached(self, at_us: int) -> None:
         """Record that something happened at this offset."""
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
@@ -98,7 +98,7 @@ class CallFacts:
         """
         read_until = self.last_us
         if record.to_us is not None:
-            self.seen(record.to_us + shift_us)
+            self.reached(record.to_us + shift_us)
         if record.why is LossReason.ERASED:
             return
         start = read_until
@@ -120,7 +120,7 @@ class CallFacts:
         also `complete`, nothing is lost.
         """
         neither = self._segment is None and self._gap is None
-        since = min(self.last_us, self._told_until_us) if neither else self.last_us
+        since = min(self.last_us, self._covered_until_us) if neither else self.last_us
         self._lost = [
             (start, resumed_us if end is None else end, why) for start, end, why in self._lost
         ]
@@ -130,10 +130,10 @@ class CallFacts:
             self._close(since)
             self._gap = since, GapReason.FAULT.value, trigger.value, "system"
         self.faults.append(FaultFacts(since, why))
-        self.seen(resumed_us)
+        self.reached(resumed_us)
 
     def _answered(self) -> None:
-        if self.headless and not self.answered:
+        if self.beginning_missing and not self.answered:
             self._gap = 0, GapReason.FAULT.value, Trigger.STORAGE.value, "system"
             self.faults.append(FaultFacts(0, "the spool of its beginning is missing"))
         self.answered = True
@@ -144,7 +144,7 @@ class CallFacts:
         self._close(end)
         refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
         for start, to, why in sorted(self._lost, key=lambda each: each[0]):
-            self._explain(Span(start, end if to is None else to), why, refused)
+            self._add_loss_gap(Span(start, end if to is None else to), why, refused)
         self.gaps.sort(key=lambda gap: gap.from_us)
         self.faults.sort(key=lambda fault: fault.at_us)
         holes = [Span(gap.from_us, gap.to_us) for gap in self.gaps]
@@ -155,15 +155,15 @@ class CallFacts:
         ]
         return end
 
-    def _explain(self, lost: Span, why: LossReason, refused: Iterable[Gap]) -> None:
+    def _add_loss_gap(self, lost: Span, why: LossReason, refused: Iterable[Gap]) -> None:
         """Add a gap for a loss that has none. `refused`: the gaps in which the disk took no writes.
 
         The numbers of the frames that the disk refused are missing too; this is not damage.
         """
-        told = any(
+        has_gap = any(
             gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
         )
-        if told and why is LossReason.DAMAGED:
+        if has_gap and why is LossReason.DAMAGED:
             return
         if len(self.faults) < _MOST_NOTES:
             self.faults.append(FaultFacts(lost.from_us, f"part of the spool cannot be read: {why}"))
@@ -188,7 +188,7 @@ class CallFacts:
             start, reason, trigger, actor = self._gap
             self.gaps.append(Gap(start, at_us, reason, trigger, actor))
         self._segment = self._gap = None
-        self._told_until_us = at_us
+        self._covered_until_us = at_us
 
     def _called(self, fields: Mapping[str, Field]) -> None:
         number = None if fields.get("withheld") else _text(fields, "number")
@@ -206,7 +206,7 @@ class CallFacts:
         if not known.advisor and not known.extension:
             self.personal = PersonalFacts(known.number, known.line, advisor, extension)
 
-    def _checked(self, at_us: int, fields: Mapping[str, Field]) -> None:
+    def _check_clock(self, at_us: int, fields: Mapping[str, Field]) -> None:
         wall = fields.get("wall")
         if isinstance(wall, int | float) and len(self.clock) < _MOST_NOTES:
             offset = round(wall * 1_000_000) - self.started_us - at_us

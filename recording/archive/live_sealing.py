@@ -61,7 +61,7 @@ class LiveSealing:
                     for _ in self._reading.take(record):
                         self._reading.write(self._flac, self.raw)
         except WidebandError:
-            self._widen()
+            self._restart_wideband()
         return True
 
     def finish(self) -> SealedAudio | None:
@@ -74,21 +74,21 @@ class LiveSealing:
         try:
             return self._reading.finish(self._flac, self.raw)
         except WidebandError:  # wideband packets waited for missing ones until now
-            self._widen()
+            self._restart_wideband()
             return self.finish()
 
     def discard(self) -> None:
         """Close the spool, and remove what was not committed."""
-        self._let_go()
+        self._release()
         self.part.discard()
         self.raw.discard()
 
-    def _widen(self) -> None:
+    def _restart_wideband(self) -> None:
         """Start again at 16 kHz, at which no codec is too wide."""
-        self._let_go()
+        self._release()
         os.ftruncate(self.part.fd, 0)
         self._begin(WIDE)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._flac.discard()
         self._reader.close()

@@ -64,7 +64,7 @@ class Replacement:
     _openers: tuple[Identity, ...] = field(repr=False)
     """The officer's identities that can open the new header."""
 
-    def prove(self, found: bytes) -> None:
+    def verify(self, found: bytes) -> None:
         """Check that the header that was read back opens the same payload.
 
         Raises:

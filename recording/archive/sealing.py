@@ -50,7 +50,7 @@ class SpoolKeys:
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
     """The spool keys that were recovered with a recipient's identity, by life."""
-    further: tuple[bytes, ...] = ()
+    other_boot_keys: tuple[bytes, ...] = ()
     """Other boot keys of this machine, under which some spools' keys may be wrapped."""
 
     def open(self, path: Path) -> SpoolReader:
@@ -68,7 +68,9 @@ class SpoolKeys:
         return SpoolFollower.open(path, self._of(_checked_header(path)))
 
     def _of(self, header: SpoolHeader) -> bytes | None:
-        return (boot_key_for(header, self.further) if self.further else None) or self.boot_key
+        return (
+            boot_key_for(header, self.other_boot_keys) if self.other_boot_keys else None
+        ) or self.boot_key
 
 
 def _checked_header(path: Path) -> SpoolHeader:
@@ -113,45 +115,45 @@ class SealingPass:
         self._first_us = started_wall_us
         self._first: SpoolHeader | None = None
         self._last: SpoolHeader | None = None
-        self._moved = False
+        self._same_process = False
         self._last_index = 0
         self._complete = False
         """True if the last spool was read up to the point at which this one continues."""
-        self._shift = 0
-        self._origin = 0
-        self._told = 0
-        self._joining = False
+        self._spool_start_us = 0
+        self._answer_us = 0
+        self._advanced_us = 0
+        self._interruption_open = False
 
     def begin(self, spool: SpoolReader) -> None:
         """Continue with this spool, from which no record was read yet."""
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
-        self._shift = header.us_after(self._first)
-        self._joining = bool(self.lives) and self.lives[-1].interrupted
-        self._moved = last is not None and header.continues(last)
+        self._spool_start_us = header.us_after(self._first)
+        self._interruption_open = bool(self.lives) and self.lives[-1].interrupted
+        self._same_process = last is not None and header.continues(last)
         self._complete = False
         if last is None and header.life > 1:
-            self.facts.headless = True
+            self.facts.beginning_missing = True
         self.timeline.mark_break()
 
     def take(self, record: object) -> Iterator[None]:
         """Process a spool's next record; yield each time that blocks may be ready to `write`."""
-        shift = self._shift
+        shift = self._spool_start_us
         if isinstance(record, BurstRecord):
-            yield from self._burst(record, shift - self._origin)
+            yield from self._burst(record, shift - self._answer_us)
         elif isinstance(record, PacketRecord):
-            yield from self._packet(record, record.at_us + shift - self._origin)
+            yield from self._packet(record, record.at_us + shift - self._answer_us)
         elif isinstance(record, EventRecord):
             if record.kind == "answered" and not self.facts.answered:
                 self._answered(record, record.at_us + shift)
-            at_us = max(0, record.at_us + shift - self._origin)
-            self._join(at_us)
+            at_us = max(0, record.at_us + shift - self._answer_us)
+            self._end_interruption(at_us)
             self._event(at_us, record)
             yield from self._advance(at_us)
         elif isinstance(record, LostRecord):
             if record.from_us is not None:
-                self._join(record.from_us + shift - self._origin)
-            self.facts.lost(record, shift - self._origin)
+                self._end_interruption(record.from_us + shift - self._answer_us)
+            self.facts.lost(record, shift - self._answer_us)
             self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
@@ -182,24 +184,24 @@ class SealingPass:
             flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives
         )
 
-    def _join(self, at_us: int) -> None:
+    def _end_interruption(self, at_us: int) -> None:
         """Note the end of an interruption at the first new record of the spool after it.
 
         `at_us` is the record's time. A spool that continues on another disk first repeats events
         of the last spool; these are not new.
         """
         since = self.facts.last_us
-        if self._joining and not (self._moved and at_us <= since):
+        if self._interruption_open and not (self._same_process and at_us <= since):
             was_in_gap = self.facts.in_gap
-            self.facts.interrupted(max(0, at_us), moved=self._moved, complete=self._complete)
-            self._joining = False
-            if self._moved and self.facts.in_gap and not was_in_gap:
+            self.facts.interrupted(max(0, at_us), moved=self._same_process, complete=self._complete)
+            self._interruption_open = False
+            if self._same_process and self.facts.in_gap and not was_in_gap:
                 self.timeline.begin_gap(since)
 
     def _packet(self, record: PacketRecord, at_us: int) -> Iterator[None]:
-        self._join(at_us)
+        self._end_interruption(at_us)
         self.timeline.packet(record.track, at_us, record.data)
-        self.facts.seen(at_us)
+        self.facts.reached(at_us)
         yield from self._advance(at_us)
 
     def _advance(self, at_us: int) -> Iterator[None]:
@@ -207,19 +209,19 @@ class SealingPass:
 
         This happens even if no packet arrives, so that a long silence does not fill the memory.
         """
-        while at_us - self._told >= _STEP_US:
-            self._told = min(at_us, self._told + _MINUTE_US)
-            self.timeline.advance(self._told)
+        while at_us - self._advanced_us >= _STEP_US:
+            self._advanced_us = min(at_us, self._advanced_us + _MINUTE_US)
+            self.timeline.advance(self._advanced_us)
             yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
         """Do for all packets of a burst what `_packet` does for one."""
-        self._join(int(record.at_us[0]) + shift_us)
-        for told in self.timeline.burst(record, shift_us, self._told, _STEP_US):
-            self._told = told
-            self.timeline.advance(told)
+        self._end_interruption(int(record.at_us[0]) + shift_us)
+        for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
+            self._advanced_us = now_us
+            self.timeline.advance(now_us)
             yield
-        self.facts.seen(int(np.max(record.at_us)) + shift_us)
+        self.facts.reached(int(np.max(record.at_us)) + shift_us)
 
     def _answered(self, event: EventRecord, at_us: int) -> None:
         """Set the recording's start: the call's answer.
@@ -227,12 +229,12 @@ class SealingPass:
         After a restart the event says how long ago the answer was (`since_us`). If there is no
         earlier spool to read, the recording's beginning is missing.
         """
-        told = event.fields.get("since_us")
-        since_us = told if isinstance(told, int) else 0
+        since = event.fields.get("since_us")
+        since_us = since if isinstance(since, int) else 0
         if since_us and self._first is self._last:
-            self.facts.headless = True
-        self._origin = at_us - since_us
-        self.facts.started_us = self._first_us + self._origin
+            self.facts.beginning_missing = True
+        self._answer_us = at_us - since_us
+        self.facts.started_us = self._first_us + self._answer_us
 
     def _event(self, at_us: int, event: EventRecord) -> None:
         was_in_gap = self.facts.in_gap
@@ -249,10 +251,10 @@ class SealingPass:
         elif was_in_gap and not self.facts.in_gap:
             self.timeline.end_gap(at_us)
 
-    def _goes_on_from_the_last(self, told: Mapping[str, Field]) -> bool:
+    def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
         """Return whether the last spool was read up to the point at which this one continues."""
-        life, after = told.get("life"), told.get("after")
-        follows = self._moved and self.lives[-1].life == life
+        life, after = fields.get("life"), fields.get("after")
+        follows = self._same_process and self.lives[-1].life == life
         return follows and isinstance(after, int) and after <= self._last_index
 
 

@@ -20,17 +20,17 @@ _MAX_CHECKS: Final = 10
 
 
 def check_when_stable(
-    look: Callable[[], Found], wrong: Callable[[Found], object], folder: Path, call_id: str
+    check: Callable[[], Found], has_problem: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
-    """Return what `look` finds of a recording when its files no longer change.
+    """Return what `check` finds of a recording when its files no longer change.
 
-    If `wrong` returns a true value for it and the files changed recently, `look` is called again;
-    ten times at most.
+    If `has_problem` returns a true value for it and the files changed recently, `check` is called
+    again; ten times at most.
     """
     for _ in range(_MAX_CHECKS):
         began = time.time()
-        found = look()
-        changed = _last_changed(folder, call_id) if wrong(found) else 0.0
+        found = check()
+        changed = _last_changed(folder, call_id) if has_problem(found) else 0.0
         if not began - QUIET_S < changed <= time.time():
             break
         time.sleep(max(0.0, changed + QUIET_S - time.time()))
@@ -50,6 +50,6 @@ def _last_changed(folder: Path, call_id: str) -> float:
                     newest = max(newest, entry.stat(follow_symlinks=False).st_ctime)
     except FileNotFoundError:  # a file was renamed or unlinked just now
         return time.time()
-    except OSError:  # `look` has already reported what cannot be read
+    except OSError:  # `check` has already reported what cannot be read
         return 0.0
     return newest

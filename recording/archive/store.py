@@ -86,7 +86,7 @@ class Archive:
         self._making = Lock()
 
     @property
-    def room(self) -> int:
+    def free_bytes(self) -> int:
         """Free bytes on the archive's disk. Raises `OSError`."""
         disk = os.statvfs(self._root)
         return disk.f_bavail * disk.f_frsize
@@ -95,7 +95,7 @@ class Archive:
         """Return the path of an object; `suffix` is payload, raw, header or manifest."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
-    def follow(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
+    def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
         """Begin to seal a call that is still in progress and has only this spool.
 
         Raises as `seal` does.

@@ -80,7 +80,7 @@ class RecordingVerdict:
         return not self.problems and not self.faults and self.disposal is None
 
     @property
-    def lost(self) -> bool:
+    def has_unexplained_damage(self) -> bool:
         """True if anything is missing or wrong that a disposal certificate does not explain."""
         return bool(self.problems or self.faults)
 
@@ -124,9 +124,9 @@ def verify_recording(
             beside the recording is never accepted.
         identities: If any are given, the audio is also opened, decoded to its end and measured.
     """
-    strange = tuple(_unsafe_objects(folder, call_id))
-    if strange:
-        return RecordingVerdict(call_id, strange)
+    unsafe = tuple(_unsafe_objects(folder, call_id))
+    if unsafe:
+        return RecordingVerdict(call_id, unsafe)
     if os.path.lexists(folder / f"{call_id}.disposal"):
         return _disposed(folder, call_id, public_key)
     try:
@@ -279,8 +279,8 @@ def _sum_problems(manifest: Manifest) -> Iterator[str]:
         for spans in (manifest.segments, manifest.gaps, manifest.unexplained)
     )
     found = balance(manifest.talk_us, segments, gaps)
-    amiss = sum(each.length_us for each in (*found.unexplained, *found.claimed_twice))
-    if amiss > sum(each.length_us for each in said):
+    unexplained = sum(each.length_us for each in (*found.unexplained, *found.claimed_twice))
+    if unexplained > sum(each.length_us for each in said):
         yield "its segments and gaps do not add up to its talk"
 
 

@@ -63,11 +63,13 @@ class Timeline:
             self._now_us = at_us
             self._tracks[track].packet(at_us, data)
 
-    def burst(self, burst: BurstRecord, shift_us: int, told_us: int, step_us: int) -> Iterator[int]:
+    def burst(
+        self, burst: BurstRecord, shift_us: int, advanced_us: int, step_us: int
+    ) -> Iterator[int]:
         """Take many packets, with the same result as `packet` for each; yield times to advance to.
 
         `shift_us` is added to the packets' times. A time is yielded, for `advance`, after the first
-        packet that is at least `step_us` later than the last yielded time (at first `told_us`).
+        packet that is at least `step_us` later than the last yielded time (at first `advanced_us`).
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -75,7 +77,7 @@ class Timeline:
         done = [0] * TRACKS
         start = 0
         while start < len(at_us):
-            late = at_us[start:] >= told_us + step_us
+            late = at_us[start:] >= advanced_us + step_us
             first = int(np.argmax(late))
             end = start + first + 1 if late[first] else len(at_us)
             for track, pick in enumerate(picks):
@@ -84,8 +86,8 @@ class Timeline:
                 done[track] = upto
             self._now_us = int(at_us[end - 1])
             if late[first]:
-                told_us = self._now_us
-                yield told_us
+                advanced_us = self._now_us
+                yield advanced_us
             start = end
 
     def begin_gap(self, from_us: int) -> None:

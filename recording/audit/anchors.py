@@ -35,11 +35,11 @@ class Anchor:
     def parse(cls, line: str) -> Anchor:
         """Parse a line. Raises `ChainError`."""
         try:
-            told = json.loads(line)
-            node, seq, hash_, at = (told[name] for name in ("node", "seq", "hash", "at"))
+            fields = json.loads(line)
+            node, seq, hash_, at = (fields[name] for name in ("node", "seq", "hash", "at"))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ChainError("this is no anchor") from None
-        if told.get("format") != FORMAT or not isinstance(seq, int) or seq < 1:
+        if fields.get("format") != FORMAT or not isinstance(seq, int) or seq < 1:
             raise ChainError("this is no anchor")
         if not _HASH.fullmatch(str(hash_)):
             raise ChainError("this anchor has no hash")
@@ -47,14 +47,14 @@ class Anchor:
 
     def __str__(self) -> str:
         """Return the line, without its line feed."""
-        told = {
+        fields = {
             "at": self.at,
             "format": FORMAT,
             "hash": self.head.hash,
             "node": self.node,
             "seq": self.head.seq,
         }
-        return json.dumps(told, sort_keys=True, separators=(",", ":"))
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +74,25 @@ class Restore:
     at_us: int
 
     @classmethod
-    def of(cls, link: ChainEntry) -> Restore | None:
+    def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None when it does not record one.
 
         It must follow the last entry of the backup, with at most a day key between. Any other entry
         would excuse anchors of entries that were never lost.
         """
-        made, last = link.facts.get("made"), link.facts.get("seq")
-        if link.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
+        made, last = entry.facts.get("made"), entry.facts.get("seq")
+        if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
             return None
-        if link.seq - last not in {1, 2}:
+        if entry.seq - last not in {1, 2}:
             return None
-        return cls(link.seq, made, last, link.at_us)
+        return cls(entry.seq, made, last, entry.at_us)
 
     @property
-    def day_key(self) -> int | None:
+    def unsigned_day_key(self) -> int | None:
         """The number of the unsigned day key; None: the old day key was still there."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
-    def lost(self, anchor: Anchor) -> bool:
+    def explains(self, anchor: Anchor) -> bool:
         """Return whether an anchor's entry is lost: written between backup and restore."""
         try:
             at = datetime.fromisoformat(anchor.at)

@@ -57,8 +57,8 @@ class ChainEntry:
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
     ) -> ChainEntry:
         """Return an entry whose number, time and kind come from its body; 0 or "" if missing."""
-        told = parsed(body)
-        seq, at_us, kind = told.get("seq"), told.get("at_us"), told.get("kind")
+        fields = parsed(body)
+        seq, at_us, kind = fields.get("seq"), fields.get("at_us"), fields.get("kind")
         return cls(
             seq if isinstance(seq, int) else 0,
             at_us if isinstance(at_us, int) and 0 <= at_us < _YEAR_10000_US else 0,
@@ -77,12 +77,12 @@ class ChainEntry:
                 str(name): (bytes.fromhex(salt), str(value))
                 for name, (salt, value) in document.get("values", {}).items()
             }
-            link = cls.of_body(str(document["body"]), str(document["hash"]), values)
+            entry = cls.of_body(str(document["body"]), str(document["hash"]), values)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ChainError("this is no line of an audit's export") from None
-        if str(link) != line.rstrip("\n"):
+        if str(entry) != line.rstrip("\n"):
             raise ChainError("this line is not as it was exported")
-        return link
+        return entry
 
     def __str__(self) -> str:
         """Return the line of an export."""
@@ -93,8 +93,8 @@ class ChainEntry:
     @property
     def contradicts_itself(self) -> bool:
         """True if it is stored under another number, time or kind than its body has."""
-        told = ChainEntry.of_body(self.body, self.hash)
-        return (told.seq, told.at_us, told.kind) != (self.seq, self.at_us, self.kind)
+        fields = ChainEntry.of_body(self.body, self.hash)
+        return (fields.seq, fields.at_us, fields.kind) != (self.seq, self.at_us, self.kind)
 
     @property
     def node(self) -> str:
@@ -124,7 +124,7 @@ class ChainVerification:
     findings: tuple[ChainFinding, ...]
 
     @property
-    def sound(self) -> bool:
+    def is_clean(self) -> bool:
         """True if there are no findings."""
         return not self.findings
 
@@ -156,35 +156,35 @@ class ChainChecker:
         self._findings: list[ChainFinding] = []
         self.last = 0
 
-    def _find(self, seq: int, problem: str) -> None:
+    def _add_finding(self, seq: int, problem: str) -> None:
         self._findings.append(ChainFinding(seq, problem))
 
-    def take(self, link: ChainEntry) -> None:
+    def check(self, entry: ChainEntry) -> None:
         """Check the next entry."""
-        seq = link.seq
+        seq = entry.seq
         if seq > self.last + 1:
-            self._find(seq, f"{seq - self.last - 1} entries before it are missing")
+            self._add_finding(seq, f"{seq - self.last - 1} entries before it are missing")
         elif seq <= self.last:
-            self._find(seq, "it is out of its order")
-        if chained(self._hash, link.body) != link.hash:
-            self._find(seq, "it was changed, or what stood before it")
-        body = parsed(link.body)
+            self._add_finding(seq, "it is out of its order")
+        if chained(self._hash, entry.body) != entry.hash:
+            self._add_finding(seq, "it was changed, or what stood before it")
+        body = parsed(entry.body)
         self._node = self._node or str(body.get("node", ""))
-        shown = (self._node, seq, link.at_us, link.kind)
+        shown = (self._node, seq, entry.at_us, entry.kind)
         if tuple(body.get(name) for name in ("node", "seq", "at_us", "kind")) != shown:
-            self._find(seq, "its columns contradict its body")
+            self._add_finding(seq, "its columns contradict its body")
         commitments = _table(body, "commitments")
-        for name, (salt, value) in link.values.items():
+        for name, (salt, value) in entry.values.items():
             if commitments.get(name) != commitment(salt, name, value):
-                self._find(seq, f"its value {name} is not the one committed to")
-        if link.kind == DAY_KEY:
+                self._add_finding(seq, f"its value {name} is not the one committed to")
+        if entry.kind == DAY_KEY:
             self._day_key(seq, _table(body, "facts"))
-            self._day_us = link.at_us // DAY_US * DAY_US
-        elif self._public and link.at_us >= self._day_us + DAY_US:
-            self._find(seq, "no day key of its day stands before it")
-        if self._anchors.pop(seq, {link.hash}) != {link.hash}:
-            self._find(seq, "an anchor kept elsewhere has another hash")
-        self._hash, self.last = link.hash, seq
+            self._day_us = entry.at_us // DAY_US * DAY_US
+        elif self._public and entry.at_us >= self._day_us + DAY_US:
+            self._add_finding(seq, "no day key of its day stands before it")
+        if self._anchors.pop(seq, {entry.hash}) != {entry.hash}:
+            self._add_finding(seq, "an anchor kept elsewhere has another hash")
+        self._hash, self.last = entry.hash, seq
         self._count += 1
 
     def _day_key(self, seq: int, facts: dict[str, Any]) -> None:
@@ -195,9 +195,9 @@ class ChainChecker:
                 signature = bytes.fromhex(str(facts.get("signature", "")))
                 key.verify(signature, day_key_text(self._hash, new))
             except (InvalidSignature, ValueError):
-                self._find(seq, "the day key before it did not sign it")
+                self._add_finding(seq, "the day key before it did not sign it")
         elif not self._public and seq != 1:
-            self._find(seq, "the first day key is missing")
+            self._add_finding(seq, "the first day key is missing")
         self._public = new
 
     def result(self) -> ChainVerification:
@@ -207,18 +207,18 @@ class ChainChecker:
             if seq > self.last:
                 end = f"the chain ends with entry {self.last}"
                 what = f"{end}: it was cut, unless it is an older export"
-            self._find(seq, f"an anchor kept elsewhere names it, and {what}")
+            self._add_finding(seq, f"an anchor kept elsewhere names it, and {what}")
         head = Head(self.last, self._hash) if self._count else None
         return ChainVerification(self._count, head, tuple(self._findings))
 
 
 def verify_entries(
-    links: Iterable[ChainEntry], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
+    entries: Iterable[ChainEntry], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
 ) -> ChainVerification:
     """Check a whole exported chain; the arguments are those of `ChainChecker`."""
     checker = ChainChecker("", anchors, unsigned)
-    for link in links:
-        checker.take(link)
+    for entry in entries:
+        checker.check(entry)
     return checker.result()
 
 

@@ -34,7 +34,7 @@ class DayKeys:
             key = _read(path)
             if key is not None and public_hex(key) == announced:
                 if path == self._next:
-                    self.adopt()
+                    self.rotate()
                 return key
         return None
 
@@ -49,7 +49,7 @@ class DayKeys:
             os.close(descriptor)
         return key
 
-    def adopt(self) -> None:
+    def rotate(self) -> None:
         """Put the successor in the place of the current key, and overwrite the old key.
 
         If another process that appends to the chain did this first, there is nothing to do.

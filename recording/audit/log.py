@@ -165,19 +165,19 @@ class AuditLog:
         at_us = int((self._clock() if at is None else at) * _US)
         try:
             async with self._writer.begin() as connection:
-                last, taken = await self._end(connection)
-                head, rolled = await self._day(connection, Head(taken, last.hash), at_us)
+                last, taken = await self._last(connection)
+                head, rolled = await self._roll_day_key(connection, Head(taken, last.hash), at_us)
                 event = _Event(at_us, kind, facts or {}, personal or {})
                 head = await self._write(connection, head, event)
             if rolled:
-                self._keys.adopt()
+                self._keys.rotate()
         except (SQLAlchemyError, OSError) as error:
             raise AuditError(f"the audit cannot be written: {reason_of(error)}") from None
         if taken > last.seq:
             self._on_cut(taken + 1)
         return head
 
-    async def _end(self, connection: AsyncConnection) -> tuple[Head, int]:
+    async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
         """Return the last entry, and the last number that is in use.
 
         They differ if entries were removed and their values were left. These values stay: a new
@@ -195,7 +195,9 @@ class AuditLog:
         taken = select(func.max(values.seq)).where(values.node == self._node)
         return last, max(last.seq, await connection.scalar(taken) or 0)
 
-    async def _day(self, connection: AsyncConnection, head: Head, at_us: int) -> tuple[Head, bool]:
+    async def _roll_day_key(
+        self, connection: AsyncConnection, head: Head, at_us: int
+    ) -> tuple[Head, bool]:
         """Begin a new day's key when the day has changed since the last one."""
         table = audit_entries.c
         own = table.node == self._node
@@ -207,8 +209,10 @@ class AuditLog:
                 .limit(1)
             )
         ).first()
-        told = {} if day is None else ChainEntry.of_body(day.body, "").facts
-        announced = str(told.get("public_key", ""))  # a body that was tampered with may have no key
+        fields = {} if day is None else ChainEntry.of_body(day.body, "").facts
+        announced = str(
+            fields.get("public_key", "")
+        )  # a body that was tampered with may have no key
         old = self._keys.current(announced)
         ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
@@ -251,7 +255,7 @@ class AuditLog:
             await connection.execute(insert(audit_values), values)
         return new
 
-    async def links(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:
+    async def chain_entries(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:
         """Return the chain's entries as stored, with `seq` > `after`, in order."""
         async with self._reading() as connection:
             return await _chain_entries(connection, self._node, after, limit)
@@ -278,13 +282,13 @@ class AuditLog:
         """Return entries with `seq` > `after`, in order."""
         return [
             AuditEntry(
-                link.seq,
-                link.at_us,
-                link.kind,
-                link.facts,
-                {name: value for name, (_, value) in link.values.items()},
+                entry.seq,
+                entry.at_us,
+                entry.kind,
+                entry.facts,
+                {name: value for name, (_, value) in entry.values.items()},
             )
-            for link in await self.links(after, limit)
+            for entry in await self.chain_entries(after, limit)
         ]
 
     async def head(self) -> Head | None:
@@ -344,9 +348,9 @@ async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -
     """Verify a node's whole chain against `anchors`: heads that another custodian kept."""
     checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:
-        while links := await _chain_entries(connection, node, checker.last, 1000):
-            for link in links:
-                checker.take(link)
+        while entries := await _chain_entries(connection, node, checker.last, 1000):
+            for entry in entries:
+                checker.check(entry)
     return checker.result()
 
 

@@ -25,7 +25,7 @@ from recording.index.tables import gap_reasons, gaps, metadata, recordings, refe
 
 __all__ = ["Catalogue", "Cursor", "Filters", "GapRow", "Page", "Recording", "metadata"]
 
-_PART = 2000
+_BATCH = 2000
 """Number of rows that one statement reads when all are needed."""
 
 
@@ -62,7 +62,7 @@ class Recording:
     gaps: tuple[GapRow, ...] = ()
 
     @property
-    def named(self) -> bool:
+    def has_personal_facts(self) -> bool:
         """True if number, line, advisor or extension is known.
 
         A row made only from a manifest has none of them.
@@ -136,10 +136,10 @@ class Catalogue:
         try:
             async with self._engine.connect() as connection:
                 while True:
-                    part = columns.where(recordings.c.call_id > last).limit(_PART)
+                    part = columns.where(recordings.c.call_id > last).limit(_BATCH)
                     rows = (await connection.execute(part)).all()
                     found.update((row[0], names.setdefault(row[1], row[1])) for row in rows)
-                    if len(rows) < _PART:
+                    if len(rows) < _BATCH:
                         return found
                     last = rows[-1][0]
         except SQLAlchemyError as error:
@@ -166,7 +166,7 @@ class Catalogue:
                 # lines.
                 found: list[str] = []
                 after = ""
-                while len(found) < _PART:
+                while len(found) < _BATCH:
                     step = await connection.scalar(select(func.min(line)).where(line > after))
                     if step is None:
                         break
@@ -183,7 +183,7 @@ class Catalogue:
         rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
         return _page(rows, limit)
 
-    async def refer(self, call_id: str, reference: str) -> None:
+    async def add_fetch_reference(self, call_id: str, reference: str) -> None:
         """Record that the recording was fetched under this reference."""
         try:
             async with self._writer.begin() as connection:

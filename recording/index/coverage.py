@@ -53,7 +53,7 @@ class CallCoverage:
         return sum(gap.length_us for gap in self.gaps)
 
     @property
-    def sound(self) -> bool:
+    def is_clean(self) -> bool:
         """True if there is nothing unexplained and no problem."""
         return not self.unexplained and not self.problems
 
@@ -83,14 +83,14 @@ def compare(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -
         gaps = [Stretch(gap.from_us, gap.to_us, gap.reason) for gap in read.gaps]
         problems += _contradictions(row, read)
     talk_us = row.talk_us if read is None else read.talk_us
-    told_us = None if call is None else call.talk_us
-    if told_us is not None and told_us < talk_us - SLACK_US:
+    switch_us = None if call is None else call.talk_us
+    if switch_us is not None and switch_us < talk_us - SLACK_US:
         problems.append(
-            f"it is {(talk_us - told_us) / 1e6:.1f} s longer than the call was: "
+            f"it is {(talk_us - switch_us) / 1e6:.1f} s longer than the call was: "
             "keep the journal, report it"
         )
-    if told_us is not None and told_us > talk_us + SLACK_US:
-        talk_us = told_us
+    if switch_us is not None and switch_us > talk_us + SLACK_US:
+        talk_us = switch_us
     found = balance(talk_us, segments, gaps)
     unexplained = tuple(sorted((*found.unexplained, *found.claimed_twice)))
     return CallCoverage(

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
-_PART = 2000
+_BATCH = 2000
 """Number of call ids that one statement reads when all are needed."""
 
 retentions = Table(
@@ -42,19 +42,20 @@ disposals = Table(
 class Custody:
     """The custody of one recording: why it is retained, when and why it was disposed of.
 
-    `hold` None: it is not retained. `disposed` None: it was not disposed of; else Unix seconds.
+    `retained_for` None: it is not retained. `disposed` None: it was not disposed of; else Unix
+    seconds.
     """
 
-    hold: str | None = None
+    retained_for: str | None = None
     disposed: float | None = None
     reason: str = ""
 
     @property
-    def word(self) -> Literal["", "held", "disposed"]:
+    def label(self) -> Literal["", "held", "disposed"]:
         """The custody in one word, for lists."""
         if self.disposed is not None:
             return "disposed"
-        return "" if self.hold is None else "held"
+        return "" if self.retained_for is None else "held"
 
 
 NOT_RETAINED = Custody()
@@ -82,12 +83,12 @@ class Custodian:
                 held = await connection.execute(
                     select(retentions).where(retentions.c.call_id.in_(call_ids))
                 )
-                found = {row.call_id: Custody(hold=row.reason) for row in held}
+                found = {row.call_id: Custody(retained_for=row.reason) for row in held}
                 gone = await connection.execute(
                     select(disposals).where(disposals.c.call_id.in_(call_ids))
                 )
                 for row in gone:
-                    held_for = found.get(row.call_id, NOT_RETAINED).hold
+                    held_for = found.get(row.call_id, NOT_RETAINED).retained_for
                     found[row.call_id] = Custody(held_for, row.at, row.reason)
         except SQLAlchemyError as error:
             raise _failed(error) from None
@@ -105,16 +106,16 @@ class Custodian:
         try:
             async with self._engine.connect() as connection:
                 while True:
-                    part = select(call_id).where(call_id > last).order_by(call_id).limit(_PART)
+                    part = select(call_id).where(call_id > last).order_by(call_id).limit(_BATCH)
                     rows = (await connection.scalars(part)).all()
                     found.update(rows)
-                    if len(rows) < _PART:
+                    if len(rows) < _BATCH:
                         return found
                     last = rows[-1]
         except SQLAlchemyError as error:
             raise _failed(error) from None
 
-    async def hold(self, call_id: str, reason: str, now: float) -> None:
+    async def retain(self, call_id: str, reason: str, now: float) -> None:
         """Retain a recording; if it is retained already, replace the reason."""
         await self._put(retentions, call_id, reason=reason, since=now)
 

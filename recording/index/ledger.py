@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
-_PART = 1000
+_BATCH = 1000
 """Number of names that fit into one statement."""
 
 answered_calls = Table(
@@ -100,7 +100,7 @@ class Ledger:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def enter(self, entries: Sequence[LedgerEntry]) -> None:
+    async def add(self, entries: Sequence[LedgerEntry]) -> None:
         """Enter all of these in order, or none."""
         try:
             async with self._writer.begin() as connection:
@@ -135,14 +135,14 @@ class Ledger:
         known: set[str] = set()
         try:
             async with self._engine.connect() as connection:
-                for start in range(0, len(wanted), _PART):
-                    part = select(call_id).where(call_id.in_(wanted[start : start + _PART]))
+                for start in range(0, len(wanted), _BATCH):
+                    part = select(call_id).where(call_id.in_(wanted[start : start + _BATCH]))
                     known.update((await connection.scalars(part)).all())
         except SQLAlchemyError as error:
             raise _failed(error) from None
         return known
 
-    async def news(self, found: Collection[str], at: float) -> set[str]:
+    async def new_findings(self, found: Collection[str], at: float) -> set[str]:
         """Return those of these findings that are new; forget those that are no longer found."""
         try:
             async with self._writer.begin() as connection:
@@ -156,8 +156,8 @@ class Ledger:
             raise _failed(error) from None
         return fresh
 
-    async def seen(self, finding: str, at: float) -> None:
-        """Record a finding as known, so that `news` does not return it."""
+    async def mark_known(self, finding: str, at: float) -> None:
+        """Record a finding as known, so that `new_findings` does not return it."""
         try:
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)

@@ -17,7 +17,9 @@ YOUNG_S: Final = 600.0
 """Objects younger than ten minutes may still be incomplete."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
-_PART: Final = re.compile(r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest)\.part")
+_PART_NAME: Final = re.compile(
+    r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest)\.part"
+)
 _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 
@@ -85,12 +87,12 @@ def orphans(
         missing.difference_update(folder.objects)
         for call_id, kinds in sorted(folder.objects.items()):
             row = rows.get(call_id)
-            amiss = _problem(kinds, call_id in disposed)
-            if row == folder.name and not amiss:
+            problem = _problem(kinds, call_id in disposed)
+            if row == folder.name and not problem:
                 continue
             newest = max(_changed(folder.path / f"{call_id}.{each}") for each in kinds)
             if not is_young(newest, now) and call_id not in waiting:
-                yield from _file_orphans(call_id, folder.name, kinds, row, amiss)
+                yield from _file_orphans(call_id, folder.name, kinds, row, problem)
         yield from _stale_parts(folder, now)
     if rows and is_empty:
         kind = "archive is empty"
@@ -192,7 +194,7 @@ def _list(folder: _Folder) -> list[str]:
                 inside.append(entry.name)
             elif match := _OBJECT.fullmatch(entry.name):
                 folder.objects.setdefault(match[1], set()).add(match[2])
-            elif match := _PART.fullmatch(entry.name):
+            elif match := _PART_NAME.fullmatch(entry.name):
                 folder.parts.append((entry.name, match[1]))
     return inside
 
@@ -232,7 +234,7 @@ def _file_orphans(
     folder: str,
     kinds: AbstractSet[str],
     row: str | None,
-    amiss: tuple[str, str] | None,
+    problem: tuple[str, str] | None,
 ) -> Iterator[Orphan]:
     name, absent = f"{folder}/{call_id}", _missing_objects(kinds)
     if row is None and not absent:
@@ -261,8 +263,8 @@ def _file_orphans(
             f"the index says that they lie in {row}",
             fix_of("files of another day"),
         )
-    elif amiss:
-        what, text = amiss
+    elif problem:
+        what, text = problem
         yield Orphan(what, name, call_id, text, fix_of(what))
 
 

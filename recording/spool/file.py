@@ -57,7 +57,7 @@ class SpoolFile:
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     @property
-    def room(self) -> int:
+    def free_bytes(self) -> int:
         """The free bytes on the disk, as it reports them."""
         disk = self._disk.run(lambda: os.fstatvfs(self._fd))
         return disk.f_bavail * disk.f_frsize

@@ -144,7 +144,7 @@ class SpoolStorage:
         if not self._synced:
             self._try_sync()
             return False
-        if writer.room < ROOM_TO_RESUME:
+        if writer.free_bytes < ROOM_TO_RESUME:
             return False
         writer.event("fault", {"why": "over"}, self._now())
         self._failing_since = None

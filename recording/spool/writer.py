@@ -223,9 +223,9 @@ class SpoolWriter:
             raise SpoolGoneError(f"{self.path.name}: another file lies in its place")
 
     @property
-    def room(self) -> int:
+    def free_bytes(self) -> int:
         """The free bytes on the disk, as it reports them; 0 if the spool is closed."""
-        return 0 if self.closed else self._file.room
+        return 0 if self.closed else self._file.free_bytes
 
     def sync(self) -> None:
         """Block until all written data is on the disk (`fdatasync`). Raises `SpoolSyncError`."""

@@ -206,13 +206,13 @@ async def test_a_past_that_was_rewritten_does_not_fit_the_days_signature(engine,
             "recording.fetched", {"call_id": "call-1", "caf\u00e9": 1}, {"actor": "x"}
         )
         now += 86_400
-    links = await audit.links()
+    links = await audit.chain_entries()
     export = tmp_path / "chain.jsonl"
     export.write_text("".join(f"{link}\n" for link in links))
     assert "6 entries hang together" in await block_with("hang together", tmp_path)
     said = await block_with("signed the next", tmp_path)
     assert said.count("Signature Verified Successfully") == 2
-    assert verify_entries(links).sound
+    assert verify_entries(links).is_clean
     forged, before = [], GENESIS
     for link in links:
         body = link.body.replace("call-1", "call-9") if link.seq == 2 else link.body

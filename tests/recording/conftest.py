@@ -240,7 +240,7 @@ class Office:
         return self.archive.seal(CALL_ID, paths, self.keys, self.recipients, following)
 
     def follow(self, path: Path):
-        return self.archive.follow(CALL_ID, path, self.keys)
+        return self.archive.begin_live(CALL_ID, path, self.keys)
 
     def audio(self) -> tuple[np.ndarray, int]:
         header = (self.folder / f"{CALL_ID}.header").read_bytes()

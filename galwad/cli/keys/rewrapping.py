@@ -163,7 +163,7 @@ def _replace(
         raise _RefusedError(judged.problem)
     new = rewrap(manifest, header, options.identities, recipients, options.officer.signing)
     offer = {"header": new.header.decode(), "rewrap": new.record.decode()}
-    new.prove(_answer(client.put(path, json=offer))["header"].encode())
+    new.verify(_answer(client.put(path, json=offer))["header"].encode())
     digest = facts_of(new.header).sha256
     _answer(client.put(f"{path}/commit", json={**why, "sha256": digest}))
 

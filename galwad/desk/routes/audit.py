@@ -46,7 +46,7 @@ async def entries(
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
     """Return entries in order, with their personal values; the reading is entered in the audit."""
-    links = await desk.audit.links(after, limit)
+    links = await desk.audit.chain_entries(after, limit)
     facts = {"after": after, "entries": len(links)}
     await desk.audit.append("audit.read", facts, {"actor": session.actor})
     return AuditPage(
@@ -91,6 +91,6 @@ async def head(
     anchor = await desk.anchor()
     if anchor is None:
         raise ApiError(404, "the audit has no entry yet", "sign in by password once")
-    earlier = await desk.audit.links(seq - 1, 1) if seq else []
+    earlier = await desk.audit.chain_entries(seq - 1, 1) if seq else []
     found = earlier[0].hash if earlier and earlier[0].seq == seq else None
     return AuditHead(anchor=str(anchor), earlier=found)

@@ -35,7 +35,7 @@ async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administr
             raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.held", {"call_id": call_id}, personal)
-        await desk.custodian.hold(call_id, body.reason, time.time())
+        await desk.custodian.retain(call_id, body.reason, time.time())
 
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
@@ -43,7 +43,7 @@ async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Admini
     """Release a retained recording, so that it may be disposed of."""
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
-        if (await desk.custodian.one(call_id)).hold is None:
+        if (await desk.custodian.one(call_id)).retained_for is None:
             raise ApiError(409, "the recording is not held", "is it another one that you mean?")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.released", {"call_id": call_id}, personal)
@@ -69,8 +69,10 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         custody = await desk.custodian.one(call_id)
-        if custody.hold is not None:
-            raise ApiError(409, "the recording is held", f"{custody.hold}: release it first")
+        if custody.retained_for is not None:
+            raise ApiError(
+                409, "the recording is held", f"{custody.retained_for}: release it first"
+            )
         return await _dispose(desk, session, recording, body)
 
 

@@ -66,7 +66,7 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
         recording=row_of(recording, custody),
         manifest=desk.archive.text(recording, "manifest"),
         rewrap=desk.archive.text(recording, "rewrap"),
-        hold=custody.hold,
+        hold=custody.retained_for,
         disposal=desk.archive.text(recording, "disposal"),
     )
 
@@ -86,7 +86,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
             {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
             {"actor": session.actor, "reference": body.reference},
         )
-        await desk.catalogue.refer(call_id, body.reference)
+        await desk.catalogue.add_fetch_reference(call_id, body.reference)
     except BaseException:
         files.close()
         raise
@@ -252,8 +252,8 @@ def row_of(recording: Recording, custody: Custody = NOT_RETAINED) -> RecordingRo
         payload_size=recording.payload_size,
         payload_sha256=recording.payload_sha256,
         manifest_sha256=recording.manifest_sha256,
-        custody=custody.word,
-        named=recording.named,
+        custody=custody.label,
+        named=recording.has_personal_facts,
         gaps=[
             Gap(
                 reason=gap.reason,

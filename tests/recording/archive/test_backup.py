@@ -100,7 +100,7 @@ def test_a_header_from_a_backup_does_not_bring_back_what_was_disposed_of_since(r
     back, destroyed, _ = room.restore()
     assert (back.headers, destroyed) == (0, [])
     assert not room.path("header").exists()
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
 
 
 def test_a_certificate_that_the_officer_kept_is_enough(room, tmp_path):
@@ -111,7 +111,7 @@ def test_a_certificate_that_the_officer_kept_is_enough(room, tmp_path):
     back, _, problems = room.restore(kept)
     assert (back.headers, problems) == (0, [])
     assert room.path("disposal").read_bytes() == kept.read_bytes()
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
 
 
 def test_certificates_in_a_folder_are_found_by_what_they_say(room, tmp_path):

@@ -84,22 +84,22 @@ def test_the_header_goes_and_a_certificate_stays(room):
 def test_verification_tells_what_was_disposed_of_from_what_is_lost(room):
     room.dispose()
     verdict = room.office.verdict()
-    assert (verdict.whole, verdict.lost) == (False, False)
+    assert (verdict.whole, verdict.has_unexplained_damage) == (False, False)
     assert verdict.disposal.reason == "retention"
     room.path("raw").write_bytes(b"packets that nobody could decode, under the same header")
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
     room.path("payload").unlink()  # noise by now: whoever needs the room may have it
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
     room.path("manifest").unlink()
     assert list(recordings_below(room.office.folder)) == [(room.office.folder, CALL_ID)]
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
     assert room.office.verdict().notes == ("the manifest is missing",)
     without_key = verify_recording(room.office.folder, CALL_ID)
-    assert without_key.lost, "anybody could have signed it"
+    assert without_key.has_unexplained_damage, "anybody could have signed it"
     assert without_key.problems[0] == "the manifest is missing"
     assert "--node-key" in without_key.problems[1]
     room.path("disposal").unlink()
-    assert room.office.verdict().lost
+    assert room.office.verdict().has_unexplained_damage
 
 
 def test_a_header_that_comes_back_is_a_fault_until_it_is_destroyed_again(room):
@@ -107,11 +107,11 @@ def test_a_header_that_comes_back_is_a_fault_until_it_is_destroyed_again(room):
     first = room.dispose()
     room.path("header").write_bytes(header)
     verdict = room.office.verdict()
-    assert verdict.lost
+    assert verdict.has_unexplained_damage
     assert "is there again" in verdict.problems[0]
     assert room.dispose(reason="mistake", by="user:huw") == first
     assert not room.path("header").exists()
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
 
 
 @pytest.mark.parametrize("kind", ["another's", "empty"])
@@ -185,7 +185,7 @@ def test_whenever_it_dies_no_header_is_gone_without_a_certificate(room, dying, c
     readable = room.office.verdict(identities=[room.office.officer.identity])
     assert room.path("disposal").exists() or readable.whole
     room.dispose()
-    assert not room.office.verdict().lost
+    assert not room.office.verdict().has_unexplained_damage
     assert not room.path("header").exists()
 
 
@@ -221,9 +221,9 @@ async def custodian(engine):
 
 async def test_a_hold_stands_until_it_is_released(custodian):
     assert await custodian.one(CALL_ID) == NOT_RETAINED
-    await custodian.hold(CALL_ID, "claim 17", 5.0)
-    await custodian.hold(CALL_ID, "claim 18", 6.0)
-    assert (await custodian.one(CALL_ID)).hold == "claim 18"
+    await custodian.retain(CALL_ID, "claim 17", 5.0)
+    await custodian.retain(CALL_ID, "claim 18", 6.0)
+    assert (await custodian.one(CALL_ID)).retained_for == "claim 18"
     await custodian.release(CALL_ID)
     await custodian.release(CALL_ID)
     assert await custodian.one(CALL_ID) == NOT_RETAINED
@@ -233,6 +233,6 @@ async def test_a_disposal_keeps_its_first_date(custodian):
     await custodian.disposed(CALL_ID, "retention", 7.0)
     await custodian.disposed(CALL_ID, "order", 8.0)
     found = await custodian.one(CALL_ID)
-    assert (found.disposed, found.reason, found.hold) == (7.0, "retention", None)
+    assert (found.disposed, found.reason, found.retained_for) == (7.0, "retention", None)
     with pytest.raises(CatalogueError):
-        await custodian.hold("20260301-090000-zzzzzzzz", "of no recording", 1.0)
+        await custodian.retain("20260301-090000-zzzzzzzz", "of no recording", 1.0)

@@ -261,7 +261,7 @@ from recording.archive.store import Archive, SealingNode
 from recording.archive.sealing import SpoolKeys
 root, spool, key, steps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 archive = Archive(root / "archive", SealingNode("galwad-1", "0.1.0", Ed25519PrivateKey.generate()))
-following = archive.follow(spool.name[:24], spool, SpoolKeys(bytes.fromhex(key)))
+following = archive.begin_live(spool.name[:24], spool, SpoolKeys(bytes.fromhex(key)))
 following.step(steps)
 os.kill(os.getpid(), signal.SIGKILL)
 """

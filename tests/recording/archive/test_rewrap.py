@@ -88,7 +88,7 @@ class Room:
         self.headers.commit(CALL_ID, self.payload_sha256, digest)
 
     def put(self, new):
-        new.prove(self.stage(new))
+        new.verify(self.stage(new))
         self.commit(new)
 
     def replace(self):
@@ -297,12 +297,12 @@ def test_two_officers_at_once_do_not_undo_each_other(room):
 
 def test_the_client_proves_what_was_read_back(room):
     new = room.make()
-    new.prove(new.header)
+    new.verify(new.header)
     with pytest.raises(RewrapError, match="another header"):
-        new.prove(make_header(new_file_key(), room.set.recipients))
+        new.verify(make_header(new_file_key(), room.set.recipients))
     other_key = make_header(new_file_key(), room.set.recipients)
     with pytest.raises(HeaderMacError):
-        dataclasses.replace(new, header=other_key).prove(other_key)
+        dataclasses.replace(new, header=other_key).verify(other_key)
 
 
 def test_an_officer_who_leaves_the_set_proves_it_all_the_same(room):

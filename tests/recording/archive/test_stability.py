@@ -43,7 +43,9 @@ def looked(office):
         seen.append(office.verdict())
         return seen[-1]
 
-    return check_when_stable(look, attrgetter("lost"), office.folder, CALL_ID), seen
+    return check_when_stable(
+        look, attrgetter("has_unexplained_damage"), office.folder, CALL_ID
+    ), seen
 
 
 def test_one_that_is_being_sealed_is_waited_for(sealed, clock):
@@ -71,7 +73,7 @@ def test_one_that_is_being_disposed_of_is_waited_for(sealed, clock, dying):
     clock.work = lambda: disposals.dispose(order)
     verdict, seen = looked(sealed)
     assert "is there again" in seen[0].problems[0]
-    assert (verdict.lost, verdict.disposal is not None) == (False, True)
+    assert (verdict.has_unexplained_damage, verdict.disposal is not None) == (False, True)
 
 
 def test_what_is_wrong_and_rests_is_told_at_once_and_once(sealed, monkeypatch):
@@ -88,5 +90,5 @@ def test_files_dated_into_the_future_rest_all_the_same(sealed, clock):
     for each in sealed.folder.iterdir():
         os.utime(each, (4e9, 4e9))
     verdict, seen = looked(sealed)
-    assert verdict.lost
+    assert verdict.has_unexplained_damage
     assert len(seen) == 2

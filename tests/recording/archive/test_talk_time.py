@@ -172,5 +172,5 @@ def test_segments_and_gaps_are_the_talk_time_however_often_the_process_dies(
     told = AnsweredCall(CALL_ID, WALL, WALL + manifest.talk_us / US, manifest.talk_us)
     data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
     covered = compare(row_of(recording), data, told)
-    assert covered.sound, covered.problems
+    assert covered.is_clean, covered.problems
     assert covered.recorded_us + covered.gap_us == covered.talk_us

@@ -29,7 +29,7 @@ TEXTS = st.text(max_size=60)
 
 
 @pytest.fixture
-async def links(engine, tmp_path):
+async def entries(engine, tmp_path):
     """Five entries, two of them day keys."""
     now = 1_800_000_000.0
     audit = AuditLog(engine, "node-1", tmp_path / "audit.key", lambda: now)
@@ -37,54 +37,59 @@ async def links(engine, tmp_path):
     await audit.append("recording.fetched", {"call_id": "b"}, {"actor": "user:gwen\u2028x"})
     now += 86_400
     await audit.append("recording.fetched", {"call_id": "c"})
-    return await audit.links()
+    return await audit.chain_entries()
 
 
-def found(links, anchors=()):
-    return [(finding.seq, finding.problem) for finding in verify_entries(links, anchors).findings]
+def found(entries, anchors=()):
+    return [(finding.seq, finding.problem) for finding in verify_entries(entries, anchors).findings]
 
 
-async def test_an_export_is_read_back_as_it_was_and_is_sound(links):
-    lines = [str(link) for link in links]
+async def test_an_export_is_read_back_as_it_was_and_is_sound(entries):
+    lines = [str(link) for link in entries]
     assert all("\n" not in line for line in lines)
-    assert list(read_export([*lines, "\n"])) == links
+    assert list(read_export([*lines, "\n"])) == entries
     result = verify_entries(read_export(lines))
-    assert (result.entries, result.sound, result.head) == (5, True, Head(5, links[-1].hash))
+    assert (result.entries, result.is_clean, result.head) == (5, True, Head(5, entries[-1].hash))
 
 
-async def test_what_was_changed_dropped_or_moved_is_named(links):
-    changed = [*links[:2], ChainEntry.of_body(links[2].body.replace('"b"', '"x"'), links[2].hash)]
-    assert found([*changed, *links[3:]]) == [(3, "it was changed, or what stood before it")]
-    assert (4, "1 entries before it are missing") in found([*links[:2], *links[3:]])
-    assert (2, "it is out of its order") in found([*links[:3], links[1], *links[3:]])
+async def test_what_was_changed_dropped_or_moved_is_named(entries):
+    changed = [
+        *entries[:2],
+        ChainEntry.of_body(entries[2].body.replace('"b"', '"x"'), entries[2].hash),
+    ]
+    assert found([*changed, *entries[3:]]) == [(3, "it was changed, or what stood before it")]
+    assert (4, "1 entries before it are missing") in found([*entries[:2], *entries[3:]])
+    assert (2, "it is out of its order") in found([*entries[:3], entries[1], *entries[3:]])
     salted = {"actor": (b"x", "user:huw")}
-    other = ChainEntry(2, links[1].at_us, links[1].kind, links[1].body, links[1].hash, salted)
-    assert found([links[0], other, *links[2:]]) == [
+    other = ChainEntry(
+        2, entries[1].at_us, entries[1].kind, entries[1].body, entries[1].hash, salted
+    )
+    assert found([entries[0], other, *entries[2:]]) == [
         (2, "its value actor is not the one committed to")
     ]
 
 
-async def test_an_anchor_of_later_than_the_end_is_told_from_one_whose_entry_is_gone(links):
-    anchors = [Head(2, links[1].hash), Head(9, "0" * 64)]
+async def test_an_anchor_of_later_than_the_end_is_told_from_one_whose_entry_is_gone(entries):
+    anchors = [Head(2, entries[1].hash), Head(9, "0" * 64)]
     later = "an anchor kept elsewhere names it, and the chain ends with entry 5"
-    assert found([links[0], *links[2:]], anchors)[-2:] == [
+    assert found([entries[0], *entries[2:]], anchors)[-2:] == [
         (2, "an anchor kept elsewhere names it, and it is gone"),
         (9, f"{later}: it was cut, unless it is an older export"),
     ]
 
 
-async def test_a_cut_tail_is_named_by_an_anchor_alone(links):
-    head = Head(5, links[-1].hash)
-    assert found(links[:4]) == []
-    assert found(links, [head]) == []
-    (cut,) = found(links[:4], [head])
+async def test_a_cut_tail_is_named_by_an_anchor_alone(entries):
+    head = Head(5, entries[-1].hash)
+    assert found(entries[:4]) == []
+    assert found(entries, [head]) == []
+    (cut,) = found(entries[:4], [head])
     assert cut[0] == 5
     assert cut[1].startswith("an anchor kept elsewhere names it, and the chain ends with entry 4: ")
 
 
-async def test_two_anchors_of_one_entry_that_differ_are_named(links):
-    both = [Head(2, links[1].hash), Head(2, "0" * 64)]
-    assert found(links, both) == [(2, "an anchor kept elsewhere has another hash")]
+async def test_two_anchors_of_one_entry_that_differ_are_named(entries):
+    both = [Head(2, entries[1].hash), Head(2, "0" * 64)]
+    assert found(entries, both) == [(2, "an anchor kept elsewhere has another hash")]
 
 
 @given(TEXTS)
@@ -152,14 +157,14 @@ def test_an_anchor_that_the_disk_took_in_part_is_not_in_the_next_ones_way(tmp_pa
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 
-async def test_every_byte_of_an_export_is_named_when_it_changes(links):
+async def test_every_byte_of_an_export_is_named_when_it_changes(entries):
     """Also where it means the same: a space, a letter of hexadecimal, a name that is not read."""
-    line = str(links[1])
+    line = str(entries[1])
     for at, octet in enumerate(line):
         for other in {octet.swapcase(), "x", " ", "0"} - {octet}:
             changed = line[:at] + other + line[at + 1 :]
             try:
-                told = found([links[0], *read_export([changed]), *links[2:]])
+                told = found([entries[0], *read_export([changed]), *entries[2:]])
             except ChainError:
                 continue
             assert told, changed
@@ -184,17 +189,17 @@ def forged(body, before=GENESIS):
         {"node": ["x"]},
     ],
 )
-async def test_whatever_a_forgers_body_holds_is_a_finding(links, changes):
-    body = canonical({**json.loads(links[0].body), "seq": 2, **changes})
-    link = forged(body, links[0].hash)
+async def test_whatever_a_forgers_body_holds_is_a_finding(entries, changes):
+    body = canonical({**json.loads(entries[0].body), "seq": 2, **changes})
+    link = forged(body, entries[0].hash)
     salted = replace(link, values={"actor": (b"x", "user:huw")})
-    assert found([links[0], salted])
+    assert found([entries[0], salted])
 
 
-async def test_a_past_without_its_day_keys_is_named(links):
+async def test_a_past_without_its_day_keys_is_named(entries):
     """Whoever has every hash computed anew cannot have the keys that signed the days."""
     chain = []
-    for link in links:
+    for link in entries:
         if link.seq != 4:  # the second day's key
             seq = len(chain) + 1
             body = link.body.replace(f'"seq":{link.seq}', f'"seq":{seq}')
@@ -206,11 +211,11 @@ def restored(seq, last):
     """The entry of a restore from a backup that ended with `last`."""
     facts = {"made": "2026-11-24T03:00:00Z", "seq": last, "disposals": 0}
     told = {"node": "n", "seq": seq, "at_us": 2, "kind": RESTORED, "facts": facts}
-    return Restore.of(forged(canonical(told | {"commitments": {}})))
+    return Restore.parse(forged(canonical(told | {"commitments": {}})))
 
 
 def test_a_restore_forgives_no_more_than_was_lost():
-    assert restored(11, 10).day_key is None
-    assert restored(12, 10).day_key == 11
+    assert restored(11, 10).unsigned_day_key is None
+    assert restored(12, 10).unsigned_day_key == 11
     assert restored(12, 5) is None, "entries 6 to 10 are said to be lost, and are there"
     assert restored(12, 12) is None

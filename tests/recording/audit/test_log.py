@@ -59,7 +59,7 @@ async def three(audit):
 async def test_a_chain_that_nobody_touched_is_sound(audit, engine):
     head = await three(audit)
     result = await verify(engine, "node-1")
-    assert result.sound
+    assert result.is_clean
     assert (result.entries, result.head) == (4, head)
     entries = await audit.entries()
     assert [entry.kind for entry in entries] == ["day-key", *["recording.fetched"] * 3]
@@ -227,7 +227,7 @@ async def test_a_crash_between_announcing_and_adopting_a_key_is_mended(
 ):
     await three(audit)
     clock.now += DAY_S
-    monkeypatch.setattr("recording.audit.day_key.DayKeys.adopt", lambda _self: None)
+    monkeypatch.setattr("recording.audit.day_key.DayKeys.rotate", lambda _self: None)
     await audit.append("x")
     assert (tmp_path / "audit.key.next").exists()
     monkeypatch.undo()
@@ -245,13 +245,13 @@ async def test_who_is_slower_to_adopt_a_key_has_written_its_entry_all_the_same(
     """Such as a desk, while root adds a user at midnight."""
     await three(audit)
     clock.now += DAY_S
-    adopt = DayKeys.adopt
+    adopt = DayKeys.rotate
 
     def adopt_twice(keys):
         adopt(DayKeys(tmp_path / "audit.key"))  # the other process, in `current`
         adopt(keys)
 
-    monkeypatch.setattr(DayKeys, "adopt", adopt_twice)
+    monkeypatch.setattr(DayKeys, "rotate", adopt_twice)
     assert (await audit.append("x")).seq == 6
     assert await findings(engine) == []
 
@@ -260,7 +260,7 @@ async def test_appends_from_several_places_at_once_make_one_chain(audit, engine,
     other = AuditLog(engine, "node-1", tmp_path / "audit.key", clock)
     await asyncio.gather(*(log.append("x") for log in [audit, other] * 10))
     result = await verify(engine, "node-1")
-    assert result.sound
+    assert result.is_clean
     assert result.entries == 21
 
 
@@ -303,7 +303,7 @@ async def test_a_chain_that_cannot_be_read_is_an_error(audit, engine):
     await three(audit)
     await sql(engine, "DROP TABLE audit_values")
     await sql(engine, "DROP TABLE audit_entries")
-    for work in (audit.head(), audit.last("x"), audit.links(), audit.search(AuditFilter())):
+    for work in (audit.head(), audit.last("x"), audit.chain_entries(), audit.search(AuditFilter())):
         with pytest.raises(AuditError, match="cannot be read: no such table: "):
             await work
     with pytest.raises(AuditError, match="cannot be written"):

@@ -69,7 +69,7 @@ async def test_a_row_that_is_there_stays_where_it_is_not_to_be_replaced(catalogu
     assert await catalogue.get(again.call_id) == row(gaps=(PAYMENT,))
     assert await catalogue.add(row("b", line="", number=None, advisor="", extension=""))
     unnamed = await catalogue.get("20261125-101500-bbbbbbbb")
-    assert (unnamed.named, row().named) == (False, True)
+    assert (unnamed.has_personal_facts, row().has_personal_facts) == (False, True)
 
 
 async def test_a_line_is_found_however_its_name_is_typed(catalogue):
@@ -106,8 +106,8 @@ async def test_each_filter_finds_what_it_names_and_all_must_fit(catalogue):
 async def test_a_recording_is_found_by_its_id_and_by_its_references(catalogue):
     for letter in "ab":
         await catalogue.add(row(letter))
-    await catalogue.refer(row("b").call_id, "CMP-12")
-    await catalogue.refer(row("b").call_id, "CMP-12")
+    await catalogue.add_fetch_reference(row("b").call_id, "CMP-12")
+    await catalogue.add_fetch_reference(row("b").call_id, "CMP-12")
     assert await found(catalogue, reference="CMP-12") == ["b"]
     assert await found(catalogue, reference=row("a").call_id) == ["a"]
 
@@ -174,7 +174,7 @@ async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
     for recording in rows:
         await catalogue.add(recording)
         if recording.call_id[-1] in "cdefgxyz":
-            await catalogue.refer(recording.call_id, "CMP-12")
+            await catalogue.add_fetch_reference(recording.call_id, "CMP-12")
     for names in (*itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2), ()):
         filters = Filters(**{name: VALUES[name] for name in names})
         wanted = [r for r in rows if fits(r, filters)]
@@ -237,7 +237,7 @@ async def test_a_page_begins_where_the_last_ended_whatever_came_or_went(catalogu
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
 async def test_where_everything_lies_is_read_in_parts_and_whole(catalogue, monkeypatch, count):
-    monkeypatch.setattr("recording.index.catalogue._PART", 2)
+    monkeypatch.setattr("recording.index.catalogue._BATCH", 2)
     rows = many()[:count]
     for recording in rows:
         await catalogue.add(recording)

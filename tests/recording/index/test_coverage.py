@@ -58,7 +58,7 @@ def paused(office):
 
 def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
     found = compare(*indexed(office, paused), told(7 * US + 4_000))
-    assert found.sound
+    assert found.is_clean
     assert (found.recorded_us, found.gap_us, found.unexplained_us) == (4 * US, 3 * US, 0)
     assert [gap.reason for gap in found.gaps] == ["payment"]
 
@@ -67,7 +67,7 @@ def test_a_second_that_is_neither_segment_nor_gap_is_shown_in_its_place(office, 
     short = msgspec.structs.replace(paused, segments=[Segment(0, 2 * US, "centre")])
     found = compare(*indexed(office, short), told(7 * US))
     assert found.unexplained == (Span(5 * US, 7 * US),)
-    assert not found.sound
+    assert not found.is_clean
 
 
 def test_a_second_that_both_claim_is_shown_too(office, paused):
@@ -92,7 +92,7 @@ def test_a_recording_that_is_longer_than_its_call_is_named(office, paused):
 
 
 def test_a_call_that_nobody_timed_is_held_against_index_and_manifest_alone(office, paused):
-    assert compare(*indexed(office, paused), AnsweredCall(CALL_ID, 0.0, 90.0)).sound
+    assert compare(*indexed(office, paused), AnsweredCall(CALL_ID, 0.0, 90.0)).is_clean
 
 
 def test_without_its_manifest_only_the_gaps_are_explained(office, paused):

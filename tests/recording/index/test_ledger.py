@@ -18,48 +18,48 @@ async def all_of(ledger):
 
 
 async def test_a_call_is_entered_once_and_ended_once(ledger):
-    await ledger.enter([Answered(FIRST, 10.0)])
-    await ledger.enter([Answered(FIRST, 12.0)])
+    await ledger.add([Answered(FIRST, 10.0)])
+    await ledger.add([Answered(FIRST, 12.0)])
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0)]
-    await ledger.enter([Ended(AnsweredCall(FIRST, 11.0, 20.0, 9_500_000), new=True)])
+    await ledger.add([Ended(AnsweredCall(FIRST, 11.0, 20.0, 9_500_000), new=True)])
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0, 20.0, 9_500_000)]
 
 
 async def test_a_call_whose_answer_nobody_heard_is_entered_at_its_end(ledger):
     ended = AnsweredCall(FIRST, 10.0, 20.0, 10_000_000)
-    await ledger.enter([Ended(ended, new=False)])
+    await ledger.add([Ended(ended, new=False)])
     assert await all_of(ledger) == []
-    await ledger.enter([Ended(ended, new=True)])
+    await ledger.add([Ended(ended, new=True)])
     assert await all_of(ledger) == [ended]
 
 
 async def test_of_however_many_calls_those_are_known_that_were_answered(ledger):
     """An outage may leave more spools than a statement takes names."""
-    await ledger.enter([Answered(FIRST, 10.0), Answered(SECOND, 11.0)])
+    await ledger.add([Answered(FIRST, 10.0), Answered(SECOND, 11.0)])
     strangers = [f"20260301-{index:06}-strangerr" for index in range(50_000)]
     assert await ledger.knows([FIRST, *strangers, SECOND]) == {FIRST, SECOND}
 
 
 async def test_calls_that_a_new_switch_does_not_have_are_over(ledger):
-    await ledger.enter([Answered(FIRST, 10.0)])
-    await ledger.enter([Answered(SECOND, 11.0)])
-    await ledger.enter([OthersEnded(frozenset({SECOND}), 30.0)])
+    await ledger.add([Answered(FIRST, 10.0)])
+    await ledger.add([Answered(SECOND, 11.0)])
+    await ledger.add([OthersEnded(frozenset({SECOND}), 30.0)])
     assert [call.ended for call in await all_of(ledger)] == [30.0, None]
 
 
 async def test_calls_are_found_by_when_they_were_answered(ledger):
-    await ledger.enter([Answered(FIRST, 10.0)])
-    await ledger.enter([Answered(SECOND, 20.0)])
+    await ledger.add([Answered(FIRST, 10.0)])
+    await ledger.add([Answered(SECOND, 20.0)])
     assert [c.call_id for c in await ledger.between(10.0, 20.0)] == [FIRST]
     assert await ledger.knows([SECOND, "x"]) == {SECOND}
 
 
 async def test_a_finding_is_news_once_until_it_is_gone(ledger):
-    assert await ledger.news({"a", "b"}, 1.0) == {"a", "b"}
-    await ledger.seen("c", 2.0)
-    await ledger.seen("c", 2.0)
-    assert await ledger.news({"a", "c"}, 2.0) == set()
-    assert await ledger.news({"a", "b"}, 3.0) == {"b"}
+    assert await ledger.new_findings({"a", "b"}, 1.0) == {"a", "b"}
+    await ledger.mark_known("c", 2.0)
+    await ledger.mark_known("c", 2.0)
+    assert await ledger.new_findings({"a", "c"}, 2.0) == set()
+    assert await ledger.new_findings({"a", "b"}, 3.0) == {"b"}
 
 
 async def test_a_database_that_fails_is_an_error_of_ours(ledger, engine):
@@ -67,12 +67,12 @@ async def test_a_database_that_fails_is_an_error_of_ours(ledger, engine):
         for table in ("answered_calls", "coverage_findings"):
             await connection.exec_driver_sql(f"DROP TABLE {table}")
     with pytest.raises(CatalogueError):
-        await ledger.enter([Answered(FIRST, 1.0)])
+        await ledger.add([Answered(FIRST, 1.0)])
     with pytest.raises(CatalogueError):
         await ledger.between(0, 1)
     with pytest.raises(CatalogueError):
         await ledger.knows([FIRST])
     with pytest.raises(CatalogueError):
-        await ledger.news((), 1.0)
+        await ledger.new_findings((), 1.0)
     with pytest.raises(CatalogueError):
-        await ledger.seen("a", 1.0)
+        await ledger.mark_known("a", 1.0)

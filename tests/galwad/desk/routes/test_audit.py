@@ -18,7 +18,7 @@ async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):
     assert (len(page["lines"]), page["last"]) == (2, 2)
     rest = (await gwen.http.get("/api/v1/audit?after=2")).json()
     links = list(read_export([*page["lines"], *rest["lines"]]))
-    assert verify_entries(links).sound
+    assert verify_entries(links).is_clean
     assert links[-1].kind == "audit.read"
     assert (links[-1].values["actor"][1], links[-1].facts["after"]) == ("user:gwen", 0)
 
@@ -64,7 +64,7 @@ async def test_every_night_adds_an_anchor_and_alarms_when_it_cannot(running):
     anchors = parse_anchors(path.read_text().splitlines())
     assert len(anchors) == 2
     heads = [anchor.head for anchor in anchors]
-    assert (await verify(running.desk.engine, "galwad", heads)).sound
+    assert (await verify(running.desk.engine, "galwad", heads)).is_clean
     path.unlink()
     path.mkdir()
     await running.desk.nightly.check()
@@ -85,7 +85,7 @@ async def test_a_night_alarms_when_what_the_last_one_noted_is_gone(running):
             await connection.exec_driver_sql(f"DELETE FROM {table} WHERE seq >= {noted.seq}")
     for _ in range(3):
         await running.desk.nightly.check()
-    assert (await verify(running.desk.engine, "galwad")).sound
+    assert (await verify(running.desk.engine, "galwad")).is_clean
     assert (await mair.event("alarm"))["kind"] == "audit.cut"
     assert alarms._value.get() == 1
 

@@ -130,7 +130,7 @@ async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, s
     assert entry.personal == {"actor": "user:gwen", "reference": "CMP-12"}
     by_reference = await gwen.http.post(SEARCH, json={"reference": "CMP-12"})
     assert len(by_reference.json()["rows"]) == 1
-    assert (await verify(running.desk.engine, "galwad")).sound
+    assert (await verify(running.desk.engine, "galwad")).is_clean
 
 
 async def test_a_header_that_is_replaced_while_it_is_fetched_arrives_whole(
@@ -324,7 +324,7 @@ async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
         await running.seal(each)
     running.desk.options = replace(running.desk.options, time_zone=ZoneInfo("Europe/London"))
     mair = await running.page("mair")
-    await running.desk.catalogue.refer(call_id, "CMP-12")
+    await running.desk.catalogue.add_fetch_reference(call_id, "CMP-12")
     assert await found(mair) == ["b", "a"]
     for query, expected in (
         ({"number": "01632 960001"}, "a"),
